@@ -1,0 +1,110 @@
+//! The command line: one file per verb, each `arguments → settings → call → print`.
+//!
+//! Data goes to stdout, everything else to stderr. Exit codes are one table for every verb: 0 done, same,
+//! allowed, passed; 1 differs, denied, failed a check; 2 could not do it. A broken pipe is 0.
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::process::ExitCode;
+
+/// A verb's way to end: what [`main`] turns into the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, same, allowed, passed.
+    Done,
+    /// Differs, denied, failed a check.
+    Differs,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Flags that every verb takes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Globals {
+    /// How to print data
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+    /// When to use colour; NO_COLOR is honoured
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: clap::ColorChoice,
+    /// Say less
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Say more; twice for debug logs
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Lets AI coding agents work without letting them leak
+#[derive(Debug, Parser)]
+#[command(name = "bottle", version, max_term_width = 100, disable_help_subcommand = true)]
+struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {}
+
+/// What `bottle` alone prints: the commands that a newcomer needs.
+const NEWCOMER: &str = "\
+bottle lets AI coding agents work without letting them leak.
+
+  bottle render     compile bottle.yaml into a sealed stack
+  bottle up         start it
+  bottle run        work in it, on this terminal
+  bottle explain    why a request is allowed or denied
+
+bottle --help lists every command.
+";
+
+/// Parses the arguments of the process, runs the verb, and says how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Differs) => ExitCode::from(1),
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            say_error(&error);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<Outcome> {
+    let Some(verb) = cli.verb else {
+        print(NEWCOMER)?;
+        return Ok(Outcome::Done);
+    };
+    match verb {}
+}
+
+/// Writes data to stdout.
+pub(crate) fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[expect(clippy::print_stderr, reason = "the one place where a failed command speaks")]
+fn say_error(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}

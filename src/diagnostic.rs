@@ -1,0 +1,1 @@
+//! One type for everything that is said to a person: code, message, place in the source, hints.

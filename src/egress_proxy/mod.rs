@@ -1,0 +1,1 @@
+//! Runtime one: TLS interception, policy, credentials. Its only way out is pipelock.

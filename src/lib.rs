@@ -1,0 +1,26 @@
+//! `bottle`: one manifest in, a sealed network for an AI coding agent out, and the proxies inside it.
+//!
+//! Two halves meet in one place. The compiler (`manifest` → `plan` → `render` → `tree` and `state`) turns a
+//! manifest into plain files. The runtime (`egress_proxy` and `pipelock`, both made of `intercept`) enforces
+//! what those files say. Both halves ask the same [`policy`], so that what `bottle explain` says is what the
+//! proxy does. `tests/it/architecture.rs` asserts the direction of every dependency between modules.
+
+pub mod attack;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod diagnostic;
+pub mod dlp;
+pub mod egress_proxy;
+pub mod gate;
+pub mod intercept;
+pub mod manifest;
+pub mod pipelock;
+pub mod pki;
+pub mod plan;
+pub mod policy;
+pub mod render;
+pub mod state;
+pub mod telemetry;
+pub mod tree;
+pub mod yaml;

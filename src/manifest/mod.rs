@@ -1,0 +1,1 @@
+//! Text to `Manifest`: every problem in one report, each with its place in the source.

@@ -1,0 +1,1 @@
+//! Certificate authorities and leaf certificates, from an injected clock.

@@ -1,0 +1,1 @@
+//! `Manifest` to `Plan`: names, networks, token files, allowlists, all decided. Pure.

@@ -1,0 +1,1 @@
+//! `Plan` to the bytes of every file. Pure.

@@ -1,0 +1,1 @@
+//! The rendered files on disk: atomic writes, the hand-edit guard, the comparison.

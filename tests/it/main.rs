@@ -1,0 +1,5 @@
+//! Black-box tests: the binary, real sockets, real clients, Docker. One binary, so that they link once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics says where
+
+mod architecture;
