@@ -3,6 +3,8 @@
 //! Data goes to stdout, everything else to stderr. Exit codes are one table for every verb: 0 done, same,
 //! allowed, passed; 1 differs, denied, failed a check; 2 could not do it. A broken pipe is 0.
 
+mod gate;
+
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
 
@@ -53,7 +55,9 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {}
+enum Verb {
+    Gate(gate::Args),
+}
 
 /// What `bottle` alone prints: the commands that a newcomer needs.
 const NEWCOMER: &str = "\
@@ -87,7 +91,9 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         print(NEWCOMER)?;
         return Ok(Outcome::Done);
     };
-    match verb {}
+    match verb {
+        Verb::Gate(args) => gate::run(args, &cli.globals),
+    }
 }
 
 /// Writes data to stdout.

@@ -1,1 +1,6 @@
-//! Logs, audit records and metrics.
+//! Logs, audit records, metrics, and the listener that shows them to an operator.
+//!
+//! Logs are JSON lines on stderr (text on a terminal); audit records are JSON lines on stdout or in a file.
+//! Neither ever holds a field value, a query value or a secret: their types have no place for one.
+
+pub mod log;

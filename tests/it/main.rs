@@ -3,3 +3,4 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics says where
 
 mod architecture;
+mod gate;
