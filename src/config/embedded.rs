@@ -1,0 +1,47 @@
+//! `pipelock/embedded.yaml`: what the embedded engine needs besides the file that the upstream program reads.
+
+use crate::config::routes::present;
+use crate::config::{Limits, Listen};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// The whole file. Paths are those of the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbeddedFile {
+    /// The format: 1.
+    pub version: u32,
+    /// The bottle's name, for logs and audit records.
+    pub bottle: String,
+    /// Where requests arrive; stands above `fetch_proxy.listen`, which knows no unix sockets.
+    pub listen: Listen,
+    /// `/healthz`, `/readyz`, `/metrics`.
+    pub admin: SocketAddr,
+    /// Trusted besides the public roots; `null`: none.
+    #[serde(deserialize_with = "present")]
+    pub extra_ca_file: Option<String>,
+    /// What bounds this proxy.
+    pub limits: Limits,
+    /// What is special about each allowed host, in the allowlist's order. A host without an entry has port 443,
+    /// public addresses, https.
+    pub hosts: Vec<HostEntry>,
+    /// Values that the DLP passes: the placeholders that the agent holds in place of credentials.
+    pub placeholders: Vec<String>,
+}
+
+/// One allowed host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostEntry {
+    /// The exact host, in canonical form.
+    pub host: String,
+    /// Where it stands in the manifest: `egress.allowlist[0]`.
+    pub source: String,
+    /// The ports that may be connected to.
+    pub ports: Vec<u16>,
+    /// Private ranges that this host, and no other one, may resolve to. Empty: public addresses only.
+    pub addresses: Vec<IpNet>,
+    /// Whether port 80 is served as plain http.
+    pub plain_http: bool,
+}
