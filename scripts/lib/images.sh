@@ -4,6 +4,10 @@
 
 IMAGES="$ROOT/target/test-images"
 
+need_image_host() {
+  can_install || missing 'a Debian or Ubuntu host, as root' 'the images of the tests are made from its packages'
+}
+
 need_images() {
   need_base_image
   need_clients_image
