@@ -1,1 +1,3 @@
 //! `Plan` to the bytes of every file. Pure.
+
+pub mod checksum;

@@ -1,0 +1,107 @@
+//! The first line of every rendered file: a checksum over all that follows, so that a hand edit is seen.
+//!
+//! It guards against accidents, not against an adversary: whoever edits a file can also compute the line.
+
+use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
+
+const MARK: &str = "# bottle:sha256:";
+const NOTE: &str = "; made by bottle render, edit the manifest instead";
+
+/// What a file on disk is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealed {
+    /// Ours, as written.
+    Intact,
+    /// Ours, and changed by somebody since.
+    Edited,
+    /// Ours, left by git in the middle of a merge: rendering again is the way to resolve it.
+    Conflicted,
+    /// Not ours.
+    Foreign,
+}
+
+/// `body` with its checksum line in front.
+#[must_use]
+pub fn seal(body: &str) -> String {
+    format!("{MARK}{}{NOTE}\n{body}", hex_digest(body.as_bytes()))
+}
+
+/// What `text` is.
+#[must_use]
+pub fn verify(text: &[u8]) -> Sealed {
+    if is_conflicted(text) {
+        return Sealed::Conflicted;
+    }
+    let Some(rest) = text.strip_prefix(MARK.as_bytes()) else { return Sealed::Foreign };
+    let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+    let body = rest.get(end + 1..).unwrap_or_default();
+    if rest[..end] == *format!("{}{NOTE}", hex_digest(body)).as_bytes() {
+        Sealed::Intact
+    } else {
+        Sealed::Edited
+    }
+}
+
+/// The SHA-256 of `bytes` in hexadecimal: also the config hash of labels and audit records.
+#[must_use]
+pub fn hex_digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}"); // writing to a String does not fail
+        hex
+    })
+}
+
+/// Whether git left both sides of one of our files in it.
+fn is_conflicted(text: &[u8]) -> bool {
+    let mut ours = false;
+    let mut markers = 0;
+    for line in text.split(|&byte| byte == b'\n') {
+        ours |= line.starts_with(MARK.as_bytes());
+        markers += usize::from(match markers {
+            0 => line.starts_with(b"<<<<<<< "),
+            1 => line == b"=======",
+            _ => line.starts_with(b">>>>>>> "),
+        });
+    }
+    ours && markers >= 3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sealed_is_intact_until_a_byte_changes() {
+        let sealed = seal("a: 1\nb: 2\n");
+        assert_eq!(verify(sealed.as_bytes()), Sealed::Intact);
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone().into_bytes();
+            changed[at] ^= 1;
+            let expected = if at < MARK.len() { Sealed::Foreign } else { Sealed::Edited };
+            assert_eq!(verify(&changed), expected, "byte {at}");
+        }
+        assert_eq!(verify(format!("{sealed}c: 3\n").as_bytes()), Sealed::Edited);
+        assert_eq!(verify(sealed.replace('\n', "\r\n").as_bytes()), Sealed::Edited);
+    }
+
+    #[test]
+    fn the_line_names_the_digest_that_sha256sum_prints() {
+        let first = "# bottle:sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855; \
+                     made by bottle render, edit the manifest instead\n";
+        assert_eq!(seal(""), first);
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_is_foreign() {
+        for text in ["", "\n", "services: {}\n", " # bottle:sha256:00\n", "<<<<<<< a\n=======\n>>>>>>> b\n"] {
+            assert_eq!(verify(text.as_bytes()), Sealed::Foreign, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_merge_in_progress_is_ours() {
+        let text = format!("<<<<<<< HEAD\n{}=======\n{}>>>>>>> topic\n", seal("a: 1\n"), seal("a: 2\n"));
+        assert_eq!(verify(text.as_bytes()), Sealed::Conflicted);
+    }
+}
