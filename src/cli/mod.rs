@@ -4,6 +4,8 @@
 //! allowed, passed; 1 differs, denied, failed a check; 2 could not do it. A broken pipe is 0.
 
 mod gate;
+mod healthcheck;
+mod reload_inside;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
@@ -57,6 +59,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Gate(gate::Args),
+    Healthcheck(healthcheck::Args),
+    Reload(reload_inside::Args),
 }
 
 /// What `bottle` alone prints: the commands that a newcomer needs.
@@ -93,6 +97,8 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
     };
     match verb {
         Verb::Gate(args) => gate::run(args, &cli.globals),
+        Verb::Healthcheck(args) => healthcheck::run(&args, &cli.globals),
+        Verb::Reload(args) => reload_inside::run(&args.admin),
     }
 }
 

@@ -3,4 +3,8 @@
 //! Logs are JSON lines on stderr (text on a terminal); audit records are JSON lines on stdout or in a file.
 //! Neither ever holds a field value, a query value or a secret: their types have no place for one.
 
+pub mod admin;
+pub mod audit;
+pub mod client;
 pub mod log;
+pub mod status;

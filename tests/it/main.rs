@@ -5,3 +5,4 @@
 mod architecture;
 mod gate;
 mod pki;
+mod telemetry;

@@ -1,0 +1,42 @@
+//! `bottle healthcheck`: one question to an admin listener, for images without a shell.
+
+use super::{Globals, Outcome, print};
+use crate::telemetry::client;
+
+/// Ask a running proxy how it is
+///
+/// Exit code 0 when the answer is 2xx, 1 when it is anything else or when nobody answers.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: bottle healthcheck --print --url http://127.0.0.1:9100/metrics")]
+pub(crate) struct Args {
+    /// What to ask: an http URL, or tcp://HOST:PORT to only connect
+    #[arg(long, default_value = "http://127.0.0.1:9100/readyz")]
+    url: String,
+    /// Print the answer
+    #[arg(long)]
+    print: bool,
+}
+
+pub(crate) fn run(args: &Args, _globals: &Globals) -> anyhow::Result<Outcome> {
+    let answer = match client::get(&args.url) {
+        Ok(answer) => answer,
+        Err(error @ client::ClientError::NotAUrl(_)) => return Err(error.into()),
+        Err(error) => {
+            say(&error.to_string());
+            return Ok(Outcome::Differs);
+        }
+    };
+    if args.print {
+        print(&answer.body)?;
+    }
+    if (200..300).contains(&answer.status) {
+        return Ok(Outcome::Done);
+    }
+    say(&format!("{} answered {}: {}", args.url, answer.status, answer.body.trim_end()));
+    Ok(Outcome::Differs)
+}
+
+#[expect(clippy::print_stderr, reason = "what a health check says goes to the engine's health log")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
