@@ -1,7 +1,8 @@
 //! `pipelock/embedded.yaml`: what the embedded engine needs besides the file that the upstream program reads.
 
+use crate::config::reading::Parsed;
 use crate::config::routes::present;
-use crate::config::{Limits, Listen};
+use crate::config::{ConfigError, Limits, Listen};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -28,6 +29,32 @@ pub struct EmbeddedFile {
     pub hosts: Vec<HostEntry>,
     /// Values that the DLP passes: the placeholders that the agent holds in place of credentials.
     pub placeholders: Vec<String>,
+}
+
+impl EmbeddedFile {
+    /// Reads a file strictly: every key there, none unknown, every value possible.
+    pub fn read(text: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let (file, parsed) = Parsed::read::<Self>(text.as_ref())?;
+        if file.version != 1 {
+            return Err(parsed.error("version", format!("this bottle reads version 1, not {}", file.version)));
+        }
+        if let Some(key) = file.limits.zero() {
+            return Err(parsed.error(&format!("limits.{key}"), "0 would refuse everything"));
+        }
+        for (index, entry) in file.hosts.iter().enumerate() {
+            let at = |key: &str| format!("hosts[{index}].{key}");
+            if file.hosts[..index].iter().any(|earlier| earlier.host == entry.host) {
+                return Err(parsed.error(&at("host"), format!("`{}` is there twice", entry.host)));
+            }
+            if entry.ports.is_empty() || entry.ports.contains(&0) {
+                return Err(parsed.error(&at("ports"), "a list of ports from 1 to 65535, not empty"));
+            }
+            if entry.plain_http != entry.ports.contains(&80) {
+                return Err(parsed.error(&at("plain_http"), "true with port 80, and only then"));
+            }
+        }
+        Ok(file)
+    }
 }
 
 /// One allowed host.

@@ -9,7 +9,9 @@ pub mod embedded;
 pub mod limits;
 pub mod listen;
 pub mod pipelock;
+mod reading;
 pub mod routes;
 
 pub use limits::Limits;
 pub use listen::Listen;
+pub use reading::ConfigError;

@@ -4,6 +4,8 @@
 //! out, because omitted booleans mean `true` there and a missing list means an empty one. [`PipelockFile::stack`]
 //! is the file for a bottle, every value with its reason.
 
+use crate::config::ConfigError;
+use crate::config::reading::Parsed;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -349,6 +351,48 @@ impl PipelockFile {
     }
 }
 
+impl PipelockFile {
+    /// Reads a file strictly. A value that the embedded engine does not implement is refused and never ignored:
+    /// the file says what happens, or there is no file.
+    pub fn read(text: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let (file, parsed) = Parsed::read::<Self>(text.as_ref())?;
+        if file.version != 1 {
+            return Err(parsed.error("version", format!("this bottle reads version 1, not {}", file.version)));
+        }
+        if file.internal.is_empty() {
+            return Err(parsed.error("internal", "an empty list would turn the SSRF guard off"));
+        }
+        if let Some(range) = file.ssrf.ip_allowlist.iter().position(|range| range.prefix_len() == 0) {
+            return Err(parsed.error(&format!("ssrf.ip_allowlist[{range}]"), "a range of every address"));
+        }
+        for (key, is, must) in file.fixed() {
+            if is != must {
+                return Err(parsed.error(key, format!("only `{must}` is implemented")));
+            }
+        }
+        Ok(file)
+    }
+
+    /// Switches that have one position here: key, its value, the value that works.
+    fn fixed(&self) -> [(&'static str, bool, bool); 13] {
+        [
+            ("enforce", self.enforce, true),
+            ("explain_blocks", self.explain_blocks, false),
+            ("forward_proxy.enabled", self.forward_proxy.enabled, true),
+            ("forward_proxy.sni_verification", self.forward_proxy.sni_verification, true),
+            ("websocket_proxy.enabled", self.websocket_proxy.enabled, false),
+            ("tls_interception.enabled", self.tls_interception.enabled, true),
+            ("request_body_scanning.enabled", self.request_body_scanning.enabled, true),
+            ("dlp.scan_env", self.dlp.scan_env, false),
+            ("media_policy.enabled", self.media_policy.enabled, false),
+            ("taint.enabled", self.taint.enabled, false),
+            ("sentry.enabled", self.sentry.enabled, false),
+            ("session_profiling.enabled", self.session_profiling.enabled, false),
+            ("adaptive_enforcement.enabled", self.adaptive_enforcement.enabled, false),
+        ]
+    }
+}
+
 impl FetchProxy {
     fn stack() -> Self {
         Self {
@@ -425,6 +469,26 @@ mod tests {
     fn the_ssrf_guard_is_never_off() {
         let file = PipelockFile::stack(&StackOptions::default());
         assert_eq!(file.internal.len(), INTERNAL.len());
+    }
+
+    #[test]
+    fn reads_what_is_written_and_nothing_else() {
+        let file =
+            PipelockFile::stack(&StackOptions { hosts: vec!["a.example".into()], ..StackOptions::default() });
+        let text = crate::yaml::emit(&file).unwrap();
+        assert_eq!(PipelockFile::read(&text).unwrap(), file);
+        let cases = [
+            ("mode: strict", "mode: balanced", "mode: unknown variant `balanced`, expected `strict`"),
+            ("enforce: true", "enforce: false", "enforce: only `true` is implemented"),
+            ("  scan_env: false", "  scan_environment: false", "dlp.scan_environment: unknown field"),
+            ("  - \"0.0.0.0/8\"\n", "  - 0.0.0.0/33\n", "internal[0]: invalid IP address syntax"),
+            ("version: 1", "version: 9", "version: this bottle reads version 1, not 9"),
+        ];
+        for (from, to, expected) in cases {
+            assert!(text.contains(from), "{from}\n{text}");
+            let error = PipelockFile::read(text.replacen(from, to, 1)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{to}: {error}");
+        }
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! `egress-proxy/routes.yaml`: what egress-proxy enforces, and with which files.
 
-use crate::config::{Limits, Listen};
+use crate::config::reading::Parsed;
+use crate::config::{ConfigError, Limits, Listen};
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::net::SocketAddr;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 /// The whole file. Paths are those of the container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,76 @@ pub struct RoutesFile {
     pub limits: Limits,
     /// One entry for each host, in the manifest's order.
     pub routes: Vec<RouteEntry>,
+}
+
+impl RoutesFile {
+    /// Reads a file strictly: every key there, none unknown, every value possible.
+    pub fn read(text: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        let (file, parsed) = Parsed::read::<Self>(text.as_ref())?;
+        if file.version != 1 {
+            return Err(parsed.error("version", format!("this bottle reads version 1, not {}", file.version)));
+        }
+        if let Some(key) = file.limits.zero() {
+            return Err(parsed.error(&format!("limits.{key}"), "0 would refuse everything"));
+        }
+        if !is_authority(&file.upstream.proxy) {
+            return Err(parsed.error("upstream.proxy", "must be HOST:PORT of pipelock, the only way out"));
+        }
+        file.check_routes(&parsed)?;
+        Ok(file)
+    }
+
+    fn check_routes(&self, parsed: &Parsed<'_>) -> Result<(), ConfigError> {
+        let mut seen = BTreeMap::new();
+        for (index, route) in self.routes.iter().enumerate() {
+            let at = |key: &str| format!("routes[{index}].{key}");
+            if let Some(first) = seen.insert(route.host.as_str(), index) {
+                return Err(parsed
+                    .error(&at("host"), format!("`{}` has a rule already, routes[{first}]", route.host)));
+            }
+            if route.ports.is_empty() || route.ports.contains(&0) {
+                return Err(parsed.error(&at("ports"), "a list of ports from 1 to 65535, not empty"));
+            }
+            if route.auth.is_some() && route.ports.contains(&80) {
+                return Err(parsed
+                    .error(&at("auth"), "a credential never goes over plain http: no port 80 beside it"));
+            }
+            if let Some(auth) = &route.auth {
+                auth.check().map_err(|(key, text)| parsed.error(&at(&format!("auth.{key}")), text))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Auth {
+    /// The first key whose value can't be put on a request, and why.
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        let name = http::HeaderName::from_bytes(self.header.as_bytes());
+        if !name.is_ok_and(|name| name.as_str() == self.header) {
+            return Err(("header", format!("`{}` is no field name in lower case", self.header)));
+        }
+        if http::HeaderValue::from_str(&self.prefix).is_err() {
+            return Err(("prefix", "holds characters that no field value can".to_owned()));
+        }
+        if self.username.as_ref().is_some_and(|name| name.contains(':') || name.chars().any(char::is_control))
+        {
+            return Err((
+                "username",
+                "a user name holds neither `:` nor control characters (RFC 7617)".to_owned(),
+            ));
+        }
+        if !self.secret_file.starts_with('/') {
+            return Err(("secret_file", "must be an absolute path".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// `HOST:PORT`, loosely: the host is ours or a test's and is looked up, never compared.
+fn is_authority(text: &str) -> bool {
+    let port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
+    text.rsplit_once(':').is_some_and(|(host, tail)| !host.is_empty() && !host.contains('/') && port(tail))
 }
 
 /// The next hop, and whom it may be believed to be.
@@ -154,4 +225,119 @@ pub(crate) fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
     deserializer: D,
 ) -> Result<Option<T>, D::Error> {
     Option::deserialize(deserializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::yaml;
+
+    pub(crate) fn sample() -> RoutesFile {
+        let route = |host: &str| RouteEntry {
+            id: host.into(),
+            source: "egress_proxy.routes[0]".into(),
+            host: host.into(),
+            ports: vec![443],
+            methods: AnyOr::Only(vec!["GET".into()]),
+            paths: AnyOr::Any,
+            auth: Some(Auth {
+                header: "authorization".into(),
+                prefix: "Bearer ".into(),
+                username: None,
+                secret_file: "/run/secrets/TOKEN".into(),
+                token_ref: "TOKEN".into(),
+            }),
+            encoded_slash: false,
+            inspect: true,
+            until: Some(jiff::civil::date(2027, 1, 31)),
+            reason: None,
+        };
+        RoutesFile {
+            version: 1,
+            bottle: "dev".into(),
+            listen: "unix:/run/bottle/egress.sock".parse().unwrap(),
+            admin: "127.0.0.1:9100".parse().unwrap(),
+            upstream: Upstream { proxy: "pipelock:8888".into(), ca_file: None, extra_ca_file: None },
+            ca: CaFiles { cert_file: "/ca.pem".into(), key_file: "/key.pem".into() },
+            limits: Limits::default(),
+            routes: vec![route("a.example"), route("b.example")],
+        }
+    }
+
+    fn refusal(change: impl FnOnce(String) -> String) -> String {
+        let text = yaml::emit(&sample()).unwrap();
+        let changed = change(text.clone());
+        assert_ne!(text, changed, "the case changes nothing");
+        RoutesFile::read(changed).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn reads_what_is_written() {
+        assert_eq!(RoutesFile::read(yaml::emit(&sample()).unwrap()).unwrap(), sample());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name_and_place() {
+        let error = refusal(|text| text.replace("  connections: 1024", "  conections: 1024"));
+        assert!(error.starts_with("line 13, column 3: limits.conections: unknown field"), "{error}");
+        let error = refusal(|text| text + "extra: 1\n");
+        assert!(error.contains("extra: unknown field `extra`"), "{error}");
+        let error =
+            refusal(|text| text.replacen("    encoded_slash", "    websocket: true\n    encoded_slash", 1));
+        assert!(error.contains("routes[0].websocket: unknown field"), "{error}");
+    }
+
+    /// What is not said is not guessed: no key has a default, not even an optional one.
+    #[test]
+    fn every_key_must_be_there() {
+        let text = yaml::emit(&sample()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let mut tried = 0;
+        for (index, line) in lines.iter().enumerate() {
+            let is_leaf = line.contains(": ") && !line.trim_start().starts_with("- ");
+            if is_leaf {
+                let without: Vec<&str> = [&lines[..index], &lines[index + 1..]].concat();
+                let error = RoutesFile::read(without.join("\n") + "\n").unwrap_err().to_string();
+                let key = line.trim().split(':').next().unwrap();
+                assert!(error.contains(&format!("missing field `{key}`")), "{line}: {error}");
+                tried += 1;
+            }
+        }
+        assert!(tried > 30, "{tried}");
+    }
+
+    #[test]
+    fn values_that_would_fail_later_fail_now() {
+        let cases: [(&str, &str, &str); 9] = [
+            ("version: 1", "version: 2", "version: this bottle reads version 1, not 2"),
+            ("idle_seconds: 900", "idle_seconds: 0", "limits.idle_seconds: 0 would refuse everything"),
+            (
+                "host: b.example",
+                "host: a.example",
+                "routes[1].host: `a.example` has a rule already, routes[0]",
+            ),
+            ("proxy: pipelock:8888", "proxy: pipelock", "upstream.proxy: must be HOST:PORT"),
+            (
+                "header: authorization",
+                "header: Authorization",
+                "routes[0].auth.header: `Authorization` is no field name",
+            ),
+            ("username: null", "username: \"a:b\"", "routes[0].auth.username: a user name holds neither"),
+            (
+                "secret_file: /run/secrets/TOKEN",
+                "secret_file: TOKEN",
+                "routes[0].auth.secret_file: must be an absolute path",
+            ),
+            ("      - 443", "      - 80", "routes[0].auth: a credential never goes over plain http"),
+            (
+                "paths: any",
+                "paths: all",
+                "routes[0].paths: invalid value: string \"all\", expected `any` or a list",
+            ),
+        ];
+        for (from, to, expected) in cases {
+            let error = refusal(|text| text.replacen(from, to, if to == "host: a.example" { 2 } else { 1 }));
+            assert!(error.contains(expected), "{to}: {error}");
+        }
+    }
 }
