@@ -1,1 +1,38 @@
-//! What an agent may request: `Host`, `CanonicalPath`, `Route`, and one decision function. No I/O; reaches no other module.
+//! What an agent may request: names, paths, rules, and one decision function.
+//!
+//! No I/O, no clock, no other module of the crate. A request becomes an [`Intent`] by [`Intent::read`], which gives
+//! host and target the one canonical form that is matched *and* sent or refuses them, and [`Policy::decide`] answers
+//! with a [`Grant`] or a [`Refusal`]. The proxy, `explain`, `test` and `diff` call these same two functions.
+//!
+//! What the types promise:
+//!
+//! * a [`Host`] is a lower-case A-label name, never an address; hosts are compared whole;
+//! * a [`CanonicalPath`] has one reading on every server, under the [`PathRules`] of its route;
+//! * a [`PathPattern`] matches whole segments;
+//! * a [`GitOperation`] is a push if any plausible reading of the request is one;
+//! * an empty list allows nothing.
+
+mod decide;
+mod decoding;
+mod git;
+mod host;
+mod method;
+mod nearest;
+mod path;
+mod pattern;
+mod refusal;
+mod route;
+mod target;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use decide::{Grant, Intent, Scheme};
+pub use git::{GitOperation, LfsError};
+pub use host::{Authority, Host, HostError};
+pub use method::{HOST_OVERRIDES, METHOD_OVERRIDES, Method, MethodError, PATH_OVERRIDES};
+pub use nearest::{Difference, Nearest};
+pub use path::{CanonicalPath, PathError, PathRules};
+pub use pattern::{PathPattern, PathPatternError, PathPatternProblem};
+pub use refusal::{Reason, Refusal};
+pub use route::{Policy, PolicyError, Route};
+pub use target::Target;

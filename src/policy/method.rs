@@ -1,0 +1,161 @@
+//! Methods: case-sensitive tokens (RFC 9110 §9.1), compared exactly.
+//!
+//! A rule that lists `GET` allows `GET` and nothing else, not even `HEAD`: a list is what it says. The manifest's
+//! examples write `[GET, HEAD]`.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+/// Fields by which some servers let a request change its method after the gate has read it. The proxy strips them.
+pub const METHOD_OVERRIDES: &[&str] = &["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// Fields by which some servers take another path than the request line's (`Destination` is where WebDAV's MOVE
+/// and COPY write, RFC 4918 §10.3). The proxy strips them.
+pub const PATH_OVERRIDES: &[&str] = &["x-original-url", "x-rewrite-url", "destination"];
+
+/// Fields by which some servers take another host than `Host`. The proxy strips them.
+pub const HOST_OVERRIDES: &[&str] = &["x-forwarded-host", "x-original-host", "x-host", "forwarded"];
+
+/// The method of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Method(http::Method);
+
+/// Why a text is not a method.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a method: a method is a token such as GET (RFC 9110 §9.1)", .0.escape_default())]
+pub struct MethodError(String);
+
+/// Methods that have a meaning everywhere: RFC 9110 §9.3, RFC 5789, WebDAV (RFC 4918).
+const KNOWN: &[&str] = &[
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "CONNECT",
+    "OPTIONS",
+    "TRACE",
+    "PATCH",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "SEARCH",
+    "REPORT",
+    "QUERY",
+];
+
+impl Method {
+    /// `GET`.
+    pub const GET: Method = Method(http::Method::GET);
+    /// `HEAD`.
+    pub const HEAD: Method = Method(http::Method::HEAD);
+    /// `POST`.
+    pub const POST: Method = Method(http::Method::POST);
+    /// `PUT`.
+    pub const PUT: Method = Method(http::Method::PUT);
+    /// `DELETE`.
+    pub const DELETE: Method = Method(http::Method::DELETE);
+
+    /// Reads a token. Case is kept: `get` is a method of its own, and not `GET`.
+    pub fn parse(text: &str) -> Result<Method, MethodError> {
+        http::Method::from_bytes(text.as_bytes()).map(Method).map_err(|_| MethodError(text.to_owned()))
+    }
+
+    /// The token.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+
+    /// The same method for the HTTP library.
+    #[must_use]
+    pub fn as_http(&self) -> &http::Method {
+        &self.0
+    }
+
+    /// `Some("GET")` for `get`: a manifest that lists such a spelling surely means the other one.
+    #[must_use]
+    pub fn probably_meant(&self) -> Option<&'static str> {
+        KNOWN
+            .iter()
+            .copied()
+            .find(|known| known.eq_ignore_ascii_case(self.as_str()) && *known != self.as_str())
+    }
+
+    /// CONNECT and TRACE, in any case: no rule can allow them. TRACE returns the credential that was injected,
+    /// and CONNECT inside a tunnel is a tunnel that nobody looks into.
+    #[must_use]
+    pub fn is_never_allowed(&self) -> bool {
+        ["CONNECT", "TRACE"].iter().any(|never| never.eq_ignore_ascii_case(self.as_str()))
+    }
+}
+
+impl From<http::Method> for Method {
+    fn from(method: http::Method) -> Method {
+        Method(method)
+    }
+}
+
+impl From<&http::Method> for Method {
+    fn from(method: &http::Method) -> Method {
+        Method(method.clone())
+    }
+}
+
+impl FromStr for Method {
+    type Err = MethodError;
+
+    fn from_str(text: &str) -> Result<Method, MethodError> {
+        Method::parse(text)
+    }
+}
+
+impl TryFrom<String> for Method {
+    type Error = MethodError;
+
+    fn try_from(text: String) -> Result<Method, MethodError> {
+        Method::parse(&text)
+    }
+}
+
+impl From<Method> for String {
+    fn from(method: Method) -> String {
+        method.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_method_is_a_case_sensitive_token() {
+        assert_ne!(Method::parse("get").unwrap(), Method::GET);
+        assert_eq!(Method::parse("get").unwrap().probably_meant(), Some("GET"));
+        assert_eq!(Method::GET.probably_meant(), None);
+        for bad in ["", "GE T", "GET\r\n", "G\0", "GÉT", "GET/"] {
+            assert!(Method::parse(bad).is_err(), "{bad:?}");
+        }
+        let said = Method::parse("GE T").unwrap_err().to_string();
+        assert_eq!(said, "`GE T` is not a method: a method is a token such as GET (RFC 9110 §9.1)");
+    }
+
+    #[test]
+    fn connect_and_trace_are_never_allowed_in_any_case() {
+        for never in ["CONNECT", "TRACE", "trace", "Trace"] {
+            assert!(Method::parse(never).unwrap().is_never_allowed());
+        }
+        assert!(!Method::GET.is_never_allowed());
+    }
+}

@@ -1,0 +1,122 @@
+//! The rule that would have allowed a request, had the request been a little different: "did you mean".
+
+use super::{
+    decide::{Intent, Scheme},
+    host::Host,
+    method::Method,
+    pattern::{PathPattern, segment_matches},
+    route::{Policy, Route},
+};
+use jiff::civil::Date;
+use std::fmt;
+
+/// A rule that nearly allows a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nearest<'p> {
+    /// The rule.
+    pub route: &'p Route,
+    /// What would have to differ, in the order in which a decision asks.
+    pub differs: Difference<'p>,
+}
+
+/// What keeps a rule from allowing a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Difference<'p> {
+    /// Another host.
+    Host(&'p Host),
+    /// One of these ports.
+    Port(&'p [u16]),
+    /// A day up to this one, if nothing else is in the way.
+    Date(Date),
+    /// One of these methods.
+    Method(&'p [Method]),
+    /// This path or one below it.
+    Path(&'p PathPattern),
+}
+
+impl Policy {
+    /// The rule that comes nearest to allowing the request; `None` when it is a push, when it already is allowed
+    /// but for the day, or when nothing is near. Only an expired `until` needs the day, so this does not ask for it:
+    /// the date counts as the difference when everything else fits.
+    #[must_use]
+    pub fn nearest(&self, intent: &Intent) -> Option<Nearest<'_>> {
+        if intent.git.is_push() {
+            return None;
+        }
+        match self.route(&intent.authority.host) {
+            Some(route) => Some(Nearest { route, differs: difference(route, intent)? }),
+            None => self.nearest_host(&intent.authority.host),
+        }
+    }
+
+    fn nearest_host(&self, host: &Host) -> Option<Nearest<'_>> {
+        let near = self.routes().iter().filter_map(|route| Some((distance(host, &route.host)?, route)));
+        let (_, route) = near.min_by_key(|(distance, _)| *distance)?;
+        Some(Nearest { route, differs: Difference::Host(&route.host) })
+    }
+}
+
+fn difference<'p>(route: &'p Route, intent: &Intent) -> Option<Difference<'p>> {
+    let port = intent.authority.port;
+    let clear = intent.scheme == Scheme::Http;
+    if !route.ports.contains(&port) || clear != (port == super::route::PLAIN_HTTP) {
+        return Some(Difference::Port(&route.ports));
+    }
+    if !route.allows_method(&intent.method) {
+        return route.methods.as_deref().map(Difference::Method);
+    }
+    let patterns = route.paths.iter().flatten();
+    match &route.paths {
+        Some(paths) if !paths.iter().any(|pattern| pattern.matches(&intent.target.path)) => patterns
+            .map(|pattern| (closeness(pattern, intent.target.path.as_str()), pattern))
+            .max_by_key(|(close, _)| *close)
+            .map(|(_, pattern)| Difference::Path(pattern)),
+        _ => route.until.map(Difference::Date),
+    }
+}
+
+/// Leading segments in common count most, then the likeness of the whole in thousandths.
+fn closeness(pattern: &PathPattern, path: &str) -> (usize, u32) {
+    let segments = path.split('/').skip(1);
+    let common =
+        pattern.segments().zip(segments).take_while(|(own, asked)| segment_matches(own, asked)).count();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the likeness is between 0 and 1"
+    )]
+    let likeness =
+        (strsim::normalized_levenshtein(pattern.as_str(), &path[..path.len().min(256)]) * 1000.0) as u32;
+    (common, likeness)
+}
+
+/// How far apart two hosts are, when they are near enough that a slip explains the difference: a few letters, or
+/// `www.` and its like before the same name.
+fn distance(asked: &Host, known: &Host) -> Option<usize> {
+    let (asked, known) = (asked.as_str(), known.as_str());
+    let below = |name: &str, parent: &str| name.strip_suffix(parent).is_some_and(|head| head.ends_with('.'));
+    let related = |a: &str, b: &str| below(a, b) && b.contains('.');
+    let letters = strsim::damerau_levenshtein(asked, known);
+    let near = letters <= 2.max(known.len() / 8) || related(asked, known) || related(known, asked);
+    near.then_some(letters)
+}
+
+impl fmt::Display for Nearest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Nearest { route, differs } = self;
+        match differs {
+            Difference::Host(host) => write!(f, "the rule for {host}, a similar name"),
+            Difference::Port(ports) => write!(f, "the rule for {} on port {}", route.host, listed(ports)),
+            Difference::Date(until) => write!(f, "the rule for {}, which held until {until}", route.host),
+            Difference::Method(methods) => write!(f, "the rule for {} with {}", route.host, listed(methods)),
+            Difference::Path(pattern) => write!(f, "the rule for {} below {pattern}", route.host),
+        }
+    }
+}
+
+fn listed(items: &[impl fmt::Display]) -> String {
+    match items {
+        [] => "none".to_owned(),
+        _ => items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}

@@ -1,0 +1,130 @@
+//! Entries of a `path_allowlist`.
+//!
+//! An entry matches the path that it names and what lies below it, on whole segments and case-sensitively. `*` stands
+//! for exactly one whole, non-empty segment. An entry is written in the canonical form that requests are matched in;
+//! any other spelling is an error that shows the canonical one.
+
+use super::path::{CanonicalPath, PathError, PathRules, push_escape};
+use serde::Serialize;
+use std::fmt;
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PathPattern {
+    text: String,
+    encoded_slash: bool,
+}
+
+/// Why a text is no entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}{}", .canonical.as_deref().map(|c| format!("; write `{c}`")).unwrap_or_default())]
+pub struct PathPatternError {
+    /// What is wrong.
+    pub problem: PathPatternProblem,
+    /// The canonical spelling of what was probably meant, when there is one.
+    pub canonical: Option<String>,
+}
+
+/// What is wrong with an entry.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PathPatternProblem {
+    /// The path of the entry has no canonical form.
+    #[error("{0}")]
+    Path(PathError),
+    /// It has one, and is not written in it.
+    #[error("the path is not in canonical form")]
+    NotCanonical,
+    /// `/a/`: an entry allows what lies below it anyway.
+    #[error("the path ends in `/`, though an entry allows itself and all that lies below it")]
+    TrailingSlash,
+    /// `/a*` or `/**`.
+    #[error("`*` stands for one whole segment and nothing else")]
+    PartialStar,
+    /// `/a?b=c`.
+    #[error("a query is not matched, only the path is")]
+    Query,
+}
+
+impl PathPattern {
+    /// Reads an entry. `encoded_slash` is the route's option of that name.
+    pub fn parse(text: &str, encoded_slash: bool) -> Result<PathPattern, PathPatternError> {
+        let rules = PathRules { allowlisted: true, encoded_slash };
+        let error = |problem| PathPatternError { problem, canonical: probably_meant(text, rules) };
+        if text.contains('?') {
+            return Err(error(PathPatternProblem::Query));
+        }
+        if text.split('/').any(|segment| segment.contains('*') && segment != "*") {
+            return Err(error(PathPatternProblem::PartialStar));
+        }
+        let path =
+            CanonicalPath::parse(text.as_bytes(), rules).map_err(|e| error(PathPatternProblem::Path(e)))?;
+        if text.len() > 1 && text.ends_with('/') {
+            return Err(error(PathPatternProblem::TrailingSlash));
+        }
+        if path.as_str() != text {
+            return Err(error(PathPatternProblem::NotCanonical));
+        }
+        Ok(PathPattern { text: text.to_owned(), encoded_slash })
+    }
+
+    /// The entry as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the entry allows the path. A path that was read under other rules than a `path_allowlist`'s is
+    /// never allowed, since its form says nothing.
+    #[must_use]
+    pub fn matches(&self, path: &CanonicalPath) -> bool {
+        let rules = PathRules { allowlisted: true, encoded_slash: self.encoded_slash };
+        let mut segments = path.segments();
+        path.rules() == rules
+            && self.segments().all(|own| segments.next().is_some_and(|segment| segment_matches(own, segment)))
+    }
+
+    /// The entry's own segments; none for `/`, which allows every path.
+    pub(super) fn segments(&self) -> impl Iterator<Item = &str> {
+        self.text.split('/').skip(1).filter(|segment| !segment.is_empty())
+    }
+}
+
+pub(super) fn segment_matches(pattern: &str, segment: &str) -> bool {
+    if pattern == "*" { !segment.is_empty() } else { pattern == segment }
+}
+
+/// The nearest text that is an entry, if a few usual slips explain the difference.
+fn probably_meant(text: &str, rules: PathRules) -> Option<String> {
+    let path = text.split_once("://").map_or(text, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let mut meant = String::with_capacity(path.len());
+    for segment in path.split('/').filter(|segment| !segment.is_empty() && *segment != ".") {
+        meant.push('/');
+        for byte in segment.bytes() {
+            match byte {
+                0..=0x20 | 0x7F.. => push_escape(&mut meant, byte),
+                _ => meant.push(char::from(byte)),
+            }
+        }
+    }
+    let meant = meant.trim_end_matches("/**");
+    let meant = if meant.is_empty() { "/" } else { meant };
+    let meant = CanonicalPath::parse(meant.as_bytes(), rules).ok()?.as_str().to_owned();
+    let usable = meant != text && !meant.split('/').any(|segment| segment.contains('*') && segment != "*");
+    usable.then_some(meant)
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for PathPattern {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests;

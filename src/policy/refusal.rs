@@ -1,0 +1,171 @@
+//! Why a request is not let through, in words for a person and in a code for a machine.
+
+use serde::Serialize;
+use std::fmt;
+
+/// Entries that a list of what is allowed shows before it says how many more there are.
+const SHOWN: usize = 20;
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+        /// A stable reason code: part of the contract with logs, clients and tests.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Reason {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Reason {
+            /// Every reason there is.
+            pub const ALL: &'static [Reason] = &[$(Reason::$name,)*];
+
+            /// The code, in `snake_case`.
+            #[must_use]
+            pub fn code(self) -> &'static str {
+                match self {
+                    $(Reason::$name => $code,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The request writes to a git repository.
+    GitPush = "git_push",
+    /// No rule names the host.
+    HostNotAllowed = "host_not_allowed",
+    /// The host's rule does not list the port, or not for this scheme.
+    PortNotAllowed = "port_not_allowed",
+    /// The rule's `until` has passed.
+    RuleExpired = "rule_expired",
+    /// The rule does not list the method.
+    MethodNotAllowed = "method_not_allowed",
+    /// No entry of the rule's `path_allowlist` matches.
+    PathNotAllowed = "path_not_allowed",
+    /// CONNECT, SNI, `Host` and `:authority` do not all name the same place.
+    AuthorityMismatch = "authority_mismatch",
+    /// The host has no canonical form: an IP address, user information, characters that no name has.
+    MalformedAuthority = "malformed_authority",
+    /// The target has no canonical form.
+    MalformedTarget = "malformed_target",
+    /// The request is not HTTP as RFC 9112 and RFC 9113 want it.
+    MalformedRequest = "malformed_request",
+    /// The tunnel does not carry TLS.
+    TlsRequired = "tls_required",
+    /// An upgrade that the rule does not allow.
+    UpgradeNotSupported = "upgrade_not_supported",
+    /// The rule's credential can't be had.
+    CredentialUnavailable = "credential_unavailable",
+    /// The request carries a secret.
+    CredentialInRequest = "credential_in_request",
+    /// The next hop does not answer.
+    UpstreamUnreachable = "upstream_unreachable",
+    /// The next hop answers with something that is not HTTP, or that can't be trusted.
+    UpstreamInvalid = "upstream_invalid",
+    /// The next hop took too long.
+    UpstreamTimeout = "upstream_timeout",
+    /// The body is larger than the limit.
+    BodyTooLarge = "body_too_large",
+    /// A limit on connections, requests or bytes is reached.
+    LimitReached = "limit_reached",
+    /// The address that the name resolves to is not allowed.
+    AddressNotAllowed = "address_not_allowed",
+    /// The proxy is stopping.
+    ShuttingDown = "shutting_down",
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+impl Serialize for Reason {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+/// A request that is not let through.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// Why, for machines.
+    pub reason: Reason,
+    /// Why, in one sentence: what was asked, what is allowed instead, and whether to ask again.
+    pub message: String,
+    /// The `id` of the rule that decided; none when no rule names the host.
+    pub rule: Option<String>,
+    /// Where that rule stands in the manifest, as a pointer.
+    pub source: Option<String>,
+    /// What is allowed: on the host if a rule names it, else the hosts that are. At most 20 entries, then
+    /// `… and N more`.
+    pub allowed: Vec<String>,
+    /// Whether the same request can succeed later without a change of the rules.
+    pub retry: bool,
+}
+
+impl Refusal {
+    /// A refusal that no rule is behind and that a retry does not change.
+    #[must_use]
+    pub fn new(reason: Reason, message: impl Into<String>) -> Refusal {
+        Refusal {
+            reason,
+            message: message.into(),
+            rule: None,
+            source: None,
+            allowed: Vec::new(),
+            retry: false,
+        }
+    }
+
+    /// The same, for something that may pass.
+    #[must_use]
+    pub fn retryable(self) -> Refusal {
+        Refusal { retry: true, ..self }
+    }
+
+    /// What is allowed, as one text; empty when nothing is.
+    #[must_use]
+    pub fn allowed(&self) -> String {
+        self.allowed.join(", ")
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// At most [`SHOWN`] entries, then how many there are besides.
+pub(super) fn shorten(entries: impl ExactSizeIterator<Item = String>) -> Vec<String> {
+    let more = entries.len().saturating_sub(SHOWN);
+    let mut shown: Vec<String> = entries.take(SHOWN).collect();
+    if more > 0 {
+        shown.push(format!("… and {more} more"));
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_distinct_and_in_snake_case() {
+        let codes: HashSet<_> = Reason::ALL.iter().map(|r| r.code()).collect();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        assert!(codes.iter().all(|c| c.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+        assert_eq!(serde_json::to_string(&Reason::GitPush).unwrap(), "\"git_push\"");
+    }
+
+    #[test]
+    fn a_long_list_says_how_many_more() {
+        assert_eq!(shorten((0..20).map(|n| n.to_string())).len(), 20);
+        let long = shorten((0..23).map(|n| n.to_string()));
+        assert_eq!((long.len(), long[20].as_str()), (21, "… and 3 more"));
+    }
+}
