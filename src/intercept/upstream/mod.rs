@@ -1,0 +1,38 @@
+//! The way out: connections to upstreams, kept and shared.
+
+mod error;
+
+pub use error::SendError;
+
+use super::Protocol;
+use std::{fmt::Debug, hash::Hash};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Anything that carries bytes both ways.
+pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
+
+/// A connection of whatever kind.
+pub type Stream = Box<dyn Io>;
+
+/// Makes connections.
+pub trait Connector: Send + Sync + 'static {
+    /// What a connection is for. Two requests share connections exactly when their keys are equal, so a key
+    /// holds everything that must not be mixed: scheme, authority, trust, generation of the configuration.
+    type Key: Clone + Eq + Hash + Debug + Send + Sync + 'static;
+    /// Why there is none.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Makes one, within the connector's own time limit. TCP connections have `TCP_NODELAY`.
+    fn connect(&self, key: &Self::Key) -> impl Future<Output = Result<Connected, Self::Error>> + Send;
+}
+
+/// A connection that is ready for HTTP.
+pub struct Connected {
+    /// The bytes.
+    pub stream: Stream,
+    /// What was agreed on.
+    pub protocol: Protocol,
+    /// Requests are written in absolute-form: a plain proxy is at the other end.
+    pub absolute_form: bool,
+}
