@@ -1,0 +1,191 @@
+//! The manifest after every check: types that can't hold a bad value.
+
+use crate::policy::{Host, Method, PathPattern};
+use camino::Utf8PathBuf;
+use ipnet::IpNet;
+use jiff::civil::Date;
+
+/// One bottle, as its manifest asks for it. Nothing is resolved yet: paths are those of the manifest, relative
+/// to its folder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    /// A DNS label; names of containers, networks and volumes derive from it.
+    pub name: String,
+    /// The container that the agent works in.
+    pub agent: Agent,
+    /// Hosts with rules; empty in a bottle without egress-proxy.
+    pub egress_proxy: EgressProxy,
+    /// Hosts without rules, and the way out.
+    pub egress: Egress,
+    /// The last proxy before the Internet.
+    pub pipelock: Pipelock,
+}
+
+impl Manifest {
+    /// Whether egress-proxy stands between the agent and pipelock.
+    #[must_use]
+    pub fn has_routes(&self) -> bool {
+        !self.egress_proxy.routes.is_empty()
+    }
+
+    /// The rules of every host that the agent may reach: routes first, then the allowlist, in the manifest's order.
+    pub fn hosts(&self) -> impl Iterator<Item = &Route> {
+        self.egress_proxy.routes.iter().chain(&self.egress.allowlist)
+    }
+}
+
+/// The container that the agent works in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Agent {
+    /// What it runs on.
+    pub image: Image,
+    /// What it runs; the image's own command when absent.
+    pub command: Option<Vec<String>>,
+    /// `NAME`, `UID` or `UID:GID`; the image's own user when absent.
+    pub user: Option<String>,
+    /// An absolute path; the image's own folder when absent.
+    pub workdir: Option<String>,
+    /// What it sees of the host.
+    pub mounts: Vec<Mount>,
+    /// Literal environment variables, in the manifest's order; none that bottle sets itself.
+    pub env: Vec<(String, String)>,
+    /// The image's own files can't be written to.
+    pub read_only: bool,
+}
+
+/// What the agent's container runs on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Image {
+    /// An image by its name.
+    Named(String),
+    /// An image built from a Dockerfile.
+    Build(Build),
+}
+
+/// How an image is built.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Build {
+    /// The folder that is sent to the builder, relative to the manifest's.
+    pub context: Utf8PathBuf,
+    /// The Dockerfile, relative to the context; `Dockerfile` when absent.
+    pub dockerfile: Option<Utf8PathBuf>,
+    /// Build arguments, in the manifest's order.
+    pub args: Vec<(String, String)>,
+    /// The stage to build.
+    pub target: Option<String>,
+}
+
+/// A folder or file of the host that the agent sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it stands in the manifest: `agent.mounts[0]`.
+    pub source_pointer: String,
+    /// On the host, relative to the manifest's folder or absolute.
+    pub source: Utf8PathBuf,
+    /// In the agent, absolute and normalised.
+    pub target: Utf8PathBuf,
+    /// The agent can't write to it.
+    pub read_only: bool,
+}
+
+/// The routes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct EgressProxy {
+    /// One rule for each host, in the manifest's order.
+    pub routes: Vec<Route>,
+}
+
+/// A rule for one host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    /// Where it stands in the manifest: `egress_proxy.routes[1]`, `egress.allowlist[0]`.
+    pub source: String,
+    /// The exact host.
+    pub host: Host,
+    /// The paths that the agent may request, never empty; every path when absent.
+    pub path_allowlist: Option<Vec<PathPattern>>,
+    /// The methods, never empty; every one but CONNECT and TRACE when absent.
+    pub methods: Option<Vec<Method>>,
+    /// The credential that is set on every request.
+    pub auth: Option<Auth>,
+    /// Never empty; 80 is plain http, every other one https.
+    pub ports: Vec<u16>,
+    /// `%2F` may stand inside a segment.
+    pub encoded_slash: bool,
+    /// pipelock looks inside TLS.
+    pub inspect: bool,
+    /// Ranges of a private origin; public addresses only when empty.
+    pub addresses: Vec<IpNet>,
+    /// Why the rule is there.
+    pub reason: Option<String>,
+    /// The last day (UTC) on which the rule allows anything.
+    pub until: Option<Date>,
+}
+
+/// A credential by the name of what holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// How it is put on a request.
+    pub scheme: AuthScheme,
+    /// The name of the host's environment variable; never the secret.
+    pub token_ref: String,
+}
+
+/// How a credential is put on a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthScheme {
+    /// `Authorization: Bearer TOKEN` (RFC 6750).
+    Bearer,
+    /// `Authorization: token TOKEN`.
+    Token,
+    /// `Authorization: Basic base64(username:TOKEN)` (RFC 7617).
+    Basic {
+        /// Without a colon.
+        username: String,
+    },
+    /// `NAME: TOKEN`.
+    Header {
+        /// The field's name, in lower case.
+        name: String,
+    },
+}
+
+/// Hosts without rules, and the way out.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Egress {
+    /// Hosts with no path rule and no credential, in the manifest's order.
+    pub allowlist: Vec<Route>,
+    /// What pipelock does with a finding in a request.
+    pub dlp_action: DlpAction,
+    /// An existing Docker network that pipelock leaves by; one of the stack's own when absent.
+    pub network: Option<String>,
+}
+
+/// What pipelock does with a finding in a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DlpAction {
+    /// The request is refused.
+    #[default]
+    Block,
+    /// The request passes and the finding is logged.
+    Warn,
+}
+
+/// The last proxy before the Internet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pipelock {
+    /// Which program it is.
+    pub engine: Engine,
+    /// A file of certificates that it trusts besides the public roots, relative to the manifest's folder.
+    pub extra_ca: Option<Utf8PathBuf>,
+    /// Whether it looks for seed phrases of wallets.
+    pub seed_phrases: bool,
+}
+
+/// The program that does pipelock's work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// This binary.
+    #[default]
+    Embedded,
+}
