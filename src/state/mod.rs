@@ -152,6 +152,7 @@ impl State {
     }
 
     /// Whether there is a state at `path` that belongs to `out`.
+    #[must_use]
     pub fn is_of(path: &Utf8Path, out: &Utf8Path) -> bool {
         let owner = Folder::open(path).and_then(|folder| folder.read(OWNER));
         matches!(owner, Ok(Some(owner)) if String::from_utf8_lossy(&owner).trim_end() == out)

@@ -145,36 +145,31 @@ fn without_an_egress_proxy_the_agent_trusts_pipelock_and_what_it_passes_through(
     );
 }
 
+/// The state after `damage`, and after the render that follows.
+fn completed_after(damage: impl FnOnce(&Utf8Path), why: &str) {
+    let home = home();
+    home.mint(DAY_ONE, |_| {});
+    damage(&home.path.join("state"));
+    std::fs::write(home.path.join("state/trust/.bottle-staged-1-ca-bundle.pem"), "half").unwrap();
+    let minted = home.mint(DAY_ONE, |_| {});
+    assert_eq!(minted.agent.unwrap().event, Event::Repaired(why.to_owned()));
+    assert_eq!(minted.pipelock.event, Event::Kept);
+    assert!(home.read("trust/ca-bundle.pem").ends_with(&home.read("egress-proxy/agent-ca.pem")));
+    assert!(!home.path.join("state/trust/.bottle-staged-1-ca-bundle.pem").exists());
+    assert_eq!(home.mint(DAY_ONE, |_| {}).agent.unwrap().event, Event::Kept);
+}
+
 #[test]
 fn what_a_crash_left_is_completed_and_said() {
-    let damage: [(&str, fn(&Utf8Path)); 3] = [
-        ("agent-ca-key.pem was missing", |dir| {
-            std::fs::remove_file(dir.join("egress-proxy/agent-ca-key.pem")).unwrap()
-        }),
-        ("agent-ca.pem was missing", |dir| {
-            std::fs::remove_file(dir.join("egress-proxy/agent-ca.pem")).unwrap()
-        }),
-        ("the CA certificate and the CA key do not belong together", |dir| {
-            std::fs::copy(
-                dir.join("pipelock/pipelock-ca-key.pem"),
-                dir.join("egress-proxy/agent-ca-key.pem"),
-            )
-            .map(drop)
-            .unwrap();
-        }),
-    ];
-    for (why, harm) in damage {
-        let home = home();
-        home.mint(DAY_ONE, |_| {});
-        harm(&home.path.join("state"));
-        std::fs::write(home.path.join("state/trust/.bottle-staged-1-ca-bundle.pem"), "half").unwrap();
-        let minted = home.mint(DAY_ONE, |_| {});
-        assert_eq!(minted.agent.unwrap().event, Event::Repaired(why.to_owned()));
-        assert_eq!(minted.pipelock.event, Event::Kept);
-        assert!(home.read("trust/ca-bundle.pem").ends_with(&home.read("egress-proxy/agent-ca.pem")));
-        assert!(!home.path.join("state/trust/.bottle-staged-1-ca-bundle.pem").exists());
-        assert_eq!(home.mint(DAY_ONE, |_| {}).agent.unwrap().event, Event::Kept);
+    for file in ["agent-ca-key.pem", "agent-ca.pem"] {
+        let remove = |state: &Utf8Path| std::fs::remove_file(state.join("egress-proxy").join(file)).unwrap();
+        completed_after(remove, &format!("{file} was missing"));
     }
+    let mix = |state: &Utf8Path| {
+        let other = state.join("pipelock/pipelock-ca-key.pem");
+        std::fs::copy(other, state.join("egress-proxy/agent-ca-key.pem")).unwrap();
+    };
+    completed_after(mix, "the CA certificate and the CA key do not belong together");
 }
 
 #[test]
