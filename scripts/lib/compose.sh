@@ -1,9 +1,6 @@
 # shellcheck shell=bash
-# Compose as `docker compose`, of the oldest version that rendered stacks promise to run with or newer:
-# the distribution's package where it is new enough, else built from its Go module (scripts/compose pins the version
-# and the hash of every source).
-
-COMPOSE_OLDEST=2.24
+# Compose v2 or newer as `docker compose`: the distribution's package where it has one, else built from its Go module
+# (scripts/compose pins the version and the hash of every source).
 
 need_compose() {
   if ! has docker; then return 0; fi
@@ -14,7 +11,7 @@ need_compose() {
     build_compose
   fi
   if ! compose_is_new; then
-    missing "Docker Compose $COMPOSE_OLDEST or newer as \"docker compose\"" 'https://docs.docker.com/compose/install/, or package docker-compose-v2 or docker-compose-plugin; with Go installed, this script builds it'
+    missing 'Docker Compose v2 or newer as "docker compose"' 'https://docs.docker.com/compose/install/, or package docker-compose-v2 or docker-compose-plugin; with Go installed, this script builds it'
     return 0
   fi
   ok compose "$(compose_version)"
@@ -25,19 +22,19 @@ compose_version() { docker compose version --short 2>/dev/null; }
 compose_is_new() {
   local version
   version=$(compose_version) || return 1
-  ! older "${version#v}" "$COMPOSE_OLDEST"
+  version=${version#v}
+  [ "${version%%.*}" -ge 2 ] 2>/dev/null
 }
 
-# The name of a package that brings a plugin that is new enough: docker-compose is one from Debian 13 on, and v1 before.
+# The name of a package that brings the plugin. Debian's docker-compose is v1, a program of its own, until Debian 13.
 compose_package() {
   local package version
   apt_update_once >&2
   for package in docker-compose-v2 docker-compose-plugin docker-compose; do
     version=$(apt_candidate "$package")
-    if [ -n "$version" ] && ! older "${version#*:}" "$COMPOSE_OLDEST"; then
-      printf '%s' "$package"
-      return 0
-    fi
+    case $version in '' | 1.* | 1:1.*) continue ;; esac
+    printf '%s' "$package"
+    return 0
   done
   return 1
 }

@@ -70,7 +70,7 @@ fn place(text: &[u8], span: &Range<usize>, key: &str, message: String) -> Config
     let before = &text[..span.start.min(text.len())];
     let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     ConfigError {
-        line: before.iter().filter(|&&byte| byte == b'\n').count() + 1,
+        line: before.split(|&byte| byte == b'\n').count(),
         column: String::from_utf8_lossy(&before[line_start..]).chars().count() + 1,
         key: key.to_owned(),
         message,

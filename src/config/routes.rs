@@ -2,6 +2,7 @@
 
 use crate::config::reading::Parsed;
 use crate::config::{ConfigError, Limits, Listen};
+use crate::policy::{Host, Method, PathPattern, Policy, Route};
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -42,7 +43,15 @@ impl RoutesFile {
             return Err(parsed.error("upstream.proxy", "must be HOST:PORT of pipelock, the only way out"));
         }
         file.check_routes(&parsed)?;
+        file.to_policy().map_err(|error| parsed.error(&error.key, error.message))?;
         Ok(file)
+    }
+
+    /// The rules as what decides about requests. A file that [`RoutesFile::read`] gave has one.
+    pub fn to_policy(&self) -> Result<Policy, RuleError> {
+        let rules = self.routes.iter().enumerate().map(|(index, entry)| entry.to_route(index));
+        let rules = rules.collect::<Result<Vec<_>, _>>()?;
+        Policy::new(rules).map_err(|error| RuleError { key: "routes".to_owned(), message: error.to_string() })
     }
 
     fn check_routes(&self, parsed: &Parsed<'_>) -> Result<(), ConfigError> {
@@ -65,6 +74,52 @@ impl RoutesFile {
             }
         }
         Ok(())
+    }
+}
+
+/// A rule that can't be decided by.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {message}")]
+pub struct RuleError {
+    /// The key as people write it: `routes[3].host`.
+    pub key: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl RouteEntry {
+    fn to_route(&self, index: usize) -> Result<Route, RuleError> {
+        let error = |key: &str, message: String| RuleError { key: format!("routes[{index}].{key}"), message };
+        let host = Host::parse(&self.host).map_err(|cause| error("host", cause.to_string()))?;
+        if host.as_str() != self.host {
+            return Err(error("host", format!("must be written in its canonical form, `{host}`")));
+        }
+        let methods = self.methods.parse(Method::parse);
+        let methods = methods.map_err(|(at, cause)| error(&format!("methods[{at}]"), cause.to_string()))?;
+        let paths = self.paths.parse(|text| PathPattern::parse(text, self.encoded_slash));
+        let paths = paths.map_err(|(at, cause)| error(&format!("paths[{at}]"), cause.to_string()))?;
+        Ok(Route {
+            id: self.id.clone(),
+            source: self.source.clone(),
+            host,
+            ports: self.ports.clone(),
+            methods,
+            paths,
+            credential: self.auth.as_ref().map(|auth| auth.token_ref.clone()),
+            encoded_slash: self.encoded_slash,
+            websocket: false, // no key for it in version 1 of this file
+            until: self.until,
+            reason: self.reason.clone(),
+        })
+    }
+}
+
+impl AnyOr {
+    /// Every item through a parser; an error comes with the item's index.
+    fn parse<T, E>(&self, parse: impl Fn(&str) -> Result<T, E>) -> Result<Option<Vec<T>>, (usize, E)> {
+        let Self::Only(list) = self else { return Ok(None) };
+        let items = list.iter().enumerate().map(|(at, text)| parse(text).map_err(|error| (at, error)));
+        items.collect::<Result<Vec<T>, _>>().map(Some)
     }
 }
 
@@ -308,7 +363,7 @@ mod tests {
 
     #[test]
     fn values_that_would_fail_later_fail_now() {
-        let cases: [(&str, &str, &str); 9] = [
+        let cases: [(&str, &str, &str); 13] = [
             ("version: 1", "version: 2", "version: this bottle reads version 1, not 2"),
             ("idle_seconds: 900", "idle_seconds: 0", "limits.idle_seconds: 0 would refuse everything"),
             (
@@ -329,6 +384,14 @@ mod tests {
                 "routes[0].auth.secret_file: must be an absolute path",
             ),
             ("      - 443", "      - 80", "routes[0].auth: a credential never goes over plain http"),
+            (
+                "host: b.example",
+                "host: B.example",
+                "routes[1].host: must be written in its canonical form, `b.example`",
+            ),
+            ("host: b.example", "host: bad_host", "routes[1].host: "),
+            ("      - GET", "      - TRACE", "routes: egress_proxy.routes[0]: TRACE can't be allowed"),
+            ("paths: any", "paths: [\"/a/../b\"]", "routes[0].paths[0]: "),
             (
                 "paths: any",
                 "paths: all",

@@ -1,1 +1,165 @@
 //! `Manifest` to `Plan`: names, networks, token files, allowlists, all decided. Pure.
+//!
+//! What a plan holds is what will be: `render` writes it down and decides nothing. Whatever bottle adds to what
+//! the manifest says (an environment variable, a read-only mount, a switched-off scanner) is here with its reason,
+//! so that `bottle plan` can show it and no behaviour hangs on a name that nobody sees.
+
+mod agent;
+mod environment;
+pub mod layout;
+pub mod placeholder;
+mod resolve;
+mod warnings;
+
+pub use layout::Layout;
+pub use resolve::Surroundings;
+
+use crate::config::routes::RouteEntry;
+use crate::diagnostic::Report;
+use crate::manifest::{Build, DlpAction};
+use camino::Utf8PathBuf;
+use ipnet::IpNet;
+use std::collections::BTreeMap;
+
+/// A manifest, resolved.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The bottle's name, a DNS label.
+    pub name: String,
+    /// Where the rendered tree lies.
+    pub layout: Layout,
+    /// What stands between the agent and the Internet.
+    pub shape: Shape,
+    /// The allowed hosts: routes in the manifest's order, then the allowlist.
+    pub hosts: Vec<HostPlan>,
+    /// The Docker network that pipelock leaves by; `None`: a bridge of the stack's own.
+    pub egress_network: Option<String>,
+    /// What a DLP finding in a request does.
+    pub dlp_action: DlpAction,
+    /// Whether pipelock searches for seed phrases.
+    pub seed_phrases: SeedPhrases,
+    /// A certificate that pipelock trusts besides the public roots.
+    pub extra_ca: Option<ExtraCa>,
+    /// The agent's container.
+    pub agent: AgentPlan,
+    /// What the author should know; none of these stops a render.
+    pub warnings: Report,
+}
+
+/// What stands between the agent and the Internet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// egress-proxy, then pipelock.
+    Chain,
+    /// pipelock alone: a manifest without routes.
+    Direct,
+}
+
+/// One allowed host: the rule as egress-proxy reads it, and what pipelock needs beside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPlan {
+    /// The rule.
+    pub rule: RouteEntry,
+    /// Private ranges that the host may resolve to.
+    pub addresses: Vec<IpNet>,
+}
+
+/// Whether pipelock searches for seed phrases, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeedPhrases {
+    /// Whether it does.
+    pub enabled: bool,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// A certificate that pipelock trusts besides the public roots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtraCa {
+    /// The file that the manifest names.
+    pub file: Utf8PathBuf,
+    /// Its content, PEM.
+    pub pem: String,
+}
+
+/// The agent's container.
+#[derive(Clone, Debug)]
+pub struct AgentPlan {
+    /// What runs.
+    pub image: AgentImage,
+    /// The command; empty: the image's.
+    pub command: Vec<String>,
+    /// The user; `None`: the image's.
+    pub user: Option<String>,
+    /// The working folder; `None`: the image's.
+    pub workdir: Option<String>,
+    /// Whether the root file system is read-only.
+    pub read_only: bool,
+    /// What is mounted, in the order of the compose file.
+    pub mounts: Vec<MountPlan>,
+    /// Every variable that is set, by bottle or by the manifest.
+    pub environment: BTreeMap<String, Variable>,
+}
+
+/// What runs in the agent's container.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AgentImage {
+    /// An image by name.
+    Named(String),
+    /// An image that is built; paths as the manifest writes them.
+    Built(Build),
+}
+
+/// One bind mount of the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountPlan {
+    /// On the host, as the manifest writes it.
+    pub source: Utf8PathBuf,
+    /// In the container.
+    pub target: Utf8PathBuf,
+    /// Whether the agent can't write there.
+    pub read_only: bool,
+    /// Why bottle added it; `None`: the manifest says it.
+    pub why: Option<&'static str>,
+}
+
+/// One environment variable of the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its value.
+    pub value: String,
+    /// Why bottle sets it; `None`: the manifest says it.
+    pub why: Option<&'static str>,
+    /// Whether the value stands in for a credential: the DLP passes it.
+    pub placeholder: bool,
+}
+
+impl Plan {
+    /// The `token_ref`s and the hosts that each is sent to, sorted.
+    #[must_use]
+    pub fn tokens(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut tokens = BTreeMap::<&str, Vec<&str>>::new();
+        for rule in self.hosts.iter().map(|host| &host.rule) {
+            if let Some(auth) = &rule.auth {
+                tokens.entry(&auth.token_ref).or_default().push(&rule.host);
+            }
+        }
+        tokens
+    }
+
+    /// Whether a DLP finding in a request is only logged.
+    #[must_use]
+    pub fn dlp_warns(&self) -> bool {
+        self.dlp_action == DlpAction::Warn
+    }
+
+    /// The placeholder values that the agent holds, sorted, each once.
+    #[must_use]
+    pub fn placeholders(&self) -> Vec<&str> {
+        let held = self.agent.environment.values().filter(|variable| variable.placeholder);
+        let mut values: Vec<&str> = held.map(|variable| variable.value.as_str()).collect();
+        values.sort_unstable();
+        values.dedup();
+        values
+    }
+}

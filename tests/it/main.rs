@@ -5,6 +5,4 @@
 mod architecture;
 mod gate;
 mod pki;
-mod state;
 mod telemetry;
-mod tree;

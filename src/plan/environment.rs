@@ -1,0 +1,134 @@
+//! The agent's environment: what makes its tools use the gate, trust its CA and start without a credential.
+
+use super::Variable;
+use super::placeholder;
+use crate::diagnostic::Diagnostic;
+use crate::manifest::{Manifest, Route};
+use std::collections::BTreeMap;
+
+const PROXY: &str = "http://127.0.0.1:9099";
+const LOOPBACK: &str = "localhost,127.0.0.1,::1";
+const BUNDLE: &str = "/etc/bottle/trust/ca-bundle.pem";
+
+const WHY_PROXY: &str = "the gate is the only way out; the variable is a convenience, not the wall";
+const WHY_LOOPBACK: &str = "the agent's own services are reached directly; dialects differ, so loopback only";
+const WHY_TRUST: &str = "the proxy ends TLS with a CA of its own";
+const WHY_JAVA: &str = "Java reads neither proxy variables nor PEM bundles";
+const WHY_NODE: &str = "Node's own fetch ignores the proxy variables without it (Node 24 and newer; older ones need an agent library)";
+const WHY_GIT: &str = "`git@HOST:` remotes of hosts that may serve git go over https, where rules apply";
+
+/// One variable for each family of tools; all of them name the same bundle.
+const TRUST: [&str; 10] = [
+    "AWS_CA_BUNDLE",
+    "CARGO_HTTP_CAINFO",
+    "CURL_CA_BUNDLE",
+    "DENO_CERT",
+    "GIT_SSL_CAINFO",
+    "NIX_SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+];
+
+const JAVA: &str = "-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=9099 \
+    -Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=9099 \
+    -Dhttp.nonProxyHosts=localhost|127.*|[::1] \
+    -Djavax.net.ssl.trustStore=/etc/bottle/trust/truststore.p12 \
+    -Djavax.net.ssl.trustStoreType=PKCS12 \
+    -Djavax.net.ssl.trustStorePassword=changeit";
+
+/// Proxy variables that bottle never sets, and that would lead around it or nowhere.
+const REFUSED: [&str; 2] = ["ALL_PROXY", "all_proxy"];
+
+/// Every variable, by bottle and by the manifest. A name that both set is a problem.
+pub(super) fn resolve(manifest: &Manifest, problems: &mut Vec<Diagnostic>) -> BTreeMap<String, Variable> {
+    let mut variables = BTreeMap::new();
+    let mut set = |name: &str, value: &str, why: &'static str| {
+        variables.insert(
+            name.to_owned(),
+            Variable { value: value.to_owned(), why: Some(why), placeholder: false },
+        );
+    };
+    for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
+        set(name, PROXY, WHY_PROXY);
+    }
+    for name in ["NO_PROXY", "no_proxy"] {
+        set(name, LOOPBACK, WHY_LOOPBACK);
+    }
+    for name in TRUST {
+        set(name, BUNDLE, WHY_TRUST);
+    }
+    set("JAVA_TOOL_OPTIONS", JAVA, WHY_JAVA);
+    set("NODE_USE_ENV_PROXY", "1", WHY_NODE);
+    for (name, value) in git_rewrites(manifest) {
+        set(&name, &value, WHY_GIT);
+    }
+    for (name, variable) in stand_ins(manifest) {
+        variables.insert(name, variable);
+    }
+    for (name, value) in &manifest.agent.env {
+        if variables.contains_key(name) || REFUSED.contains(&name.as_str()) {
+            problems.push(taken(name, variables.get(name)));
+        } else {
+            let own = Variable { value: value.clone(), why: None, placeholder: false };
+            variables.insert(name.clone(), own);
+        }
+    }
+    variables
+}
+
+fn taken(name: &str, set: Option<&Variable>) -> Diagnostic {
+    let why = set
+        .and_then(|variable| variable.why)
+        .unwrap_or("the agent has one way out, and bottle points every tool at it");
+    Diagnostic::error("env-set-by-bottle", format!("agent.env.{name}: bottle decides this variable"))
+        .hint(why)
+        .hint(format!(
+            "remove `{name}` from `agent.env`; `bottle plan` shows every variable that bottle sets"
+        ))
+}
+
+/// `GIT_CONFIG_COUNT` and its keys and values: two rewrites for each host that may serve git.
+fn git_rewrites(manifest: &Manifest) -> Vec<(String, String)> {
+    let hosts = manifest.hosts().filter(|route| may_serve_git(route)).map(|route| route.host.as_str());
+    let rewrites: Vec<(String, String)> = hosts
+        .flat_map(|host| {
+            let key = format!("url.https://{host}/.insteadOf");
+            [(key.clone(), format!("git@{host}:")), (key, format!("ssh://git@{host}/"))]
+        })
+        .collect();
+    if rewrites.is_empty() {
+        return Vec::new();
+    }
+    let count = ("GIT_CONFIG_COUNT".to_owned(), rewrites.len().to_string());
+    let pairs = rewrites.into_iter().enumerate().flat_map(|(at, (key, value))| {
+        [(format!("GIT_CONFIG_KEY_{at}"), key), (format!("GIT_CONFIG_VALUE_{at}"), value)]
+    });
+    std::iter::once(count).chain(pairs).collect()
+}
+
+/// A fetch is a GET and a POST on the https port.
+fn may_serve_git(route: &Route) -> bool {
+    let allows =
+        |name: &str| route.methods.as_ref().is_none_or(|list| list.iter().any(|it| it.as_str() == name));
+    route.ports.contains(&443) && allows("GET") && allows("POST")
+}
+
+fn stand_ins(manifest: &Manifest) -> BTreeMap<String, Variable> {
+    let mut variables = BTreeMap::new();
+    let names = manifest.hosts().filter_map(|route| route.auth.as_ref()).map(|auth| &auth.token_ref);
+    for known in names.filter_map(|name| placeholder::known(name)) {
+        let mut set = |name: &str, value: &str, placeholder| {
+            variables.insert(
+                name.to_owned(),
+                Variable { value: value.to_owned(), why: Some(known.why), placeholder },
+            );
+        };
+        set(known.name, known.value, true);
+        for (name, value) in known.switches {
+            set(name, value, false);
+        }
+    }
+    variables
+}

@@ -1,0 +1,139 @@
+//! The entry: a manifest and what surrounds it, to a plan.
+
+use super::{AgentImage, ExtraCa, HostPlan, Layout, Plan, SeedPhrases, Shape, agent, warnings};
+use crate::config::routes::{AnyOr, Auth, RouteEntry};
+use crate::diagnostic::{Diagnostic, Report};
+use crate::manifest::{self, AuthScheme, Image, Manifest};
+
+/// What a plan needs besides the manifest; read by the caller, so that resolving is pure.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Where OUT lies.
+    pub layout: Layout,
+    /// The content of the file that `pipelock.extra_ca` names.
+    pub extra_ca: Option<String>,
+}
+
+impl Surroundings {
+    /// OUT is `.bottle/NAME` beside the manifest, and there is no other file.
+    #[must_use]
+    pub fn beside(name: &str) -> Self {
+        Self { layout: Layout::beside(name), extra_ca: None }
+    }
+}
+
+impl Plan {
+    /// Decides everything that a manifest leaves open. The report holds every problem.
+    pub fn resolve(manifest: &Manifest, around: &Surroundings) -> Result<Self, Report> {
+        let mut problems = Vec::new();
+        let extra_ca = extra_ca(manifest, around, &mut problems);
+        let seed_phrases = seed_phrases(manifest, &mut problems);
+        let hosts: Vec<HostPlan> = manifest.hosts().map(host_plan).collect();
+        let agent = agent::resolve(manifest, &around.layout, &mut problems);
+        if !problems.is_empty() {
+            return Err(Report(problems));
+        }
+        let mut plan = Self {
+            name: manifest.name.clone(),
+            layout: around.layout.clone(),
+            shape: if manifest.has_routes() { Shape::Chain } else { Shape::Direct },
+            hosts,
+            egress_network: manifest.egress.network.clone(),
+            dlp_action: manifest.egress.dlp_action,
+            seed_phrases,
+            extra_ca,
+            agent,
+            warnings: Report(Vec::new()),
+        };
+        plan.warnings = warnings::of(&plan);
+        Ok(plan)
+    }
+}
+
+fn extra_ca(manifest: &Manifest, around: &Surroundings, problems: &mut Vec<Diagnostic>) -> Option<ExtraCa> {
+    let file = manifest.pipelock.extra_ca.clone()?;
+    let pem = around.extra_ca.clone().unwrap_or_default();
+    if pem.contains("PRIVATE KEY") {
+        let problem = Diagnostic::error("extra-ca-holds-a-key", format!("{file} holds a private key"));
+        problems.push(
+            problem.hint("`pipelock.extra_ca` is copied into the committed tree: give it certificates only"),
+        );
+    } else if !pem.contains("-----BEGIN CERTIFICATE-----") {
+        let problem = Diagnostic::error("extra-ca-unreadable", format!("{file} holds no certificate"));
+        problems.push(problem.hint("`pipelock.extra_ca` names a PEM file with one or more certificates"));
+    }
+    Some(ExtraCa { file, pem })
+}
+
+/// The host whose conversations are made of ordinary words.
+const CONVERSATIONS: &str = "api.anthropic.com";
+
+fn seed_phrases(manifest: &Manifest, problems: &mut Vec<Diagnostic>) -> SeedPhrases {
+    let conversation = manifest.hosts().find(|route| route.host.as_str() == CONVERSATIONS);
+    match (manifest.pipelock.seed_phrases, conversation) {
+        (true, Some(route)) => {
+            let text =
+                format!("`pipelock.seed_phrases` beside a rule for {CONVERSATIONS} ({})", route.source);
+            let problem = Diagnostic::error("seed-phrases-in-conversations", text)
+                .hint("the words of seed phrases occur in ordinary conversations, and the refusal then surfaces as a login problem")
+                .hint("remove `pipelock.seed_phrases`, or keep the two in bottles of their own");
+            problems.push(problem);
+            SeedPhrases { enabled: false, why: "refused" }
+        }
+        (true, None) => SeedPhrases { enabled: true, why: "the manifest asks for it" },
+        (false, Some(_)) => SeedPhrases {
+            enabled: false,
+            why: "words of seed phrases occur in conversations with api.anthropic.com",
+        },
+        (false, None) => {
+            SeedPhrases { enabled: false, why: "ordinary JSON trips it; `pipelock.seed_phrases` turns it on" }
+        }
+    }
+}
+
+fn host_plan(route: &manifest::Route) -> HostPlan {
+    let texts = |list: Vec<String>| AnyOr::Only(list);
+    let methods = route.methods.as_ref().map(|list| list.iter().map(ToString::to_string).collect());
+    let paths = route.path_allowlist.as_ref().map(|list| list.iter().map(ToString::to_string).collect());
+    HostPlan {
+        rule: RouteEntry {
+            id: route.host.to_string(),
+            source: route.source.clone(),
+            host: route.host.to_string(),
+            ports: route.ports.clone(),
+            methods: methods.map_or(AnyOr::Any, texts),
+            paths: paths.map_or(AnyOr::Any, texts),
+            auth: route.auth.as_ref().map(auth),
+            encoded_slash: route.encoded_slash,
+            inspect: route.inspect,
+            until: route.until,
+            reason: route.reason.clone(),
+        },
+        addresses: route.addresses.clone(),
+    }
+}
+
+fn auth(auth: &manifest::Auth) -> Auth {
+    let (header, prefix, username) = match &auth.scheme {
+        AuthScheme::Bearer => ("authorization", "Bearer ", None),
+        AuthScheme::Token => ("authorization", "token ", None),
+        AuthScheme::Basic { username } => ("authorization", "Basic ", Some(username.clone())),
+        AuthScheme::Header { name } => (name.as_str(), "", None),
+    };
+    Auth {
+        header: header.to_owned(),
+        prefix: prefix.to_owned(),
+        username,
+        secret_file: format!("/run/secrets/{}", auth.token_ref),
+        token_ref: auth.token_ref.clone(),
+    }
+}
+
+impl From<&Image> for AgentImage {
+    fn from(image: &Image) -> Self {
+        match image {
+            Image::Named(name) => Self::Named(name.clone()),
+            Image::Build(build) => Self::Built(build.clone()),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! `docker-compose.yml` from its template.
+//!
+//! The template is text with comments, because people read and review the result. Every value that it prints
+//! passes [`write_value`], which is the only way out of the template engine: a YAML scalar on one line, with each
+//! `$` doubled, so that neither YAML nor Compose's interpolation finds anything in a manifest's text.
+
+use crate::plan::{AgentImage, MountPlan, Plan, Shape};
+use crate::render::RenderError;
+use crate::yaml;
+use minijinja::value::{Serde, ValueKind};
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+const TEMPLATE: &str = include_str!("../../templates/docker-compose.yml.j2");
+const NAME: &str = "docker-compose.yml";
+
+/// The config hashes of the two proxies.
+pub(super) struct Hashes {
+    pub(super) routes: String,
+    pub(super) pipelock: String,
+}
+
+/// What the template sees.
+#[derive(Serialize)]
+struct View<'a> {
+    bottle: &'a str,
+    chain: bool,
+    tokens: Vec<&'a str>,
+    egress_network: Option<&'a str>,
+    routes_hash: String,
+    pipelock_hash: String,
+    agent: AgentView<'a>,
+}
+
+#[derive(Serialize)]
+struct AgentView<'a> {
+    image: Option<&'a str>,
+    build: Option<BuildView<'a>>,
+    command: &'a [String],
+    user: Option<&'a str>,
+    workdir: Option<&'a str>,
+    read_only: bool,
+    mounts: Vec<MountView<'a>>,
+    environment: BTreeMap<&'a str, &'a str>,
+}
+
+#[derive(Serialize)]
+struct BuildView<'a> {
+    context: String,
+    dockerfile: Option<&'a str>,
+    target: Option<&'a str>,
+    args: &'a [(String, String)],
+}
+
+#[derive(Serialize)]
+struct MountView<'a> {
+    source: String,
+    target: &'a str,
+    read_only: bool,
+}
+
+/// Renders the compose file of a plan, without its checksum line.
+pub(super) fn render(plan: &Plan, hashes: &Hashes) -> Result<String, RenderError> {
+    let mut engine = Environment::new();
+    engine.set_undefined_behavior(UndefinedBehavior::Strict);
+    engine.set_auto_escape_callback(|_| AutoEscape::Custom("compose".into()));
+    engine.set_formatter(write_value);
+    engine.remove_filter("safe");
+    engine.add_template(NAME, TEMPLATE)?;
+    let values = Value::from(Serde(view(plan, hashes)));
+    Ok(engine.get_template(NAME)?.render(values)? + "\n")
+}
+
+fn view<'a>(plan: &'a Plan, hashes: &Hashes) -> View<'a> {
+    let agent = &plan.agent;
+    let (image, build) = match &agent.image {
+        AgentImage::Named(name) => (Some(name.as_str()), None),
+        AgentImage::Built(build) => {
+            let context = plan.layout.from_out(&build.context).into_string();
+            let dockerfile = build.dockerfile.as_ref().map(|file| file.as_str());
+            (
+                None,
+                Some(BuildView { context, dockerfile, target: build.target.as_deref(), args: &build.args }),
+            )
+        }
+    };
+    View {
+        bottle: &plan.name,
+        chain: plan.shape == Shape::Chain,
+        tokens: plan.tokens().into_keys().collect(),
+        egress_network: plan.egress_network.as_deref(),
+        routes_hash: format!("sha256:{}", hashes.routes),
+        pipelock_hash: format!("sha256:{}", hashes.pipelock),
+        agent: AgentView {
+            image,
+            build,
+            command: &agent.command,
+            user: agent.user.as_deref(),
+            workdir: agent.workdir.as_deref(),
+            read_only: agent.read_only,
+            mounts: agent.mounts.iter().map(|mount| mount_view(plan, mount)).collect(),
+            environment: agent
+                .environment
+                .iter()
+                .map(|(name, it)| (name.as_str(), it.value.as_str()))
+                .collect(),
+        },
+    }
+}
+
+fn mount_view<'a>(plan: &Plan, mount: &'a MountPlan) -> MountView<'a> {
+    MountView {
+        source: plan.layout.from_out(&mount.source).into_string(),
+        target: mount.target.as_str(),
+        read_only: mount.read_only,
+    }
+}
+
+/// Writes one value of the template: what a macro made as it is, everything else as data.
+fn write_value(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    if value.is_safe() {
+        return out.write_str(value.as_str().unwrap_or_default()).map_err(Error::from);
+    }
+    let scalar = match value.kind() {
+        ValueKind::String => serde_json::Value::from(value.as_str().unwrap_or_default()),
+        ValueKind::Bool => serde_json::Value::from(value.is_true()),
+        ValueKind::Number => serde_json::to_value(value).map_err(|error| {
+            Error::new(ErrorKind::BadSerialization, "a number that JSON can't hold").with_source(error)
+        })?,
+        kind => return Err(Error::new(ErrorKind::BadSerialization, format!("a {kind} is not printed"))),
+    };
+    out.write_str(yaml::emit_value(&scalar).trim_end_matches('\n').replace('$', "$$").as_str())
+        .map_err(Error::from)
+}
