@@ -11,6 +11,8 @@ need_image_host() {
 need_images() {
   need_base_image
   need_clients_image
+  # What a newer recipe has replaced has no name any more; the label keeps this off other people's images.
+  docker image prune --force --filter label=bottle.recipe >/dev/null
 }
 
 # recipe FILE…: the hash of what an image is made from.
