@@ -1,6 +1,9 @@
 # shellcheck shell=bash
-# Compose v2 or newer as `docker compose`: the distribution's package where it has one, else built from its Go module
-# (scripts/compose pins the version and the hash of every source).
+# Compose as `docker compose`, of the oldest version that rendered stacks promise to run with or newer:
+# the distribution's package where it is new enough, else built from its Go module (scripts/compose pins the version
+# and the hash of every source).
+
+COMPOSE_OLDEST=2.24
 
 need_compose() {
   if ! has docker; then return 0; fi
@@ -11,7 +14,7 @@ need_compose() {
     build_compose
   fi
   if ! compose_is_new; then
-    missing 'Docker Compose v2 or newer as "docker compose"' 'https://docs.docker.com/compose/install/, or package docker-compose-v2 or docker-compose-plugin; with Go installed, this script builds it'
+    missing "Docker Compose $COMPOSE_OLDEST or newer as \"docker compose\"" 'https://docs.docker.com/compose/install/, or package docker-compose-v2 or docker-compose-plugin; with Go installed, this script builds it'
     return 0
   fi
   ok compose "$(compose_version)"
@@ -22,19 +25,19 @@ compose_version() { docker compose version --short 2>/dev/null; }
 compose_is_new() {
   local version
   version=$(compose_version) || return 1
-  version=${version#v}
-  [ "${version%%.*}" -ge 2 ] 2>/dev/null
+  ! older "${version#v}" "$COMPOSE_OLDEST"
 }
 
-# The name of a package that brings the plugin. Debian's docker-compose is v1, a program of its own, until Debian 13.
+# The name of a package that brings a plugin that is new enough: docker-compose is one from Debian 13 on, and v1 before.
 compose_package() {
   local package version
   apt_update_once >&2
   for package in docker-compose-v2 docker-compose-plugin docker-compose; do
     version=$(apt_candidate "$package")
-    case $version in '' | 1.* | 1:1.*) continue ;; esac
-    printf '%s' "$package"
-    return 0
+    if [ -n "$version" ] && ! older "${version#*:}" "$COMPOSE_OLDEST"; then
+      printf '%s' "$package"
+      return 0
+    fi
   done
   return 1
 }

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # A Docker Engine that answers. Where no init runs services (a container, a microVM) this starts dockerd itself.
 
+ENGINE_OLDEST=20.10
 DOCKERD_LOG=/var/log/bottle-dockerd.log
 DOCKERD_STARTED=no
 
@@ -10,6 +11,10 @@ need_docker() {
     install_engine || return 0
     start_engine
     engine=$(engine_version) || die 'the Docker daemon does not answer' "$(docker version 2>&1 | tail -n 1)"
+  fi
+  if older "$engine" "$ENGINE_OLDEST"; then
+    missing "Docker Engine $ENGINE_OLDEST or newer" "$engine is running"
+    return 0
   fi
   ok docker "engine $engine, client $(docker version --format '{{.Client.Version}}')"
 }

@@ -4,8 +4,10 @@
 
 IMAGES="$ROOT/target/test-images"
 
+# Without root it still works where somebody has installed the two programs.
 need_image_host() {
-  can_install || missing 'a Debian or Ubuntu host, as root' 'the images of the tests are made from its packages'
+  can_install || { has apt-get && has mmdebstrap && has npm; } \
+    || missing 'a Debian or Ubuntu host with mmdebstrap and npm' 'the images of the tests are made from its packages'
 }
 
 need_images() {
@@ -29,6 +31,7 @@ need_base_image() {
     tar="$IMAGES/base-$hash.tar"
     mkdir -p "$IMAGES"
     if [ ! -f "$tar" ]; then
+      rm -f "$IMAGES"/base-*.tar
       has mmdebstrap || apt_install images mmdebstrap
       apt_update_once
       doing base "making $tag from Debian packages" "$ROOT/tests/images/base/build" "$HOST_CODENAME" "$tar"
@@ -48,6 +51,7 @@ need_clients_image() {
     doing clients 'fetching Claude Code and Node.js with npm' fetch_clients "$dir"
     doing claude "building $tag" build_image --quiet --label "bottle.recipe=$hash" \
       --tag "$tag" --file "$dir/Dockerfile" "$IMAGES/clients/context"
+    rm -rf "$IMAGES/clients"
   fi
   ok claude "$tag, Claude Code $(sed -n 's/.*claude-code-linux-x64": "\(.*\)".*/\1/p' "$dir/package.json")"
 }

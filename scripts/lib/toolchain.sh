@@ -26,9 +26,6 @@ need_rust() {
   ok rust "$have"
 }
 
-# older A B: true if version A is older than version B.
-older() { [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
-
 need_cc() {
   if ! has_cc && can_install; then apt_install cc gcc libc6-dev; fi
   if ! has_cc; then

@@ -1,1 +1,215 @@
 //! What is minted per host and never committed: CA keys, trust bundle, image context.
+//!
+//! Promises: minted once, kept, renewed when less than a third of a CA's validity is left, replaced when asked;
+//! a crash or a full disk leaves a state that the next render completes; only the user who owns it can look into
+//! it, and a service reads its own folder only; it never lies where the agent can read it; folders in it are never
+//! replaced, since containers have them mounted.
+//!
+//! ```text
+//! STATE/              0700
+//! ├── out             the output folder that this state belongs to
+//! ├── lock            held while a render writes
+//! ├── image/          bottle, Dockerfile: the build context
+//! ├── trust/          ca-bundle.pem, truststore.p12: what the agent may see
+//! ├── egress-proxy/   agent-ca.pem, agent-ca-key.pem, pipelock-ca.pem
+//! └── pipelock/       pipelock-ca.pem, pipelock-ca-key.pem
+//! ```
+
+mod env_file;
+mod image;
+mod location;
+mod lock;
+mod mint;
+
+pub use env_file::{ENV_FILE, EnvFile};
+pub use image::{DOCKERFILE, ImageBinary};
+pub use location::Location;
+pub use lock::Lock;
+pub use mint::{Authority, Event, Minted, Wants};
+
+use crate::pki::PkiError;
+use crate::tree::{Folder, TreeError};
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// The uid that services run as where the state belongs to root: no service runs as root.
+pub const SERVICE_USER: u32 = 65532;
+
+/// Why the state could not be found, made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Reading or writing failed.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A certificate authority could not be made.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// No place to put it.
+    #[error("neither XDG_STATE_HOME nor HOME says where state goes; name a folder with --state DIR")]
+    NoHome,
+    /// It lies in what the agent sees.
+    #[error(
+        "the state {state} holds private keys and lies inside {exposed}, which the agent can read; name a folder \
+         outside it with --state DIR"
+    )]
+    Exposed {
+        /// Where the state would be.
+        state: Utf8PathBuf,
+        /// The folder that contains it.
+        exposed: Utf8PathBuf,
+    },
+    /// The folder is in use for something else.
+    #[error("{0} is not empty and is no state of bottle's; name a new or empty folder with --state DIR")]
+    NotAState(Utf8PathBuf),
+    /// The state is another bottle's.
+    #[error("the state {state} belongs to {owner}, not to {out}; name another folder with --state DIR")]
+    OfAnother {
+        /// Where the state is.
+        state: Utf8PathBuf,
+        /// The output folder that it belongs to.
+        owner: String,
+        /// The output folder that asked.
+        out: Utf8PathBuf,
+    },
+    /// The state is another user's.
+    #[error(
+        "the state {state} belongs to uid {owner}; run bottle as that user, or name a folder with --state DIR"
+    )]
+    OfAnotherUser {
+        /// Where the state is.
+        state: Utf8PathBuf,
+        /// Its owner.
+        owner: u32,
+    },
+    /// A path that the `.env` file can't carry.
+    #[error(
+        "the path {0:?} has a character that Compose's .env files can't carry; name a folder with --state DIR"
+    )]
+    Unquotable(String),
+    /// `.env` has keys that are not bottle's.
+    #[error(
+        "{path} sets {}: Compose would read it, and the agent can read this folder; keep tokens in the environment \
+         of the shell that starts the stack, and remove the line",
+        keys.join(", ")
+    )]
+    ForeignKeys {
+        /// The file.
+        path: Utf8PathBuf,
+        /// The keys.
+        keys: Vec<String>,
+    },
+    /// `.env` was written for another folder.
+    #[error("{path} was made for another folder ({why}); remove it and run `bottle render` here")]
+    Copied {
+        /// The file.
+        path: Utf8PathBuf,
+        /// What does not fit.
+        why: String,
+    },
+    /// `.env` can't be understood.
+    #[error("{path}:{line}: not KEY=value as bottle writes it; remove the file and run `bottle render`")]
+    Malformed {
+        /// The file.
+        path: Utf8PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// The program can't run in an empty image.
+    #[error(
+        "{path} can't run in the image: {why}; give a static Linux build of bottle with --image-binary FILE"
+    )]
+    NotForTheImage {
+        /// The program.
+        path: Utf8PathBuf,
+        /// Why not.
+        why: &'static str,
+    },
+}
+
+/// A state folder, open and known to belong to the output folder that asked for it.
+#[derive(Debug)]
+pub struct State {
+    folder: Folder,
+    user: u32,
+}
+
+/// The file that says which output folder a state belongs to.
+const OWNER: &str = "out";
+
+impl State {
+    /// Opens the state at `location`, or makes it. `exposed` are the folders that the agent can read.
+    pub fn open(location: &Location, exposed: &[Utf8PathBuf]) -> Result<Self, StateError> {
+        location.require_hidden(exposed)?;
+        make_private(location.state())?;
+        let folder = Folder::open(location.state())?;
+        let user = usable_by(&folder)?;
+        match folder.read(OWNER)? {
+            Some(owner) => require_owner(location, &String::from_utf8_lossy(&owner))?,
+            None if folder.entries()?.is_empty() => claim(&folder, location.out())?,
+            None => return Err(StateError::NotAState(location.state().to_owned())),
+        }
+        folder.set_mode(0o700)?;
+        Ok(Self { folder, user })
+    }
+
+    /// Whether there is a state at `path` that belongs to `out`.
+    #[must_use]
+    pub fn is_of(path: &Utf8Path, out: &Utf8Path) -> bool {
+        let owner = Folder::open(path).and_then(|folder| folder.read(OWNER));
+        matches!(owner, Ok(Some(owner)) if String::from_utf8_lossy(&owner).trim_end() == out)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Utf8Path {
+        self.folder.path()
+    }
+
+    /// The uid that the services run as.
+    #[must_use]
+    pub fn user(&self) -> u32 {
+        self.user
+    }
+
+    /// Waits for other renders of this bottle; `waiting` is called once if there is one.
+    pub fn lock(&self, waiting: impl FnOnce()) -> Result<Lock, StateError> {
+        Ok(Lock::take(&self.folder, waiting)?)
+    }
+}
+
+fn make_private(path: &Utf8Path) -> Result<(), TreeError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|source| TreeError::Io { doing: "make", path: path.to_owned(), source })
+}
+
+/// The uid for services, where this process may write the state at all.
+fn usable_by(folder: &Folder) -> Result<u32, StateError> {
+    let looked = rustix::fs::fstat(folder.handle());
+    let stat = looked.map_err(|error| TreeError::Io {
+        doing: "look at",
+        path: folder.path().to_owned(),
+        source: error.into(),
+    })?;
+    let me = rustix::process::geteuid();
+    match stat.st_uid {
+        0 if me.is_root() => Ok(SERVICE_USER),
+        owner if me.is_root() || owner == me.as_raw() => Ok(owner),
+        owner => Err(StateError::OfAnotherUser { state: folder.path().to_owned(), owner }),
+    }
+}
+
+fn require_owner(location: &Location, owner: &str) -> Result<(), StateError> {
+    let owner = owner.trim_end();
+    if owner == location.out() {
+        return Ok(());
+    }
+    Err(StateError::OfAnother {
+        state: location.state().to_owned(),
+        owner: owner.to_owned(),
+        out: location.out().to_owned(),
+    })
+}
+
+fn claim(folder: &Folder, out: &Utf8Path) -> Result<(), TreeError> {
+    folder.stage(OWNER, format!("{out}\n").as_bytes(), 0o600)?.commit()
+}

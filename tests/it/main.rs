@@ -5,4 +5,6 @@
 mod architecture;
 mod gate;
 mod pki;
+mod state;
 mod telemetry;
+mod tree;

@@ -1,0 +1,140 @@
+//! What stands on disk against what would be rendered.
+
+use super::folder::is_staged;
+use super::{Entry, Folder, TreeError, UNCOMMITTED};
+use crate::render::Tree;
+use crate::render::checksum::{self, Sealed};
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// How one file differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Would be written, and is not there.
+    Missing,
+    /// Ours as it was written, and another text would be written now.
+    Outdated,
+    /// Ours, and would not be written any more.
+    Stale,
+    /// Ours, and a person edited it.
+    Edited,
+    /// Not ours.
+    Foreign,
+}
+
+/// One file that differs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Relative to the output folder.
+    pub path: Utf8PathBuf,
+    /// How it differs.
+    pub kind: Kind,
+    /// What is on disk.
+    pub old: Option<Vec<u8>>,
+    /// What would be written.
+    pub new: Option<Vec<u8>>,
+}
+
+/// Every file that differs, and what is on disk.
+#[derive(Clone, Debug, Default)]
+pub struct Comparison {
+    /// In the order of their paths.
+    pub changes: Vec<Change>,
+    /// Bottle's files on disk as they are, edited or not; empty before the first render.
+    pub on_disk: Tree,
+}
+
+impl Comparison {
+    /// Compares the files below `folder` with `tree`. Fails on what is no plain file.
+    pub fn of(folder: Option<&Folder>, tree: &Tree) -> Result<Self, TreeError> {
+        let mut found = Tree::new();
+        if let Some(folder) = folder {
+            collect(folder, Utf8Path::new(""), &mut found)?;
+        }
+        let mut changes = Vec::new();
+        for (path, new) in tree {
+            let old = found.get(path);
+            if let Some(kind) = judge(old, new) {
+                changes.push(Change { path: path.clone(), kind, old: old.cloned(), new: Some(new.clone()) });
+            }
+        }
+        for (path, old) in found.iter().filter(|(path, _)| !tree.contains_key(*path)) {
+            let kind = match checksum::verify(old) {
+                Sealed::Intact | Sealed::Conflicted => Kind::Stale,
+                Sealed::Edited => Kind::Edited,
+                Sealed::Foreign => Kind::Foreign,
+            };
+            changes.push(Change { path: path.clone(), kind, old: Some(old.clone()), new: None });
+        }
+        changes.sort_by(|a, b| a.path.cmp(&b.path));
+        found.retain(|_, bytes| checksum::verify(bytes) != Sealed::Foreign);
+        Ok(Self { changes, on_disk: found })
+    }
+
+    /// Whether the tree on disk is what would be rendered.
+    #[must_use]
+    pub fn is_same(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// The paths that differ in this way.
+    pub fn paths(&self, kind: Kind) -> impl Iterator<Item = &Utf8Path> {
+        self.changes.iter().filter(move |change| change.kind == kind).map(|change| change.path.as_path())
+    }
+
+    /// A unified diff of every file, with a line for what has no text to show.
+    #[must_use]
+    pub fn unified_diff(&self) -> String {
+        self.changes.iter().map(Change::unified_diff).collect()
+    }
+}
+
+impl Change {
+    fn unified_diff(&self) -> String {
+        let text = |bytes: &Option<Vec<u8>>| {
+            String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned()
+        };
+        let note = match self.kind {
+            Kind::Foreign => return format!("{}: not written by bottle\n", self.path),
+            Kind::Edited => format!("{}: edited by hand\n", self.path),
+            Kind::Missing | Kind::Outdated | Kind::Stale => String::new(),
+        };
+        let name = |bytes: &Option<Vec<u8>>, side: &str| match bytes {
+            Some(_) => format!("{side}/{}", self.path),
+            None => "/dev/null".to_owned(),
+        };
+        let (old, new) = (text(&self.old), text(&self.new));
+        let diff = similar::TextDiff::from_lines(&old, &new);
+        let (from, to) = (name(&self.old, "a"), name(&self.new, "b"));
+        format!("{note}{}", diff.unified_diff().context_radius(3).header(&from, &to))
+    }
+}
+
+fn judge(old: Option<&Vec<u8>>, new: &Vec<u8>) -> Option<Kind> {
+    let Some(old) = old else { return Some(Kind::Missing) };
+    if old == new {
+        return None;
+    }
+    Some(match checksum::verify(old) {
+        Sealed::Intact | Sealed::Conflicted => Kind::Outdated,
+        Sealed::Edited => Kind::Edited,
+        Sealed::Foreign => Kind::Foreign,
+    })
+}
+
+/// Every plain file below `folder` but the uncommitted and the staged ones.
+fn collect(folder: &Folder, below: &Utf8Path, into: &mut Tree) -> Result<(), TreeError> {
+    for (name, entry) in folder.entries()? {
+        let path = below.join(&name);
+        match entry {
+            Entry::Other(what) => return Err(TreeError::NotPlain { path: folder.path().join(&name), what }),
+            Entry::Folder => collect(&folder.child(&name)?, &path, into)?,
+            Entry::File if is_staged(&name) || UNCOMMITTED.contains(&path.as_str()) => {}
+            Entry::File => {
+                if let Some(bytes) = folder.read(&name)? {
+                    into.insert(path, bytes);
+                }
+            }
+        }
+    }
+    Ok(())
+}
