@@ -25,9 +25,8 @@ pub enum RenderError {
     Template(#[from] minijinja::Error),
 }
 
-/// The committed tree: every file by its path below OUT.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tree(pub BTreeMap<Utf8PathBuf, Vec<u8>>);
+/// The committed files: path below the output folder → bytes.
+pub type Tree = BTreeMap<Utf8PathBuf, Vec<u8>>;
 
 /// The versions that a tree was made with; `bottle.lock`.
 #[derive(Serialize)]
@@ -49,54 +48,41 @@ const GITIGNORE: &str = "\
 /.env
 ";
 
-impl Tree {
-    /// Writes a plan down.
-    pub fn of(plan: &Plan) -> Result<Self, RenderError> {
-        let mut tree = Self::default();
-        let pipelock = tree.add_yaml("pipelock/pipelock.yaml", "pipelock.yaml", &pipelock_file(plan))?;
-        let embedded = tree.add_yaml("pipelock/embedded.yaml", "embedded.yaml", &embedded_file(plan))?;
-        let routes = match plan.shape {
-            Shape::Chain => tree.add_yaml("egress-proxy/routes.yaml", "routes.yaml", &routes_file(plan))?,
-            Shape::Direct => String::new(),
-        };
-        let mut pipelock_all = pipelock + &embedded;
-        if let Some(ca) = &plan.extra_ca {
-            pipelock_all += &ca.pem;
-            tree.add("pipelock/extra-ca.pem", &ca.pem);
-            if plan.shape == Shape::Chain {
-                tree.add("egress-proxy/extra-ca.pem", &ca.pem);
-            }
+/// Writes a plan down: every file of the committed tree.
+pub fn tree(plan: &Plan) -> Result<Tree, RenderError> {
+    let mut tree = Tree::new();
+    let pipelock = add_yaml(&mut tree, "pipelock/pipelock.yaml", &pipelock_file(plan))?;
+    let embedded = add_yaml(&mut tree, "pipelock/embedded.yaml", &embedded_file(plan))?;
+    let routes = match plan.shape {
+        Shape::Chain => add_yaml(&mut tree, "egress-proxy/routes.yaml", &routes_file(plan))?,
+        Shape::Direct => String::new(),
+    };
+    let mut of_pipelock = pipelock + &embedded;
+    if let Some(ca) = &plan.extra_ca {
+        of_pipelock += &add(&mut tree, "pipelock/extra-ca.pem", &ca.pem);
+        if plan.shape == Shape::Chain {
+            add(&mut tree, "egress-proxy/extra-ca.pem", &ca.pem);
         }
-        let hashes = compose::Hashes {
-            routes: checksum::hex_digest(routes.as_bytes()),
-            pipelock: checksum::hex_digest(pipelock_all.as_bytes()),
-        };
-        tree.add("docker-compose.yml", &compose::render(plan, &hashes)?);
-        tree.add_yaml("bottle.lock", "bottle.lock", &LOCK)?;
-        tree.add(".gitattributes", GITATTRIBUTES);
-        tree.add(".gitignore", GITIGNORE);
-        Ok(tree)
     }
+    let hashes = compose::Hashes {
+        routes: checksum::hex_digest(routes.as_bytes()),
+        pipelock: checksum::hex_digest(of_pipelock.as_bytes()),
+    };
+    add(&mut tree, "docker-compose.yml", &compose::render(plan, &hashes)?);
+    add_yaml(&mut tree, "bottle.lock", &LOCK)?;
+    add(&mut tree, ".gitattributes", GITATTRIBUTES);
+    add(&mut tree, ".gitignore", GITIGNORE);
+    Ok(tree)
+}
 
-    /// The text of a file, for those who print or compare.
-    #[must_use]
-    pub fn text(&self, path: &str) -> Option<&str> {
-        self.0.get(camino::Utf8Path::new(path)).and_then(|bytes| std::str::from_utf8(bytes).ok())
-    }
+/// Adds a file and gives its whole text.
+fn add(tree: &mut Tree, path: &str, body: &str) -> String {
+    let sealed = checksum::seal(body);
+    tree.insert(path.into(), sealed.clone().into_bytes());
+    sealed
+}
 
-    fn add(&mut self, path: &str, body: &str) -> String {
-        let sealed = checksum::seal(body);
-        self.0.insert(path.into(), sealed.clone().into_bytes());
-        sealed
-    }
-
-    fn add_yaml(
-        &mut self,
-        path: &str,
-        name: &'static str,
-        value: &impl Serialize,
-    ) -> Result<String, RenderError> {
-        let body = yaml::emit(value).map_err(|error| RenderError::Yaml(name, error))?;
-        Ok(self.add(path, &body))
-    }
+fn add_yaml(tree: &mut Tree, path: &'static str, value: &impl Serialize) -> Result<String, RenderError> {
+    let body = yaml::emit(value).map_err(|error| RenderError::Yaml(path, error))?;
+    Ok(add(tree, path, &body))
 }
