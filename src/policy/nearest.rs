@@ -5,7 +5,7 @@ use super::{
     host::Host,
     method::Method,
     pattern::{PathPattern, segment_matches},
-    route::{Policy, Route},
+    route::{PLAIN_HTTP, Policy, Route},
 };
 use jiff::civil::Date;
 use std::fmt;
@@ -35,9 +35,10 @@ pub enum Difference<'p> {
 }
 
 impl Policy {
-    /// The rule that comes nearest to allowing the request; `None` when it is a push, when it already is allowed
-    /// but for the day, or when nothing is near. Only an expired `until` needs the day, so this does not ask for it:
-    /// the date counts as the difference when everything else fits.
+    /// The rule that comes nearest to allowing the request, with the first thing that is in its way.
+    ///
+    /// `None` for a push, which no rule can allow, when no rule is near, and when nothing but the day can differ
+    /// and the rule has no last day. The day itself is not asked for: where all else fits, it is the difference.
     #[must_use]
     pub fn nearest(&self, intent: &Intent) -> Option<Nearest<'_>> {
         if intent.git.is_push() {
@@ -59,20 +60,28 @@ impl Policy {
 fn difference<'p>(route: &'p Route, intent: &Intent) -> Option<Difference<'p>> {
     let port = intent.authority.port;
     let clear = intent.scheme == Scheme::Http;
-    if !route.ports.contains(&port) || clear != (port == super::route::PLAIN_HTTP) {
-        return Some(Difference::Port(&route.ports));
+    if !route.ports.contains(&port) || clear != (port == PLAIN_HTTP) {
+        return some_of(&route.ports).map(Difference::Port);
     }
     if !route.allows_method(&intent.method) {
-        return route.methods.as_deref().map(Difference::Method);
+        return route.methods.as_deref().and_then(some_of).map(Difference::Method);
     }
-    let patterns = route.paths.iter().flatten();
     match &route.paths {
-        Some(paths) if !paths.iter().any(|pattern| pattern.matches(&intent.target.path)) => patterns
-            .map(|pattern| (closeness(pattern, intent.target.path.as_str()), pattern))
-            .max_by_key(|(close, _)| *close)
-            .map(|(_, pattern)| Difference::Path(pattern)),
+        Some(entries) if !entries.iter().any(|entry| entry.matches(&intent.target.path)) => {
+            closest(entries, intent.target.path.as_str()).map(Difference::Path)
+        }
         _ => route.until.map(Difference::Date),
     }
+}
+
+/// An empty list allows nothing, so nothing in it is near.
+fn some_of<T>(list: &[T]) -> Option<&[T]> {
+    (!list.is_empty()).then_some(list)
+}
+
+/// The entry that is most like the path; the first of equals.
+fn closest<'p>(entries: &'p [PathPattern], path: &str) -> Option<&'p PathPattern> {
+    entries.iter().rev().max_by_key(|entry| closeness(entry, path))
 }
 
 /// Leading segments in common count most, then the likeness of the whole in thousandths.
@@ -96,9 +105,15 @@ fn distance(asked: &Host, known: &Host) -> Option<usize> {
     let (asked, known) = (asked.as_str(), known.as_str());
     let below = |name: &str, parent: &str| name.strip_suffix(parent).is_some_and(|head| head.ends_with('.'));
     let related = |a: &str, b: &str| below(a, b) && b.contains('.');
-    let letters = strsim::damerau_levenshtein(asked, known);
-    let near = letters <= 2.max(known.len() / 8) || related(asked, known) || related(known, asked);
-    near.then_some(letters)
+    let slips = 2.max(known.len() / 8);
+    if related(asked, known) || related(known, asked) {
+        return Some(asked.len().abs_diff(known.len()));
+    }
+    // Comparing letters is slow, and the agent chooses the name.
+    if asked.len().abs_diff(known.len()) > slips {
+        return None;
+    }
+    Some(strsim::damerau_levenshtein(asked, known)).filter(|letters| *letters <= slips)
 }
 
 impl fmt::Display for Nearest<'_> {

@@ -215,16 +215,9 @@ fn decode(text: &str) -> String {
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {
         let value = tail.get(..2).and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
-        match value.filter(|_| *first == b'%' && !tail.starts_with(b"+")) {
-            Some(value) => {
-                out.push(value);
-                rest = &tail[2..];
-            }
-            None => {
-                out.push(*first);
-                rest = tail;
-            }
-        }
+        let value = value.filter(|_| *first == b'%' && !tail.starts_with(b"+"));
+        out.push(value.unwrap_or(*first));
+        rest = if value.is_some() { &tail[2..] } else { tail };
     }
     String::from_utf8_lossy(&out).into_owned()
 }
