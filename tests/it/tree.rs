@@ -257,7 +257,6 @@ fn what_a_killed_write_left_is_removed_by_the_next_one() {
 }
 
 /// A file system of its own that is too small for the new tree. Needs root; others cannot mount.
-#[expect(clippy::print_stderr, reason = "says that it was skipped")]
 #[test]
 fn a_full_disk_leaves_the_old_tree_as_it_was() {
     if !rustix::process::geteuid().is_root() {
