@@ -35,6 +35,7 @@ pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Vec<D
             }
         }
     }
+    check_targets(&mounts, problems);
     AgentPlan {
         image: AgentImage::from(&agent.image),
         command: agent.command.clone().unwrap_or_default(),
@@ -43,6 +44,31 @@ pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Vec<D
         read_only: agent.read_only,
         mounts,
         environment: environment::resolve(manifest, problems),
+    }
+}
+
+/// Folders of the agent's container that are bottle's.
+const OURS: [&str; 2] = ["/etc/bottle", "/run/bottle"];
+
+fn check_targets(mounts: &[MountPlan], problems: &mut Vec<Diagnostic>) {
+    for (at, mount) in mounts.iter().enumerate() {
+        let ours = OURS
+            .iter()
+            .find(|&&ours| mount.target.starts_with(ours) || Utf8Path::new(ours).starts_with(&mount.target));
+        if let Some(ours) = ours {
+            let text = format!("the mount of `{}` at {} would cover {ours}", mount.source, mount.target);
+            let problem = Diagnostic::error("mount-over-bottle", text);
+            problems.push(
+                problem.hint("bottle keeps the trust bundle and its own binary there: choose another target"),
+            );
+        }
+        if let Some(first) = mounts[..at].iter().find(|earlier| earlier.target == mount.target) {
+            let text =
+                format!("`{}` and `{}` are both mounted at {}", first.source, mount.source, mount.target);
+            problems.push(
+                Diagnostic::error("mount-target-twice", text).hint("each mount needs a target of its own"),
+            );
+        }
     }
 }
 

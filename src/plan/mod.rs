@@ -8,6 +8,7 @@ mod agent;
 mod environment;
 pub mod layout;
 pub mod placeholder;
+mod places;
 mod resolve;
 mod warnings;
 

@@ -25,6 +25,7 @@ pub(super) struct Hashes {
 #[derive(Serialize)]
 struct View<'a> {
     bottle: &'a str,
+    file: String,
     chain: bool,
     tokens: Vec<&'a str>,
     egress_network: Option<&'a str>,
@@ -87,6 +88,7 @@ fn view<'a>(plan: &'a Plan, hashes: &Hashes) -> View<'a> {
     };
     View {
         bottle: &plan.name,
+        file: plan.layout.out().join(NAME).into_string(),
         chain: plan.shape == Shape::Chain,
         tokens: plan.tokens().into_keys().collect(),
         egress_network: plan.egress_network.as_deref(),

@@ -6,6 +6,7 @@ mod architecture;
 mod bypasses;
 mod gate;
 mod pki;
+mod render;
 mod state;
 mod telemetry;
 mod tree;

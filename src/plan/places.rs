@@ -1,0 +1,93 @@
+//! Mounts against the real places of this machine: what the pure plan can't see, because it knows no links and
+//! no absolute path.
+
+use super::layout::normal;
+use super::{MountPlan, Plan};
+use crate::diagnostic::{Diagnostic, Report};
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// Sockets that give whoever can reach them the whole machine.
+const ENGINES: [&str; 5] = [
+    "/var/run/docker.sock",
+    "/run/docker.sock",
+    "/run/containerd/containerd.sock",
+    "/run/podman/podman.sock",
+    "/run/crio/crio.sock",
+];
+
+impl Plan {
+    /// The folders and files of the host that the agent sees, absolute. `real` resolves links; what does not
+    /// exist it gives back as it is.
+    pub fn exposed(
+        &self,
+        manifest_folder: &Utf8Path,
+        real: impl Fn(&Utf8Path) -> Utf8PathBuf,
+    ) -> Vec<Utf8PathBuf> {
+        self.agent.mounts.iter().map(|mount| place(mount, manifest_folder, &real)).collect()
+    }
+
+    /// What is wrong with the mounts on this machine: one that reaches the rendered files or the build context by
+    /// a way that the plan did not cover, or the socket of a container engine.
+    pub fn check_places(
+        &self,
+        manifest_folder: &Utf8Path,
+        real: impl Fn(&Utf8Path) -> Utf8PathBuf,
+    ) -> Report {
+        let mut problems = Vec::new();
+        let guards: Vec<&MountPlan> = self.agent.mounts.iter().filter(|mount| mount.why.is_some()).collect();
+        let mut guarded = vec![manifest_folder.join(self.layout.guarded())];
+        if let super::AgentImage::Built(build) = &self.agent.image {
+            guarded.push(manifest_folder.join(&build.context));
+        }
+        for mount in self.agent.mounts.iter().filter(|mount| mount.why.is_none()) {
+            let at = place(mount, manifest_folder, &real);
+            if let Some(socket) = ENGINES.iter().find(|socket| real(Utf8Path::new(socket)).starts_with(&at)) {
+                problems.push(engine(mount, socket));
+            }
+            for folder in guarded.iter().filter(|_| !mount.read_only) {
+                let folder = real(&normal(folder));
+                let reaches = folder.starts_with(&at) || at.starts_with(&folder);
+                let covered = guards.iter().any(|guard| {
+                    place(guard, manifest_folder, &real) == folder
+                        && guard.target.as_path() == inside(&at, &folder, &mount.target)
+                });
+                if reaches && !covered {
+                    problems.push(reached(mount, &folder));
+                }
+            }
+        }
+        Report(problems)
+    }
+}
+
+fn place(
+    mount: &MountPlan,
+    manifest_folder: &Utf8Path,
+    real: &impl Fn(&Utf8Path) -> Utf8PathBuf,
+) -> Utf8PathBuf {
+    real(&normal(&manifest_folder.join(&mount.source)))
+}
+
+/// Where the agent sees `folder`, if `at` is mounted at `target`.
+fn inside(at: &Utf8Path, folder: &Utf8Path, target: &Utf8Path) -> Utf8PathBuf {
+    match folder.strip_prefix(at) {
+        Ok(rest) if rest.as_str().is_empty() => target.to_owned(),
+        Ok(rest) => target.join(rest),
+        Err(_) => Utf8PathBuf::new(),
+    }
+}
+
+fn engine(mount: &MountPlan, socket: &str) -> Diagnostic {
+    let text = format!("the mount of `{}` gives the agent {socket}", mount.source);
+    Diagnostic::error("mount-of-the-engine", text)
+        .hint("whoever speaks to a container engine is root on this machine: no network rule would hold")
+}
+
+fn reached(mount: &MountPlan, folder: &Utf8Path) -> Diagnostic {
+    let text = format!("the mount of `{}` lets the agent write to {folder}", mount.source);
+    Diagnostic::error("mount-rewrites-the-cage", text)
+        .hint(
+            "it holds what decides about the agent: the rendered files, or the Dockerfile of its next build",
+        )
+        .hint("mount the project by a relative path without links, or add `read_only: true` to the mount")
+}

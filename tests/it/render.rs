@@ -1,0 +1,412 @@
+//! What `render` writes: values survive, files are deterministic, and nothing of the machine gets in.
+
+use bottle::config::embedded::EmbeddedFile;
+use bottle::config::routes::RoutesFile;
+use bottle::manifest::{
+    Agent, Auth, AuthScheme, Build, Egress, EgressProxy, Engine, Image, Manifest, Mount, Pipelock, Route,
+};
+use bottle::plan::{Layout, Plan, Surroundings};
+use bottle::policy::Host;
+use bottle::render::checksum::{Sealed, verify};
+use bottle::render::{self, Tree};
+use proptest::prelude::*;
+use serde_yaml::Value;
+
+fn route(source: &str, host: &str) -> Route {
+    Route {
+        source: source.to_owned(),
+        host: Host::parse(host).unwrap(),
+        path_allowlist: None,
+        methods: None,
+        auth: None,
+        ports: vec![443],
+        encoded_slash: false,
+        inspect: true,
+        addresses: Vec::new(),
+        reason: None,
+        until: None,
+    }
+}
+
+fn manifest(routes: Vec<Route>) -> Manifest {
+    Manifest {
+        name: "dev".to_owned(),
+        agent: Agent {
+            image: Image::Named("agent:local".to_owned()),
+            command: None,
+            user: None,
+            workdir: None,
+            mounts: Vec::new(),
+            env: Vec::new(),
+            read_only: false,
+        },
+        egress_proxy: EgressProxy { routes },
+        egress: Egress::default(),
+        pipelock: Pipelock { engine: Engine::Embedded, extra_ca: None, seed_phrases: false },
+    }
+}
+
+fn with_token(mut route: Route, token_ref: &str) -> Route {
+    route.auth = Some(Auth { scheme: AuthScheme::Bearer, token_ref: token_ref.to_owned() });
+    route
+}
+
+fn mount(source: &str, target: &str) -> Mount {
+    Mount {
+        source_pointer: "agent.mounts[0]".to_owned(),
+        source: source.into(),
+        target: target.into(),
+        read_only: false,
+    }
+}
+
+fn resolve(manifest: &Manifest) -> Plan {
+    Plan::resolve(manifest, &Surroundings::beside(&manifest.name)).unwrap()
+}
+
+fn render(manifest: &Manifest) -> Tree {
+    render::tree(&resolve(manifest)).unwrap()
+}
+
+fn text<'a>(tree: &'a Tree, path: &str) -> &'a str {
+    std::str::from_utf8(&tree[camino::Utf8Path::new(path)]).unwrap()
+}
+
+/// The compose file through a YAML reader that is not ours.
+fn compose(tree: &Tree) -> Value {
+    serde_yaml::from_str(text(tree, "docker-compose.yml")).unwrap()
+}
+
+/// What Compose makes of a scalar in which nothing is to be interpolated: `$$` is `$`, and a single one an error.
+fn literal(value: &Value) -> String {
+    let text = value.as_str().unwrap_or_else(|| panic!("{value:?} is no text"));
+    let halves = text.replace("$$", "\u{0}");
+    assert!(!halves.contains('$'), "Compose would interpolate {text:?}");
+    halves.replace('\u{0}', "$")
+}
+
+/// Texts that mean something to YAML, to Compose or to a shell, and any other text.
+fn hostile() -> impl Strategy<Value = String> {
+    let fragment = prop_oneof![
+        Just("\n".to_owned()),
+        Just("# x".to_owned()),
+        Just("${HOME}".to_owned()),
+        Just("$$".to_owned()),
+        Just("$".to_owned()),
+        Just("\"'".to_owned()),
+        Just(": ".to_owned()),
+        Just("{{ x }}".to_owned()),
+        Just("\\".to_owned()),
+        Just("\u{85}\u{2028}\u{feff}\u{7f}".to_owned()),
+        any::<String>(),
+    ];
+    let whole = prop_oneof![
+        Just("no".to_owned()),
+        Just("on".to_owned()),
+        Just("22:22".to_owned()),
+        Just("1e3".to_owned()),
+        Just("0x10".to_owned()),
+        Just("~".to_owned()),
+        Just("null".to_owned()),
+        Just(String::new()),
+        Just("-".to_owned()),
+        Just("- x".to_owned()),
+        Just("--flag".to_owned()),
+        Just("!!str x".to_owned()),
+        Just("&a *a".to_owned()),
+        Just("<<".to_owned()),
+    ];
+    let text = prop_oneof![whole, prop::collection::vec(fragment, 1..4).prop_map(|parts| parts.concat())];
+    text.prop_map(|text| text.replace('\0', "")) // no process can be given one
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_text_of_a_manifest_comes_out_of_the_compose_file_as_it_went_in(
+        words in prop::collection::vec(hostile(), 1..4),
+        value in hostile(),
+        argument in hostile(),
+        user in hostile(),
+        workdir in hostile(),
+        network in hostile(),
+        source in hostile(),
+        target in hostile(),
+    ) {
+        let mut manifest = manifest(vec![route("egress_proxy.routes[0]", "a.example")]);
+        manifest.agent.command = Some(words.clone());
+        manifest.agent.user = Some(user.clone() + "u");
+        manifest.agent.workdir = Some(format!("/{workdir}"));
+        manifest.agent.env = vec![("VALUE".to_owned(), value.clone())];
+        manifest.agent.image = Image::Build(Build {
+            context: "./agent".into(),
+            dockerfile: None,
+            args: vec![("ARG".to_owned(), argument.clone())],
+            target: None,
+        });
+        let source = format!("/x{}", source.replace(['/', '.'], "_"));
+        manifest.agent.mounts = vec![mount(&source, &format!("/t{target}"))];
+        manifest.egress.network = Some(network.clone() + "n");
+
+        let compose = compose(&render(&manifest));
+        let agent = &compose["services"]["agent"];
+        let command: Vec<String> = agent["command"].as_sequence().unwrap().iter().map(literal).collect();
+        prop_assert_eq!(command, words);
+        prop_assert_eq!(literal(&agent["user"]), user + "u");
+        prop_assert_eq!(literal(&agent["working_dir"]), format!("/{workdir}"));
+        prop_assert_eq!(literal(&agent["environment"]["VALUE"]), value);
+        prop_assert_eq!(literal(&agent["build"]["args"]["ARG"]), argument);
+        let mounted = agent["volumes"].as_sequence().unwrap().last().unwrap();
+        prop_assert_eq!(literal(&mounted["source"]), source);
+        prop_assert_eq!(literal(&mounted["target"]), format!("/t{target}"));
+        prop_assert_eq!(literal(&compose["networks"]["egress"]["name"]), network + "n");
+    }
+}
+
+/// Where the agent may be: in the holder's namespace, and nowhere else.
+#[test]
+fn the_agent_has_no_network_of_its_own() {
+    for manifest in [manifest(vec![route("egress_proxy.routes[0]", "a.example")]), manifest(Vec::new())] {
+        let compose = compose(&render(&manifest));
+        assert_eq!(compose["services"]["netns"]["network_mode"], "none");
+        assert_eq!(literal_list(&compose["services"]["netns"]["dns"]), ["127.0.0.1"]);
+        for service in ["agent", "gate", "attack"] {
+            let service = &compose["services"][service];
+            assert_eq!(service["network_mode"], "service:netns");
+            for key in
+                ["networks", "ports", "dns", "extra_hosts", "links", "privileged", "cap_add", "secrets"]
+            {
+                assert!(service.get(key).is_none(), "{key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_pipelock_has_a_way_out() {
+    let compose = compose(&render(&manifest(vec![route("egress_proxy.routes[0]", "a.example")])));
+    let on_egress: Vec<&str> = services(&compose)
+        .filter(|(_, service)| literal_list(&service["networks"]).contains(&"egress".to_owned()))
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(on_egress, ["pipelock"]);
+    assert_eq!(literal_list(&compose["services"]["egress-proxy"]["networks"]), ["chain"]);
+    let chain = &compose["networks"]["chain"];
+    assert_eq!(chain["internal"], true);
+    assert_eq!(chain["enable_ipv6"], false);
+    assert_eq!(chain["driver_opts"]["com.docker.network.bridge.inhibit_ipv4"], "true");
+    assert_eq!(chain["driver_opts"]["com.docker.network.bridge.gateway_mode_ipv4"], "isolated");
+}
+
+/// Without routes pipelock serves the socket itself; there is no proxy in front and no network between.
+#[test]
+fn without_routes_there_is_no_egress_proxy_and_no_chain() {
+    let mut manifest = manifest(Vec::new());
+    manifest.egress.allowlist = vec![route("egress.allowlist[0]", "a.example")];
+    let tree = render(&manifest);
+    assert!(!tree.contains_key(camino::Utf8Path::new("egress-proxy/routes.yaml")));
+    let compose = compose(&tree);
+    assert!(compose["services"].get("egress-proxy").is_none());
+    assert!(compose["networks"].get("chain").is_none());
+    assert!(compose["services"]["agent"]["depends_on"].get("egress-proxy").is_none());
+    let socket = compose["services"]["pipelock"]["volumes"].as_sequence().unwrap().last().unwrap();
+    assert_eq!(
+        (literal(&socket["target"]).as_str(), &socket["read_only"]),
+        ("/run/bottle", &Value::Bool(false))
+    );
+    let embedded = EmbeddedFile::read(text(&tree, "pipelock/embedded.yaml")).unwrap();
+    assert_eq!(embedded.listen.to_string(), "unix:/run/bottle/egress.sock");
+}
+
+/// A token's name stands where egress-proxy gets it, and its value nowhere: render never has one.
+#[test]
+fn a_token_reaches_egress_proxy_alone() {
+    let tree = render(&manifest(vec![with_token(route("egress_proxy.routes[0]", "a.example"), "MY_TOKEN")]));
+    let compose = compose(&tree);
+    let holders: Vec<&str> = services(&compose)
+        .filter(|(_, service)| service.get("secrets").is_some())
+        .map(|(name, _)| name)
+        .collect();
+    assert_eq!(holders, ["egress-proxy"]);
+    assert_eq!(literal(&compose["secrets"]["MY_TOKEN"]["environment"]), "MY_TOKEN");
+    for (name, service) in services(&compose).filter(|(name, _)| *name != "egress-proxy") {
+        assert!(!serde_yaml::to_string(service).unwrap().contains("MY_TOKEN"), "{name}");
+    }
+    let routes = RoutesFile::read(text(&tree, "egress-proxy/routes.yaml")).unwrap();
+    assert_eq!(routes.routes[0].auth.as_ref().unwrap().secret_file, "/run/secrets/MY_TOKEN");
+}
+
+#[test]
+fn every_service_is_confined_and_checked() {
+    let compose = compose(&render(&manifest(vec![route("egress_proxy.routes[0]", "a.example")])));
+    for (name, service) in services(&compose) {
+        assert_eq!(literal_list(&service["cap_drop"]), ["ALL"], "{name}");
+        assert_eq!(literal_list(&service["security_opt"]), ["no-new-privileges:true"], "{name}");
+        assert!(service.get("pids_limit").is_some() && service.get("logging").is_some(), "{name}");
+        assert!(service.get("healthcheck").is_some() || name == "attack", "{name}");
+        assert!(service.get("container_name").is_none() && service.get("privileged").is_none(), "{name}");
+        if name != "agent" {
+            assert_eq!(service["mem_limit"], service["memswap_limit"], "{name}");
+            assert_eq!(service["read_only"], true, "{name}");
+            assert!(service["user"].as_str().unwrap().starts_with("${BOTTLE_USER:?"), "{name}");
+        }
+        let builds = service.get("build").is_some();
+        assert_eq!(builds, name == "netns", "one builder: {name}");
+    }
+}
+
+/// The project is writable for the agent, the rendered files and the build context inside it are not.
+#[test]
+fn what_decides_about_the_agent_is_read_only_for_it() {
+    let mut manifest = manifest(Vec::new());
+    manifest.agent.image =
+        Image::Build(Build { context: "./agent".into(), dockerfile: None, args: vec![], target: None });
+    manifest.agent.mounts = vec![mount(".", "/work")];
+    let compose = compose(&render(&manifest));
+    let binds: Vec<(String, String, bool)> = compose["services"]["agent"]["volumes"]
+        .as_sequence()
+        .unwrap()
+        .iter()
+        .filter(|bind| !bind["source"].as_str().unwrap().starts_with("${BOTTLE_STATE"))
+        .map(|bind| {
+            (literal(&bind["source"]), literal(&bind["target"]), bind["read_only"].as_bool().unwrap())
+        })
+        .collect();
+    let expected = [
+        ("../..", "/work", false),
+        ("../../.bottle", "/work/.bottle", true),
+        ("../../agent", "/work/agent", true),
+    ];
+    assert_eq!(binds, expected.map(|(source, target, ro)| (source.to_owned(), target.to_owned(), ro)));
+}
+
+#[test]
+fn a_mount_that_can_not_be_guarded_is_refused() {
+    let mut manifest = manifest(Vec::new());
+    manifest.agent.mounts = vec![mount(".bottle/dev", "/x")];
+    let report = Plan::resolve(&manifest, &Surroundings::beside("dev")).unwrap_err().to_string();
+    assert!(report.contains("agent.mounts[0] mounts `.bottle/dev`, which is the rendered files"), "{report}");
+
+    manifest.agent.mounts = vec![mount(".", "/work")];
+    manifest.agent.image =
+        Image::Build(Build { context: ".".into(), dockerfile: None, args: vec![], target: None });
+    let report = Plan::resolve(&manifest, &Surroundings::beside("dev")).unwrap_err().to_string();
+    assert!(report.contains("which is the build context") && report.contains("./agent"), "{report}");
+
+    manifest.agent.mounts[0].read_only = true;
+    Plan::resolve(&manifest, &Surroundings::beside("dev")).unwrap();
+}
+
+#[test]
+fn mounts_cover_neither_each_other_nor_what_is_bottles() {
+    let mut manifest = manifest(Vec::new());
+    manifest.agent.mounts =
+        vec![mount("a", "/x"), mount("b", "/x"), mount("c", "/etc/bottle/trust"), mount("d", "/run")];
+    let report = Plan::resolve(&manifest, &Surroundings::beside("dev")).unwrap_err();
+    let messages: Vec<&str> = report.0.iter().map(|problem| problem.message.as_str()).collect();
+    assert_eq!(
+        messages,
+        [
+            "`a` and `b` are both mounted at /x",
+            "the mount of `c` at /etc/bottle/trust would cover /etc/bottle",
+            "the mount of `d` at /run would cover /run/bottle",
+        ]
+    );
+}
+
+/// Links and absolute paths lead to the same places; only the machine knows.
+#[test]
+fn a_mount_that_reaches_the_cage_by_another_way_is_refused_on_the_machine() {
+    let home = camino::Utf8Path::new("/home/me/app");
+    let real = |path: &camino::Utf8Path| match path.as_str() {
+        "/home/me/app/link" => "/home/me".into(),
+        "/var/run/docker.sock" => "/run/docker.sock".into(),
+        other => other.into(),
+    };
+    let problems = |source: &str, read_only: bool| {
+        let mut manifest = manifest(Vec::new());
+        manifest.agent.mounts = vec![Mount { read_only, ..mount(source, "/work") }];
+        resolve(&manifest).check_places(home, real).0.into_iter().map(|it| it.message).collect::<Vec<_>>()
+    };
+    let writes =
+        |source: &str| vec![format!("the mount of `{source}` lets the agent write to /home/me/app/.bottle")];
+    assert_eq!(problems(".", false), Vec::<String>::new());
+    assert_eq!(problems("src", false), Vec::<String>::new());
+    assert_eq!(problems("../sibling", false), Vec::<String>::new());
+    for source in ["..", "../app", "/home/me", "/home/me/app", "link", "/home/me/app/.bottle/dev"] {
+        assert_eq!(problems(source, false), writes(source));
+        assert_eq!(problems(source, true), Vec::<String>::new());
+    }
+    for source in ["/run", "/run/docker.sock", "/"] {
+        assert!(problems(source, true)[0].contains("docker.sock"), "{source}");
+    }
+}
+
+#[test]
+fn a_variable_that_bottle_sets_is_refused_in_the_manifest() {
+    let mut manifest =
+        manifest(vec![with_token(route("egress_proxy.routes[0]", "a.example"), "OPENAI_API_KEY")]);
+    let names =
+        ["HTTPS_PROXY", "no_proxy", "ALL_PROXY", "SSL_CERT_FILE", "GIT_CONFIG_KEY_1", "OPENAI_API_KEY"];
+    manifest.agent.env = names.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
+    let report = Plan::resolve(&manifest, &Surroundings::beside("dev")).unwrap_err();
+    assert_eq!(report.0.len(), names.len(), "{report}");
+}
+
+/// Tools that do not start without a credential get one that is none, and the plan says so.
+#[test]
+fn a_placeholder_stands_in_for_a_token_that_tools_look_for() {
+    let plan = resolve(&manifest(vec![
+        with_token(route("egress_proxy.routes[0]", "api.anthropic.com"), "CLAUDE_CODE_OAUTH_TOKEN"),
+        with_token(route("egress_proxy.routes[1]", "b.example"), "OTHER_TOKEN"),
+    ]));
+    let environment = &plan.agent.environment;
+    assert!(environment["CLAUDE_CODE_OAUTH_TOKEN"].placeholder);
+    for switch in [
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+        "DISABLE_TELEMETRY",
+        "DISABLE_ERROR_REPORTING",
+        "DISABLE_AUTOUPDATER",
+    ] {
+        assert_eq!(environment[switch].value, "1");
+    }
+    assert!(!environment.contains_key("OTHER_TOKEN"));
+    assert!(environment.values().all(|variable| variable.why.is_some()));
+    let tree = render::tree(&plan).unwrap();
+    let embedded = EmbeddedFile::read(text(&tree, "pipelock/embedded.yaml")).unwrap();
+    assert_eq!(embedded.placeholders, [environment["CLAUDE_CODE_OAUTH_TOKEN"].value.clone()]);
+    assert!(!plan.seed_phrases.enabled);
+}
+
+#[test]
+fn an_absolute_path_of_the_machine_gets_into_no_file() {
+    let mut manifest = manifest(vec![with_token(route("egress_proxy.routes[0]", "a.example"), "T")]);
+    manifest.agent.mounts = vec![mount(".", "/work")];
+    let trees: Vec<Tree> = ["/home/one/app", "/srv/two/elsewhere/checkout"]
+        .map(|folder| {
+            let folder = camino::Utf8Path::new(folder);
+            let layout = Layout::between(folder, &folder.join(".bottle/dev"));
+            let plan = Plan::resolve(&manifest, &Surroundings { layout, extra_ca: None }).unwrap();
+            render::tree(&plan).unwrap()
+        })
+        .into();
+    assert_eq!(trees[0], trees[1]);
+}
+
+#[test]
+fn every_file_carries_its_checksum() {
+    let tree = render(&manifest(vec![route("egress_proxy.routes[0]", "a.example")]));
+    assert_eq!(tree.len(), 7);
+    for (path, bytes) in &tree {
+        assert_eq!(verify(bytes), Sealed::Intact, "{path}");
+    }
+}
+
+fn services(compose: &Value) -> impl Iterator<Item = (&str, &Value)> {
+    compose["services"].as_mapping().unwrap().iter().map(|(name, service)| (name.as_str().unwrap(), service))
+}
+
+fn literal_list(value: &Value) -> Vec<String> {
+    value.as_sequence().map(|items| items.iter().map(literal).collect()).unwrap_or_default()
+}
