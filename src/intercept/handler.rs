@@ -198,9 +198,6 @@ pub enum TunnelFailure {
     /// No certificate could be made for the name.
     #[error("no certificate for this host: {0}")]
     Leaf(#[source] BoxError),
-    /// The spliced upstream failed when the ClientHello was passed on.
-    #[error("the upstream closed the tunnel: {0}")]
-    Upstream(#[source] std::io::Error),
 }
 
 /// What a spliced tunnel carried.

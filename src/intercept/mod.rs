@@ -9,19 +9,32 @@
 //! The life of a connection: [`Listener`] → [`Server`] (limits) → HTTP/1.1 proxy connection → CONNECT →
 //! ClientHello and leaf ([`tls`]) → HTTP/1.1 or HTTP/2 inside the tunnel → handler → [`Pool`].
 
+mod activity;
+mod alarm;
 pub mod body;
+mod drain;
 mod handler;
 pub mod head;
 mod limits;
+mod listener;
+mod rewind;
+mod server;
+mod splice;
+mod tls;
 pub mod upstream;
+mod watch;
 
 pub use body::{Body, BodyEnd, BodyError, BodyOutcome, Meter, Party};
+pub use drain::{Drain, Drained};
 pub use handler::{
     Client, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Peer, Protocol, SpliceEnd, Tunnel,
     TunnelFailure,
 };
 pub use head::{FaultKind, HeadFault};
 pub use limits::Limits;
+pub use listener::{ListenError, Listener};
+pub use server::Server;
+pub use tls::{Interception, IssueLeaf};
 pub use upstream::{Connected, Connector, SendError, Stream};
 
 /// An error of any kind, where this module only passes it on.

@@ -91,6 +91,11 @@ fault_kinds! {
     Disagreement "disagreement" BAD_REQUEST "the head can be read in more than one way",
 }
 
+/// A body whose framing is broken, as the error of the stream that the HTTP library reads.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(in crate::intercept) struct FramingFault(pub(in crate::intercept) FaultKind);
+
 #[cfg(test)]
 mod tests {
     use super::FaultKind;

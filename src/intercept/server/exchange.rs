@@ -1,0 +1,209 @@
+//! From a request as the HTTP library gives it to the handler's answer.
+
+use super::{
+    Server, request_body,
+    response::{Ending, finish, plain},
+};
+use crate::intercept::{
+    Body, Client, Connect, ConnectRequest, Event, Exchange, Fault, FaultKind, Handler, HeadFault, Protocol,
+    Stream, Tunnel,
+    activity::{Activity, InFlight},
+    body,
+    head::{Verdict, Verdicts},
+};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, Uri, header};
+use hyper::{body::Incoming, upgrade::OnUpgrade};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
+use tokio::time::{Instant, timeout_at};
+
+/// The requests of one connection.
+pub(super) struct Conversation<H: Handler> {
+    pub(super) server: Arc<Server<H>>,
+    pub(super) client: Arc<Client>,
+    pub(super) tunnel: Option<Arc<Tunnel<H::Tunnel>>>,
+    pub(super) activity: Activity,
+    pub(super) verdicts: Verdicts,
+    count: AtomicU64,
+    granted: Mutex<Option<Granted<H::Tunnel>>>,
+}
+
+/// A CONNECT that was answered 200.
+pub(super) struct Granted<T> {
+    pub(super) host: String,
+    pub(super) state: T,
+    pub(super) upstream: Option<Stream>,
+    pub(super) upgrade: OnUpgrade,
+}
+
+/// The exchange can't be finished: the connection is cut off.
+#[derive(Debug, thiserror::Error)]
+#[error("the time for one exchange is over")]
+pub(super) struct Abandoned;
+
+/// What is known before the handler is asked.
+struct Arrival {
+    target: Bytes,
+    fault: Option<Fault>,
+    protocol: Protocol,
+    in_flight: InFlight,
+}
+
+impl<H: Handler> Conversation<H> {
+    pub(super) fn new(
+        server: Arc<Server<H>>,
+        client: Arc<Client>,
+        tunnel: Option<Arc<Tunnel<H::Tunnel>>>,
+    ) -> Arc<Self> {
+        let activity = Activity::new();
+        let verdicts = Verdicts::new(activity.clone());
+        let (count, granted) = (AtomicU64::new(0), Mutex::new(None));
+        Arc::new(Self { server, client, tunnel, activity, verdicts, count, granted })
+    }
+
+    /// The CONNECT that was granted on this connection.
+    pub(super) fn granted(&self) -> Option<Granted<H::Tunnel>> {
+        self.granted.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(super) async fn http1(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Abandoned> {
+        let (target, fault, in_flight) = match self.verdicts.next() {
+            Some((Verdict::Fault(fault), in_flight)) => {
+                (fault.target.clone().unwrap_or_default().into(), Some(fault), in_flight)
+            }
+            Some((Verdict::Sound { method, target }, in_flight)) => {
+                let fault = (!same(&request, &method, &target)).then(|| disagreement(&method, &target));
+                (target, fault, in_flight)
+            }
+            None => {
+                let target = Bytes::from(request.uri().to_string());
+                let fault = disagreement(request.method(), &target);
+                (target, Some(fault), self.activity.begin())
+            }
+        };
+        let arrival = Arrival { target, fault: fault.map(Fault::Head), protocol: Protocol::Http1, in_flight };
+        if request.method() == Method::CONNECT && arrival.fault.is_none() {
+            self.connect(request, arrival).await
+        } else {
+            self.exchange(request, arrival).await
+        }
+    }
+
+    pub(super) async fn http2(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Abandoned> {
+        let target = request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned().into();
+        let fault = http2_fault(&request).map(Fault::Head);
+        let in_flight = self.activity.begin();
+        self.exchange(request, Arrival { target, fault, protocol: Protocol::Http2, in_flight }).await
+    }
+
+    async fn exchange(
+        &self,
+        request: Request<Incoming>,
+        arrival: Arrival,
+    ) -> Result<Response<Body>, Abandoned> {
+        let Arrival { target, fault, protocol, in_flight } = arrival;
+        let started = Instant::now();
+        let deadline = started + self.server.limits.total;
+        let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
+        let fault = fault.or_else(|| self.tunnel.as_deref().and_then(other_name));
+        let last = fault.is_some() || number >= self.server.limits.requests_per_connection;
+        let exchange = Exchange {
+            client: Arc::clone(&self.client),
+            tunnel: self.tunnel.clone(),
+            number,
+            target,
+            fault,
+            protocol,
+            started,
+        };
+        let expects = request.headers().contains_key(header::EXPECT);
+        let (parts, incoming) = request.into_parts();
+        let (body, leftover) = request_body::wrap(incoming, expects);
+        let answer = self.server.handler.exchange(Request::from_parts(parts, body), exchange);
+        let Ok(response) = timeout_at(deadline, answer).await else {
+            self.server.handler.observe(Event::Stalled);
+            return Err(Abandoned);
+        };
+        let close = protocol == Protocol::Http1 && (last || !leftover.drain().await);
+        Ok(finish(response, Ending { close, in_flight, deadline }))
+    }
+
+    async fn connect(
+        &self,
+        mut request: Request<Incoming>,
+        arrival: Arrival,
+    ) -> Result<Response<Body>, Abandoned> {
+        let deadline = Instant::now() + self.server.limits.total;
+        let upgrade = hyper::upgrade::on(&mut request);
+        let connect = ConnectRequest {
+            client: Arc::clone(&self.client),
+            target: String::from_utf8_lossy(&arrival.target).into_owned(),
+            version: request.version(),
+            headers: std::mem::take(request.headers_mut()),
+        };
+        let Ok(answer) = timeout_at(deadline, self.server.handler.connect(connect)).await else {
+            self.server.handler.observe(Event::Stalled);
+            return Err(Abandoned);
+        };
+        let (host, state, upstream) = match answer {
+            Connect::Intercept { host, state } => (host, state, None),
+            Connect::Splice { host, state, upstream } => (host, state, Some(upstream)),
+            Connect::Refuse(mut response) => {
+                if response.status().is_success() {
+                    tracing::error!("the handler refused a CONNECT with a success");
+                    response = plain(StatusCode::BAD_GATEWAY, "bottle: the tunnel was refused\n");
+                }
+                return Ok(finish(response, Ending { close: true, in_flight: arrival.in_flight, deadline }));
+            }
+        };
+        let granted = Granted { host, state, upstream, upgrade };
+        *self.granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(granted);
+        Ok(finish(
+            Response::new(body::empty()),
+            Ending { close: false, in_flight: arrival.in_flight, deadline },
+        ))
+    }
+}
+
+/// The library and the check must have read the same request line.
+fn same(request: &Request<Incoming>, method: &Method, target: &[u8]) -> bool {
+    request.method() == method && Uri::try_from(target).is_ok_and(|uri| uri == *request.uri())
+}
+
+fn disagreement(method: &Method, target: &[u8]) -> HeadFault {
+    tracing::error!(%method, target = %target.escape_ascii(), "the HTTP library read a head differently");
+    HeadFault {
+        kind: FaultKind::Disagreement,
+        method: Some(method.to_string()),
+        target: Some(target.escape_ascii().to_string()),
+    }
+}
+
+/// The tunnel's two names must be one.
+fn other_name<T>(tunnel: &Tunnel<T>) -> Option<Fault> {
+    (tunnel.sni.as_deref() != Some(&*tunnel.host)).then_some(Fault::Sni)
+}
+
+/// What the HTTP/2 library leaves to its user (RFC 9113 §8.3.1): who the request is for must be said once.
+fn http2_fault(request: &Request<Incoming>) -> Option<HeadFault> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let kind = match (request.uri().authority(), hosts.next(), hosts.next()) {
+        _ if request.method() == Method::CONNECT => FaultKind::Connect,
+        (_, Some(_), Some(_)) => FaultKind::HostSeveral,
+        (None, None, None) => FaultKind::HostMissing,
+        (_, Some(host), None) if host.is_empty() => FaultKind::HostMalformed,
+        _ if request.headers().get_all(header::CONTENT_LENGTH).iter().count() > 1 => FaultKind::ContentLength,
+        _ => return None,
+    };
+    let target = request.uri().path_and_query().map(ToString::to_string);
+    Some(HeadFault { kind, method: Some(request.method().to_string()), target })
+}
