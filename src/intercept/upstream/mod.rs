@@ -1,8 +1,15 @@
 //! The way out: connections to upstreams, kept and shared.
 
+mod connection;
 mod error;
+mod limits;
+mod message;
+mod pool;
+mod response;
 
 pub use error::SendError;
+pub use limits::{PoolLimits, PoolStats};
+pub use pool::Pool;
 
 use super::Protocol;
 use std::{fmt::Debug, hash::Hash};

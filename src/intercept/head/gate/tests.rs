@@ -228,8 +228,8 @@ fn library(input: &[u8]) -> Vec<Read> {
         tokio::io::AsyncWriteExt::shutdown(&mut client).await.unwrap();
         let io = hyper_util::rt::TokioIo::new(server);
         let mut builder = hyper::server::conn::http1::Builder::new();
-        let served = builder.half_close(true).max_headers(Limits::default().head_fields);
-        let _ = served.serve_connection(io, service).await;
+        let serving = builder.half_close(true).max_headers(Limits::default().head_fields);
+        let _ = serving.serve_connection(io, service).await;
     });
     seen.into_inner().unwrap()
 }

@@ -1,0 +1,225 @@
+//! A request on its way out, which can be taken back as long as nothing of its body was sent.
+
+use super::SendError;
+use crate::intercept::{Body, BodyError, body};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE},
+    uri::PathAndQuery,
+};
+use http_body::{Frame, SizeHint};
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, ready},
+};
+
+/// Fields of one connection that have no business on the next (RFC 9110 §7.6.1), beside `TE` and those that
+/// `Connection` nominates.
+const HOP_BY_HOP: [HeaderName; 5] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// A request that can be written once or twice.
+pub(super) struct Message {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Outgoing,
+}
+
+impl Message {
+    pub(super) fn new<E>(request: Request<Body>) -> Result<Self, SendError<E>> {
+        let (parts, body) = request.into_parts();
+        if parts.uri.scheme().is_none() || parts.uri.authority().is_none() {
+            return Err(SendError::NotAbsolute);
+        }
+        let mut headers = parts.headers;
+        remove_hop_by_hop(&mut headers);
+        if headers.get(TE).is_some_and(|te| te != "trailers") {
+            headers.remove(TE);
+        }
+        // The length that is announced is the length that is sent, whatever was done to the body.
+        let known = http_body::Body::size_hint(&body).exact();
+        if let Some(length) = known
+            && headers.contains_key(CONTENT_LENGTH)
+        {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
+        Ok(Self { method: parts.method, uri: parts.uri, headers, body: Outgoing::new(body) })
+    }
+
+    /// For HTTP/1: origin-form and `Host`, or absolute-form for a proxy (RFC 9112 §3.2).
+    pub(super) fn http1(&self, absolute_form: bool) -> Request<Outgoing> {
+        let mut headers = self.headers.clone();
+        if let Some(host) = self.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
+            headers.insert(HOST, host);
+        }
+        let uri = if absolute_form {
+            self.uri.clone()
+        } else {
+            let target = self.uri.path_and_query().cloned();
+            Uri::from(target.unwrap_or_else(|| PathAndQuery::from_static("/")))
+        };
+        self.request(uri, headers, Version::HTTP_11)
+    }
+
+    /// For HTTP/2: `:authority` instead of `Host` (RFC 9113 §8.3.1).
+    pub(super) fn http2(&self) -> Request<Outgoing> {
+        let mut headers = self.headers.clone();
+        headers.remove(HOST);
+        self.request(self.uri.clone(), headers, Version::HTTP_2)
+    }
+
+    fn request(&self, uri: Uri, headers: HeaderMap, version: Version) -> Request<Outgoing> {
+        let mut request = Request::new(self.body.clone());
+        *request.method_mut() = self.method.clone();
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
+        *request.version_mut() = version;
+        request
+    }
+
+    /// Whether nothing of the body was taken to be sent.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.body.state().touched
+    }
+
+    /// The error that the body failed with.
+    pub(super) fn body_error(&self) -> Option<BodyError> {
+        self.body.state().error.take()
+    }
+}
+
+/// Takes off a response what belongs to the connection that it came on.
+pub(super) fn end_to_end<B>(response: &mut Response<B>) {
+    remove_hop_by_hop(response.headers_mut());
+    response.headers_mut().remove(TE);
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in nominated.iter().filter(|name| **name != TE).chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// The body of a message. Clones are the same body: whoever reads it takes it.
+#[derive(Clone)]
+pub(super) struct Outgoing(Arc<Mutex<State>>);
+
+struct State {
+    body: Body,
+    touched: bool,
+    error: Option<BodyError>,
+}
+
+impl Outgoing {
+    fn new(body: Body) -> Self {
+        Self(Arc::new(Mutex::new(State { body, touched: false, error: None })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = Stopped;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Stopped>>> {
+        let mut state = self.state();
+        state.touched = true;
+        let frame = ready!(Pin::new(&mut state.body).poll_frame(cx));
+        Poll::Ready(frame.map(|frame| {
+            frame.map_err(|error| {
+                state.error = Some(error);
+                // What is left of it is let go at once: whoever feeds it shall notice.
+                state.body = body::empty();
+                Stopped
+            })
+        }))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.state().body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.state().body.size_hint()
+    }
+}
+
+/// Stands for the error that is kept in the message.
+#[derive(Debug, thiserror::Error)]
+#[error("the request body failed")]
+pub(super) struct Stopped;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::convert::Infallible;
+
+    fn message(build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Message {
+        let request = build(Request::builder()).body(body::full("abc")).unwrap();
+        Message::new::<Infallible>(request).unwrap()
+    }
+
+    #[test]
+    fn each_leg_gets_its_own_form() {
+        let message = message(|builder| {
+            builder.uri("https://a.test:8443/p%2f?q").header("Host", "other.test").header("X", "1")
+        });
+        let one = message.http1(false);
+        assert_eq!(
+            (one.uri().to_string(), &one.headers()["host"]),
+            ("/p%2f?q".into(), &"a.test:8443".parse().unwrap())
+        );
+        let two = message.http2();
+        assert_eq!(
+            (two.uri().to_string(), two.headers().get("host")),
+            ("https://a.test:8443/p%2f?q".into(), None)
+        );
+        assert_eq!(message.http1(true).uri(), "https://a.test:8443/p%2f?q");
+    }
+
+    #[test]
+    fn what_belongs_to_a_connection_stays_on_it() {
+        let message = message(|builder| {
+            builder
+                .uri("https://a.test/")
+                .header("Connection", "close, x-hop, TE")
+                .header("X-Hop", "1")
+                .header("Keep-Alive", "5")
+                .header("Proxy-Connection", "close")
+                .header("Transfer-Encoding", "chunked")
+                .header("Upgrade", "h2c")
+                .header("TE", "trailers")
+                .header("Trailer", "x-t")
+                .header("Content-Length", "99")
+        });
+        let headers = message.http1(false).headers().clone();
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-length", "host", "te", "trailer"]);
+        assert_eq!(headers["content-length"], "3");
+    }
+
+    #[test]
+    fn only_an_absolute_uri_says_where_to() {
+        let request = Request::builder().uri("/a").body(body::empty()).unwrap();
+        assert!(matches!(Message::new::<Infallible>(request), Err(SendError::NotAbsolute)));
+    }
+}
