@@ -1,1 +1,187 @@
 //! Data loss prevention: finds credentials in text, in fields and in streamed bodies. Knows no HTTP server.
+//!
+//! What it promises:
+//!
+//! * **One answer for one text.** Every split of a stream into chunks gives the same finding: whether a byte
+//!   belongs to a finding depends on the bytes around it, never on where a chunk ended.
+//! * **Flat memory.** Patterns are bounded (`patterns` tests it), decoders are incremental, and what is held
+//!   back is the part of the stream that could still become a finding.
+//! * **Precision.** Patterns match case and a left boundary, decoded data is judged as data: an image in
+//!   base64 is not a credential. Numbers are held to their checksum.
+//! * **Encodings.** Base64 (standard and URL-safe, with and without padding, at any alignment within a run,
+//!   wrapped lines too), percent-encoding and JSON `\u` escapes are looked through, two deep in any order.
+//!
+//! How it is fast: all patterns begin with a letter or digit at a left boundary, so that one pass looks at the
+//! first two bytes of each word in a bit map that is computed from the automata themselves; an automaton runs
+//! only where it can match. In decoded data only runs of printable text are looked at, found by skipping.
+
+mod base64;
+mod custom;
+mod escape;
+mod patterns;
+mod seed;
+mod stream;
+mod validate;
+mod view;
+
+use std::sync::Arc;
+
+pub use custom::CustomError;
+pub use patterns::Severity;
+pub use stream::StreamScanner;
+
+/// What a scanner is built from.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Patterns beside the built-in ones.
+    pub custom: Vec<CustomPattern>,
+    /// Exact values that are no finding: the stand-ins that an agent holds instead of credentials.
+    pub placeholders: Vec<String>,
+    /// Look for BIP-39 seed phrases.
+    pub seed_phrases: Option<SeedPhrases>,
+}
+
+/// A pattern of the user's own: a regular expression without look-around, case-insensitive like the built-in
+/// engine's configuration says (RE2's `\w`, `\d`, `\s` and `\b` are ASCII).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CustomPattern {
+    /// Its name, as it appears in findings.
+    pub name: String,
+    /// The expression.
+    pub regex: String,
+    /// How bad a match is.
+    pub severity: Severity,
+}
+
+/// How seed phrases are recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SeedPhrases {
+    /// The fewest words: 12, 15, 18, 21 or 24.
+    pub min_words: usize,
+    /// Whether the phrase's checksum must hold.
+    pub verify_checksum: bool,
+}
+
+/// Why a scanner cannot be built as asked.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SettingsError {
+    /// A pattern of the user's own is refused.
+    #[error(transparent)]
+    Custom(#[from] CustomError),
+    /// Seed phrases have 12, 15, 18, 21 or 24 words.
+    #[error("seed_phrase_detection.min_words is {0}; a seed phrase has 12, 15, 18, 21 or 24 words")]
+    SeedWords(usize),
+    /// An exception for a pattern that does not exist.
+    #[error("no pattern is named \"{0}\"; the name must be written as a finding shows it")]
+    UnknownPattern(String),
+    /// An exception for a pattern of the core floor.
+    #[error("the pattern \"{0}\" belongs to the core that cannot be switched off, for no host")]
+    Core(String),
+}
+
+/// One layer that was decoded before a finding showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// Base64, either alphabet.
+    Base64,
+    /// Percent-encoding (RFC 3986 §2.1).
+    Percent,
+    /// `\u` escapes of JSON (RFC 8259 §7).
+    JsonEscape,
+}
+
+impl Encoding {
+    /// The stable name, for logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Base64 => "base64",
+            Self::Percent => "percent",
+            Self::JsonEscape => "json",
+        }
+    }
+}
+
+/// A credential was seen. Never carries a byte of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The pattern's name.
+    pub pattern: Arc<str>,
+    /// How bad it is.
+    pub severity: Severity,
+    /// What was decoded to see it, outermost first; empty when it stood there in clear.
+    pub encodings: Vec<Encoding>,
+    /// Where it begins, in bytes from the start of what was scanned; approximate under an encoding.
+    pub offset: u64,
+    /// The byte after which it was certain.
+    pub end: u64,
+}
+
+/// Finds credentials. Cheap to clone, shared between threads.
+#[derive(Clone)]
+pub struct Scanner {
+    set: Arc<view::Set>,
+    muted: Arc<[bool]>,
+}
+
+impl Scanner {
+    /// Builds a scanner.
+    pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        let set = view::Set::new(settings)?;
+        let muted = vec![false; set.len()].into();
+        Ok(Self { set: Arc::new(set), muted })
+    }
+
+    /// The same scanner without the patterns of these names, for a host that is to receive them.
+    pub fn except<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<Self, SettingsError> {
+        let mut muted = self.muted.to_vec();
+        for name in names {
+            let ids = self.set.ids(name);
+            if ids.is_empty() {
+                return Err(SettingsError::UnknownPattern(name.to_owned()));
+            }
+            if ids.iter().any(|&id| self.set.is_core(id)) {
+                return Err(SettingsError::Core(name.to_owned()));
+            }
+            for id in ids {
+                muted[usize::from(id)] = true;
+            }
+        }
+        Ok(Self { set: Arc::clone(&self.set), muted: muted.into() })
+    }
+
+    /// Scans a text that is there as a whole.
+    #[must_use]
+    pub fn text(&self, text: impl AsRef<[u8]>) -> Option<Finding> {
+        let mut stream = self.stream();
+        match stream.push(text.as_ref()) {
+            Err(finding) => Some(finding),
+            Ok(_) => stream.finish().err(),
+        }
+    }
+
+    /// Scans a text that comes in pieces.
+    #[must_use]
+    pub fn stream(&self) -> StreamScanner {
+        StreamScanner::new(self.clone())
+    }
+
+    /// The names of the built-in patterns, and whether each belongs to the core floor.
+    pub fn builtin() -> impl Iterator<Item = (&'static str, Severity, bool)> {
+        patterns::TABLE.iter().map(|p| (p.name, p.severity, p.core))
+    }
+
+    pub(crate) fn set(&self) -> &view::Set {
+        &self.set
+    }
+
+    pub(crate) fn muted(&self) -> &[bool] {
+        &self.muted
+    }
+}
+
+impl std::fmt::Debug for Scanner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scanner").field("patterns", &self.set.len()).finish_non_exhaustive()
+    }
+}

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod bypasses;
+mod dlp;
 mod gate;
 mod pki;
 mod render;

@@ -1,0 +1,64 @@
+//! A text that comes in pieces: what may go on, and what is held back because it may still become a finding.
+
+use super::{
+    Finding, Scanner,
+    view::{Best, Context, View},
+};
+
+/// Scans a stream.
+pub struct StreamScanner {
+    scanner: Scanner,
+    view: View,
+    cleared: u64,
+}
+
+impl StreamScanner {
+    pub(super) fn new(scanner: Scanner) -> Self {
+        Self { scanner, view: View::new(0), cleared: 0 }
+    }
+
+    /// Reads the next piece. Says how many more bytes of the stream may go on now: what is held back is no
+    /// longer than the longest pattern under its encoding.
+    pub fn push(&mut self, bytes: &[u8]) -> Result<usize, Finding> {
+        let Self { scanner, view, .. } = self;
+        let mut best = Best::default();
+        view.feed(Context { set: scanner.set(), muted: scanner.muted() }, bytes, &mut best);
+        self.judge(best)?;
+        Ok(self.clear(self.view.hold()))
+    }
+
+    /// The stream is over: everything may go on.
+    pub fn finish(&mut self) -> Result<usize, Finding> {
+        let Self { scanner, view, .. } = self;
+        let mut best = Best::default();
+        view.finish(Context { set: scanner.set(), muted: scanner.muted() }, &mut best);
+        self.judge(best)?;
+        Ok(self.clear(self.view.total()))
+    }
+
+    /// What may go on although more may follow, when nothing came for a while: everything but a credential that
+    /// has begun. Without this a peer that waits for an answer before it sends more would wait for ever.
+    pub fn idle(&mut self) -> usize {
+        self.clear(self.view.hold_when_idle())
+    }
+
+    fn clear(&mut self, upto: u64) -> usize {
+        let more = upto.saturating_sub(self.cleared);
+        self.cleared += more;
+        usize::try_from(more).unwrap_or(usize::MAX)
+    }
+
+    fn judge(&self, best: Best) -> Result<(), Finding> {
+        best.0.map_or(Ok(()), |found| {
+            let (pattern, severity) = self.scanner.set().describe(found.pattern);
+            let (offset, end) = (found.start, found.certain);
+            Err(Finding { pattern, severity, encodings: found.chain, offset, end })
+        })
+    }
+}
+
+impl std::fmt::Debug for StreamScanner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamScanner").field("cleared", &self.cleared).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,546 @@
+//! One view of a text: as it stands, or as one decoder shows it. Looks for the patterns, and opens further views.
+
+use super::{
+    CustomError, Encoding, Settings, SettingsError, Severity,
+    base64::Base64Lens,
+    custom::Custom,
+    escape::EscapeLens,
+    patterns::{BUILTIN, Left, Look, TABLE},
+    seed::Seed,
+};
+use regex_automata::util::primitives::StateID;
+use std::sync::Arc;
+
+/// How many decoders may lie upon one another.
+const MAX_DEPTH: u8 = 2;
+/// How much of what was already judged stays, for left boundaries and for placeholders.
+pub(super) const LEFT: usize = 256;
+/// How much is taken in at once.
+const BLOCK: usize = 16 << 10;
+/// The shortest run of printable text in decoded data that can hold a finding.
+const SHORTEST_TEXT: usize = 11;
+/// How far back a pattern of the user's own may reach into what was not yet forwarded.
+const CUSTOM_HOLD: u64 = 256;
+
+/// Which pattern: an index into the table, then into the user's own, then the seed phrase.
+pub(super) type PatternId = u16;
+
+/// What a scanner looks for.
+pub(crate) struct Set {
+    custom: Option<Custom>,
+    placeholders: Vec<Vec<u8>>,
+    seed: Option<super::SeedPhrases>,
+}
+
+impl Set {
+    pub(super) fn new(settings: Settings) -> Result<Self, SettingsError> {
+        for (at, pattern) in settings.custom.iter().enumerate() {
+            let taken = TABLE.iter().any(|p| p.name == pattern.name)
+                || settings.custom[..at].iter().any(|p| p.name == pattern.name);
+            if taken {
+                return Err(CustomError::Name { name: pattern.name.clone() }.into());
+            }
+        }
+        if let Some(seed) = settings.seed_phrases
+            && ![12, 15, 18, 21, 24].contains(&seed.min_words)
+        {
+            return Err(SettingsError::SeedWords(seed.min_words));
+        }
+        Ok(Self {
+            custom: Custom::new(&settings.custom)?,
+            placeholders: settings
+                .placeholders
+                .into_iter()
+                .map(String::into_bytes)
+                .filter(|p| !p.is_empty() && p.len() <= LEFT / 2)
+                .collect(),
+            seed: settings.seed_phrases,
+        })
+    }
+
+    pub(super) fn len(&self) -> usize {
+        TABLE.len() + self.custom.as_ref().map_or(0, |c| c.names.len()) + 1
+    }
+
+    pub(super) fn ids(&self, name: &str) -> Vec<PatternId> {
+        (0..).take(self.len()).filter(|&id| &*self.describe(id).0 == name).collect()
+    }
+
+    #[expect(
+        clippy::unused_self,
+        reason = "whether a pattern is core may depend on the set one day; callers hold one"
+    )]
+    pub(super) fn is_core(&self, id: PatternId) -> bool {
+        TABLE.get(usize::from(id)).is_some_and(|p| p.core)
+    }
+
+    pub(super) fn describe(&self, id: PatternId) -> (Arc<str>, Severity) {
+        let id = usize::from(id);
+        if let Some(pattern) = TABLE.get(id) {
+            return (pattern.name.into(), pattern.severity);
+        }
+        let custom = self.custom.as_ref().and_then(|c| c.names.get(id - TABLE.len()));
+        custom.cloned().unwrap_or_else(|| ("Seed Phrase".into(), Severity::Critical))
+    }
+
+    fn custom_id(at: usize) -> PatternId {
+        PatternId::try_from(TABLE.len() + at).unwrap_or(PatternId::MAX)
+    }
+
+    fn seed_id(&self) -> PatternId {
+        PatternId::try_from(self.len() - 1).unwrap_or(PatternId::MAX)
+    }
+}
+
+/// What every view needs to know.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) set: &'a Set,
+    pub(super) muted: &'a [bool],
+}
+
+/// A finding, in offsets of the view that shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) pattern: PatternId,
+    pub(super) start: u64,
+    pub(super) certain: u64,
+    /// Outermost first.
+    pub(super) chain: Vec<Encoding>,
+}
+
+/// The finding that was certain first, whichever was seen first.
+#[derive(Default)]
+pub(super) struct Best(pub(super) Option<Found>);
+
+impl Best {
+    pub(super) fn offer(&mut self, found: Found) {
+        let key = |f: &Found| (f.certain, f.chain.len(), f.pattern, f.start);
+        if self.0.as_ref().is_none_or(|best| key(&found) < key(best)) {
+            self.0 = Some(found);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Pending {
+    pattern: PatternId,
+    start: u64,
+}
+
+/// One view of a text that comes in pieces.
+pub(super) struct View {
+    depth: u8,
+    buf: Vec<u8>,
+    /// The view's offset of `buf[0]`.
+    base: u64,
+    /// Up to where starts were judged.
+    scan: u64,
+    /// A start that an escape sequence before it makes one.
+    forced: u64,
+    /// Inside a run of printable text; always so at depth 0.
+    in_text: bool,
+    pending: Vec<Pending>,
+    custom: Option<StateID>,
+    seed: Seed,
+    lenses: Option<Box<Lenses>>,
+}
+
+struct Lenses {
+    base64: Base64Lens,
+    percent: EscapeLens,
+    json: EscapeLens,
+}
+
+const ALNUM: u8 = 1;
+const ESCAPE: u8 = 2;
+const PRINTABLE: u8 = 4;
+
+static CLASS: [u8; 256] = {
+    let mut class = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        let mut flags = 0;
+        if byte.is_ascii_alphanumeric() {
+            flags |= ALNUM;
+        }
+        if matches!(byte, b'\\' | b'%' | b'm') {
+            flags |= ESCAPE;
+        }
+        if matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n') {
+            flags |= PRINTABLE;
+        }
+        class[byte as usize] = flags;
+        if byte == 255 {
+            break;
+        }
+        byte += 1;
+    }
+    class
+};
+
+fn class(byte: u8) -> u8 {
+    CLASS[usize::from(byte)]
+}
+
+impl View {
+    pub(super) fn new(depth: u8) -> Self {
+        Self {
+            depth,
+            buf: Vec::new(),
+            base: 0,
+            scan: 0,
+            forced: 0,
+            in_text: depth == 0,
+            pending: Vec::new(),
+            custom: None,
+            seed: Seed::default(),
+            lenses: None,
+        }
+    }
+
+    /// Back to the beginning of a text, with the memory kept.
+    pub(super) fn reset(&mut self) {
+        let mut buf = std::mem::take(&mut self.buf);
+        buf.clear();
+        let lenses = self.lenses.take().map(|mut lenses| {
+            lenses.base64.reset();
+            lenses.percent.reset();
+            lenses.json.reset();
+            lenses
+        });
+        *self = Self { buf, lenses, ..Self::new(self.depth) };
+    }
+
+    /// How many bytes were read.
+    pub(super) fn total(&self) -> u64 {
+        self.base + self.buf.len() as u64
+    }
+
+    /// Reads on.
+    pub(super) fn feed(&mut self, context: Context<'_>, bytes: &[u8], best: &mut Best) {
+        for block in bytes.chunks(BLOCK) {
+            self.compact();
+            let at = self.total();
+            self.buf.extend_from_slice(block);
+            self.look(context, at, false, best);
+        }
+    }
+
+    /// Nothing follows.
+    pub(super) fn finish(&mut self, context: Context<'_>, best: &mut Best) {
+        let at = self.total();
+        self.look(context, at, true, best);
+    }
+
+    /// From where on what was read may still turn out to be part of a finding.
+    pub(super) fn hold(&self) -> u64 {
+        let own = self.pending.iter().map(|p| p.start).min().unwrap_or(u64::MAX).min(self.unjudged());
+        let custom = if self.custom.is_some() { self.total().saturating_sub(CUSTOM_HOLD) } else { u64::MAX };
+        let seed = self.seed.hold().unwrap_or(u64::MAX);
+        let lenses = self
+            .lenses
+            .as_ref()
+            .map_or(u64::MAX, |l| l.base64.hold().min(l.percent.hold()).min(l.json.hold()));
+        own.min(custom).min(seed).min(lenses).min(self.total())
+    }
+
+    /// As `hold`, without what is only the end of the text and no match under way.
+    pub(super) fn hold_when_idle(&self) -> u64 {
+        let own = self.pending.iter().map(|p| p.start).min().unwrap_or(u64::MAX);
+        let lenses = self.lenses.as_ref().map_or(u64::MAX, |l| {
+            l.base64.hold_when_idle().min(l.percent.hold_when_idle()).min(l.json.hold_when_idle())
+        });
+        own.min(lenses).min(self.total())
+    }
+
+    /// The last byte can be a start once its successor is there.
+    fn unjudged(&self) -> u64 {
+        match self.buf.last() {
+            Some(last) if self.scan < self.total() && class(*last) & ALNUM == 0 && self.depth == 0 => {
+                u64::MAX
+            }
+            _ => self.scan,
+        }
+    }
+
+    fn compact(&mut self) {
+        let lenses = self
+            .lenses
+            .as_ref()
+            .map_or(u64::MAX, |l| l.base64.position().min(l.percent.position()).min(l.json.position()));
+        let pending = self.pending.iter().map(|p| p.start).min().unwrap_or(u64::MAX);
+        let keep = self.scan.min(lenses).min(pending).saturating_sub(LEFT as u64);
+        let gone = index(keep.saturating_sub(self.base));
+        if gone > BLOCK / 2 {
+            self.buf.drain(..gone);
+            self.base = keep;
+        }
+    }
+
+    fn look(&mut self, context: Context<'_>, at: u64, complete: bool, best: &mut Best) {
+        self.judge_pending(context, complete, best);
+        self.judge_starts(context, complete, best);
+        self.step_custom(context, at, complete, best);
+        if let Some(rule) = context.set.seed {
+            self.step_seed(context, rule, at, complete, best);
+        }
+        if self.depth < MAX_DEPTH {
+            let depth = self.depth + 1;
+            let lenses = self.lenses.get_or_insert_with(|| {
+                Box::new(Lenses {
+                    base64: Base64Lens::new(depth),
+                    percent: EscapeLens::new(Encoding::Percent, depth),
+                    json: EscapeLens::new(Encoding::JsonEscape, depth),
+                })
+            });
+            let text = Text { bytes: &self.buf, base: self.base, complete };
+            lenses.base64.advance(context, text, best);
+            lenses.percent.advance(context, text, best);
+            lenses.json.advance(context, text, best);
+        }
+    }
+
+    fn judge_pending(&mut self, context: Context<'_>, complete: bool, best: &mut Best) {
+        if self.pending.is_empty() {
+            return;
+        }
+        for pending in std::mem::take(&mut self.pending) {
+            self.judge(context, pending, complete, best);
+        }
+    }
+
+    /// Looks at every start that was not looked at. The last byte waits for its successor.
+    fn judge_starts(&mut self, context: Context<'_>, complete: bool, best: &mut Best) {
+        let end = self.buf.len().saturating_sub(1);
+        let mut at = index(self.scan - self.base);
+        while at < end {
+            if !self.in_text {
+                match self.find_text(at, complete) {
+                    Ok(start) => at = start,
+                    Err(resume) => {
+                        at = resume;
+                        break;
+                    }
+                }
+                self.in_text = true;
+            }
+            at = self.judge_text(context, at, end, complete, best);
+        }
+        if complete {
+            at = self.buf.len();
+        }
+        self.scan = self.base + at as u64;
+    }
+
+    /// Judges the starts from `at` on, up to `end` or to the end of the printable text; says where it stopped.
+    fn judge_text(
+        &mut self,
+        context: Context<'_>,
+        mut at: usize,
+        end: usize,
+        complete: bool,
+        best: &mut Best,
+    ) -> usize {
+        let builtin = &*BUILTIN;
+        let decoded = self.depth > 0;
+        let mut before = at.checked_sub(1).map_or(0, |i| class(self.buf[i]));
+        let mut forced = index(self.forced.saturating_sub(self.base));
+        while at < end {
+            let byte = self.buf[at];
+            let flags = class(byte);
+            if flags & ESCAPE != 0 {
+                forced = self.escape(at).unwrap_or(forced);
+            }
+            if flags & ALNUM != 0 && (before & ALNUM == 0 || at == forced) {
+                for &pattern in builtin.beginning_with(byte, self.buf[at + 1]) {
+                    let start = self.base + at as u64;
+                    if self.left_holds(pattern, at, at == forced) {
+                        self.judge(context, Pending { pattern, start }, complete, best);
+                    }
+                }
+            } else if decoded && flags & PRINTABLE == 0 {
+                self.in_text = false;
+                break;
+            }
+            before = flags;
+            at += 1;
+        }
+        self.forced = self.base + forced as u64;
+        at
+    }
+
+    /// The position that the escape sequence at `at` makes a start: what follows `\n`, `\u0022`, `%3D`, `ESC[0m`.
+    fn escape(&self, at: usize) -> Option<usize> {
+        match (self.buf[at], self.buf[at + 1]) {
+            (b'\\', b'u') => Some(at + 6),
+            (b'\\', _) => Some(at + 2),
+            (b'%', _) => Some(at + 3),
+            _ => match self.buf[..at].last() {
+                Some(b'0'..=b'9' | b'[') if self.ends_an_ansi_sequence(at) => Some(at + 1),
+                _ => None,
+            },
+        }
+    }
+
+    fn ends_an_ansi_sequence(&self, at: usize) -> bool {
+        let parameters = self.buf[..at].iter().rev().take(16);
+        let mut rest = parameters.skip_while(|b| matches!(b, b'0'..=b'9' | b';'));
+        rest.next() == Some(&b'[')
+    }
+
+    /// Finds the next run of printable text that is long enough, from `at` on; else where to look again.
+    fn find_text(&self, mut at: usize, complete: bool) -> Result<usize, usize> {
+        loop {
+            let probe = at + SHORTEST_TEXT - 1;
+            if probe >= self.buf.len() {
+                return Err(if complete { self.buf.len() } else { at });
+            }
+            let gap = self.buf[at..=probe].iter().rposition(|b| class(*b) & PRINTABLE == 0);
+            match gap {
+                Some(gap) => at += gap + 1,
+                None => return Ok(at),
+            }
+        }
+    }
+
+    fn left_holds(&self, pattern: PatternId, at: usize, forced: bool) -> bool {
+        let before = &self.buf[..at];
+        let last = before.last().copied();
+        let clear = |refused: &[u8]| forced || last.is_none_or(|b| !refused.contains(&b));
+        match TABLE[usize::from(pattern)].left {
+            Left::NotAlnum => true,
+            Left::NotWord | Left::NotData => clear(b"_-"),
+            Left::NotNumber => clear(b"_-."),
+            Left::Text(text) => before.ends_with(text.as_bytes()),
+            Left::Parameter => {
+                matches!(last, Some(b'?' | b'&'))
+                    || [&b"&amp;"[..], b"\\u0026", b"%26", b"%3F", b"%3f"].iter().any(|e| before.ends_with(e))
+            }
+        }
+    }
+
+    fn judge(&mut self, context: Context<'_>, pending: Pending, complete: bool, best: &mut Best) {
+        let id = usize::from(pending.pattern);
+        if context.muted[id] {
+            return;
+        }
+        let at = index(pending.start - self.base);
+        match BUILTIN.automata[id].look(&self.buf[at..], complete) {
+            Look::No => {}
+            Look::More => self.pending.push(pending),
+            Look::Match { length, certain } => {
+                let end = at + length;
+                if !TABLE[id].validator.holds(&self.buf[at..end]) || self.is_data(id, at, end) {
+                    return;
+                }
+                match self.cover(context, at, end, complete) {
+                    Cover::Yes => {}
+                    Cover::Unsure => self.pending.push(pending),
+                    Cover::No { decided } => best.offer(Found {
+                        pattern: pending.pattern,
+                        start: pending.start,
+                        certain: self.base + usize::max(at + certain, decided) as u64,
+                        chain: Vec::new(),
+                    }),
+                }
+            }
+        }
+    }
+
+    /// Whether a match lies inside standard base64: `+` or `/` on both sides (the right one is part of the match).
+    fn is_data(&self, pattern: usize, start: usize, end: usize) -> bool {
+        let symbol = |byte: Option<&u8>| matches!(byte, Some(b'+' | b'/'));
+        TABLE[pattern].left == Left::NotData
+            && symbol(self.buf[..start].last())
+            && symbol(self.buf[start..end].last())
+    }
+
+    fn step_custom(&mut self, context: Context<'_>, at: u64, complete: bool, best: &mut Best) {
+        let Some(custom) = &context.set.custom else { return };
+        let mut offer = |pattern: usize, certain: u64| {
+            let pattern = Set::custom_id(pattern);
+            if !context.muted[usize::from(pattern)] {
+                best.offer(Found { pattern, start: certain.saturating_sub(1), certain, chain: Vec::new() });
+            }
+        };
+        let state = self.custom.unwrap_or_else(|| custom.start());
+        let fresh = &self.buf[index(at - self.base)..];
+        let state = custom.step(state, fresh, |pattern, n| offer(pattern, at + n as u64));
+        self.custom = Some(state);
+        if complete {
+            let total = self.total();
+            custom.end(state, |pattern, _| offer(pattern, total));
+        }
+    }
+
+    fn step_seed(
+        &mut self,
+        context: Context<'_>,
+        rule: super::SeedPhrases,
+        at: u64,
+        complete: bool,
+        best: &mut Best,
+    ) {
+        let pattern = context.set.seed_id();
+        if context.muted[usize::from(pattern)] {
+            return;
+        }
+        let total = self.total();
+        let mut offer = |start, certain| {
+            best.offer(Found { pattern, start, certain: u64::min(certain, total), chain: Vec::new() });
+        };
+        self.seed.read(rule, &self.buf[index(at - self.base)..], at, &mut offer);
+        if complete {
+            self.seed.end(rule, total, &mut offer);
+        }
+    }
+
+    /// Whether a placeholder covers part of a match.
+    fn cover(&self, context: Context<'_>, start: usize, end: usize, complete: bool) -> Cover {
+        let (mut unsure, mut decided) = (false, 0);
+        for placeholder in &context.set.placeholders {
+            for at in (start + 1).saturating_sub(placeholder.len())..end {
+                let there = &self.buf[at..];
+                let same = there.iter().zip(placeholder).take_while(|(a, b)| a == b).count();
+                let next = there.get(same);
+                match next {
+                    None if !complete => unsure = true,
+                    None if same < placeholder.len() => decided = self.buf.len(),
+                    Some(_) if same < placeholder.len() => decided = decided.max(at + same + 1),
+                    Some(b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-') => {
+                        decided = decided.max(at + same + 1);
+                    }
+                    _ => return Cover::Yes,
+                }
+            }
+        }
+        if unsure { Cover::Unsure } else { Cover::No { decided } }
+    }
+}
+
+/// Whether a placeholder lies over a match.
+enum Cover {
+    Yes,
+    /// It depends on bytes that are not there yet.
+    Unsure,
+    /// None does, and that was certain at this index.
+    No {
+        decided: usize,
+    },
+}
+
+/// What a decoder sees of a view.
+#[derive(Clone, Copy)]
+pub(super) struct Text<'a> {
+    pub(super) bytes: &'a [u8],
+    /// The view's offset of `bytes[0]`.
+    pub(super) base: u64,
+    /// Nothing follows.
+    pub(super) complete: bool,
+}
+
+/// An offset within what is in memory.
+pub(super) fn index(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}

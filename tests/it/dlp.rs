@@ -1,0 +1,370 @@
+//! The scanner: every pattern, every encoding, no false alarm on data, one answer for every split of a stream.
+//!
+//! Tokens are put together at run time, so that no secret scanner trips over this file.
+
+use base64::{Engine as _, engine::general_purpose as b64};
+use bottle::dlp::{CustomPattern, Encoding, Finding, Scanner, SeedPhrases, Settings, Severity};
+use proptest::prelude::*;
+
+fn scanner() -> Scanner {
+    Scanner::new(Settings::default()).unwrap()
+}
+
+/// A sequence that looks random and is the same every time.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 56) as u8
+        })
+        .collect()
+}
+
+fn letters(alphabet: &[u8], seed: u64, length: usize) -> String {
+    noise(seed, length).iter().map(|b| char::from(alphabet[usize::from(*b) % alphabet.len()])).collect()
+}
+
+fn alnum(seed: u64, length: usize) -> String {
+    letters(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", seed, length)
+}
+
+fn hex(seed: u64, length: usize) -> String {
+    letters(b"0123456789abcdef", seed, length)
+}
+
+fn join(parts: &[&str]) -> String {
+    parts.concat()
+}
+
+/// One example of every pattern, made of parts.
+pub(crate) fn tokens() -> Vec<(&'static str, String)> {
+    let a = alnum;
+    let base58 = |n| letters(b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz", 5, n);
+    vec![
+        ("AWS Access ID", join(&["AK", "IA", "Q7ZP2MX4KD9R1TBV"])),
+        ("AWS Secret Key", join(&["aws_secret_access_key", " = ", &a(1, 30), "/", &a(2, 9)])),
+        ("GCP Service Account Key", join(&["{\"type\"", ": \"service_", "account\", "])),
+        ("GitHub Token", join(&["gh", "p_", &a(3, 36)])),
+        ("GitHub Token", join(&["gh", "s_", &a(3, 20), ".", &a(4, 20), "-", &a(5, 8)])),
+        ("GitHub Fine-Grained PAT", join(&["github", "_pat_", &a(4, 22), "_", &a(5, 59)])),
+        ("GitLab PAT", join(&["gl", "pat-", &a(5, 20)])),
+        ("Slack Token", join(&["xo", "xb-", "123456789012-", &a(6, 24)])),
+        ("Private Key Header", join(&["-----BEGIN ", "RSA PRIVATE KEY-----\n", &a(7, 64)])),
+        ("Private Key Header", join(&["-----BEGIN ", "PRIVATE KEY-----\\n", &a(7, 64)])),
+        ("Anthropic", join(&["sk-", "ant-api03-", &a(8, 40)])),
+        ("OpenAI", join(&["sk-", "proj-", &a(9, 40)])),
+        ("OpenAI", join(&["sk-", &a(9, 20), "T3Blbk", "FJ", &a(10, 20)])),
+        ("OpenAI Service", join(&["sk-", "svcacct-", &a(10, 40)])),
+        ("OpenRouter", join(&["sk-", "or-v1-", &hex(11, 64)])),
+        ("Fireworks", join(&["fw", "_", &a(12, 22)])),
+        ("Google OAuth Client Secret", join(&["GOC", "SPX-", &a(13, 28)])),
+        ("Stripe Key", join(&["sk", "_live_", &a(14, 24)])),
+        ("Stripe Webhook", join(&["wh", "sec_", &a(15, 32)])),
+        ("GitLab Token", join(&["gl", "rt-", &a(16, 20)])),
+        ("Google OAuth Token", join(&["ya", "29.", &a(17, 60)])),
+        ("Slack App Token", join(&["xa", "pp-1-", "A0123456789-", "1234567890123-", &hex(18, 64)])),
+        ("Discord Bot Token", join(&["MT", &a(19, 24), ".", &a(20, 6), ".", &a(21, 38)])),
+        ("SendGrid", join(&["SG", ".", &a(22, 22), ".", &a(23, 43)])),
+        ("New Relic", join(&["NR", "AK-", &a(24, 27).to_uppercase()])),
+        ("Hugging Face", join(&["h", "f_", &a(25, 34)])),
+        ("Databricks", join(&["da", "pi", &hex(26, 32)])),
+        ("Replicate", join(&["r", "8_", &a(27, 37)])),
+        ("Together", join(&["tgp", "_v1_", &a(28, 43)])),
+        ("Pinecone", join(&["pc", "sk_", &a(29, 40)])),
+        ("Groq", join(&["gs", "k_", &a(30, 52)])),
+        ("xAI", join(&["xa", "i-", &a(31, 80)])),
+        ("Perplexity", join(&["pp", "lx-", &a(32, 48)])),
+        ("Tavily", join(&["tv", "ly-dev-", &a(33, 32)])),
+        ("DigitalOcean", join(&["do", "p_v1_", &hex(34, 64)])),
+        ("Vault", join(&["hv", "s.", &a(35, 24)])),
+        ("Vercel", join(&["vc", "p_", &a(36, 24)])),
+        ("Supabase", join(&["sb", "_secret_", &a(37, 22), "_", &a(38, 8)])),
+        ("npm", join(&["np", "m_", &a(39, 36)])),
+        ("PyPI", join(&["py", "pi-AgE", &a(40, 120)])),
+        ("PGP Private Key", join(&["-----BEGIN ", "PGP PRIVATE KEY BLOCK-----\n\n", &a(41, 64)])),
+        ("Bitcoin WIF", join(&["5HueCGU8rMjxEXxiPuD5BDku4Mk", "FqeZyd4dZ1jvhTVqvbTLvyTJ"])),
+        ("Extended Private Key", join(&["xp", "rv", &base58(107)])),
+        ("Ethereum Private Key", join(&["0", "x", &hex(42, 64)])),
+        ("Postgres URL", join(&["postgres://", "app:", &a(43, 12), "@db.example/app"])),
+        ("MySQL URL", join(&["mysql://", "app:", &a(44, 12), "@db.example/app"])),
+        ("MongoDB URL", join(&["mongodb+srv://", "app:", &a(45, 12), "@db.example/app"])),
+        ("Redis URL", join(&["rediss://", ":", &a(46, 12), "@db.example/0"])),
+        ("Azure Storage Key", join(&["Account", "Key=", &a(47, 86), "=="])),
+        ("Azure SAS", join(&["?sv=2024-01-01&", "sig=", &a(48, 43), "%3D"])),
+        ("GCP Private Key ID", join(&["\"private_", "key_id\": \"", &hex(49, 40), "\""])),
+        ("Google API Key", join(&["AI", "za", &a(50, 35)])),
+        ("Twilio", join(&["S", "K", &hex(51, 32)])),
+        ("Mailgun", join(&["ke", "y-", &hex(52, 32)])),
+        ("Linear", join(&["lin", "_api_", &a(53, 40)])),
+        ("Notion", join(&["nt", "n_", &a(54, 46)])),
+        ("Sentry", join(&["sntry", "s_", &a(55, 60)])),
+        ("JWT", join(&["ey", "J", &a(56, 33), ".ey", "J", &a(57, 60), ".", &a(58, 43)])),
+        ("Credential in URL", join(&["/callback?", "access_token", "=", "9", &a(59, 20)])),
+        ("Environment Variable Secret", join(&["export ACME_", "TOKEN=", "7", &a(60, 30)])),
+        ("Google OAuth Client ID", join(&["123456789012-", &hex(61, 32), ".apps.google", "usercontent.com"])),
+        ("Credit Card", join(&["4111 1111", " 1111 1111"])),
+        ("Credit Card", join(&["37828", "2246310005"])),
+        ("IBAN", join(&["DE89 3704 0044", " 0532 0130 00"])),
+        ("Social Security Number", join(&["078-", "05-", "1120"])),
+    ]
+}
+
+fn name(finding: Option<Finding>) -> Option<String> {
+    finding.map(|f| f.pattern.to_string())
+}
+
+#[test]
+fn every_pattern_is_found_in_text_in_json_and_under_each_encoding() {
+    let scanner = scanner();
+    let mut untested: Vec<_> = Scanner::builtin().map(|(name, ..)| name).collect();
+    for (pattern, token) in tokens() {
+        untested.retain(|name| *name != pattern);
+        let json = serde_json::json!({"text": format!("a line\nsee {token} there")}).to_string();
+        let quoted = format!("the value:\n{token}\nand more");
+        let cases = [
+            ("alone", token.clone(), vec![]),
+            ("in text", format!("look: {token} is it"), vec![]),
+            ("after a line break in JSON", format!("{{\"t\": \"x\\n{}\"}}", json_text(&token)), vec![]),
+            ("in JSON", json, vec![]),
+            ("coloured", format!("{{\"t\": \"\\u001b[32m{}\\u001b[0m\"}}", json_text(&token)), vec![]),
+            ("base64", format!("{{\"d\": \"{}\"}}", b64::STANDARD.encode(&quoted)), vec![Encoding::Base64]),
+            ("url-safe", format!("d={}", b64::URL_SAFE_NO_PAD.encode(&quoted)), vec![Encoding::Base64]),
+            ("unaligned", format!("abc{}", b64::STANDARD.encode(&quoted)), vec![Encoding::Base64]),
+            ("wrapped", wrapped(&b64::STANDARD.encode("x".repeat(200) + &quoted)), vec![Encoding::Base64]),
+            ("percent", percent(&quoted), vec![Encoding::Percent]),
+            ("json escapes", unicode(&quoted), vec![Encoding::JsonEscape]),
+            (
+                "base64 of base64",
+                b64::STANDARD.encode(b64::STANDARD.encode(&quoted)),
+                vec![Encoding::Base64, Encoding::Base64],
+            ),
+            (
+                "base64 of percent",
+                b64::STANDARD.encode(percent(&quoted)),
+                vec![Encoding::Base64, Encoding::Percent],
+            ),
+            (
+                "percent of base64",
+                percent(&b64::STANDARD.encode(&quoted)),
+                vec![Encoding::Percent, Encoding::Base64],
+            ),
+        ];
+        for (how, text, encodings) in cases {
+            let finding = scanner.text(&text);
+            assert_eq!(name(finding.clone()).as_deref(), Some(pattern), "{how}: {text}");
+            assert_eq!(finding.unwrap().encodings, encodings, "{how}: {text}");
+        }
+    }
+    assert!(untested.is_empty(), "no example for {untested:?}");
+}
+
+fn json_text(text: &str) -> String {
+    let quoted = serde_json::to_string(text).unwrap();
+    quoted[1..quoted.len() - 1].to_owned()
+}
+
+fn percent(text: &str) -> String {
+    text.bytes().fold(String::new(), |text, b| text + &format!("%{b:02X}"))
+}
+
+fn unicode(text: &str) -> String {
+    text.bytes().fold(String::new(), |text, b| text + &format!("\\u{b:04x}"))
+}
+
+fn wrapped(text: &str) -> String {
+    let lines: Vec<_> = text.as_bytes().chunks(76).map(|l| std::str::from_utf8(l).unwrap()).collect();
+    lines.join("\\n")
+}
+
+#[test]
+fn a_token_in_a_longer_word_is_none() {
+    let scanner = scanner();
+    for text in [
+        join(&["xgh", "p_", &alnum(3, 36)]),
+        join(&["XAK", "IA", "Q7ZP2MX4KD9R1TBV"]),
+        join(&["ak", "ia", "q7zp2mx4kd9r1tbv"]),
+        join(&["AK", "IA", "Q7ZP2MX4KD9R1TBVX"]),
+        join(&["h", "f_", &alnum(1, 60)]),
+        "0.4532015112830366, -0.4532015112830366".to_owned(),
+        "let header = \"-----BEGIN PRIVATE KEY-----\";".to_owned(),
+        "GITHUB_TOKEN=your_token_goes_here API_KEY=xxxxxxxxxxxxxxxxxxxxxxxx".to_owned(),
+        "postgres://postgres:postgres@localhost/app postgres://app:${PASSWORD}@db/app".to_owned(),
+        "123e4567-e89b-12d3-a456-426614174000 2026-11-24 10.0.0.1 1700000000000000".to_owned(),
+        "https://api.test/v1?page=2&token=abcdefghijklmnop".to_owned(),
+    ] {
+        assert_eq!(scanner.text(&text), None, "{text}");
+    }
+}
+
+/// Patterns without a left boundary refuse every image that a chat request carries.
+#[test]
+fn random_base64_is_no_credential() {
+    let scanner = scanner();
+    for seed in 0..100 {
+        let data = noise(seed + 1, 225_000);
+        let standard = b64::STANDARD.encode(&data);
+        let body = format!("{{\"type\":\"image\",\"data\":\"{standard}\"}}");
+        assert_eq!(scanner.text(&body), None, "standard, seed {seed}");
+        assert_eq!(scanner.text(b64::URL_SAFE_NO_PAD.encode(&data)), None, "url-safe, seed {seed}");
+        assert_eq!(scanner.text(&data), None, "bytes, seed {seed}");
+    }
+}
+
+#[test]
+fn a_placeholder_is_no_finding_and_what_extends_it_is_one() {
+    let placeholder = join(&["sk-", "ant-oat01-", "bottle-placeholder-000000"]);
+    let settings = Settings { placeholders: vec![placeholder.clone()], ..Settings::default() };
+    let scanner = Scanner::new(settings).unwrap();
+    assert_eq!(scanner.text(&placeholder), None);
+    assert_eq!(scanner.text(format!("ANTHROPIC_TOKEN={placeholder}\n")), None);
+    assert_eq!(scanner.text(b64::STANDARD.encode(format!("Bearer {placeholder}"))), None);
+    assert_eq!(name(scanner.text(format!("{placeholder}1"))).as_deref(), Some("Anthropic"));
+    let other = join(&["sk-", "ant-oat01-", &alnum(1, 30)]);
+    assert_eq!(name(scanner.text(format!("{placeholder} {other}"))).as_deref(), Some("Anthropic"));
+}
+
+#[test]
+fn an_exception_mutes_a_pattern_but_never_the_core() {
+    let scanner = scanner();
+    let token = join(&["hv", "s.", &alnum(35, 24)]);
+    assert_eq!(scanner.except(["Vault"]).unwrap().text(&token), None);
+    assert_eq!(name(scanner.text(&token)).as_deref(), Some("Vault"));
+    let error = scanner.except(["GitHub Token"]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the pattern \"GitHub Token\" belongs to the core that cannot be switched off, for no host"
+    );
+    let error = scanner.except(["Github"]).unwrap_err().to_string();
+    assert_eq!(error, "no pattern is named \"Github\"; the name must be written as a finding shows it");
+}
+
+fn custom(regex: &str) -> Result<Scanner, String> {
+    let custom =
+        vec![CustomPattern { name: "Acme".to_owned(), regex: regex.to_owned(), severity: Severity::High }];
+    Scanner::new(Settings { custom, ..Settings::default() }).map_err(|e| e.to_string())
+}
+
+#[test]
+fn patterns_of_the_users_own_are_found_and_bad_ones_refused() {
+    let scanner = custom(r"\bacme-[0-9]{6}\b").unwrap();
+    for text in ["ACME-123456", "x acme-123456.", &b64::STANDARD.encode("some text and acme-123456")] {
+        assert_eq!(name(scanner.text(text)).as_deref(), Some("Acme"), "{text}");
+    }
+    for text in ["acme-12345", "acme-1234567", "xacme-123456"] {
+        assert_eq!(scanner.text(text), None, "{text}");
+    }
+    assert_eq!(
+        custom("a*").unwrap_err(),
+        "the pattern \"Acme\" matches the empty text, so every request would be refused"
+    );
+    assert!(
+        custom("(")
+            .unwrap_err()
+            .starts_with("the pattern \"Acme\" is no regular expression that a stream can be scanned with: ")
+    );
+    assert_eq!(
+        custom("a.{30}b.{30}c").unwrap_err(),
+        "the patterns of this bottle's own are too large for one automaton; bound their repeats, or let them begin with literal text"
+    );
+}
+
+#[test]
+fn seed_phrases_are_looked_for_only_when_asked() {
+    let phrase = format!("my words: {} about.", ["abandon"; 11].join(" "));
+    assert_eq!(scanner().text(&phrase), None);
+    let seed_phrases = Some(SeedPhrases { min_words: 12, verify_checksum: true });
+    let scanner = Scanner::new(Settings { seed_phrases, ..Settings::default() }).unwrap();
+    assert_eq!(name(scanner.text(&phrase)).as_deref(), Some("Seed Phrase"));
+    let keys = phrase.replace(' ', "\": 1, \"");
+    assert_eq!(scanner.text(keys), None);
+}
+
+#[test]
+fn the_offset_of_a_finding_is_where_it_stands() {
+    let token = join(&["gh", "p_", &alnum(3, 36)]);
+    let finding = scanner().text(format!("0123456789{}{token}", " ".repeat(90_000))).unwrap();
+    assert_eq!(finding.offset, 90_010);
+    assert_eq!(finding.severity, Severity::Critical);
+}
+
+/// What would be forwarded of a stream, and the finding that ended it.
+fn stream(scanner: &Scanner, text: &[u8], splits: &[usize]) -> (usize, Option<Finding>) {
+    let (mut stream, mut forwarded, mut read) = (scanner.stream(), 0, 0);
+    let mut splits = splits.iter().cycle();
+    while read < text.len() {
+        let length = (*splits.next().unwrap()).clamp(1, text.len() - read);
+        match stream.push(&text[read..read + length]) {
+            Ok(cleared) => forwarded += cleared,
+            Err(finding) => return (forwarded, Some(finding)),
+        }
+        read += length;
+        assert!(forwarded <= read);
+    }
+    match stream.finish() {
+        Ok(cleared) => (forwarded + cleared, None),
+        Err(finding) => (forwarded, Some(finding)),
+    }
+}
+
+fn pieces() -> impl Strategy<Value = String> {
+    let token = (0..tokens().len(), 0..7_u8).prop_map(|(i, how)| {
+        let token = tokens()[i].1.clone();
+        match how {
+            0 => b64::STANDARD.encode(&token),
+            1 => percent(&token),
+            2 => b64::URL_SAFE_NO_PAD.encode(percent(&token)),
+            3 => wrapped(&b64::STANDARD.encode("y".repeat(100) + &token)),
+            4 => token[..token.len() / 2].to_owned(),
+            5 => unicode(&token),
+            _ => token,
+        }
+    });
+    prop_oneof![
+        4 => "[ -~\\n]{0,60}",
+        2 => (any::<u64>(), 0..400_usize).prop_map(|(s, n)| b64::STANDARD.encode(noise(s, n))),
+        1 => token,
+        1 => Just("\\n".to_owned()),
+        1 => "%[0-9A-F]{2}|\\\\u00[0-7][0-9a-f]|\\x1b\\[[0-9]{1,2}m",
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_split_of_a_stream_gives_the_same_answer(
+        pieces in prop::collection::vec(pieces(), 0..12),
+        splits in prop::collection::vec(prop_oneof![1..4_usize, 1..200_usize], 1..20),
+        with_placeholder in any::<bool>(),
+    ) {
+        let placeholders = if with_placeholder { vec![tokens()[3].1.clone()] } else { vec![] };
+        let scanner = Scanner::new(Settings { placeholders, ..Settings::default() }).unwrap();
+        let text = pieces.concat().into_bytes();
+        let (_, whole) = stream(&scanner, &text, &[usize::MAX]);
+        let (forwarded, split) = stream(&scanner, &text, &splits);
+        prop_assert_eq!(&whole, &split);
+        match split {
+            None => prop_assert_eq!(forwarded, text.len()),
+            // Under base64 an offset is exact to a group of characters.
+            Some(finding) => {
+                let begins = finding.offset + 4 * finding.encodings.len() as u64;
+                prop_assert!(forwarded as u64 <= begins, "{} {:?}", forwarded, finding);
+            }
+        }
+    }
+}
+
+/// A peer may wait for an answer before it sends more: what it sent must not stay behind.
+#[test]
+fn an_idle_stream_keeps_back_only_a_credential_that_has_begun() {
+    let scanner = scanner();
+    let text = b"a frame that ends in a wo";
+    let mut stream = scanner.stream();
+    assert_eq!(stream.push(text).unwrap() + stream.idle(), text.len());
+    let begun = join(&["look: gh", "p_abc"]);
+    let mut stream = scanner.stream();
+    assert_eq!(stream.push(begun.as_bytes()).unwrap() + stream.idle(), 6);
+}
