@@ -6,7 +6,11 @@
 mod gate;
 mod healthcheck;
 mod reload_inside;
+mod schema;
+#[cfg_attr(not(test), expect(dead_code, reason = "the verbs that read a manifest land after it"))]
+mod source;
 
+use crate::diagnostic::Report;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::process::ExitCode;
 
@@ -61,6 +65,7 @@ enum Verb {
     Gate(gate::Args),
     Healthcheck(healthcheck::Args),
     Reload(reload_inside::Args),
+    Schema(schema::Args),
 }
 
 /// What `bottle` alone prints: the commands that a newcomer needs.
@@ -79,12 +84,13 @@ bottle --help lists every command.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let globals = cli.globals.clone();
     match run(cli) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Differs) => ExitCode::from(1),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say_error(&error);
+            say_error(&error, &globals);
             ExitCode::from(2)
         }
     }
@@ -99,6 +105,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::Gate(args) => gate::run(args, &cli.globals),
         Verb::Healthcheck(args) => healthcheck::run(&args, &cli.globals),
         Verb::Reload(args) => reload_inside::run(&args.admin),
+        Verb::Schema(args) => schema::run(&args),
     }
 }
 
@@ -116,7 +123,29 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
+impl Globals {
+    /// Whether what is said on stderr is coloured.
+    pub(crate) fn colors_stderr(&self) -> bool {
+        use std::io::IsTerminal as _;
+        match self.color {
+            clap::ColorChoice::Always => true,
+            clap::ColorChoice::Never => false,
+            clap::ColorChoice::Auto => {
+                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                    && std::io::stderr().is_terminal()
+            }
+        }
+    }
+}
+
+/// A report in its own look, anything else on one line; JSON for those who asked for it.
 #[expect(clippy::print_stderr, reason = "the one place where a failed command speaks")]
-fn say_error(error: &anyhow::Error) {
-    eprintln!("error: {error:#}");
+fn say_error(error: &anyhow::Error, globals: &Globals) {
+    let report = error.downcast_ref::<Report>();
+    match (globals.format, report) {
+        (Format::Json, Some(report)) => eprintln!("{}", serde_json::json!({"problems": report.json()})),
+        (Format::Json, None) => eprintln!("{}", serde_json::json!({"error": format!("{error:#}")})),
+        (Format::Text, Some(report)) => eprint!("{}", report.render(globals.colors_stderr())),
+        (Format::Text, None) => eprintln!("error: {error:#}"),
+    }
 }

@@ -5,7 +5,7 @@ use super::{Limits, Problem};
 /// The text, unless nothing can be made of it. A byte order mark is reported and then left out by the caller.
 pub(super) fn check<'a>(text: &'a [u8], limits: Limits, problems: &mut Vec<Problem>) -> Option<&'a str> {
     if text.len() > limits.bytes {
-        let message = format!("the file is {} bytes long; at most {} are read", text.len(), limits.bytes);
+        let message = format!("the file is larger than {} bytes", limits.bytes);
         problems.push(Problem::new(0..0, message));
         return None;
     }

@@ -11,7 +11,10 @@ use super::{
 };
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
 use serde_json::{Map, Value};
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 /// The byte order mark; reported before, and left out here.
 const BOM: char = '\u{feff}';
@@ -189,7 +192,7 @@ impl<'t> Composer<'t, '_> {
     fn map(&mut self, start: Span, depth: usize) -> Result<Built, Stop> {
         let mut size = Size::default();
         let mut values = Map::new();
-        let mut places: Vec<(String, Place)> = Vec::new();
+        let mut places: BTreeMap<String, Place> = BTreeMap::new();
         let mut range = self.range(start);
         loop {
             let (event, span) = self.next()?;
@@ -212,7 +215,7 @@ impl<'t> Composer<'t, '_> {
                 continue;
             }
             values.insert(name.clone(), item.value);
-            places.push((name, item.place));
+            places.insert(name, item.place);
         }
         Ok(size.built(Value::Object(values), Place { span: range, key: None, inside: Inside::Map(places) }))
     }
@@ -346,8 +349,8 @@ impl<'t> Composer<'t, '_> {
         }
     }
 
-    fn refuse_duplicate(&mut self, name: &str, at: Range<usize>, places: &[(String, Place)]) {
-        let first = places.iter().find(|(key, _)| key == name).and_then(|(_, place)| place.key.clone());
+    fn refuse_duplicate(&mut self, name: &str, at: Range<usize>, places: &BTreeMap<String, Place>) {
+        let first = places.get(name).and_then(|place| place.key.clone());
         let mut problem = Problem::new(at, format!("the key `{}` stands here twice", shortened(name)))
             .hint("keep one of the two");
         problem.related = first.map(|span| (span, "first here".to_owned()));

@@ -1,7 +1,7 @@
 //! The document: its value, and where each part of it stands in the text.
 
 use serde_json::Value;
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 /// Where a value stands, and the places of what it holds.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Place {
 pub(super) enum Inside {
     Scalar,
     List(Vec<Place>),
-    Map(Vec<(String, Place)>),
+    Map(BTreeMap<String, Place>),
 }
 
 /// One YAML document: the value, and the place of every part of it.
@@ -58,7 +58,7 @@ impl Document {
             let next = match &place.inside {
                 Inside::Scalar => None,
                 Inside::List(items) => step.parse::<usize>().ok().and_then(|index| items.get(index)),
-                Inside::Map(entries) => entries.iter().find(|(key, _)| *key == step).map(|(_, place)| place),
+                Inside::Map(entries) => entries.get(&step),
             };
             match next {
                 Some(next) => place = next,
@@ -110,9 +110,7 @@ impl Document {
             let is_index = matches!(inside, Some(Inside::List(_)));
             place = match inside {
                 Some(Inside::List(items)) => step.parse::<usize>().ok().and_then(|index| items.get(index)),
-                Some(Inside::Map(entries)) => {
-                    entries.iter().find(|(key, _)| *key == step).map(|(_, place)| place)
-                }
+                Some(Inside::Map(entries)) => entries.get(&step),
                 _ => None,
             };
             out.push((step, is_index));

@@ -2,19 +2,26 @@ use super::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Hostile texts are refused well under a second, even without optimisation.
 const SOON: Duration = Duration::from_millis(800);
+
+/// The time that this thread has run, which other programs on the machine don't add to.
+fn cpu_time() -> Duration {
+    let spent = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(spent.split(' ').next().unwrap().parse().unwrap())
+}
 
 fn value(text: &str) -> Value {
     parse(text.as_bytes(), Limits::default()).unwrap_or_else(|problems| panic!("{problems:?}")).value
 }
 
 fn problems(text: impl AsRef<[u8]>) -> Vec<Problem> {
-    let before = Instant::now();
+    let before = cpu_time();
     let problems = read(text.as_ref(), Limits::default()).problems;
-    assert!(before.elapsed() < SOON, "took {:?}", before.elapsed());
+    let spent = cpu_time().checked_sub(before).unwrap();
+    assert!(spent < SOON, "took {spent:?}");
     problems
 }
 
@@ -124,7 +131,7 @@ fn nesting_is_bounded() {
         assert_eq!(first(&text).0, "lists and maps are nested more than 32 deep here", "{open:?}");
     }
     let ten_megabytes = "[".repeat(10_000_000);
-    assert_eq!(first(&ten_megabytes).0, "the file is 10000000 bytes long; at most 1048576 are read");
+    assert_eq!(first(&ten_megabytes).0, "the file is larger than 1048576 bytes");
     let exact = format!("{}{}", "[".repeat(32), "]".repeat(32));
     assert!(problems(&exact).is_empty());
 }

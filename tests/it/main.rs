@@ -6,6 +6,7 @@ mod architecture;
 mod bypasses;
 mod dlp;
 mod gate;
+mod manifest;
 mod pki;
 mod render;
 mod state;

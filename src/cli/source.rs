@@ -1,0 +1,146 @@
+//! Which manifests a command is about, and reading them.
+//!
+//! No argument: `bottle.yaml` in the current folder or the nearest parent that has one. A folder: every manifest in
+//! it, which are `bottle.yaml` and `*.bottle.yaml`. Paths are shown as a person would type them from here.
+
+use crate::diagnostic::Report;
+use crate::manifest::{LARGEST, Loaded, Manifest};
+use anyhow::{Context as _, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use std::io::Read as _;
+
+/// The name that is looked for.
+pub(crate) const FILE_NAME: &str = "bottle.yaml";
+
+/// The files that some arguments name, in the order of the arguments; those of a folder by name.
+pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>> {
+    if arguments.is_empty() {
+        return Ok(vec![nearest()?]);
+    }
+    let mut files: Vec<Utf8PathBuf> = Vec::new();
+    for argument in arguments {
+        let found = if argument == "-" {
+            bail!(
+                "a manifest can't be read from stdin: its paths are relative to the folder that it lies in"
+            );
+        } else if argument.is_dir() {
+            in_folder(argument)?
+        } else {
+            vec![argument.clone()]
+        };
+        files.extend(found.into_iter().filter(|file| !files.contains(file)).collect::<Vec<_>>());
+    }
+    Ok(files)
+}
+
+/// The one file that an optional argument names.
+pub(crate) fn find_one(argument: Option<&Utf8Path>) -> anyhow::Result<Utf8PathBuf> {
+    let arguments: Vec<Utf8PathBuf> = argument.map(Utf8Path::to_owned).into_iter().collect();
+    match find(&arguments)?.as_slice() {
+        [one] => Ok(one.clone()),
+        several => bail!("this command takes one manifest; {} has several: {}", arguments[0], names(several)),
+    }
+}
+
+fn names(files: &[Utf8PathBuf]) -> String {
+    files.iter().map(|file| file.file_name().unwrap_or_default()).collect::<Vec<_>>().join(", ")
+}
+
+/// Upwards from the current folder.
+fn nearest() -> anyhow::Result<Utf8PathBuf> {
+    let here = std::env::current_dir().context("the current folder can't be read")?;
+    let mut shown = Utf8PathBuf::new();
+    for folder in here.ancestors() {
+        if folder.join(FILE_NAME).is_file() {
+            return Ok(shown.join(FILE_NAME));
+        }
+        shown.push("..");
+    }
+    bail!("there is no {FILE_NAME} in this folder or in one above it; name a manifest, or write one")
+}
+
+fn in_folder(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
+    let mut files = Vec::new();
+    for entry in folder.read_dir_utf8().with_context(|| format!("{folder} can't be read"))? {
+        let entry = entry.with_context(|| format!("{folder} can't be read"))?;
+        let is_manifest = entry.file_name() == FILE_NAME || entry.file_name().ends_with(".bottle.yaml");
+        if is_manifest && entry.path().is_file() {
+            files.push(entry.into_path());
+        }
+    }
+    if files.is_empty() {
+        bail!("{folder} has no manifest: no {FILE_NAME} and no NAME.bottle.yaml");
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Reads one manifest.
+pub(crate) fn load(file: &Utf8Path) -> anyhow::Result<Loaded> {
+    Ok(Manifest::load(file.as_str(), &read(file)?)?)
+}
+
+/// Reads several manifests, and reports what is wrong in any of them at once.
+pub(crate) fn load_all(files: &[Utf8PathBuf]) -> anyhow::Result<Vec<Loaded>> {
+    let mut problems = Vec::new();
+    let mut loaded = Vec::new();
+    for file in files {
+        match Manifest::load(file.as_str(), &read(file)?) {
+            Ok(one) => loaded.push(one),
+            Err(report) => problems.extend(report.0),
+        }
+    }
+    if problems.is_empty() { Ok(loaded) } else { Err(Report(problems).into()) }
+}
+
+/// One byte more than the largest manifest is enough to refuse it.
+fn read(file: &Utf8Path) -> anyhow::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let open = fs_err::File::open(file)?;
+    open.take(LARGEST as u64 + 1).read_to_end(&mut text).with_context(|| format!("{file} can't be read"))?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
+        (dir, path)
+    }
+
+    #[test]
+    fn a_folder_means_every_manifest_in_it() {
+        let (_dir, folder) = folder();
+        for name in ["b.bottle.yaml", "bottle.yaml", "a.bottle.yaml", "compose.yaml", "a.bottle-test.yaml"] {
+            std::fs::write(folder.join(name), "").unwrap();
+        }
+        let found = find(&[folder.clone(), folder.join("bottle.yaml")]).unwrap();
+        let names: Vec<_> = found.iter().map(|file| file.file_name().unwrap()).collect();
+        assert_eq!(names, ["a.bottle.yaml", "b.bottle.yaml", "bottle.yaml"]);
+        assert!(find_one(Some(&folder)).unwrap_err().to_string().contains("takes one manifest"));
+    }
+
+    #[test]
+    fn what_is_not_there_is_said() {
+        let (_dir, folder) = folder();
+        let error = find(std::slice::from_ref(&folder)).unwrap_err().to_string();
+        assert!(error.ends_with("has no manifest: no bottle.yaml and no NAME.bottle.yaml"), "{error}");
+        assert!(find(&["-".into()]).unwrap_err().to_string().contains("stdin"));
+        let error = load(&folder.join("bottle.yaml")).unwrap_err().to_string();
+        assert!(error.contains("bottle.yaml"), "{error}");
+    }
+
+    #[test]
+    fn all_manifests_are_reported_at_once() {
+        let (_dir, folder) = folder();
+        for name in ["a.bottle.yaml", "b.bottle.yaml"] {
+            std::fs::write(folder.join(name), "version: 2\nname: x\nagent: {image: y}\n").unwrap();
+        }
+        let error = load_all(&find(&[folder]).unwrap()).unwrap_err();
+        let report = error.downcast::<Report>().unwrap();
+        assert_eq!(report.0.len(), 2);
+    }
+}

@@ -1,0 +1,177 @@
+//! The agent's container.
+
+use super::super::findings::{Findings, quoted};
+use super::super::written::{self, Item};
+use super::{env, path};
+use crate::manifest::{Agent, Build, Image, Mount};
+use camino::Utf8Path;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Folders of the agent that bottle mounts into, or that are the kernel's.
+const TAKEN_TARGETS: [&str; 7] =
+    ["/dev", "/etc/bottle", "/proc", "/run/bottle", "/run/secrets", "/sys", "/etc/resolv.conf"];
+
+/// What gives power over the whole machine to whoever can open it.
+const DANGEROUS_SOURCES: [&str; 9] = [
+    "/dev",
+    "/proc",
+    "/sys",
+    "/run/docker.sock",
+    "/var/run/docker.sock",
+    "/run/containerd",
+    "/run/podman",
+    "/var/lib/docker",
+    "/run/user",
+];
+
+pub(super) fn agent(
+    written: written::Agent,
+    token_refs: &BTreeSet<&str>,
+    findings: &mut Findings<'_>,
+) -> Option<Agent> {
+    let written::Agent { image, build, command, user, workdir, mounts, env, read_only } = written;
+    let image = self::image(image, build, findings);
+    let command = command.map(|items| self::command(items, findings));
+    let user = user.and_then(|user| self::user(user, findings));
+    let workdir =
+        workdir.and_then(|text| path::agent_path(&text, "agent.workdir", findings)).map(String::from);
+    let mounts = self::mounts(mounts.unwrap_or_default(), findings);
+    let env = env::agent(env.unwrap_or_default(), "/agent/env", token_refs, findings);
+    Some(Agent { image: image?, command, user, workdir, mounts, env, read_only: read_only.unwrap_or(false) })
+}
+
+fn image(image: Option<String>, build: Option<written::Build>, findings: &mut Findings<'_>) -> Option<Image> {
+    // What the schema took out for its type was reported there.
+    let written = |key: &str| findings.document().value.pointer(&format!("/agent/{key}")).is_some();
+    match (written("image"), written("build")) {
+        (true, true) => {
+            let problem = findings
+                .key("image", "agent.image", "the agent has an `image` and a `build`")
+                .label(findings.document().key_span_of("agent.build"), "and this")
+                .hint("keep one of the two");
+            findings.push(problem);
+            None
+        }
+        (false, false) => {
+            let problem = findings.key("image", "agent", "the agent has no image");
+            findings.push(problem.hint("write `image: NAME` or `build: {context: FOLDER}`"));
+            None
+        }
+        _ => match (image, build) {
+            (Some(name), _) => image_name(name, findings).map(Image::Named),
+            (None, Some(build)) => self::build(build, findings).map(Image::Build),
+            (None, None) => None,
+        },
+    }
+}
+
+/// The characters of a reference; the registry has the last word.
+fn image_name(name: String, findings: &mut Findings<'_>) -> Option<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
+    if name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(fits) {
+        return Some(name);
+    }
+    let problem =
+        findings.value("image", "agent.image", format!("{} can't be the name of an image", quoted(&name)));
+    findings.push(problem.hint("NAME:TAG or NAME@sha256:DIGEST, beginning with a letter or digit"));
+    None
+}
+
+fn build(written: written::Build, findings: &mut Findings<'_>) -> Option<Build> {
+    let written::Build { context, dockerfile, args, target } = written;
+    let context = context.and_then(|text| path::project_path(&text, "agent.build.context", findings));
+    let dockerfile =
+        dockerfile.and_then(|text| path::project_path(&text, "agent.build.dockerfile", findings));
+    let args = env::literals(args.unwrap_or_default(), "/agent/build/args", findings);
+    let target = target.and_then(|text| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        if text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(fits) {
+            return Some(text);
+        }
+        let message = format!("{} can't be the name of a build stage", quoted(&text));
+        let problem = findings.value("image", "agent.build.target", message);
+        findings.push(problem);
+        None
+    });
+    Some(Build { context: context?, dockerfile, args, target })
+}
+
+fn command(items: Vec<Item<String>>, findings: &mut Findings<'_>) -> Vec<String> {
+    let words: Vec<String> = items.into_iter().filter_map(|item| item.0).collect();
+    let message = match words.first() {
+        None => "the command is empty",
+        Some(first) if first.is_empty() => "the command begins with an empty word",
+        _ if words.iter().any(|word| word.contains('\0')) => "the command holds a NUL character",
+        _ => return words,
+    };
+    if findings.document().value.pointer("/agent/command/0").is_none_or(serde_json::Value::is_string) {
+        let problem = findings.value("command", "agent.command", message);
+        findings.push(problem.hint("write the program and its arguments: [claude, --verbose]"));
+    }
+    words
+}
+
+/// `NAME`, `UID`, `NAME:GROUP`, `UID:GID`.
+fn user(text: String, findings: &mut Findings<'_>) -> Option<String> {
+    let part = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+    };
+    let parts: Vec<&str> = text.split(':').collect();
+    if parts.len() <= 2 && parts.iter().all(|one| part(one)) {
+        return Some(text);
+    }
+    let problem = findings.value("user", "agent.user", format!("{} can't be a user", quoted(&text)));
+    findings.push(problem.hint("write a name, a uid or UID:GID: \"1000:1000\""));
+    None
+}
+
+fn mounts(items: Vec<Item<written::Mount>>, findings: &mut Findings<'_>) -> Vec<Mount> {
+    let mut out: Vec<Mount> = Vec::new();
+    let mut targets = BTreeMap::new();
+    for (index, item) in items.into_iter().enumerate() {
+        let pointer = format!("agent.mounts[{index}]");
+        let Some(mount) = item.0.and_then(|written| mount(written, &pointer, findings)) else { continue };
+        if let Some(earlier) = targets.get(mount.target.as_str()) {
+            let earlier = findings.span(&format!("agent.mounts[{earlier}].target"));
+            let message = format!("two mounts have the target `{}`", mount.target);
+            let problem = findings
+                .value("mount", &format!("{pointer}.target"), message)
+                .label(earlier, "first here")
+                .hint("keep one of the two");
+            findings.push(problem);
+        } else {
+            targets.insert(mount.target.as_str().to_owned(), index);
+            out.push(mount);
+        }
+    }
+    out
+}
+
+fn mount(written: written::Mount, pointer: &str, findings: &mut Findings<'_>) -> Option<Mount> {
+    let written::Mount { source, target, read_only } = written;
+    let source = source.and_then(|text| path::host_path(&text, &format!("{pointer}.source"), findings));
+    let target = target.and_then(|text| path::agent_path(&text, &format!("{pointer}.target"), findings));
+    let (source, target) = (source?, target?);
+    if let Some(holds) = DANGEROUS_SOURCES.iter().find(|holds| overlap(&source, Utf8Path::new(holds))) {
+        let at = format!("{pointer}.source");
+        let message =
+            format!("{} gives the agent `{holds}`, and with it the machine", quoted(source.as_str()));
+        let problem = findings.value("mount", &at, message);
+        findings.push(problem.hint("mount the project's folder alone"));
+        return None;
+    }
+    if let Some(taken) = TAKEN_TARGETS.iter().find(|taken| overlap(&target, Utf8Path::new(taken))) {
+        let message =
+            format!("the target {} covers `{taken}`, which is not the manifest's", quoted(target.as_str()));
+        let problem = findings.value("mount", &format!("{pointer}.target"), message);
+        findings.push(problem.hint("choose a folder of its own, such as /work"));
+        return None;
+    }
+    Some(Mount { source_pointer: pointer.to_owned(), source, target, read_only: read_only.unwrap_or(false) })
+}
+
+/// Whether one of two absolute paths holds the other.
+fn overlap(one: &Utf8Path, other: &Utf8Path) -> bool {
+    one.starts_with(other) || other.starts_with(one)
+}

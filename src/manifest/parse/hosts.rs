@@ -1,0 +1,158 @@
+//! Hosts: what was meant by what is none, and the rules between the hosts of a manifest.
+
+use super::super::findings::{Findings, quoted};
+use super::super::shape::flow;
+use crate::diagnostic::Diagnostic;
+use crate::manifest::Route;
+use crate::policy::{Host, HostError};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// A host, and where it stands.
+pub(super) struct Named {
+    pub(super) host: Host,
+    /// Of the route or entry.
+    pub(super) pointer: String,
+    /// Of the host's text.
+    pub(super) host_pointer: String,
+}
+
+/// Reads the host that stands at `host_pointer`, in the route or entry at `pointer`.
+pub(super) fn host(
+    text: &str,
+    pointer: &str,
+    host_pointer: &str,
+    findings: &mut Findings<'_>,
+) -> Option<Named> {
+    match Host::parse(text) {
+        Ok(host) => Some(Named { host, pointer: pointer.to_owned(), host_pointer: host_pointer.to_owned() }),
+        Err(error) => {
+            let problem =
+                findings.value("host", host_pointer, format!("{} is not a host: {error}", quoted(text)));
+            findings.push(advise(problem, text, &error));
+            None
+        }
+    }
+}
+
+fn advise(problem: Diagnostic, text: &str, error: &HostError) -> Diagnostic {
+    if let Some(meant) = meant(text) {
+        return problem.hint(format!("probably meant: {meant}"));
+    }
+    match error {
+        HostError::Wildcard => {
+            problem.hint("only exact hosts are possible, since a wildcard also allows the hosts of strangers")
+        }
+        HostError::IpLiteral(_) => problem
+            .hint("give the origin a name; if its address is private, say so with `addresses: [RANGE]` on its route"),
+        HostError::Character('_') => problem.hint("names of hosts have no underscores; is this a service's name?"),
+        _ => problem,
+    }
+}
+
+/// A URL or authority, taken apart into the keys of a route. A password in it is not repeated.
+fn meant(text: &str) -> Option<String> {
+    let (scheme, rest) = match text.split_once("://") {
+        Some((scheme, rest)) => (Some(scheme.to_ascii_lowercase()), rest),
+        None => (None, text),
+    };
+    let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let (userinfo, authority) = match authority.rsplit_once('@') {
+        Some((userinfo, authority)) => (Some(userinfo), authority),
+        None => (None, authority),
+    };
+    let (name, port) = match authority.rsplit_once(':') {
+        Some((name, port)) => (name, Some(port.parse::<u16>().ok().filter(|port| *port > 0)?)),
+        None => (authority, None),
+    };
+    let host = Host::parse(name).ok()?;
+    let port = port.or(if scheme.as_deref() == Some("http") { Some(80) } else { None });
+    let path = path.split(['?', '#']).next().unwrap_or_default().trim_end_matches('/');
+    let mut keys = vec![format!("host: {host}")];
+    if !path.is_empty() {
+        keys.push(format!("path_allowlist: {}", flow(&json!([path]))));
+    }
+    if let Some(port) = port.filter(|port| *port != 443) {
+        keys.push(format!("ports: [{port}]"));
+    }
+    if userinfo.is_some_and(|userinfo| userinfo.contains(':')) {
+        keys.push("and the credential as `auth: {scheme: Basic, username: …, token_ref: …}`".to_owned());
+    }
+    Some(keys.join(", "))
+}
+
+/// One host, one rule: two of them would leave open which one decides.
+pub(super) fn check_duplicates(hosts: &[Named], findings: &mut Findings<'_>) {
+    let mut first: BTreeMap<&str, &Named> = BTreeMap::new();
+    for named in hosts {
+        let Some(earlier) = first.get(named.host.as_str()) else {
+            first.insert(named.host.as_str(), named);
+            continue;
+        };
+        let bare = named.pointer.starts_with("egress.") && earlier.pointer.starts_with("egress_proxy.");
+        let message = if bare {
+            format!("`{}` is in the allowlist and is a route too", named.host)
+        } else {
+            format!("the host `{}` stands here twice", named.host)
+        };
+        let hint =
+            if bare { "remove it from the allowlist; its route decides" } else { "merge the two into one" };
+        let problem = findings
+            .value("duplicate-host", &named.host_pointer, message)
+            .label(findings.span(&earlier.host_pointer), "first here")
+            .hint(hint);
+        findings.push(problem);
+    }
+}
+
+/// Without routes there is no egress-proxy, and pipelock knows hosts only.
+pub(super) fn check_without_routes(allowlist: &[Route], findings: &mut Findings<'_>) {
+    for route in allowlist {
+        let unenforceable = [
+            ("path_allowlist", route.path_allowlist.is_some()),
+            ("methods", route.methods.is_some()),
+            ("auth", route.auth.is_some()),
+            ("ports", route.ports != [443]),
+            ("encoded_slash", route.encoded_slash),
+            ("until", route.until.is_some()),
+        ];
+        for (key, _) in unenforceable.into_iter().filter(|(_, is_set)| *is_set) {
+            let pointer = format!("{}.{key}", route.source);
+            let problem = findings
+                .key("without-routes", &pointer, format!("`{key}` has no effect in a bottle without routes"))
+                .hint("only egress-proxy can enforce it: move the entry to `egress_proxy.routes`");
+            findings.push(problem);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_host_shows_what_was_meant() {
+        let cases = [
+            ("https://x.test/z", Some("host: x.test, path_allowlist: [/z]")),
+            ("https://x.test", Some("host: x.test")),
+            ("HTTP://X.test/", Some("host: x.test, ports: [80]")),
+            ("x.test:8443", Some("host: x.test, ports: [8443]")),
+            ("x.test/a/b?c=d", Some("host: x.test, path_allowlist: [/a/b]")),
+            ("git@x.test", Some("host: x.test")),
+            (
+                "https://me:pw@x.test/a",
+                Some(
+                    "host: x.test, path_allowlist: [/a], and the credential as `auth: {scheme: Basic, username: …, token_ref: …}`",
+                ),
+            ),
+            ("*.x.test", None),
+            ("10.0.0.1:80", None),
+            ("[::1]:80", None),
+            ("x.test:99999", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(meant(text).as_deref(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! The second check: from what is written to types that can't hold a bad value, reporting what has none.
+//!
+//! Every function reports all that is wrong with its part and goes on; a part is `None` only when something
+//! about it was reported, here or by the schema.
+
+mod address;
+mod agent;
+mod auth;
+mod env;
+mod hosts;
+mod path;
+mod route;
+
+pub(super) use env::is_variable_name;
+
+use super::findings::{Findings, quoted};
+use super::{Egress, EgressProxy, Engine, Manifest, Pipelock, Route, model::DlpAction, written};
+use std::collections::BTreeSet;
+
+/// Names of Docker networks that are no networks of their own.
+const NO_NETWORKS: [&str; 3] = ["bridge", "host", "none"];
+
+/// The whole manifest.
+pub(super) fn manifest(written: written::Manifest, findings: &mut Findings<'_>) -> Option<Manifest> {
+    // The schema has looked at the version.
+    let written::Manifest { version: _, name, agent, egress_proxy, egress, pipelock } = written;
+    let name = name.and_then(|name| self::name(name, findings));
+    let routes = egress_proxy.map(|written| routes(written, findings)).unwrap_or_default();
+    let (egress, allowlist_hosts) = self::egress(egress.unwrap_or_default(), findings);
+    let mut hosts = routes.hosts;
+    hosts.extend(allowlist_hosts);
+    hosts::check_duplicates(&hosts, findings);
+    if routes.parsed.is_empty() && !routes.written {
+        hosts::check_without_routes(&egress.allowlist, findings);
+    }
+    let pipelock = self::pipelock(pipelock.unwrap_or_default(), &hosts, findings);
+    let token_refs: BTreeSet<&str> =
+        routes.parsed.iter().chain(&egress.allowlist).filter_map(token_ref).collect();
+    let agent = agent.and_then(|written| agent::agent(written, &token_refs, findings));
+    Some(Manifest {
+        name: name?,
+        agent: agent?,
+        egress_proxy: EgressProxy { routes: routes.parsed },
+        egress,
+        pipelock,
+    })
+}
+
+fn token_ref(route: &Route) -> Option<&str> {
+    route.auth.as_ref().map(|auth| auth.token_ref.as_str())
+}
+
+/// A DNS label in lower case (RFC 1123, section 2.1).
+fn name(name: String, findings: &mut Findings<'_>) -> Option<String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let edge = |c: Option<char>| c.is_some_and(|c| c != '-');
+    if name.chars().all(fits) && edge(name.chars().next()) && edge(name.chars().last()) && name.len() <= 63 {
+        return Some(name);
+    }
+    let message = format!("{} is not a DNS label", quoted(&name));
+    let problem = findings.value("name", "name", message);
+    let meant: String =
+        name.to_ascii_lowercase().chars().map(|c| if fits(c) { c } else { '-' }).take(63).collect();
+    let meant = meant.trim_matches('-');
+    findings.push(if meant.is_empty() {
+        problem.hint("write lower-case letters, digits and hyphens, at most 63")
+    } else {
+        problem.hint(format!("write lower-case letters, digits and hyphens, at most 63: {meant}"))
+    });
+    None
+}
+
+/// The routes, and the hosts that were named even where the rest of a route is wrong.
+#[derive(Default)]
+struct Routes {
+    parsed: Vec<Route>,
+    hosts: Vec<hosts::Named>,
+    /// The manifest has routes, though none may have been readable.
+    written: bool,
+}
+
+fn routes(written: written::EgressProxy, findings: &mut Findings<'_>) -> Routes {
+    let written::EgressProxy { routes } = written;
+    let Some(items) = routes else { return Routes { written: true, ..Routes::default() } };
+    if items.is_empty() {
+        findings.push(
+            findings
+                .value("empty-list", "egress_proxy.routes", "`egress_proxy.routes` is empty")
+                .hint("write a route, or remove `egress_proxy`: a bottle without routes has no path rule and no refusal of git push"),
+        );
+    }
+    let mut out = Routes { written: true, ..Routes::default() };
+    for (index, item) in items.into_iter().enumerate() {
+        let pointer = format!("egress_proxy.routes[{index}]");
+        let Some(written) = item.0 else { continue };
+        let (host, route) = route::route(written, &pointer, findings);
+        out.hosts.extend(host);
+        out.parsed.extend(route);
+    }
+    out
+}
+
+fn egress(written: written::Egress, findings: &mut Findings<'_>) -> (Egress, Vec<hosts::Named>) {
+    let written::Egress { allowlist, dlp_action, network } = written;
+    let mut hosts = Vec::new();
+    let mut routes = Vec::new();
+    for (index, item) in allowlist.into_iter().flatten().enumerate() {
+        let pointer = format!("egress.allowlist[{index}]");
+        let (host, route) = match item.0 {
+            Some(written::Entry::Host(host)) => route::bare(&host, &pointer, findings),
+            Some(written::Entry::Route(written)) => route::route(*written, &pointer, findings),
+            None => continue,
+        };
+        hosts.extend(host);
+        routes.extend(route);
+    }
+    let dlp_action = match dlp_action {
+        Some(written::DlpAction::Warn) => DlpAction::Warn,
+        Some(written::DlpAction::Block) | None => DlpAction::Block,
+    };
+    let network = network.and_then(|name| self::network(name, findings));
+    (Egress { allowlist: routes, dlp_action, network }, hosts)
+}
+
+fn network(name: String, findings: &mut Findings<'_>) -> Option<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    if NO_NETWORKS.contains(&name.as_str()) {
+        let message = format!("{} is not a network that containers are named on", quoted(&name));
+        let problem = findings.value("network", "egress.network", message);
+        findings.push(problem.hint("name a network made with `docker network create`, or remove the key"));
+        return None;
+    }
+    if name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(fits) {
+        return Some(name);
+    }
+    let problem = findings.value(
+        "network",
+        "egress.network",
+        format!("{} can't be the name of a Docker network", quoted(&name)),
+    );
+    findings
+        .push(problem.hint("it begins with a letter or digit and holds letters, digits, `_`, `.` and `-`"));
+    None
+}
+
+fn pipelock(written: written::Pipelock, hosts: &[hosts::Named], findings: &mut Findings<'_>) -> Pipelock {
+    let written::Pipelock { engine, extra_ca, seed_phrases } = written;
+    let engine = match engine {
+        Some(written::Engine::Embedded) | None => Engine::Embedded,
+    };
+    let seed_phrases = seed_phrases.unwrap_or(false);
+    let conversation = hosts.iter().find(|named| named.host.as_str() == "api.anthropic.com");
+    if let Some(named) = conversation.filter(|_| seed_phrases) {
+        let message = "seed phrases can't be looked for beside `api.anthropic.com`";
+        let problem = findings
+            .value("seed-phrases", "pipelock.seed_phrases", message)
+            .label(findings.span(&named.host_pointer), "this host carries conversations")
+            .hint("seed phrases consist of ordinary words: conversations would be refused, and the agent would say \"Please run /login\"; remove the key");
+        findings.push(problem);
+    }
+    let extra_ca = extra_ca.and_then(|path| path::host_path(&path, "pipelock.extra_ca", findings));
+    Pipelock { engine, extra_ca, seed_phrases }
+}

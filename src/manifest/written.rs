@@ -1,0 +1,300 @@
+//! The manifest as it is written: the shapes that the schema, the editor's completion and the reference in
+//! `docs/` are generated from.
+//!
+//! A field that must be there is `Option` all the same, with the inner type as its schema: the schema reports
+//! what is missing or of the wrong type, and the stages after it still see everything else ([`super::shape`]).
+//! Every key carries a description and an example; a test asserts it.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{borrow::Cow, collections::BTreeMap};
+
+/// A bottle: what an agent runs in, and what it may reach from there.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "bottle manifest", example = manifest_example())]
+pub(super) struct Manifest {
+    /// The format of this file.
+    #[expect(dead_code, reason = "the schema allows one value")]
+    #[schemars(with = "Version", example = 1)]
+    pub(super) version: Option<u64>,
+    /// A DNS label: lower-case letters, digits and hyphens. Names of containers, networks and volumes derive
+    /// from it.
+    #[schemars(with = "String", example = &"dev")]
+    pub(super) name: Option<String>,
+    /// The container that the agent works in.
+    #[schemars(with = "Agent", example = json!({"image": "debian:12", "command": ["bash"], "workdir": "/work"}))]
+    pub(super) agent: Option<Agent>,
+    /// The proxy that holds the rules and the credentials. Without it a bottle has no path rule and no refusal of
+    /// `git push`, and the agent talks straight to pipelock.
+    #[schemars(example = json!({"routes": [{"host": "api.github.com", "methods": ["GET", "HEAD"]}]}))]
+    pub(super) egress_proxy: Option<EgressProxy>,
+    /// Hosts without rules of their own, and the way out.
+    #[schemars(example = json!({"allowlist": ["raw.example"], "dlp_action": "block"}))]
+    pub(super) egress: Option<Egress>,
+    /// The last proxy before the Internet: it checks hosts, addresses and what leaves.
+    #[schemars(example = json!({"engine": "embedded"}))]
+    pub(super) pipelock: Option<Pipelock>,
+}
+
+fn manifest_example() -> Value {
+    json!({
+        "version": 1,
+        "name": "dev",
+        "agent": {"image": "debian:12", "mounts": [{"source": ".", "target": "/work"}]},
+        "egress_proxy": {"routes": [{
+            "host": "api.github.com",
+            "path_allowlist": ["/repos/acme/app"],
+            "methods": ["GET", "HEAD"],
+            "auth": {"scheme": "token", "token_ref": "GITHUB_TOKEN"},
+        }]},
+    })
+}
+
+/// The container that the agent works in. It has no network but loopback, and on it the way to the proxy.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Agent {
+    /// The image, by name. Either this or `build`.
+    #[schemars(example = &"debian:12")]
+    pub(super) image: Option<String>,
+    /// The image, built from a Dockerfile. Either this or `image`. A context inside a mount is read-only to the
+    /// agent, so that it can't write the Dockerfile of its own next build.
+    #[schemars(example = json!({"context": "./agent"}))]
+    pub(super) build: Option<Build>,
+    /// What to run; the image must contain it. Absent: the image's own command.
+    #[schemars(example = ["claude", "--dangerously-skip-permissions"])]
+    pub(super) command: Option<Vec<Item<String>>>,
+    /// Who runs it: a name of the image, a uid, or `UID:GID`, in quotes if it is a number. Absent: the image's own.
+    #[schemars(example = &"node", example = &"1000:1000")]
+    pub(super) user: Option<String>,
+    /// The folder to start in, an absolute path. Absent: the image's own.
+    #[schemars(example = &"/work")]
+    pub(super) workdir: Option<String>,
+    /// What the agent sees of this machine.
+    #[schemars(example = json!([{"source": ".", "target": "/work"}]))]
+    pub(super) mounts: Option<Vec<Item<Mount>>>,
+    /// Environment variables, literally: nothing is substituted. A name that bottle sets itself is an error, and
+    /// credentials don't belong here.
+    #[schemars(with = "Option<BTreeMap<String, String>>", example = json!({"EDITOR": "vi"}))]
+    pub(super) env: Option<Env>,
+    /// Whether the image's own files are read-only to the agent. Default: false.
+    #[schemars(example = true)]
+    pub(super) read_only: Option<bool>,
+}
+
+/// Names and literal values, in the order written.
+pub(super) type Env = serde_json::Map<String, Value>;
+
+/// How the agent's image is built.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Build {
+    /// The folder that is sent to the builder, relative to this file.
+    #[schemars(with = "String", example = &"./agent")]
+    pub(super) context: Option<String>,
+    /// The Dockerfile, relative to the context. Default: `Dockerfile`.
+    #[schemars(example = &"Dockerfile.agent")]
+    pub(super) dockerfile: Option<String>,
+    /// Build arguments, literally. They are stored in the image: no place for credentials.
+    #[schemars(with = "Option<BTreeMap<String, String>>", example = json!({"NODE_VERSION": "24"}))]
+    pub(super) args: Option<Env>,
+    /// The stage to build. Default: the last one.
+    #[schemars(example = &"agent")]
+    pub(super) target: Option<String>,
+}
+
+/// A folder or file of this machine that the agent sees.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mount {
+    /// On this machine: relative to this file, or absolute.
+    #[schemars(with = "String", example = &".")]
+    pub(super) source: Option<String>,
+    /// In the agent: an absolute path.
+    #[schemars(with = "String", example = &"/work")]
+    pub(super) target: Option<String>,
+    /// Whether the agent can only read it. Default: false.
+    #[schemars(example = true)]
+    pub(super) read_only: Option<bool>,
+}
+
+/// The proxy that holds the rules and the credentials.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EgressProxy {
+    /// One rule for each host. What no rule allows is refused, and `git push` is refused on every host.
+    #[schemars(with = "Vec<Item<Route>>", example = json!([{"host": "api.github.com", "path_allowlist": ["/repos/acme/app"]}]))]
+    pub(super) routes: Option<Vec<Item<Route>>>,
+}
+
+/// A rule for one host.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Route {
+    /// The exact host: letters, digits and hyphens, no scheme, port, path, wildcard or address.
+    #[schemars(with = "String", example = &"api.github.com")]
+    pub(super) host: Option<String>,
+    /// The paths that the agent may request. An entry allows itself and what lies below it, on whole segments:
+    /// `/repos/acme` allows `/repos/acme/app` and never `/repos/acme-evil`. `*` is one whole segment.
+    /// Absent: every path, and then no path is rewritten.
+    #[schemars(length(min = 1), example = ["/repos/acme/app", "/user"])]
+    pub(super) path_allowlist: Option<Vec<Item<String>>>,
+    /// The methods that the agent may use. Absent: every one but CONNECT and TRACE.
+    #[schemars(length(min = 1), example = ["GET", "HEAD"])]
+    pub(super) methods: Option<Vec<Item<String>>>,
+    /// The credential that the proxy sets on every request to this host, over https only. The agent never sees
+    /// it, and credentials that the agent sends to this host are removed.
+    #[schemars(example = json!({"scheme": "Bearer", "token_ref": "CLAUDE_CODE_OAUTH_TOKEN"}))]
+    pub(super) auth: Option<Auth>,
+    /// The ports. 80 is plain http, every other one https. Default: `[443]`.
+    #[schemars(length(min = 1), inner(range(min = 1, max = 65535)), example = [443, 8443])]
+    pub(super) ports: Option<Vec<Item<u16>>>,
+    /// Whether `%2F` may stand inside a path segment (names of scoped packages). Only beside a `path_allowlist`;
+    /// default: false.
+    #[schemars(example = true)]
+    pub(super) encoded_slash: Option<bool>,
+    /// Whether pipelock looks inside TLS. `false` is for bulk transfers: pipelock then checks the host and nothing
+    /// else. Default: true.
+    #[schemars(example = false)]
+    pub(super) inspect: Option<bool>,
+    /// The address ranges of a private origin, such as a forge on an intranet. Absent: public addresses only.
+    /// Loopback, link-local and metadata addresses are never allowed.
+    #[schemars(length(min = 1), example = ["10.20.0.0/16"])]
+    pub(super) addresses: Option<Vec<Item<String>>>,
+    /// Why this rule is there; shown where it decides.
+    #[schemars(example = &"the agent reads issues")]
+    pub(super) reason: Option<String>,
+    /// The last day (UTC) on which this rule allows anything.
+    #[schemars(example = &"2027-03-31")]
+    pub(super) until: Option<String>,
+}
+
+/// A credential by name. The secret itself never stands in this file.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Auth {
+    /// `Bearer` and `token`: `Authorization: SCHEME TOKEN`. `Basic`: with `username`. `header`: in the field `name`.
+    #[schemars(with = "Scheme", example = &"Bearer")]
+    pub(super) scheme: Option<Scheme>,
+    /// The name of the environment variable that holds the secret when `docker compose up` runs.
+    #[schemars(with = "String", example = &"GITHUB_TOKEN")]
+    pub(super) token_ref: Option<String>,
+    /// The user name of `scheme: Basic`.
+    #[schemars(example = &"x-access-token")]
+    pub(super) username: Option<String>,
+    /// The field of `scheme: header`.
+    #[schemars(example = &"x-api-key")]
+    pub(super) name: Option<String>,
+}
+
+/// How a credential is put on a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(inline)]
+pub(super) enum Scheme {
+    Bearer,
+    #[serde(rename = "token")]
+    Token,
+    Basic,
+    #[serde(rename = "header")]
+    Header,
+}
+
+/// Hosts without rules of their own, and the way out.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Egress {
+    /// Hosts that the agent may reach with no path rule and no credential. An entry is a host, or a map with the
+    /// options of a route; in a bottle without routes only `addresses`, `inspect` and `reason` make sense there.
+    #[schemars(example = json!(["raw.example", {"host": "files.example", "inspect": false}]))]
+    pub(super) allowlist: Option<Vec<Item<Entry>>>,
+    /// What pipelock does when it finds a secret in a request. `warn` lets it pass and logs it. Default: `block`.
+    #[schemars(example = &"block")]
+    pub(super) dlp_action: Option<DlpAction>,
+    /// An existing Docker network that pipelock leaves by, for origins that run in containers. Absent: a bridge of
+    /// the stack's own.
+    #[schemars(example = &"intranet")]
+    pub(super) network: Option<String>,
+}
+
+/// A host, or a map with the options of a route.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum Entry {
+    Host(String),
+    Route(Box<Route>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(super) enum DlpAction {
+    Block,
+    Warn,
+}
+
+/// The last proxy before the Internet.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pipelock {
+    /// The program that does its work: `embedded` is this binary. Default: `embedded`.
+    #[schemars(example = &"embedded")]
+    pub(super) engine: Option<Engine>,
+    /// A PEM file of certificates that pipelock trusts besides the public roots (private origins, corporate
+    /// inspection), relative to this file. It is copied into the rendered tree.
+    #[schemars(example = &"./intranet-ca.pem")]
+    pub(super) extra_ca: Option<String>,
+    /// Whether pipelock looks for the seed phrases of wallets. They consist of ordinary words, so conversations
+    /// with a model are at risk: an error beside `api.anthropic.com`. Default: false.
+    #[schemars(example = true)]
+    pub(super) seed_phrases: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(super) enum Engine {
+    Embedded,
+}
+
+/// The one version there is.
+struct Version;
+
+impl JsonSchema for Version {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Version".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "integer", "enum": [super::VERSION]})
+    }
+}
+
+/// An item of a list; nothing where the schema has refused what stands there, so that the others keep their index.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Item<T>(pub(super) Option<T>);
+
+impl<T: JsonSchema> JsonSchema for Item<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        T::json_schema(generator)
+    }
+}
