@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics says where
 
 mod architecture;
+mod binary;
 mod bypasses;
 mod dlp;
 mod gate;

@@ -1,14 +1,15 @@
 //! The quickstart's own Internet: an HTTPS server that says what reached it, so that nothing outside is needed.
 //!
 //! ```text
-//! origin [--listen ADDR] [--git-root DIR] NAME...
+//! origin [--listen ADDR] [--git-root DIR] [--bodies] NAME...
 //! ```
 //!
 //! * `POST /v1/messages` streams an answer in the form of the Messages API, one event at a time.
 //! * Below `--git-root`, repositories are served by `git http-backend`.
 //! * Every other path answers with what was received. A credential is shown as its SHA-256, never as itself.
 //!
-//! Each request is one JSON line on stdout. Its certificate is signed by `ca.pem` beside this file, whose key
+//! Each request is one JSON line on stdout, as soon as its head is there; with `--bodies` each piece of a body is
+//! another, so that a reader sees even what was cut off. Its certificate is signed by `ca.pem` beside this file, whose key
 //! anyone can derive from the text below: it protects nothing.
 
 #![allow(clippy::expect_used, reason = "an example that can't start says why and ends")]
@@ -35,6 +36,7 @@ const CA_SEED: &[u8] = b"the key of the quickstart's own origin, which guards no
 struct Settings {
     listen: String,
     git_root: Option<PathBuf>,
+    bodies: bool,
     names: Vec<String>,
 }
 
@@ -44,11 +46,13 @@ fn main() {
 }
 
 fn settings(mut args: impl Iterator<Item = String>) -> Settings {
-    let mut settings = Settings { listen: "0.0.0.0:443".into(), git_root: None, names: Vec::new() };
+    let mut settings =
+        Settings { listen: "0.0.0.0:443".into(), git_root: None, bodies: false, names: Vec::new() };
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--listen" => settings.listen = args.next().expect("--listen wants an address"),
             "--git-root" => settings.git_root = args.next().map(PathBuf::from),
+            "--bodies" => settings.bodies = true,
             _ => settings.names.push(arg),
         }
     }
@@ -58,15 +62,15 @@ fn settings(mut args: impl Iterator<Item = String>) -> Settings {
 async fn serve(settings: Settings) {
     let acceptor = TlsAcceptor::from(Arc::new(tls(&settings.names)));
     let listener = TcpListener::bind(&settings.listen).await.expect("the address is free");
-    let git_root: Option<Arc<PathBuf>> = settings.git_root.map(Arc::new);
     say(&serde_json::json!({"event": "ready", "listen": settings.listen, "names": settings.names}));
+    let settings = Arc::new(settings);
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        let (acceptor, git_root) = (acceptor.clone(), git_root.clone());
+        let (acceptor, settings) = (acceptor.clone(), settings.clone());
         tokio::spawn(async move {
             let Ok(tls) = acceptor.accept(stream).await else { return };
             let h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-            let service = service_fn(move |request| answer(request, git_root.clone()));
+            let service = service_fn(move |request| answer(request, settings.clone()));
             let io = TokioIo::new(tls);
             let _ = if h2 {
                 hyper::server::conn::http2::Builder::new(TokioExecutor::new())
@@ -112,18 +116,27 @@ fn ca_key() -> rcgen::KeyPair {
 
 async fn answer(
     request: Request<Incoming>,
-    git_root: Option<Arc<PathBuf>>,
+    settings: Arc<Settings>,
 ) -> Result<Response<Body>, std::io::Error> {
     let seen = Seen::of(&request);
     say(&serde_json::json!({"event": "request", "seen": &seen}));
     if request.method() == http::Method::POST && request.uri().path() == "/v1/messages" {
         return messages::answer(request).await;
     }
-    if let Some(root) = git_root.as_deref().filter(|_| request.uri().path().contains(".git/")) {
+    if let Some(root) = settings.git_root.as_deref().filter(|_| request.uri().path().contains(".git/")) {
         return git::answer(request, root).await;
     }
-    let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
-    let answer = serde_json::json!({"seen": &seen, "body_bytes": body.len()});
+    let mut bytes = 0;
+    let mut body = request.into_body();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(std::io::Error::other)?.into_data() else { continue };
+        bytes += data.len();
+        if settings.bodies {
+            let text = String::from_utf8_lossy(&data);
+            say(&serde_json::json!({"event": "body", "path": &seen.path, "text": text}));
+        }
+    }
+    let answer = serde_json::json!({"seen": &seen, "body_bytes": bytes});
     respond(StatusCode::OK, "application/json", format!("{answer}\n"))
 }
 
@@ -135,6 +148,8 @@ struct Seen {
     path: String,
     /// `<scheme> sha256:<hex of the credential's hash>`, for each field that usually carries one.
     credentials: std::collections::BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_encoding: Option<String>,
 }
 
 impl Seen {
@@ -153,6 +168,10 @@ impl Seen {
             host: host.unwrap_or_default(),
             path: request.uri().path_and_query().map(ToString::to_string).unwrap_or_default(),
             credentials: credentials.collect(),
+            content_encoding: request
+                .headers()
+                .get("content-encoding")
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
         }
     }
 }
