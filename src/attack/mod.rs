@@ -1,1 +1,175 @@
 //! The attack suite that ships in the binary: what an agent would try, and whether it got through.
+//!
+//! It runs where the agent runs (`bottle attack --self` in its container) and knows nothing that an agent
+//! could not know: its environment, its files, and what the proxy says of itself at
+//! `http://bottle.internal/allowlist`. A check that has no meaning in a bottle says so and counts as neither
+//! held nor broken; one that could not be tried is never counted as held.
+
+mod cage;
+mod client;
+mod network;
+mod proxy;
+mod secrets;
+
+use serde::Serialize;
+
+/// How one attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "outcome", content = "detail")]
+pub enum Outcome {
+    /// Refused, as it must be; how it was refused.
+    Held(String),
+    /// It got through; what was reached.
+    Broken(String),
+    /// It has no meaning here; why.
+    NotApplicable(String),
+    /// It could not be tried; why. Never counted as held.
+    NotTried(String),
+}
+
+impl Outcome {
+    /// The word that the table shows.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Held(_) => "held",
+            Self::Broken(_) => "BROKEN",
+            Self::NotApplicable(_) => "n/a",
+            Self::NotTried(_) => "not tried",
+        }
+    }
+
+    /// The explanation beside the word.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        let (Self::Held(detail)
+        | Self::Broken(detail)
+        | Self::NotApplicable(detail)
+        | Self::NotTried(detail)) = self;
+        detail
+    }
+}
+
+/// One attempt and its outcome.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// A stable name, `area/what`.
+    pub name: &'static str,
+    /// What was tried, for a person.
+    pub tried: &'static str,
+    /// How it ended.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+}
+
+/// What the suite needs to know of the place where it runs, read from the environment as an agent would.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// `HOST:PORT` of the proxy, from `HTTPS_PROXY`.
+    pub proxy: Option<String>,
+    /// The trust bundle, from `SSL_CERT_FILE`.
+    pub ca_bundle: Option<String>,
+}
+
+impl Surroundings {
+    /// Reads `HTTPS_PROXY` and `SSL_CERT_FILE` through `get`.
+    pub fn read(get: impl Fn(&str) -> Option<String>) -> Self {
+        let proxy = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].into_iter().find_map(&get);
+        Self {
+            proxy: proxy.map(|url| url.trim_start_matches("http://").trim_end_matches('/').to_owned()),
+            ca_bundle: get("SSL_CERT_FILE"),
+        }
+    }
+}
+
+/// A check: its name, what it tries, and the attempt.
+struct Check {
+    name: &'static str,
+    tried: &'static str,
+    attempt: fn(&mut proxy::Proxy) -> Outcome,
+}
+
+/// Runs every check in order and returns what was found.
+#[must_use]
+pub fn run(surroundings: &Surroundings) -> Vec<Finding> {
+    let mut proxy = proxy::Proxy::meet(surroundings);
+    [network::CHECKS, secrets::CHECKS, cage::CHECKS, proxy::CHECKS]
+        .into_iter()
+        .flatten()
+        .map(|check| Finding { name: check.name, tried: check.tried, outcome: (check.attempt)(&mut proxy) })
+        .collect()
+}
+
+/// An error's text without the number that Rust adds.
+fn describe(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+/// The findings as a JUnit report, for continuous integration.
+#[must_use]
+pub fn junit(findings: &[Finding]) -> String {
+    use std::fmt::Write as _;
+    let count = |word: &str| findings.iter().filter(|f| f.outcome.word() == word).count();
+    let mut xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"bottle attack\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\">\n",
+        findings.len(),
+        count("BROKEN"),
+        count("not tried"),
+        count("n/a"),
+    );
+    for finding in findings {
+        let (name, detail) = (finding.name, escape(finding.outcome.detail()));
+        let body = match finding.outcome {
+            Outcome::Held(_) => String::new(),
+            Outcome::Broken(_) => format!("<failure message=\"{detail}\"/>"),
+            Outcome::NotApplicable(_) => format!("<skipped message=\"{detail}\"/>"),
+            Outcome::NotTried(_) => format!("<error message=\"{detail}\"/>"),
+        };
+        let _ = writeln!(xml, "  <testcase classname=\"bottle.attack\" name=\"{name}\">{body}</testcase>");
+    }
+    xml.push_str("</testsuite>\n");
+    xml
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proxy_is_found_as_a_client_would_find_it() {
+        let s = Surroundings::read(|k| (k == "HTTPS_PROXY").then(|| "http://127.0.0.1:9099/".to_owned()));
+        assert_eq!(s.proxy.as_deref(), Some("127.0.0.1:9099"));
+        assert_eq!(Surroundings::read(|_| None).proxy, None);
+    }
+
+    #[test]
+    fn junit_counts_each_outcome_and_escapes_its_text() {
+        let finding = |outcome| Finding { name: "a/b", tried: "t", outcome };
+        let xml = junit(&[
+            finding(Outcome::Held("h".into())),
+            finding(Outcome::Broken("<&\">".into())),
+            finding(Outcome::NotTried("x".into())),
+        ]);
+        assert!(xml.contains("tests=\"3\" failures=\"1\" errors=\"1\" skipped=\"0\""), "{xml}");
+        assert!(xml.contains("<failure message=\"&lt;&amp;&quot;>\"/>"), "{xml}");
+    }
+
+    #[test]
+    fn there_are_at_least_twelve_checks_with_names_of_their_own() {
+        let names: std::collections::BTreeSet<_> =
+            [network::CHECKS, secrets::CHECKS, cage::CHECKS, proxy::CHECKS]
+                .into_iter()
+                .flatten()
+                .map(|c| c.name)
+                .collect();
+        let all: usize =
+            [network::CHECKS, secrets::CHECKS, cage::CHECKS, proxy::CHECKS].iter().map(|c| c.len()).sum();
+        assert!(all >= 12);
+        assert_eq!(names.len(), all);
+    }
+}

@@ -3,6 +3,7 @@
 //! Data goes to stdout, everything else to stderr. Exit codes are one table for every verb: 0 done, same,
 //! allowed, passed; 1 differs, denied, failed a check; 2 could not do it. A broken pipe is 0.
 
+mod attack;
 mod gate;
 mod healthcheck;
 mod reload_inside;
@@ -62,6 +63,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Attack(attack::Args),
     Gate(gate::Args),
     Healthcheck(healthcheck::Args),
     Reload(reload_inside::Args),
@@ -102,6 +104,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     };
     match verb {
+        Verb::Attack(args) => attack::run(&args, &cli.globals),
         Verb::Gate(args) => gate::run(args, &cli.globals),
         Verb::Healthcheck(args) => healthcheck::run(&args, &cli.globals),
         Verb::Reload(args) => reload_inside::run(&args.admin),

@@ -21,7 +21,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("intercept", &["policy", "pki", "clock", "telemetry"]),
     ("egress_proxy", &["intercept", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
     ("pipelock", &["intercept", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
-    ("attack", &[]),
+    ("attack", &["dlp"]),
     ("cli", &["*"]),
 ];
 

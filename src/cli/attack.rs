@@ -1,0 +1,79 @@
+//! `bottle attack`: fires the shipped attack suite and shows what held.
+
+use super::{Format, Globals, Outcome, print};
+use crate::attack::{self, Finding, Surroundings};
+use anyhow::{Context as _, bail};
+use std::fmt::Write as _;
+
+/// Fire the shipped attack suite at a stack
+///
+/// Inside the agent's container: /run/bottle/bottle attack --self
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Attack from here: the network, environment, files and proxy of this very process
+    #[arg(long = "self")]
+    this: bool,
+    /// Also write a JUnit report
+    #[arg(long, value_name = "FILE")]
+    junit: Option<camino::Utf8PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    if !args.this {
+        bail!(
+            "say where the attack comes from\n  \
+             from here: bottle attack --self\n  \
+             from the agent's place in a stack: docker compose -f .bottle/NAME/docker-compose.yml run --rm attack"
+        );
+    }
+    let findings = attack::run(&Surroundings::read(|name| std::env::var(name).ok()));
+    if let Some(path) = &args.junit {
+        fs_err::write(path, attack::junit(&findings)).context("the JUnit report was not written")?;
+    }
+    match globals.format {
+        Format::Text => print(&table(&findings))?,
+        Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(&findings)?))?,
+    }
+    let count = |word| findings.iter().filter(|f| f.outcome.word() == word).count();
+    match (count("BROKEN"), count("not tried")) {
+        (0, 0) => Ok(Outcome::Done),
+        (0, untried) => bail!("{untried} attempts could not be made, so nothing is known of them"),
+        _ => Ok(Outcome::Differs),
+    }
+}
+
+fn table(findings: &[Finding]) -> String {
+    let name = findings.iter().map(|f| f.name.len()).max().unwrap_or(0);
+    let tried = findings.iter().map(|f| f.tried.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for f in findings {
+        let _ = writeln!(
+            text,
+            "{:9}  {:name$}  {:tried$}  {}",
+            f.outcome.word(),
+            f.name,
+            f.tried,
+            f.outcome.detail()
+        );
+    }
+    let broken = findings.iter().filter(|f| f.outcome.word() == "BROKEN").count();
+    let held = findings.iter().filter(|f| f.outcome.word() == "held").count();
+    let _ = writeln!(text, "\n{held} held, {broken} broken, of {} attempts", findings.len());
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attack::Outcome as Attempt;
+
+    #[test]
+    fn the_table_ends_with_the_count() {
+        let finding = |outcome| Finding { name: "a/b", tried: "try", outcome };
+        let text = table(&[finding(Attempt::Held("yes".into())), finding(Attempt::Broken("no".into()))]);
+        assert_eq!(
+            text,
+            "held       a/b  try  yes\nBROKEN     a/b  try  no\n\n1 held, 1 broken, of 2 attempts\n"
+        );
+    }
+}
