@@ -12,6 +12,10 @@ const MAX_HOST: usize = 253;
 /// The longest label (RFC 1035 §2.3.4).
 const MAX_LABEL: usize = 63;
 
+/// The name that egress-proxy answers itself, so that an agent can ask what it is allowed. No request for it ever
+/// leaves, and no rule can name it.
+pub const INTERNAL_HOST: &str = "bottle.internal";
+
 /// The name of a host in canonical form.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -98,6 +102,12 @@ impl Host {
             return Err(HostError::Punycode(name));
         }
         Ok(Host(name.into()))
+    }
+
+    /// Whether it is [`INTERNAL_HOST`].
+    #[must_use]
+    pub fn is_internal(&self) -> bool {
+        self.as_str() == INTERNAL_HOST
     }
 
     /// The canonical text.

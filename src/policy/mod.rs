@@ -28,7 +28,7 @@ pub(crate) mod testing;
 
 pub use decide::{Grant, Intent, Scheme};
 pub use git::{GitOperation, LfsError};
-pub use host::{Authority, Host, HostError};
+pub use host::{Authority, Host, HostError, INTERNAL_HOST};
 pub use method::{HOST_OVERRIDES, METHOD_OVERRIDES, Method, MethodError, PATH_OVERRIDES};
 pub use nearest::{Difference, Nearest};
 pub use path::{CanonicalPath, PathError, PathRules};

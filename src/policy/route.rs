@@ -1,7 +1,7 @@
 //! Rules, one for each host, and the set of them.
 
 use super::{
-    host::{Authority, Host},
+    host::{Authority, Host, INTERNAL_HOST},
     method::Method,
     path::PathRules,
     pattern::PathPattern,
@@ -94,6 +94,12 @@ pub enum PolicyError {
         /// Where the rule stands.
         source_pointer: String,
     },
+    /// A rule for the name that egress-proxy answers itself.
+    #[error("{source_pointer}: {INTERNAL_HOST} is answered by the proxy itself and can't have a rule")]
+    InternalHost {
+        /// Where the rule stands.
+        source_pointer: String,
+    },
     /// Port 0.
     #[error("{source_pointer}: 0 is not a port")]
     PortZero {
@@ -147,6 +153,9 @@ impl Policy {
 
 fn check(route: &Route) -> Result<(), PolicyError> {
     let source_pointer = route.source.clone();
+    if route.host.is_internal() {
+        return Err(PolicyError::InternalHost { source_pointer });
+    }
     if route.ports.contains(&0) {
         return Err(PolicyError::PortZero { source_pointer });
     }
@@ -202,6 +211,14 @@ mod tests {
                 )
             );
         }
+    }
+
+    #[test]
+    fn the_proxys_own_name_has_no_rule() {
+        assert_eq!(
+            Policy::new(vec![route("Bottle.Internal")]).unwrap_err().to_string(),
+            "routes[bottle.internal]: bottle.internal is answered by the proxy itself and can't have a rule"
+        );
     }
 
     #[test]
