@@ -4,9 +4,11 @@
 //! allowed, passed; 1 differs, denied, failed a check; 2 could not do it. A broken pipe is 0.
 
 mod attack;
+mod explain;
 mod gate;
 mod healthcheck;
 mod reload_inside;
+mod rules;
 mod schema;
 #[cfg_attr(not(test), expect(dead_code, reason = "the verbs that read a manifest land after it"))]
 mod source;
@@ -64,6 +66,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Attack(attack::Args),
+    Explain(explain::Args),
     Gate(gate::Args),
     Healthcheck(healthcheck::Args),
     Reload(reload_inside::Args),
@@ -105,6 +108,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
     };
     match verb {
         Verb::Attack(args) => attack::run(&args, &cli.globals),
+        Verb::Explain(args) => explain::run(&args, &cli.globals),
         Verb::Gate(args) => gate::run(args, &cli.globals),
         Verb::Healthcheck(args) => healthcheck::run(&args, &cli.globals),
         Verb::Reload(args) => reload_inside::run(&args.admin),

@@ -6,16 +6,6 @@
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// Fields by which some servers let a request change its method after the gate has read it. The proxy strips them.
-pub const METHOD_OVERRIDES: &[&str] = &["x-http-method-override", "x-http-method", "x-method-override"];
-
-/// Fields by which some servers take another path than the request line's (`Destination` is where WebDAV's MOVE
-/// and COPY write, RFC 4918 §10.3). The proxy strips them.
-pub const PATH_OVERRIDES: &[&str] = &["x-original-url", "x-rewrite-url", "destination"];
-
-/// Fields by which some servers take another host than `Host`. The proxy strips them.
-pub const HOST_OVERRIDES: &[&str] = &["x-forwarded-host", "x-original-host", "x-host", "forwarded"];
-
 /// The method of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

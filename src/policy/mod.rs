@@ -14,6 +14,7 @@
 
 mod decide;
 mod decoding;
+mod fields;
 mod git;
 mod host;
 mod method;
@@ -27,9 +28,10 @@ mod target;
 pub(crate) mod testing;
 
 pub use decide::{Grant, Intent, Scheme};
+pub use fields::{CREDENTIAL_FIELDS, HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES};
 pub use git::{GitOperation, LfsError};
 pub use host::{Authority, Host, HostError, INTERNAL_HOST};
-pub use method::{HOST_OVERRIDES, METHOD_OVERRIDES, Method, MethodError, PATH_OVERRIDES};
+pub use method::{Method, MethodError};
 pub use nearest::{Difference, Nearest};
 pub use path::{CanonicalPath, PathError, PathRules};
 pub use pattern::{PathPattern, PathPatternError, PathPatternProblem};

@@ -1,0 +1,59 @@
+//! `bottle explain METHOD URL`: what the proxies would do with a request, and why.
+//!
+//! The answer is the proxies' own: the request goes through [`Intent::read`](crate::policy::Intent::read) and
+//! [`Policy::decide`](crate::policy::Policy::decide) byte for byte as it is written here, nothing is normalised before.
+
+mod answer;
+mod asked;
+mod print;
+
+use super::rules::Rules;
+use super::{Format, Globals, Outcome, source};
+use crate::clock::Clock;
+use answer::Answer;
+use asked::Asked;
+use camino::Utf8PathBuf;
+use jiff::civil::Date;
+
+/// Say what the proxies would do with a request, and why
+///
+/// The URL is taken as it is written: `..` and `%2e` are not resolved, as a client would do before it sends. Exit
+/// code 0: allowed; 1: denied; 2: the question could not be answered.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  bottle explain GET https://api.github.com/repos/acme/app/issues
+  bottle explain POST https://api.github.com/user --header 'Content-Type: application/json'
+  bottle explain GET https://api.github.com/user --rendered .bottle/dev --format json")]
+pub(crate) struct Args {
+    /// The method, in the case in which it would be sent
+    method: String,
+    /// The whole URL
+    url: String,
+    /// The manifest, or the folder that holds it [default: bottle.yaml here or in the nearest parent]
+    manifest: Option<Utf8PathBuf>,
+    /// Take the rules from a rendered tree instead of a manifest
+    #[arg(long, value_name = "DIR", conflicts_with = "manifest")]
+    rendered: Option<Utf8PathBuf>,
+    /// A field of the request; may be repeated
+    #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// The day to decide on (UTC) [default: today]
+    #[arg(long, value_name = "DATE")]
+    now: Option<Date>,
+}
+
+pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    let asked = Asked::read(&args.method, &args.url, &args.headers)?;
+    let rules = match &args.rendered {
+        Some(folder) => Rules::of_tree(folder)?,
+        None => Rules::of_manifest(&source::find_one(args.manifest.as_deref())?)?,
+    };
+    let today = args.now.unwrap_or_else(|| Clock::system().today());
+    let answer = Answer::find(&asked, &rules, today);
+    super::print(&match globals.format {
+        Format::Text => print::text(&asked, &answer),
+        Format::Json => print::json(&asked, &answer, &rules.bottle),
+    })?;
+    Ok(if answer.refusal.is_none() { Outcome::Done } else { Outcome::Differs })
+}

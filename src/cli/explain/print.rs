@@ -1,0 +1,133 @@
+//! The answer as a text for people and as JSON for machines.
+
+use super::answer::{Answer, Near, Pipelock, Rule};
+use super::asked::Asked;
+use crate::cli::rules::Place;
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// One line for each thing that is known, the verdict first.
+pub(super) fn text(asked: &Asked, answer: &Answer) -> String {
+    let verdict = if answer.refusal.is_none() { "allowed" } else { "denied" };
+    let mut out = format!("{verdict}: {} {}\n", asked.method, shown(&asked.url));
+    for (name, value) in lines(asked, answer) {
+        let _ = writeln!(out, "  {name:<10}  {value}"); // writing to a String can't fail
+    }
+    out
+}
+
+fn lines(asked: &Asked, answer: &Answer) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if let Some(refusal) = &answer.refusal {
+        lines.push(("reason", refusal.reason.to_string()));
+        lines.push(("why", shown(&refusal.message)));
+    }
+    match &answer.rule {
+        Some(rule) => of_rule(rule, &mut lines),
+        None => lines.push(("rule", "none names this host".to_owned())),
+    }
+    if let Some(sends) = answer.sends.as_ref().filter(|sends| **sends != asked.target) {
+        lines.push(("sent as", sends.clone()));
+    }
+    if let Some(git) = answer.git.filter(|git| git.as_str() != "none") {
+        lines.push(("git", git.to_string()));
+    }
+    lines.push(("pipelock", pipelock(answer.pipelock).to_owned()));
+    if let Some(Near { text, place, .. }) = &answer.nearest {
+        lines.push(("nearest", format!("{text}{}", in_brackets(place.as_ref()))));
+    }
+    lines.extend(answer.notes.iter().map(|note| ("note", note.clone())));
+    lines
+}
+
+fn of_rule(rule: &Rule, lines: &mut Vec<(&'static str, String)>) {
+    let at = rule.place.as_ref().map(|place| format!("{place}, ")).unwrap_or_default();
+    lines.push(("rule", format!("{} ({at}{})", rule.id, rule.source)));
+    if let Some((entry, place)) = &rule.entry {
+        lines.push(("entry", format!("{entry}{}", in_brackets(place.as_ref()))));
+    }
+    let credential = rule.credential.as_ref();
+    let credential =
+        credential.map(|credential| format!("{} in {}", credential.token_ref, credential.header));
+    lines.push(("credential", credential.unwrap_or_else(|| "none".to_owned())));
+    if let Some(until) = rule.until {
+        lines.push(("until", until.to_string()));
+    }
+    if let Some(reason) = &rule.reason {
+        lines.push(("because", shown(reason)));
+    }
+}
+
+fn in_brackets(place: Option<&Place>) -> String {
+    place.map(|place| format!(" ({place})")).unwrap_or_default()
+}
+
+fn pipelock(answer: Pipelock) -> &'static str {
+    match answer {
+        Pipelock::NotAsked => "is not asked",
+        Pipelock::Refuses => "refuses the host: it is not in its allowlist with this port",
+        Pipelock::PassesThrough => "lets the host through and does not look inside",
+        Pipelock::Inspects { blocks: true } => {
+            "lets the host through and looks inside; a secret in the request blocks it"
+        }
+        Pipelock::Inspects { blocks: false } => {
+            "lets the host through and looks inside; a secret in the request is only logged"
+        }
+    }
+}
+
+/// Control characters of a question don't reach the terminal.
+fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .collect()
+}
+
+/// The whole answer; every key is always there.
+pub(super) fn json(asked: &Asked, answer: &Answer, bottle: &str) -> String {
+    let refusal = answer.refusal.as_ref();
+    let value = json!({
+        "bottle": bottle,
+        "verdict": if refusal.is_none() { "allow" } else { "deny" },
+        "reason": refusal.map(|refusal| refusal.reason.code()),
+        "message": refusal.map(|refusal| &refusal.message),
+        "allowed": refusal.map(|refusal| &refusal.allowed),
+        "request": {"method": asked.method.as_str(), "url": asked.url, "sent_as": answer.sends, "git": answer.git},
+        "rule": answer.rule.as_ref().map(rule),
+        "pipelock": pipelock_json(answer.pipelock),
+        "nearest": answer.nearest.as_ref().map(|near| {
+            json!({"text": near.text, "rule": near.rule, "place": place(near.place.as_ref())})
+        }),
+        "notes": answer.notes,
+    });
+    format!("{value:#}\n")
+}
+
+fn rule(rule: &Rule) -> Value {
+    json!({
+        "id": rule.id,
+        "source": rule.source,
+        "place": place(rule.place.as_ref()),
+        "entry": rule.entry.as_ref().map(|(entry, at)| json!({"path": entry, "place": place(at.as_ref())})),
+        "credential": rule.credential.as_ref().map(|credential| {
+            json!({"token_ref": credential.token_ref, "header": credential.header})
+        }),
+        "until": rule.until,
+        "reason": rule.reason,
+    })
+}
+
+fn place(place: Option<&Place>) -> Value {
+    place.map_or(Value::Null, |place| json!({"file": place.file, "line": place.line}))
+}
+
+fn pipelock_json(answer: Pipelock) -> Value {
+    match answer {
+        Pipelock::NotAsked => Value::Null,
+        Pipelock::Refuses => json!({"host": "refused", "inspects": false, "finding": null}),
+        Pipelock::PassesThrough => json!({"host": "allowed", "inspects": false, "finding": null}),
+        Pipelock::Inspects { blocks } => {
+            json!({"host": "allowed", "inspects": true, "finding": if blocks { "block" } else { "warn" }})
+        }
+    }
+}

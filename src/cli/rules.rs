@@ -1,0 +1,163 @@
+//! Where a verb that decides takes its rules from: a manifest, or a rendered tree. Either way they are the files
+//! that the proxies run with, read by the code that the proxies read them with.
+
+use super::source;
+use crate::config::embedded::EmbeddedFile;
+use crate::config::pipelock::PipelockFile;
+use crate::config::routes::{RouteEntry, RoutesFile};
+use crate::manifest::Loaded;
+use crate::plan::{Layout, Plan, Shape, Surroundings};
+use crate::policy::{Host, Policy, Route};
+use crate::render;
+use crate::yaml::{self, Document};
+use anyhow::{Context as _, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// The rules of one bottle, with the place of each.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// The bottle's name.
+    pub(crate) bottle: String,
+    /// What stands between the agent and the Internet.
+    pub(crate) shape: Shape,
+    /// What the first proxy decides by.
+    pub(crate) policy: Policy,
+    /// The same rules as egress-proxy's config writes them; empty without egress-proxy.
+    pub(crate) entries: Vec<RouteEntry>,
+    /// The config of pipelock.
+    pub(crate) pipelock: PipelockFile,
+    /// What the embedded engine reads besides.
+    pub(crate) embedded: EmbeddedFile,
+    places: Places,
+}
+
+/// What a pointer into the manifest is looked up in.
+#[derive(Debug)]
+enum Places {
+    /// The manifest itself.
+    Manifest(Box<Loaded>),
+    /// The config of a rendered tree, whose entries say where they come from.
+    Tree { file: Utf8PathBuf, document: Document, list: &'static str },
+}
+
+/// A line of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The file.
+    pub(crate) file: String,
+    /// From 1.
+    pub(crate) line: usize,
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+impl Rules {
+    /// Reads a manifest and resolves it.
+    pub(crate) fn of_manifest(file: &Utf8Path) -> anyhow::Result<Rules> {
+        let loaded = source::load(file)?;
+        let folder = file.parent().unwrap_or(Utf8Path::new(""));
+        let extra_ca = loaded.manifest.pipelock.extra_ca.as_ref();
+        let extra_ca = extra_ca.map(|path| fs_err::read_to_string(folder.join(path))).transpose()?;
+        let layout = Layout::beside(&loaded.manifest.name);
+        let plan = Plan::resolve(&loaded.manifest, &Surroundings { layout, extra_ca })?;
+        let routes = (plan.shape == Shape::Chain).then(|| render::routes_file(&plan));
+        let places = Places::Manifest(Box::new(loaded));
+        Rules::new(routes, render::pipelock_file(&plan), render::embedded_file(&plan), places)
+    }
+
+    /// Reads the configs of a rendered tree.
+    pub(crate) fn of_tree(folder: &Utf8Path) -> anyhow::Result<Rules> {
+        let (pipelock, _) = read(&folder.join("pipelock/pipelock.yaml"), |text| PipelockFile::read(text))?;
+        let embedded_file = folder.join("pipelock/embedded.yaml");
+        let (embedded, embedded_text) = read(&embedded_file, |text| EmbeddedFile::read(text))?;
+        let routes_file = folder.join("egress-proxy/routes.yaml");
+        if !routes_file.exists() {
+            let places = Places::tree(embedded_file, &embedded_text, "hosts")?;
+            return Rules::new(None, pipelock, embedded, places);
+        }
+        let (routes, text) = read(&routes_file, |text| RoutesFile::read(text))?;
+        Rules::new(Some(routes), pipelock, embedded, Places::tree(routes_file, &text, "routes")?)
+    }
+
+    fn new(
+        routes: Option<RoutesFile>,
+        pipelock: PipelockFile,
+        embedded: EmbeddedFile,
+        places: Places,
+    ) -> anyhow::Result<Rules> {
+        let shape = if routes.is_some() { Shape::Chain } else { Shape::Direct };
+        let policy = match &routes {
+            Some(routes) => routes.to_policy()?,
+            None => of_pipelock(&pipelock, &embedded)?,
+        };
+        let entries = routes.map(|file| file.routes).unwrap_or_default();
+        Ok(Rules { bottle: embedded.bottle.clone(), shape, policy, entries, pipelock, embedded, places })
+    }
+
+    /// The line that a pointer into the manifest stands on: `egress_proxy.routes[1].methods`. A rendered tree gives
+    /// the line of the entry that was rendered from it.
+    pub(crate) fn place_of(&self, pointer: &str) -> Option<Place> {
+        match &self.places {
+            Places::Manifest(loaded) => {
+                Some(Place { file: loaded.source.name().to_owned(), line: loaded.line_of(pointer) })
+            }
+            Places::Tree { file, document, list } => {
+                let (at, rest) =
+                    document.value[*list].as_array()?.iter().enumerate().find_map(|(at, entry)| {
+                        let rest = pointer.strip_prefix(entry["source"].as_str()?)?;
+                        (rest.is_empty() || rest.starts_with('.')).then_some((at, rest))
+                    })?;
+                let rest = rest.replacen(".path_allowlist", ".paths", 1);
+                let line = document.line_of(&format!("{list}[{at}]{rest}"));
+                Some(Place { file: file.to_string(), line })
+            }
+        }
+    }
+}
+
+impl Places {
+    fn tree(file: Utf8PathBuf, text: &[u8], list: &'static str) -> anyhow::Result<Places> {
+        let limits = yaml::Limits { bytes: 16 * 1024 * 1024, nodes: 2_000_000, ..yaml::Limits::default() };
+        match yaml::parse(text, limits) {
+            Ok(document) => Ok(Places::Tree { file, document, list }),
+            Err(problems) => {
+                bail!("{file}: {}", problems.first().map(ToString::to_string).unwrap_or_default())
+            }
+        }
+    }
+}
+
+/// In a bottle without routes pipelock is the only one who decides, and by host and port alone.
+fn of_pipelock(pipelock: &PipelockFile, embedded: &EmbeddedFile) -> anyhow::Result<Policy> {
+    let rule = |name: &String| {
+        let entry = embedded.hosts.iter().find(|entry| entry.host == *name);
+        anyhow::Ok(Route {
+            id: name.clone(),
+            source: entry.map(|entry| entry.source.clone()).unwrap_or_default(),
+            host: Host::parse(name).with_context(|| format!("pipelock.yaml: api_allowlist: {name}"))?,
+            ports: entry.map_or_else(|| vec![443], |entry| entry.ports.clone()),
+            methods: None,
+            paths: None,
+            credential: None,
+            encoded_slash: false,
+            websocket: false,
+            until: None,
+            reason: None,
+        })
+    };
+    let rules: Vec<Route> = pipelock.api_allowlist.iter().map(rule).collect::<anyhow::Result<_>>()?;
+    Ok(Policy::new(rules)?)
+}
+
+fn read<T, E>(file: &Utf8Path, parse: impl FnOnce(&[u8]) -> Result<T, E>) -> anyhow::Result<(T, Vec<u8>)>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let text = fs_err::read(file)?;
+    let value = parse(&text).with_context(|| file.to_string())?;
+    Ok((value, text))
+}
