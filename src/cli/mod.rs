@@ -7,10 +7,12 @@ mod attack;
 mod explain;
 mod gate;
 mod healthcheck;
+mod plan;
+mod project;
 mod reload_inside;
 mod rules;
 mod schema;
-#[cfg_attr(not(test), expect(dead_code, reason = "the verbs that read a manifest land after it"))]
+#[cfg_attr(not(test), expect(dead_code, reason = "verbs about one manifest land after it"))]
 mod source;
 
 use crate::diagnostic::Report;
@@ -69,6 +71,7 @@ enum Verb {
     Explain(explain::Args),
     Gate(gate::Args),
     Healthcheck(healthcheck::Args),
+    Plan(plan::Args),
     Reload(reload_inside::Args),
     Schema(schema::Args),
 }
@@ -111,6 +114,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::Explain(args) => explain::run(&args, &cli.globals),
         Verb::Gate(args) => gate::run(args, &cli.globals),
         Verb::Healthcheck(args) => healthcheck::run(&args, &cli.globals),
+        Verb::Plan(args) => plan::run(&args, &cli.globals),
         Verb::Reload(args) => reload_inside::run(&args.admin),
         Verb::Schema(args) => schema::run(&args),
     }

@@ -1,6 +1,7 @@
 //! The agent's container: what it runs, sees and is told.
 
 use super::layout::{below, normal};
+use super::resolve::Problems;
 use super::{AgentImage, AgentPlan, Layout, MountPlan, environment};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Image, Manifest, Mount};
@@ -11,7 +12,7 @@ const GUARDS_BUILD: &str =
     "the agent must not write the Dockerfile of its next build, which runs with an open network";
 
 /// Resolves the agent; problems go into the report.
-pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Vec<Diagnostic>) -> AgentPlan {
+pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Problems) -> AgentPlan {
     let agent = &manifest.agent;
     let mut guards = vec![Guard { folder: layout.guarded(), why: GUARDS_TREE, what: "the rendered files" }];
     if let Image::Build(build) = &agent.image {
@@ -30,7 +31,7 @@ pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Vec<D
                 match guard.over(mount) {
                     Cover::Apart => {}
                     Cover::Inside(bind) => add(&mut mounts, bind),
-                    Cover::Around => problems.push(guard.refuse(mount)),
+                    Cover::Around => problems.push((mount.source_pointer.clone(), guard.refuse(mount))),
                 }
             }
         }
@@ -47,10 +48,12 @@ pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Vec<D
     }
 }
 
+const MOUNTS: &str = "agent.mounts";
+
 /// Folders of the agent's container that are bottle's.
 const OURS: [&str; 2] = ["/etc/bottle", "/run/bottle"];
 
-fn check_targets(mounts: &[MountPlan], problems: &mut Vec<Diagnostic>) {
+fn check_targets(mounts: &[MountPlan], problems: &mut Problems) {
     for (at, mount) in mounts.iter().enumerate() {
         let ours = OURS
             .iter()
@@ -58,16 +61,15 @@ fn check_targets(mounts: &[MountPlan], problems: &mut Vec<Diagnostic>) {
         if let Some(ours) = ours {
             let text = format!("the mount of `{}` at {} would cover {ours}", mount.source, mount.target);
             let problem = Diagnostic::error("mount-over-bottle", text);
-            problems.push(
-                problem.hint("bottle keeps the trust bundle and its own binary there: choose another target"),
-            );
+            let hint = "bottle keeps the trust bundle and its own binary there: choose another target";
+            problems.push((MOUNTS.to_owned(), problem.hint(hint)));
         }
         if let Some(first) = mounts[..at].iter().find(|earlier| earlier.target == mount.target) {
             let text =
                 format!("`{}` and `{}` are both mounted at {}", first.source, mount.source, mount.target);
-            problems.push(
-                Diagnostic::error("mount-target-twice", text).hint("each mount needs a target of its own"),
-            );
+            let problem =
+                Diagnostic::error("mount-target-twice", text).hint("each mount needs a target of its own");
+            problems.push((MOUNTS.to_owned(), problem));
         }
     }
 }

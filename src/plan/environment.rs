@@ -2,6 +2,7 @@
 
 use super::Variable;
 use super::placeholder;
+use super::resolve::Problems;
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Manifest, Route};
 use std::collections::BTreeMap;
@@ -42,7 +43,7 @@ const JAVA: &str = "-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=9099 \
 const REFUSED: [&str; 2] = ["ALL_PROXY", "all_proxy"];
 
 /// Every variable, by bottle and by the manifest. A name that both set is a problem.
-pub(super) fn resolve(manifest: &Manifest, problems: &mut Vec<Diagnostic>) -> BTreeMap<String, Variable> {
+pub(super) fn resolve(manifest: &Manifest, problems: &mut Problems) -> BTreeMap<String, Variable> {
     let mut variables = BTreeMap::new();
     let mut set = |name: &str, value: &str, why: &'static str| {
         variables.insert(
@@ -69,7 +70,7 @@ pub(super) fn resolve(manifest: &Manifest, problems: &mut Vec<Diagnostic>) -> BT
     }
     for (name, value) in &manifest.agent.env {
         if variables.contains_key(name) || REFUSED.contains(&name.as_str()) {
-            problems.push(taken(name, variables.get(name)));
+            problems.push((format!("agent.env.{name}"), taken(name, variables.get(name))));
         } else {
             let own = Variable { value: value.clone(), why: None, placeholder: false };
             variables.insert(name.clone(), own);

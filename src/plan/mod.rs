@@ -10,10 +10,12 @@ pub mod layout;
 pub mod placeholder;
 mod places;
 mod resolve;
+mod stack;
 mod warnings;
 
 pub use layout::Layout;
 pub use resolve::Surroundings;
+pub use stack::{NetworkPlan, Reach, ServicePlan};
 
 use crate::config::routes::RouteEntry;
 use crate::diagnostic::Report;

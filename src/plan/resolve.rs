@@ -3,7 +3,10 @@
 use super::{AgentImage, ExtraCa, HostPlan, Layout, Plan, SeedPhrases, Shape, agent, warnings};
 use crate::config::routes::{AnyOr, Auth, RouteEntry};
 use crate::diagnostic::{Diagnostic, Report};
-use crate::manifest::{self, AuthScheme, Image, Manifest};
+use crate::manifest::{self, AuthScheme, Image, Loaded, Manifest};
+
+/// What is to be said, each with a pointer into the manifest.
+pub(super) type Problems = Vec<(String, Diagnostic)>;
 
 /// What a plan needs besides the manifest; read by the caller, so that resolving is pure.
 #[derive(Clone, Debug)]
@@ -23,15 +26,32 @@ impl Surroundings {
 }
 
 impl Plan {
-    /// Decides everything that a manifest leaves open. The report holds every problem.
+    /// Decides everything that a manifest leaves open. The report holds every problem, without places.
     pub fn resolve(manifest: &Manifest, around: &Surroundings) -> Result<Self, Report> {
-        let mut problems = Vec::new();
+        Self::resolve_at(manifest, around, |_, said| said)
+    }
+
+    /// The same, with the place in the text of everything that is said.
+    pub fn resolve_loaded(loaded: &Loaded, around: &Surroundings) -> Result<Self, Report> {
+        Self::resolve_at(&loaded.manifest, around, |pointer, said| {
+            said.source(&loaded.source).label(loaded.span_of(pointer), "")
+        })
+    }
+
+    fn resolve_at(
+        manifest: &Manifest,
+        around: &Surroundings,
+        place: impl Fn(&str, Diagnostic) -> Diagnostic,
+    ) -> Result<Self, Report> {
+        let report =
+            |said: Problems| Report(said.into_iter().map(|(pointer, it)| place(&pointer, it)).collect());
+        let mut problems = Problems::new();
         let extra_ca = extra_ca(manifest, around, &mut problems);
         let seed_phrases = seed_phrases(manifest, &mut problems);
         let hosts: Vec<HostPlan> = manifest.hosts().map(host_plan).collect();
         let agent = agent::resolve(manifest, &around.layout, &mut problems);
         if !problems.is_empty() {
-            return Err(Report(problems));
+            return Err(report(problems));
         }
         let mut plan = Self {
             name: manifest.name.clone(),
@@ -45,22 +65,24 @@ impl Plan {
             agent,
             warnings: Report(Vec::new()),
         };
-        plan.warnings = warnings::of(&plan);
+        plan.warnings = report(warnings::of(&plan));
         Ok(plan)
     }
 }
 
-fn extra_ca(manifest: &Manifest, around: &Surroundings, problems: &mut Vec<Diagnostic>) -> Option<ExtraCa> {
+const EXTRA_CA: &str = "pipelock.extra_ca";
+
+fn extra_ca(manifest: &Manifest, around: &Surroundings, problems: &mut Problems) -> Option<ExtraCa> {
     let file = manifest.pipelock.extra_ca.clone()?;
     let pem = around.extra_ca.clone().unwrap_or_default();
     if pem.contains("PRIVATE KEY") {
         let problem = Diagnostic::error("extra-ca-holds-a-key", format!("{file} holds a private key"));
-        problems.push(
-            problem.hint("`pipelock.extra_ca` is copied into the committed tree: give it certificates only"),
-        );
+        let hint = "`pipelock.extra_ca` is copied into the committed tree: give it certificates only";
+        problems.push((EXTRA_CA.to_owned(), problem.hint(hint)));
     } else if !pem.contains("-----BEGIN CERTIFICATE-----") {
         let problem = Diagnostic::error("extra-ca-unreadable", format!("{file} holds no certificate"));
-        problems.push(problem.hint("`pipelock.extra_ca` names a PEM file with one or more certificates"));
+        let hint = "`pipelock.extra_ca` names a PEM file with one or more certificates";
+        problems.push((EXTRA_CA.to_owned(), problem.hint(hint)));
     }
     Some(ExtraCa { file, pem })
 }
@@ -68,7 +90,7 @@ fn extra_ca(manifest: &Manifest, around: &Surroundings, problems: &mut Vec<Diagn
 /// The host whose conversations are made of ordinary words.
 const CONVERSATIONS: &str = "api.anthropic.com";
 
-fn seed_phrases(manifest: &Manifest, problems: &mut Vec<Diagnostic>) -> SeedPhrases {
+fn seed_phrases(manifest: &Manifest, problems: &mut Problems) -> SeedPhrases {
     let conversation = manifest.hosts().find(|route| route.host.as_str() == CONVERSATIONS);
     match (manifest.pipelock.seed_phrases, conversation) {
         (true, Some(route)) => {
@@ -77,7 +99,7 @@ fn seed_phrases(manifest: &Manifest, problems: &mut Vec<Diagnostic>) -> SeedPhra
             let problem = Diagnostic::error("seed-phrases-in-conversations", text)
                 .hint("the words of seed phrases occur in ordinary conversations, and the refusal then surfaces as a login problem")
                 .hint("remove `pipelock.seed_phrases`, or keep the two in bottles of their own");
-            problems.push(problem);
+            problems.push(("pipelock.seed_phrases".to_owned(), problem));
             SeedPhrases { enabled: false, why: "refused" }
         }
         (true, None) => SeedPhrases { enabled: true, why: "the manifest asks for it" },

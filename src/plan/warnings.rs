@@ -1,13 +1,17 @@
 //! What the author of a manifest should know and a render does not stop for.
 
+use super::resolve::Problems;
 use super::{Plan, Shape};
 use crate::config::routes::{AnyOr, RouteEntry};
-use crate::diagnostic::{Diagnostic, Report};
+use crate::diagnostic::Diagnostic;
 
-pub(super) fn of(plan: &Plan) -> Report {
-    let mut warnings = Vec::new();
+/// Every warning, in the order of the manifest.
+pub(super) fn of(plan: &Plan) -> Problems {
+    let mut warnings = Problems::new();
+    let mut warn = |pointer: &str, warning: Diagnostic| warnings.push((pointer.to_owned(), warning));
     if plan.shape == Shape::Direct {
-        warnings.push(
+        warn(
+            "egress",
             Diagnostic::warning(
                 "no-routes",
                 "this bottle has no routes: the agent speaks to pipelock directly",
@@ -17,13 +21,15 @@ pub(super) fn of(plan: &Plan) -> Report {
         );
     }
     if plan.hosts.is_empty() {
-        warnings.push(
+        warn(
+            "egress",
             Diagnostic::warning("no-hosts", "this bottle allows no host: every request is refused")
                 .hint("add hosts under `egress_proxy.routes` or `egress.allowlist`"),
         );
     }
     if plan.dlp_warns() {
-        warnings.push(
+        warn(
+            "egress.dlp_action",
             Diagnostic::warning(
                 "dlp-warns",
                 "`egress.dlp_action: warn`: a secret in a request is logged and sent",
@@ -34,7 +40,8 @@ pub(super) fn of(plan: &Plan) -> Report {
     for host in &plan.hosts {
         let rule = &host.rule;
         if writes_to_a_forge(rule) {
-            warnings.push(
+            warn(
+                &rule.source,
                 Diagnostic::warning(
                     "forge-api-writes",
                     format!("{}: {} takes writes with a credential", rule.source, rule.host),
@@ -46,7 +53,8 @@ pub(super) fn of(plan: &Plan) -> Report {
             );
         }
         if !rule.inspect {
-            warnings.push(
+            warn(
+                &rule.source,
                 Diagnostic::warning(
                     "not-inspected",
                     format!("{}: pipelock does not look inside TLS to {}", rule.source, rule.host),
@@ -55,7 +63,7 @@ pub(super) fn of(plan: &Plan) -> Report {
             );
         }
     }
-    Report(warnings)
+    warnings
 }
 
 /// A credential, a method that writes, and a REST API of a forge below the allowed paths.

@@ -6,6 +6,7 @@ mod architecture;
 mod binary;
 mod bypasses;
 mod dlp;
+mod examples;
 mod explain;
 mod gate;
 mod manifest;

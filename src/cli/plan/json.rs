@@ -1,0 +1,97 @@
+//! The plan for machines. Keys are only ever added.
+
+use crate::cli::project::Project;
+use crate::plan::{AgentImage, HostPlan, Plan, Reach, Shape};
+use serde_json::{Value, json};
+
+/// Every bottle, as one JSON document.
+pub(super) fn show(projects: &[Project]) -> serde_json::Result<String> {
+    let bottles: Vec<Value> = projects.iter().map(bottle).collect();
+    Ok(serde_json::to_string_pretty(&json!({ "bottles": bottles }))? + "\n")
+}
+
+fn bottle(project: &Project) -> Value {
+    let plan = &project.plan;
+    json!({
+        "bottle": plan.name,
+        "manifest": project.file,
+        "out": plan.layout.out(),
+        "shape": match plan.shape { Shape::Chain => "egress-proxy and pipelock", Shape::Direct => "pipelock" },
+        "services": plan.services().iter().map(|service| json!({
+            "name": service.name,
+            "role": service.role,
+            "network_mode": match service.network {
+                Reach::None => Some("none"),
+                Reach::Agent => Some("service:netns"),
+                Reach::Networks(_) => None,
+            },
+            "networks": match service.network { Reach::Networks(list) => list, _ => &[] },
+        })).collect::<Vec<_>>(),
+        "networks": plan.networks().iter().map(|network| json!({
+            "name": network.name,
+            "existing": network.existing,
+            "what": network.what,
+        })).collect::<Vec<_>>(),
+        "hosts": plan.hosts.iter().map(|host| host_value(project, host)).collect::<Vec<_>>(),
+        "credentials": plan.tokens().iter().map(|(name, hosts)| json!({ "name": name, "hosts": hosts })).collect::<Vec<_>>(),
+        "agent": agent(plan),
+        "pipelock": {
+            "engine": "embedded",
+            "dlp_action": if plan.dlp_warns() { "warn" } else { "block" },
+            "seed_phrases": { "enabled": plan.seed_phrases.enabled, "why": plan.seed_phrases.why },
+            "extra_ca": plan.extra_ca.as_ref().map(|ca| &ca.file),
+        },
+        "warnings": plan.warnings.0.iter().map(crate::diagnostic::Diagnostic::json).collect::<Vec<_>>(),
+    })
+}
+
+fn host_value(project: &Project, host: &HostPlan) -> Value {
+    let rule = &host.rule;
+    json!({
+        "host": rule.host,
+        "source": rule.source,
+        "line": project.loaded.line_of(&rule.source),
+        "ports": rule.ports,
+        "methods": rule.methods,
+        "paths": rule.paths,
+        "credential": rule.auth.as_ref().map(|auth| &auth.token_ref),
+        "header": rule.auth.as_ref().map(|auth| &auth.header),
+        "encoded_slash": rule.encoded_slash,
+        "inspect": rule.inspect,
+        "addresses": host.addresses,
+        "until": rule.until,
+        "reason": rule.reason,
+    })
+}
+
+fn agent(plan: &Plan) -> Value {
+    let agent = &plan.agent;
+    json!({
+        "image": match &agent.image { AgentImage::Named(name) => Some(name), AgentImage::Built(_) => None },
+        "build": match &agent.image {
+            AgentImage::Named(_) => Value::Null,
+            AgentImage::Built(build) => json!({
+                "context": build.context,
+                "dockerfile": build.dockerfile,
+                "target": build.target,
+            }),
+        },
+        "command": agent.command,
+        "user": agent.user,
+        "workdir": agent.workdir,
+        "read_only": agent.read_only,
+        "mounts": agent.mounts.iter().map(|mount| json!({
+            "source": mount.source,
+            "target": mount.target,
+            "read_only": mount.read_only,
+            "why": mount.why,
+        })).collect::<Vec<_>>(),
+        "environment": agent.environment.iter().map(|(name, variable)| json!({
+            "name": name,
+            "value": variable.value,
+            "set_by": if variable.why.is_some() { "bottle" } else { "manifest" },
+            "placeholder": variable.placeholder,
+            "why": variable.why,
+        })).collect::<Vec<_>>(),
+    })
+}

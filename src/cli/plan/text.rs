@@ -1,0 +1,185 @@
+//! The plan for people: one screen a bottle, tables where there are rows.
+
+use crate::cli::project::Project;
+use crate::config::routes::AnyOr;
+use crate::plan::{AgentImage, HostPlan, Plan, Reach};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// One bottle.
+pub(super) fn show(project: &Project) -> String {
+    let plan = &project.plan;
+    let mut out = format!("bottle {}   {} -> {}\n", plan.name, project.file, plan.layout.out());
+    section(&mut out, "services", &services(plan));
+    section(&mut out, "networks", &networks(plan));
+    section(&mut out, "hosts", &hosts(&plan.hosts));
+    section(&mut out, "credentials", &credentials(plan));
+    section(&mut out, "agent", &agent(plan));
+    section(&mut out, "mounts", &mounts(plan));
+    section(&mut out, "environment of the agent", &environment(plan));
+    section(&mut out, "pipelock", &pipelock(plan));
+    if !plan.warnings.0.is_empty() {
+        out.push_str("\nwarnings\n");
+        for warning in &plan.warnings.0 {
+            let _ = writeln!(out, "  {}", printable(&warning.message));
+            for hint in &warning.hints {
+                let _ = writeln!(out, "    {}", printable(hint));
+            }
+        }
+    }
+    out
+}
+
+type Rows = Vec<Vec<String>>;
+
+fn services(plan: &Plan) -> Rows {
+    let reach = |network: Reach| match network {
+        Reach::None => "loopback".to_owned(),
+        Reach::Agent => "loopback (netns)".to_owned(),
+        Reach::Networks(list) => list.join(", "),
+    };
+    plan.services().iter().map(|it| vec![it.name.into(), reach(it.network), it.role.into()]).collect()
+}
+
+fn networks(plan: &Plan) -> Rows {
+    let name = |network: &crate::plan::NetworkPlan| match &network.existing {
+        Some(existing) => format!("{} = {existing}", network.name),
+        None => network.name.to_owned(),
+    };
+    plan.networks().iter().map(|network| vec![name(network), network.what.to_owned()]).collect()
+}
+
+fn hosts(hosts: &[HostPlan]) -> Rows {
+    let list = |rule: &AnyOr| match rule {
+        AnyOr::Any => "any".to_owned(),
+        AnyOr::Only(items) => items.join(" "),
+    };
+    let row = |host: &HostPlan| {
+        let rule = &host.rule;
+        let ports: Vec<String> = rule.ports.iter().map(ToString::to_string).collect();
+        let credential = rule.auth.as_ref().map_or("no credential", |auth| &auth.token_ref);
+        let name =
+            if ports == ["443"] { rule.host.clone() } else { format!("{}:{}", rule.host, ports.join(",")) };
+        vec![
+            name,
+            format!("methods: {}", list(&rule.methods)),
+            format!("paths: {}", list(&rule.paths)),
+            credential.to_owned(),
+            rule.source.clone(),
+        ]
+    };
+    let more = |host: &HostPlan| options(host).map(|text| vec![format!("    {text}")]);
+    hosts.iter().flat_map(|host| std::iter::once(row(host)).chain(more(host))).collect()
+}
+
+/// What a rule says beyond the table's columns.
+fn options(host: &HostPlan) -> Option<String> {
+    let rule = &host.rule;
+    let ranges: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
+    let said = [
+        rule.encoded_slash.then(|| "encoded slashes".to_owned()),
+        (!rule.inspect).then(|| "NOT INSPECTED by pipelock".to_owned()),
+        (!ranges.is_empty()).then(|| format!("private addresses {}", ranges.join(", "))),
+        rule.until.map(|until| format!("until {until}")),
+        rule.reason.as_ref().map(|reason| format!("\"{reason}\"")),
+    ];
+    let said: Vec<String> = said.into_iter().flatten().collect();
+    (!said.is_empty()).then(|| said.join("; "))
+}
+
+fn credentials(plan: &Plan) -> Rows {
+    let row = |(name, hosts): (&str, Vec<&str>)| {
+        vec![name.to_owned(), format!("from the environment of `docker compose up`, to {}", hosts.join(", "))]
+    };
+    plan.tokens().into_iter().map(row).collect()
+}
+
+fn agent(plan: &Plan) -> Rows {
+    let agent = &plan.agent;
+    let image = match &agent.image {
+        AgentImage::Named(name) => format!("image {name}"),
+        AgentImage::Built(build) => format!("built from {}", build.context),
+    };
+    let or_image = |value: Option<&String>| value.cloned().unwrap_or_else(|| "the image's".to_owned());
+    let command = (!agent.command.is_empty()).then(|| agent.command.join(" "));
+    vec![
+        vec!["runs".into(), format!("{image}, command: {}", or_image(command.as_ref()))],
+        vec![
+            "as".into(),
+            format!("user: {}, folder: {}", or_image(agent.user.as_ref()), or_image(agent.workdir.as_ref())),
+        ],
+        vec!["root".into(), if agent.read_only { "read-only".into() } else { "writable".into() }],
+    ]
+}
+
+fn mounts(plan: &Plan) -> Rows {
+    let row = |mount: &crate::plan::MountPlan| {
+        let access = if mount.read_only { "read-only" } else { "writable" };
+        let why = mount.why.map(|why| format!("by bottle: {why}")).unwrap_or_default();
+        vec![mount.source.to_string(), mount.target.to_string(), access.to_owned(), why]
+    };
+    plan.agent.mounts.iter().map(row).collect()
+}
+
+/// Variables with the same reason and value share a line: twenty of them would hide the few that matter.
+fn environment(plan: &Plan) -> Rows {
+    let mut groups = BTreeMap::<(bool, &str, &str), Vec<&str>>::new();
+    for (name, variable) in &plan.agent.environment {
+        let value =
+            if name.starts_with("GIT_CONFIG_") { "url.https://HOST/.insteadOf" } else { &variable.value };
+        let key = (variable.why.is_none(), variable.why.unwrap_or("by the manifest"), value);
+        groups.entry(key).or_default().push(name);
+    }
+    let row = |((_, why, value), names): ((bool, &str, &str), Vec<&str>)| {
+        let names = match names.as_slice() {
+            [first, _, .., last] if first.starts_with("GIT_CONFIG_") => format!("{first} … {last}"),
+            names => names.join(" "),
+        };
+        vec![format!("{names} = {value}"), why.to_owned()]
+    };
+    let lines: Rows = groups.into_iter().map(row).collect();
+    lines.into_iter().flat_map(|line| [vec![line[0].clone()], vec![format!("    {}", line[1])]]).collect()
+}
+
+fn pipelock(plan: &Plan) -> Rows {
+    let finding = if plan.dlp_warns() { "logged, the request passes" } else { "the request is refused" };
+    let seeds = if plan.seed_phrases.enabled { "searched for" } else { "not searched for" };
+    let mut rows = vec![
+        vec![
+            "engine".into(),
+            "embedded: sizes in pipelock.yaml bound buffers, bodies of any size are scanned as streams"
+                .into(),
+        ],
+        vec!["a secret in a request".into(), finding.into()],
+        vec!["seed phrases".into(), format!("{seeds}: {}", plan.seed_phrases.why)],
+    ];
+    if let Some(ca) = &plan.extra_ca {
+        rows.push(vec!["trusts besides public roots".into(), ca.file.to_string()]);
+    }
+    rows
+}
+
+/// A heading and its rows, columns aligned. No rows, no heading.
+fn section(out: &mut String, title: &str, rows: &Rows) {
+    if rows.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\n{title}");
+    let rows: Rows = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        // The last cell of a row is as long as it likes.
+        let cells = rows.iter().filter(|row| column + 1 < row.len()).filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in &rows {
+        let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        let _ = writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
+/// A manifest's text without what a terminal would act on.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,96 @@
+//! One manifest, resolved where it lies: what `plan`, `render` and `up` start from.
+
+use super::source;
+use crate::manifest::Loaded;
+use crate::plan::{Layout, Plan, Surroundings};
+use anyhow::{Context as _, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// A manifest, its plan, and the places on this machine.
+#[derive(Debug)]
+pub(crate) struct Project {
+    /// The manifest as people name it.
+    pub(crate) file: Utf8PathBuf,
+    /// Its text and what it says.
+    pub(crate) loaded: Loaded,
+    /// What it comes to.
+    pub(crate) plan: Plan,
+    /// The manifest's folder: absolute, without links.
+    pub(crate) folder: Utf8PathBuf,
+    /// Where the rendered files go: absolute, without links.
+    pub(crate) out: Utf8PathBuf,
+}
+
+/// A certificate file is read up to this size, in bytes.
+const LARGEST_CA: u64 = 1024 * 1024;
+
+impl Project {
+    /// Resolves a manifest that was read from `file`; `out` stands above `.bottle/NAME`.
+    pub(crate) fn resolve(file: &Utf8Path, loaded: Loaded, out: Option<&Utf8Path>) -> anyhow::Result<Self> {
+        let parent = file.parent().filter(|parent| !parent.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
+        let folder = real(&absolute(parent)?);
+        let out = match out {
+            Some(out) => real(&absolute(out)?),
+            None => folder.join(".bottle").join(&loaded.manifest.name),
+        };
+        let extra_ca = loaded.manifest.pipelock.extra_ca.as_ref();
+        let around = Surroundings {
+            layout: Layout::between(&folder, &out),
+            extra_ca: extra_ca.map(|file| read_certificates(&folder.join(file))).transpose()?,
+        };
+        let plan = Plan::resolve_loaded(&loaded, &around)?;
+        Ok(Self { file: file.to_owned(), loaded, plan, folder, out })
+    }
+
+    /// Resolves every manifest that the arguments name, each into its own `.bottle/NAME`.
+    pub(crate) fn all(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Self>> {
+        let files = source::find(arguments)?;
+        let loaded = source::load_all(&files)?;
+        let projects: Vec<Self> = files
+            .iter()
+            .zip(loaded)
+            .map(|(file, loaded)| Self::resolve(file, loaded, None))
+            .collect::<anyhow::Result<_>>()?;
+        for (at, project) in projects.iter().enumerate() {
+            if let Some(twin) = projects[..at].iter().find(|earlier| earlier.out == project.out) {
+                bail!(
+                    "{} and {} both render into {}: their names must differ",
+                    twin.file,
+                    project.file,
+                    project.out
+                );
+            }
+        }
+        Ok(projects)
+    }
+
+    /// Mounts that reach what they must not on this machine.
+    pub(crate) fn require_safe_mounts(&self) -> anyhow::Result<()> {
+        let report = self.plan.check_places(&self.folder, real);
+        if report.0.is_empty() { Ok(()) } else { Err(report.into()) }
+    }
+}
+
+fn absolute(path: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+    camino::absolute_utf8(path).with_context(|| format!("{path} has no absolute form"))
+}
+
+/// A path without links; what does not exist yet stays as it is written, below what does.
+pub(crate) fn real(path: &Utf8Path) -> Utf8PathBuf {
+    for known in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (known.canonicalize_utf8(), path.strip_prefix(known)) {
+            return if rest.as_str().is_empty() { real } else { real.join(rest) };
+        }
+    }
+    path.to_owned()
+}
+
+fn read_certificates(file: &Utf8Path) -> anyhow::Result<String> {
+    use std::io::Read as _;
+    let mut text = String::new();
+    let open = fs_err::File::open(file).context("`pipelock.extra_ca`")?;
+    open.take(LARGEST_CA)
+        .read_to_string(&mut text)
+        .with_context(|| format!("`pipelock.extra_ca`: {file}"))?;
+    Ok(text)
+}
