@@ -13,9 +13,12 @@ use std::sync::LazyLock;
 #[must_use]
 pub fn schema() -> &'static Value {
     static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-        let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(without_null));
+        let settings = SchemaSettings::draft2020_12()
+            .with_transform(RecursiveTransform(without_null))
+            .with_transform(RecursiveTransform(in_order));
         let mut schema = settings.into_generator().into_root_schema_for::<written::Manifest>();
         schema.insert("$comment".to_owned(), json!("Generated from the Rust types: bottle schema"));
+        in_order(&mut schema);
         schema.to_value()
     });
     &SCHEMA
@@ -71,6 +74,29 @@ fn without_null(schema: &mut Schema) {
             object.entry(key).or_insert(value);
         }
     }
+}
+
+/// What a person wants to read first comes first.
+fn in_order(schema: &mut Schema) {
+    const FIRST: [&str; 9] = [
+        "$schema",
+        "$comment",
+        "title",
+        "description",
+        "$ref",
+        "type",
+        "enum",
+        "additionalProperties",
+        "required",
+    ];
+    let Some(object) = schema.as_object_mut() else { return };
+    let rank = |key: &str| match key {
+        "$defs" => usize::MAX,
+        key => FIRST.iter().position(|one| *one == key).unwrap_or(FIRST.len()),
+    };
+    let mut entries: Vec<(String, Value)> = std::mem::take(object).into_iter().collect();
+    entries.sort_by_key(|(key, _)| rank(key));
+    object.extend(entries);
 }
 
 #[cfg(test)]

@@ -167,7 +167,7 @@ pub(super) struct Route {
     #[schemars(example = &"the agent reads issues")]
     pub(super) reason: Option<String>,
     /// The last day (UTC) on which this rule allows anything.
-    #[schemars(example = &"2027-03-31")]
+    #[schemars(extend("format" = "date"), example = &"2027-03-31")]
     pub(super) until: Option<String>,
 }
 
