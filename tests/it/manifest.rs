@@ -384,7 +384,6 @@ fn any_manifest() -> impl Strategy<Value = Value> {
         })
     };
     let inner = leaf.prop_recursive(5, 80, 6, {
-        
         move |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),

@@ -25,6 +25,12 @@ pub(super) fn host(
     findings: &mut Findings<'_>,
 ) -> Option<Named> {
     match Host::parse(text) {
+        Ok(host) if host.is_internal() => {
+            let message = format!("`{host}` is the proxy's own name");
+            let problem = findings.value("host", host_pointer, message);
+            findings.push(problem.hint("every agent reaches it without a rule: remove this one"));
+            None
+        }
         Ok(host) => Some(Named { host, pointer: pointer.to_owned(), host_pointer: host_pointer.to_owned() }),
         Err(error) => {
             let problem =
