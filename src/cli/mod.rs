@@ -12,7 +12,6 @@ mod project;
 mod reload_inside;
 mod rules;
 mod schema;
-#[cfg_attr(not(test), expect(dead_code, reason = "verbs about one manifest land after it"))]
 mod source;
 
 use crate::diagnostic::Report;

@@ -11,6 +11,7 @@ mod explain;
 mod gate;
 mod manifest;
 mod pki;
+mod plan;
 mod render;
 mod state;
 mod telemetry;

@@ -379,6 +379,38 @@ fn a_placeholder_stands_in_for_a_token_that_tools_look_for() {
     assert!(!plan.seed_phrases.enabled);
 }
 
+/// An agent that prints its environment must not lock its own conversation.
+#[test]
+fn the_dlp_finds_nothing_in_a_placeholder() {
+    let scanner = bottle::dlp::Scanner::new(bottle::dlp::Settings::default()).unwrap();
+    for name in ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "GH_TOKEN", "GITHUB_TOKEN", "OPENAI_API_KEY"]
+    {
+        let value = bottle::plan::placeholder::known(name).unwrap().value;
+        for text in
+            [value.to_owned(), format!("{{\"key\": \"{value}\"}}"), format!("Authorization: Bearer {value}")]
+        {
+            assert!(scanner.text(&text).is_none(), "{text}");
+        }
+    }
+}
+
+/// What the plan sets the manifest refuses: the two lists can't drift.
+#[test]
+fn every_variable_that_bottle_sets_is_refused_with_its_place() {
+    let text = |env: &str| {
+        format!(
+            "version: 1\nname: dev\nagent: {{image: agent:local, env: {{{env}}}}}\negress_proxy:\n  routes:\n    \
+             - {{host: a.example, auth: {{scheme: Bearer, token_ref: CLAUDE_CODE_OAUTH_TOKEN}}}}\n"
+        )
+    };
+    let plan = resolve(&Manifest::load("bottle.yaml", text("").as_bytes()).unwrap().manifest);
+    assert!(plan.agent.environment.len() > 25);
+    for name in plan.agent.environment.keys() {
+        let report = Manifest::load("bottle.yaml", text(&format!("{name}: x")).as_bytes()).unwrap_err();
+        assert!(report.to_string().contains(name), "{name}: {report}");
+    }
+}
+
 #[test]
 fn an_absolute_path_of_the_machine_gets_into_no_file() {
     let mut manifest = manifest(vec![with_token(route("egress_proxy.routes[0]", "a.example"), "T")]);

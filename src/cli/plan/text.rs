@@ -89,7 +89,8 @@ fn options(host: &HostPlan) -> Option<String> {
 
 fn credentials(plan: &Plan) -> Rows {
     let row = |(name, hosts): (&str, Vec<&str>)| {
-        vec![name.to_owned(), format!("from the environment of `docker compose up`, to {}", hosts.join(", "))]
+        let when = "read from the environment when egress-proxy is created; a running stack needs it no more";
+        vec![name.to_owned(), format!("to {}", hosts.join(", ")), when.to_owned()]
     };
     plan.tokens().into_iter().map(row).collect()
 }
