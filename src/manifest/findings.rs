@@ -72,6 +72,13 @@ impl<'d> Findings<'d> {
         (first, self.source.position(span.end.saturating_sub(1)).0.max(first))
     }
 
+    /// The column of the dash of a list item, from 0; nothing when it does not stand on a line of its own.
+    pub(super) fn dash_column(&self, pointer: &str) -> Option<usize> {
+        let before = self.source.text().get(..self.document.span_of(pointer).start)?;
+        let before = before.rsplit('\n').next()?;
+        before.trim_start_matches(' ').trim_end().eq("-").then(|| before.find('-')).flatten()
+    }
+
     /// Adds a problem; a secret that it quotes is masked, as it is in the source.
     pub(super) fn push(&mut self, mut diagnostic: Diagnostic) {
         if self.found.len() >= KEPT {

@@ -26,6 +26,7 @@ pub(super) fn report(old: &Value, manifest: &Value, findings: &mut Findings<'_>)
     }
     let Migration { done, roles, .. } = migration;
     let standalone = manifest.get("egress_proxy").is_none();
+    let dash = findings.dash_column("egress_proxy.routes[0]").unwrap_or(4);
     let span = findings.document().span_of("cred_proxy");
     let mut problem = findings.key("retired-key", "cred_proxy", "`cred_proxy` was replaced by `egress_proxy`").hint(
         "`path` and `upstream` become `host`: the agent's tools use the real URL, and no prefix on a local proxy",
@@ -38,7 +39,7 @@ pub(super) fn report(old: &Value, manifest: &Value, findings: &mut Findings<'_>)
     for role in roles {
         problem = problem.hint(role);
     }
-    problem = match recipe::text(&done, standalone) {
+    problem = match recipe::text(&done, (!standalone).then_some(dash)) {
         _ if done.is_empty() => {
             problem.hint("nothing of it can be migrated by machine: write `egress_proxy.routes` anew")
         }

@@ -39,12 +39,26 @@ pub(super) fn was(path: &Value, upstream: &Value) -> String {
     }
 }
 
-/// The text: a whole `egress_proxy`, or items for the one that is there.
-pub(super) fn text(routes: &[Replacement], standalone: bool) -> Result<String, minijinja::Error> {
+/// The columns of an item's dash in the template.
+const DASH: usize = 4;
+
+/// The text: a whole `egress_proxy`, or items for the one that is there, whose items stand at `dash`.
+pub(super) fn text(routes: &[Replacement], dash: Option<usize>) -> Result<String, minijinja::Error> {
     #[derive(Serialize)]
     struct Values<'a> {
         routes: &'a [Replacement],
         standalone: bool,
     }
-    template::fill(include_str!("../../../templates/cred_proxy.yaml.j2"), Values { routes, standalone })
+    let standalone = dash.is_none();
+    let text =
+        template::fill(include_str!("../../../templates/cred_proxy.yaml.j2"), Values { routes, standalone })?;
+    let Some(dash) = dash else { return Ok(text) };
+    let indentation = " ".repeat(dash);
+    let mut out = String::new();
+    for line in text.lines() {
+        out.push_str(&indentation);
+        out.push_str(line.get(DASH..).unwrap_or_default());
+        out.push('\n');
+    }
+    Ok(out)
 }
