@@ -6,6 +6,7 @@
 mod answer;
 mod asked;
 mod print;
+mod secrets;
 
 use super::rules::Rules;
 use super::{Format, Globals, Outcome, source};
@@ -38,19 +39,22 @@ pub(crate) struct Args {
     /// A field of the request; may be repeated
     #[arg(long = "header", short = 'H', value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// The body of the request, as it would be sent; it is searched for secrets
+    #[arg(long, value_name = "FILE")]
+    body: Option<Utf8PathBuf>,
     /// The day to decide on (UTC) [default: today]
     #[arg(long, value_name = "DATE")]
     now: Option<Date>,
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let asked = Asked::read(&args.method, &args.url, &args.headers)?;
+    let asked = Asked::read(&args.method, &args.url, &args.headers, args.body.as_deref())?;
     let rules = match &args.rendered {
         Some(folder) => Rules::of_tree(folder)?,
         None => Rules::of_manifest(&source::find_one(args.manifest.as_deref())?)?,
     };
     let today = args.now.unwrap_or_else(|| Clock::system().today());
-    let answer = Answer::find(&asked, &rules, today);
+    let answer = Answer::find(&asked, &rules, today)?;
     super::print(&match globals.format {
         Format::Text => print::text(&asked, &answer),
         Format::Json => print::json(&asked, &answer, &rules.bottle),

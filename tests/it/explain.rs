@@ -236,6 +236,64 @@ allowed: GET http://bottle.internal/allowlist
     assert_eq!(run(folder_with(WITHOUT_ROUTES).path(), &["GET", "https://bottle.internal/"]).code, 1);
 }
 
+/// A token of the right shape, in two halves so that no scanner of this repository stops at it.
+fn planted() -> String {
+    ["ghp_", "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"].concat()
+}
+
+#[test]
+fn a_secret_in_body_field_or_url_is_what_pipelock_blocks() {
+    let folder = folder_with(MANIFEST);
+    fs::write(folder.path().join("body.json"), format!("{{\"note\": \"{}\"}}", planted())).unwrap();
+    let ask = |more: &[&str]| run(folder.path(), &[&["POST", "https://raw.example.test/x"], more].concat());
+    let field = format!("X-Note: {}", planted());
+    for more in [&["--body", "body.json"][..], &["--header", &field]] {
+        let said = ask(more);
+        assert_eq!(said.code, 1, "{}", said.out);
+        assert!(said.out.contains("  reason      credential_in_request\n"), "{}", said.out);
+        assert!(said.out.contains("  secret      GitHub"), "{}", said.out);
+        assert!(!said.out.contains(&planted()), "the secret itself is never printed: {}", said.out);
+    }
+    let in_url = run(folder.path(), &["GET", &format!("https://raw.example.test/?q={}", planted())]);
+    assert!(in_url.code == 1 && in_url.out.contains("in the URL"), "{}", in_url.out);
+    fs::write(folder.path().join("body.json"), "{}").unwrap();
+    assert_eq!(ask(&["--body", "body.json"]).code, 0);
+    assert_eq!(ask(&["--body", "nowhere.json"]).code, 2);
+}
+
+#[test]
+fn a_finding_that_only_warns_does_not_deny() {
+    let folder = folder_with(&MANIFEST.replace("egress:\n", "egress:\n  dlp_action: warn\n"));
+    let field = format!("X-Note: {}", planted());
+    let said = run(folder.path(), &["POST", "https://raw.example.test/x", "--header", &field]);
+    assert!(said.code == 0 && said.out.contains("  secret      GitHub"), "{}", said.out);
+}
+
+#[test]
+fn a_credential_that_is_replaced_is_no_secret_in_the_request() {
+    let field = format!("Authorization: token {}", planted());
+    let said = explain(&["GET", "https://api.example.test/user", "--header", &field]);
+    assert!(said.code == 0 && said.out.contains("Authorization of the request is stripped"), "{}", said.out);
+}
+
+#[test]
+fn an_lfs_batch_is_decided_on_by_its_body() {
+    let folder = folder_with(MANIFEST);
+    let ask = |body: Option<&str>| {
+        let mut args = vec!["POST", "https://raw.example.test/a.git/info/lfs/objects/batch"];
+        if let Some(body) = body {
+            fs::write(folder.path().join("batch"), body).unwrap();
+            args.extend(["--body", "batch"]);
+        }
+        run(folder.path(), &args)
+    };
+    assert!(ask(None).out.contains("an LFS batch is decided on by its body"));
+    let upload = ask(Some(r#"{"operation": "upload"}"#));
+    assert!(upload.code == 1 && upload.out.contains("  git         lfs_upload\n"), "{}", upload.out);
+    assert_eq!(ask(Some(r#"{"operation": "download"}"#)).code, 0);
+    assert!(ask(Some("{}")).out.contains("malformed_request"));
+}
+
 #[test]
 fn json_holds_every_key() {
     let said = explain(&["POST", "https://api.example.test/user", "--format", "json"]);

@@ -1,6 +1,7 @@
 //! The answer: the verdict of the first proxy, then pipelock's, with the rule behind it and the nearest other one.
 
 use super::asked::Asked;
+use super::secrets::{self, Found};
 use crate::cli::rules::{Place, Rules};
 use crate::config::pipelock::Action;
 use crate::plan::Shape;
@@ -20,6 +21,8 @@ pub(super) struct Answer {
     /// The target as it would be sent.
     pub(super) sends: Option<String>,
     pub(super) pipelock: Pipelock,
+    /// A secret that pipelock finds.
+    pub(super) secret: Option<Found>,
     pub(super) nearest: Option<Near>,
     pub(super) notes: Vec<String>,
 }
@@ -69,22 +72,47 @@ pub(super) enum Pipelock {
 }
 
 impl Answer {
-    pub(super) fn find(asked: &Asked, rules: &Rules, today: Date) -> Answer {
+    pub(super) fn find(asked: &Asked, rules: &Rules, today: Date) -> anyhow::Result<Answer> {
         let authority = match &asked.authority {
             Ok(authority) => authority,
             Err(error) => {
                 let message = format!("the host of the URL is malformed: {error}; retrying does not help");
-                return Answer::refused(Refusal::new(Reason::MalformedAuthority, message), Pipelock::Refuses);
+                let refusal = Refusal::new(Reason::MalformedAuthority, message);
+                return Ok(Answer::refused(refusal, Pipelock::Refuses));
             }
         };
         if rules.shape == Shape::Chain && authority.host.is_internal() {
-            return Answer::by_the_proxy_itself();
+            return Ok(Answer::by_the_proxy_itself());
         }
         let pipelock = of_pipelock(rules, authority);
-        match rules.shape {
+        let answer = match rules.shape {
             Shape::Chain => of_chain(asked, authority, rules, today, pipelock),
             Shape::Direct => of_direct(asked, authority, rules, today, pipelock),
+        };
+        answer.searched(asked, rules.policy.route(&authority.host), rules)
+    }
+
+    /// What is let through so far is searched for secrets, if pipelock looks inside.
+    fn searched(mut self, asked: &Asked, route: Option<&Route>, rules: &Rules) -> anyhow::Result<Answer> {
+        if self.refusal.is_some() {
+            return Ok(self);
         }
+        let Pipelock::Inspects { blocks } = self.pipelock else {
+            if asked.body.is_some() {
+                self.notes
+                    .push("the body is not searched for secrets: pipelock does not look inside".to_owned());
+            }
+            return Ok(self);
+        };
+        self.secret = secrets::search(asked, route, rules)?;
+        if let Some(found) = self.secret.as_ref().filter(|_| blocks) {
+            let message = format!(
+                "pipelock finds a secret ({}) in {} and blocks the request; retrying does not help",
+                found.finding.pattern, found.place
+            );
+            self.refusal = Some(Refusal::new(Reason::CredentialInRequest, message));
+        }
+        Ok(self)
     }
 
     /// [`INTERNAL_HOST`](crate::policy::INTERNAL_HOST) is no host of the Internet.
@@ -96,6 +124,7 @@ impl Answer {
             git: None,
             sends: None,
             pipelock: Pipelock::NotAsked,
+            secret: None,
             nearest: None,
             notes: vec![note.to_owned()],
         }
@@ -108,6 +137,7 @@ impl Answer {
             git: None,
             sends: None,
             pipelock,
+            secret: None,
             nearest: None,
             notes: Vec::new(),
         }
@@ -154,7 +184,7 @@ fn decided(intent: &Intent, rules: &Rules, today: Date, pipelock: Pipelock) -> A
     };
     let nearest = refusal.as_ref().and_then(|_| rules.policy.nearest(intent));
     let nearest = nearest.map(|nearest| near_of(&nearest, rules));
-    Answer { refusal, rule, git: None, sends: None, pipelock, nearest, notes: Vec::new() }
+    Answer { refusal, rule, git: None, sends: None, pipelock, secret: None, nearest, notes: Vec::new() }
 }
 
 /// The request as egress-proxy reads it: one authority in CONNECT (or the target) and `Host`, then the target.
@@ -180,7 +210,18 @@ fn read(asked: &Asked, authority: &Authority, route: Option<&Route>) -> Result<I
     }
     let content_type = asked.values("content-type").collect::<Vec<_>>().join(", ");
     let content_type = (!content_type.is_empty()).then_some(content_type.as_bytes());
-    Intent::read(asked.scheme, authority, &asked.method, asked.target.as_bytes(), content_type, route)
+    let target = asked.target.as_bytes();
+    let mut intent = Intent::read(asked.scheme, authority, &asked.method, target, content_type, route)?;
+    if let Some(body) = asked.body.as_ref().filter(|_| is_lfs_batch(&intent) && !intent.git.is_push()) {
+        intent.git = GitOperation::lfs_operation(body).map_err(|error| {
+            Refusal::new(Reason::MalformedRequest, format!("{error}; retrying does not help"))
+        })?;
+    }
+    Ok(intent)
+}
+
+fn is_lfs_batch(intent: &Intent) -> bool {
+    GitOperation::is_lfs_batch(intent.target.path.as_str().as_bytes())
 }
 
 fn rule_of(route: &Route, rules: &Rules) -> Rule {
@@ -246,7 +287,9 @@ fn only_pipelock_refuses(authority: &Authority) -> Refusal {
 fn notes_of(asked: &Asked, route: Option<&Route>, intent: &Intent) -> Vec<String> {
     let mut notes = Vec::new();
     let overrides = [METHOD_OVERRIDES, PATH_OVERRIDES, HOST_OVERRIDES].concat();
-    for name in asked.names().filter(|name| overrides.iter().any(|own| own.eq_ignore_ascii_case(name))) {
+    for (name, _) in
+        asked.fields().filter(|(name, _)| overrides.iter().any(|own| own.eq_ignore_ascii_case(name)))
+    {
         notes.push(format!("{name} is stripped: it could make the request another one than was decided on"));
     }
     if route.is_some_and(|route| route.credential.is_some()) && asked.values("authorization").next().is_some()
@@ -256,7 +299,7 @@ fn notes_of(asked: &Asked, route: Option<&Route>, intent: &Intent) -> Vec<String
     if asked.values("upgrade").next().is_some() && !route.is_some_and(|route| route.websocket) {
         notes.push("Upgrade is stripped: the rule does not allow WebSocket".to_owned());
     }
-    if GitOperation::is_lfs_batch(intent.target.path.as_str().as_bytes()) {
+    if asked.body.is_none() && is_lfs_batch(intent) {
         notes.push(
             "an LFS batch is decided on by its body: an `upload` is refused as a git push, a `download` is not"
                 .to_owned(),

@@ -2,6 +2,7 @@
 
 use crate::policy::{Authority, HostError, Method, Scheme};
 use anyhow::{Context as _, bail};
+use camino::Utf8Path;
 
 /// A request to explain.
 #[derive(Debug)]
@@ -13,11 +14,18 @@ pub(super) struct Asked {
     pub(super) authority: Result<Authority, HostError>,
     /// In origin-form, as it was written.
     pub(super) target: String,
+    /// As it would go over the wire, without a content coding.
+    pub(super) body: Option<Vec<u8>>,
     fields: Vec<(String, String)>,
 }
 
 impl Asked {
-    pub(super) fn read(method: &str, url: &str, headers: &[String]) -> anyhow::Result<Asked> {
+    pub(super) fn read(
+        method: &str,
+        url: &str,
+        headers: &[String],
+        body: Option<&Utf8Path>,
+    ) -> anyhow::Result<Asked> {
         let method = Method::parse(method)?;
         let (scheme, rest) = scheme_of(url)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -29,6 +37,7 @@ impl Asked {
             scheme,
             authority: Authority::parse(authority, Some(scheme.default_port())),
             target: format!("{slash}{target}"),
+            body: body.map(fs_err::read).transpose()?,
             fields: headers.iter().map(|header| field_of(header)).collect::<anyhow::Result<_>>()?,
         })
     }
@@ -41,9 +50,9 @@ impl Asked {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The names of the fields, as they were written.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.fields.iter().map(|(name, _)| name.as_str())
+    /// Names, as they were written, and values.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, Near, Pipelock, Rule};
 use super::asked::Asked;
+use super::secrets::Found;
 use crate::cli::rules::Place;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -33,6 +34,12 @@ fn lines(asked: &Asked, answer: &Answer) -> Vec<(&'static str, String)> {
         lines.push(("git", git.to_string()));
     }
     lines.push(("pipelock", pipelock(answer.pipelock).to_owned()));
+    if let Some(Found { place, finding }) = &answer.secret {
+        lines.push((
+            "secret",
+            format!("{} in {place}, {}, byte {}", finding.pattern, finding.severity.as_str(), finding.offset),
+        ));
+    }
     if let Some(Near { text, place, .. }) = &answer.nearest {
         lines.push(("nearest", format!("{text}{}", in_brackets(place.as_ref()))));
     }
@@ -95,6 +102,7 @@ pub(super) fn json(asked: &Asked, answer: &Answer, bottle: &str) -> String {
         "request": {"method": asked.method.as_str(), "url": asked.url, "sent_as": answer.sends, "git": answer.git},
         "rule": answer.rule.as_ref().map(rule),
         "pipelock": pipelock_json(answer.pipelock),
+        "secret": answer.secret.as_ref().map(secret),
         "nearest": answer.nearest.as_ref().map(|near| {
             json!({"text": near.text, "rule": near.rule, "place": place(near.place.as_ref())})
         }),
@@ -114,6 +122,18 @@ fn rule(rule: &Rule) -> Value {
         }),
         "until": rule.until,
         "reason": rule.reason,
+    })
+}
+
+fn secret(found: &Found) -> Value {
+    let Found { place, finding } = found;
+    let encodings: Vec<&str> = finding.encodings.iter().map(|encoding| encoding.as_str()).collect();
+    json!({
+        "pattern": *finding.pattern,
+        "severity": finding.severity.as_str(),
+        "in": place,
+        "offset": finding.offset,
+        "encodings": encodings,
     })
 }
 
