@@ -135,3 +135,33 @@ fn write_value(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Re
     out.write_str(yaml::emit_value(&scalar).trim_end_matches('\n').replace('$', "$$").as_str())
         .map_err(Error::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A filter could mark text as safe; the only one that the template needs takes a map apart.
+    #[test]
+    fn the_template_has_no_way_around_the_formatter() {
+        let tag = regex::Regex::new(r"\{[{%][^}%]*[}%]\}").unwrap();
+        let filter = regex::Regex::new(r"\|\s*(\w+)").unwrap();
+        let mut tags = 0;
+        for tag in tag.find_iter(TEMPLATE) {
+            tags += 1;
+            let others = filter.captures_iter(tag.as_str()).filter(|found| &found[1] != "items").count();
+            assert_eq!(others, 0, "{}", tag.as_str());
+            assert!(!tag.as_str().contains("autoescape"), "{}", tag.as_str());
+        }
+        assert!(tags > 100, "{tags}");
+    }
+
+    #[test]
+    fn a_list_or_nothing_is_not_printed() {
+        for value in ["[1]", "none", "{}", "missing"] {
+            let mut engine = Environment::new();
+            engine.set_undefined_behavior(UndefinedBehavior::Strict);
+            engine.set_formatter(write_value);
+            assert!(engine.render_str(&format!("{{{{ {value} }}}}"), ()).is_err(), "{value}");
+        }
+    }
+}

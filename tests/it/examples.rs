@@ -122,13 +122,21 @@ fn every_compose_file_fits_the_compose_specification() {
     assert!(!validator.is_valid(&wrong), "the schema would take anything");
 }
 
+/// Whether `docker compose` can be asked; where CI is set it must be there.
+pub(crate) fn compose_is_here(otherwise: &str) -> bool {
+    let version = Command::new("docker").args(["compose", "version"]).output();
+    let here = version.is_ok_and(|output| output.status.success());
+    if !here {
+        assert!(std::env::var_os("CI").is_none(), "CI needs `docker compose`");
+        eprintln!("skipped: `docker compose` is absent, so {otherwise}");
+    }
+    here
+}
+
 /// Compose reads every example, and stops with what to do where `bottle render` has not run.
 #[test]
 fn compose_reads_every_example() {
-    let version = Command::new("docker").args(["compose", "version"]).output();
-    if !version.is_ok_and(|output| output.status.success()) {
-        assert!(std::env::var_os("CI").is_none(), "CI needs `docker compose`");
-        eprintln!("skipped: `docker compose` is absent, so no rendered file is held against Compose itself");
+    if !compose_is_here("no rendered file is held against Compose itself") {
         return;
     }
     for example in EXAMPLES {

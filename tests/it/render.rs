@@ -11,6 +11,7 @@ use bottle::render::checksum::{Sealed, verify};
 use bottle::render::{self, Tree};
 use proptest::prelude::*;
 use serde_yaml::Value;
+use std::{fs, process::Command};
 
 fn route(source: &str, host: &str) -> Route {
     Route {
@@ -161,6 +162,101 @@ proptest! {
         prop_assert_eq!(literal(&mounted["source"]), source);
         prop_assert_eq!(literal(&mounted["target"]), format!("/t{target}"));
         prop_assert_eq!(literal(&compose["networks"]["egress"]["name"]), network + "n");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_text_of_a_rule_comes_out_of_the_config_as_it_went_in(reason in hostile(), username in hostile()) {
+        let mut rule = route("egress_proxy.routes[0]", "a.example");
+        rule.reason = Some(reason.clone());
+        // What RFC 7617 can't carry the manifest refuses.
+        let username: String = username.chars().filter(|c| *c != ':' && !c.is_control()).collect();
+        let scheme = AuthScheme::Basic { username: username.clone() };
+        rule.auth = Some(Auth { scheme, token_ref: "T".to_owned() });
+        let tree = render(&manifest(vec![rule]));
+        let text = text(&tree, "egress-proxy/routes.yaml");
+
+        let ours = RoutesFile::read(text).unwrap();
+        prop_assert_eq!(ours.routes[0].reason.as_ref(), Some(&reason));
+        prop_assert_eq!(ours.routes[0].auth.as_ref().unwrap().username.as_ref(), Some(&username));
+        let theirs: Value = serde_yaml::from_str(text).unwrap();
+        prop_assert_eq!(theirs["routes"][0]["reason"].as_str(), Some(reason.as_str()));
+        prop_assert_eq!(theirs["routes"][0]["auth"]["username"].as_str(), Some(username.as_str()));
+    }
+}
+
+/// Compose is the reader that counts.
+#[test]
+fn compose_itself_reads_hostile_texts_as_they_were_written() {
+    if !crate::examples::compose_is_here("no hostile text is held against Compose itself") {
+        return;
+    }
+    let texts = [
+        "${HOME}",
+        "$HOME",
+        "$$",
+        "$",
+        "a$${b}",
+        "no",
+        "on",
+        "22:22",
+        "1e3",
+        "0x10",
+        "~",
+        "null",
+        "",
+        "- x",
+        "--flag",
+        "a: b",
+        "# x",
+        "a #b",
+        "\"q\" 'q'",
+        "\\n",
+        "line\nline\n",
+        "tab\t",
+        "\u{85}\u{2028}\u{feff}",
+        "é🦀",
+        "{{ x }}",
+        "!!str x",
+        "&a",
+        "*a",
+        "<<",
+        "@x",
+        "`x`",
+        "%x",
+        "? x",
+        "|",
+        ">",
+        "trailing ",
+    ];
+    let mut manifest = manifest(vec![route("egress_proxy.routes[0]", "a.example")]);
+    manifest.agent.env =
+        texts.iter().enumerate().map(|(at, text)| (format!("V{at}"), (*text).to_owned())).collect();
+    manifest.agent.command = Some(texts.iter().map(|text| (*text).to_owned()).collect());
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("docker-compose.yml"), text(&render(&manifest), "docker-compose.yml"))
+        .unwrap();
+
+    let output = Command::new("docker")
+        .args(["compose", "config", "--format", "json"])
+        .current_dir(folder.path())
+        .env("COMPOSE_PROJECT_NAME", "render-texts")
+        .env("BOTTLE_STATE", "/nonexistent")
+        .env("BOTTLE_USER", "65532")
+        .env("BOTTLE_CA", "00")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let read: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    // What `config` prints is a compose file again: each `$` is doubled once more.
+    let printed = |text: &str| serde_json::Value::from(text.replace('$', "$$"));
+    let agent = &read["services"]["agent"];
+    for (at, text) in texts.iter().enumerate() {
+        assert_eq!(agent["environment"][format!("V{at}")], printed(text));
+        assert_eq!(agent["command"][at], printed(text));
     }
 }
 
