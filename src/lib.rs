@@ -6,6 +6,7 @@
 //! proxy does. `tests/it/architecture.rs` asserts the direction of every dependency between modules.
 
 pub mod attack;
+pub mod capability;
 pub mod cli;
 pub mod clock;
 pub mod config;

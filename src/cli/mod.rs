@@ -4,15 +4,25 @@
 //! allowed, passed; 1 differs, denied, failed a check; 2 could not do it. A broken pipe is 0.
 
 mod attack;
+mod down;
 mod explain;
 mod gate;
 mod healthcheck;
+mod logs;
+mod mounts;
+mod now;
 mod plan;
 mod project;
+mod reload;
 mod reload_inside;
+mod render;
 mod rules;
+mod run;
 mod schema;
+mod site;
 mod source;
+mod stack;
+mod up;
 
 use crate::diagnostic::Report;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -67,12 +77,18 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Attack(attack::Args),
+    Down(down::Args),
     Explain(explain::Args),
     Gate(gate::Args),
     Healthcheck(healthcheck::Args),
+    Logs(logs::Args),
+    Mounts(mounts::Args),
     Plan(plan::Args),
-    Reload(reload_inside::Args),
+    Reload(reload::Args),
+    Render(render::Args),
+    Run(run::Args),
     Schema(schema::Args),
+    Up(up::Args),
 }
 
 /// What `bottle` alone prints: the commands that a newcomer needs.
@@ -113,8 +129,14 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::Explain(args) => explain::run(&args, &cli.globals),
         Verb::Gate(args) => gate::run(args, &cli.globals),
         Verb::Healthcheck(args) => healthcheck::run(&args, &cli.globals),
+        Verb::Down(args) => down::run(&args, &cli.globals),
+        Verb::Logs(args) => logs::run(&args, &cli.globals),
+        Verb::Mounts(args) => mounts::run(&args),
         Verb::Plan(args) => plan::run(&args, &cli.globals),
-        Verb::Reload(args) => reload_inside::run(&args.admin),
+        Verb::Reload(args) => reload::run(&args, &cli.globals),
+        Verb::Render(args) => render::run(&args, &cli.globals),
+        Verb::Run(args) => run::run(&args, &cli.globals),
+        Verb::Up(args) => up::run(&args, &cli.globals),
         Verb::Schema(args) => schema::run(&args),
     }
 }
@@ -125,6 +147,13 @@ pub(crate) fn print(text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// Says something to a person, on stderr. A reader who went away does not matter.
+pub(crate) fn say(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stderr().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

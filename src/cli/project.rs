@@ -2,7 +2,9 @@
 
 use super::source;
 use crate::manifest::Loaded;
+use crate::plan::layout::normal;
 use crate::plan::{Layout, Plan, Surroundings};
+use crate::tree::Folder;
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -30,16 +32,24 @@ impl Project {
         let parent = file.parent().filter(|parent| !parent.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
         let folder = real(&absolute(parent)?);
         let out = match out {
-            Some(out) => real(&absolute(out)?),
+            Some(out) => chosen(out, &folder)?,
             None => folder.join(".bottle").join(&loaded.manifest.name),
         };
+        if folder.starts_with(&out) {
+            bail!("{out} holds the manifest; the output folder must hold nothing but rendered files");
+        }
         let extra_ca = loaded.manifest.pipelock.extra_ca.as_ref();
         let around = Surroundings {
             layout: Layout::between(&folder, &out),
-            extra_ca: extra_ca.map(|file| read_certificates(&folder.join(file))).transpose()?,
+            extra_ca: extra_ca.map(|file| read_certificates(&folder, file)).transpose()?,
         };
         let plan = Plan::resolve_loaded(&loaded, &around)?;
         Ok(Self { file: file.to_owned(), loaded, plan, folder, out })
+    }
+
+    /// Reads and resolves one manifest.
+    pub(crate) fn load(file: &Utf8Path, out: Option<&Utf8Path>) -> anyhow::Result<Self> {
+        Self::resolve(file, source::load(file)?, out)
     }
 
     /// Resolves every manifest that the arguments name, each into its own `.bottle/NAME`.
@@ -85,12 +95,30 @@ pub(crate) fn real(path: &Utf8Path) -> Utf8PathBuf {
     path.to_owned()
 }
 
-fn read_certificates(file: &Utf8Path) -> anyhow::Result<String> {
+/// An output folder that the user named. In the project its links stay as they are, and are refused when they are
+/// met, since an agent could have made them; anywhere else they are the user's own.
+fn chosen(out: &Utf8Path, project: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+    let full = normal(&absolute(out)?);
+    let in_project = full.starts_with(project);
+    Ok(if in_project { full } else { real(&full) })
+}
+
+/// The file that `pipelock.extra_ca` names. In the project no link is followed: what is read lands in the tree.
+fn read_certificates(project: &Utf8Path, file: &Utf8Path) -> anyhow::Result<String> {
     use std::io::Read as _;
-    let mut text = String::new();
-    let open = fs_err::File::open(file).context("`pipelock.extra_ca`")?;
-    open.take(LARGEST_CA)
-        .read_to_string(&mut text)
-        .with_context(|| format!("`pipelock.extra_ca`: {file}"))?;
-    Ok(text)
+    let place = || format!("`pipelock.extra_ca`: {file}");
+    let path = normal(&project.join(file));
+    let bytes = if let Ok(below) = path.strip_prefix(project) {
+        let folder =
+            Folder::open(project)?.find(below.parent().unwrap_or(Utf8Path::new(""))).with_context(place)?;
+        let found = folder.map(|folder| folder.read(below.file_name().unwrap_or_default())).transpose();
+        found.with_context(place)?.flatten().with_context(|| format!("{}: there is no such file", place()))?
+    } else {
+        let mut bytes = Vec::new();
+        fs_err::File::open(&path)
+            .and_then(|open| open.take(LARGEST_CA).read_to_end(&mut bytes))
+            .with_context(place)?;
+        bytes
+    };
+    String::from_utf8(bytes).with_context(place)
 }

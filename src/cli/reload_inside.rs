@@ -9,14 +9,8 @@ use std::time::{Duration, Instant};
 /// Reading and checking a config takes milliseconds; a proxy that needs this long is stuck.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// Make a running proxy read its config again, from inside its container
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Example: docker compose exec -T egress-proxy /bottle reload")]
-pub(crate) struct Args {
-    /// The proxy's admin listener
-    #[arg(long, default_value = "127.0.0.1:9100", value_name = "HOST:PORT")]
-    pub(crate) admin: String,
-}
+/// Where both proxies have their admin listener, inside their containers.
+pub(crate) const ADMIN: &str = "127.0.0.1:9100";
 
 /// Signals the runtime that serves this admin address, waits, and says how it went.
 pub(crate) fn run(admin: &str) -> anyhow::Result<Outcome> {

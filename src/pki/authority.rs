@@ -130,13 +130,7 @@ impl CertificateAuthority {
 
     /// Refuses a CA outside its validity, as the runtimes do when they start.
     pub fn require_valid(&self, now: Timestamp) -> Result<(), PkiError> {
-        if now > self.not_after {
-            return Err(PkiError::Expired { not_after: self.not_after });
-        }
-        if now < self.not_before {
-            return Err(PkiError::NotYetValid { not_before: self.not_before });
-        }
-        Ok(())
+        within(self.not_before, self.not_after, now)
     }
 
     /// What rcgen signs leaves with.
@@ -154,6 +148,26 @@ impl std::fmt::Debug for CertificateAuthority {
             .field("key", &self.key)
             .finish_non_exhaustive()
     }
+}
+
+/// Refuses a CA certificate (PEM) outside its validity, without its key: for those who only start what uses it.
+pub fn require_valid_certificate(certificate_pem: &str, now: Timestamp) -> Result<(), PkiError> {
+    let certificate = CertificateDer::from_pem_slice(certificate_pem.as_bytes())
+        .map_err(|_| PkiError::Certificate("no PEM block with a certificate in it".to_owned()))?;
+    let parsed = parse(&certificate)?;
+    let (not_before, not_after) =
+        (timestamp(parsed.validity().not_before)?, timestamp(parsed.validity().not_after)?);
+    within(not_before, not_after, now)
+}
+
+fn within(not_before: Timestamp, not_after: Timestamp, now: Timestamp) -> Result<(), PkiError> {
+    if now > not_after {
+        return Err(PkiError::Expired { not_after });
+    }
+    if now < not_before {
+        return Err(PkiError::NotYetValid { not_before });
+    }
+    Ok(())
 }
 
 fn parse<'a>(certificate: &'a CertificateDer<'_>) -> Result<X509Certificate<'a>, PkiError> {

@@ -14,7 +14,7 @@ mod leaf;
 mod pem;
 mod trust;
 
-pub use authority::{CA_VALIDITY, CaKind, CertificateAuthority};
+pub use authority::{CA_VALIDITY, CaKind, CertificateAuthority, require_valid_certificate};
 pub use leaf::{LEAF_VALIDITY, LeafIssuer};
 pub use trust::{TRUST_STORE_PASSWORD, ca_bundle_pem, java_trust_store};
 

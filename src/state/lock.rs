@@ -5,9 +5,12 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
 
+/// The lock's file.
+pub(crate) const NAME: &str = "lock";
+
 /// Held until it is dropped, or the process ends.
 #[derive(Debug)]
-pub struct Lock {
+pub(crate) struct Lock {
     _held: OwnedFd,
 }
 
@@ -15,12 +18,12 @@ impl Lock {
     pub(crate) fn take(folder: &Folder, waiting: impl FnOnce()) -> Result<Self, TreeError> {
         let failed = |error: Errno| TreeError::Io {
             doing: "lock",
-            path: folder.path().join("lock"),
+            path: folder.path().join(NAME),
             source: error.into(),
         };
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle =
-            rustix::fs::openat(folder.handle(), "lock", flags, Mode::from_raw_mode(0o600)).map_err(failed)?;
+            rustix::fs::openat(folder.handle(), NAME, flags, Mode::from_raw_mode(0o600)).map_err(failed)?;
         match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {

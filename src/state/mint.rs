@@ -72,7 +72,7 @@ impl Minted {
 
 impl State {
     /// Makes what is missing, renews what is due, and leaves every file that would not change as it is. All new
-    /// files are on disk before the first one takes its name. Call it under the [`lock`](State::lock).
+    /// files are on disk before the first one takes its name.
     pub fn mint(&self, wants: &Wants<'_>, clock: &Clock) -> Result<Minted, StateError> {
         let place = |name: &str, mode| self.place(name, mode);
         let (proxy, pipelock) = (place("egress-proxy", 0o700)?, place("pipelock", 0o700)?);

@@ -24,11 +24,11 @@ mod mint;
 pub use env_file::{ENV_FILE, EnvFile};
 pub use image::{DOCKERFILE, ImageBinary};
 pub use location::Location;
-pub use lock::Lock;
+use lock::Lock;
 pub use mint::{Authority, Event, Minted, Wants};
 
 use crate::pki::PkiError;
-use crate::tree::{Folder, TreeError};
+use crate::tree::{Folder, TreeError, is_staged};
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// The uid that services run as where the state belongs to root: no service runs as root.
@@ -125,30 +125,41 @@ pub enum StateError {
     },
 }
 
-/// A state folder, open and known to belong to the output folder that asked for it.
+/// A state folder, open, known to belong to the output folder that asked for it, and locked: one render at a time
+/// for a bottle, until this is dropped.
 #[derive(Debug)]
 pub struct State {
     folder: Folder,
     user: u32,
+    _lock: Lock,
 }
 
 /// The file that says which output folder a state belongs to.
 const OWNER: &str = "out";
 
 impl State {
-    /// Opens the state at `location`, or makes it. `exposed` are the folders that the agent can read.
-    pub fn open(location: &Location, exposed: &[Utf8PathBuf]) -> Result<Self, StateError> {
+    /// Opens the state at `location`, or makes it, and waits for another render that has it; `waiting` is called
+    /// once if there is one. `exposed` are the folders that the agent can read.
+    pub fn open(
+        location: &Location,
+        exposed: &[Utf8PathBuf],
+        waiting: impl FnOnce(),
+    ) -> Result<Self, StateError> {
         location.require_hidden(exposed)?;
         make_private(location.state())?;
         let folder = Folder::open(location.state())?;
         let user = usable_by(&folder)?;
+        if folder.read(OWNER)?.is_none() && !is_unclaimed(&folder)? {
+            return Err(StateError::NotAState(location.state().to_owned()));
+        }
+        let lock = Lock::take(&folder, waiting)?;
+        folder.sweep()?;
         match folder.read(OWNER)? {
             Some(owner) => require_owner(location, &String::from_utf8_lossy(&owner))?,
-            None if folder.entries()?.is_empty() => claim(&folder, location.out())?,
-            None => return Err(StateError::NotAState(location.state().to_owned())),
+            None => claim(&folder, location.out())?,
         }
         folder.set_mode(0o700)?;
-        Ok(Self { folder, user })
+        Ok(Self { folder, user, _lock: lock })
     }
 
     /// Whether there is a state at `path` that belongs to `out`.
@@ -168,11 +179,6 @@ impl State {
     #[must_use]
     pub fn user(&self) -> u32 {
         self.user
-    }
-
-    /// Waits for other renders of this bottle; `waiting` is called once if there is one.
-    pub fn lock(&self, waiting: impl FnOnce()) -> Result<Lock, StateError> {
-        Ok(Lock::take(&self.folder, waiting)?)
     }
 }
 
@@ -208,6 +214,11 @@ fn require_owner(location: &Location, owner: &str) -> Result<(), StateError> {
         owner: owner.to_owned(),
         out: location.out().to_owned(),
     })
+}
+
+/// Empty, but for what another first render has made a moment ago, or one that was killed left behind.
+fn is_unclaimed(folder: &Folder) -> Result<bool, TreeError> {
+    Ok(folder.entries()?.iter().all(|(name, _)| name == lock::NAME || is_staged(name)))
 }
 
 fn claim(folder: &Folder, out: &Utf8Path) -> Result<(), TreeError> {

@@ -13,6 +13,7 @@ mod folder;
 mod write;
 
 pub use compare::{Change, Comparison, Kind};
+pub(crate) use folder::is_staged;
 pub use folder::{Entry, Folder, Staged};
 pub use write::Written;
 

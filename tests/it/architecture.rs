@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("plan", &["manifest", "policy", "config", "diagnostic"]),
     ("render", &["plan", "policy", "config", "yaml"]),
     ("tree", &["render", "diagnostic", "yaml"]),
+    ("capability", &["config", "plan", "render", "yaml"]),
     ("state", &["plan", "pki", "clock", "tree"]),
     ("intercept", &["policy", "pki", "clock", "telemetry"]),
     ("egress_proxy", &["intercept", "config", "policy", "pki", "telemetry", "clock", "dlp"]),

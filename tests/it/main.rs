@@ -5,6 +5,7 @@
 mod architecture;
 mod binary;
 mod bypasses;
+mod capability;
 mod dlp;
 mod examples;
 mod explain;
@@ -13,6 +14,7 @@ mod manifest;
 mod pki;
 mod plan;
 mod render;
+mod render_cli;
 mod state;
 mod telemetry;
 mod tree;

@@ -21,7 +21,7 @@ impl Home {
     }
 
     fn open(&self) -> State {
-        State::open(&self.location(), &[]).unwrap()
+        State::open(&self.location(), &[], || panic!("nobody else has it")).unwrap()
     }
 
     fn mint(&self, at: &str, change: impl FnOnce(&mut Wants<'_>)) -> Minted {
@@ -73,11 +73,11 @@ fn only_the_owner_sees_keys_and_everybody_sees_the_trust_bundle() {
 #[test]
 fn as_root_the_services_read_their_files_as_65532() {
     let home = home();
-    let state = home.open();
+    let user = home.open().user();
     home.mint(DAY_ONE, |_| {});
     let expected =
         if rustix::process::geteuid().is_root() { 65532 } else { rustix::process::geteuid().as_raw() };
-    assert_eq!(state.user(), expected);
+    assert_eq!(user, expected);
     for path in ["egress-proxy", "egress-proxy/agent-ca-key.pem", "pipelock/pipelock-ca-key.pem", "pipelock"]
     {
         assert_eq!(home.stat(path).uid(), expected, "{path}");
@@ -202,7 +202,7 @@ fn a_folder_in_use_for_something_else_is_refused() {
     let home = home();
     std::fs::create_dir(home.path.join("state")).unwrap();
     std::fs::write(home.path.join("state/thesis.tex"), "").unwrap();
-    let error = State::open(&home.location(), &[]).unwrap_err().to_string();
+    let error = State::open(&home.location(), &[], || {}).unwrap_err().to_string();
     assert_eq!(
         error,
         format!(
@@ -218,7 +218,7 @@ fn two_folders_never_share_a_state() {
     home.open();
     let chosen = home.path.join("state");
     let other = Location::find(Utf8Path::new("/q/.bottle/dev"), Some(&chosen), None, None).unwrap();
-    let error = State::open(&other, &[]).unwrap_err().to_string();
+    let error = State::open(&other, &[], || {}).unwrap_err().to_string();
     assert_eq!(
         error,
         format!(
@@ -235,7 +235,7 @@ fn a_state_under_what_the_agent_mounts_is_refused_links_resolved() {
     std::os::unix::fs::symlink(&mounted, home.path.join("link")).unwrap();
     let chosen = home.path.join("link/keys");
     let location = Location::find(Utf8Path::new("/p/.bottle/dev"), Some(&chosen), None, None).unwrap();
-    let error = State::open(&location, &[mounted]).unwrap_err();
+    let error = State::open(&location, &[mounted], || {}).unwrap_err();
     assert!(matches!(error, StateError::Exposed { .. }), "{error}");
     assert!(!chosen.exists());
 }
@@ -266,17 +266,28 @@ fn the_env_file_names_a_chosen_state_for_the_next_render_and_a_strange_one_is_re
 #[test]
 fn a_second_render_waits_for_the_first_and_says_so() {
     let home = home();
-    let first = home.open().lock(|| panic!("nobody holds it")).unwrap();
+    let first = home.open();
     let (said, heard) = std::sync::mpsc::channel();
-    let state = home.open();
+    let location = home.location();
     let second = std::thread::spawn(move || {
-        let held = state.lock(|| said.send("waiting").unwrap()).unwrap();
-        drop(held);
+        let state = State::open(&location, &[], || said.send("waiting").unwrap()).unwrap();
         said.send("done").unwrap();
+        drop(state);
     });
     assert_eq!(heard.recv().unwrap(), "waiting");
     assert!(heard.try_recv().is_err(), "it waits");
     drop(first);
     assert_eq!(heard.recv().unwrap(), "done");
     second.join().unwrap();
+}
+
+#[test]
+fn a_first_render_that_was_killed_leaves_a_folder_that_the_next_one_takes() {
+    let home = home();
+    std::fs::create_dir(home.path.join("state")).unwrap();
+    std::fs::write(home.path.join("state/lock"), "").unwrap();
+    std::fs::write(home.path.join("state/.bottle-staged-1-out"), "/p/.bott").unwrap();
+    home.mint(DAY_ONE, |_| {});
+    assert_eq!(home.read("out"), "/p/.bottle/dev\n");
+    assert!(!home.path.join("state/.bottle-staged-1-out").exists());
 }

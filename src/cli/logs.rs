@@ -1,0 +1,85 @@
+//! `bottle logs`: what the services print; `--denied`: what the proxies refused, where the rule stands, and the
+//! manifest entry that would allow it.
+
+use super::stack::{Stack, announce};
+use super::{Format, Globals, Outcome, print};
+use crate::plan::Shape;
+use crate::telemetry::audit::{Record, Verdict};
+use anyhow::Context as _;
+use camino::Utf8PathBuf;
+use std::io::BufReader;
+use std::process::Stdio;
+
+mod suggestion;
+
+/// Show what a stack logs
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: bottle logs --denied")]
+pub(crate) struct Args {
+    /// The manifest; without one, the nearest bottle.yaml
+    #[arg(value_name = "MANIFEST")]
+    manifest: Option<Utf8PathBuf>,
+    /// Where the tree is [default: .bottle/NAME beside the manifest]
+    #[arg(long, value_name = "DIR")]
+    out: Option<Utf8PathBuf>,
+    /// Only requests that were refused, with the entry that would allow each
+    #[arg(long)]
+    denied: bool,
+    /// Stop at the end of what was logged so far
+    #[arg(long)]
+    no_follow: bool,
+    /// Only what was logged since: a time, or an age such as 10m
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only these services
+    #[arg(long = "service", value_name = "SERVICE", conflicts_with = "denied")]
+    services: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref())?;
+    let mut arguments = vec!["logs"];
+    arguments.extend((!args.no_follow).then_some("--follow"));
+    if let Some(since) = &args.since {
+        arguments.extend(["--since", since]);
+    }
+    if !args.denied {
+        arguments.extend(args.services.iter().map(String::as_str));
+        return Err(stack.become_compose(&arguments));
+    }
+    // Whoever is first sees every request; what pipelock refuses behind it is in its records, too.
+    let first = if stack.project.plan.shape == Shape::Chain { "egress-proxy" } else { "pipelock" };
+    arguments.extend(["--no-log-prefix", "--no-color", first]);
+    follow(&stack, &arguments, globals)
+}
+
+fn follow(stack: &Stack, arguments: &[&str], globals: &Globals) -> anyhow::Result<Outcome> {
+    let mut command = stack.command(arguments);
+    if !globals.quiet {
+        announce(&command);
+    }
+    let mut child = command.stdout(Stdio::piped()).spawn().context("can't run docker")?;
+    let output = child.stdout.take().context("docker compose has no output")?;
+    let shown = show(stack, BufReader::new(output), globals);
+    if shown.is_err() {
+        let _ = child.kill(); // the reader is gone; so is the reason to follow
+    }
+    let status = child.wait()?;
+    shown?;
+    anyhow::ensure!(status.success(), "docker compose logs failed ({status})");
+    Ok(Outcome::Done)
+}
+
+fn show(stack: &Stack, lines: impl std::io::BufRead, globals: &Globals) -> anyhow::Result<()> {
+    for line in lines.lines() {
+        // Services also log lines that are no audit records.
+        let Ok(record) = serde_json::from_str::<Record>(&line?) else { continue };
+        if record.verdict == Verdict::Deny {
+            print(&match globals.format {
+                Format::Text => suggestion::as_text(&record, &stack.project.loaded),
+                Format::Json => format!("{}\n", suggestion::as_json(&record, &stack.project.loaded)?),
+            })?;
+        }
+    }
+    Ok(())
+}

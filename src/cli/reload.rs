@@ -1,0 +1,73 @@
+//! `bottle reload`: rules that changed take effect and nobody's session ends. On the host it goes through
+//! `docker compose exec`, which runs the same verb inside each proxy's container.
+
+use super::stack::Stack;
+use super::{Globals, Outcome, reload_inside};
+use crate::plan::Shape;
+use anyhow::bail;
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// Make the proxies of a running stack read their rendered rules again
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: bottle render && bottle reload")]
+pub(crate) struct Args {
+    /// The manifest; without one, the nearest bottle.yaml
+    #[arg(value_name = "MANIFEST")]
+    manifest: Option<Utf8PathBuf>,
+    /// Where the tree is [default: .bottle/NAME beside the manifest]
+    #[arg(long, value_name = "DIR")]
+    out: Option<Utf8PathBuf>,
+    /// Signal the proxy behind this admin listener, from inside its container
+    #[arg(long, value_name = "HOST:PORT", conflicts_with = "manifest")]
+    admin: Option<String>,
+}
+
+/// The config folders of the proxies; one of them is mounted in each proxy's container and nowhere else.
+const INSIDE: [&str; 2] = ["/etc/bottle/egress-proxy", "/etc/bottle/pipelock"];
+
+pub(crate) fn run(args: &Args, _: &Globals) -> anyhow::Result<Outcome> {
+    let inside = args.manifest.is_none() && INSIDE.iter().any(|folder| Utf8Path::new(folder).is_dir());
+    match &args.admin {
+        Some(admin) => reload_inside::run(admin),
+        None if inside => reload_inside::run(reload_inside::ADMIN),
+        None => on_the_host(args),
+    }
+}
+
+/// Both configs are checked before either proxy is told: a bad one changes nothing.
+fn on_the_host(args: &Args) -> anyhow::Result<Outcome> {
+    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref())?;
+    let mut checks = vec![(
+        "pipelock",
+        vec![
+            "pipelock",
+            "check",
+            "--config",
+            "/etc/bottle/pipelock/pipelock.yaml",
+            "--embedded",
+            "/etc/bottle/pipelock/embedded.yaml",
+        ],
+    )];
+    if stack.project.plan.shape == Shape::Chain {
+        checks.push((
+            "egress-proxy",
+            vec!["egress-proxy", "check", "--config", "/etc/bottle/egress-proxy/routes.yaml"],
+        ));
+    }
+    for (service, check) in &checks {
+        let arguments: Vec<&str> =
+            ["exec", "-T", service, "/bottle"].into_iter().chain(check.iter().copied()).collect();
+        if !stack.try_compose(&arguments)?.success() {
+            bail!(
+                "{service} would not take its config; nothing was reloaded (a route with a new token needs `bottle up --rotate`)"
+            );
+        }
+    }
+    // What egress-proxy newly lets through must find pipelock ready for it.
+    for (service, _) in &checks {
+        if !stack.try_compose(&["exec", "-T", service, "/bottle", "reload"])?.success() {
+            bail!("{service} did not reload; it goes on with the rules that it has");
+        }
+    }
+    Ok(Outcome::Done)
+}

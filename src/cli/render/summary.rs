@@ -1,0 +1,174 @@
+//! What `render` prints at its end: the stack in one screen, and the next command.
+
+use super::Rendered;
+use crate::cli::{Format, Globals};
+use crate::config::routes::AnyOr;
+use crate::plan::{HostPlan, Plan, Shape};
+use crate::state::{Authority, Event};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+/// Prints the table, or the same as JSON.
+pub(super) fn print(rendered: &Rendered<'_>, globals: &Globals) -> anyhow::Result<()> {
+    let text = match globals.format {
+        Format::Json => serde_json::to_string_pretty(&as_json(rendered))? + "\n",
+        Format::Text if globals.quiet => String::new(),
+        Format::Text => as_text(rendered)?,
+    };
+    Ok(super::print(&text)?)
+}
+
+fn services(plan: &Plan) -> Vec<&'static str> {
+    match plan.shape {
+        Shape::Chain => vec!["agent", "gate", "netns", "egress-proxy", "pipelock"],
+        Shape::Direct => vec!["agent", "gate", "netns", "pipelock"],
+    }
+}
+
+fn networks(plan: &Plan) -> Vec<String> {
+    let egress = match &plan.egress_network {
+        Some(name) => format!("egress ({name})"),
+        None => "egress".to_owned(),
+    };
+    let chain = (plan.shape == Shape::Chain).then(|| "chain (internal)".to_owned());
+    chain.into_iter().chain([egress]).collect()
+}
+
+fn tokens(plan: &Plan) -> BTreeSet<&str> {
+    let auths = plan.hosts.iter().filter_map(|host| host.rule.auth.as_ref());
+    auths.map(|auth| auth.token_ref.as_str()).collect()
+}
+
+fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
+    let (site, plan) = (rendered.site, &rendered.site.project.plan);
+    let out = site.shown();
+    let mut text = String::new();
+    writeln!(text, "{out}  {}\n", files(rendered))?;
+    writeln!(text, "  services    {}", services(plan).join("  "))?;
+    writeln!(text, "  networks    {}; the agent has none", networks(plan).join(", "))?;
+    hosts(&mut text, &plan.hosts)?;
+    for (at, mount) in plan.agent.mounts.iter().filter(|mount| mount.why.is_none()).enumerate() {
+        let label = if at == 0 { "mounts" } else { "" };
+        let access = if mount.read_only { "read-only" } else { "writable" };
+        writeln!(text, "  {label:<11} {} at {}, {access}", mount.source, mount.target)?;
+    }
+    for (name, ca) in authorities(rendered) {
+        writeln!(text, "  {name:<11} sha256 {}  until {}  {}", &ca.fingerprint, date(ca), event(&ca.event))?;
+    }
+    writeln!(text, "  state       {}", rendered.state.path())?;
+    if !tokens(plan).is_empty() {
+        let names = tokens(plan).into_iter().map(|name| match std::env::var_os(name) {
+            Some(value) if !value.is_empty() => name.to_owned(),
+            _ => format!("{name} (not set in this shell)"),
+        });
+        writeln!(text, "  tokens      {}", names.collect::<Vec<_>>().join(", "))?;
+    }
+    if !rendered.widening.first && !rendered.widening.lines.is_empty() {
+        write!(text, "\nThe agent can newly do:\n{}", rendered.widening.list())?;
+    }
+    writeln!(text, "\nNext: bottle up      or: docker compose -f {out}/docker-compose.yml up")?;
+    Ok(text)
+}
+
+fn files(rendered: &Rendered<'_>) -> String {
+    let (written, removed) = (rendered.written.replaced.len(), rendered.written.removed.len());
+    match (written, removed) {
+        (0, 0) => "unchanged".to_owned(),
+        (written, 0) => format!("{written} {} written", plural(written)),
+        (written, removed) => format!("{written} {} written, {removed} removed", plural(written)),
+    }
+}
+
+fn plural(number: usize) -> &'static str {
+    if number == 1 { "file" } else { "files" }
+}
+
+fn hosts(text: &mut String, hosts: &[HostPlan]) -> std::fmt::Result {
+    if hosts.is_empty() {
+        return writeln!(text, "  hosts       none: everything is denied");
+    }
+    let rows: Vec<[String; 4]> = hosts.iter().map(row).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (name, methods, paths) = (width(0), width(1), width(2).min(48));
+    for (at, row) in rows.iter().enumerate() {
+        let label = if at == 0 { "hosts" } else { "" };
+        let line =
+            format!("  {label:<11} {:<name$}  {:<methods$}  {:<paths$}  {}", row[0], row[1], row[2], row[3]);
+        writeln!(text, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+fn row(host: &HostPlan) -> [String; 4] {
+    let rule = &host.rule;
+    let ports: Vec<String> = rule.ports.iter().map(u16::to_string).collect();
+    let name =
+        if rule.ports == [443] { rule.host.clone() } else { format!("{}:{}", rule.host, ports.join(",")) };
+    let listed = |list: &AnyOr, any: &str, between: &str| match list {
+        AnyOr::Any => any.to_owned(),
+        AnyOr::Only(list) => list.join(between),
+    };
+    let mut notes: Vec<String> = rule.auth.iter().map(|auth| format!("with {}", auth.token_ref)).collect();
+    notes.extend(rule.until.map(|date| format!("until {date}")));
+    notes.extend((!rule.inspect).then(|| "not inspected by pipelock".to_owned()));
+    notes.extend((!host.addresses.is_empty()).then(|| {
+        let ranges: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
+        format!("at {}", ranges.join(", "))
+    }));
+    [name, listed(&rule.methods, "any method", ","), listed(&rule.paths, "every path", " "), notes.join(", ")]
+}
+
+fn authorities<'a>(rendered: &'a Rendered<'_>) -> impl Iterator<Item = (&'static str, &'a Authority)> {
+    let agent = rendered.minted.agent.as_ref().map(|ca| ("agent CA", ca));
+    agent.into_iter().chain([("pipelock CA", &rendered.minted.pipelock)])
+}
+
+fn date(ca: &Authority) -> jiff::civil::Date {
+    jiff::tz::TimeZone::UTC.to_datetime(ca.not_after).date()
+}
+
+fn event(event: &Event) -> String {
+    match event {
+        Event::Kept => "kept".to_owned(),
+        Event::Minted => "minted".to_owned(),
+        Event::Renewed => "renewed; `bottle up` restarts what has the old one".to_owned(),
+        Event::Rotated => "replaced; `bottle up` restarts what has the old one".to_owned(),
+        Event::Repaired(why) => format!("minted anew ({why})"),
+    }
+}
+
+fn as_json(rendered: &Rendered<'_>) -> Value {
+    let (site, plan) = (rendered.site, &rendered.site.project.plan);
+    let authority = |ca: &Authority| json!({"sha256": ca.fingerprint, "not_after": ca.not_after.to_string(), "event": event(&ca.event)});
+    let hosts: Vec<Value> = plan
+        .hosts
+        .iter()
+        .map(|host| {
+            json!({
+                "host": host.rule.host, "ports": host.rule.ports, "methods": host.rule.methods,
+                "paths": host.rule.paths, "credential": host.rule.auth.as_ref().map(|auth| &auth.token_ref),
+                "inspect": host.rule.inspect, "addresses": host.addresses, "until": host.rule.until,
+                "source": host.rule.source,
+            })
+        })
+        .collect();
+    json!({
+        "bottle": plan.name,
+        "out": site.path(),
+        "state": rendered.state.path(),
+        "written": rendered.written.replaced,
+        "removed": rendered.written.removed,
+        "services": services(plan),
+        "networks": networks(plan),
+        "hosts": hosts,
+        "tokens": tokens(plan),
+        "authorities": {
+            "agent": rendered.minted.agent.as_ref().map(authority),
+            "pipelock": authority(&rendered.minted.pipelock),
+        },
+        "image_changed": rendered.minted.image_changed,
+        "newly_allowed": if rendered.widening.first { &[] } else { rendered.widening.lines.as_slice() },
+        "warnings": plan.warnings.json(),
+    })
+}

@@ -1,0 +1,83 @@
+//! A project with the files that it renders to, and the folder where they go, opened without following a link that
+//! an agent could have made.
+
+use super::project::{Project, real};
+use crate::plan::AgentImage;
+use crate::render::{self, Tree};
+use crate::state::{ENV_FILE, EnvFile};
+use crate::tree::Folder;
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// What `render`, `up` and their like work on.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// The manifest and what it comes to.
+    pub(crate) project: Project,
+    /// The files that it renders to.
+    pub(crate) tree: Tree,
+    base: Folder,
+    below: Utf8PathBuf,
+}
+
+impl Site {
+    /// Refuses a project whose mounts reach what they must not.
+    pub(crate) fn of(project: Project) -> anyhow::Result<Self> {
+        project.require_safe_mounts()?;
+        let tree = render::tree(&project.plan)?;
+        // Below the project every component is opened on its own; elsewhere the path has no links any more.
+        let base = if project.out.starts_with(&project.folder) {
+            project.folder.as_path()
+        } else {
+            project.out.ancestors().find(|folder| folder.is_dir()).unwrap_or(Utf8Path::new("/"))
+        };
+        let below = project.out.strip_prefix(base).map(Utf8Path::to_owned).unwrap_or_default();
+        Ok(Self { base: Folder::open(base)?, below, tree, project })
+    }
+
+    /// Where the tree is or will be: absolute.
+    pub(crate) fn path(&self) -> &Utf8Path {
+        &self.project.out
+    }
+
+    /// The folder, if it is there.
+    pub(crate) fn find(&self) -> anyhow::Result<Option<Folder>> {
+        Ok(self.base.find(&self.below)?)
+    }
+
+    /// The folder, made if it is not there.
+    pub(crate) fn make(&self) -> anyhow::Result<Folder> {
+        Ok(self.base.make(&self.below)?)
+    }
+
+    /// Its `.env`, if it has one.
+    pub(crate) fn env(&self) -> anyhow::Result<Option<EnvFile>> {
+        let Some(folder) = self.find()? else { return Ok(None) };
+        let Some(text) = folder.read(ENV_FILE)? else { return Ok(None) };
+        let text = String::from_utf8_lossy(&text);
+        Ok(Some(EnvFile::read(&text, &self.path().join(ENV_FILE))?))
+    }
+
+    /// Whether other bottles are rendered beside this one.
+    pub(crate) fn has_siblings(&self) -> bool {
+        let Some(Ok(beside)) = self.path().parent().map(Utf8Path::read_dir_utf8) else { return false };
+        let mut others = beside.flatten().filter(|entry| entry.path() != self.path());
+        others.any(|entry| entry.path().join("docker-compose.yml").exists())
+    }
+
+    /// The folder as a command line names it: relative to the current folder where it lies below.
+    pub(crate) fn shown(&self) -> Utf8PathBuf {
+        let here = std::env::current_dir().ok().and_then(|here| Utf8PathBuf::from_path_buf(here).ok());
+        let relative = here.and_then(|here| self.path().strip_prefix(here).map(Utf8Path::to_owned).ok());
+        relative.filter(|path| !path.as_str().is_empty()).unwrap_or_else(|| self.path().to_owned())
+    }
+
+    /// The folders of this machine that the agent can read, or that are sent to a builder, links resolved.
+    pub(crate) fn exposed(&self) -> Vec<Utf8PathBuf> {
+        let mut exposed = self.project.plan.exposed(&self.project.folder, real);
+        if let AgentImage::Built(build) = &self.project.plan.agent.image {
+            exposed.push(real(&self.project.folder.join(&build.context)));
+        }
+        exposed.push(self.path().to_owned());
+        exposed
+    }
+}

@@ -1,0 +1,171 @@
+//! A rendered stack on this host, and `docker compose` for it.
+//!
+//! What decides is the rendered tree and nothing that lies beside it: every command names the compose file and
+//! the `.env` file, and what Compose would let win (its own variables, and those of `.env`, in the caller's
+//! environment) is dropped. The command is printed before it runs, so that a person can do the same by hand.
+
+use super::project::Project;
+use super::site::Site;
+use super::{say, source};
+use crate::pki;
+use crate::plan::Shape;
+use crate::state::{EnvFile, Location, State};
+use crate::tree::{Comparison, Kind};
+use anyhow::{Context as _, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use std::process::{Command, ExitStatus};
+
+/// A stack whose files are there and belong to this folder.
+#[derive(Debug)]
+pub(crate) struct Stack {
+    /// What it was rendered from.
+    pub(crate) project: Project,
+    env: EnvFile,
+    shown: Utf8PathBuf,
+}
+
+impl Stack {
+    /// The stack of the manifest that the argument means. Refuses a folder that holds what Compose or a person
+    /// would be misled by, a `.env` of another folder, and a state that is not this folder's.
+    pub(crate) fn open(manifest: Option<&Utf8Path>, out: Option<&Utf8Path>) -> anyhow::Result<Self> {
+        let site = Site::of(Project::load(&source::find_one(manifest)?, out)?)?;
+        let shown = site.shown();
+        let folder = site.find()?;
+        let comparison = Comparison::of(folder.as_ref(), &site.tree)?;
+        comparison.require_writable(&shown, true)?;
+        let env = site.env()?;
+        let (Some(env), false) = (env, comparison.on_disk.is_empty()) else {
+            bail!("{shown} is not rendered on this machine; run `bottle render`");
+        };
+        let home = Location::home(|name| std::env::var(name).ok());
+        Location::find(site.path(), None, Some(&env), home.as_deref())?;
+        if !State::is_of(env.state(), site.path()) {
+            bail!("the state {} is gone; run `bottle render`, then `bottle up`", env.state());
+        }
+        for path in comparison.paths(Kind::Edited) {
+            say(&format!("warning: {shown}/{path} was edited by hand\n"));
+        }
+        if !comparison.is_same() {
+            say(&format!(
+                "note: {} changed since the last render; the stack follows {shown}\n",
+                site.project.file
+            ));
+        }
+        Ok(Self { project: site.project, env, shown })
+    }
+
+    /// Refuses certificate authorities that no client would accept any more.
+    pub(crate) fn require_valid_authorities(&self) -> anyhow::Result<()> {
+        let now = jiff::Timestamp::now();
+        let certificates = match self.project.plan.shape {
+            Shape::Chain => ["egress-proxy/agent-ca.pem", "pipelock/pipelock-ca.pem"].as_slice(),
+            Shape::Direct => ["pipelock/pipelock-ca.pem"].as_slice(),
+        };
+        for file in certificates {
+            let path = self.env.state().join(file);
+            // A user who is not the state's owner can't look; the proxies look again when they start.
+            if let Ok(pem) = std::fs::read_to_string(&path) {
+                pki::require_valid_certificate(&pem, now).context(path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The services between the agent and the Internet.
+    pub(crate) fn infrastructure(&self) -> Vec<&'static str> {
+        match self.project.plan.shape {
+            Shape::Chain => vec!["netns", "gate", "pipelock", "egress-proxy"],
+            Shape::Direct => vec!["netns", "gate", "pipelock"],
+        }
+    }
+
+    /// The image that the stack built for itself.
+    pub(crate) fn image(&self) -> String {
+        format!("{}:local", self.env.project())
+    }
+
+    /// The folder, as a command line names it.
+    pub(crate) fn shown(&self) -> &Utf8Path {
+        &self.shown
+    }
+
+    /// Runs `docker compose`, and fails when it does.
+    pub(crate) fn compose(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let status = self.try_compose(arguments)?;
+        if !status.success() {
+            bail!("docker compose {} failed ({status})", arguments.first().unwrap_or(&""));
+        }
+        Ok(())
+    }
+
+    /// Runs `docker compose`, and says how it ended.
+    pub(crate) fn try_compose(&self, arguments: &[&str]) -> anyhow::Result<ExitStatus> {
+        let mut command = self.command(arguments);
+        announce(&command);
+        command.status().context(NO_DOCKER)
+    }
+
+    /// Becomes `docker compose`: its terminal, its signals and its exit code are this command's.
+    pub(crate) fn become_compose(&self, arguments: &[&str]) -> anyhow::Error {
+        use std::os::unix::process::CommandExt as _;
+        let mut command = self.command(arguments);
+        announce(&command);
+        anyhow::Error::new(command.exec()).context(NO_DOCKER)
+    }
+
+    /// The command, not yet run.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = docker();
+        command.args(["compose", "--env-file"]).arg(self.shown.join(".env"));
+        command.arg("-f").arg(self.shown.join("docker-compose.yml")).args(arguments);
+        command
+    }
+}
+
+/// A variable of the caller's would win over the same one in `.env`.
+const OF_ENV_FILE: [&str; 3] = ["BOTTLE_STATE", "BOTTLE_USER", "BOTTLE_CA"];
+
+const NO_DOCKER: &str = "can't run docker; it must be installed, with Compose 2.24 or newer";
+
+/// `docker` without what would lead Compose elsewhere.
+pub(crate) fn docker() -> Command {
+    let mut command = Command::new("docker");
+    for (name, _) in std::env::vars_os() {
+        let leads_elsewhere = |name: &str| name.starts_with("COMPOSE_") || OF_ENV_FILE.contains(&name);
+        if name.to_str().is_some_and(leads_elsewhere) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Says what is run.
+pub(crate) fn announce(command: &Command) {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let words: Vec<_> = words.map(|word| quoted(&word.to_string_lossy())).collect();
+    say(&format!("$ {}\n", words.join(" ")));
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_printed_word_is_one_word_for_a_shell() {
+        for (word, shown) in
+            [("up", "up"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("$HOME", "'$HOME'"), ("", "''")]
+        {
+            assert_eq!(quoted(word), shown);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! `bottle up`: the infrastructure first, then the agent, then a look at what the agent really has.
+
+use super::stack::Stack;
+use super::{Globals, Outcome, say};
+use anyhow::bail;
+use camino::Utf8PathBuf;
+
+/// Start a rendered stack
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: GITHUB_TOKEN=… bottle up")]
+pub(crate) struct Args {
+    /// The manifest; without one, the nearest bottle.yaml
+    #[arg(value_name = "MANIFEST")]
+    manifest: Option<Utf8PathBuf>,
+    /// Where the tree is [default: .bottle/NAME beside the manifest]
+    #[arg(long, value_name = "DIR")]
+    out: Option<Utf8PathBuf>,
+    /// Take the tokens of this shell's environment: recreates egress-proxy, which Compose would not do
+    #[arg(long)]
+    rotate: bool,
+}
+
+pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref())?;
+    stack.require_valid_authorities()?;
+    let infrastructure = stack.infrastructure();
+    if args.rotate {
+        if !infrastructure.contains(&"egress-proxy") {
+            bail!("a bottle without routes has no egress-proxy and no tokens; there is nothing to rotate");
+        }
+        stack.compose(&["up", "-d", "--wait", "--force-recreate", "--no-deps", "egress-proxy"])?;
+    }
+    start(&stack)?;
+    stack.compose(&["up", "-d", "agent"])?;
+    look_at_the_agent(&stack)?;
+    if !globals.quiet {
+        let agent = format!("docker compose -f {}/docker-compose.yml attach agent", stack.shown());
+        say(&format!(
+            "the stack is up\n  its agent's terminal:  {agent}\n  a new one:             bottle run\n"
+        ));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Everything but the agent, healthy. An agent may end at any time, so waiting for it would fail.
+pub(crate) fn start(stack: &Stack) -> anyhow::Result<()> {
+    let mut arguments = vec!["up", "-d", "--wait"];
+    arguments.extend(stack.infrastructure());
+    stack.compose(&arguments)
+}
+
+/// Asks the kernel, from inside: are the mounts that guard the rendered files still there, and is the namespace
+/// that it is in the one that the gate is in?
+fn look_at_the_agent(stack: &Stack) -> anyhow::Result<()> {
+    let running = stack.command(&["ps", "--status", "running", "-q", "agent"]).output()?;
+    if running.stdout.is_empty() {
+        say("note: the agent's command has ended; `bottle run` starts it on this terminal\n");
+        return Ok(());
+    }
+    let mut arguments =
+        vec!["exec".to_owned(), "-T".into(), "agent".into(), "/run/bottle/bottle".into(), "mounts".into()];
+    for mount in stack.project.plan.agent.mounts.iter().filter(|mount| mount.read_only) {
+        arguments.push(mount.target.to_string());
+    }
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let heal = format!("docker compose -f {}/docker-compose.yml up -d --force-recreate agent", stack.shown());
+    if !stack.try_compose(&arguments)?.success() {
+        bail!(
+            "a folder that the agent must not write is no longer protected, since something on this machine \
+               replaced it; stop what the agent does, look at the folder, then: {heal}"
+        );
+    }
+    let gate = ["exec", "-T", "agent", "/run/bottle/bottle", "healthcheck", "--url", "tcp://127.0.0.1:9099"];
+    if !stack.try_compose(&gate)?.success() {
+        bail!(
+            "the agent lost its network namespace (the Docker daemon restarted?) and reaches nothing; heal it with: {heal}"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,426 @@
+//! `bottle render` as a black box: what it writes, what it refuses, and what it says.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use std::process::{Command, Output, Stdio};
+
+struct Project {
+    _dir: tempfile::TempDir,
+    /// Holds `project`, `state`, and a small program for the image.
+    root: Utf8PathBuf,
+}
+
+const MANIFEST: &str = "\
+version: 1
+name: dev
+agent:
+  image: debian:12
+  mounts: [{source: ., target: /work}]
+egress_proxy:
+  routes:
+    - host: api.example
+      path_allowlist: [/v1]
+      auth: {scheme: Bearer, token_ref: API_TOKEN}
+";
+
+fn project() -> Project {
+    let dir = tempfile::tempdir().unwrap();
+    let root = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
+    std::fs::create_dir(root.join("project")).unwrap();
+    let mut elf = vec![0_u8; 64];
+    elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    (elf[18], elf[32], elf[54]) = (0x3e, 64, 56);
+    std::fs::write(root.join("image-binary"), elf).unwrap();
+    std::fs::write(root.join("project/bottle.yaml"), MANIFEST).unwrap();
+    Project { root, _dir: dir }
+}
+
+impl Project {
+    fn dir(&self) -> Utf8PathBuf {
+        self.root.join("project")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bottle"));
+        command
+            .current_dir(self.dir())
+            .env("XDG_STATE_HOME", self.root.join("state"))
+            .env_remove("API_TOKEN");
+        command.stdin(Stdio::null()).arg("render").arg("--image-binary").arg(self.root.join("image-binary"));
+        command.args(arguments);
+        command
+    }
+
+    fn render(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn rendered(&self, arguments: &[&str]) -> String {
+        let output = self.render(arguments);
+        assert!(output.status.success(), "{}", err(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn refused(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.render(arguments);
+        assert_eq!(output.status.code(), Some(code), "{}{}", out(&output), err(&output));
+        err(&output)
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        std::fs::write(self.dir().join(path), text).unwrap();
+    }
+
+    fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.dir().join(path)).unwrap()
+    }
+
+    fn manifest(&self, from: &str, to: &str) {
+        let text = self.read("bottle.yaml");
+        assert!(text.contains(from));
+        self.write("bottle.yaml", &text.replace(from, to));
+    }
+
+    fn state(&self) -> Utf8PathBuf {
+        let env = self.read(".bottle/dev/.env");
+        env.lines().find_map(|line| line.strip_prefix("BOTTLE_STATE=")).unwrap().into()
+    }
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Every file below a folder with its bytes and modification time.
+fn snapshot(folder: &Utf8Path) -> Vec<(Utf8PathBuf, Vec<u8>, std::time::SystemTime)> {
+    let mut files = Vec::new();
+    for entry in folder.read_dir_utf8().unwrap() {
+        let path = entry.unwrap().into_path();
+        if path.is_dir() {
+            files.extend(snapshot(&path));
+        } else {
+            let modified = path.metadata().unwrap().modified().unwrap();
+            files.push((path.clone(), std::fs::read(&path).unwrap(), modified));
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn the_first_render_writes_everything_and_ends_with_the_next_command() {
+    let project = project();
+    let table = project.rendered(&["--now", "2026-11-24"]);
+    for part in [
+        ".bottle/dev  7 files written\n",
+        "  services    agent  gate  netns  egress-proxy  pipelock\n",
+        "  hosts       api.example  any method  /v1  with API_TOKEN\n",
+        "  mounts      . at /work, writable\n",
+        "  until 2027-12-25  minted\n",
+        "  tokens      API_TOKEN (not set in this shell)\n",
+        "Next: bottle up      or: docker compose -f .bottle/dev/docker-compose.yml up\n",
+    ] {
+        assert!(table.contains(part), "{part:?} is not in\n{table}");
+    }
+    assert!(!table.contains("newly"), "{table}");
+    for file in ["trust/ca-bundle.pem", "image/bottle", "pipelock/pipelock-ca-key.pem"] {
+        assert!(project.state().join(file).exists(), "{file}");
+    }
+    let hash = project.read(".bottle/dev/.env");
+    assert!(hash.contains("COMPOSE_PROJECT_NAME=bottle-dev-"), "{hash}");
+}
+
+#[test]
+fn a_second_render_touches_no_file() {
+    let project = project();
+    project.rendered(&[]);
+    let before = (snapshot(&project.dir()), snapshot(&project.state()));
+    let table = project.rendered(&[]);
+    assert!(table.contains(".bottle/dev  unchanged\n") && table.contains("  kept\n"), "{table}");
+    assert_eq!((snapshot(&project.dir()), snapshot(&project.state())), before);
+}
+
+#[test]
+fn the_committed_files_hold_no_secret_and_no_path_of_this_machine() {
+    let project = project();
+    let mut command = project.command(&[]);
+    assert!(command.env("API_TOKEN", "planted-secret-value").status().unwrap().success());
+    for (path, bytes, _) in snapshot(&project.dir().join(".bottle")) {
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("planted-secret-value"), "{path}");
+        assert!(path.ends_with(".env") || !text.contains(project.root.as_str()), "{path}");
+    }
+}
+
+#[test]
+fn check_says_what_differs_and_writes_nothing() {
+    let project = project();
+    let before = project.render(&["--check"]);
+    assert_eq!(before.status.code(), Some(1));
+    assert!(out(&before).contains("--- /dev/null\n+++ b/docker-compose.yml\n"), "{}", out(&before));
+    assert!(!project.dir().join(".bottle").exists());
+    assert!(!project.root.join("state").exists());
+    project.rendered(&[]);
+    std::fs::remove_file(project.dir().join(".bottle/dev/.env")).unwrap();
+    assert_eq!(project.render(&["--check"]).status.code(), Some(0), "a clone has no .env");
+    project.manifest("[/v1]", "[/v1, /v2]");
+    let after = project.render(&["--check"]);
+    assert_eq!(after.status.code(), Some(1));
+    assert!(out(&after).contains("+      - /v2\n"), "{}", out(&after));
+    assert!(err(&after).contains(".bottle/dev is not what bottle.yaml renders to"), "{}", err(&after));
+}
+
+#[test]
+fn check_fails_on_a_rule_that_expired_and_names_its_line() {
+    let project = project();
+    project.manifest("      path_allowlist: [/v1]\n", "      until: 2027-01-31\n");
+    project.rendered(&[]);
+    assert_eq!(project.render(&["--check", "--now", "2027-01-31"]).status.code(), Some(0));
+    let error = project.refused(1, &["--check", "--now", "2027-02-01"]);
+    assert!(error.contains("bottle.yaml:9: the rule for api.example expired after 2027-01-31"), "{error}");
+}
+
+#[test]
+fn widening_without_a_terminal_needs_a_flag_and_writes_nothing_before() {
+    let project = project();
+    project.rendered(&[]);
+    project.manifest("[/v1]", "[/v1, /admin]");
+    let before = (snapshot(&project.dir()), snapshot(&project.state()));
+    let error = project.refused(1, &[]);
+    assert!(
+        error.ends_with(
+            "bottle.yaml would let the agent newly do:\n  \
+             + any method https://api.example/admin/** with API_TOKEN\n\
+             nothing was written: an agent can have edited the manifest; if this is wanted, say so with \
+             --accept-widening\n"
+        ),
+        "{error}"
+    );
+    assert_eq!((snapshot(&project.dir()), snapshot(&project.state())), before);
+    let table = project.rendered(&["--accept-widening"]);
+    assert!(
+        table.contains(
+            "The agent can newly do:\n  + any method https://api.example/admin/** with API_TOKEN\n"
+        ),
+        "{table}"
+    );
+}
+
+#[test]
+fn narrowing_needs_no_flag() {
+    let project = project();
+    project.rendered(&[]);
+    project.manifest("[/v1]", "[/v1/messages]");
+    project.rendered(&[]);
+}
+
+#[test]
+fn another_name_in_the_manifest_is_no_way_around_the_question() {
+    let project = project();
+    project.rendered(&[]);
+    project.manifest("name: dev", "name: dev2");
+    let error = project.refused(1, &[]);
+    assert!(error.contains("would let the agent newly do (a new bottle beside others):"), "{error}");
+    assert!(!project.dir().join(".bottle/dev2").exists());
+}
+
+#[test]
+fn several_manifests_of_a_folder_are_rendered_at_once() {
+    let project = project();
+    project.write("two.bottle.yaml", &MANIFEST.replace("name: dev", "name: two"));
+    project.rendered(&["."]);
+    assert!(
+        project.dir().join(".bottle/dev/.env").exists() && project.dir().join(".bottle/two/.env").exists()
+    );
+    project.write("three.bottle.yaml", MANIFEST);
+    let error = project.refused(2, &["."]);
+    assert!(error.contains("./bottle.yaml and ./three.bottle.yaml both render into"), "{error}");
+}
+
+#[test]
+fn a_hand_edit_and_a_foreign_file_are_refused() {
+    let project = project();
+    project.rendered(&[]);
+    let compose = project.read(".bottle/dev/docker-compose.yml");
+    project.write(".bottle/dev/docker-compose.yml", &format!("{compose}# mine\n"));
+    let error = project.refused(2, &[]);
+    assert_eq!(
+        error,
+        "error: .bottle/dev/docker-compose.yml was edited by hand; put the change into the manifest, or give it up \
+         with `bottle render --force`\n"
+    );
+    project.rendered(&["--force"]);
+    assert_eq!(project.read(".bottle/dev/docker-compose.yml"), compose);
+    project.write(".bottle/dev/compose.override.yaml", "services: {}\n");
+    for arguments in [["--force"].as_slice(), &[]] {
+        let error = project.refused(2, arguments);
+        assert!(error.starts_with("error: .bottle/dev/compose.override.yaml is not bottle's"), "{error}");
+    }
+    assert_eq!(project.render(&["--check"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_planted_link_is_refused_and_not_followed() {
+    let project = project();
+    std::fs::create_dir(project.root.join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(project.root.join("elsewhere"), project.dir().join(".bottle")).unwrap();
+    let error = project.refused(2, &[]);
+    assert!(error.contains("/project/.bottle is a symbolic link, which bottle does not follow"), "{error}");
+    assert_eq!(std::fs::read_dir(project.root.join("elsewhere")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_link_as_extra_ca_does_not_copy_another_file_into_the_tree() {
+    let project = project();
+    std::fs::write(project.root.join("secret"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    std::os::unix::fs::symlink(project.root.join("secret"), project.dir().join("ca.pem")).unwrap();
+    project.write("bottle.yaml", &format!("{MANIFEST}pipelock: {{extra_ca: ./ca.pem}}\n"));
+    let error = project.refused(2, &[]);
+    assert!(error.contains("/project/ca.pem is a symbolic link"), "{error}");
+}
+
+#[test]
+fn a_token_in_env_is_refused_with_the_reason() {
+    let project = project();
+    project.rendered(&[]);
+    let env = project.read(".bottle/dev/.env");
+    project.write(".bottle/dev/.env", &format!("{env}API_TOKEN=planted-secret-value\n"));
+    let error = project.refused(2, &[]);
+    assert!(
+        error.contains("/.bottle/dev/.env sets API_TOKEN: Compose would read it, and the agent can read"),
+        "{error}"
+    );
+    assert!(!error.contains("planted-secret-value"));
+}
+
+#[test]
+fn a_clone_mints_its_own_state_and_a_copied_env_is_refused() {
+    let project = project();
+    project.rendered(&[]);
+    let clone =
+        Command::new("cp").args(["-a", "project", "clone"]).current_dir(&project.root).status().unwrap();
+    assert!(clone.success());
+    let render = || {
+        let mut command = project.command(&[]);
+        command.current_dir(project.root.join("clone")).output().unwrap()
+    };
+    let error = err(&render());
+    assert!(
+        error.contains("/clone/.bottle/dev/.env was made for another folder (its project is bottle-dev-"),
+        "{error}"
+    );
+    std::fs::remove_file(project.root.join("clone/.bottle/dev/.env")).unwrap();
+    let output = render();
+    assert!(output.status.success() && out(&output).contains("unchanged"), "{}", err(&output));
+    let env = std::fs::read_to_string(project.root.join("clone/.bottle/dev/.env")).unwrap();
+    assert_ne!(env, project.read(".bottle/dev/.env"));
+    for line in ["COMPOSE_PROJECT_NAME", "BOTTLE_STATE", "BOTTLE_CA"] {
+        let of = |text: &str| text.lines().find(|l| l.starts_with(line)).unwrap().to_owned();
+        assert_ne!(of(&env), of(&project.read(".bottle/dev/.env")));
+    }
+}
+
+#[test]
+fn a_state_inside_the_project_or_a_mount_is_refused() {
+    let project = project();
+    let error = project.refused(2, &["--state", "keys"]);
+    assert!(error.contains("/project/keys holds private keys and lies inside"), "{error}");
+    assert!(!project.dir().join("keys").exists());
+    let mut command = project.command(&[]);
+    let output = command.env("XDG_STATE_HOME", project.dir().join("local")).output().unwrap();
+    assert!(err(&output).contains("holds private keys and lies inside"), "{}", err(&output));
+}
+
+#[test]
+fn a_chosen_state_is_found_again_without_the_flag() {
+    let project = project();
+    let chosen = project.root.join("chosen");
+    project.rendered(&["--state", chosen.as_str()]);
+    let table = project.rendered(&[]);
+    assert!(table.contains(&format!("  state       {chosen}\n")) && table.contains("  kept\n"), "{table}");
+    assert!(!project.root.join("state").exists());
+}
+
+#[test]
+fn rotation_and_renewal_change_the_label_that_recreates_containers() {
+    let project = project();
+    project.rendered(&["--now", "2026-11-24"]);
+    let first = project.read(".bottle/dev/.env");
+    let table = project.rendered(&["--rotate-ca", "--now", "2026-11-25"]);
+    assert!(table.contains("replaced; `bottle up` restarts what has the old one"), "{table}");
+    let second = project.read(".bottle/dev/.env");
+    assert_ne!(first, second);
+    let table = project.rendered(&["--now", "2028-11-25"]);
+    assert!(table.contains("renewed; `bottle up` restarts what has the old one"), "{table}");
+    assert_ne!(project.read(".bottle/dev/.env"), second);
+}
+
+#[test]
+fn a_binary_that_cannot_run_in_the_image_is_refused_before_anything_is_written() {
+    let project = project();
+    project.write("script", "#!/bin/sh\n");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bottle"));
+    command.current_dir(project.dir()).env("XDG_STATE_HOME", project.root.join("state"));
+    let output = command.args(["render", "--image-binary", "script"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let wanted = "error: script can't run in the image: it is not a Linux program; give a static Linux build of bottle \
+                  with --image-binary FILE\n";
+    assert!(err(&output).ends_with(wanted), "{}", err(&output));
+    assert!(!project.dir().join(".bottle").exists() && !project.root.join("state").exists());
+}
+
+#[test]
+fn renders_at_once_all_succeed_and_leave_one_tree() {
+    let project = project();
+    let all: Vec<_> = (0..6)
+        .map(|_| project.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        .collect();
+    for child in all {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", err(&output));
+    }
+    assert_eq!(project.render(&["--check"]).status.code(), Some(0));
+    let label = project.read(".bottle/dev/.env");
+    project.rendered(&[]);
+    assert_eq!(project.read(".bottle/dev/.env"), label, "the label is that of the keys on disk");
+}
+
+/// Killed at many moments, then rendered once more: always whole.
+#[test]
+fn a_render_that_was_killed_is_completed_by_the_next_one() {
+    let project = project();
+    project.rendered(&[]);
+    for round in 0..12_u64 {
+        let paths = if round % 2 == 0 { "[/v1, /v2]" } else { "[/v1]" };
+        project.write("bottle.yaml", &MANIFEST.replace("[/v1]", paths));
+        let mut child = project
+            .command(&["--accept-widening", "--rotate-ca"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(round * 7)); // a moment to die at, not a wait for something
+        child.kill().unwrap();
+        child.wait().unwrap();
+        project.rendered(&["--accept-widening"]);
+        assert_eq!(project.render(&["--check"]).status.code(), Some(0));
+        let left: Vec<_> = snapshot(&project.dir()).into_iter().chain(snapshot(&project.state())).collect();
+        assert!(left.iter().all(|(path, ..)| !path.as_str().contains(".bottle-staged-")), "{left:?}");
+        let bundle = std::fs::read_to_string(project.state().join("trust/ca-bundle.pem")).unwrap();
+        let ca = std::fs::read_to_string(project.state().join("egress-proxy/agent-ca.pem")).unwrap();
+        assert!(bundle.ends_with(&ca), "the agent trusts the CA that egress-proxy has");
+    }
+}
+
+#[test]
+fn the_table_is_there_for_machines_too() {
+    let project = project();
+    let table: serde_json::Value = serde_json::from_str(&project.rendered(&["--format", "json"])).unwrap();
+    assert_eq!(table["bottle"], "dev");
+    assert_eq!(table["tokens"], serde_json::json!(["API_TOKEN"]));
+    assert_eq!(table["hosts"][0]["credential"], "API_TOKEN");
+    assert_eq!(table["authorities"]["agent"]["sha256"].as_str().unwrap().len(), 64);
+}
