@@ -57,10 +57,13 @@ fn write(example: &str, tree: &Tree) {
 
 #[test]
 fn the_list_of_examples_is_complete() {
-    let mut found: Vec<String> =
-        folder("").read_dir_utf8().unwrap().map(|it| it.unwrap().file_name().to_owned()).collect();
+    let entries = folder("").read_dir_utf8().unwrap().map(Result::unwrap);
+    let folders = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+    let mut found: Vec<String> = folders.map(|entry| entry.file_name().to_owned()).collect();
     found.sort();
     assert_eq!(found, EXAMPLES);
+    let readme = fs::read_to_string(folder("README.md")).unwrap();
+    assert!(EXAMPLES.iter().all(|example| readme.contains(&format!("({example}/bottle.yaml)"))), "{readme}");
 }
 
 #[test]
@@ -123,6 +126,7 @@ fn every_compose_file_fits_the_compose_specification() {
 }
 
 /// Whether `docker compose` can be asked; where CI is set it must be there.
+#[expect(clippy::print_stderr, reason = "what is skipped is said")]
 pub(crate) fn compose_is_here(otherwise: &str) -> bool {
     let version = Command::new("docker").args(["compose", "version"]).output();
     let here = version.is_ok_and(|output| output.status.success());
