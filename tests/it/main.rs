@@ -15,6 +15,7 @@ mod pki;
 mod plan;
 mod render;
 mod render_cli;
+mod stack_cli;
 mod state;
 mod telemetry;
 mod tree;
