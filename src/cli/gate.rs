@@ -1,6 +1,6 @@
 //! `bottle gate`: the byte relay.
 
-use super::{Globals, Outcome};
+use super::{Globals, Outcome, process};
 use crate::gate::Relay;
 use crate::telemetry::log;
 use anyhow::Context as _;
@@ -22,7 +22,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<Outcome> {
     log::start(log::Verbosity::from_flags(globals.quiet, globals.verbose));
-    raise_descriptor_limit();
+    process::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(args.relays));
     // Relays in flight end with the process: whoever stops the gate stops the agent's way out.
@@ -49,12 +49,4 @@ async fn serve(relays: Vec<Relay>) -> anyhow::Result<Outcome> {
         _ = interrupt.recv() => {}
     }
     Ok(Outcome::Done)
-}
-
-/// Each connection takes two descriptors; some engines start containers with a soft limit of 1024.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Where it is forbidden, the smaller number holds and clients wait.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }

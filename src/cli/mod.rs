@@ -5,6 +5,7 @@
 
 mod attack;
 mod down;
+mod egress_proxy;
 mod explain;
 mod gate;
 mod healthcheck;
@@ -12,6 +13,7 @@ mod logs;
 mod mounts;
 mod now;
 mod plan;
+mod process;
 mod project;
 mod reload;
 mod reload_inside;
@@ -78,6 +80,7 @@ struct Cli {
 enum Verb {
     Attack(attack::Args),
     Down(down::Args),
+    EgressProxy(egress_proxy::Args),
     Explain(explain::Args),
     Gate(gate::Args),
     Healthcheck(healthcheck::Args),
@@ -126,6 +129,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
     };
     match verb {
         Verb::Attack(args) => attack::run(&args, &cli.globals),
+        Verb::EgressProxy(args) => egress_proxy::run(args, &cli.globals),
         Verb::Explain(args) => explain::run(&args, &cli.globals),
         Verb::Gate(args) => gate::run(args, &cli.globals),
         Verb::Healthcheck(args) => healthcheck::run(&args, &cli.globals),

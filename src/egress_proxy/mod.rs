@@ -1,1 +1,249 @@
-//! Runtime one: TLS interception, policy, credentials. Its only way out is pipelock.
+//! The first proxy: it ends the agent's TLS, decides by the manifest's rules, sets the real credential, and
+//! forwards through pipelock.
+//!
+//! [`Proxy::exchange`] is one request from the agent's bytes to the upstream's answer. Each of its lines is a stage
+//! in a file of its own, and their order is the security argument: the host is settled before any rule is read,
+//! the target has one form before anything is matched, the decision is made before a credential is touched, the
+//! agent's own credentials are off before ours is on, and every request, refused or not, leaves one audit record.
+//!
+//! What must hold: there is no way out but pipelock; the bytes that were matched are the bytes that are sent; a
+//! credential that can't be had is an error and never a request without it; a config that can't be used never
+//! replaces one that can.
+
+mod authority;
+mod block;
+mod connect;
+mod denial;
+mod dress;
+mod failure;
+mod forward;
+mod internal;
+mod leak;
+mod lfs;
+mod metrics;
+mod record;
+mod respond;
+mod rules;
+mod runtime;
+mod secret;
+mod trust;
+mod tunnel;
+
+pub use rules::{Loaded, Rules, RulesError};
+pub use runtime::{EgressProxy, StartError};
+pub use secret::SecretError;
+pub use trust::TrustError;
+
+use crate::intercept::{
+    Body, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Tunnel, TunnelFailure, body,
+};
+use crate::policy::{GitOperation, Grant, Intent, Method, Reason, Refusal};
+use crate::telemetry::audit::{self, Place};
+use arc_swap::ArcSwap;
+use denial::{Reader, denial};
+use failure::Failure;
+use forward::Forward;
+use http::{Request, Response};
+use metrics::Metrics;
+use record::Open;
+use std::sync::Arc;
+use tunnel::Opened;
+
+/// What every connection shares.
+struct Proxy {
+    rules: ArcSwap<Rules>,
+    forward: Forward,
+    audit: audit::Log,
+    metrics: Arc<Metrics>,
+}
+
+impl Proxy {
+    /// One request, from the agent's bytes to the upstream's answer. The order is the security argument.
+    async fn exchange(
+        &self,
+        rules: &Rules,
+        request: Request<Body>,
+        exchange: &Exchange<Opened>,
+        record: &mut Open,
+    ) -> Result<Response<Body>, Failure> {
+        refuse_fault(exchange)?;
+        let destination = authority::of_request(&request, exchange)?;
+        record.at(&destination);
+        let method = Method::from(request.method());
+        if destination.authority.host.is_internal() {
+            return Ok(internal::answer(&method, &destination.target, rules));
+        }
+        let route = rules.policy.route(&destination.authority.host);
+        let content_type = authority::content_type(request.headers())?;
+        let mut intent = Intent::read(
+            destination.scheme,
+            &destination.authority,
+            &method,
+            &destination.target,
+            content_type,
+            route,
+        )?;
+        let request = weigh_body(request, rules, &destination.target, &mut intent, record).await?;
+        record.meant(&intent);
+        let grant = rules.policy.decide(&intent, rules.clock.today())?;
+        record.under(grant.route);
+        let request = dressed(request, rules, &grant)?;
+        let response = self.forward.send(rules, &grant, &intent, request).await?;
+        Ok(respond::undress(response))
+    }
+
+    async fn open(&self, rules: &Rules, connection: u64) -> Result<Open, Failure> {
+        let place = self.audit.reserve().await.ok_or_else(shutting_down)?;
+        Ok(Open::new(place, &self.metrics, rules, connection))
+    }
+
+    /// Decides on a CONNECT, and keeps the place of the record that is due if no request comes of it.
+    async fn open_tunnel(&self, request: &ConnectRequest) -> Result<Opened, Response<Body>> {
+        let rules = self.rules.load_full();
+        let reader = Reader::of(&request.headers, b"");
+        let place = self.audit.reserve().await.ok_or_else(|| denial(&shutting_down(), reader))?;
+        match authority::at_connect(request, &rules.policy) {
+            Ok(authority) => Ok(Opened::new(authority, place)),
+            Err(refusal) => {
+                let failure = Failure::from(refusal);
+                let mut record = self.record_of_connect(place, &rules, request.client.id, &failure);
+                if let Ok(authority) = crate::policy::Authority::parse(&request.target, None) {
+                    record.at_authority(&authority);
+                }
+                Err(record.answered(denial(&failure, reader)))
+            }
+        }
+    }
+
+    fn record_of_connect(&self, place: Place, rules: &Rules, connection: u64, failure: &Failure) -> Open {
+        let mut record = Open::new(place, &self.metrics, rules, connection);
+        record.asked_method("CONNECT");
+        record.failed(failure);
+        record
+    }
+}
+
+/// What was malformed on the wire, or names another server at TLS than at CONNECT.
+fn refuse_fault(exchange: &Exchange<Opened>) -> Result<(), Failure> {
+    match (&exchange.fault, &exchange.tunnel) {
+        (None, _) => Ok(()),
+        (Some(Fault::Head(fault)), _) => Err(Failure::malformed(fault)),
+        (Some(Fault::Sni), Some(tunnel)) => {
+            Err(authority::server_name_differs(&tunnel.state.authority, tunnel.sni.as_deref()).into())
+        }
+        (Some(Fault::Sni), None) => {
+            Err(Refusal::new(Reason::AuthorityMismatch, "TLS names another server; retrying does not help")
+                .into())
+        }
+    }
+}
+
+/// Counts and bounds the body, and reads it where only it says what is asked.
+async fn weigh_body(
+    request: Request<Body>,
+    rules: &Rules,
+    target: &[u8],
+    intent: &mut Intent,
+    record: &Open,
+) -> Result<Request<Body>, Failure> {
+    let limit = rules.file.limits.body_bytes;
+    let mut request = request.map(|inner| {
+        let counted = body::metered(inner, &record.sent);
+        if limit == 0 { counted } else { body::limited(counted, limit) }
+    });
+    let path = target.split(|b| *b == b'?').next().unwrap_or_default();
+    let has_body = !http_body::Body::is_end_stream(request.body());
+    if has_body && !intent.git.is_push() && GitOperation::is_lfs_batch(path) {
+        let (parts, inner) = request.into_parts();
+        let (operation, inner) = lfs::operation(&parts.headers, inner).await?;
+        intent.git = operation;
+        request = Request::from_parts(parts, inner);
+    }
+    Ok(request)
+}
+
+/// The request as it leaves: ours instead of the agent's credential, and no secret in what pipelock does not read.
+fn dressed(mut request: Request<Body>, rules: &Rules, grant: &Grant<'_>) -> Result<Request<Body>, Failure> {
+    dress::refuse_upgrade(request.headers(), grant.route)?;
+    let credential = match &grant.route.credential {
+        None => None,
+        Some(name) => Some(rules.credential(grant.route).ok_or_else(|| unavailable(name, grant))?),
+    };
+    let headers = request.headers_mut();
+    dress::strip(headers);
+    if credential.is_some() {
+        dress::strip_credentials(headers, rules);
+    }
+    leak::search(headers, rules, grant.route)?;
+    if let Some(credential) = credential {
+        headers.insert(credential.field.clone(), credential.value.clone());
+    }
+    Ok(request)
+}
+
+fn unavailable(token_ref: &str, grant: &Grant<'_>) -> Failure {
+    let message =
+        format!("the credential {token_ref} of {} can't be had; nothing was sent", grant.route.host);
+    Refusal {
+        rule: Some(grant.route.id.clone()),
+        source: Some(grant.route.source.clone()),
+        ..Refusal::new(Reason::CredentialUnavailable, message)
+    }
+    .into()
+}
+
+fn shutting_down() -> Failure {
+    Refusal::new(Reason::ShuttingDown, "the proxy is stopping; try again later").retryable().into()
+}
+
+impl Handler for Proxy {
+    type Tunnel = Opened;
+
+    async fn connect(&self, request: ConnectRequest) -> Connect<Opened> {
+        match self.open_tunnel(&request).await {
+            Ok(opened) => Connect::Intercept { host: opened.authority.host.to_string(), state: opened },
+            Err(answer) => Connect::Refuse(answer),
+        }
+    }
+
+    /// A request is decided by the rules that are live when its head has come, and ends under them.
+    async fn exchange(&self, request: Request<Body>, exchange: Exchange<Opened>) -> Response<Body> {
+        let rules = self.rules.load_full();
+        let reader = Reader::of(request.headers(), &exchange.target);
+        if let Some(tunnel) = &exchange.tunnel {
+            drop(tunnel.state.take_place());
+        }
+        let mut record = match self.open(&rules, exchange.client.id).await {
+            Ok(record) => record,
+            Err(failure) => return denial(&failure, reader),
+        };
+        record.received(&request, &exchange);
+        match self.exchange(&rules, request, &exchange, &mut record).await {
+            Ok(response) => record.answered(response),
+            Err(failure) => {
+                record.failed(&failure);
+                record.answered(denial(&failure, reader))
+            }
+        }
+    }
+
+    fn tunnel_failed(&self, tunnel: &Tunnel<Opened>, failure: &TunnelFailure) {
+        let host = &tunnel.state.authority;
+        match failure {
+            TunnelFailure::NotTls => {
+                let Some(place) = tunnel.state.take_place() else { return };
+                let message = format!("the tunnel to {host} does not carry TLS; retrying does not help");
+                let refused = Refusal::new(Reason::TlsRequired, message).into();
+                let mut record =
+                    self.record_of_connect(place, &self.rules.load(), tunnel.client.id, &refused);
+                record.at_authority(host);
+            }
+            TunnelFailure::Closed => tracing::debug!(%host, "a tunnel was closed before its TLS handshake"),
+            failure => tracing::warn!(%host, %failure, "a tunnel carried no request"),
+        }
+    }
+
+    fn observe(&self, event: Event) {
+        self.metrics.event(event);
+    }
+}

@@ -58,6 +58,8 @@ reasons! {
     CredentialUnavailable = "credential_unavailable",
     /// The request carries a secret.
     CredentialInRequest = "credential_in_request",
+    /// pipelock found something in the request, and refused it.
+    BlockedByPipelock = "blocked_by_pipelock",
     /// The next hop does not answer.
     UpstreamUnreachable = "upstream_unreachable",
     /// The next hop answers with something that is not HTTP, or that can't be trusted.

@@ -7,6 +7,7 @@ mod binary;
 mod bypasses;
 mod capability;
 mod dlp;
+mod egress_proxy;
 mod examples;
 mod explain;
 mod gate;

@@ -52,6 +52,10 @@ impl http_body::Body for RequestBody {
         let Some(unread) = &mut self.unread else { return Poll::Ready(None) };
         unread.awaited = false;
         let frame = ready!(Pin::new(&mut unread.body).poll_frame(cx));
+        if frame.is_none() {
+            // The library does not say of a chunked body that it is at its end.
+            self.unread = None;
+        }
         Poll::Ready(frame.map(|frame| frame.map_err(told_apart)))
     }
 

@@ -1,0 +1,151 @@
+//! `bottle egress-proxy`: the first proxy, and the check of its config.
+
+use super::{Globals, Outcome, now, print, process};
+use crate::clock::Clock;
+use crate::config::Listen;
+use crate::egress_proxy::{EgressProxy, Rules};
+use crate::intercept::{Drain, ListenError, Listener};
+use crate::telemetry::{admin::Admin, audit, log};
+use anyhow::{Context as _, bail};
+use std::{path::PathBuf, time::Duration};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How long the last audit records may take to be written when the process ends.
+const AUDIT_GRACE: Duration = Duration::from_secs(3);
+
+/// The proxy between the agent and pipelock
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    Run(RunArgs),
+    Check(CheckArgs),
+}
+
+/// Serve until told to stop; SIGHUP reads the config again
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: bottle egress-proxy run --config /etc/bottle/egress-proxy/routes.yaml")]
+struct RunArgs {
+    /// The routes file that `bottle render` wrote
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Listen here instead: `unix:PATH` or `ADDRESS:PORT`
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<Listen>,
+    /// Append audit records to this file instead of stdout
+    #[arg(long, value_name = "FILE")]
+    audit_log: Option<PathBuf>,
+    /// Decide as of this date or time (UTC) instead of now
+    #[arg(long, value_name = "DATE", value_parser = now::parse)]
+    now: Option<Clock>,
+}
+
+/// Check the config, the CA and the token files, and serve nothing
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: bottle egress-proxy check --config .bottle/dev/egress-proxy/routes.yaml")]
+struct CheckArgs {
+    /// The routes file that `bottle render` wrote
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Check as of this date or time (UTC) instead of now
+    #[arg(long, value_name = "DATE", value_parser = now::parse)]
+    now: Option<Clock>,
+}
+
+pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    match args.verb {
+        Verb::Check(args) => check(args),
+        Verb::Run(args) => {
+            log::start(log::Verbosity::from_flags(globals.quiet, globals.verbose));
+            process::raise_descriptor_limit();
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            let outcome = runtime.block_on(serve(args));
+            runtime.shutdown_background();
+            outcome
+        }
+    }
+}
+
+fn check(args: CheckArgs) -> anyhow::Result<Outcome> {
+    let clock = args.now.unwrap_or_else(Clock::system);
+    let loaded = Rules::load(&args.config, 1, &clock)?;
+    print(&loaded.summary())?;
+    Ok(Outcome::Done)
+}
+
+async fn serve(args: RunArgs) -> anyhow::Result<Outcome> {
+    // Installed before anything else: process 1 without a handler can't be told to stop, and a SIGHUP that comes
+    // during the start must not end it.
+    let mut signals = Signals::install()?;
+    let clock = args.now.unwrap_or_else(Clock::system);
+    let sink = match &args.audit_log {
+        Some(path) => audit::Sink::file(path)?,
+        None => audit::Sink::Stdout,
+    };
+    let audit = audit::Log::start(sink).context("can't start the audit log")?;
+    let proxy = EgressProxy::build(&args.config, &clock, audit.clone())?;
+    let listen = args.listen.unwrap_or_else(|| proxy.listen());
+    let listener = bind(&listen).await?;
+    let address = listener.local_addr().map_or_else(|| listen.to_string(), |address| address.to_string());
+    let admin = Admin::bind(&proxy.admin_address()).await?;
+    let status = proxy.live().get();
+    let admin_address = admin.local_addr()?;
+    tokio::spawn(proxy.admin().serve(admin));
+    let drain = Drain::new();
+    let serving = tokio::spawn(proxy.serve(listener, drain.clone()));
+    tracing::info!(
+        listen = %address, admin = %admin_address, bottle = %status.bottle, config = %status.config,
+        "ready"
+    );
+    signals.follow(&proxy).await;
+    drain.start();
+    let drained = serving.await?;
+    tracing::info!(?drained, "stopped");
+    if !audit.finish(AUDIT_GRACE).await {
+        bail!("the last audit records could not be written");
+    }
+    Ok(Outcome::Done)
+}
+
+async fn bind(listen: &Listen) -> Result<Listener, ListenError> {
+    match listen {
+        // The gate that connects runs as the same user.
+        Listen::Unix(path) => Listener::unix(path.as_std_path(), 0o600),
+        Listen::Tcp(address) => Listener::tcp(&address.to_string()).await,
+    }
+}
+
+struct Signals {
+    hangup: tokio::signal::unix::Signal,
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn install() -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("can't wait for signals");
+        Ok(Self {
+            hangup: on(SignalKind::hangup())?,
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Reloads at each SIGHUP; returns at the first signal to stop.
+    async fn follow(&mut self, proxy: &EgressProxy) {
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => {
+                    // It says in the log, the metrics and the status how it went.
+                    let _ = proxy.reload().await;
+                }
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Stage 9: what the request looks like when it leaves. The order is the argument: fields that belong to one
+//! connection go first, so that nothing the client nominates can remove what is set later; then everything by
+//! which a client could mean another request than the one that was decided on; then its credentials; and last,
+//! once, ours.
+
+use super::rules::Rules;
+use crate::policy::{HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES, Reason, Refusal, Route};
+use http::{HeaderMap, HeaderName, header};
+
+/// Fields of one connection (RFC 9110 §7.6.1). `Trailer` and `TE: trailers` are end to end in effect and stay.
+const HOP_BY_HOP: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "transfer-encoding",
+    "upgrade",
+    "http2-settings",
+];
+
+/// What `Connection` can't nominate: without these the message would be another one.
+const NOT_NOMINABLE: &[&str] =
+    &["content-length", "content-type", "content-encoding", "host", "te", "trailer"];
+
+/// An upgrade is refused, not ignored: a client that wants a WebSocket has no use for another answer. `h2c` alone
+/// is ignored, since a client that offers it goes on in HTTP/1.1 (RFC 9110 §7.8).
+pub(super) fn refuse_upgrade(headers: &HeaderMap, route: &Route) -> Result<(), Refusal> {
+    let wants_another = headers
+        .get_all(header::UPGRADE)
+        .iter()
+        .any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"h2c"));
+    if !wants_another {
+        return Ok(());
+    }
+    Err(Refusal {
+        rule: Some(route.id.clone()),
+        source: Some(route.source.clone()),
+        ..Refusal::new(
+            Reason::UpgradeNotSupported,
+            format!(
+                "an upgrade (WebSocket) to {} is not supported; use plain requests there; retrying does not help",
+                route.host
+            ),
+        )
+    })
+}
+
+/// Takes off everything that is not the request itself.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    strip_hop_by_hop(headers);
+    strip_overrides(headers);
+    strip_internal(headers);
+    // The pool writes `Host` from the authority that was decided on.
+    headers.remove(header::HOST);
+    // This proxy has answered 100 itself.
+    headers.remove(header::EXPECT);
+}
+
+/// Takes off every credential of the client's own.
+pub(super) fn strip_credentials(headers: &mut HeaderMap, rules: &Rules) {
+    for field in rules.credential_fields() {
+        headers.remove(field);
+    }
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| !NOT_NOMINABLE.contains(&name.as_str()))
+        .collect();
+    for name in nominated {
+        headers.remove(name);
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(*name);
+    }
+}
+
+fn strip_overrides(headers: &mut HeaderMap) {
+    for name in METHOD_OVERRIDES.iter().chain(PATH_OVERRIDES).chain(HOST_OVERRIDES) {
+        headers.remove(*name);
+    }
+}
+
+/// pipelock takes `X-Pipelock-Agent` for the agent's identity; `X-Bottle-*` is this proxy's voice.
+pub(super) fn strip_internal(headers: &mut HeaderMap) {
+    let ours: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with("x-pipelock-") || name.as_str().starts_with("x-bottle-"))
+        .cloned()
+        .collect();
+    for name in ours {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, http::HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    #[test]
+    fn what_connection_nominates_goes_but_never_the_framing() {
+        let mut map = headers(&[
+            ("connection", "close, x-a"),
+            ("connection", "Content-Length , X-B,, bad name"),
+            ("x-a", "1"),
+            ("x-b", "2"),
+            ("x-c", "3"),
+            ("content-length", "4"),
+            ("te", "trailers"),
+            ("keep-alive", "5"),
+        ]);
+        strip_hop_by_hop(&mut map);
+        let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "te", "x-c"]);
+    }
+
+    #[test]
+    fn fields_by_which_a_request_could_mean_another_go() {
+        let mut map = headers(&[
+            ("x-http-method-override", "DELETE"),
+            ("x-original-url", "/admin"),
+            ("x-forwarded-host", "evil.test"),
+            ("x-pipelock-agent", "other"),
+            ("x-bottle-verdict", "allow"),
+            ("x-request-id", "1"),
+        ]);
+        strip_overrides(&mut map);
+        strip_internal(&mut map);
+        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-request-id"]);
+    }
+}

@@ -1,0 +1,241 @@
+//! One generation of the config, read and checked as a whole: rules, credentials, trust, CA. It never changes;
+//! a reload makes another one, or fails and leaves the old one alone.
+
+use super::{
+    secret::{Credential, SecretError},
+    trust::{Trust, TrustError},
+};
+use crate::clock::Clock;
+use crate::config::{
+    ConfigError,
+    routes::{Auth, RoutesFile, RuleError},
+};
+use crate::dlp::{Scanner, Settings, SettingsError};
+use crate::pki::{CertificateAuthority, PkiError};
+use crate::policy::{CREDENTIAL_FIELDS, Policy, Route};
+use http::HeaderName;
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt::Write as _,
+    io,
+    path::Path,
+    sync::Arc,
+};
+
+/// Why a config can't be used. Each says which file, and what is wrong there.
+#[derive(Debug, thiserror::Error)]
+pub enum RulesError {
+    /// The file can't be read.
+    #[error("can't read {path}: {source}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The text is not such a file.
+    #[error("{path}: {source}")]
+    Config {
+        /// The file.
+        path: String,
+        /// What is wrong, with line and column.
+        source: ConfigError,
+    },
+    /// Rules that contradict each other.
+    #[error("{path}: {source}")]
+    Rule {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        source: RuleError,
+    },
+    /// The built-in patterns can't be set up.
+    #[error(transparent)]
+    Scanner(#[from] SettingsError),
+    /// The CA can't be used.
+    #[error("{path}: {source}")]
+    Authority {
+        /// The certificate's file.
+        path: String,
+        /// What is wrong.
+        source: PkiError,
+    },
+    /// A CA that the upstream would be verified against can't be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// A token file can't be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Several of these at once.
+    #[error("{}", join(.0))]
+    Several(Vec<RulesError>),
+}
+
+fn join(errors: &[RulesError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+/// One generation of the config.
+pub struct Rules {
+    /// Counts the generations of this process from 1.
+    pub(super) generation: u64,
+    pub(super) file: RoutesFile,
+    /// SHA-256 of the file's bytes, in hex.
+    pub(super) hash: String,
+    pub(super) policy: Policy,
+    pub(super) trust: Arc<Trust>,
+    pub(super) clock: Clock,
+    pub(super) scanner: Scanner,
+    credentials: HashMap<String, Credential>,
+    credential_fields: Vec<HeaderName>,
+}
+
+/// What was loaded: the rules, and the CA that goes to the TLS side.
+pub struct Loaded {
+    /// The rules.
+    pub rules: Rules,
+    /// The CA that the agent trusts, within its validity.
+    pub authority: CertificateAuthority,
+}
+
+impl Loaded {
+    /// What was found good, for a person.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let rules = &self.rules;
+        let hosts = rules.file.routes.len();
+        let mut text = format!("config {}: bottle {}, {hosts} hosts\n", rules.hash, rules.file.bottle);
+        let mut names: Vec<&str> = rules.credentials.values().map(|c| c.token_ref.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        let _ = writeln!(text, "credentials: {names}"); // writing to a String can't fail
+        let _ = writeln!(text, "agent CA: valid until {}", self.authority.not_after());
+        text
+    }
+}
+
+impl Rules {
+    /// Reads the file and every file that it names. All that is wrong is said at once.
+    pub fn load(path: &Path, generation: u64, clock: &Clock) -> Result<Loaded, RulesError> {
+        let text = read(path)?;
+        let shown = path.display().to_string();
+        let config_error = |source| RulesError::Config { path: shown.clone(), source };
+        let file = RoutesFile::read(&text).map_err(config_error)?;
+        let policy = file.to_policy().map_err(|source| RulesError::Rule { path: shown.clone(), source })?;
+        let scanner = Scanner::new(Settings::default())?;
+        let mut errors = Vec::new();
+        let authority = keep(load_authority(&file, clock), &mut errors);
+        let trust = keep(Trust::load(&file, generation).map_err(RulesError::from), &mut errors);
+        let mut credentials = HashMap::new();
+        for route in &file.routes {
+            let Some(auth) = &route.auth else { continue };
+            if let Some(credential) = keep(read_credential(auth).map_err(RulesError::from), &mut errors) {
+                credentials.insert(route.id.clone(), credential);
+            }
+        }
+        match (authority, trust) {
+            (Some(authority), Some(trust)) if errors.is_empty() => {
+                let credential_fields = credential_fields(&credentials);
+                let hash = hex(&Sha256::digest(&text));
+                let trust = Arc::new(trust);
+                let clock = clock.clone();
+                let rules = Self {
+                    generation,
+                    file,
+                    hash,
+                    policy,
+                    trust,
+                    clock,
+                    scanner,
+                    credentials,
+                    credential_fields,
+                };
+                Ok(Loaded { rules, authority })
+            }
+            _ => Err(one_or_several(errors)),
+        }
+    }
+
+    /// The credential that the route's requests carry.
+    pub(super) fn credential(&self, route: &Route) -> Option<&Credential> {
+        self.credentials.get(&route.id)
+    }
+
+    /// Every field in which a client could send a credential of its own: the well-known ones, and those that any
+    /// route of this bottle injects.
+    pub(super) fn credential_fields(&self) -> &[HeaderName] {
+        &self.credential_fields
+    }
+
+    /// Whether pipelock looks inside the route's TLS.
+    pub(super) fn inspects(&self, route: &Route) -> bool {
+        self.file.routes.iter().find(|entry| entry.id == route.id).is_none_or(|entry| entry.inspect)
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, RulesError> {
+    std::fs::read(path).map_err(|source| RulesError::Unreadable { path: path.display().to_string(), source })
+}
+
+fn read_text(path: &str) -> Result<String, RulesError> {
+    std::fs::read_to_string(path).map_err(|source| RulesError::Unreadable { path: path.to_owned(), source })
+}
+
+fn keep<T>(result: Result<T, RulesError>, errors: &mut Vec<RulesError>) -> Option<T> {
+    result.map_err(|error| errors.push(error)).ok()
+}
+
+fn one_or_several(mut errors: Vec<RulesError>) -> RulesError {
+    match errors.pop() {
+        Some(only) if errors.is_empty() => only,
+        Some(last) => {
+            errors.push(last);
+            RulesError::Several(errors)
+        }
+        None => RulesError::Several(errors),
+    }
+}
+
+fn load_authority(file: &RoutesFile, clock: &Clock) -> Result<CertificateAuthority, RulesError> {
+    let certificate = read_text(&file.ca.cert_file)?;
+    let key = zeroize::Zeroizing::new(read_text(&file.ca.key_file)?);
+    let authority_error = |source| RulesError::Authority { path: file.ca.cert_file.clone(), source };
+    let authority = CertificateAuthority::load(&certificate, &key).map_err(authority_error)?;
+    authority.require_valid(clock.now()).map_err(authority_error)?;
+    Ok(authority)
+}
+
+fn read_credential(auth: &Auth) -> Result<Credential, SecretError> {
+    let not_a_field = || SecretError::NotAToken {
+        path: auth.secret_file.clone(),
+        token_ref: auth.token_ref.clone(),
+        what: "is to be set in something that is no field name",
+    };
+    let field = HeaderName::from_bytes(auth.header.as_bytes()).map_err(|_| not_a_field())?;
+    Credential::read(field, &auth.prefix, auth.username.as_deref(), &auth.secret_file, &auth.token_ref)
+}
+
+fn credential_fields(credentials: &HashMap<String, Credential>) -> Vec<HeaderName> {
+    let injected = credentials.values().map(|credential| credential.field.as_str());
+    let names: BTreeSet<&str> = CREDENTIAL_FIELDS.iter().copied().chain(injected).collect();
+    names.into_iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // writing to a String can't fail
+        text
+    })
+}
+
+impl std::fmt::Debug for Rules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rules")
+            .field("generation", &self.generation)
+            .field("hash", &self.hash)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,372 @@
+//! The proxy under test, its config, and a client that writes raw bytes: HTTP libraries tidy up what they send.
+
+use super::pipelock::FakePipelock;
+use bottle::{
+    clock::Clock,
+    config::{
+        Limits,
+        routes::{AnyOr, Auth, CaFiles, RouteEntry, RoutesFile, Upstream},
+    },
+    egress_proxy::EgressProxy,
+    intercept::{Drain, Listener},
+    pki::{CaKind, CertificateAuthority},
+    telemetry::audit::{Log, Record, Sink},
+};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use std::{
+    io::Write,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tokio_rustls::client::TlsStream;
+
+/// How long anything in a test may take.
+pub(super) const SOON: Duration = Duration::from_secs(30);
+
+/// A token that must never be seen anywhere but in the request that leaves.
+pub(super) const PLANTED: &str = "planted-4f1d9c-token";
+
+pub(super) fn route(host: &str) -> RouteEntry {
+    RouteEntry {
+        id: host.to_owned(),
+        source: format!("egress_proxy.routes[{host}]"),
+        host: host.to_owned(),
+        ports: vec![443],
+        methods: AnyOr::Any,
+        paths: AnyOr::Any,
+        auth: None,
+        encoded_slash: false,
+        inspect: true,
+        until: None,
+        reason: None,
+    }
+}
+
+pub(super) fn only(list: &[&str]) -> AnyOr {
+    AnyOr::Only(list.iter().map(|&s| s.to_owned()).collect())
+}
+
+/// The routes that most tests need.
+pub(super) fn usual_routes() -> Vec<RouteEntry> {
+    vec![
+        RouteEntry { auth: Some(auth("authorization", "Bearer ", None)), ..route("api.test") },
+        RouteEntry { paths: only(&["/v1/messages", "/repos/*/app"]), ..route("paths.test") },
+        RouteEntry { methods: only(&["GET", "HEAD"]), ..route("read.test") },
+        RouteEntry { ports: vec![443, 8443], ..route("ports.test") },
+        RouteEntry { ports: vec![80, 443], ..route("plain.test") },
+        route("open.test"),
+    ]
+}
+
+pub(super) fn auth(header: &str, prefix: &str, username: Option<&str>) -> Auth {
+    Auth {
+        header: header.to_owned(),
+        prefix: prefix.to_owned(),
+        username: username.map(str::to_owned),
+        secret_file: "/TOKEN".to_owned(),
+        token_ref: "TOKEN".to_owned(),
+    }
+}
+
+#[derive(Clone, Default)]
+pub(super) struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Captured {
+    pub(super) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// A folder with a config and all that it names.
+pub(super) struct Files {
+    dir: tempfile::TempDir,
+    pub(super) agent_ca: String,
+}
+
+impl Files {
+    pub(super) fn new(pipelock_ca: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Self { dir, agent_ca: String::new() };
+        std::fs::write(files.path("pipelock-ca.pem"), pipelock_ca).unwrap();
+        files.token(PLANTED);
+        let agent_ca = files.mint_ca();
+        Self { agent_ca, ..files }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    pub(super) fn token(&self, token: &str) {
+        std::fs::write(self.path("TOKEN"), format!("{token}\n")).unwrap();
+    }
+
+    pub(super) fn mint_ca(&self) -> String {
+        let ca = CertificateAuthority::mint(CaKind::Agent, "test", &Clock::system()).unwrap();
+        std::fs::write(self.path("ca.pem"), ca.certificate_pem()).unwrap();
+        std::fs::write(self.path("ca-key.pem"), ca.key_sec1_pem().unwrap().as_bytes()).unwrap();
+        ca.certificate_pem()
+    }
+
+    pub(super) fn config(&self, proxy: &str, mut routes: Vec<RouteEntry>) -> RoutesFile {
+        for auth in routes.iter_mut().filter_map(|route| route.auth.as_mut()) {
+            auth.secret_file = self.text("TOKEN");
+        }
+        RoutesFile {
+            version: 1,
+            bottle: "test".to_owned(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            admin: "127.0.0.1:0".parse().unwrap(),
+            upstream: Upstream {
+                proxy: proxy.to_owned(),
+                ca_file: Some(self.text("pipelock-ca.pem")),
+                extra_ca_file: None,
+            },
+            ca: CaFiles { cert_file: self.text("ca.pem"), key_file: self.text("ca-key.pem") },
+            limits: Limits::default(),
+            routes,
+        }
+    }
+
+    pub(super) fn write(&self, config: &RoutesFile) -> PathBuf {
+        let path = self.path("routes.yaml");
+        std::fs::write(&path, bottle::yaml::emit(config).unwrap()).unwrap();
+        path
+    }
+}
+
+/// The proxy under test, and the stand-in behind it.
+pub(super) struct Stack {
+    pub(super) pipelock: FakePipelock,
+    pub(super) files: Files,
+    pub(super) config: RoutesFile,
+    pub(super) proxy: EgressProxy,
+    pub(super) address: String,
+    pub(super) drain: Drain,
+    pub(super) audit: Captured,
+    pub(super) log: Log,
+    pub(super) serving: tokio::task::JoinHandle<bottle::intercept::Drained>,
+}
+
+impl Stack {
+    /// With the usual routes, and HTTP/2 towards the stand-in.
+    pub(super) async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    pub(super) async fn with(change: impl FnOnce(&mut RoutesFile)) -> Self {
+        Self::build(&["h2", "http/1.1"], Clock::system(), change).await
+    }
+
+    pub(super) async fn build(alpn: &[&str], clock: Clock, change: impl FnOnce(&mut RoutesFile)) -> Self {
+        let pipelock = FakePipelock::start(alpn).await;
+        let files = Files::new(&pipelock.ca_pem);
+        let mut config = files.config(&pipelock.address, usual_routes());
+        change(&mut config);
+        let audit = Captured::default();
+        let log = Log::start(Sink::Writer(Box::new(audit.clone()))).unwrap();
+        let proxy = EgressProxy::build(&files.write(&config), &clock, log.clone()).unwrap();
+        let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let drain = Drain::new();
+        let serving = tokio::spawn(proxy.serve(listener, drain.clone()));
+        Self { pipelock, files, config, proxy, address, drain, audit, log, serving }
+    }
+
+    pub(super) async fn dial(&self) -> TcpStream {
+        TcpStream::connect(&self.address).await.unwrap()
+    }
+
+    /// Sends bytes on a new connection and reads the answer.
+    pub(super) async fn raw(&self, bytes: &str) -> Answer {
+        exchange(&mut self.dial().await, bytes.as_bytes()).await
+    }
+
+    /// Opens a tunnel as clients do.
+    pub(super) async fn tunnel(&self, authority: &str) -> TlsStream<TcpStream> {
+        let host = authority.split(':').next().unwrap().to_owned();
+        self.tunnel_with_sni(authority, &host).await
+    }
+
+    pub(super) async fn tunnel_with_sni(&self, authority: &str, sni: &str) -> TlsStream<TcpStream> {
+        let mut stream = self.dial().await;
+        let connect = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+        stream.write_all(connect.as_bytes()).await.unwrap();
+        let head = read_head(&mut stream).await;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        let name = ServerName::try_from(sni.to_owned()).unwrap();
+        let connector = tokio_rustls::TlsConnector::from(client(&[&self.files.agent_ca]));
+        connector.connect(name, stream).await.unwrap()
+    }
+
+    /// One request in a tunnel of its own; `head` is what stands before the empty line, `Host` included.
+    pub(super) async fn request(&self, authority: &str, head: &str, body: &str) -> Answer {
+        let mut tunnel = self.tunnel(authority).await;
+        exchange(&mut tunnel, format!("{head}\r\n\r\n{body}").as_bytes()).await
+    }
+
+    /// `GET path` of a host.
+    pub(super) async fn get(&self, host: &str, path: &str) -> Answer {
+        self.request(&format!("{host}:443"), &format!("GET {path} HTTP/1.1\r\nHost: {host}"), "").await
+    }
+
+    /// Every audit record so far, once there are `count`.
+    pub(super) async fn records(&self, count: usize) -> Vec<Record> {
+        let poll = async {
+            loop {
+                let text = self.audit.text();
+                if text.lines().count() >= count {
+                    return text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>();
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let records = tokio::time::timeout(SOON, poll).await;
+        let records = records.unwrap_or_else(|_| panic!("no {count} records: {}", self.audit.text()));
+        assert_eq!(records.len(), count, "{records:#?}");
+        records
+    }
+
+    pub(super) async fn record(&self) -> Record {
+        self.records(1).await.remove(0)
+    }
+}
+
+pub(super) fn client(cas: &[&str]) -> Arc<rustls::ClientConfig> {
+    let mut roots = rustls::RootCertStore::empty();
+    for ca in cas {
+        roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
+}
+
+/// A response as it came.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
+}
+
+impl Answer {
+    /// The value of a field, whose name is in lower case.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().skip(1).find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then_some(value.trim())
+        })
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|e| panic!("{e}: {self:?}"))
+    }
+
+    /// That it is a refusal with this status and reason: marked in its fields, a sentence in its body.
+    pub(super) fn assert_refused(&self, status: u16, reason: &str) {
+        assert_eq!((self.status, self.header("x-bottle-reason")), (status, Some(reason)), "{self:#?}");
+        assert_eq!(self.header("x-bottle-verdict"), Some(if status < 500 { "deny" } else { "error" }));
+        assert_eq!(self.header("cache-control"), Some("no-store"));
+        if self.header("content-type") == Some("application/json") {
+            let json = self.json();
+            let kind = if json["bottle"]["retry"] == true { "api_error" } else { "permission_error" };
+            assert_eq!((&json["type"], &json["error"]["type"]), (&"error".into(), &kind.into()));
+            assert_eq!(json["bottle"]["reason"], reason);
+        }
+        assert!(self.message().starts_with("bottle: "), "{self:#?}");
+    }
+
+    /// The sentence that a person reads.
+    pub(super) fn message(&self) -> String {
+        if self.header("content-type") == Some("application/json") {
+            self.json()["error"]["message"].as_str().unwrap().to_owned()
+        } else {
+            self.body.clone()
+        }
+    }
+}
+
+pub(super) async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), bytes: &[u8]) -> Answer {
+    // A server that has answered may close before it has read everything.
+    let _ = stream.write_all(bytes).await;
+    let _ = stream.flush().await;
+    read_answer(stream).await
+}
+
+pub(super) async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> Answer {
+    tokio::time::timeout(SOON, async {
+        let head = read_head(stream).await;
+        let status = head.get(9..12).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{head:?}"));
+        let mut answer = Answer { status, head, body: String::new() };
+        let mut body = Vec::new();
+        match answer.header("content-length").map(|length| length.parse::<usize>().unwrap()) {
+            Some(length) => {
+                body.resize(length, 0);
+                stream.read_exact(&mut body).await.unwrap();
+            }
+            None if answer.header("transfer-encoding").is_some() => body = read_chunks(stream).await,
+            None => drop(stream.read_to_end(&mut body).await),
+        }
+        answer.body = String::from_utf8_lossy(&body).into_owned();
+        answer
+    })
+    .await
+    .expect("an answer in time")
+}
+
+pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&head)),
+        }
+    }
+    String::from_utf8(head).unwrap()
+}
+
+async fn read_chunks(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(chunk) = read_chunk(stream).await {
+        body.extend(chunk);
+    }
+    body
+}
+
+/// The next chunk; `None` at the end.
+pub(super) async fn read_chunk(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    while !line.ends_with(b"\r\n") {
+        line.push(stream.read_u8().await.unwrap());
+    }
+    let size = usize::from_str_radix(std::str::from_utf8(&line).unwrap().trim(), 16).unwrap();
+    let mut data = vec![0; size + 2];
+    stream.read_exact(&mut data).await.unwrap();
+    data.truncate(size);
+    (size > 0).then_some(data)
+}

@@ -1,0 +1,13 @@
+//! The egress proxy as a whole, in process, on real sockets: raw bytes in, a stand-in for pipelock behind it.
+//!
+//! `hosts`, `framing` and `credentials` are the rows of the table of ways around a policy proxy; `denials` shows
+//! each reason code with the whole of what the client gets.
+
+mod credentials;
+mod denials;
+mod framing;
+mod harness;
+mod hosts;
+mod life;
+mod pipelock;
+mod upstream;

@@ -1,0 +1,226 @@
+//! The way out: always through pipelock, verified for each host, streamed, and retried only when that is safe.
+
+use super::harness::{SOON, Stack, exchange, read_chunk, read_head, route};
+use super::pipelock::{Answer, Manner, text};
+use bottle::clock::Clock;
+use bottle::config::routes::RouteEntry;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+fn named(name: &'static str, value: &'static str) -> impl Fn(&super::pipelock::Seen) -> Answer {
+    move |_| {
+        let mut response = text(200, "ok");
+        response.headers_mut().insert(name, value.parse().unwrap());
+        response
+    }
+}
+
+#[tokio::test]
+async fn http2_is_preferred_and_one_tunnel_serves_many_requests() {
+    let stack = Stack::start().await;
+    for _ in 0..5 {
+        assert_eq!(stack.get("open.test", "/").await.status, 200);
+    }
+    let seen = stack.pipelock.seen();
+    assert!(seen.iter().all(|s| s.version == http::Version::HTTP_2), "{seen:#?}");
+    assert_eq!(stack.pipelock.connects(), ["open.test:443"]);
+    stack.get("api.test", "/").await;
+    assert_eq!(stack.pipelock.connects(), ["open.test:443", "api.test:443"], "hosts share nothing");
+}
+
+#[tokio::test]
+async fn http11_works_where_that_is_all_there_is() {
+    for alpn in [["http/1.1"].as_slice(), &[]] {
+        let stack = Stack::build(alpn, Clock::system(), |_| {}).await;
+        assert_eq!(stack.get("api.test", "/a?b").await.body, "ok");
+        let seen = stack.pipelock.only();
+        assert_eq!(
+            (seen.version, seen.header("host")),
+            (http::Version::HTTP_11, vec!["api.test".to_owned()])
+        );
+        assert_eq!(seen.uri, "https://api.test/a?b");
+    }
+}
+
+#[tokio::test]
+async fn an_inspected_host_is_believed_to_pipelock_only() {
+    let stack = Stack::start().await;
+    // Another CA of the same shape, which the public roots don't hold either.
+    std::fs::write(stack.files.path("pipelock-ca.pem"), &stack.files.agent_ca).unwrap();
+    stack.proxy.reload().await.unwrap();
+    let answer = stack.get("open.test", "/").await;
+    answer.assert_refused(502, "upstream_invalid");
+    assert!(answer.message().contains("open.test can't be verified"), "{answer:?}");
+    assert!(stack.pipelock.seen().is_empty());
+}
+
+#[tokio::test]
+async fn a_host_that_is_passed_through_is_not_believed_to_pipelock() {
+    let passed = |config: &mut bottle::config::routes::RoutesFile| {
+        config.routes = vec![RouteEntry { inspect: false, ..route("bulk.test") }];
+    };
+    let stack = Stack::with(passed).await;
+    stack.get("bulk.test", "/").await.assert_refused(502, "upstream_invalid");
+    assert!(stack.pipelock.seen().is_empty());
+
+    let stack = Stack::with(|config| {
+        passed(config);
+        config.upstream.extra_ca_file = config.upstream.ca_file.clone();
+    })
+    .await;
+    assert_eq!(stack.get("bulk.test", "/").await.status, 200, "the extra CA is believed there");
+}
+
+#[tokio::test]
+async fn what_the_upstream_says_about_itself_stays_here() {
+    let stack = Stack::start().await;
+    for (name, value) in [
+        ("alt-svc", "h3=\":443\""),
+        ("x-bottle-verdict", "deny"),
+        ("x-bottle-reason", "git_push"),
+        ("x-pipelock-severity", "high"),
+        ("proxy-authenticate", "Basic"),
+    ] {
+        stack.pipelock.answer(named(name, value));
+        let answer = stack.get("open.test", "/").await;
+        assert_eq!((answer.status, answer.header(name)), (200, None), "{name}");
+    }
+    stack.pipelock.answer(named("set-cookie", "a=b"));
+    assert_eq!(stack.get("open.test", "/").await.header("set-cookie"), Some("a=b"));
+}
+
+#[tokio::test]
+async fn events_are_passed_on_one_by_one() {
+    let stack = Stack::start().await;
+    let (send, receive) = tokio::sync::mpsc::unbounded_channel::<&'static str>();
+    let receive = Arc::new(Mutex::new(Some(receive)));
+    stack.pipelock.answer(move |_| {
+        let mut receive = receive.lock().unwrap().take().unwrap();
+        let frames = futures_util::stream::poll_fn(move |cx| {
+            receive.poll_recv(cx).map(|event| event.map(|text| Ok(Frame::data(Bytes::from(text)))))
+        });
+        let mut response =
+            http::Response::new(StreamBody::new(SyncStream(Mutex::new(Box::pin(frames)))).boxed());
+        response.headers_mut().insert("content-type", "text/event-stream".parse().unwrap());
+        response
+    });
+    let mut tunnel = stack.tunnel("api.test:443").await;
+    tunnel
+        .write_all(b"POST /v1/messages HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n")
+        .await
+        .unwrap();
+    let head = tokio::time::timeout(SOON, read_head(&mut tunnel)).await.unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "the head comes before the first event: {head}");
+    for event in ["data: one\n\n", "data: two\n\n"] {
+        send.send(event).unwrap();
+        let chunk = tokio::time::timeout(SOON, read_chunk(&mut tunnel)).await.unwrap().unwrap();
+        assert_eq!(chunk, event.as_bytes(), "each event comes before the next is sent");
+    }
+    assert_eq!(stack.audit.text(), "", "the record waits for the end");
+    drop(send);
+    assert_eq!(read_chunk(&mut tunnel).await, None);
+    let record = stack.record().await;
+    assert_eq!((record.response_bytes, record.complete), (22, true));
+}
+
+/// A stream that may be shared because it is never polled by two.
+struct SyncStream<S>(Mutex<S>);
+
+impl<S: futures_util::Stream + Unpin> futures_util::Stream for SyncStream<S> {
+    type Item = S::Item;
+
+    fn poll_next(
+        self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<S::Item>> {
+        std::pin::Pin::new(&mut *self.0.lock().unwrap()).poll_next(cx)
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_recorded_as_incomplete() {
+    let stack = Stack::start().await;
+    stack.pipelock.answer(|_| {
+        let frames = futures_util::stream::once(async { Ok(Frame::data(Bytes::from_static(b"first"))) });
+        let never = futures_util::stream::pending();
+        let all = futures_util::StreamExt::chain(frames, never);
+        http::Response::new(StreamBody::new(SyncStream(Mutex::new(Box::pin(all)))).boxed())
+    });
+    let mut tunnel = stack.tunnel("open.test:443").await;
+    tunnel.write_all(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n").await.unwrap();
+    read_head(&mut tunnel).await;
+    read_chunk(&mut tunnel).await.unwrap();
+    drop(tunnel);
+    let record = stack.record().await;
+    assert_eq!((record.status, record.response_bytes, record.complete), (Some(200), 5, false));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_costs_the_client_nothing() {
+    let stack = Stack::build(&["http/1.1"], Clock::system(), |_| {}).await;
+    // As the upstream program does: the connection ends after one request, and nothing says so.
+    for n in 0..3 {
+        stack.pipelock.behave(Manner::Raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"));
+        let answer = stack.get("open.test", "/").await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "request {n}");
+    }
+    let on: Vec<usize> = stack.pipelock.seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!(on, [0, 1, 2], "none was sent twice, each on a connection of its own");
+}
+
+#[tokio::test]
+async fn what_may_have_been_processed_is_not_sent_again() {
+    let stack = Stack::build(&["http/1.1"], Clock::system(), |_| {}).await;
+    stack.pipelock.behave(Manner::Raw(""));
+    let head = "POST /charge HTTP/1.1\r\nHost: open.test\r\nContent-Length: 0";
+    stack.request("open.test:443", head, "").await.assert_refused(502, "upstream_unreachable");
+    assert_eq!(stack.pipelock.seen().len(), 1);
+    stack
+        .pipelock
+        .behave(Manner::Raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"));
+    stack.request("open.test:443", head, "").await.assert_refused(502, "upstream_invalid");
+}
+
+#[tokio::test]
+async fn a_truncated_answer_is_no_whole_answer() {
+    let stack = Stack::build(&["http/1.1"], Clock::system(), |_| {}).await;
+    stack.pipelock.behave(Manner::Raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this"));
+    let mut tunnel = stack.tunnel("open.test:443").await;
+    tunnel.write_all(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n").await.unwrap();
+    let mut all = Vec::new();
+    let end = tokio::time::timeout(SOON, tunnel.read_to_end(&mut all)).await.unwrap();
+    assert!(end.is_err() || !all.ends_with(b"\r\n0\r\n\r\n"), "{end:?} {}", String::from_utf8_lossy(&all));
+    let record = stack.record().await;
+    assert_eq!((record.complete, record.response_bytes), (false, 9));
+}
+
+#[tokio::test]
+async fn a_large_upload_and_its_100_continue_pass() {
+    let stack = Stack::start().await;
+    stack.pipelock.answer(|seen| text(200, &seen.body.len().to_string()));
+    let mut tunnel = stack.tunnel("open.test:443").await;
+    let body = vec![b'x'; 5_000_000];
+    let head = format!(
+        "POST /up HTTP/1.1\r\nHost: open.test\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    tunnel.write_all(head.as_bytes()).await.unwrap();
+    assert!(read_head(&mut tunnel).await.starts_with("HTTP/1.1 100"));
+    let answer = exchange(&mut tunnel, &body).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "5000000"));
+    assert_eq!(stack.pipelock.only().header("expect"), Vec::<String>::new());
+    assert_eq!(stack.record().await.request_bytes, 5_000_000);
+}
+
+#[tokio::test]
+async fn git_clones_with_compressed_requests() {
+    let stack = Stack::start().await;
+    let head = "POST /a.git/git-upload-pack HTTP/1.1\r\nHost: open.test\r\nUser-Agent: git/2.39.5\r\nContent-Encoding: gzip\r\n\
+                Content-Type: application/x-git-upload-pack-request\r\nContent-Length: 4";
+    assert_eq!(stack.request("open.test:443", head, "\u{1f}ab\u{1}").await.status, 200);
+    assert_eq!(stack.pipelock.only().header("content-encoding"), ["gzip"]);
+    assert_eq!(stack.record().await.git.as_deref(), Some("fetch"));
+}
