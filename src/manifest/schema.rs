@@ -50,6 +50,23 @@ pub(super) fn followed(part: &'static Value) -> &'static Value {
     }
 }
 
+/// The first example of the key that a JSON pointer into a manifest names; for the item of a list, its first item.
+pub(super) fn example(pointer: &str) -> Option<&'static Value> {
+    let mut part = schema();
+    let mut example = None;
+    for step in pointer.split('/').skip(1) {
+        let inside = followed(part);
+        if let Some(property) = inside["properties"].get(step) {
+            part = property;
+            example = part["examples"].get(0);
+        } else {
+            part = inside.get("items")?;
+            example = example?.get(0);
+        }
+    }
+    example
+}
+
 /// An `Option` is a key that may be absent, not one that may be `null`.
 fn without_null(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };

@@ -208,6 +208,10 @@ impl Shape<'_, '_> {
                 let items: Vec<&str> = text.split_whitespace().collect();
                 problem.hint(format!("write it as a list: [{}]", items.join(", ")))
             }
+            (JsonType::Object, _) => match schema::example(pointer) {
+                Some(example) => problem.hint(format!("for example: {}", flow(example))),
+                None => problem,
+            },
             (JsonType::Array, Value::Object(_)) => problem.hint("begin each item with `- `"),
             (JsonType::Integer, Value::String(text)) if text.parse::<i64>().is_ok() => {
                 problem.hint(format!("write it without quotes: {text}"))

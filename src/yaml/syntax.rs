@@ -34,14 +34,16 @@ fn advice(info: &str, next: Option<char>) -> Option<&'static str> {
     if info.contains("mapping values are not allowed") {
         return Some("text that holds `: ` goes into quotes; a key must stand under the key before it");
     }
+    if info.contains("quoted scalar") {
+        return Some("close the quote");
+    }
+    if info.contains("did not find expected key") || info.contains("invalid indentation") {
+        return Some("is it indented like the keys that it stands with?");
+    }
     match next {
+        Some(':') => Some("text that holds `: ` goes into quotes; a list or map before it must be closed"),
         Some('@' | '`' | '%') => Some("text that begins with this character goes into quotes"),
-        _ if info.contains("quoted scalar") => Some("close the quote"),
-        _ if info.contains("illegal placement")
-            || info.contains("flow")
-            || info.contains("']'")
-            || info.contains("'}'") =>
-        {
+        _ if info.contains("flow") || info.contains("']'") || info.contains("'}'") => {
             Some("close the bracket before it, and put commas between the items")
         }
         _ => None,

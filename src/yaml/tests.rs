@@ -98,7 +98,10 @@ fn a_syntax_error_says_what_to_do() {
         ("a: *\n", "`*`"),
         ("a: @x\n", "quotes"),
         ("a: b: c\n", "quotes"),
-        ("a: [1, 2\nb: 3\n", "bracket"),
+        ("a: [1, 2\nb: 3\n", "closed"),
+        ("a: {b: c: d}\n", "quotes"),
+        ("a: [b}\n", "bracket"),
+        ("a:\n  b: 1\n c: 2\n", "indented"),
         ("a: \"x\n", "close the quote"),
     ];
     for (text, hint) in cases {
