@@ -61,6 +61,7 @@ pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::Check(args) => check(args),
         Verb::Run(args) => {
             log::start(log::Verbosity::from_flags(globals.quiet, globals.verbose));
+            process::guard_memory();
             process::raise_descriptor_limit();
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
             let outcome = runtime.block_on(serve(args));

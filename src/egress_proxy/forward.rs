@@ -10,6 +10,11 @@ use super::{
 use crate::intercept::{Body, Pool, PoolLimits, SendError};
 use crate::policy::{Grant, Intent, Reason, Refusal, Route};
 use http::{Request, Response, Uri};
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric as _},
+    metrics::counter::ConstCounter,
+};
 use std::sync::Arc;
 
 /// The way out.
@@ -18,6 +23,11 @@ pub(super) struct Forward(Pool<ThroughPipelock>);
 impl Forward {
     pub(super) fn new() -> Self {
         Self(Pool::new(ThroughPipelock, PoolLimits::default()))
+    }
+
+    /// What the connections did, for the metrics.
+    pub(super) fn collector(&self) -> Box<dyn Collector> {
+        Box::new(Connections(self.0.clone()))
     }
 
     /// Connections of older generations are not used again.
@@ -43,6 +53,33 @@ impl Forward {
         };
         let response = self.0.send(&way, request).await.map_err(|error| failure(error, grant.route))?;
         block::of_response(response, grant.route, inspected).await
+    }
+}
+
+/// Reads the pool's own counts whenever somebody asks.
+struct Connections(Pool<ThroughPipelock>);
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Connections").field(&self.0.stats()).finish()
+    }
+}
+
+impl Collector for Connections {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let stats = self.0.stats();
+        let counters = [
+            ("upstream_connections", "Connections through pipelock that were made", stats.opened),
+            ("upstream_reused", "Requests on a connection that was used before", stats.reused),
+            ("upstream_retried", "Requests that were sent again since nothing was processed", stats.retried),
+        ];
+        for (name, help, value) in counters {
+            let name = format!("bottle_egress_proxy_{name}");
+            let counter = ConstCounter::new(value);
+            let metric = encoder.encode_descriptor(&name, help, None, counter.metric_type())?;
+            counter.encode(metric)?;
+        }
+        Ok(())
     }
 }
 

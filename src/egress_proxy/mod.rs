@@ -35,7 +35,7 @@ pub use secret::SecretError;
 pub use trust::TrustError;
 
 use crate::intercept::{
-    Body, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Tunnel, TunnelFailure, body,
+    Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Tunnel, TunnelFailure, body,
 };
 use crate::policy::{GitOperation, Grant, Intent, Method, Reason, Refusal};
 use crate::telemetry::audit::{self, Place};
@@ -147,6 +147,10 @@ async fn weigh_body(
     record: &Open,
 ) -> Result<Request<Body>, Failure> {
     let limit = rules.file.limits.body_bytes;
+    let announced = http_body::Body::size_hint(request.body()).exact();
+    if limit != 0 && announced.is_some_and(|length| length > limit) {
+        return Err(Failure::of_body(&BodyError::TooLarge { limit }));
+    }
     let mut request = request.map(|inner| {
         let counted = body::metered(inner, &record.sent);
         if limit == 0 { counted } else { body::limited(counted, limit) }

@@ -61,9 +61,10 @@ impl EgressProxy {
         let live = Live::new(rules.file.bottle.clone(), rules.hash.clone());
         let limits = limits(&rules.file.limits);
         let fingerprint = authority.fingerprint();
-        let interception = interception(authority, clock)?;
-        let proxy =
-            Arc::new(Proxy { rules: ArcSwap::from_pointee(rules), forward: Forward::new(), audit, metrics });
+        let interception = interception(authority, &rules.file.limits, clock)?;
+        let forward = Forward::new();
+        registry.register_collector(forward.collector());
+        let proxy = Arc::new(Proxy { rules: ArcSwap::from_pointee(rules), forward, audit, metrics });
         let server = Server::new(Arc::clone(&proxy), interception, limits);
         Ok(Self {
             path: path.to_owned(),
@@ -147,7 +148,7 @@ impl EgressProxy {
         };
         require_same(&old, &rules)?;
         let new_fingerprint = authority.fingerprint();
-        let interception = interception(authority, &self.clock)?;
+        let interception = interception(authority, &rules.file.limits, &self.clock)?;
         // Nothing below can fail: from here on the new config is live.
         let mut fingerprint = self.fingerprint.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if *fingerprint != new_fingerprint {
@@ -178,9 +179,15 @@ fn require_same(old: &Rules, new: &Rules) -> Result<(), StartError> {
 }
 
 /// HTTP/1.1 towards the agent.
-fn interception(authority: CertificateAuthority, clock: &Clock) -> Result<Interception, StartError> {
+fn interception(
+    authority: CertificateAuthority,
+    limits: &Limits,
+    clock: &Clock,
+) -> Result<Interception, StartError> {
     let issuer: Arc<dyn IssueLeaf> = Arc::new(LeafIssuer::new(authority, clock.clone())?);
-    Interception::new(issuer, &[Protocol::Http1]).map_err(|error| StartError::Tls(error.to_string()))
+    let interception = Interception::new(issuer, &[Protocol::Http1]);
+    let interception = interception.map_err(|error| StartError::Tls(error.to_string()))?;
+    Ok(interception.keep_leaves(limits.leaf_cache.into()))
 }
 
 fn limits(limits: &Limits) -> intercept::Limits {

@@ -40,6 +40,10 @@ impl IssueLeaf for crate::pki::LeafIssuer {
     }
 }
 
+fn cache(leaves: u64) -> Cache<String, Arc<CertifiedKey>> {
+    Cache::builder().max_capacity(leaves).time_to_live(REUSE).build()
+}
+
 /// One CA's way of ending TLS: its leaves, its session tickets, the protocols it offers.
 pub struct Interception {
     issuer: Arc<dyn IssueLeaf>,
@@ -58,8 +62,13 @@ impl Interception {
             .with_cert_resolver(Arc::new(NoLeaf));
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.alpn().to_vec()).collect();
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
-        let leaves = Cache::builder().max_capacity(CACHE).time_to_live(REUSE).build();
-        Ok(Self { issuer, leaves, issued: AtomicU64::new(0), config })
+        Ok(Self { issuer, leaves: cache(CACHE), issued: AtomicU64::new(0), config })
+    }
+
+    /// The same, keeping at most so many leaves.
+    #[must_use]
+    pub fn keep_leaves(self, count: u64) -> Self {
+        Self { leaves: cache(count), ..self }
     }
 
     /// How many leaves were made, as opposed to found.

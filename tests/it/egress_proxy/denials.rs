@@ -132,6 +132,11 @@ async fn body_too_large() {
     let stack = Stack::with(|config| config.limits.body_bytes = 10).await;
     let head = "POST /a HTTP/1.1\r\nHost: open.test\r\nContent-Length: 11";
     insta::assert_snapshot!(whole(&stack.request("open.test:443", head, "12345678901").await));
+    stack.pipelock.assert_untouched();
+    let head = "POST /a HTTP/1.1\r\nHost: open.test\r\nTransfer-Encoding: chunked";
+    let chunks = "6\r\n123456\r\n5\r\n78901\r\n0\r\n\r\n";
+    stack.request("open.test:443", head, chunks).await.assert_refused(413, "body_too_large");
+    assert!(stack.pipelock.seen().is_empty(), "a cut body is no request");
     let head = "POST /a HTTP/1.1\r\nHost: open.test\r\nContent-Length: 10";
     assert_eq!(stack.request("open.test:443", head, "1234567890").await.status, 200);
 }

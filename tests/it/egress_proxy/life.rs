@@ -175,6 +175,7 @@ async fn the_binary_serves_reloads_and_ends_with_0() {
     let metrics = String::from_utf8(metrics.stdout).unwrap();
     for line in [
         "bottle_egress_proxy_generation 2",
+        "bottle_egress_proxy_upstream_connections_total 0",
         "bottle_egress_proxy_reloads_total{outcome=\"taken\"} 1",
         "bottle_egress_proxy_reloads_total{outcome=\"refused\"} 1",
     ] {
