@@ -102,7 +102,19 @@ fn scalar(text: &str) -> String {
 fn why_nothing_allows(reason: &str) -> &'static str {
     match reason {
         "git_push" => "no entry allows it: git push is refused on every host",
-        "pipelock" | "blocked" => "no route allows it: pipelock found it in the request",
+        "blocked_by_pipelock" => "no route allows it: pipelock looks into every request that it can read",
+        "address_not_allowed" => {
+            "the host is at a private address; `addresses` on its entry would allow that range"
+        }
+        "credential_unavailable" => {
+            "no rule refused it: the token is missing; set it and run `bottle up --rotate`"
+        }
+        "upstream_unreachable" | "upstream_invalid" | "upstream_timeout" => {
+            "no rule refused it: the host did not answer"
+        }
+        "limit_reached" | "body_too_large" | "shutting_down" => {
+            "no rule refused it: a limit of the proxy did"
+        }
         _ => "no entry allows it: the request itself is refused",
     }
 }
@@ -175,6 +187,14 @@ egress_proxy:
     fn a_push_has_no_entry() {
         let shown = text(serde_json::json!({"path": "/a.git/git-receive-pack", "reason": "git_push"}));
         assert!(shown.ends_with("    no entry allows it: git push is refused on every host\n"), "{shown}");
+    }
+
+    #[test]
+    fn what_no_rule_refused_is_not_blamed_on_the_manifest() {
+        for reason in ["upstream_timeout", "credential_unavailable", "limit_reached"] {
+            let shown = text(serde_json::json!({"path": "/a", "reason": reason}));
+            assert!(shown.contains("no rule refused it: "), "{shown}");
+        }
     }
 
     #[test]
