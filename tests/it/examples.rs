@@ -31,16 +31,19 @@ fn plan(example: &str) -> Plan {
 }
 
 fn committed(example: &str) -> Tree {
+    read_tree(&out(example))
+}
+
+fn read_tree(root: &Utf8Path) -> Tree {
     let mut tree = Tree::new();
-    let mut folders = vec![out(example)];
+    let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in folder.read_dir_utf8().unwrap() {
             let path = entry.unwrap().into_path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.file_name() != Some(".env") {
-                let name = path.strip_prefix(out(example)).unwrap().to_owned();
-                tree.insert(name, fs::read(&path).unwrap());
+                tree.insert(path.strip_prefix(root).unwrap().to_owned(), fs::read(&path).unwrap());
             }
         }
     }
@@ -79,6 +82,56 @@ fn every_example_renders_to_its_committed_tree() {
             let (now, then) = (String::from_utf8_lossy(bytes), String::from_utf8_lossy(&committed[name]));
             let diff = similar::TextDiff::from_lines(then.as_ref(), now.as_ref()).unified_diff().to_string();
             assert!(diff.is_empty(), "{example}/{name} is not what is rendered now:\n{diff}");
+        }
+    }
+}
+
+/// The same bytes in another folder, under another locale, umask and user name, from any working directory.
+#[test]
+fn the_binary_renders_the_same_bytes_anywhere() {
+    let surroundings = [("a", "C", "022"), ("deeper/folder with spaces/b", "tr_TR.UTF-8", "077")];
+    for example in EXAMPLES {
+        for (place, locale, umask) in surroundings {
+            let scratch = tempfile::tempdir().unwrap();
+            let copy = scratch.path().join(place);
+            fs::create_dir_all(&copy).unwrap();
+            copy_inputs(&folder(example), Utf8Path::from_path(&copy).unwrap());
+            let output = Command::new("sh")
+                .args([
+                    "-c",
+                    "umask \"$1\" && shift && exec \"$@\"",
+                    "sh",
+                    umask,
+                    env!("CARGO_BIN_EXE_bottle"),
+                ])
+                .args(["render", "--now", "2027-01-01", "--accept-widening"])
+                .arg(copy.join("bottle.yaml"))
+                .arg("--state")
+                .arg(scratch.path().join("state"))
+                .current_dir("/")
+                .envs([("LC_ALL", locale), ("LANG", locale), ("USER", place), ("TZ", "Asia/Tokyo")])
+                .output()
+                .unwrap();
+            assert!(output.status.success(), "{example}: {}", String::from_utf8_lossy(&output.stderr));
+            let rendered =
+                read_tree(Utf8Path::from_path(&copy).unwrap().join(".bottle").join(example).as_path());
+            assert!(rendered == committed(example), "{example} in {place}");
+        }
+    }
+}
+
+/// A manifest and the files beside it, without what render made.
+fn copy_inputs(from: &Utf8Path, to: &Utf8Path) {
+    for entry in from.read_dir_utf8().unwrap().map(Result::unwrap) {
+        let (name, path) = (entry.file_name(), entry.path());
+        if name == ".bottle" {
+            continue;
+        }
+        if path.is_dir() {
+            fs::create_dir_all(to.join(name)).unwrap();
+            copy_inputs(path, &to.join(name));
+        } else {
+            fs::copy(path, to.join(name)).unwrap();
         }
     }
 }
