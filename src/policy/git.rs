@@ -145,20 +145,28 @@ impl PathReading {
         reading
     }
 
+    /// A `?` that was encoded belongs to the name for one server and begins a query for another.
     fn add(&mut self, decoded: &str) {
-        let (path, query) = match decoded.find(['?', '#']) {
-            Some(at) => (&decoded[..at], &decoded[at + 1..]),
-            None => (decoded, ""),
-        };
-        self.hidden.merge(Services::of(query.as_bytes()));
+        self.add_path(decoded);
+        if let Some(at) = decoded.find(['?', '#']) {
+            self.add_path(&decoded[..at]);
+            self.hidden.merge(Services::of(&decoded.as_bytes()[at + 1..]));
+        }
+    }
+
+    fn add_path(&mut self, path: &str) {
         self.receive_pack |= ends_with(path, &["git-receive-pack"]);
         self.upload_pack |= ends_with(path, &["git-upload-pack"]) || ends_with(path, &["git-upload-archive"]);
         self.info_refs |= ends_with(path, &["info", "refs"]);
         self.lfs_batch |= ends_with(path, &["info", "lfs", "objects", "batch"]);
-        self.in_repository |= segments_from_the_end(path).any(|s| {
-            s.len() >= 4 && s.is_char_boundary(s.len() - 4) && s[s.len() - 4..].eq_ignore_ascii_case(".git")
-        });
+        self.in_repository |= segments_from_the_end(path).any(is_repository);
     }
+}
+
+/// `app.git`, `.git`, in any case.
+fn is_repository(segment: &str) -> bool {
+    let suffix = segment.len().checked_sub(4).and_then(|at| segment.get(at..));
+    suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(".git"))
 }
 
 /// Segments, last one first, without empty ones and `.`, and without matrix parameters.

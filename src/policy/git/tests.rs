@@ -133,6 +133,10 @@ fn push_with_slashes_dots_and_parameters_that_servers_drop() {
             "GET /a.git/info;x/refs/?service=git-receive-pack",
             "POST /a.git/git-receive-pack%3Fx=y",
             "POST /a.git/git-receive-pack%23x",
+            "POST /a%3Fb/git%2Dreceive-pack",
+            "POST /a%23b/git%252Dreceive-pack",
+            "GET /a%3Fb/info%2Frefs?service=git-receive-pack",
+            "PUT /a%3Fb/c%2Egit/x",
         ],
     );
 }

@@ -1,0 +1,13 @@
+//! The rooms of `bottle` that are fuzzed, compiled from their own sources.
+//!
+//! They reach nothing but each other (`tests/it/architecture.rs` of the main crate asserts it), so that a build with
+//! sanitizers takes a minute and not the half hour that the whole crate with its TLS stack needs.
+
+#![allow(unreachable_pub, dead_code)] // `pub(crate)` of a room has its users elsewhere in the main crate
+
+#[path = "../../src/config/mod.rs"]
+pub mod config;
+#[path = "../../src/policy/mod.rs"]
+pub mod policy;
+#[path = "../../src/yaml/mod.rs"]
+pub mod yaml;
