@@ -50,3 +50,48 @@ fn decoded(headers: &HeaderMap, bytes: &Bytes) -> Result<Bytes, Failure> {
 fn malformed(what: &str) -> Failure {
     Refusal::new(Reason::MalformedRequest, format!("{what}; retrying does not help")).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn gzip(plain: &[u8]) -> Vec<u8> {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        writer.write_all(plain).unwrap();
+        writer.finish().unwrap()
+    }
+
+    async fn read(coding: &'static str, sent: &[u8]) -> Result<(GitOperation, Bytes), String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+        let (operation, rest) = operation(&headers, body::full(sent.to_vec()))
+            .await
+            .map_err(|failure| format!("{} {}", failure.status().as_u16(), failure.refusal.message))?;
+        Ok((operation, rest.collect().await.unwrap().to_bytes()))
+    }
+
+    #[tokio::test]
+    async fn an_upload_does_not_hide_in_a_content_coding() {
+        let upload = gzip(br#"{"operation":"upload"}"#);
+        for coding in ["gzip", "GZIP", "x-gzip", "identity, gzip"] {
+            let (operation, rest) = read(coding, &upload).await.unwrap();
+            assert_eq!((operation, rest.as_ref()), (GitOperation::LfsUpload, upload.as_slice()));
+        }
+        for coding in ["br", "gzip, gzip", "deflate"] {
+            let error = read(coding, &upload).await.unwrap_err();
+            assert!(
+                error.starts_with("400 an LFS batch request is understood plain or in gzip only"),
+                "{error}"
+            );
+        }
+        assert!(read("gzip", b"no gzip").await.unwrap_err().starts_with("400 "));
+    }
+
+    #[tokio::test]
+    async fn what_unfolds_to_more_than_the_limit_is_refused() {
+        let bomb = gzip(&vec![b' '; 8 * 1024 * 1024]);
+        assert!(bomb.len() < 100_000);
+        assert!(read("gzip", &bomb).await.unwrap_err().starts_with("413 "));
+    }
+}

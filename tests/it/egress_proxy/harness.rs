@@ -209,14 +209,7 @@ impl Stack {
     }
 
     pub(super) async fn tunnel_with_sni(&self, authority: &str, sni: &str) -> TlsStream<TcpStream> {
-        let mut stream = self.dial().await;
-        let connect = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
-        stream.write_all(connect.as_bytes()).await.unwrap();
-        let head = read_head(&mut stream).await;
-        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        let name = ServerName::try_from(sni.to_owned()).unwrap();
-        let connector = tokio_rustls::TlsConnector::from(client(&[&self.files.agent_ca]));
-        connector.connect(name, stream).await.unwrap()
+        tunnel(&self.address, &self.files.agent_ca, authority, sni).await
     }
 
     /// One request in a tunnel of its own; `head` is what stands before the empty line, `Host` included.
@@ -250,6 +243,17 @@ impl Stack {
     pub(super) async fn record(&self) -> Record {
         self.records(1).await.remove(0)
     }
+}
+
+/// Opens a tunnel through a proxy, and TLS with the agent's trust inside.
+pub(super) async fn tunnel(proxy: &str, ca: &str, authority: &str, sni: &str) -> TlsStream<TcpStream> {
+    let mut stream = TcpStream::connect(proxy).await.unwrap();
+    let connect = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
+    stream.write_all(connect.as_bytes()).await.unwrap();
+    let head = read_head(&mut stream).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    let name = ServerName::try_from(sni.to_owned()).unwrap();
+    tokio_rustls::TlsConnector::from(client(&[ca])).connect(name, stream).await.unwrap()
 }
 
 pub(super) fn client(cas: &[&str]) -> Arc<rustls::ClientConfig> {

@@ -1,6 +1,6 @@
 //! Start, reload, drain, and the binary as an operator sees it.
 
-use super::harness::{Files, PLANTED, SOON, Stack, exchange, route, usual_routes};
+use super::harness::{Files, PLANTED, SOON, Stack, exchange, route, tunnel, usual_routes};
 use super::pipelock::FakePipelock;
 use bottle::config::routes::{RouteEntry, RoutesFile};
 use std::{
@@ -148,7 +148,8 @@ async fn the_binary_serves_reloads_and_ends_with_0() {
     let files = Files::new(&pipelock.ca_pem);
     let mut config = files.config(&pipelock.address, usual_routes());
     files.write(&config);
-    let running = start(&files, &[]);
+    // The loudest log there is, since none may show a secret.
+    let running = start(&files, &["-vv"]);
 
     let ready = bottle(&["healthcheck", "--url", &format!("http://{}/readyz", running.admin)]);
     assert_eq!(ready.status.code(), Some(0), "{ready:?}");
@@ -182,11 +183,18 @@ async fn the_binary_serves_reloads_and_ends_with_0() {
         assert!(metrics.contains(line), "{line}: {metrics}");
     }
     drop(agent);
+    let mut tunnel = tunnel(&running.listen, &files.agent_ca, "api.test:443", "api.test").await;
+    let answer = exchange(&mut tunnel, b"GET /user?q=planted-query HTTP/1.1\r\nHost: api.test\r\n\r\n").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(pipelock.only().header("authorization"), [format!("Bearer {PLANTED}")]);
+    drop(tunnel);
     let (code, audit, log) = running.stop();
     assert_eq!(code, Some(0), "{log:?}");
-    assert_eq!(audit.lines().count(), 1, "{audit}");
+    assert_eq!(audit.lines().count(), 2, "{audit}");
     assert!(log.iter().any(|line| line.contains("the new config is refused; the old one stays")), "{log:?}");
-    assert!(!log.iter().any(|line| line.contains(PLANTED)), "{log:?}");
+    for text in [audit, log.concat(), metrics] {
+        assert!(!text.contains(PLANTED) && !text.contains("planted-query"), "{text}");
+    }
 }
 
 #[tokio::test]
