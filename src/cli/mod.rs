@@ -12,6 +12,7 @@ mod healthcheck;
 mod logs;
 mod mounts;
 mod now;
+mod pipelock;
 mod plan;
 mod process;
 mod project;
@@ -86,6 +87,7 @@ enum Verb {
     Healthcheck(healthcheck::Args),
     Logs(logs::Args),
     Mounts(mounts::Args),
+    Pipelock(pipelock::Args),
     Plan(plan::Args),
     Reload(reload::Args),
     Render(render::Args),
@@ -136,6 +138,7 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::Down(args) => down::run(&args, &cli.globals),
         Verb::Logs(args) => logs::run(&args, &cli.globals),
         Verb::Mounts(args) => mounts::run(&args),
+        Verb::Pipelock(args) => pipelock::run(args, &cli.globals),
         Verb::Plan(args) => plan::run(&args, &cli.globals),
         Verb::Reload(args) => reload::run(&args, &cli.globals),
         Verb::Render(args) => render::run(&args, &cli.globals),

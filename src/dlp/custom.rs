@@ -119,3 +119,38 @@ impl Custom {
         }
     }
 }
+
+/// Phrases that are looked for in a stream as it passes, where nothing is held back: case-insensitive, without
+/// left boundary or decoding. Cheap to clone.
+#[derive(Clone)]
+pub struct Phrases(Arc<Custom>);
+
+/// How far one stream was read.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading(StateID);
+
+impl Phrases {
+    /// Compiles them; `None` when there are none.
+    pub fn new(patterns: &[CustomPattern]) -> Result<Option<Self>, CustomError> {
+        Ok(Custom::new(patterns)?.map(|custom| Self(Arc::new(custom))))
+    }
+
+    /// The beginning of a stream.
+    #[must_use]
+    pub fn begin(&self) -> Reading {
+        Reading(self.0.start())
+    }
+
+    /// Reads the next piece; calls `found` with the name of each phrase, once for each time it ends.
+    #[must_use]
+    pub fn read(&self, from: Reading, piece: &[u8], mut found: impl FnMut(&Arc<str>)) -> Reading {
+        let names = &self.0.names;
+        Reading(self.0.step(from.0, piece, |pattern, _| found(&names[pattern].0)))
+    }
+}
+
+impl std::fmt::Debug for Phrases {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Phrases").field(&self.0.names.len()).finish()
+    }
+}

@@ -26,7 +26,7 @@ mod view;
 
 use std::sync::Arc;
 
-pub use custom::CustomError;
+pub use custom::{CustomError, Phrases, Reading};
 pub use patterns::Severity;
 pub use stream::StreamScanner;
 

@@ -1,0 +1,264 @@
+//! A refusal, as bytes: the answers and field names of the program whose place this engine can take.
+
+use crate::dlp::{Finding, Severity};
+use crate::intercept::{Body, body};
+use http::{HeaderValue, Response, StatusCode, header};
+
+/// Where in a request something was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Path or query.
+    Url,
+    /// A field's name or value.
+    Header,
+    /// The body.
+    Body,
+}
+
+impl Part {
+    /// The name in logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Part::Url => "url",
+            Part::Header => "header",
+            Part::Body => "body",
+        }
+    }
+}
+
+/// Why a request is refused: text for people, and a stable code.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Block {
+    /// The allowlist does not have the host.
+    #[error("{host} is not in the allowlist")]
+    Host {
+        /// The host.
+        host: String,
+    },
+    /// The host is allowed, but on other ports.
+    #[error("port {port} of {host} is not allowed; allowed: {}", list(allowed))]
+    Port {
+        /// The host.
+        host: String,
+        /// The port that was asked for.
+        port: u16,
+        /// The ports that are allowed.
+        allowed: Vec<u16>,
+    },
+    /// The target of a CONNECT, or an absolute-form target, is none.
+    #[error("the target is no host and port: {0}")]
+    Target(String),
+    /// The request names another host than its tunnel.
+    #[error("authority mismatch: blocked; the request is for {asked}, its tunnel for {tunnel}")]
+    Authority {
+        /// What the request names.
+        asked: String,
+        /// What the tunnel is for.
+        tunnel: String,
+    },
+    /// https outside of a tunnel, or plain http where it is not served.
+    #[error("plain http to {host} is not allowed; use https through CONNECT")]
+    PlainHttp {
+        /// The host.
+        host: String,
+    },
+    /// An address that must not be dialled.
+    #[error("{host} resolves to {address}, which is a private or reserved address")]
+    Address {
+        /// The host.
+        host: String,
+        /// The address.
+        address: String,
+    },
+    /// A credential was found.
+    #[error("request {} contains secret: {}{}", part.as_str(), finding.pattern, place(location.as_deref()))]
+    Dlp {
+        /// Where.
+        part: Part,
+        /// What.
+        finding: Finding,
+        /// A field's name, or a JSON pointer into the body.
+        location: Option<String>,
+    },
+    /// A URL that is longer than it may be.
+    #[error("URL is {length} bytes long, more than max_url_length {limit}")]
+    UrlLength {
+        /// Its length.
+        length: usize,
+        /// The limit.
+        limit: u32,
+    },
+    /// A part of the URL that looks like encrypted or encoded data.
+    #[error("{what} has high entropy ({bits:.2} bits per character, the threshold is {threshold:.2})")]
+    Entropy {
+        /// Which part.
+        what: &'static str,
+        /// Measured.
+        bits: f64,
+        /// Allowed.
+        threshold: f64,
+        /// The code.
+        code: &'static str,
+    },
+    /// Too many requests.
+    #[error("rate limit exceeded: more than {limit} requests to {host} in a minute")]
+    Rate {
+        /// The host.
+        host: String,
+        /// The limit.
+        limit: u32,
+    },
+    /// A body whose encoding this engine can't look through.
+    #[error(
+        "request body has the content encoding \"{0}\", which cannot be scanned; send gzip, deflate, br, zstd or none"
+    )]
+    Encoding(String),
+    /// A body that is not what its encoding says.
+    #[error("request body is not valid {0}, so it cannot be scanned")]
+    Malformed(&'static str),
+    /// A body that grows out of proportion.
+    #[error("request body expands more than {0} times, so it cannot be scanned")]
+    Expansion(u64),
+    /// An upgrade.
+    #[error("protocol upgrades are not served in an inspected tunnel; set inspect: false on the host")]
+    Upgrade,
+    /// A request that is malformed.
+    #[error("malformed request: {0}")]
+    Request(String),
+    /// There is no connection to the origin.
+    #[error("{0}")]
+    Upstream(String),
+    /// The origin took too long to begin its answer.
+    #[error("{host} did not begin to answer within {seconds} s")]
+    Timeout {
+        /// The host.
+        host: String,
+        /// The limit.
+        seconds: u32,
+    },
+}
+
+fn list(ports: &[u16]) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn place(location: Option<&str>) -> String {
+    location.map_or_else(String::new, |location| format!(" at {location}"))
+}
+
+impl Block {
+    /// The stable code, in `X-Pipelock-Block-Reason` and in logs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Block::Host { .. } => "domain_not_allowed",
+            Block::Port { .. } => "port_not_allowed",
+            Block::Target(_) => "malformed_target",
+            Block::Authority { .. } => "authority_mismatch",
+            Block::PlainHttp { .. } => "plain_http",
+            Block::Address { .. } => "ssrf_private_ip",
+            Block::Dlp { .. } => "dlp_match",
+            Block::UrlLength { .. } => "url_length",
+            Block::Entropy { code, .. } => code,
+            Block::Rate { .. } => "rate_limit",
+            Block::Encoding(_) => "unsupported_encoding",
+            Block::Malformed(_) => "malformed_encoding",
+            Block::Expansion(_) => "expansion_limit",
+            Block::Upgrade => "upgrade_not_supported",
+            Block::Request(_) => "malformed_request",
+            Block::Upstream(_) => "upstream_unreachable",
+            Block::Timeout { .. } => "upstream_timeout",
+        }
+    }
+
+    /// Which part of this engine refuses.
+    #[must_use]
+    pub fn layer(&self) -> &'static str {
+        match self {
+            Block::Host { .. } | Block::Port { .. } | Block::PlainHttp { .. } => "allowlist",
+            Block::Target(_) | Block::Authority { .. } | Block::Request(_) | Block::Upgrade => "protocol",
+            Block::Address { .. } => "ssrf",
+            Block::Dlp { part: Part::Url, .. } => "url_dlp",
+            Block::Dlp { part: Part::Header, .. } => "header_dlp",
+            Block::UrlLength { .. } => "url_length",
+            Block::Entropy { .. } => "entropy",
+            Block::Rate { .. } => "rate_limit",
+            Block::Dlp { part: Part::Body, .. }
+            | Block::Encoding(_)
+            | Block::Malformed(_)
+            | Block::Expansion(_) => "body_dlp",
+            Block::Upstream(_) | Block::Timeout { .. } => "upstream",
+        }
+    }
+
+    /// How bad it is.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        match self {
+            Block::Dlp { finding, .. } => finding.severity,
+            Block::Address { .. } | Block::Authority { .. } => Severity::Critical,
+            Block::Upstream(_) | Block::Timeout { .. } | Block::Rate { .. } => Severity::Low,
+            Block::Host { .. } | Block::Port { .. } | Block::PlainHttp { .. } => Severity::Medium,
+            _ => Severity::High,
+        }
+    }
+
+    /// `none`: never; `transient`: later; `policy`: after the configuration changed.
+    #[must_use]
+    pub fn retry(&self) -> &'static str {
+        match self {
+            Block::Rate { .. } | Block::Upstream(_) | Block::Timeout { .. } => "transient",
+            Block::Host { .. } | Block::Port { .. } | Block::PlainHttp { .. } | Block::Address { .. } => {
+                "policy"
+            }
+            _ => "none",
+        }
+    }
+
+    /// The answer's status.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Block::Rate { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Block::Upstream(_) => StatusCode::BAD_GATEWAY,
+            Block::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Block::Target(_) | Block::Request(_) => StatusCode::BAD_REQUEST,
+            _ => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// The answer to a request in a tunnel, or in absolute-form.
+    #[must_use]
+    pub fn answer(&self) -> Response<Body> {
+        self.answer_with("blocked: ")
+    }
+
+    /// The answer to a CONNECT.
+    #[must_use]
+    pub fn answer_connect(&self) -> Response<Body> {
+        self.answer_with("CONNECT blocked: ")
+    }
+
+    fn answer_with(&self, prefix: &str) -> Response<Body> {
+        let mut response = Response::new(body::full(format!("{prefix}{self}\n")));
+        *response.status_mut() = self.status();
+        let fields = response.headers_mut();
+        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        fields.insert("x-pipelock-block-reason", HeaderValue::from_static(self.code()));
+        fields.insert("x-pipelock-block-reason-version", HeaderValue::from_static("1"));
+        fields.insert("x-pipelock-severity", HeaderValue::from_static(self.severity().as_str()));
+        fields.insert("x-pipelock-retry", HeaderValue::from_static(self.retry()));
+        fields.insert("x-pipelock-layer", HeaderValue::from_static(self.layer()));
+        if let Block::Dlp { finding, location, .. } = self {
+            let place = location.as_deref().and_then(|l| HeaderValue::from_str(l).ok());
+            fields.extend(HeaderValue::from_str(&finding.pattern).ok().map(|v| (PATTERN, v)));
+            fields.extend(place.map(|v| (LOCATION, v)));
+        }
+        response
+    }
+}
+
+const PATTERN: header::HeaderName = header::HeaderName::from_static("x-pipelock-pattern");
+const LOCATION: header::HeaderName = header::HeaderName::from_static("x-pipelock-location");

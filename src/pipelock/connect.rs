@@ -1,0 +1,129 @@
+//! The way out: resolve, vet every address, dial one that was vetted, end TLS with the real origin.
+
+use super::{address::may_dial, block::Block, network::Network, rules::Rules};
+use crate::intercept::{Connected, Connector, Protocol, Stream};
+use arc_swap::ArcSwap;
+use rustls::pki_types::ServerName;
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{net::TcpStream, time::timeout};
+use tokio_rustls::TlsConnector;
+
+/// How long one address may take before the next one is tried.
+const PER_ADDRESS: Duration = Duration::from_secs(5);
+
+/// What a connection is for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) secure: bool,
+    pub(super) host: Arc<str>,
+    pub(super) port: u16,
+    /// Connections of an older configuration are not used for a newer one.
+    pub(super) generation: u64,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ConnectError {
+    #[error("the address of {host} could not be found: {error}")]
+    Resolve { host: String, error: io::Error },
+    #[error("{host} resolves to {address}, which is a private or reserved address")]
+    Forbidden { host: String, address: IpAddr },
+    #[error("no connection to {host} ({address}): {error}")]
+    Unreachable { host: String, address: SocketAddr, error: io::Error },
+    #[error("no connection to {host} within {seconds} s")]
+    Timeout { host: String, seconds: u64 },
+    #[error("TLS with {host} failed: {error}")]
+    Tls { host: String, error: io::Error },
+}
+
+impl From<&ConnectError> for Block {
+    fn from(error: &ConnectError) -> Self {
+        match error {
+            ConnectError::Forbidden { host, address } => {
+                Block::Address { host: host.clone(), address: address.to_string() }
+            }
+            other => Block::Upstream(other.to_string()),
+        }
+    }
+}
+
+/// Makes connections under the rules that are live.
+pub(super) struct WayOut {
+    pub(super) rules: Arc<ArcSwap<Rules>>,
+    pub(super) network: Network,
+}
+
+impl WayOut {
+    /// The addresses of a host, all of them vetted: one bad address condemns the answer.
+    pub(super) async fn vetted(&self, rules: &Rules, host: &str) -> Result<Vec<IpAddr>, ConnectError> {
+        let found = self.network.resolve(host).await;
+        let addresses = found.map_err(|error| ConnectError::Resolve { host: host.to_owned(), error })?;
+        let own = rules.addresses(host);
+        match addresses.iter().find(|address| !may_dial(**address, &rules.internal, own)) {
+            Some(address) => Err(ConnectError::Forbidden { host: host.to_owned(), address: *address }),
+            None => Ok(addresses),
+        }
+    }
+
+    /// A TCP connection to an address that was vetted; the name is not looked up again.
+    pub(super) async fn dial(&self, rules: &Rules, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+        let limit = rules.connect_timeout;
+        let attempt = async {
+            let mut last = None;
+            for ip in self.vetted(rules, host).await? {
+                let address = SocketAddr::new(ip, port);
+                let error = match timeout(PER_ADDRESS, self.network.dial(address)).await {
+                    Ok(Ok(stream)) => {
+                        // Only the delay of small writes is at stake.
+                        let _ = stream.set_nodelay(true);
+                        return Ok(stream);
+                    }
+                    Ok(Err(error)) => error,
+                    Err(_) => io::Error::new(io::ErrorKind::TimedOut, "no answer in time"),
+                };
+                last = Some(ConnectError::Unreachable { host: host.to_owned(), address, error });
+            }
+            Err(last
+                .unwrap_or_else(|| ConnectError::Timeout { host: host.to_owned(), seconds: limit.as_secs() }))
+        };
+        timeout(limit, attempt).await.unwrap_or_else(|_| {
+            Err(ConnectError::Timeout { host: host.to_owned(), seconds: limit.as_secs() })
+        })
+    }
+
+    async fn secure(&self, rules: &Rules, host: &str, stream: TcpStream) -> Result<Connected, ConnectError> {
+        let tls = |error| ConnectError::Tls { host: host.to_owned(), error };
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|e| tls(io::Error::new(io::ErrorKind::InvalidInput, e)))?;
+        let connector = TlsConnector::from(Arc::clone(&rules.tls));
+        let stream = timeout(rules.connect_timeout, connector.connect(name, stream))
+            .await
+            .map_err(|_| tls(io::Error::new(io::ErrorKind::TimedOut, "no handshake in time")))?
+            .map_err(tls)?;
+        let protocol = match stream.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Protocol::Http2,
+            _ => Protocol::Http1,
+        };
+        Ok(Connected { stream: Box::new(stream), protocol, absolute_form: false })
+    }
+}
+
+impl Connector for WayOut {
+    type Key = Key;
+    type Error = ConnectError;
+
+    async fn connect(&self, key: &Key) -> Result<Connected, ConnectError> {
+        let rules = self.rules.load_full();
+        let stream = self.dial(&rules, &key.host, key.port).await?;
+        if key.secure {
+            return self.secure(&rules, &key.host, stream).await;
+        }
+        let stream: Stream = Box::new(stream);
+        Ok(Connected { stream, protocol: Protocol::Http1, absolute_form: false })
+    }
+}

@@ -1,0 +1,462 @@
+//! One request through the engine. The order is the security argument.
+
+use super::{
+    block::{Block, Part},
+    body::{self, OnFinding, Stop},
+    connect::{ConnectError, Key, WayOut},
+    events::{Events, Line},
+    fields, injection,
+    metrics::Metrics,
+    rules::Rules,
+    url,
+};
+use crate::intercept::{
+    Body, BodyError, Client, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Peer, Pool, SendError,
+    SpliceEnd, Tunnel, TunnelFailure, body as bodies,
+};
+use crate::policy::Authority;
+use arc_swap::ArcSwap;
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
+
+/// The handler of [`crate::intercept`].
+pub(super) struct Engine {
+    pub(super) rules: Arc<ArcSwap<Rules>>,
+    pub(super) pool: Pool<WayOut>,
+    pub(super) events: Events,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+/// What was decided at CONNECT.
+pub(super) struct Opened {
+    rules: Arc<Rules>,
+    host: Arc<str>,
+    port: u16,
+}
+
+/// Where a request goes, decided.
+struct Destination {
+    rules: Arc<Rules>,
+    secure: bool,
+    host: Arc<str>,
+    port: u16,
+}
+
+impl Destination {
+    fn origin(&self) -> String {
+        let (scheme, default) = if self.secure { ("https", 443) } else { ("http", 80) };
+        if self.port == default {
+            format!("{scheme}://{}", self.host)
+        } else {
+            format!("{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// An end without a response from the origin.
+enum End {
+    Block(Block),
+    /// The client's body broke off or is malformed.
+    Client(BodyError),
+    /// The request itself is malformed, with its own status.
+    Malformed(StatusCode, String),
+}
+
+impl From<Block> for End {
+    fn from(block: Block) -> Self {
+        End::Block(block)
+    }
+}
+
+impl Handler for Engine {
+    type Tunnel = Opened;
+
+    async fn connect(&self, request: ConnectRequest) -> Connect<Opened> {
+        let started = Instant::now();
+        let rules = self.rules.load_full();
+        let outcome = self.open(&rules, &request).await;
+        let line = Line {
+            method: Some("CONNECT".to_owned()),
+            target: Some(printable(&request.target)),
+            duration_ms: Some(millis(started)),
+            ..client_line(&request.client)
+        };
+        match outcome {
+            Ok(connect) => connect,
+            Err(block) => {
+                self.blocked(&rules, line, &block);
+                Connect::Refuse(block.answer_connect())
+            }
+        }
+    }
+
+    async fn exchange(&self, request: Request<Body>, exchange: Exchange<Opened>) -> Response<Body> {
+        let rules = match &exchange.tunnel {
+            Some(tunnel) => Arc::clone(&tunnel.state.rules),
+            None => self.rules.load_full(),
+        };
+        if exchange.tunnel.is_none() && exchange.fault.is_none() && is_health(&request) {
+            return health();
+        }
+        let mut line = Line {
+            method: Some(printable(request.method().as_str())),
+            request_id: Some(format!("{}-{}", exchange.client.id, exchange.number)),
+            ..client_line(&exchange.client)
+        };
+        let outcome = self.answer(&rules, request, &exchange, &mut line).await;
+        line.duration_ms = Some(millis(exchange.started));
+        match outcome {
+            Ok(response) => {
+                line.status_code = Some(response.status().as_u16());
+                self.allowed(&rules, line);
+                response
+            }
+            Err(End::Block(block)) => {
+                self.blocked(&rules, line, &block);
+                block.answer()
+            }
+            Err(End::Malformed(status, text)) => {
+                let block = Block::Request(text);
+                self.blocked(&rules, line, &block);
+                let mut response = block.answer();
+                *response.status_mut() = status;
+                response
+            }
+            Err(End::Client(error)) => {
+                let block = Block::Request(error.to_string());
+                self.blocked(&rules, line, &block);
+                let mut response = block.answer();
+                if matches!(error, BodyError::TooLarge { .. }) {
+                    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
+                }
+                response
+            }
+        }
+    }
+
+    fn tunnel_failed(&self, tunnel: &Tunnel<Opened>, failure: &TunnelFailure) {
+        let event = if matches!(failure, TunnelFailure::Sni) { "sni_mismatch" } else { "error" };
+        let line = Line {
+            event,
+            target: Some(format!("{}:{}", tunnel.host, tunnel.state.port)),
+            reason: Some(failure.to_string()),
+            ..client_line(&tunnel.client)
+        };
+        self.metrics.count("failed", event);
+        self.events.write("warn", &line);
+    }
+
+    fn spliced(&self, tunnel: &Tunnel<Opened>, end: &SpliceEnd) {
+        let line = Line {
+            event: "tunnel_close",
+            target: Some(format!("{}:{}", tunnel.host, tunnel.state.port)),
+            size_bytes: Some(end.sent + end.received),
+            reason: end.error.clone(),
+            ..client_line(&tunnel.client)
+        };
+        self.events.write("info", &line);
+    }
+
+    fn observe(&self, event: Event) {
+        self.metrics.observe(event);
+    }
+}
+
+impl Engine {
+    /// Decides on a CONNECT.
+    async fn open(&self, rules: &Arc<Rules>, request: &ConnectRequest) -> Result<Connect<Opened>, Block> {
+        let authority =
+            Authority::parse(&request.target, None).map_err(|error| Block::Target(error.to_string()))?;
+        let host = authority.host.as_str();
+        if !rules.allowed.contains(host) {
+            return Err(Block::Host { host: host.to_owned() });
+        }
+        let ports = rules.ports(host);
+        if authority.port == 80 || !ports.contains(&authority.port) {
+            let allowed = ports.iter().copied().filter(|port| *port != 80).collect();
+            return Err(Block::Port { host: host.to_owned(), port: authority.port, allowed });
+        }
+        url::scan_host(rules, host)?;
+        fields::scan(rules, &request.headers)?;
+        if !rules.rate.admit(host) {
+            return Err(Block::Rate { host: host.to_owned(), limit: rules.rate.limit });
+        }
+        let state = Opened { rules: Arc::clone(rules), host: host.into(), port: authority.port };
+        let way = self.pool.connector();
+        if !rules.passed_through.contains(host) {
+            way.vetted(rules, host).await.map_err(|error| Block::from(&error))?;
+            return Ok(Connect::Intercept { host: host.to_owned(), state });
+        }
+        let upstream = way.dial(rules, host, authority.port).await.map_err(|error| Block::from(&error))?;
+        let target = Some(request.target.clone());
+        self.metrics.count("allowed", "passthrough");
+        if rules.log_allowed {
+            self.events.write("info", &Line { event: "tunnel_open", target, ..client_line(&request.client) });
+        }
+        Ok(Connect::Splice { host: host.to_owned(), state, upstream: Box::new(upstream) })
+    }
+
+    /// Decides on a request, and passes it on.
+    async fn answer(
+        &self,
+        rules: &Arc<Rules>,
+        request: Request<Body>,
+        exchange: &Exchange<Opened>,
+        line: &mut Line,
+    ) -> Result<Response<Body>, End> {
+        match &exchange.fault {
+            Some(Fault::Head(fault)) => {
+                return Err(End::Malformed(fault.kind.status(), fault.kind.to_string()));
+            }
+            Some(Fault::Sni) => {
+                let sni = exchange.tunnel.as_ref().and_then(|t| t.sni.as_deref()).unwrap_or("no server name");
+                let tunnel = exchange.tunnel.as_ref().map(|t| t.host.to_string()).unwrap_or_default();
+                return Err(Block::Authority { asked: printable(sni), tunnel }.into());
+            }
+            None => {}
+        }
+        let destination = match &exchange.tunnel {
+            Some(tunnel) => in_tunnel(&request, &tunnel.state)?,
+            None => in_the_open(rules, &request)?,
+        };
+        let origin = destination.origin();
+        line.url = Some(origin.clone() + "/");
+        let target = checked_target(&request, exchange)?;
+        self.judge(url::scan_target(rules, &origin, &target), rules, line)?;
+        line.url = Some(printable(&(origin.clone() + target.split('?').next().unwrap_or_default())));
+        if is_upgrade(&request) {
+            return Err(Block::Upgrade.into());
+        }
+        self.judge(fields::scan(rules, request.headers()), rules, line)?;
+        if !rules.rate.admit(&destination.host) {
+            let limit = rules.rate.limit;
+            return Err(Block::Rate { host: destination.host.to_string(), limit }.into());
+        }
+        let request = self.dress(rules, request, &origin, &target, line).await?;
+        self.forward(&destination, request, line).await
+    }
+
+    /// A finding that is only logged does not end the request.
+    fn judge(&self, outcome: Result<(), Block>, rules: &Rules, line: &Line) -> Result<(), Block> {
+        match outcome {
+            Err(block @ Block::Dlp { .. }) if rules.only_warn => {
+                warn(&self.events, line.clone(), &block);
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The request as it goes out: its body under scan, its fields without what is not passed on.
+    async fn dress(
+        &self,
+        rules: &Arc<Rules>,
+        request: Request<Body>,
+        origin: &str,
+        target: &str,
+        line: &Line,
+    ) -> Result<Request<Body>, End> {
+        let (mut parts, mut inner) = request.into_parts();
+        if rules.limits.body_bytes > 0 {
+            inner = bodies::limited(inner, rules.limits.body_bytes);
+        }
+        let (events, line) = (self.events.clone(), line.clone());
+        let on_finding: OnFinding = Arc::new(move |block: &Block| warn(&events, line.clone(), block));
+        let scanned = body::inspect(rules, &parts.headers, inner, on_finding).await;
+        let body = scanned.map_err(|stop| match stop {
+            Stop::Block(block) => End::Block(block),
+            Stop::Client(error) => End::Client(error),
+        })?;
+        fields::strip_request(&mut parts.headers);
+        let uri = format!("{origin}{target}");
+        parts.uri = uri.parse().map_err(|_| Block::Request("the target is no URI".to_owned()))?;
+        Ok(Request::from_parts(parts, body))
+    }
+
+    async fn forward(
+        &self,
+        destination: &Destination,
+        request: Request<Body>,
+        line: &Line,
+    ) -> Result<Response<Body>, End> {
+        let rules = &destination.rules;
+        let key = Key {
+            secure: destination.secure,
+            host: Arc::clone(&destination.host),
+            port: destination.port,
+            generation: rules.generation,
+        };
+        let seconds = rules.plain_http_timeout;
+        let limit = if destination.secure { Duration::MAX } else { Duration::from_secs(seconds.into()) };
+        let sent = timeout(limit, self.pool.send(&key, request)).await;
+        let host = || destination.host.to_string();
+        let sent = sent.map_err(|_| Block::Timeout { host: host(), seconds })?;
+        let mut response = sent.map_err(|error| failure(error, &destination.host))?;
+        fields::strip_response(response.headers_mut());
+        if rules.scan_responses && injection::is_readable(response.headers(), rules.scan_events) {
+            let (events, line) = (self.events.clone(), line.clone());
+            response = response.map(|inner| {
+                injection::watched(inner, move |pattern| {
+                    let pattern = Some(pattern.to_owned());
+                    let line = line.clone();
+                    events.write(
+                        "warn",
+                        &Line { event: "response_scan", pattern, action: Some("warn"), ..line },
+                    );
+                })
+            });
+        }
+        Ok(response)
+    }
+
+    fn allowed(&self, rules: &Rules, line: Line) {
+        self.metrics.count("allowed", "");
+        if rules.log_allowed {
+            self.events.write("info", &Line { event: "allowed", ..line });
+        }
+    }
+
+    fn blocked(&self, rules: &Rules, line: Line, block: &Block) {
+        self.metrics.count("blocked", block.code());
+        if rules.log_blocked {
+            let line = finding_line(line, block);
+            let status_code = Some(block.status().as_u16());
+            self.events.write("warn", &Line { event: "blocked", status_code, action: Some("block"), ..line });
+        }
+    }
+}
+
+fn warn(events: &Events, line: Line, block: &Block) {
+    let event = match block {
+        Block::Dlp { part: Part::Header, .. } => "header_dlp",
+        Block::Dlp { part: Part::Body, .. } => "body_dlp",
+        _ => "dlp_warn",
+    };
+    events.write("warn", &Line { event, action: Some("warn"), ..finding_line(line, block) });
+}
+
+fn finding_line(line: Line, block: &Block) -> Line {
+    let (pattern, encoding) = match block {
+        Block::Dlp { finding, .. } => {
+            let chain: Vec<_> = finding.encodings.iter().map(|e| e.as_str()).collect();
+            (Some(finding.pattern.to_string()), (!chain.is_empty()).then(|| chain.join("+")))
+        }
+        _ => (None, None),
+    };
+    Line { scanner: Some(block.code()), reason: Some(block.to_string()), pattern, encoding, ..line }
+}
+
+/// A request in a tunnel is for the tunnel's host, whatever it says and however often.
+fn in_tunnel(request: &Request<Body>, tunnel: &Opened) -> Result<Destination, Block> {
+    let tunnel_name = format!("{}:{}", tunnel.host, tunnel.port);
+    if request.uri().scheme().is_some_and(|scheme| scheme.as_str() != "https") {
+        return Err(Block::Authority { asked: "a plain http URL".to_owned(), tunnel: tunnel_name });
+    }
+    for name in names(request) {
+        let same = Authority::parse(&name, Some(443))
+            .is_ok_and(|asked| asked.host.as_str() == &*tunnel.host && asked.port == tunnel.port);
+        if !same {
+            return Err(Block::Authority { asked: printable(&name), tunnel: tunnel_name });
+        }
+    }
+    let (rules, host) = (Arc::clone(&tunnel.rules), Arc::clone(&tunnel.host));
+    Ok(Destination { rules, secure: true, host, port: tunnel.port })
+}
+
+/// A request outside of a tunnel is plain http in absolute-form.
+fn in_the_open(rules: &Arc<Rules>, request: &Request<Body>) -> Result<Destination, Block> {
+    let Some(authority) = request.uri().authority() else {
+        return Err(Block::Request(
+            "this is a forward proxy: use CONNECT, or http:// in absolute-form".to_owned(),
+        ));
+    };
+    let plain = request.uri().scheme_str() == Some("http");
+    let authority = Authority::parse(authority.as_str(), Some(if plain { 80 } else { 443 }))
+        .map_err(|error| Block::Target(error.to_string()))?;
+    let host = authority.host.as_str();
+    if !rules.allowed.contains(host) {
+        return Err(Block::Host { host: host.to_owned() });
+    }
+    if !plain || !rules.plain_http(host) || authority.port != 80 {
+        return Err(Block::PlainHttp { host: host.to_owned() });
+    }
+    for name in names(request) {
+        if Authority::parse(&name, Some(80)).ok().as_ref() != Some(&authority) {
+            return Err(Block::Authority { asked: printable(&name), tunnel: authority.to_string() });
+        }
+    }
+    url::scan_host(rules, host)?;
+    Ok(Destination { rules: Arc::clone(rules), secure: false, host: host.into(), port: authority.port })
+}
+
+/// Every name that a request gives to its host.
+fn names(request: &Request<Body>) -> impl Iterator<Item = String> {
+    let fields = request.headers().get_all(header::HOST).iter();
+    let fields = fields.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
+    authority.into_iter().chain(fields)
+}
+
+/// Path and query as they were received.
+fn checked_target(request: &Request<Body>, exchange: &Exchange<Opened>) -> Result<String, Block> {
+    if exchange.target.contains(&b'#') {
+        return Err(Block::Request("the target holds a fragment".to_owned()));
+    }
+    if *request.method() == Method::CONNECT || *request.method() == Method::TRACE {
+        return Err(Block::Request(format!("{} is not served here", request.method())));
+    }
+    match request.uri().path_and_query().map(http::uri::PathAndQuery::as_str) {
+        None | Some("") => Ok("/".to_owned()),
+        Some(target) if target.starts_with('/') => Ok(target.to_owned()),
+        Some(target) if target.starts_with('?') => Ok(format!("/{target}")),
+        Some(_) => Err(Block::Request("the target is neither a path nor a URL".to_owned())),
+    }
+}
+
+/// A WebSocket, or whatever else is no HTTP any more. An offer of h2c is declined by not passing it on.
+fn is_upgrade(request: &Request<Body>) -> bool {
+    let value = request.headers().get(header::UPGRADE).map(HeaderValue::as_bytes);
+    value.is_some_and(|value| !value.trim_ascii().eq_ignore_ascii_case(b"h2c"))
+}
+
+fn failure(error: SendError<ConnectError>, host: &str) -> End {
+    match error {
+        SendError::Connect(error) => Block::from(&error).into(),
+        SendError::RequestBody(BodyError::Refused(error)) => match error.downcast::<Block>() {
+            Ok(block) => (*block).into(),
+            Err(error) => Block::Upstream(error.to_string()).into(),
+        },
+        SendError::RequestBody(error) => End::Client(error),
+        other => Block::Upstream(format!("{host}: {other}")).into(),
+    }
+}
+
+fn is_health(request: &Request<Body>) -> bool {
+    let uri: &Uri = request.uri();
+    uri.authority().is_none() && uri.path() == "/health" && *request.method() == Method::GET
+}
+
+fn health() -> Response<Body> {
+    let status =
+        serde_json::json!({"status": "healthy", "version": env!("CARGO_PKG_VERSION"), "mode": "strict"});
+    let mut response = Response::new(bodies::full(format!("{status}\n")));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn client_line(client: &Client) -> Line {
+    let client_ip = match client.peer {
+        Peer::Unix => "unix".to_owned(),
+        Peer::Tcp(address) => address.ip().to_string(),
+    };
+    Line { client_ip: Some(client_ip), request_id: Some(client.id.to_string()), ..Line::default() }
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).take(1000).collect()
+}

@@ -1,0 +1,74 @@
+//! The fields of a request: which are scanned, which are not passed on.
+
+use super::{
+    block::{Block, Part},
+    rules::Rules,
+};
+use http::{HeaderMap, HeaderName, header};
+
+/// Looks at every field but the ignored ones, names included.
+pub(super) fn scan(rules: &Rules, fields: &HeaderMap) -> Result<(), Block> {
+    let mut text = Vec::new();
+    let mut places = Vec::new();
+    for (name, value) in fields.iter().filter(|(name, _)| !rules.ignored_fields.contains(*name)) {
+        text.extend_from_slice(name.as_str().as_bytes());
+        text.extend_from_slice(b": ");
+        text.extend_from_slice(value.as_bytes());
+        text.push(b'\n');
+        places.push((text.len() as u64, name));
+    }
+    match rules.scanner.text(&text) {
+        None => Ok(()),
+        Some(finding) => {
+            let place = places.iter().find(|(end, _)| finding.offset < *end);
+            let location = place.map(|(_, name)| field_name(name));
+            Err(Block::Dlp { part: Part::Header, finding, location })
+        }
+    }
+}
+
+/// A name can itself be what was found, so a long one is not repeated.
+fn field_name(name: &HeaderName) -> String {
+    if name.as_str().len() <= 40 { name.as_str().to_owned() } else { "a field's name".to_owned() }
+}
+
+/// Takes off what concerns one connection only (RFC 9110 §7.6.1), and what is said between proxies.
+pub(super) fn strip_request(fields: &mut HeaderMap) {
+    strip_hop_by_hop(fields);
+    strip_own(fields);
+    // Answered on this side, when the body was first read.
+    fields.remove(header::EXPECT);
+}
+
+/// Takes off what an origin must not say for this proxy, and the way around it.
+pub(super) fn strip_response(fields: &mut HeaderMap) {
+    strip_own(fields);
+    fields.remove(header::ALT_SVC);
+}
+
+fn strip_hop_by_hop(fields: &mut HeaderMap) {
+    let nominated: Vec<HeaderName> = fields
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .filter(|name| ![header::TE, header::HOST, header::CONTENT_LENGTH].contains(name))
+        .collect();
+    for name in nominated {
+        fields.remove(name);
+    }
+    for name in
+        ["proxy-authorization", "proxy-authenticate", "proxy-connection", "keep-alive", "http2-settings"]
+    {
+        fields.remove(name);
+    }
+}
+
+fn strip_own(fields: &mut HeaderMap) {
+    let own = |name: &HeaderName| name.as_str().starts_with("x-pipelock-");
+    let names: Vec<HeaderName> = fields.keys().filter(|name| own(name)).cloned().collect();
+    for name in names {
+        fields.remove(name);
+    }
+}

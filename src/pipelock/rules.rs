@@ -1,0 +1,363 @@
+//! Two config files, read, checked against each other and made ready to decide with.
+//!
+//! Nothing in the files is silently ignored. A key is enforced, or it must have the one value that means what this
+//! engine does. Keys that bound what the upstream program holds in memory (`max_response_mb`,
+//! `max_response_bytes`, `max_event_bytes`) bound nothing here, since nothing is held: responses stream.
+
+use super::{hosts::HostList, rate::RateLimit};
+use crate::clock::Clock;
+use crate::config::ConfigError;
+use crate::config::embedded::{EmbeddedFile, HostEntry};
+use crate::config::pipelock::{Action, PipelockFile};
+use crate::config::{Limits, Listen};
+use crate::dlp::{Scanner, SeedPhrases, Settings, SettingsError};
+use crate::pki::{CertificateAuthority, PkiError};
+use http::HeaderName;
+use ipnet::IpNet;
+use rustls::pki_types::{CertificateDer, pem::PemObject as _};
+use sha2::{Digest as _, Sha256};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+/// How much of a body is held before any of it goes on.
+const HOLD: u64 = 1 << 20;
+
+/// Where the files are.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// `pipelock.yaml`.
+    pub config: PathBuf,
+    /// `embedded.yaml`.
+    pub embedded: Option<PathBuf>,
+}
+
+/// Why a configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum RulesError {
+    /// A file can't be read; the error names it.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A file is not what it must be.
+    #[error("{path}: {error}")]
+    Config {
+        /// The file.
+        path: String,
+        /// What is wrong in it.
+        error: ConfigError,
+    },
+    /// A value that this engine does not implement, or two values that contradict each other.
+    #[error("{key}: {problem}")]
+    Value {
+        /// The key.
+        key: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The scanner.
+    #[error(transparent)]
+    Scanner(#[from] SettingsError),
+    /// The CA.
+    #[error("the pipelock CA can't be used: {0}")]
+    Authority(#[from] PkiError),
+    /// The certificates that are trusted.
+    #[error("{path}: {problem}")]
+    Roots {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+fn value(key: &str, problem: impl Into<String>) -> RulesError {
+    RulesError::Value { key: key.to_owned(), problem: problem.into() }
+}
+
+/// One configuration, ready to decide with.
+#[expect(clippy::struct_excessive_bools, reason = "switches of the file, each of its own")]
+pub struct Rules {
+    /// Counts configurations from 1.
+    pub(super) generation: u64,
+    /// The bottle's name; empty without `embedded.yaml`.
+    pub bottle: String,
+    /// SHA-256 of both files, in hex.
+    pub hash: String,
+    pub(super) listen: Listen,
+    pub(super) admin: Option<std::net::SocketAddr>,
+    pub(super) limits: Limits,
+    pub(super) allowed: HostList,
+    pub(super) passed_through: HostList,
+    hosts: HashMap<String, HostEntry>,
+    exempt: Vec<IpNet>,
+    pub(super) internal: Vec<IpNet>,
+    pub(super) scanner: Scanner,
+    pub(super) only_warn: bool,
+    pub(super) ignored_fields: HashSet<HeaderName>,
+    pub(super) hold: usize,
+    pub(super) max_url_length: u32,
+    pub(super) entropy: f64,
+    pub(super) label_entropy: f64,
+    pub(super) label_entropy_exclusions: HostList,
+    pub(super) rate: RateLimit,
+    pub(super) plain_http_timeout: u32,
+    pub(super) idle: Duration,
+    pub(super) total: Duration,
+    pub(super) connect_timeout: Duration,
+    pub(super) scan_responses: bool,
+    pub(super) scan_events: bool,
+    pub(super) log_allowed: bool,
+    pub(super) log_blocked: bool,
+    pub(super) tls: Arc<rustls::ClientConfig>,
+}
+
+/// A configuration with what it names.
+pub struct Loaded {
+    /// The rules.
+    pub rules: Rules,
+    /// The CA that ends TLS.
+    pub authority: CertificateAuthority,
+}
+
+impl Rules {
+    /// Reads both files and everything that they name.
+    pub fn load(paths: &Paths, generation: u64, clock: &Clock) -> Result<Loaded, RulesError> {
+        let text = fs_err::read(&paths.config)?;
+        let file = PipelockFile::read(&text).map_err(|e| config(&paths.config, e))?;
+        let mut hash = Sha256::new_with_prefix(&text);
+        let embedded = match &paths.embedded {
+            None => None,
+            Some(path) => {
+                let text = fs_err::read(path)?;
+                hash.update(&text);
+                Some(EmbeddedFile::read(&text).map_err(|e| config(path, e))?)
+            }
+        };
+        let folder = paths.config.parent().unwrap_or(Path::new(""));
+        let authority = authority(&file, folder, clock)?;
+        let hash = hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        let rules = Self::resolve(&file, embedded.as_ref(), generation, hash, clock)?;
+        Ok(Loaded { rules, authority })
+    }
+
+    fn resolve(
+        file: &PipelockFile,
+        embedded: Option<&EmbeddedFile>,
+        generation: u64,
+        hash: String,
+        clock: &Clock,
+    ) -> Result<Self, RulesError> {
+        refuse_what_is_not_implemented(file)?;
+        let monitoring = &file.fetch_proxy.monitoring;
+        let allowed = HostList::parse("api_allowlist", &file.api_allowlist)?;
+        let passed_through = HostList::parse(
+            "tls_interception.passthrough_domains",
+            &file.tls_interception.passthrough_domains,
+        )?;
+        let exclusions = "fetch_proxy.monitoring.subdomain_entropy_exclusions";
+        let label_entropy_exclusions = HostList::parse(exclusions, &monitoring.subdomain_entropy_exclusions)?;
+        let listen = match embedded {
+            Some(embedded) => embedded.listen.clone(),
+            None => file.fetch_proxy.listen.parse().map_err(|e: crate::config::listen::ListenError| {
+                value("fetch_proxy.listen", e.to_string())
+            })?,
+        };
+        let hosts = hosts(file, embedded, &allowed)?;
+        let extra_ca = embedded.and_then(|e| e.extra_ca_file.clone());
+        let seed = SeedPhrases { min_words: 12, verify_checksum: true };
+        let scanner = Scanner::new(Settings {
+            custom: Vec::new(),
+            placeholders: embedded.map(|e| e.placeholders.clone()).unwrap_or_default(),
+            seed_phrases: file.seed_phrase_detection.enabled.then_some(seed),
+        })?;
+        let limits = embedded.map(|e| e.limits.clone()).unwrap_or_default();
+        let idle = file.forward_proxy.idle_timeout_seconds.min(limits.idle_seconds);
+        let total = match (file.forward_proxy.max_tunnel_seconds, limits.total_seconds) {
+            (tunnel, 0) => tunnel,
+            (tunnel, total) => tunnel.min(total),
+        };
+        let exempt = if embedded.is_some() { Vec::new() } else { file.ssrf.ip_allowlist.clone() };
+        let responses = &file.response_scanning;
+        Ok(Self {
+            generation,
+            bottle: embedded.map(|e| e.bottle.clone()).unwrap_or_default(),
+            hash,
+            listen,
+            admin: embedded.map(|e| e.admin),
+            allowed,
+            passed_through,
+            hosts,
+            exempt,
+            internal: file.internal.clone(),
+            scanner,
+            only_warn: file.request_body_scanning.action == Action::Warn,
+            ignored_fields: ignored_fields(file)?,
+            hold: usize::try_from(HOLD.min(file.request_body_scanning.max_body_bytes)).unwrap_or(usize::MAX),
+            max_url_length: monitoring.max_url_length,
+            entropy: monitoring.entropy_threshold,
+            label_entropy: monitoring.subdomain_entropy_threshold,
+            label_entropy_exclusions,
+            rate: RateLimit::new(monitoring.max_requests_per_minute),
+            plain_http_timeout: file.fetch_proxy.timeout_seconds,
+            idle: Duration::from_secs(idle.into()),
+            total: Duration::from_secs(total.into()),
+            connect_timeout: Duration::from_secs(limits.connect_seconds.into()),
+            scan_responses: responses.enabled,
+            scan_events: responses.enabled && responses.sse_streaming.enabled,
+            log_allowed: file.logging.include_allowed,
+            log_blocked: file.logging.include_blocked,
+            tls: Arc::new(client_config(extra_ca.as_deref(), clock)?),
+            limits,
+        })
+    }
+
+    /// The ports of a host.
+    pub(super) fn ports(&self, host: &str) -> &[u16] {
+        self.hosts.get(host).map_or(&[443], |entry| &entry.ports)
+    }
+
+    /// Whether a host is served as plain http.
+    pub(super) fn plain_http(&self, host: &str) -> bool {
+        self.hosts.get(host).is_some_and(|entry| entry.plain_http)
+    }
+
+    /// The private ranges that a host may resolve to.
+    pub(super) fn addresses(&self, host: &str) -> &[IpNet] {
+        self.hosts.get(host).map_or(&self.exempt, |entry| &entry.addresses)
+    }
+
+    /// What a check prints.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let patterns = Scanner::builtin().count();
+        format!("OK mode=strict hosts={} dlp={patterns} config={}\n", self.allowed.len(), self.hash)
+    }
+}
+
+fn config(path: &Path, error: ConfigError) -> RulesError {
+    RulesError::Config { path: path.display().to_string(), error }
+}
+
+fn refuse_what_is_not_implemented(file: &PipelockFile) -> Result<(), RulesError> {
+    let monitoring = &file.fetch_proxy.monitoring;
+    let zero = |key: &str, is: u64| {
+        if is == 0 { Err(value(key, "0 would refuse everything")) } else { Ok(()) }
+    };
+    if !file.dlp.include_defaults {
+        return Err(value(
+            "dlp.include_defaults",
+            "only `true` is implemented: the built-in patterns are always used",
+        ));
+    }
+    if !file.request_body_scanning.scan_headers {
+        return Err(value("request_body_scanning.scan_headers", "only `true` is implemented"));
+    }
+    if monitoring.max_data_per_minute != 0 {
+        return Err(value(
+            "fetch_proxy.monitoring.max_data_per_minute",
+            "only `0` (no bound) is implemented",
+        ));
+    }
+    if file.tls_interception.cert_ttl != "24h" {
+        return Err(value("tls_interception.cert_ttl", "only `24h` is implemented"));
+    }
+    let responses = &file.response_scanning;
+    if responses.action != Action::Warn || responses.sse_streaming.action != Action::Warn {
+        let problem = "only `warn` is implemented: a response streams, so it can't be taken back";
+        return Err(value("response_scanning.action", problem));
+    }
+    if !(monitoring.entropy_threshold > 0.0 && monitoring.subdomain_entropy_threshold > 0.0) {
+        return Err(value("fetch_proxy.monitoring", "an entropy threshold must be above 0"));
+    }
+    zero("fetch_proxy.timeout_seconds", file.fetch_proxy.timeout_seconds.into())?;
+    zero("fetch_proxy.monitoring.max_url_length", monitoring.max_url_length.into())?;
+    zero("fetch_proxy.monitoring.max_requests_per_minute", monitoring.max_requests_per_minute.into())?;
+    zero("forward_proxy.max_tunnel_seconds", file.forward_proxy.max_tunnel_seconds.into())?;
+    zero("forward_proxy.idle_timeout_seconds", file.forward_proxy.idle_timeout_seconds.into())?;
+    zero("request_body_scanning.max_body_bytes", file.request_body_scanning.max_body_bytes)
+}
+
+/// What `embedded.yaml` says of each host, and that both files speak of the same ones.
+fn hosts(
+    file: &PipelockFile,
+    embedded: Option<&EmbeddedFile>,
+    allowed: &HostList,
+) -> Result<HashMap<String, HostEntry>, RulesError> {
+    let Some(embedded) = embedded else { return Ok(HashMap::new()) };
+    let mut hosts = HashMap::new();
+    for (index, entry) in embedded.hosts.iter().enumerate() {
+        if !allowed.contains(&entry.host) {
+            let problem = format!("`{}` is not in api_allowlist; render both files again", entry.host);
+            return Err(value(&format!("hosts[{index}].host"), problem));
+        }
+        hosts.insert(entry.host.clone(), entry.clone());
+    }
+    for (index, range) in file.ssrf.ip_allowlist.iter().enumerate() {
+        if !embedded.hosts.iter().any(|entry| entry.addresses.contains(range)) {
+            let problem = format!("{range} belongs to no host of embedded.yaml; render both files again");
+            return Err(value(&format!("ssrf.ip_allowlist[{index}]"), problem));
+        }
+    }
+    Ok(hosts)
+}
+
+fn ignored_fields(file: &PipelockFile) -> Result<HashSet<HeaderName>, RulesError> {
+    let names = &file.request_body_scanning.ignore_headers;
+    let parse = |(index, name): (usize, &String)| {
+        let key = format!("request_body_scanning.ignore_headers[{index}]");
+        name.parse().map_err(|_| value(&key, format!("`{name}` is no field name")))
+    };
+    names.iter().enumerate().map(parse).collect()
+}
+
+fn authority(file: &PipelockFile, folder: &Path, clock: &Clock) -> Result<CertificateAuthority, RulesError> {
+    let tls = &file.tls_interception;
+    let certificate = fs_err::read_to_string(folder.join(&tls.ca_cert))?;
+    let key = zeroize::Zeroizing::new(fs_err::read_to_string(folder.join(&tls.ca_key))?);
+    let authority = CertificateAuthority::load(&certificate, &key)?;
+    authority.require_valid(clock.now())?;
+    Ok(authority)
+}
+
+/// TLS with origins: the public roots, and what the bottle trusts besides.
+fn client_config(extra_ca: Option<&str>, clock: &Clock) -> Result<rustls::ClientConfig, RulesError> {
+    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    if let Some(path) = extra_ca {
+        let problem = |problem: String| RulesError::Roots { path: path.to_owned(), problem };
+        let pem = fs_err::read(path)?;
+        let mut count = 0;
+        for certificate in CertificateDer::pem_slice_iter(&pem) {
+            let certificate = certificate.map_err(|e| problem(format!("no PEM certificate: {e}")))?;
+            roots
+                .add(certificate)
+                .map_err(|e| problem(format!("a certificate that can't be trusted: {e}")))?;
+            count += 1;
+        }
+        if count == 0 {
+            return Err(problem("holds no certificate".to_owned()));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let time = Arc::new(InjectedTime(clock.clone()));
+    let mut config = rustls::ClientConfig::builder_with_details(provider, time)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| value("tls", e.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+#[derive(Debug)]
+struct InjectedTime(Clock);
+
+impl rustls::time_provider::TimeProvider for InjectedTime {
+    fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
+        let seconds = u64::try_from(self.0.now().as_second()).ok()?;
+        Some(rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}

@@ -1,0 +1,214 @@
+//! The running engine: built from its files, reloaded on demand, drained at the end.
+
+use super::{
+    connect::WayOut,
+    engine::Engine,
+    events::{Events, Line},
+    metrics::Metrics,
+    network::Network,
+    rules::{Loaded, Paths, Rules, RulesError},
+};
+use crate::clock::Clock;
+use crate::config::Listen;
+use crate::intercept::{
+    Drain, Drained, Interception, IssueLeaf, Limits, Listener, Pool, PoolLimits, Protocol, Server,
+};
+use crate::pki::{CertificateAuthority, LeafIssuer, PkiError};
+use crate::telemetry::{admin::Admin, status::Live};
+use arc_swap::ArcSwap;
+use prometheus_client::registry::Registry;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// A connection without a request in flight is kept this long.
+const IDLE: Duration = Duration::from_mins(5);
+
+/// Why the engine can't start, or a configuration can't replace the live one.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+    /// Leaves can't be issued.
+    #[error("the pipelock CA can't be used: {0}")]
+    Authority(#[from] PkiError),
+    /// TLS can't be set up.
+    #[error("TLS towards clients can't be set up: {0}")]
+    Tls(String),
+    /// Something that is fixed when the process starts.
+    #[error("{0} changed, which a reload can't apply: restart pipelock")]
+    NeedsRestart(&'static str),
+}
+
+/// One embedded pipelock.
+pub struct Pipelock {
+    paths: Paths,
+    clock: Clock,
+    rules: Arc<ArcSwap<Rules>>,
+    engine: Arc<Engine>,
+    server: Arc<Server<Engine>>,
+    fingerprint: Mutex<String>,
+    live: Live,
+    registry: Arc<Registry>,
+}
+
+impl Pipelock {
+    /// Reads and checks the files and everything that they name.
+    pub fn build(paths: &Paths, clock: &Clock, network: Network, events: Events) -> Result<Self, StartError> {
+        let Loaded { rules, authority } = Rules::load(paths, 1, clock)?;
+        let mut registry = Registry::default();
+        let metrics = Arc::new(Metrics::register(&mut registry));
+        let live = Live::new(rules.bottle.clone(), rules.hash.clone());
+        let limits = limits(&rules);
+        let fingerprint = Mutex::new(authority.fingerprint());
+        let interception = interception(authority, clock)?;
+        let rules = Arc::new(ArcSwap::from_pointee(rules));
+        let pool = Pool::new(WayOut { rules: Arc::clone(&rules), network }, PoolLimits::default());
+        let engine = Arc::new(Engine { rules: Arc::clone(&rules), pool, events, metrics });
+        let server = Server::new(Arc::clone(&engine), interception, limits);
+        Ok(Self {
+            paths: paths.clone(),
+            clock: clock.clone(),
+            rules,
+            engine,
+            server,
+            fingerprint,
+            live,
+            registry: Arc::new(registry),
+        })
+    }
+
+    /// Where the files say to listen.
+    #[must_use]
+    pub fn listen(&self) -> Listen {
+        self.rules.load().listen.clone()
+    }
+
+    /// Where the files say that an operator asks; `None` without `embedded.yaml`.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<String> {
+        self.rules.load().admin.map(|address| address.to_string())
+    }
+
+    /// Which configuration is live.
+    #[must_use]
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// What the admin listener shows.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        let metrics = Arc::clone(&self.registry);
+        Admin { status: self.live.clone(), metrics, obstacle: Arc::new(|| None) }
+    }
+
+    /// Serves until `drain` is started and what was in flight has ended, or its time is over.
+    pub async fn serve(&self, listener: Listener, drain: Drain) -> Drained {
+        let reason = |text: String| Some(text);
+        let start = reason(format!("mode=strict config={}", self.rules.load().hash));
+        self.engine.events.write("info", &Line { event: "startup", reason: start, ..Line::default() });
+        self.live.set_ready(true);
+        let unready = {
+            let (live, drain) = (self.live.clone(), drain.clone());
+            async move {
+                drain.started().await;
+                live.set_ready(false);
+            }
+        };
+        let (drained, ()) = tokio::join!(Arc::clone(&self.server).serve(listener, drain), unready);
+        let end = reason(format!("{} connections were cut", drained.aborted));
+        self.engine.events.write("info", &Line { event: "shutdown", reason: end, ..Line::default() });
+        drained
+    }
+
+    /// Reads the files again. All of it is good and becomes live at once, or none of it does and the old one
+    /// stays. Tunnels that are open end under the rules they began with.
+    pub async fn reload(&self) -> Result<(), StartError> {
+        let outcome = self.try_reload().await;
+        let (level, reason) = match &outcome {
+            Ok(hash) => ("info", format!("config={hash}")),
+            Err(error) => ("error", format!("the new configuration is refused, the old one stays: {error}")),
+        };
+        self.live.reloaded(outcome.as_ref().map(Clone::clone).map_err(ToString::to_string));
+        let metrics = &self.engine.metrics;
+        metrics.generation.set(i64::try_from(self.live.get().generation).unwrap_or(i64::MAX));
+        if outcome.is_err() {
+            metrics.reload_failures.inc();
+            tracing::error!("{reason}");
+        }
+        let line = Line { event: "config_reload", reason: Some(reason), ..Line::default() };
+        self.engine.events.write(level, &line);
+        outcome.map(drop)
+    }
+
+    async fn try_reload(&self) -> Result<String, StartError> {
+        let old = self.rules.load_full();
+        let (paths, clock, generation) = (self.paths.clone(), self.clock.clone(), old.generation + 1);
+        let loaded = tokio::task::spawn_blocking(move || Rules::load(&paths, generation, &clock)).await;
+        let Loaded { rules, authority } = match loaded {
+            Ok(loaded) => loaded?,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+        require_same(&old, &rules)?;
+        let new_fingerprint = authority.fingerprint();
+        let interception = interception(authority, &self.clock)?;
+        // Nothing below can fail: from here on the new configuration is live.
+        let mut fingerprint = self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner);
+        if *fingerprint != new_fingerprint {
+            self.server.swap(interception);
+            *fingerprint = new_fingerprint;
+        }
+        let hash = rules.hash.clone();
+        self.rules.store(Arc::new(rules));
+        self.engine.pool.clear();
+        Ok(hash)
+    }
+}
+
+/// A key that would be ignored until the next start must not look as if it were live.
+fn require_same(old: &Rules, new: &Rules) -> Result<(), StartError> {
+    let changed = if old.bottle != new.bottle {
+        Some("bottle")
+    } else if old.listen != new.listen {
+        Some("listen")
+    } else if old.admin != new.admin {
+        Some("admin")
+    } else if old.limits != new.limits {
+        Some("limits")
+    } else if (old.idle, old.total) != (new.idle, new.total) {
+        Some("forward_proxy")
+    } else {
+        None
+    };
+    changed.map_or(Ok(()), |key| Err(StartError::NeedsRestart(key)))
+}
+
+/// HTTP/2 is preferred, as egress-proxy expects.
+fn interception(authority: CertificateAuthority, clock: &Clock) -> Result<Interception, StartError> {
+    let issuer: Arc<dyn IssueLeaf> = Arc::new(LeafIssuer::new(authority, clock.clone())?);
+    let protocols = [Protocol::Http2, Protocol::Http1];
+    Interception::new(issuer, &protocols).map_err(|error| StartError::Tls(error.to_string()))
+}
+
+fn limits(rules: &Rules) -> Limits {
+    let limits = &rules.limits;
+    let seconds = |n: u32| Duration::from_secs(n.into());
+    let count = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+    Limits {
+        connections: count(limits.connections),
+        requests_per_connection: limits.requests_per_connection.into(),
+        head_bytes: count(limits.header_bytes),
+        head_fields: count(limits.header_fields),
+        handshakes: count(limits.handshakes_in_flight),
+        head: seconds(limits.header_seconds),
+        handshake: seconds(limits.handshake_seconds),
+        idle: IDLE.min(rules.idle),
+        stall: rules.idle,
+        total: rules.total,
+        grace: seconds(limits.drain_seconds),
+        ..Limits::default()
+    }
+}
