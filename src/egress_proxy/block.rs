@@ -71,11 +71,15 @@ fn refused(status: StatusCode, headers: &HeaderMap, text: &str, route: &Route) -
     let code = headers.get(&BLOCK_REASON).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let finding = finding(text, code, status);
     let transient = headers.get(&RETRY).is_some_and(|v| v.as_bytes() == b"transient")
-        || matches!(status.as_u16(), 429 | 502 | 503);
+        || matches!(status.as_u16(), 429 | 502 | 503 | 504);
     let (reason, message) = match status.as_u16() {
         502 => (
             Reason::UpstreamUnreachable,
             format!("pipelock can't reach {}: {finding}; try again later", route.host),
+        ),
+        504 => (
+            Reason::UpstreamTimeout,
+            format!("pipelock waited in vain for {}: {finding}; try again later", route.host),
         ),
         429 | 503 => (
             Reason::LimitReached,
@@ -89,7 +93,7 @@ fn refused(status: StatusCode, headers: &HeaderMap, text: &str, route: &Route) -
     let refusal = Refusal { retry: transient, ..of_route(Refusal::new(reason, message), route) };
     // Only a refusal's status is passed on: what else a proxy may answer (401, 407) would mean something else here.
     let status = match status.as_u16() {
-        429 | 502 | 503 => status,
+        429 | 502 | 503 | 504 => status,
         _ => StatusCode::FORBIDDEN,
     };
     Failure::by_pipelock(refusal, finding, status)

@@ -213,7 +213,12 @@ async fn refused_by_pipelock_at_connect() {
          CONNECT blocked: SSRF: open.test resolves to 10.0.0.1\n",
     ));
     insta::assert_snapshot!(get(&stack, "open.test", "/").await);
-    for (status, reason) in [(429, "limit_reached"), (503, "limit_reached"), (502, "upstream_unreachable")] {
+    for (status, reason) in [
+        (429, "limit_reached"),
+        (503, "limit_reached"),
+        (502, "upstream_unreachable"),
+        (504, "upstream_timeout"),
+    ] {
         let answer: &'static str = format!("HTTP/1.1 {status} No\r\nContent-Length: 4\r\n\r\nno: ").leak();
         stack.pipelock.behave(Manner::Connect(answer));
         let answer = stack.get("open.test", "/").await;
