@@ -11,6 +11,7 @@ mod egress_proxy;
 mod examples;
 mod explain;
 mod gate;
+mod intercept;
 mod manifest;
 mod origin;
 mod pipelock;

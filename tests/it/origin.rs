@@ -130,7 +130,7 @@ impl Origin {
             _ => Clock::system(),
         };
         let authority = CertificateAuthority::mint(CaKind::Pipelock, "origin", &clock).unwrap();
-        let ca_pem = authority.certificate_pem().to_owned();
+        let ca_pem = authority.certificate_pem().clone();
         let issuer = LeafIssuer::new(authority, clock).unwrap();
         let other_name = matches!(shows, Shows::OtherName);
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -258,7 +258,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
         match &result {
             Err(error) => record.ended = Some(error.to_string()),
             Ok(()) if buf.filled().len() == before && buf.remaining() > 0 => {
-                record.ended = Some(String::new())
+                record.ended = Some(String::new());
             }
             Ok(()) => {
                 let room = RECORDED - record.bytes.len();

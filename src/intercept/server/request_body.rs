@@ -20,7 +20,17 @@ const DRAINING: Duration = Duration::from_millis(500);
 
 /// What the handler left of a body.
 #[derive(Clone, Default)]
-pub(super) struct Leftover(Arc<Mutex<Option<Unread>>>);
+pub(super) struct Leftover(Arc<Mutex<Left>>);
+
+#[derive(Default)]
+enum Left {
+    /// Nothing, or somebody is still reading it.
+    #[default]
+    Nothing,
+    Unread(Unread),
+    /// It broke off: nothing after it can be read.
+    Broken,
+}
 
 struct Unread {
     body: Incoming,
@@ -52,9 +62,12 @@ impl http_body::Body for RequestBody {
         let Some(unread) = &mut self.unread else { return Poll::Ready(None) };
         unread.awaited = false;
         let frame = ready!(Pin::new(&mut unread.body).poll_frame(cx));
-        if frame.is_none() {
-            // The library does not say of a chunked body that it is at its end.
+        // A chunked body says that it is over by giving nothing more, and only once.
+        if !matches!(&frame, Some(Ok(frame)) if frame.is_data()) {
             self.unread = None;
+        }
+        if matches!(&frame, Some(Err(_))) {
+            self.leftover.put(Left::Broken);
         }
         Poll::Ready(frame.map(|frame| frame.map_err(told_apart)))
     }
@@ -72,8 +85,10 @@ impl http_body::Body for RequestBody {
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
-        if !http_body::Body::is_end_stream(self) {
-            *self.leftover.0.lock().unwrap_or_else(PoisonError::into_inner) = self.unread.take();
+        if !http_body::Body::is_end_stream(self)
+            && let Some(unread) = self.unread.take()
+        {
+            self.leftover.put(Left::Unread(unread));
         }
     }
 }
@@ -94,10 +109,17 @@ fn told_apart(error: hyper::Error) -> BodyError {
 }
 
 impl Leftover {
+    fn put(&self, left: Left) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = left;
+    }
+
     /// Reads what the handler left unread, if that is little. Says whether the connection can be used again.
     pub(super) async fn drain(&self) -> bool {
-        let Some(unread) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            return true;
+        let left = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let unread = match left {
+            Left::Nothing => return true,
+            Left::Broken => return false,
+            Left::Unread(unread) => unread,
         };
         let little =
             http_body::Body::size_hint(&unread.body).upper().is_some_and(|most| most <= WORTH_DRAINING);

@@ -1,0 +1,268 @@
+//! Connections to the upstream: shared, kept, given up, and when a request is sent again.
+
+use super::relay::{BOTH, H1, H2, Proxy, until};
+use crate::{
+    origin::{Origin, Shows},
+    wire::{field, status},
+};
+use bottle::intercept::{Body, Protocol, body};
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::sync::{Arc, atomic::Ordering};
+use tokio::sync::Barrier;
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
+
+async fn hello(_: Request<Incoming>) -> Response<Body> {
+    Response::new(body::full("hello\n"))
+}
+
+/// Sends one request in a tunnel of its own.
+async fn ask(proxy: &Proxy, request: &str) -> (u16, String) {
+    let mut wire = proxy.tunnel("a.test").await;
+    wire.send(request).await;
+    let (head, text) = wire.message().await;
+    (status(&head), text)
+}
+
+#[tokio::test]
+async fn connections_are_kept_and_used_again() {
+    for protocols in [H1, H2] {
+        let origin = Origin::serving(protocols, hello).await;
+        let proxy = Proxy::start(&origin).await;
+        for count in 1..=5 {
+            assert_eq!(ask(&proxy, GET).await, (200, "hello\n".into()));
+            if protocols == H1 {
+                until("the return", || proxy.pool.stats().idle == 1).await;
+            }
+            assert_eq!(proxy.pool.stats().reused, count - 1);
+        }
+        assert_eq!(origin.seen().len(), 1);
+        proxy.pool.clear();
+        assert_eq!(ask(&proxy, GET).await.0, 200);
+        assert_eq!(origin.seen().len(), 2, "a pool that was cleared starts anew");
+    }
+}
+
+#[tokio::test]
+async fn requests_at_the_same_time_share_one_http2_connection() {
+    let together = Arc::new(Barrier::new(20));
+    let origin = Origin::serving(H2, move |_| {
+        let together = Arc::clone(&together);
+        async move {
+            together.wait().await;
+            Response::new(body::full("hello\n"))
+        }
+    })
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    let answers = futures_util::future::join_all((0..20).map(|_| ask(&proxy, GET))).await;
+    assert!(answers.iter().all(|answer| answer.0 == 200));
+    assert_eq!(origin.seen().len(), 1);
+    assert_eq!(proxy.pool.connector().dialled.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test]
+async fn http2_is_preferred_where_both_are_offered() {
+    let origin = Origin::serving(BOTH, hello).await;
+    let proxy = Proxy::start(&origin).await;
+    assert_eq!(ask(&proxy, GET).await.0, 200);
+    assert_eq!(origin.only().alpn.as_deref(), Some("h2"));
+}
+
+#[tokio::test]
+async fn a_connection_that_the_upstream_closed_is_not_used() {
+    let origin = Origin::scripted(H1, |mut wire, _| async move {
+        wire.head().await;
+        wire.send(OK).await;
+        wire.shutdown().await;
+    })
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    for _ in 0..10 {
+        assert_eq!(ask(&proxy, GET).await, (200, "ok\n".into()));
+    }
+    assert!(origin.seen().iter().all(|seen| seen.text().matches("GET").count() == 1));
+}
+
+#[tokio::test]
+async fn what_may_have_been_processed_is_not_sent_again() {
+    // The second request on the first connection is read, and answered by closing.
+    let origin = Origin::scripted(H1, |mut wire, _| async move {
+        wire.head().await;
+        wire.send(OK).await;
+        wire.head().await;
+    })
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    assert_eq!(ask(&proxy, GET).await.0, 200);
+    until("the return", || proxy.pool.stats().idle == 1).await;
+    let (status, text) = ask(&proxy, "POST /pay HTTP/1.1\r\nHost: a.test\r\nContent-Length: 0\r\n\r\n").await;
+    assert_eq!(status, 502);
+    assert!(text.contains("closed the connection without a response"), "{text}");
+    assert_eq!(origin.only().text().matches("POST /pay").count(), 1);
+    assert_eq!(proxy.pool.stats().retried, 0);
+}
+
+/// An HTTP/2 server that refuses the first stream of its first connection.
+async fn refusing() -> Origin {
+    Origin::scripted(H2, |wire, number| async move {
+        let mut connection = h2::server::handshake(wire.into_stream()).await.unwrap();
+        let mut refuse = number == 0;
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            if std::mem::take(&mut refuse) {
+                respond.send_reset(h2::Reason::REFUSED_STREAM);
+                continue;
+            }
+            tokio::spawn(async move {
+                let mut body = request.into_body();
+                let mut bytes = 0;
+                while let Some(Ok(data)) = body.data().await {
+                    bytes += data.len();
+                }
+                let mut send = respond.send_response(Response::new(()), false).unwrap();
+                send.send_data(format!("{bytes} bytes").into(), true).unwrap();
+            });
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_refused_stream_is_sent_again_while_its_body_is_whole() {
+    let origin = refusing().await;
+    let proxy = Proxy::start(&origin).await;
+    let mut wire = proxy.tunnel("a.test").await;
+    wire.send(GET).await;
+    let head = wire.head().await;
+    assert_eq!(status(&head), 200);
+    assert_eq!(wire.chunk().await, b"0 bytes");
+    assert_eq!(proxy.pool.stats().retried, 1);
+
+    let origin = refusing().await;
+    let proxy = Proxy::start(&origin).await;
+    let (status, text) = ask(&proxy, "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\n\r\nabc").await;
+    assert_eq!((status, proxy.pool.stats().retried), (502, 0), "{text}");
+}
+
+#[tokio::test]
+async fn a_goaway_moves_to_another_connection() {
+    let origin = Origin::scripted(H2, |wire, _| async move {
+        let mut connection = h2::server::handshake(wire.into_stream()).await.unwrap();
+        if let Some(Ok((_, mut respond))) = connection.accept().await {
+            let mut send = respond.send_response(Response::new(()), false).unwrap();
+            send.send_data("once".into(), true).unwrap();
+            connection.graceful_shutdown();
+        }
+        while connection.accept().await.is_some() {}
+    })
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    for _ in 0..5 {
+        let mut wire = proxy.tunnel("a.test").await;
+        wire.send(GET).await;
+        let head = wire.head().await;
+        assert_eq!(status(&head), 200);
+        assert_eq!(wire.chunk().await, b"once");
+        assert!(wire.chunk().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_does_not_hold_is_no_connection() {
+    for (shows, what) in [(Shows::Expired, "xpired"), (Shows::OtherName, "not valid for name")] {
+        let origin = Origin::showing(H1, shows, hello).await;
+        let proxy = Proxy::start(&origin).await;
+        let (status, text) = ask(&proxy, GET).await;
+        assert_eq!(status, 502);
+        assert!(text.contains("no connection to the upstream") && text.contains(what), "{text}");
+        assert!(origin.seen().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_switch_of_protocols_is_refused() {
+    let origin = Origin::scripted(H1, |mut wire, _| async move {
+        wire.head().await;
+        wire.send("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: evil\r\n\r\nraw")
+            .await;
+        wire.rest().await.0.clear();
+    })
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    let request = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let (status, text) = ask(&proxy, request).await;
+    assert_eq!((status, text.contains("101 Switching Protocols")), (502, true), "{text}");
+    assert!(!origin.only().text().to_lowercase().contains("upgrade"), "{}", origin.only().text());
+
+    let (status, text) = ask(&proxy, "GET /local/switch HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+    assert_eq!((status, text.as_str()), (502, "bottle: there was no final answer\n"));
+}
+
+#[tokio::test]
+async fn interim_answers_are_taken_off() {
+    let origin = Origin::scripted(H1, |mut wire, _| async move {
+        wire.head().await;
+        wire.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n").await;
+        wire.send(OK).await;
+        wire.rest().await.0.clear();
+    })
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    assert_eq!(ask(&proxy, GET).await, (200, "ok\n".into()));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_http_is_the_upstreams_fault() {
+    let origin = Origin::scripted(H1, |mut wire, _| async move {
+        wire.head().await;
+        wire.send("SSH-2.0-OpenSSH\r\n").await;
+        wire.rest().await.0.clear();
+    })
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    let (status, text) = ask(&proxy, GET).await;
+    assert_eq!((status, text.contains("the upstream's response is malformed")), (502, true), "{text}");
+}
+
+#[tokio::test]
+async fn fields_of_one_connection_do_not_reach_the_next() {
+    let origin = Origin::scripted(H1, |mut wire, _| async move {
+        wire.head().await;
+        wire.send(
+            "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: X-Hop\r\nX-Hop: 1\r\nKeep-Alive: 5\r\n\r\n",
+        )
+        .await;
+        wire.rest().await.0.clear();
+    })
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    let mut wire = proxy.tunnel("a.test").await;
+    let fields = "Connection: X-Mine\r\nX-Mine: 1\r\nProxy-Connection: keep-alive\r\nKeep-Alive: 5\r\n";
+    wire.send(format!("GET /p?q HTTP/1.1\r\nHost: a.test\r\n{fields}Accept: */*\r\n\r\n")).await;
+    let head = wire.head().await;
+    assert_eq!(
+        (field(&head, "x-hop"), field(&head, "keep-alive"), field(&head, "connection")),
+        (None, None, None)
+    );
+    assert_eq!(origin.only().text(), "GET /p?q HTTP/1.1\r\nhost: a.test\r\naccept: */*\r\n\r\n");
+}
+
+#[tokio::test]
+async fn two_requests_at_once_over_http1_use_two_connections() {
+    let together = Arc::new(Barrier::new(2));
+    let origin = Origin::serving(&[Protocol::Http1], move |request: Request<Incoming>| {
+        let together = Arc::clone(&together);
+        async move {
+            request.into_body().collect().await.unwrap();
+            together.wait().await;
+            Response::new(body::full("hello\n"))
+        }
+    })
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    let (one, two) = tokio::join!(ask(&proxy, GET), ask(&proxy, GET));
+    assert_eq!((one.0, two.0, origin.seen().len()), (200, 200, 2));
+}
