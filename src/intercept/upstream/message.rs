@@ -5,7 +5,7 @@ use crate::intercept::{Body, BodyError, body};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE},
     uri::PathAndQuery,
 };
 use http_body::{Frame, SizeHint};
@@ -44,6 +44,8 @@ impl Message {
         if headers.get(TE).is_some_and(|te| te != "trailers") {
             headers.remove(TE);
         }
+        // The client was told to go on when its body was first asked for; nothing waits for the upstream's word.
+        headers.remove(EXPECT);
         // The length that is announced is the length that is sent, whatever was done to the body.
         let known = http_body::Body::size_hint(&body).exact();
         if let Some(length) = known

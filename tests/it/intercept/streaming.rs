@@ -99,6 +99,7 @@ async fn trailers_pass_in_both_directions() {
 #[tokio::test]
 async fn the_upload_begins_when_it_is_asked_for() {
     let origin = Origin::serving(BOTH, |request: Request<Incoming>| async {
+        assert_eq!(request.headers().get("expect"), None, "what was promised here is not asked for again");
         let collected = request.into_body().collect().await.unwrap();
         Response::new(body::full(collected.to_bytes()))
     })
@@ -139,6 +140,28 @@ async fn an_answer_may_come_before_the_request_is_whole() {
         wire.send("0\r\n\r\n").await;
         assert!(wire.chunk().await.is_empty());
     }
+}
+
+#[tokio::test]
+async fn an_upstream_that_answers_and_leaves_in_mid_upload_is_heard() {
+    let origin = Origin::scripted(H1, |mut wire, _| async move {
+        wire.head().await;
+        wire.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbig\n")
+            .await;
+        wire.shutdown().await;
+        wire.rest().await.0.clear();
+    })
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    let mut wire = proxy.tunnel("a.test").await;
+    let length = 8 * 1024 * 1024;
+    wire.send(format!("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n")).await;
+    let block = vec![b'x'; 65_536];
+    for _ in 0..length / 65_536 {
+        wire.send(&block).await;
+    }
+    let (head, text) = wire.message().await;
+    assert_eq!((status(&head), text.as_str()), (413, "big\n"));
 }
 
 #[tokio::test]
