@@ -144,7 +144,6 @@ fn of_pipelock(pipelock: &PipelockFile, embedded: &EmbeddedFile) -> anyhow::Resu
             paths: None,
             credential: None,
             encoded_slash: false,
-            websocket: false,
             until: None,
             reason: None,
         })

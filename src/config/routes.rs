@@ -107,7 +107,6 @@ impl RouteEntry {
             paths,
             credential: self.auth.as_ref().map(|auth| auth.token_ref.clone()),
             encoded_slash: self.encoded_slash,
-            websocket: false, // no key for it in version 1 of this file
             until: self.until,
             reason: self.reason.clone(),
         })

@@ -4,7 +4,7 @@
 //! once, ours.
 
 use super::rules::Rules;
-use crate::policy::{HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES, Reason, Refusal, Route};
+use crate::policy::{HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES};
 use http::{HeaderMap, HeaderName, header};
 
 /// Fields of one connection (RFC 9110 §7.6.1). `Trailer` and `TE: trailers` are end to end in effect and stay.
@@ -22,29 +22,6 @@ const HOP_BY_HOP: &[&str] = &[
 /// What `Connection` can't nominate: without these the message would be another one.
 const NOT_NOMINABLE: &[&str] =
     &["content-length", "content-type", "content-encoding", "host", "te", "trailer"];
-
-/// An upgrade is refused, not ignored: a client that wants a WebSocket has no use for another answer. `h2c` alone
-/// is ignored, since a client that offers it goes on in HTTP/1.1 (RFC 9110 §7.8).
-pub(super) fn refuse_upgrade(headers: &HeaderMap, route: &Route) -> Result<(), Refusal> {
-    let wants_another = headers
-        .get_all(header::UPGRADE)
-        .iter()
-        .any(|value| !value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"h2c"));
-    if !wants_another {
-        return Ok(());
-    }
-    Err(Refusal {
-        rule: Some(route.id.clone()),
-        source: Some(route.source.clone()),
-        ..Refusal::new(
-            Reason::UpgradeNotSupported,
-            format!(
-                "an upgrade (WebSocket) to {} is not supported; use plain requests there; retrying does not help",
-                route.host
-            ),
-        )
-    })
-}
 
 /// Takes off everything that is not the request itself.
 pub(super) fn strip(headers: &mut HeaderMap) {

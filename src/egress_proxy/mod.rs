@@ -37,7 +37,7 @@ pub use trust::TrustError;
 use crate::intercept::{
     Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Tunnel, TunnelFailure, body,
 };
-use crate::policy::{GitOperation, Grant, Intent, Method, Reason, Refusal};
+use crate::policy::{GitOperation, Grant, Intent, Method, Reason, Refusal, refuse_upgrade};
 use crate::telemetry::audit::{self, Place};
 use arc_swap::ArcSwap;
 use denial::{Reader, denial};
@@ -168,7 +168,8 @@ async fn weigh_body(
 
 /// The request as it leaves: ours instead of the agent's credential, and no secret in what pipelock does not read.
 fn dressed(mut request: Request<Body>, rules: &Rules, grant: &Grant<'_>) -> Result<Request<Body>, Failure> {
-    dress::refuse_upgrade(request.headers(), grant.route)?;
+    let upgrades = request.headers().get_all(http::header::UPGRADE);
+    refuse_upgrade(upgrades.iter().map(http::HeaderValue::as_bytes), grant.route)?;
     let credential = match &grant.route.credential {
         None => None,
         Some(name) => Some(rules.credential(grant.route).ok_or_else(|| unavailable(name, grant))?),

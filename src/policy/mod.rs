@@ -26,6 +26,7 @@ mod route;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
+mod upgrade;
 
 pub use decide::{Grant, Intent, Scheme};
 pub use fields::{CREDENTIAL_FIELDS, HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES};
@@ -38,3 +39,4 @@ pub use pattern::{PathPattern, PathPatternError, PathPatternProblem};
 pub use refusal::{Reason, Refusal};
 pub use route::{Policy, PolicyError, Route};
 pub use target::Target;
+pub use upgrade::refuse_upgrade;

@@ -33,8 +33,6 @@ pub struct Route {
     pub credential: Option<String>,
     /// `%2F` may stand inside a segment of an allowed path.
     pub encoded_slash: bool,
-    /// An upgrade to WebSocket is let through.
-    pub websocket: bool,
     /// The last day (UTC) on which the rule holds.
     pub until: Option<Date>,
     /// Why the rule is there, in the words of who wrote it.

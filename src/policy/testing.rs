@@ -14,7 +14,6 @@ pub(crate) fn route(host: &str) -> Route {
         paths: None,
         credential: None,
         encoded_slash: false,
-        websocket: false,
         until: None,
         reason: None,
     }

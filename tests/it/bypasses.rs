@@ -19,7 +19,6 @@ fn route(host: &str) -> Route {
         paths: None,
         credential: Some("TOKEN".to_owned()),
         encoded_slash: false,
-        websocket: false,
         until: None,
         reason: None,
     }

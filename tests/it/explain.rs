@@ -464,3 +464,13 @@ fn what_is_no_question_is_exit_code_2() {
     let ran = run(bad.path(), &["GET", "https://a.test/"]);
     assert!(ran.code == 2 && ran.err.contains("wildcard"), "{}", ran.err);
 }
+
+/// The proxy refuses an upgrade, so the answer must not be that it is let through.
+#[test]
+fn an_upgrade_is_refused_as_the_proxy_refuses_it() {
+    let ran = explain(&["GET", "https://api.example.test/user", "--header", "Upgrade: websocket"]);
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    assert!(ran.out.contains("upgrade_not_supported"), "{}", ran.out);
+    let ran = explain(&["GET", "https://api.example.test/user", "--header", "Upgrade: h2c"]);
+    assert_eq!(ran.code, 0, "{}", ran.out);
+}

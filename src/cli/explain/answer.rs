@@ -7,7 +7,7 @@ use crate::config::pipelock::Action;
 use crate::plan::Shape;
 use crate::policy::{
     Authority, Difference, GitOperation, Grant, HOST_OVERRIDES, Intent, METHOD_OVERRIDES, Method, Nearest,
-    PATH_OVERRIDES, PathPattern, Reason, Refusal, Route,
+    PATH_OVERRIDES, PathPattern, Reason, Refusal, Route, refuse_upgrade,
 };
 use jiff::civil::Date;
 
@@ -158,7 +158,17 @@ fn of_chain(asked: &Asked, authority: &Authority, rules: &Rules, today: Date, pi
         git: Some(intent.git),
         sends: Some(intent.target.to_string()),
         notes: notes_of(asked, route, &intent),
-        ..decided(&intent, rules, today, pipelock)
+        ..dressed(asked, route, decided(&intent, rules, today, pipelock))
+    }
+}
+
+/// What was let through so far is refused if it asks for an upgrade.
+fn dressed(asked: &Asked, route: Option<&Route>, answer: Answer) -> Answer {
+    let upgrades = asked.values("upgrade").map(str::as_bytes);
+    let refused = route.filter(|_| answer.refusal.is_none()).map(|route| refuse_upgrade(upgrades, route));
+    match refused {
+        Some(Err(refusal)) => Answer { refusal: Some(refusal), ..answer },
+        _ => answer,
     }
 }
 
@@ -295,9 +305,6 @@ fn notes_of(asked: &Asked, route: Option<&Route>, intent: &Intent) -> Vec<String
     if route.is_some_and(|route| route.credential.is_some()) && asked.values("authorization").next().is_some()
     {
         notes.push("the Authorization of the request is stripped; the rule's credential is sent".to_owned());
-    }
-    if asked.values("upgrade").next().is_some() && !route.is_some_and(|route| route.websocket) {
-        notes.push("Upgrade is stripped: the rule does not allow WebSocket".to_owned());
     }
     if asked.body.is_none() && is_lfs_batch(intent) {
         notes.push(
