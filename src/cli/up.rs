@@ -28,6 +28,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         if !infrastructure.contains(&"egress-proxy") {
             bail!("a bottle without routes has no egress-proxy and no tokens; there is nothing to rotate");
         }
+        // `--no-deps` leaves out the service that builds the image, and the stack may never have been up.
+        stack.compose(&["build", "--quiet", "netns"])?;
         stack.compose(&["up", "-d", "--wait", "--force-recreate", "--no-deps", "egress-proxy"])?;
     }
     start(&stack)?;
