@@ -127,6 +127,8 @@ pub struct Scanner {
 impl Scanner {
     /// Builds a scanner.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        // Takes some tenths of a second, once in a process: not at the first request.
+        std::sync::LazyLock::force(&patterns::BUILTIN);
         let set = view::Set::new(settings)?;
         let muted = vec![false; set.len()].into();
         Ok(Self { set: Arc::new(set), muted })
