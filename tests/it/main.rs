@@ -17,6 +17,7 @@ mod origin;
 mod pipelock;
 mod pki;
 mod plan;
+mod readme;
 mod render;
 mod render_cli;
 mod stack_cli;
