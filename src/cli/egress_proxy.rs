@@ -4,11 +4,10 @@ use super::{Globals, Outcome, now, print, process};
 use crate::clock::Clock;
 use crate::config::Listen;
 use crate::egress_proxy::{EgressProxy, Rules};
-use crate::intercept::{Drain, ListenError, Listener};
+use crate::intercept::Drain;
 use crate::telemetry::{admin::Admin, audit, log};
 use anyhow::{Context as _, bail};
 use std::{path::PathBuf, time::Duration};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// How long the last audit records may take to be written when the process ends.
 const AUDIT_GRACE: Duration = Duration::from_secs(3);
@@ -79,9 +78,7 @@ fn check(args: CheckArgs) -> anyhow::Result<Outcome> {
 }
 
 async fn serve(args: RunArgs) -> anyhow::Result<Outcome> {
-    // Installed before anything else: process 1 without a handler can't be told to stop, and a SIGHUP that comes
-    // during the start must not end it.
-    let mut signals = Signals::install()?;
+    let mut signals = process::Signals::install()?;
     let clock = args.now.unwrap_or_else(Clock::system);
     let sink = match &args.audit_log {
         Some(path) => audit::Sink::file(path)?,
@@ -90,7 +87,7 @@ async fn serve(args: RunArgs) -> anyhow::Result<Outcome> {
     let audit = audit::Log::start(sink).context("can't start the audit log")?;
     let proxy = EgressProxy::build(&args.config, &clock, audit.clone())?;
     let listen = args.listen.unwrap_or_else(|| proxy.listen());
-    let listener = bind(&listen).await?;
+    let listener = process::bind(&listen).await?;
     let address = listener.local_addr().map_or_else(|| listen.to_string(), |address| address.to_string());
     let admin = Admin::bind(&proxy.admin_address()).await?;
     let status = proxy.live().get();
@@ -102,7 +99,8 @@ async fn serve(args: RunArgs) -> anyhow::Result<Outcome> {
         listen = %address, admin = %admin_address, bottle = %status.bottle, config = %status.config,
         "ready"
     );
-    signals.follow(&proxy).await;
+    // A reload says in the log, the metrics and the status how it went.
+    signals.follow(async || drop(proxy.reload().await)).await;
     drain.start();
     let drained = serving.await?;
     tracing::info!(?drained, "stopped");
@@ -110,43 +108,4 @@ async fn serve(args: RunArgs) -> anyhow::Result<Outcome> {
         bail!("the last audit records could not be written");
     }
     Ok(Outcome::Done)
-}
-
-async fn bind(listen: &Listen) -> Result<Listener, ListenError> {
-    match listen {
-        // The gate that connects runs as the same user.
-        Listen::Unix(path) => Listener::unix(path.as_std_path(), 0o600),
-        Listen::Tcp(address) => Listener::tcp(&address.to_string()).await,
-    }
-}
-
-struct Signals {
-    hangup: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn install() -> anyhow::Result<Self> {
-        let on = |kind| signal(kind).context("can't wait for signals");
-        Ok(Self {
-            hangup: on(SignalKind::hangup())?,
-            terminate: on(SignalKind::terminate())?,
-            interrupt: on(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Reloads at each SIGHUP; returns at the first signal to stop.
-    async fn follow(&mut self, proxy: &EgressProxy) {
-        loop {
-            tokio::select! {
-                _ = self.hangup.recv() => {
-                    // It says in the log, the metrics and the status how it went.
-                    let _ = proxy.reload().await;
-                }
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-            }
-        }
-    }
 }

@@ -3,12 +3,10 @@
 use super::{Globals, Outcome, now, print, process};
 use crate::clock::Clock;
 use crate::config::Listen;
-use crate::intercept::{Drain, ListenError, Listener};
+use crate::intercept::Drain;
 use crate::pipelock::{Events, Network, Paths, Pipelock, Rules};
 use crate::telemetry::{admin::Admin, log};
-use anyhow::Context as _;
 use std::{path::PathBuf, sync::Arc};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The proxy between egress-proxy and the Internet
 #[derive(Debug, clap::Args)]
@@ -106,14 +104,12 @@ fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
 }
 
 async fn serve(args: RunArgs) -> anyhow::Result<Outcome> {
-    // Installed before anything else: process 1 without a handler can't be told to stop, and a SIGHUP that comes
-    // during the start must not end it.
-    let mut signals = Signals::install()?;
+    let mut signals = process::Signals::install()?;
     let clock = args.files.clock();
     let events = Events::new(std::io::stdout(), clock.clone());
     let pipelock = Arc::new(Pipelock::build(&args.files.paths(), &clock, Network::system(), events)?);
     let listen = args.listen.unwrap_or_else(|| pipelock.listen());
-    let listener = bind(&listen).await?;
+    let listener = process::bind(&listen).await?;
     let address = listener.local_addr().map_or_else(|| listen.to_string(), |address| address.to_string());
     if let Some(admin) = pipelock.admin_address() {
         let admin = Admin::bind(&admin).await?;
@@ -126,48 +122,10 @@ async fn serve(args: RunArgs) -> anyhow::Result<Outcome> {
         tokio::spawn(async move { pipelock.serve(listener, drain).await })
     };
     tracing::info!(listen = %address, bottle = %status.bottle, config = %status.config, "ready");
-    signals.follow(&pipelock).await;
+    // A reload says in the log, the metrics and the status how it went.
+    signals.follow(async || drop(pipelock.reload().await)).await;
     drain.start();
     let drained = serving.await?;
     tracing::info!(?drained, "stopped");
     Ok(Outcome::Done)
-}
-
-async fn bind(listen: &Listen) -> Result<Listener, ListenError> {
-    match listen {
-        // The gate that connects runs as the same user.
-        Listen::Unix(path) => Listener::unix(path.as_std_path(), 0o600),
-        Listen::Tcp(address) => Listener::tcp(&address.to_string()).await,
-    }
-}
-
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn install() -> anyhow::Result<Self> {
-        let on = |kind| signal(kind).context("can't wait for signals");
-        Ok(Self {
-            hangup: on(SignalKind::hangup())?,
-            terminate: on(SignalKind::terminate())?,
-            interrupt: on(SignalKind::interrupt())?,
-        })
-    }
-
-    /// Reloads at each SIGHUP; returns at the first signal to stop.
-    async fn follow(&mut self, pipelock: &Pipelock) {
-        loop {
-            tokio::select! {
-                _ = self.hangup.recv() => {
-                    // It says in the log, the metrics and the status how it went.
-                    let _ = pipelock.reload().await;
-                }
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-            }
-        }
-    }
 }

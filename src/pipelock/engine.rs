@@ -30,7 +30,6 @@ pub(super) struct Engine {
 
 /// What was decided at CONNECT.
 pub(super) struct Opened {
-    rules: Arc<Rules>,
     host: Arc<str>,
     port: u16,
 }
@@ -92,10 +91,8 @@ impl Handler for Engine {
     }
 
     async fn exchange(&self, request: Request<Body>, exchange: Exchange<Opened>) -> Response<Body> {
-        let rules = match &exchange.tunnel {
-            Some(tunnel) => Arc::clone(&tunnel.state.rules),
-            None => self.rules.load_full(),
-        };
+        // The live rules, also in a tunnel that was opened under others: a host that a reload took away is gone.
+        let rules = self.rules.load_full();
         if exchange.tunnel.is_none() && exchange.fault.is_none() && is_health(&request) {
             return health();
         }
@@ -169,20 +166,13 @@ impl Engine {
         let authority =
             Authority::parse(&request.target, None).map_err(|error| Block::Target(error.to_string()))?;
         let host = authority.host.as_str();
-        if !rules.allowed.contains(host) {
-            return Err(Block::Host { host: host.to_owned() });
-        }
-        let ports = rules.ports(host);
-        if authority.port == 80 || !ports.contains(&authority.port) {
-            let allowed = ports.iter().copied().filter(|port| *port != 80).collect();
-            return Err(Block::Port { host: host.to_owned(), port: authority.port, allowed });
-        }
+        allow_tunnel(rules, host, authority.port)?;
         url::scan_host(rules, host)?;
         fields::scan(rules, &request.headers)?;
         if !rules.rate.admit(host) {
             return Err(Block::Rate { host: host.to_owned(), limit: rules.rate.limit });
         }
-        let state = Opened { rules: Arc::clone(rules), host: host.into(), port: authority.port };
+        let state = Opened { host: host.into(), port: authority.port };
         let way = self.pool.connector();
         if !rules.passed_through.contains(host) {
             way.vetted(rules, host).await.map_err(|error| Block::from(&error))?;
@@ -217,7 +207,7 @@ impl Engine {
             None => {}
         }
         let destination = match &exchange.tunnel {
-            Some(tunnel) => in_tunnel(&request, &tunnel.state)?,
+            Some(tunnel) => in_tunnel(rules, &request, &tunnel.state)?,
             None => in_the_open(rules, &request)?,
         };
         let origin = destination.origin();
@@ -347,8 +337,22 @@ fn finding_line(line: Line, block: &Block) -> Line {
     Line { scanner: Some(block.code()), reason: Some(block.to_string()), pattern, encoding, ..line }
 }
 
+/// Tunnels are for allowed hosts, on every port of theirs but that of plain http.
+fn allow_tunnel(rules: &Rules, host: &str, port: u16) -> Result<(), Block> {
+    if !rules.allowed.contains(host) {
+        return Err(Block::Host { host: host.to_owned() });
+    }
+    let ports = rules.ports(host);
+    if port == 80 || !ports.contains(&port) {
+        let allowed = ports.iter().copied().filter(|port| *port != 80).collect();
+        return Err(Block::Port { host: host.to_owned(), port, allowed });
+    }
+    Ok(())
+}
+
 /// A request in a tunnel is for the tunnel's host, whatever it says and however often.
-fn in_tunnel(request: &Request<Body>, tunnel: &Opened) -> Result<Destination, Block> {
+fn in_tunnel(rules: &Arc<Rules>, request: &Request<Body>, tunnel: &Opened) -> Result<Destination, Block> {
+    allow_tunnel(rules, &tunnel.host, tunnel.port)?;
     let tunnel_name = format!("{}:{}", tunnel.host, tunnel.port);
     if request.uri().scheme().is_some_and(|scheme| scheme.as_str() != "https") {
         return Err(Block::Authority { asked: "a plain http URL".to_owned(), tunnel: tunnel_name });
@@ -360,7 +364,7 @@ fn in_tunnel(request: &Request<Body>, tunnel: &Opened) -> Result<Destination, Bl
             return Err(Block::Authority { asked: printable(&name), tunnel: tunnel_name });
         }
     }
-    let (rules, host) = (Arc::clone(&tunnel.rules), Arc::clone(&tunnel.host));
+    let (rules, host) = (Arc::clone(rules), Arc::clone(&tunnel.host));
     Ok(Destination { rules, secure: true, host, port: tunnel.port })
 }
 

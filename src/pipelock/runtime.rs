@@ -125,7 +125,7 @@ impl Pipelock {
     }
 
     /// Reads the files again. All of it is good and becomes live at once, or none of it does and the old one
-    /// stays. Tunnels that are open end under the rules they began with.
+    /// stays. Requests in flight, and tunnels that are passed through, end under the rules they began with.
     pub async fn reload(&self) -> Result<(), StartError> {
         let outcome = self.try_reload().await;
         let (level, reason) = match &outcome {

@@ -159,6 +159,29 @@ async fn a_reload_takes_a_good_configuration_and_keeps_the_last_good_one() {
     running.log.event("config_reload").await;
 }
 
+/// A tunnel that was opened under other rules is no way around the live ones.
+#[tokio::test]
+async fn a_host_that_a_reload_takes_away_is_gone_in_open_tunnels_too() {
+    let origin = Origin::serving(&[Protocol::Http1], |_| async { Response::new(body::full("hello")) }).await;
+    let running = setup().before(&origin).await;
+    let mut wire = running.tunnel("api.test:443", Protocol::Http1).await;
+    let request = "GET /v1 HTTP/1.1\r\nHost: api.test\r\n\r\n";
+    wire.send(request).await;
+    let (head, _) = wire.message().await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+
+    for file in ["pipelock.yaml", "embedded.yaml"] {
+        let path = running.folder.path().join(file);
+        let without = std::fs::read_to_string(&path).unwrap().replace("api.test", "other.test");
+        std::fs::write(&path, without).unwrap();
+    }
+    running.pipelock.reload().await.unwrap();
+    wire.send(request).await;
+    let (head, body) = wire.message().await;
+    assert!(head.starts_with("HTTP/1.1 403"), "{head}");
+    assert_eq!(body, "blocked: api.test is not in the allowlist\n");
+}
+
 /// What render writes is what this engine reads: every example, with its CA and its extra CA in place.
 #[test]
 fn the_files_of_every_example_are_accepted() {
