@@ -14,7 +14,7 @@ use crate::config::routes::{AnyOr, Auth, RoutesFile};
 use crate::plan::layout::normal;
 use crate::render::{Tree, checksum};
 use crate::yaml;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use ipnet::IpNet;
 use jiff::civil::Date;
 use serde_json::Value;
@@ -101,6 +101,18 @@ impl Capabilities {
         };
         found.read_compose(text(COMPOSE)?, out)?;
         Ok(found)
+    }
+
+    /// The places of the host that the agent sees, and whether it can write there; then what its image is built
+    /// from. This much can be said of a tree whose rules are broken.
+    pub fn places(tree: &Tree, out: &Utf8Path) -> Result<Vec<(Utf8PathBuf, bool)>, Unreadable> {
+        let text = tree.get(Utf8Path::new(COMPOSE));
+        let text =
+            text.ok_or_else(|| Unreadable { file: COMPOSE, problem: "the file is missing".to_owned() })?;
+        let mut found = Self::default();
+        found.read_compose(text, out)?;
+        let mounts = found.mounts.into_values().map(|mount| (mount.source.into(), mount.writable));
+        Ok(mounts.chain(found.build.map(|context| (context.into(), false))).collect())
     }
 
     fn read_compose(&mut self, text: &[u8], out: &Utf8Path) -> Result<(), Unreadable> {

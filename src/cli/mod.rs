@@ -25,6 +25,7 @@ mod schema;
 mod site;
 mod source;
 mod stack;
+mod tokens;
 mod up;
 
 use crate::diagnostic::Report;

@@ -24,6 +24,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, _: &Globals) -> anyhow::Result<Outcome> {
     let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref())?;
     stack.require_valid_authorities()?;
+    stack.require_safe_places()?;
     start(&stack)?;
     let mut arguments = vec!["run", "--rm", "--no-deps"];
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {

@@ -5,10 +5,15 @@
 //! environment) is dropped. The command is printed before it runs, so that a person can do the same by hand.
 
 use super::project::Project;
+use super::project::real;
 use super::site::Site;
 use super::{say, source};
+use crate::capability::Capabilities;
+use crate::diagnostic::Report;
 use crate::pki;
 use crate::plan::Shape;
+use crate::plan::places::{planted_link, through};
+use crate::render::Tree;
 use crate::state::{EnvFile, Location, State};
 use crate::tree::{Comparison, Kind};
 use anyhow::{Context as _, bail};
@@ -22,6 +27,8 @@ pub(crate) struct Stack {
     pub(crate) project: Project,
     env: EnvFile,
     shown: Utf8PathBuf,
+    location: Location,
+    on_disk: Tree,
 }
 
 impl Stack {
@@ -38,7 +45,7 @@ impl Stack {
             bail!("{shown} is not rendered on this machine; run `bottle render`");
         };
         let home = Location::home(|name| std::env::var(name).ok());
-        Location::find(site.path(), None, Some(&env), home.as_deref())?;
+        let location = Location::find(site.path(), None, Some(&env), home.as_deref())?;
         if !State::is_of(env.state(), site.path()) {
             bail!("the state {} is gone; run `bottle render`, then `bottle up`", env.state());
         }
@@ -51,7 +58,25 @@ impl Stack {
                 site.project.file
             ));
         }
-        Ok(Self { project: site.project, env, shown })
+        Ok(Self { project: site.project, env, shown, location, on_disk: comparison.on_disk })
+    }
+
+    /// Refuses to give the agent what somebody put in the place of a folder that it sees: a link that it could
+    /// have made, or one that leads to the keys. What the tree says counts, since that is what is started.
+    pub(crate) fn require_safe_places(&self) -> anyhow::Result<()> {
+        let places = Capabilities::places(&self.on_disk, self.location.out())?;
+        let places: Vec<_> =
+            places.into_iter().map(|(path, writable)| (real(&path), path, writable)).collect();
+        let writable: Vec<_> = places.iter().filter(|it| it.2).map(|it| it.0.clone()).collect();
+        let links = places.iter().filter_map(|(_, path, _)| {
+            planted_link(path, &writable, real).map(|link| through(path, &link, real))
+        });
+        let report = Report(links.collect());
+        if !report.0.is_empty() {
+            return Err(report.into());
+        }
+        let seen: Vec<Utf8PathBuf> = places.into_iter().map(|it| it.0).collect();
+        Ok(self.location.require_hidden(&seen)?)
     }
 
     /// Refuses certificate authorities that no client would accept any more.
@@ -125,7 +150,7 @@ impl Stack {
 /// A variable of the caller's would win over the same one in `.env`.
 const OF_ENV_FILE: [&str; 3] = ["BOTTLE_STATE", "BOTTLE_USER", "BOTTLE_CA"];
 
-const NO_DOCKER: &str = "can't run docker; it must be installed, with Compose 2.24 or newer";
+pub(super) const NO_DOCKER: &str = "can't run docker; it must be installed, with Compose 2.24 or newer";
 
 /// `docker` without what would lead Compose elsewhere.
 pub(crate) fn docker() -> Command {

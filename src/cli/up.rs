@@ -1,7 +1,7 @@
 //! `bottle up`: the infrastructure first, then the agent, then a look at what the agent really has.
 
 use super::stack::Stack;
-use super::{Globals, Outcome, say};
+use super::{Globals, Outcome, say, tokens};
 use anyhow::bail;
 use camino::Utf8PathBuf;
 
@@ -23,11 +23,13 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref())?;
     stack.require_valid_authorities()?;
+    stack.require_safe_places()?;
     let infrastructure = stack.infrastructure();
     if args.rotate {
         if !infrastructure.contains(&"egress-proxy") {
             bail!("a bottle without routes has no egress-proxy and no tokens; there is nothing to rotate");
         }
+        tokens::require(&stack)?;
         // `--no-deps` leaves out the service that builds the image, and the stack may never have been up.
         stack.compose(&["build", "--quiet", "netns"])?;
         stack.compose(&["up", "-d", "--wait", "--force-recreate", "--no-deps", "egress-proxy"])?;
@@ -46,6 +48,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 
 /// Everything but the agent, healthy. An agent may end at any time, so waiting for it would fail.
 pub(crate) fn start(stack: &Stack) -> anyhow::Result<()> {
+    tokens::require_for_start(stack)?;
     let mut arguments = vec!["up", "-d", "--wait"];
     arguments.extend(stack.infrastructure());
     stack.compose(&arguments)

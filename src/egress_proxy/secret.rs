@@ -13,7 +13,8 @@ const MAX_BYTES: usize = 64 * 1024;
 pub enum SecretError {
     /// It is not there or can't be read.
     #[error(
-        "the token file {path} of {token_ref} can't be read: {source}; is ${token_ref} set where the stack is started?"
+        "the token file {path} of {token_ref} can't be read: {why}; is ${token_ref} set where the stack is started? \
+         What was started without it is replaced by `bottle up --rotate`"
     )]
     Unreadable {
         /// The file.
@@ -21,10 +22,13 @@ pub enum SecretError {
         /// The name of the token.
         token_ref: String,
         /// What the system said.
-        source: io::Error,
+        why: io::Error,
     },
     /// Nothing in it.
-    #[error("the token file {path} of {token_ref} is empty; is ${token_ref} set where the stack is started?")]
+    #[error(
+        "the token file {path} of {token_ref} is empty; is ${token_ref} set where the stack is started? \
+         What was started without it is replaced by `bottle up --rotate`"
+    )]
     Empty {
         /// The file.
         path: String,
@@ -55,8 +59,8 @@ impl AsRef<[u8]> for Secret {
 impl Secret {
     /// Reads a token file: one trailing newline is no part of the token.
     fn read(path: &str, token_ref: &str) -> Result<Self, SecretError> {
-        let bytes = std::fs::read(Path::new(path)).map(Zeroizing::new).map_err(|source| {
-            SecretError::Unreadable { path: path.to_owned(), token_ref: token_ref.to_owned(), source }
+        let bytes = std::fs::read(Path::new(path)).map(Zeroizing::new).map_err(|why| {
+            SecretError::Unreadable { path: path.to_owned(), token_ref: token_ref.to_owned(), why }
         })?;
         let token = bytes.strip_suffix(b"\r\n").or_else(|| bytes.strip_suffix(b"\n")).unwrap_or(&bytes);
         let not_a_token =
@@ -170,7 +174,8 @@ mod tests {
     #[test]
     fn what_is_no_token_is_refused_without_showing_it() {
         let why = |content: &[u8]| read(content, "", None).unwrap_err();
-        let empty = "the token file FILE of TOKEN is empty; is $TOKEN set where the stack is started?";
+        let empty = "the token file FILE of TOKEN is empty; is $TOKEN set where the stack is started? \
+                     What was started without it is replaced by `bottle up --rotate`";
         assert_eq!(why(b""), empty);
         assert_eq!(why(b"\n"), empty);
         for (content, what) in [
@@ -193,7 +198,7 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "the token file /nowhere/TOKEN of TOKEN can't be read: No such file or directory (os error 2); \
-             is $TOKEN set where the stack is started?"
+             is $TOKEN set where the stack is started? What was started without it is replaced by `bottle up --rotate`"
         );
     }
 

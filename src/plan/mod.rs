@@ -8,7 +8,7 @@ mod agent;
 mod environment;
 pub mod layout;
 pub mod placeholder;
-mod places;
+pub(crate) mod places;
 mod resolve;
 mod stack;
 mod warnings;

@@ -27,7 +27,8 @@ impl Plan {
     }
 
     /// What is wrong with the mounts on this machine: one that reaches the rendered files or the build context by
-    /// a way that the plan did not cover, or the socket of a container engine.
+    /// a way that the plan did not cover, the socket of a container engine, or a way through a link that the agent
+    /// could have made.
     pub fn check_places(
         &self,
         manifest_folder: &Utf8Path,
@@ -36,10 +37,23 @@ impl Plan {
         let mut problems = Vec::new();
         let guards: Vec<&MountPlan> = self.agent.mounts.iter().filter(|mount| mount.why.is_some()).collect();
         let mut guarded = vec![manifest_folder.join(self.layout.guarded())];
+        let writable: Vec<Utf8PathBuf> = self
+            .agent
+            .mounts
+            .iter()
+            .filter(|mount| !mount.read_only)
+            .map(|mount| place(mount, manifest_folder, &real))
+            .collect();
+        let planted = |source: &Utf8Path| {
+            planted_link(&normal(&manifest_folder.join(source)), &writable, &real)
+                .map(|link| through(source, &link, &real))
+        };
         if let super::AgentImage::Built(build) = &self.agent.image {
             guarded.push(manifest_folder.join(&build.context));
+            problems.extend(planted(&build.context));
         }
         for mount in self.agent.mounts.iter().filter(|mount| mount.why.is_none()) {
+            problems.extend(planted(&mount.source));
             let at = place(mount, manifest_folder, &real);
             if let Some(socket) = ENGINES.iter().find(|socket| real(Utf8Path::new(socket)).starts_with(&at)) {
                 problems.push(engine(mount, socket));
@@ -66,6 +80,34 @@ fn place(
     real: &impl Fn(&Utf8Path) -> Utf8PathBuf,
 ) -> Utf8PathBuf {
     real(&normal(&manifest_folder.join(&mount.source)))
+}
+
+/// The first link on the way to `path` that lies where the agent can write. All paths are absolute, and the
+/// `writable` ones have no links.
+pub(crate) fn planted_link(
+    path: &Utf8Path,
+    writable: &[Utf8PathBuf],
+    real: impl Fn(&Utf8Path) -> Utf8PathBuf,
+) -> Option<Utf8PathBuf> {
+    let mut steps: Vec<&Utf8Path> = path.ancestors().collect();
+    steps.reverse();
+    let link = steps.into_iter().find(|step| {
+        let (Some(parent), Some(name)) = (step.parent(), step.file_name()) else { return false };
+        let parent = real(parent);
+        real(step) != parent.join(name) && writable.iter().any(|folder| parent.starts_with(folder))
+    });
+    link.map(Utf8Path::to_owned)
+}
+
+pub(crate) fn through(
+    source: &Utf8Path,
+    link: &Utf8Path,
+    real: impl Fn(&Utf8Path) -> Utf8PathBuf,
+) -> Diagnostic {
+    let text = format!("`{source}` goes through the link {link}, which the agent can make and change");
+    Diagnostic::error("mount-through-a-link", text)
+        .hint(format!("it leads to {}; the agent could give itself any place of this machine", real(link)))
+        .hint("if that place is meant, name it in the manifest in place of the link; if not, remove the link")
 }
 
 /// Where the agent sees `folder`, if `at` is mounted at `target`.

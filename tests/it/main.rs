@@ -20,6 +20,7 @@ mod plan;
 mod readme;
 mod render;
 mod render_cli;
+mod stack;
 mod stack_cli;
 mod state;
 mod telemetry;

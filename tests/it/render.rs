@@ -430,12 +430,41 @@ fn a_mount_that_reaches_the_cage_by_another_way_is_refused_on_the_machine() {
     assert_eq!(problems(".", false), Vec::<String>::new());
     assert_eq!(problems("src", false), Vec::<String>::new());
     assert_eq!(problems("../sibling", false), Vec::<String>::new());
-    for source in ["..", "../app", "/home/me", "/home/me/app", "link", "/home/me/app/.bottle/dev"] {
+    for source in ["..", "../app", "/home/me", "/home/me/app", "/home/me/app/.bottle/dev"] {
         assert_eq!(problems(source, false), writes(source));
         assert_eq!(problems(source, true), Vec::<String>::new());
     }
+    let link =
+        "`link` goes through the link /home/me/app/link, which the agent can make and change".to_owned();
+    assert_eq!(problems("link", false), [vec![link], writes("link")].concat());
+    assert_eq!(problems("link", true), Vec::<String>::new(), "the agent can't write where it lies");
     for source in ["/run", "/run/docker.sock", "/"] {
         assert!(problems(source, true)[0].contains("docker.sock"), "{source}");
+    }
+}
+
+#[test]
+fn a_mount_through_a_link_that_the_agent_can_make_is_refused() {
+    let home = camino::Utf8Path::new("/home/me/app");
+    let real = |path: &camino::Utf8Path| match path.as_str() {
+        "/home/me/app/data" => "/etc".into(),
+        "/home/me/app/data/deep" => "/etc/deep".into(),
+        other => other.into(),
+    };
+    let problems = |first: Mount, second: Mount| {
+        let mut manifest = manifest(Vec::new());
+        manifest.agent.mounts = vec![first, second];
+        resolve(&manifest).check_places(home, real).0.into_iter().map(|it| it.message).collect::<Vec<_>>()
+    };
+    for source in ["data", "data/deep"] {
+        assert_eq!(
+            problems(mount(".", "/work"), mount(source, "/data")),
+            [format!(
+                "`{source}` goes through the link /home/me/app/data, which the agent can make and change"
+            )]
+        );
+        let apart = problems(mount("src", "/work"), mount(source, "/data"));
+        assert_eq!(apart, Vec::<String>::new(), "the link is a person's: the agent sees nothing around it");
     }
 }
 

@@ -20,6 +20,7 @@ egress_proxy:
 
 /// Logs its arguments and what it sees of the environment; fails or answers as the test told it to.
 const DOCKER: &str = r#"#!/bin/sh
+case "$*" in *" ps --all "*) echo "${PROXY-egress-proxy running healthy}"; exit 0 ;; esac
 echo "$*" >> "$DIR/asked"
 env | grep -E '^(COMPOSE_|BOTTLE_|API_TOKEN)' >> "$DIR/environment"
 case "$*" in
@@ -97,6 +98,44 @@ fn refused(output: &Output) -> String {
 }
 
 #[test]
+fn up_names_the_tokens_that_a_new_proxy_would_lack() {
+    let stack = rendered();
+    let up = |proxy: &str, token: Option<&str>, arguments: &[&str]| {
+        let mut command = stack.command(arguments);
+        command.env("PROXY", proxy).env_remove("API_TOKEN").envs(token.map(|value| ("API_TOKEN", value)));
+        command.output().unwrap()
+    };
+    let takes = "egress-proxy takes tokens from the environment that starts the stack";
+    for (proxy, arguments) in [
+        ("", &["up"][..]),
+        ("egress-proxy created ", &["up"]),
+        ("egress-proxy restarting ", &["run"]),
+        ("egress-proxy running starting", &["up"]),
+        ("egress-proxy running healthy", &["up", "--rotate"]),
+    ] {
+        let missing = refused(&up(proxy, None, arguments));
+        assert_eq!(missing, format!("error: API_TOKEN is not set; {takes}"), "{proxy}");
+        let empty = refused(&up(proxy, Some(""), arguments));
+        assert_eq!(empty, format!("error: API_TOKEN is empty; {takes}"), "{proxy}");
+    }
+    assert_eq!(stack.asked(), [] as [&str; 0]);
+    assert!(up("egress-proxy exited ", None, &["up"]).status.success(), "a stopped proxy has its tokens");
+}
+
+#[test]
+fn up_replaces_a_proxy_that_was_made_without_its_tokens() {
+    let stack = rendered();
+    for proxy in ["egress-proxy created ", "egress-proxy restarting ", "egress-proxy running starting"] {
+        let mut command = stack.command(&["up"]);
+        assert!(command.env("PROXY", proxy).env("API_TOKEN", "x").output().unwrap().status.success());
+        let asked = stack.asked();
+        assert_eq!(asked[0], "rm --force --stop egress-proxy");
+        assert_eq!(asked[1], "up -d --wait netns gate pipelock egress-proxy");
+        std::fs::remove_file(stack.root.join("asked")).unwrap();
+    }
+}
+
+#[test]
 fn up_waits_for_the_infrastructure_then_starts_the_agent_then_looks_at_it() {
     let stack = rendered();
     let output = stack.run(&["up"]);
@@ -140,7 +179,7 @@ fn the_callers_environment_can_not_lead_compose_elsewhere() {
 #[test]
 fn up_with_new_tokens_recreates_egress_proxy_first() {
     let stack = rendered();
-    assert!(stack.run(&["up", "--rotate"]).status.success());
+    assert!(stack.command(&["up", "--rotate"]).env("API_TOKEN", "new").status().unwrap().success());
     assert_eq!(
         stack.asked()[..2],
         ["build --quiet netns", "up -d --wait --force-recreate --no-deps egress-proxy"]

@@ -1,0 +1,188 @@
+//! The agent, even as root and with the project mounted writable, can't rewrite its own cage.
+
+use super::{
+    harness,
+    internet::{NETWORK, SUBNET},
+    project::{Project, Stack, files},
+};
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+fn manifest(more_routes: &str) -> String {
+    format!(
+        "agent:
+  build: {{context: ./agent}}
+  command: [sleep, infinity]
+  user: \"0\"
+  workdir: /work
+  mounts:
+    - {{source: ., target: /work}}
+    - {{source: ./data, target: /data}}
+egress_proxy:
+  routes:
+    - host: api.quickstart.test
+      path_allowlist: [/v1/things]
+      addresses: [{SUBNET}]
+{more_routes}
+egress: {{network: {NETWORK}}}
+pipelock: {{extra_ca: ./ca.pem}}
+"
+    )
+}
+
+fn start(claim: &str) -> Stack {
+    let project = Project::new(claim, &manifest(""));
+    fs::create_dir(project.folder().join("data")).unwrap();
+    fs::create_dir(project.folder().join("agent")).unwrap();
+    fs::write(project.folder().join("agent/Dockerfile"), "FROM bottle-test-base:1\n").unwrap();
+    project.up()
+}
+
+/// Everything that decides what the next `up` does.
+fn cage(stack: &Stack) -> BTreeMap<PathBuf, Vec<u8>> {
+    let project = &stack.project;
+    let folders = [project.folder().join(".bottle"), project.state(), project.folder().join("agent")];
+    let all = folders.iter().flat_map(|folder| files(folder));
+    all.map(|file| (file.clone(), fs::read(&file).unwrap())).collect()
+}
+
+#[test]
+fn the_agent_as_root_changes_nothing_of_its_cage() {
+    if !harness::available() {
+        return;
+    }
+    let stack = start("cage");
+    let before = cage(&stack);
+    let tree = format!("/work/.bottle/{}", stack.project.name);
+    for attempt in [
+        format!("echo x >> {tree}/docker-compose.yml"),
+        format!("echo x > {tree}/egress-proxy/routes.yaml"),
+        format!("echo x > {tree}/pipelock/pipelock.yaml"),
+        format!("echo BOTTLE_STATE=/ > {tree}/.env"),
+        format!("echo 'services: {{}}' > {tree}/docker-compose.override.yml"),
+        format!("echo 'services: {{}}' > {tree}/compose.yaml"),
+        format!("ln -s / {tree}/x"),
+        format!("rm {tree}/docker-compose.yml"),
+        format!("chmod 777 {tree}"),
+        format!("touch {tree}/docker-compose.yml"),
+        format!("mv {tree}/docker-compose.yml /work/"),
+        format!("ln {tree}/docker-compose.yml /work/hard"),
+        format!("mv {tree} /work/.bottle/other"),
+        "mv /work/.bottle /work/.bottle2".into(),
+        "mv /work /work2".into(),
+        "rmdir /work/.bottle".into(),
+        "rm -rf /work/.bottle".into(),
+        "umount /work/.bottle".into(),
+        "mount -o remount,rw /work/.bottle".into(),
+        "mount -t tmpfs none /work/.bottle".into(),
+        "mkdir /work/.bottle/other".into(),
+        "echo 'FROM scratch' > /work/agent/Dockerfile".into(),
+        "echo x > /work/agent/.dockerignore".into(),
+        "mv /work/agent /work/agent2".into(),
+        "rm -rf /work/agent".into(),
+        "echo x > /etc/bottle/trust/ca-bundle.pem".into(),
+        "rm /etc/bottle/trust/ca-bundle.pem".into(),
+        "echo x > /run/bottle/bottle".into(),
+        "mv /run/bottle/bottle /run/bottle/old".into(),
+    ] {
+        let ran = stack.agent(&attempt);
+        assert_ne!(ran.code, Some(0), "{attempt}: {}", ran.text());
+        assert_ne!(ran.code, Some(127), "{attempt}: {}", ran.text());
+    }
+    assert!(cage(&stack) == before, "the cage is not what it was");
+    // The rest of the project is the agent's to write.
+    stack.agent("echo x > /work/mine && rm /work/mine").ok();
+}
+
+#[test]
+fn what_the_agent_leaves_in_the_project_does_not_steer_the_next_up() {
+    if !harness::available() {
+        return;
+    }
+    let stack = start("next-up");
+    let project = &stack.project;
+    let evil = "services: {evil: {image: bottle-test-base:1, network_mode: host}, agent: {privileged: true}}";
+    for file in ["compose.yaml", "docker-compose.yml", "docker-compose.override.yml", "compose.override.yaml"]
+    {
+        stack.agent(&format!("echo '{evil}' > /work/{file}")).ok();
+    }
+    stack.agent("echo COMPOSE_FILE=/work/compose.yaml > /work/.env && echo BOTTLE_USER=0 >> /work/.env").ok();
+    // A repository whose every hook leaves a trace on the host.
+    stack
+        .agent(
+            "cd /work && git init --quiet && cat > hook <<'X'\n#!/bin/sh\ntouch \"$(git rev-parse --show-toplevel)/ran\"\nX\n\
+             chmod 755 hook && for hook in post-checkout post-index-change pre-commit reference-transaction; do \
+             cp hook .git/hooks/$hook; done && git config core.fsmonitor \"$PWD/hook\" && \
+             git config core.hooksPath .git/hooks && git config core.pager ./hook && git config diff.external ./hook && \
+             echo '* filter=evil' > .gitattributes && git config filter.evil.clean ./hook && \
+             git config filter.evil.smudge ./hook && git config filter.evil.required true && rm -f ran",
+        )
+        .ok();
+    let (before, running) =
+        (cage(&stack), stack.inspect("{{.Id}} {{.HostConfig.Privileged}} {{.HostConfig.NetworkMode}}"));
+
+    project.bottle(&["render"]).ok();
+    project.bottle(&["render", "--check"]).ok();
+    project.bottle(&["up"]).ok();
+    project.bottle(&["reload"]).ok();
+    assert!(cage(&stack) == before, "the cage is not what it was");
+    assert_eq!(stack.inspect("{{.Id}} {{.HostConfig.Privileged}} {{.HostConfig.NetworkMode}}"), running);
+    assert!(!project.folder().join("ran").exists(), "git on the host ran what the agent wrote");
+}
+
+#[test]
+fn a_manifest_that_the_agent_rewrote_is_not_rendered_without_a_person() {
+    if !harness::available() {
+        return;
+    }
+    let stack = start("rewrite");
+    let before = cage(&stack);
+    let wider = format!("    - {{host: files.quickstart.test, addresses: [{SUBNET}]}}");
+    stack.project.write_manifest(&manifest(&wider)); // it is a file that the agent can write
+    let ran = stack.project.bottle(&["render"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.text());
+    assert!(
+        ran.text().contains("files.quickstart.test") && ran.text().contains("--accept-widening"),
+        "{}",
+        ran.text()
+    );
+    assert!(cage(&stack) == before, "a refused render wrote something");
+}
+
+#[test]
+fn a_link_that_the_agent_planted_leads_nowhere() {
+    if !harness::available() {
+        return;
+    }
+    let stack = start("links");
+    let project = &stack.project;
+    // A mount's source becomes a link to the keys.
+    let keys = project.state();
+    let target = keys.to_str().unwrap();
+    stack
+        .agent(&format!(
+            "rm -rf /work/data.old; mv /work/ca.pem /work/ca.old; ln -s {target}/none /work/ca.pem"
+        ))
+        .ok();
+    let ran = project.bottle(&["render"]);
+    assert_ne!(ran.code, Some(0), "a certificate outside of the project was read: {}", ran.text());
+    stack.agent("rm /work/ca.pem; mv /work/ca.old /work/ca.pem").ok();
+    project.bottle(&["render"]).ok();
+
+    // A folder that is mounted becomes a link to the keys, or to anything else of the machine.
+    for target in [keys.to_str().unwrap(), "/etc"] {
+        stack.agent(&format!("mv /work/data /work/data.old && ln -s {target} /work/data")).ok();
+        for verb in ["render", "up", "run"] {
+            let ran = project.bottle(&[verb]);
+            assert_eq!(ran.code, Some(2), "{verb}: {}", ran.text());
+            assert!(ran.text().contains("goes through the link"), "{verb}: {}", ran.text());
+        }
+        stack.agent("rm /work/data && mv /work/data.old /work/data").ok();
+    }
+    // What the manifest says by now does not matter: what was rendered is what is started.
+    stack
+        .agent("mv /work/data /work/data.old && ln -s /etc /work/data && sed -i /data/d /work/bottle.yaml")
+        .ok();
+    let ran = project.bottle(&["up"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.text());
+    assert!(ran.text().contains("goes through the link"), "{}", ran.text());
+}

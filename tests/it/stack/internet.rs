@@ -1,0 +1,153 @@
+//! The Internet of these tests: one container that answers for every host, on a network without a way out.
+//!
+//! A stack reaches it by the keys that a user has for an intranet: `egress.network`, `addresses` and
+//! `pipelock.extra_ca`. There is no other way in.
+
+use super::harness::{self, PROJECT, docker, until};
+use serde_json::Value;
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+    time::Duration,
+};
+
+/// The Docker network.
+pub(super) const NETWORK: &str = "bottle-test-internet";
+/// Its addresses.
+pub(super) const SUBNET: &str = "10.213.8.0/24";
+/// Names of the one container; each is in its certificate.
+pub(super) const HOSTS: [&str; 7] = [
+    "api.anthropic.com",
+    "api.github.com",
+    "github.com",
+    "api.quickstart.test",
+    "files.quickstart.test",
+    "guarded.quickstart.test",
+    "unlisted.quickstart.test",
+];
+/// A host that answers only while [`Fragile`] lives.
+pub(super) const FRAGILE: &str = "fragile.quickstart.test";
+/// The container.
+const ORIGIN: &str = "bottle-test-internet-origin";
+
+/// The certificate authority of every host.
+pub(super) fn ca() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/origin/ca.pem")
+}
+
+/// Starts it once in a run.
+pub(super) fn start() {
+    static STARTED: OnceLock<()> = OnceLock::new();
+    STARTED.get_or_init(|| {
+        let repositories = repositories();
+        let label = format!("{PROJECT}={NETWORK}");
+        docker(["network", "create", "--internal", "--subnet", SUBNET, "--label", &label, NETWORK]).ok();
+        let mounts =
+            [format!("{}:/origin:ro", built().display()), format!("{}:/git", repositories.display())];
+        let aliases = HOSTS.map(|host| ["--network-alias", host]).concat();
+        let start = [
+            &["run", "--detach", "--name", ORIGIN, "--label", &label, "--network", NETWORK][..],
+            &aliases,
+            // Whoever runs the tests owns the repositories, and git serves only its own.
+            &[
+                "--env",
+                "GIT_CONFIG_COUNT=1",
+                "--env",
+                "GIT_CONFIG_KEY_0=safe.directory",
+                "--env",
+                "GIT_CONFIG_VALUE_0=*",
+            ],
+            &["--volume", &mounts[0], "--volume", &mounts[1], harness::IMAGES[0]],
+            &["/origin", "--bodies", "--git-root", "/git"],
+            &HOSTS,
+        ];
+        docker(start.concat()).ok();
+        until("the origin is ready", Duration::from_secs(20), || log().contains("\"ready\"").then_some(()));
+    });
+}
+
+/// A second origin, that a test may take away.
+pub(super) struct Fragile;
+
+impl Fragile {
+    pub(super) fn start() -> Self {
+        let label = format!("{PROJECT}={NETWORK}");
+        let mount = format!("{}:/origin:ro", built().display());
+        let (run, name) =
+            (["run", "--detach", "--rm", "--name", FRAGILE], ["--label", &label, "--network", NETWORK]);
+        let what = ["--network-alias", FRAGILE, "--volume", &mount, harness::IMAGES[0], "/origin", FRAGILE];
+        docker(run.into_iter().chain(name).chain(what)).ok();
+        until("the second origin is ready", Duration::from_secs(20), || {
+            docker(["logs", FRAGILE]).out.contains("\"ready\"").then_some(())
+        });
+        Self
+    }
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        docker(["rm", "--force", FRAGILE]);
+    }
+}
+
+/// What the origin said so far, one JSON object a line.
+pub(super) fn log() -> String {
+    docker(["logs", ORIGIN]).out
+}
+
+/// The requests that reached the origin for a path, in order: `method`, `host`, `path`, `credentials`.
+pub(super) fn seen(path: &str) -> Vec<Value> {
+    log()
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|line| line["event"] == "request")
+        .map(|mut line| line["seen"].take())
+        .filter(|seen| seen["path"].as_str().is_some_and(|it| it.starts_with(path)))
+        .collect()
+}
+
+/// The program, built from the example as it is now.
+fn built() -> PathBuf {
+    let folder = Path::new(env!("CARGO_BIN_EXE_bottle")).parent().unwrap();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--example", "origin"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    let ran = build.output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    folder.join("examples/origin")
+}
+
+/// Branches of the big repository: as many wants make a fetch request that git compresses.
+const BRANCHES: usize = 60;
+
+/// What the origin serves over git. `acme/app.git`: a pack of over 20 MB that does not compress.
+/// `acme/small.git`: one commit.
+fn repositories() -> PathBuf {
+    let root = harness::folder().join("git");
+    std::fs::create_dir(&root).unwrap();
+    let script = format!(
+        r#"
+        set -eu
+        export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
+        export GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@example.test GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@example.test
+        git init --quiet --initial-branch=main work
+        cd work
+        head -c 22000000 /dev/urandom >big.bin
+        echo app >README
+        git add . && git commit --quiet --message=big
+        for n in $(seq {BRANCHES}); do git commit --quiet --allow-empty --message="$n"; git branch "topic-$n"; done
+        git clone --quiet --bare . ../acme/app.git
+        git init --quiet --initial-branch=main ../little
+        cd ../little
+        echo small >README && git add . && git commit --quiet --message=small
+        git clone --quiet --bare . ../acme/small.git
+        cd .. && rm -rf work little
+        for repository in acme/*.git; do git -C "$repository" config http.receivepack true; done
+        "#
+    );
+    harness::run(Command::new("sh").args(["-c", &script]).current_dir(&root)).ok();
+    root
+}

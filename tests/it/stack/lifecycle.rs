@@ -1,0 +1,263 @@
+//! Parts die, start twice, start wrong: nothing fails open, and what is wrong is said.
+
+use super::{
+    harness::{self, Ran, docker, until},
+    internet::{self, NETWORK, SUBNET, seen},
+    project::{Project, Stack, digest, made_up},
+};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(40);
+
+fn manifest() -> String {
+    format!(
+        "agent: {{image: bottle-test-base:1, command: [sleep, infinity], user: agent}}
+egress_proxy:
+  routes:
+    - host: api.quickstart.test
+      path_allowlist: [/v1/things]
+      addresses: [{SUBNET}]
+      auth: {{scheme: Bearer, token_ref: THINGS_KEY}}
+    - host: {}
+      addresses: [{SUBNET}]
+egress: {{network: {NETWORK}}}
+pipelock: {{extra_ca: ./ca.pem}}
+",
+        internet::FRAGILE
+    )
+}
+
+fn project(claim: &str) -> Project {
+    Project::new(claim, &manifest()).token("THINGS_KEY", "things-")
+}
+
+/// What `curl` in the agent ended with, and the status that it got; `000` is none.
+fn get(stack: &Stack, url: &str) -> (Option<i32>, String) {
+    let ran = stack
+        .agent(&format!("curl --silent --max-time 20 --output /dev/null --write-out '%{{http_code}}' {url}"));
+    (ran.code, ran.out)
+}
+
+fn thing() -> String {
+    format!("https://api.quickstart.test/v1/things/{}", made_up(""))
+}
+
+#[track_caller]
+fn works_again(stack: &Stack, what: &str) {
+    until(what, SOON, || (get(stack, &thing()).1 == "200").then_some(()));
+}
+
+/// Ends a container's process from inside, as a crash does. (`docker kill` is an order to stop.)
+fn crash(container: &str) {
+    let process = docker(["inspect", "--format", "{{.State.Pid}}", container]).ok().out;
+    docker(["run", "--rm", "--network=none", "--pid=host", harness::IMAGES[0], "kill", "-9", process.trim()])
+        .ok();
+}
+
+fn restarts(container: &str) -> u64 {
+    docker(["inspect", "--format", "{{.RestartCount}}", container]).ok().out.trim().parse().unwrap()
+}
+
+#[test]
+fn a_part_that_dies_comes_back_and_the_session_survives() {
+    if !harness::available() {
+        return;
+    }
+    let stack = project("crash").up();
+    works_again(&stack, "the stack works");
+    let agent =
+        docker(["inspect", "--format", "{{.Id}} {{.State.StartedAt}}", &stack.container("agent")]).out;
+    for service in ["gate", "egress-proxy", "pipelock"] {
+        let container = stack.container(service);
+        crash(&container);
+        until(&format!("{service} is restarted"), SOON, || (restarts(&container) == 1).then_some(()));
+        works_again(&stack, &format!("requests work after {service} died"));
+        let seal = stack.agent("ip -oneline link | cut -d: -f2").ok().out;
+        assert_eq!(seal.trim(), "lo", "after {service} died");
+    }
+    let after =
+        docker(["inspect", "--format", "{{.Id}} {{.State.StartedAt}}", &stack.container("agent")]).out;
+    assert_eq!(after, agent, "the agent's session ended");
+}
+
+#[test]
+fn without_one_part_nothing_gets_out() {
+    if !harness::available() {
+        return;
+    }
+    let stack = project("absent").up();
+    for service in ["pipelock", "egress-proxy", "gate"] {
+        docker(["stop", "--time=5", &stack.container(service)]).ok();
+        let url = thing();
+        let (code, status) = get(&stack, &url);
+        match service {
+            "pipelock" => assert_eq!((code, status.as_str()), (Some(0), "502"), "without {service}"),
+            _ => assert!(code != Some(0) && status == "000", "without {service}: {code:?} {status}"),
+        }
+        assert_eq!(
+            seen(url.strip_prefix("https://api.quickstart.test").unwrap()).len(),
+            0,
+            "without {service}"
+        );
+        stack.project.compose(&["up", "--detach", "--wait"]).ok();
+        works_again(&stack, &format!("requests work after {service} was started"));
+    }
+}
+
+#[test]
+fn an_origin_that_is_down_is_said_to_be_down() {
+    if !harness::available() {
+        return;
+    }
+    let stack = project("origin").up();
+    let url = format!("https://{}/x", internet::FRAGILE);
+    let origin = internet::Fragile::start();
+    assert_eq!(get(&stack, &url).1, "200");
+    drop(origin);
+    let ran = stack.agent(&format!("curl --silent --write-out '\\n%{{http_code}}' {url}")).ok();
+    assert!(ran.out.ends_with("\n502"), "{}", ran.out);
+    assert!(ran.out.contains("upstream_unreachable") && ran.out.contains(internet::FRAGILE), "{}", ran.out);
+    let origin = internet::Fragile::start();
+    until("the origin is reached again", SOON, || (get(&stack, &url).1 == "200").then_some(()));
+    drop(origin);
+}
+
+#[test]
+fn an_origin_whose_certificate_nobody_vouches_for_is_refused() {
+    if !harness::available() {
+        return;
+    }
+    let rest = manifest().replace("pipelock: {extra_ca: ./ca.pem}\n", "");
+    let stack = Project::new("no-extra-ca", &rest).token("THINGS_KEY", "things-").up();
+    let url = thing();
+    let ran = stack.agent(&format!("curl --silent --write-out '\n%{{http_code}}' {url}")).ok();
+    assert!(ran.out.ends_with("\n502") && ran.out.contains("certificate"), "{}", ran.out);
+    assert_eq!(seen(url.strip_prefix("https://api.quickstart.test").unwrap()).len(), 0);
+}
+
+#[test]
+fn a_token_that_is_missing_or_empty_stops_the_start_with_its_name() {
+    if !harness::available() {
+        return;
+    }
+    let mut stack = project("token").render();
+    stack.project.tokens.clear();
+    let missing = stack.project.compose(&["up", "--detach", "--wait"]);
+    assert_ne!(missing.code, Some(0), "{}", missing.text());
+    assert!(missing.err.contains("THINGS_KEY"), "{}", missing.text());
+
+    let named = stack.project.bottle(&["up"]);
+    assert_eq!(named.code, Some(2), "{}", named.text());
+    assert!(named.err.contains("error: THINGS_KEY is not set"), "{}", named.text());
+
+    // Compose says nothing of an empty one.
+    stack.project.tokens.insert("THINGS_KEY", String::new());
+    stack.project.compose(&["down"]).ok();
+    let empty = stack.project.compose(&["up", "--detach", "--wait"]);
+    assert_ne!(empty.code, Some(0), "{}", empty.text());
+    let said = stack.logs("egress-proxy");
+    assert!(said.contains("is $THINGS_KEY set where the stack is started?"), "{said}");
+    let agent = docker(["inspect", "--format", "{{.State.Status}}", &stack.container("agent")]).out;
+    assert_eq!(agent.trim(), "created", "the agent was started");
+    let named = stack.project.bottle(&["up"]);
+    assert_eq!(named.code, Some(2), "{}", named.text());
+    assert!(named.err.contains("error: THINGS_KEY is empty"), "{}", named.text());
+
+    // What was made without it does not stay so.
+    stack.project.tokens.insert("THINGS_KEY", made_up("things-"));
+    stack.project.bottle(&["up"]).ok();
+    works_again(&stack, "the token arrived");
+}
+
+#[test]
+fn a_bad_routes_file_never_replaces_a_good_one() {
+    if !harness::available() {
+        return;
+    }
+    let stack = project("routes").up();
+    let file = stack.project.out().join("egress-proxy/routes.yaml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, good.replace("path_not", "x").replacen("host:", "hosst:", 1)).unwrap();
+
+    let inside = stack.project.compose(&["exec", "-T", "egress-proxy", "/bottle", "reload"]);
+    assert_ne!(inside.code, Some(0), "{}", inside.text());
+    assert!(inside.text().contains("hosst"), "{}", inside.text());
+    let outside = stack.project.bottle(&["reload"]);
+    assert_ne!(outside.code, Some(0), "{}", outside.text());
+    assert_eq!(get(&stack, &thing()).1, "200", "the good rules are gone");
+
+    // A restart has no good one to keep.
+    docker(["restart", "--time=5", &stack.container("egress-proxy")]).ok();
+    until("egress-proxy says why", SOON, || stack.logs("egress-proxy").contains("hosst").then_some(()));
+    assert_ne!(get(&stack, &thing()).1, "200");
+    let render = stack.project.bottle(&["render"]);
+    assert_ne!(render.code, Some(0), "{}", render.text());
+    assert!(
+        render.text().contains("egress-proxy/routes.yaml") && render.text().contains("--force"),
+        "{}",
+        render.text()
+    );
+    stack.project.bottle(&["render", "--force", "--accept-widening"]).ok();
+    stack.project.compose(&["up", "--detach", "--wait"]).ok();
+    works_again(&stack, "the repaired rules work");
+}
+
+#[test]
+fn an_expired_ca_is_refused_and_render_renews_it() {
+    if !harness::available() {
+        return;
+    }
+    let project = project("expired");
+    project.bottle(&["render", "--accept-widening", "--now", "2020-01-01"]).ok();
+    let stack = project.adopt();
+    let ran = stack.project.compose(&["up", "--detach", "--wait"]);
+    assert_ne!(ran.code, Some(0), "{}", ran.text());
+    let said = stack.logs("pipelock") + &stack.logs("egress-proxy");
+    assert!(said.contains("expired") && said.contains("bottle render"), "{said}");
+
+    let render: Ran = stack.project.bottle(&["render"]).ok();
+    assert!(render.text().contains("renewed"), "{}", render.text());
+    stack.project.compose(&["up", "--detach", "--wait"]).ok();
+    works_again(&stack, "the renewed certificates work");
+}
+
+#[test]
+fn two_clones_on_one_machine_use_their_own_tokens() {
+    if !harness::available() {
+        return;
+    }
+    let stacks = [project("clone").up(), project("clone").up()];
+    assert_ne!(stacks[0].name, stacks[1].name);
+    for stack in &stacks {
+        let path = format!("/v1/things/{}", made_up(""));
+        assert_eq!(get(stack, &format!("https://api.quickstart.test{path}")).1, "200");
+        let shown: Vec<String> =
+            seen(&path).iter().map(|it| it["credentials"]["authorization"].to_string()).collect();
+        assert_eq!(shown, [format!("\"Bearer {}\"", digest(&stack.project.tokens["THINGS_KEY"]))]);
+    }
+    // One goes, and the other stays.
+    let [one, two] = stacks;
+    one.project.bottle(&["down"]).ok();
+    assert_eq!(get(&two, &thing()).1, "200");
+}
+
+#[test]
+fn a_second_up_recreates_nothing_and_needs_no_token() {
+    if !harness::available() {
+        return;
+    }
+    let mut stack = project("again").up();
+    let all = "{{.Id}} {{.State.StartedAt}} {{.Image}}";
+    let before = stack.inspect(all);
+    stack.project.compose(&["up", "--detach", "--wait"]).ok();
+    assert_eq!(stack.inspect(all), before);
+    stack.project.bottle(&["render"]).ok();
+    stack.project.bottle(&["up"]).ok();
+    assert_eq!(stack.inspect(all), before);
+    stack.project.tokens.clear();
+    stack.project.compose(&["up", "--detach", "--wait"]).ok();
+    stack.project.bottle(&["up"]).ok();
+    assert_eq!(stack.inspect(all), before);
+    docker(["restart", "--time=5", &stack.container("egress-proxy")]).ok();
+    works_again(&stack, "a restarted proxy still has its token");
+}

@@ -1,0 +1,13 @@
+//! The stack as users run it: rendered by the binary, started by Docker Compose, used by real clients.
+//!
+//! One test for each claim. What they share is in `harness` (Docker, and cleaning up after every end of a run),
+//! `internet` (the hosts that an agent reaches, all of them one container) and `project` (a manifest and its stack).
+
+mod cage;
+mod change;
+mod examples;
+mod harness;
+mod internet;
+mod lifecycle;
+mod project;
+mod served;
