@@ -173,6 +173,7 @@ impl Stack {
             .collect()
     }
 
+    #[expect(clippy::print_stdout, reason = "what a failed test prints is shown with it")]
     fn show(&self) {
         let all = self.project.compose(&["ps", "--all"]).text();
         let said = self.project.compose(&["logs", "--no-color", "--tail", "150"]).text();
@@ -196,9 +197,9 @@ pub(super) fn shared(make: fn() -> Stack) -> Arc<Stack> {
     static STACK: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
     let mut stack = STACK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     stack.upgrade().unwrap_or_else(|| {
-        let made = Arc::new(make());
-        *stack = Arc::downgrade(&made);
-        made
+        let started = Arc::new(make());
+        *stack = Arc::downgrade(&started);
+        started
     })
 }
 

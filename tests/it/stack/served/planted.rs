@@ -48,6 +48,6 @@ fn a_planted_token_is_found_behind_five_megabytes_of_a_stream() {
          https://files.quickstart.test/big; rm /tmp/big"
     );
     let ran = stack.agent(&script);
-    assert!(ran.out == "403" || ran.out == "000" || ran.out == "200", "{}", ran.text());
+    assert!(ran.out == "403" || ran.out == "000", "{}", ran.text());
     assert!(!internet::log().contains(&secret), "the origin saw it");
 }
