@@ -2,12 +2,13 @@
 
 use super::{
     harness,
-    internet::{NETWORK, SUBNET},
+    internet::{NETWORK, subnet},
     project::{Project, Stack, files},
 };
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 fn manifest(more_routes: &str) -> String {
+    let subnet = subnet();
     format!(
         "agent:
   build: {{context: ./agent}}
@@ -21,7 +22,7 @@ egress_proxy:
   routes:
     - host: api.quickstart.test
       path_allowlist: [/v1/things]
-      addresses: [{SUBNET}]
+      addresses: [{subnet}]
 {more_routes}
 egress: {{network: {NETWORK}}}
 pipelock: {{extra_ca: ./ca.pem}}
@@ -136,7 +137,8 @@ fn a_manifest_that_the_agent_rewrote_is_not_rendered_without_a_person() {
     }
     let stack = start("rewrite");
     let before = cage(&stack);
-    let wider = format!("    - {{host: files.quickstart.test, addresses: [{SUBNET}]}}");
+    let subnet = subnet();
+    let wider = format!("    - {{host: files.quickstart.test, addresses: [{subnet}]}}");
     stack.project.write_manifest(&manifest(&wider)); // it is a file that the agent can write
     let ran = stack.project.bottle(&["render"]);
     assert_eq!(ran.code, Some(1), "{}", ran.text());

@@ -2,7 +2,7 @@
 
 use super::{
     harness,
-    internet::{NETWORK, SUBNET, seen},
+    internet::{NETWORK, seen, subnet},
     project::{Project, Stack, digest, made_up},
 };
 use std::{
@@ -50,13 +50,14 @@ impl Drop for Session {
 }
 
 fn manifest(more: &str) -> String {
+    let subnet = subnet();
     format!(
         "agent: {{image: bottle-test-base:1, command: [sleep, infinity], user: agent}}
 egress_proxy:
   routes:
     - host: api.quickstart.test
       path_allowlist: [/v1/things]
-      addresses: [{SUBNET}]
+      addresses: [{subnet}]
       auth: {{scheme: Bearer, token_ref: THINGS_KEY}}
 {more}
 egress: {{network: {NETWORK}}}
@@ -66,8 +67,9 @@ pipelock: {{extra_ca: ./ca.pem}}
 }
 
 fn added() -> String {
+    let subnet = subnet();
     manifest(&format!(
-        "    - host: files.quickstart.test\n      path_allowlist: [/new]\n      addresses: [{SUBNET}]"
+        "    - host: files.quickstart.test\n      path_allowlist: [/new]\n      addresses: [{subnet}]"
     ))
 }
 

@@ -1,7 +1,7 @@
 //! Every example comes up as it is, with an image of ours where it names one that has to be fetched.
 
 use super::{
-    harness::{self, PROJECT, docker, run},
+    harness::{self, run},
     internet,
     project::{Project, made_up},
 };
@@ -19,31 +19,6 @@ const IN_PLACE: [(&str, &str); 2] = [
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
-}
-
-/// A network that an example finds on its machine; somebody's own quickstart may have made it already.
-struct Network {
-    name: &'static str,
-    ours: bool,
-}
-
-impl Network {
-    fn make(name: &'static str, subnet: &str) -> Self {
-        let label = format!("{PROJECT}=bottle-test-{name}");
-        let ours = docker(["network", "inspect", name]).code != Some(0);
-        if ours {
-            docker(["network", "create", "--internal", "--subnet", subnet, "--label", &label, name]).ok();
-        }
-        Self { name, ours }
-    }
-}
-
-impl Drop for Network {
-    fn drop(&mut self) {
-        if self.ours {
-            docker(["network", "rm", self.name]);
-        }
-    }
 }
 
 /// Copies an example, names its bottle as tests do, and starts it.
@@ -90,11 +65,16 @@ fn comes_up(example: &str, tokens: &[&'static str]) {
     assert!(!outcomes.contains(&"broken"), "{}", attack.text());
 }
 
-/// Leads what would leave for the Internet to the network of these tests, which has no way out.
+/// Leads what would leave for the Internet, or for a network of the example's own, to the network of these tests,
+/// which has no way out.
 fn on_our_internet(manifest: &str) -> String {
     let network = format!("  network: {}\n", internet::NETWORK);
-    if manifest.contains("\n  network: ") {
-        manifest.to_owned()
+    if let Some((before, after)) = manifest.split_once("\n  network: ") {
+        let (_, rest) = after.split_once('\n').unwrap();
+        let own = ["10.213.7.0/24", "10.214.7.0/24"];
+        let moved =
+            |text: &str| own.iter().fold(text.to_owned(), |text, it| text.replace(it, internet::subnet()));
+        format!("{}\n{network}{}", moved(before), moved(rest))
     } else if manifest.contains("\negress:\n") {
         manifest.replace("\negress:\n", &format!("\negress:\n{network}"))
     } else {
@@ -105,7 +85,6 @@ fn on_our_internet(manifest: &str) -> String {
 #[test]
 fn quickstart_comes_up_and_holds() {
     if harness::available() {
-        let _network = Network::make("quickstart-origin", "10.213.7.0/24");
         comes_up("quickstart", &["QUICKSTART_TOKEN"]);
     }
 }
@@ -134,7 +113,6 @@ fn no_routes_comes_up_and_holds() {
 #[test]
 fn intranet_comes_up_and_holds() {
     if harness::available() {
-        let _network = Network::make("intranet-origin", "10.214.7.0/24");
         comes_up("intranet", &["FORGE_TOKEN"]);
     }
 }

@@ -27,7 +27,8 @@ docker ps --all --format "{{.ID}} {{.Label \"$label\"}}" | of_tests | xargs -r d
 docker network ls --format "{{.ID}} {{.Label \"$label\"}}" | of_tests | xargs -r docker network rm
 docker volume ls --format "{{.Name}} {{.Label \"$label\"}}" | of_tests | xargs -r docker volume rm --force
 rm -rf "$folder"
-docker images --format '{{.Repository}}:{{.Tag}}' 'bottle-test-*:local' | xargs -r docker image rm --force
+{ docker images --format '{{.Repository}}:{{.Tag}}' 'bottle-test-*:local'
+  docker images --format '{{.Repository}}:{{.Tag}}' 'bottle-test-*-agent:latest'; } | xargs -r docker image rm --force
 "#;
 
 /// How a command ended.
@@ -173,7 +174,7 @@ pub(super) fn remove_project(project: &str) {
     remove(&["rm", "--force", "--volumes"], ids(&["ps", "--all"]));
     remove(&["network", "rm"], ids(&["network", "ls"]));
     remove(&["volume", "rm", "--force"], ids(&["volume", "ls"]));
-    docker(["image", "rm", "--force", &format!("{project}:local")]);
+    docker(["image", "rm", "--force", &format!("{project}:local"), &format!("{project}-agent:latest")]);
 }
 
 /// A place for one stack of its own among those that run at a time; the machine may be small.

@@ -14,8 +14,6 @@ use std::{
 
 /// The Docker network.
 pub(super) const NETWORK: &str = "bottle-test-internet";
-/// Its addresses.
-pub(super) const SUBNET: &str = "10.213.8.0/24";
 /// Names of the one container; each is in its certificate.
 pub(super) const HOSTS: [&str; 7] = [
     "api.anthropic.com",
@@ -36,13 +34,26 @@ pub(super) fn ca() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/quickstart/origin/ca.pem")
 }
 
+/// The network's addresses: the first range that nothing else on this machine has.
+pub(super) fn subnet() -> &'static str {
+    static SUBNET: OnceLock<String> = OnceLock::new();
+    SUBNET.get_or_init(|| {
+        let label = format!("{PROJECT}={NETWORK}");
+        let made = |subnet: &String| {
+            let make = ["network", "create", "--internal", "--subnet", subnet, "--label", &label, NETWORK];
+            docker(make).code == Some(0)
+        };
+        (0..=255).map(|n| format!("10.213.{n}.0/24")).find(made).expect("no range is free for the network")
+    })
+}
+
 /// Starts it once in a run.
 pub(super) fn start() {
     static STARTED: OnceLock<()> = OnceLock::new();
     STARTED.get_or_init(|| {
         let repositories = repositories();
         let label = format!("{PROJECT}={NETWORK}");
-        docker(["network", "create", "--internal", "--subnet", SUBNET, "--label", &label, NETWORK]).ok();
+        subnet();
         let mounts =
             [format!("{}:/origin:ro", built().display()), format!("{}:/git", repositories.display())];
         let aliases = HOSTS.map(|host| ["--network-alias", host]).concat();

@@ -2,7 +2,7 @@
 
 use super::{
     harness::{self, Ran, docker, until},
-    internet::{self, NETWORK, SUBNET, seen},
+    internet::{self, NETWORK, seen, subnet},
     project::{Project, Stack, digest, made_up},
 };
 use std::time::Duration;
@@ -10,16 +10,17 @@ use std::time::Duration;
 const SOON: Duration = Duration::from_secs(40);
 
 fn manifest() -> String {
+    let subnet = subnet();
     format!(
         "agent: {{image: bottle-test-base:1, command: [sleep, infinity], user: agent}}
 egress_proxy:
   routes:
     - host: api.quickstart.test
       path_allowlist: [/v1/things]
-      addresses: [{SUBNET}]
+      addresses: [{subnet}]
       auth: {{scheme: Bearer, token_ref: THINGS_KEY}}
     - host: {}
-      addresses: [{SUBNET}]
+      addresses: [{subnet}]
 egress: {{network: {NETWORK}}}
 pipelock: {{extra_ca: ./ca.pem}}
 ",

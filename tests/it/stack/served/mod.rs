@@ -8,7 +8,7 @@ mod seal;
 
 use super::{
     harness,
-    internet::{NETWORK, SUBNET},
+    internet::{NETWORK, subnet},
     project::{Project, Stack, shared},
 };
 use std::sync::Arc;
@@ -19,6 +19,7 @@ fn stack() -> Option<Arc<Stack>> {
 }
 
 fn start() -> Stack {
+    let subnet = subnet();
     let rest = format!(
         r"
 agent:
@@ -31,20 +32,20 @@ egress_proxy:
   routes:
     - host: api.anthropic.com
       path_allowlist: [/v1/messages]
-      addresses: [{SUBNET}]
+      addresses: [{subnet}]
       auth: {{scheme: Bearer, token_ref: CLAUDE_CODE_OAUTH_TOKEN}}
     - host: api.quickstart.test
       path_allowlist: [/v1/things]
-      addresses: [{SUBNET}]
+      addresses: [{subnet}]
       auth: {{scheme: header, name: x-api-key, token_ref: THINGS_KEY}}
     - host: github.com
       path_allowlist: [/acme/app.git, /acme/small.git]
-      addresses: [{SUBNET}]
+      addresses: [{subnet}]
       auth: {{scheme: Basic, username: x-access-token, token_ref: GITHUB_TOKEN}}
 egress:
   network: {NETWORK}
   allowlist:
-    - {{host: files.quickstart.test, addresses: [{SUBNET}]}}
+    - {{host: files.quickstart.test, addresses: [{subnet}]}}
     - guarded.quickstart.test
 pipelock:
   extra_ca: ./ca.pem
