@@ -178,6 +178,10 @@ fn must_refuse(tunnelled: &Tunnelled) -> Outcome {
 fn refused(answer: &Answer) -> Outcome {
     let reason = answer.reason();
     match (answer.status, reason) {
+        // The rules let it through, and the way ended behind them: with a network it could have arrived.
+        (status, Some(reason)) if reason.starts_with("upstream_") => {
+            Outcome::NotTried(format!("it was let through and failed behind the rules: {status} {reason}"))
+        }
         (400..=599, Some(reason)) => Outcome::Held(format!("{} {reason}", answer.status)),
         (status @ 400..=599, None) if answer.body.contains("blocked: ") => {
             Outcome::Held(format!("{status} by pipelock"))
@@ -365,6 +369,14 @@ mod tests {
     fn answer(status: u16, fields: &[(&str, &str)], body: &str) -> Answer {
         let fields = fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         Answer { status, fields, body: body.to_owned() }
+    }
+
+    #[test]
+    fn an_origin_that_is_out_of_reach_has_refused_nothing() {
+        for reason in ["upstream_unreachable", "upstream_timeout", "upstream_invalid"] {
+            let outcome = refused(&answer(502, &[("X-Bottle-Reason", reason)], ""));
+            assert!(matches!(outcome, Outcome::NotTried(_)), "{outcome:?}");
+        }
     }
 
     #[test]

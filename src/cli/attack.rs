@@ -5,10 +5,15 @@ use crate::attack::{self, Finding, Surroundings};
 use anyhow::{Context as _, bail};
 use std::fmt::Write as _;
 
-/// Fire the shipped attack suite at a stack
+/// Inside a stack: fire the shipped attack suite at it
 ///
-/// Inside the agent's container: /run/bottle/bottle attack --self
+/// It attacks from where it runs, so it belongs into the agent's place:
+///   docker compose -f .bottle/NAME/docker-compose.yml run --rm attack
+/// or, in the agent's own container: /run/bottle/bottle attack --self
+///
+/// Exit code 0: everything held; 1: something got through; 2: something could not be tried.
 #[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
 pub(crate) struct Args {
     /// Attack from here: the network, environment, files and proxy of this very process
     #[arg(long = "self")]
@@ -37,6 +42,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let count = |word| findings.iter().filter(|f| f.outcome.word() == word).count();
     match (count("BROKEN"), count("not tried")) {
         (0, 0) => Ok(Outcome::Done),
+        (0, 1) => bail!("one attempt could not be made, so nothing is known of it"),
         (0, untried) => bail!("{untried} attempts could not be made, so nothing is known of them"),
         _ => Ok(Outcome::Differs),
     }
