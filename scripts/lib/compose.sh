@@ -44,6 +44,8 @@ compose_package() {
 
 build_compose() {
   local version plugins="${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins"
+  # As root for everybody: who runs the stack later need not be who set the machine up.
+  if is_root; then plugins=/usr/local/lib/docker/cli-plugins; fi
   version=$(awk '$2 == "github.com/docker/compose/v5" {print $3}' "$ROOT/scripts/compose/go.mod")
   if ! has go && [ -x /usr/local/go/bin/go ]; then PATH="/usr/local/go/bin:$PATH"; fi
   # Older ones cannot fetch the Go version that the module asks for.
