@@ -90,7 +90,10 @@ fn check(site: &Site, clock: &Clock) -> anyhow::Result<Outcome> {
     let comparison = Comparison::of(site.find()?.as_ref(), &site.tree)?;
     let shown = site.shown();
     let mut outcome = Outcome::Done;
-    if !comparison.is_same() {
+    if comparison.on_disk.is_empty() {
+        say(&format!("{shown} is not there; `bottle render` writes what {} renders to\n", site.project.file));
+        outcome = Outcome::Differs;
+    } else if !comparison.is_same() {
         print(&comparison.unified_diff())?;
         say(&format!("{shown} is not what {} renders to; `bottle render` writes it\n", site.project.file));
         outcome = Outcome::Differs;
@@ -134,6 +137,11 @@ fn write(site: &Site, fresh: bool, args: &Args, globals: &Globals, clock: &Clock
     };
     let minted = state.mint(&wants, clock)?;
     let written = apply(site, &now, &location, &state, &minted, args.force)?;
+    if !globals.quiet {
+        for (place, what) in site.absent() {
+            say(&format!("warning: {place}, {what}, is not on this machine; `bottle up` needs it\n"));
+        }
+    }
     summary::print(&Rendered { site, state: &state, minted, written, widening: asked }, globals)?;
     Ok(Outcome::Done)
 }

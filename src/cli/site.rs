@@ -49,6 +49,21 @@ impl Site {
         Ok(self.base.make(&self.below)?)
     }
 
+    /// What the stack needs of this machine and does not find on it, and what for. The tree can be right all the
+    /// same: it is written once and used on many.
+    pub(crate) fn absent(&self) -> Vec<(Utf8PathBuf, &'static str)> {
+        let agent = &self.project.plan.agent;
+        let mut needed = Vec::new();
+        if let AgentImage::Built(build) = &agent.image {
+            let dockerfile = build.dockerfile.as_deref().unwrap_or("Dockerfile".into());
+            needed.push((build.context.join(dockerfile), "which the agent's image is built from"));
+        }
+        let mounts = agent.mounts.iter().filter(|mount| mount.why.is_none());
+        needed.extend(mounts.map(|mount| (mount.source.clone(), "which the manifest mounts")));
+        needed.retain(|(path, _)| !self.project.folder.join(path).exists());
+        needed
+    }
+
     /// Its `.env`, if it has one.
     pub(crate) fn env(&self) -> anyhow::Result<Option<EnvFile>> {
         let Some(folder) = self.find()? else { return Ok(None) };

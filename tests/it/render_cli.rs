@@ -121,7 +121,7 @@ fn the_first_render_writes_everything_and_ends_with_the_next_command() {
         "  mounts      . at /work, writable\n",
         "  until 2027-12-25  minted\n",
         "  tokens      API_TOKEN (not set in this shell)\n",
-        "Next: bottle up      or: docker compose -f .bottle/dev/docker-compose.yml up\n",
+        "Next: bottle up      or: docker compose -f .bottle/dev/docker-compose.yml up -d\n",
     ] {
         assert!(table.contains(part), "{part:?} is not in\n{table}");
     }
@@ -131,6 +131,36 @@ fn the_first_render_writes_everything_and_ends_with_the_next_command() {
     }
     let hash = project.read(".bottle/dev/.env");
     assert!(hash.contains("COMPOSE_PROJECT_NAME=bottle-dev-"), "{hash}");
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_a_warning_since_another_machine_may_have_it() {
+    let project = project();
+    let manifest = project.read("bottle.yaml");
+    assert!(manifest.contains("image: debian:12\n"), "{manifest}");
+    project.manifest("image: debian:12\n", "build: {context: ./agent}\n");
+    project.manifest("source: .,", "source: ./src,");
+    let output = project.render(&[]);
+    assert!(output.status.success(), "{}", err(&output));
+    assert_eq!(
+        err(&output),
+        "warning: agent/Dockerfile, which the agent's image is built from, is not on this machine; `bottle up` needs it\n\
+         warning: src, which the manifest mounts, is not on this machine; `bottle up` needs it\n"
+    );
+    for folder in ["agent", "src"] {
+        std::fs::create_dir(project.dir().join(folder)).unwrap();
+    }
+    std::fs::write(project.dir().join("agent/Dockerfile"), "FROM scratch\n").unwrap();
+    assert_eq!(err(&project.render(&[])), "");
+}
+
+#[test]
+fn after_a_change_the_next_command_for_a_running_stack_is_named() {
+    let project = project();
+    assert!(!project.rendered(&[]).contains("bottle reload"));
+    project.manifest("[/v1]", "[/v1, /v2]");
+    let table = project.rendered(&["--accept-widening"]);
+    assert!(table.contains("\n      bottle reload  when it is up and only rules changed\n"), "{table}");
 }
 
 #[test]
@@ -160,7 +190,9 @@ fn check_says_what_differs_and_writes_nothing() {
     let project = project();
     let before = project.render(&["--check"]);
     assert_eq!(before.status.code(), Some(1));
-    assert!(out(&before).contains("--- /dev/null\n+++ b/docker-compose.yml\n"), "{}", out(&before));
+    assert_eq!(out(&before), "", "a diff against nothing is no news");
+    let said = ".bottle/dev is not there; `bottle render` writes what bottle.yaml renders to\n";
+    assert_eq!(err(&before), said);
     assert!(!project.dir().join(".bottle").exists());
     assert!(!project.root.join("state").exists());
     project.rendered(&[]);

@@ -67,7 +67,10 @@ fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
     if !rendered.widening.first && !rendered.widening.lines.is_empty() {
         write!(text, "\nThe agent can newly do:\n{}", rendered.widening.list())?;
     }
-    writeln!(text, "\nNext: bottle up      or: docker compose -f {out}/docker-compose.yml up")?;
+    writeln!(text, "\nNext: bottle up      or: docker compose -f {out}/docker-compose.yml up -d")?;
+    if !rendered.widening.first && !rendered.written.replaced.is_empty() {
+        writeln!(text, "      bottle reload  when it is up and only rules changed")?;
+    }
     Ok(text)
 }
 
