@@ -1,10 +1,10 @@
 //! `bottle down`: stops a stack and removes its containers, networks and image.
 
-use super::stack::{Stack, announce, docker};
+use super::stack::{Stack, docker};
 use super::{Globals, Outcome};
 use camino::Utf8PathBuf;
 
-/// Stop a stack
+/// Stop a stack; what was rendered, the keys and the agent's image stay
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: bottle down")]
 pub(crate) struct Args {
@@ -19,8 +19,8 @@ pub(crate) struct Args {
     volumes: bool,
 }
 
-pub(crate) fn run(args: &Args, _: &Globals) -> anyhow::Result<Outcome> {
-    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref())?;
+pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
     let mut arguments = vec!["--profile", "*", "down", "--remove-orphans"];
     arguments.extend(args.volumes.then_some("--volumes"));
     stack.compose(&arguments)?;
@@ -29,8 +29,10 @@ pub(crate) fn run(args: &Args, _: &Globals) -> anyhow::Result<Outcome> {
     if docker().args(["image", "inspect", &image]).output()?.status.success() {
         let mut remove = docker();
         remove.args(["image", "rm", &image]);
-        announce(&remove);
-        anyhow::ensure!(remove.status()?.success(), "can't remove the image {image}; something else uses it");
+        anyhow::ensure!(
+            stack.quietly(&mut remove)?.success(),
+            "can't remove the image {image}; something else uses it"
+        );
     }
     Ok(Outcome::Done)
 }

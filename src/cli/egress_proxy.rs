@@ -12,7 +12,7 @@ use std::{path::PathBuf, time::Duration};
 /// How long the last audit records may take to be written when the process ends.
 const AUDIT_GRACE: Duration = Duration::from_secs(3);
 
-/// The proxy between the agent and pipelock
+/// Inside a stack: the proxy between the agent and pipelock
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -9,7 +9,7 @@ use tokio::{
     task::JoinSet,
 };
 
-/// Relay bytes between two sockets
+/// Inside a stack: relay bytes between two sockets
 ///
 /// Without --relay it only holds its network namespace, until it is told to stop.
 #[derive(Debug, clap::Args)]

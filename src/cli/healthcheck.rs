@@ -3,7 +3,7 @@
 use super::{Globals, Outcome, print};
 use crate::telemetry::client;
 
-/// Ask a running proxy how it is
+/// Inside a stack: ask a running proxy how it is
 ///
 /// Exit code 0 when the answer is 2xx, 1 when it is anything else or when nobody answers.
 #[derive(Debug, clap::Args)]

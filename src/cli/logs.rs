@@ -1,7 +1,7 @@
 //! `bottle logs`: what the services print; `--denied`: what the proxies refused, where the rule stands, and the
 //! manifest entry that would allow it.
 
-use super::stack::{Stack, announce};
+use super::stack::Stack;
 use super::{Format, Globals, Outcome, print};
 use crate::plan::Shape;
 use crate::telemetry::audit::{Record, Verdict};
@@ -37,7 +37,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref())?;
+    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
     let mut arguments = vec!["logs"];
     arguments.extend((!args.no_follow).then_some("--follow"));
     if let Some(since) = &args.since {
@@ -55,9 +55,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 
 fn follow(stack: &Stack, arguments: &[&str], globals: &Globals) -> anyhow::Result<Outcome> {
     let mut command = stack.command(arguments);
-    if !globals.quiet {
-        announce(&command);
-    }
+    stack.announce(&command);
     let mut child = command.stdout(Stdio::piped()).spawn().context("can't run docker")?;
     let output = child.stdout.take().context("docker compose has no output")?;
     let shown = show(stack, BufReader::new(output), globals);

@@ -16,6 +16,7 @@ mod pipelock;
 mod plan;
 mod process;
 mod project;
+mod quietly;
 mod reload;
 mod reload_inside;
 mod render;
@@ -70,7 +71,7 @@ pub struct Globals {
 
 /// Lets AI coding agents work without letting them leak
 #[derive(Debug, Parser)]
-#[command(name = "bottle", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(name = "bottle", version, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
     globals: Globals,
@@ -78,23 +79,24 @@ struct Cli {
     verb: Option<Verb>,
 }
 
+/// In the order in which help lists them: what a person runs first, what containers run last.
 #[derive(Debug, Subcommand)]
 enum Verb {
-    Attack(attack::Args),
-    Down(down::Args),
-    EgressProxy(egress_proxy::Args),
-    Explain(explain::Args),
-    Gate(gate::Args),
-    Healthcheck(healthcheck::Args),
-    Logs(logs::Args),
-    Mounts(mounts::Args),
-    Pipelock(pipelock::Args),
     Plan(plan::Args),
-    Reload(reload::Args),
     Render(render::Args),
-    Run(run::Args),
-    Schema(schema::Args),
     Up(up::Args),
+    Run(run::Args),
+    Explain(explain::Args),
+    Logs(logs::Args),
+    Reload(reload::Args),
+    Down(down::Args),
+    Schema(schema::Args),
+    Attack(attack::Args),
+    Gate(gate::Args),
+    EgressProxy(egress_proxy::Args),
+    Pipelock(pipelock::Args),
+    Healthcheck(healthcheck::Args),
+    Mounts(mounts::Args),
 }
 
 /// What `bottle` alone prints: the commands that a newcomer needs.
@@ -185,14 +187,14 @@ impl Globals {
     }
 }
 
-/// A report in its own look, anything else on one line; JSON for those who asked for it.
-#[expect(clippy::print_stderr, reason = "the one place where a failed command speaks")]
+/// A report in its own look, anything else on one line; JSON for those who asked for it. In one write: between two,
+/// Docker puts what a container has printed elsewhere.
 fn say_error(error: &anyhow::Error, globals: &Globals) {
     let report = error.downcast_ref::<Report>();
-    match (globals.format, report) {
-        (Format::Json, Some(report)) => eprintln!("{}", serde_json::json!({"problems": report.json()})),
-        (Format::Json, None) => eprintln!("{}", serde_json::json!({"error": format!("{error:#}")})),
-        (Format::Text, Some(report)) => eprint!("{}", report.render(globals.colors_stderr())),
-        (Format::Text, None) => eprintln!("error: {error:#}"),
-    }
+    say(&match (globals.format, report) {
+        (Format::Json, Some(report)) => format!("{}\n", serde_json::json!({"problems": report.json()})),
+        (Format::Json, None) => format!("{}\n", serde_json::json!({"error": format!("{error:#}")})),
+        (Format::Text, Some(report)) => report.render(globals.colors_stderr()),
+        (Format::Text, None) => format!("error: {error:#}\n"),
+    });
 }

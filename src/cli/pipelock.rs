@@ -8,7 +8,7 @@ use crate::pipelock::{Events, Network, Paths, Pipelock, Rules};
 use crate::telemetry::{admin::Admin, log};
 use std::{path::PathBuf, sync::Arc};
 
-/// The proxy between egress-proxy and the Internet
+/// Inside a stack: the proxy between egress-proxy and the Internet
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]

@@ -25,18 +25,18 @@ pub(crate) struct Args {
 /// The config folders of the proxies; one of them is mounted in each proxy's container and nowhere else.
 const INSIDE: [&str; 2] = ["/etc/bottle/egress-proxy", "/etc/bottle/pipelock"];
 
-pub(crate) fn run(args: &Args, _: &Globals) -> anyhow::Result<Outcome> {
+pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let inside = args.manifest.is_none() && INSIDE.iter().any(|folder| Utf8Path::new(folder).is_dir());
     match &args.admin {
         Some(admin) => reload_inside::run(admin),
         None if inside => reload_inside::run(reload_inside::ADMIN),
-        None => on_the_host(args),
+        None => on_the_host(args, globals),
     }
 }
 
 /// Both configs are checked before either proxy is told: a bad one changes nothing.
-fn on_the_host(args: &Args) -> anyhow::Result<Outcome> {
-    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref())?;
+fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
     let mut checks = vec![(
         "pipelock",
         vec![
@@ -53,6 +53,12 @@ fn on_the_host(args: &Args) -> anyhow::Result<Outcome> {
             "egress-proxy",
             vec!["egress-proxy", "check", "--config", "/etc/bottle/egress-proxy/routes.yaml"],
         ));
+    }
+    let running = stack.running()?;
+    if let Some((absent, _)) = checks.iter().find(|(service, _)| !running.iter().any(|it| it == service)) {
+        bail!(
+            "{absent} is not running, so it can't reload; `bottle up` starts the stack with the rules as rendered"
+        );
     }
     for (service, check) in &checks {
         let arguments: Vec<&str> =

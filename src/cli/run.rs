@@ -3,6 +3,7 @@
 use super::stack::Stack;
 use super::up::start;
 use super::{Globals, Outcome};
+use crate::plan::AgentImage;
 use camino::Utf8PathBuf;
 use std::io::IsTerminal as _;
 
@@ -21,12 +22,17 @@ pub(crate) struct Args {
     command: Vec<String>,
 }
 
-pub(crate) fn run(args: &Args, _: &Globals) -> anyhow::Result<Outcome> {
-    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref())?;
+pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
     stack.require_valid_authorities()?;
     stack.require_safe_places()?;
     start(&stack)?;
     let mut arguments = vec!["run", "--rm", "--no-deps"];
+    if matches!(stack.project.plan.agent.image, AgentImage::Built(_)) {
+        // Compose would build within `run`, and a build prints to the agent's own stdout.
+        stack.compose(&["build", "agent"])?;
+        arguments.extend(stack.run_can_pull()?.then_some(["--pull", "never"]).into_iter().flatten());
+    }
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         arguments.push("-T");
     }

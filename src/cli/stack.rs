@@ -7,7 +7,7 @@
 use super::project::Project;
 use super::project::real;
 use super::site::Site;
-use super::{say, source};
+use super::{Globals, quietly, say, source};
 use crate::capability::Capabilities;
 use crate::diagnostic::Report;
 use crate::pki;
@@ -29,12 +29,35 @@ pub(crate) struct Stack {
     shown: Utf8PathBuf,
     location: Location,
     on_disk: Tree,
+    loudness: Loudness,
+}
+
+/// How much of Docker's own talk a person wants to read.
+#[derive(Clone, Copy, Debug)]
+struct Loudness {
+    announces: bool,
+    show: quietly::Show,
+}
+
+impl Loudness {
+    fn of(globals: &Globals) -> Self {
+        let show = match (globals.quiet, globals.verbose) {
+            (true, _) => quietly::Show::OnFailure,
+            (false, 0) => quietly::Show::After(PATIENCE),
+            (false, _) => quietly::Show::AtOnce,
+        };
+        Self { announces: !globals.quiet, show }
+    }
 }
 
 impl Stack {
     /// The stack of the manifest that the argument means. Refuses a folder that holds what Compose or a person
     /// would be misled by, a `.env` of another folder, and a state that is not this folder's.
-    pub(crate) fn open(manifest: Option<&Utf8Path>, out: Option<&Utf8Path>) -> anyhow::Result<Self> {
+    pub(crate) fn open(
+        manifest: Option<&Utf8Path>,
+        out: Option<&Utf8Path>,
+        globals: &Globals,
+    ) -> anyhow::Result<Self> {
         let site = Site::of(Project::load(&source::find_one(manifest)?, out)?)?;
         let shown = site.shown();
         let folder = site.find()?;
@@ -58,7 +81,14 @@ impl Stack {
                 site.project.file
             ));
         }
-        Ok(Self { project: site.project, env, shown, location, on_disk: comparison.on_disk })
+        Ok(Self {
+            project: site.project,
+            env,
+            shown,
+            location,
+            on_disk: comparison.on_disk,
+            loudness: Loudness::of(globals),
+        })
     }
 
     /// Refuses to give the agent what somebody put in the place of a folder that it sees: a link that it could
@@ -104,6 +134,20 @@ impl Stack {
         }
     }
 
+    /// The services that run now.
+    pub(crate) fn running(&self) -> anyhow::Result<Vec<String>> {
+        let output = self
+            .command(&["ps", "--status", "running", "--services"])
+            .stderr(std::process::Stdio::inherit())
+            .output()
+            .context(NO_DOCKER)?;
+        if !output.status.success() {
+            require_compose()?;
+            bail!("docker compose ps failed ({})", output.status);
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    }
+
     /// The image that the stack built for itself.
     pub(crate) fn image(&self) -> String {
         format!("{}:local", self.env.project())
@@ -114,28 +158,54 @@ impl Stack {
         &self.shown
     }
 
-    /// Runs `docker compose`, and fails when it does.
+    /// Runs `docker compose`, and fails when it does. What it prints is shown when it fails or takes long.
     pub(crate) fn compose(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        let status = self.try_compose(arguments)?;
+        let status = self.quietly(&mut self.command(arguments))?;
         if !status.success() {
+            require_compose()?;
             bail!("docker compose {} failed ({status})", arguments.first().unwrap_or(&""));
         }
         Ok(())
     }
 
+    /// Runs a command of Docker's that says nothing which a person needs, unless it fails or takes long.
+    pub(crate) fn quietly(&self, command: &mut Command) -> anyhow::Result<ExitStatus> {
+        self.announce(command);
+        quietly::run(command, self.loudness.show, &mut std::io::stderr()).context(NO_DOCKER)
+    }
+
     /// Runs `docker compose`, and says how it ended.
     pub(crate) fn try_compose(&self, arguments: &[&str]) -> anyhow::Result<ExitStatus> {
         let mut command = self.command(arguments);
-        announce(&command);
-        command.status().context(NO_DOCKER)
+        self.announce(&command);
+        let status = command.status().context(NO_DOCKER)?;
+        if !status.success() {
+            require_compose()?;
+        }
+        Ok(status)
+    }
+
+    /// Whether this Compose's `run` can be told to take the image as it is; older ones have no flag for it.
+    pub(crate) fn run_can_pull(&self) -> anyhow::Result<bool> {
+        let help = self.command(&["run", "--help"]).output().context(NO_DOCKER)?;
+        Ok(String::from_utf8_lossy(&help.stdout).contains("--pull "))
     }
 
     /// Becomes `docker compose`: its terminal, its signals and its exit code are this command's.
     pub(crate) fn become_compose(&self, arguments: &[&str]) -> anyhow::Error {
         use std::os::unix::process::CommandExt as _;
         let mut command = self.command(arguments);
-        announce(&command);
+        self.announce(&command);
         anyhow::Error::new(command.exec()).context(NO_DOCKER)
+    }
+
+    /// Says what is run.
+    pub(crate) fn announce(&self, command: &Command) {
+        if self.loudness.announces {
+            let words = std::iter::once(command.get_program()).chain(command.get_args());
+            let words: Vec<_> = words.map(|word| quoted(&word.to_string_lossy())).collect();
+            say(&format!("$ {}\n", words.join(" ")));
+        }
     }
 
     /// The command, not yet run.
@@ -149,6 +219,9 @@ impl Stack {
 
 /// A variable of the caller's would win over the same one in `.env`.
 const OF_ENV_FILE: [&str; 3] = ["BOTTLE_STATE", "BOTTLE_USER", "BOTTLE_CA"];
+
+/// An image that is new takes minutes; what is there already is up within this time.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 pub(super) const NO_DOCKER: &str = "can't run docker; it must be installed, with Compose 2.24 or newer";
 
@@ -164,11 +237,14 @@ pub(crate) fn docker() -> Command {
     command
 }
 
-/// Says what is run.
-pub(crate) fn announce(command: &Command) {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    let words: Vec<_> = words.map(|word| quoted(&word.to_string_lossy())).collect();
-    say(&format!("$ {}\n", words.join(" ")));
+/// Fails where `docker` is there and has no Compose, or one that is not for this user: what `docker` says of that
+/// names a flag.
+fn require_compose() -> anyhow::Result<()> {
+    let version = docker().args(["compose", "version"]).output().context(NO_DOCKER)?;
+    if !version.status.success() {
+        bail!("docker has no Compose for this user; `docker compose version` must say 2.24 or newer");
+    }
+    Ok(())
 }
 
 /// A word as a shell reads it back.

@@ -21,7 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref())?;
+    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
     stack.require_valid_authorities()?;
     stack.require_safe_places()?;
     let infrastructure = stack.infrastructure();

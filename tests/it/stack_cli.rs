@@ -24,8 +24,11 @@ case "$*" in *" ps --all "*) echo "${PROXY-egress-proxy running healthy}"; exit 
 echo "$*" >> "$DIR/asked"
 env | grep -E '^(COMPOSE_|BOTTLE_|API_TOKEN)' >> "$DIR/environment"
 case "$*" in
+  *" run --help") echo "      --pull string  Pull image before running" ;;
+  *" ps "*"--services") printf '%s\n' ${RUNNING-netns gate pipelock egress-proxy agent} ;;
   *" ps "*) echo "${AGENT-0123456789ab}" | tr -d '\n' ;;
   *" logs "*) cat "$DIR/log" ;;
+  *) echo "chatter on stdout" ;;
 esac
 if [ -n "$FAILS" ]; then
   case "$*" in *"$FAILS"*) exit "${WITH:-1}" ;; esac
@@ -220,7 +223,7 @@ fn a_failing_compose_is_an_error_and_the_agent_is_not_started() {
     let stack = rendered();
     let output = stack.command(&["up"]).env("FAILS", "--wait").output().unwrap();
     assert_eq!(refused(&output), "error: docker compose up failed (exit status: 1)");
-    assert_eq!(stack.asked(), ["up -d --wait netns gate pipelock egress-proxy"]);
+    assert_eq!(stack.asked(), ["up -d --wait netns gate pipelock egress-proxy", "compose version"]);
 }
 
 #[test]
@@ -296,6 +299,63 @@ fn run_ends_with_the_agents_own_exit_code() {
 }
 
 #[test]
+fn an_image_that_is_built_is_built_before_run_so_that_stdout_is_the_agents_alone() {
+    let stack = stack(&MANIFEST.replace("image: debian:12", "build: {context: ./agent}"));
+    std::fs::create_dir(stack.root.join("project/agent")).unwrap();
+    stack.render(&[]);
+    let output = stack.run(&["run", "--", "true"]);
+    assert!(output.status.success(), "{}", err(&output));
+    assert_eq!(
+        stack.asked(),
+        [
+            "up -d --wait netns gate pipelock egress-proxy",
+            "build agent",
+            "run --help",
+            "run --rm --no-deps --pull never -T agent true",
+        ]
+    );
+    // One line, of `run` itself.
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "chatter on stdout\n");
+}
+
+#[test]
+fn what_docker_prints_is_shown_when_it_fails_or_is_asked_for_and_quiet_says_less() {
+    let stack = rendered();
+    let talk = |arguments: &[&str], fails: &str| {
+        let output = stack.command(arguments).env("FAILS", fails).output().unwrap();
+        let talk = err(&output);
+        (talk.matches("chatter").count(), talk.matches("$ docker compose").count())
+    };
+    // The look at the agent is no chatter, and goes where it went.
+    assert_eq!(talk(&["up"], ""), (0, 4));
+    assert_eq!(talk(&["up", "--verbose"], ""), (2, 4));
+    assert_eq!(talk(&["up", "--quiet"], ""), (0, 0));
+    assert_eq!(talk(&["up"], "--wait"), (1, 1));
+    assert_eq!(talk(&["up", "--quiet"], "--wait"), (1, 0));
+    assert_eq!(talk(&["down"], ""), (0, 1));
+}
+
+#[test]
+fn without_compose_it_is_said() {
+    for verb in ["up", "run", "down", "reload"] {
+        let stack = rendered();
+        let output = stack.command(&[verb]).env("FAILS", "compose ").env("WITH", "125").output().unwrap();
+        let wanted =
+            "error: docker has no Compose for this user; `docker compose version` must say 2.24 or newer";
+        assert_eq!(refused(&output), wanted);
+    }
+}
+
+#[test]
+fn reload_of_a_stack_that_does_not_run_says_so() {
+    let stack = rendered();
+    let output = stack.command(&["reload"]).env("RUNNING", "netns gate egress-proxy").output().unwrap();
+    let wanted = "error: pipelock is not running, so it can't reload; `bottle up` starts the stack with the rules as rendered";
+    assert_eq!(refused(&output), wanted);
+    assert_eq!(stack.asked(), ["ps --status running --services"]);
+}
+
+#[test]
 fn down_removes_the_image_that_the_stack_built() {
     let stack = rendered();
     assert!(stack.run(&["down"]).status.success());
@@ -313,6 +373,7 @@ fn reload_checks_both_configs_and_then_tells_pipelock_before_egress_proxy() {
     assert_eq!(
         stack.asked(),
         [
+            "ps --status running --services",
             "exec -T pipelock /bottle pipelock check --config /etc/bottle/pipelock/pipelock.yaml --embedded \
              /etc/bottle/pipelock/embedded.yaml",
             "exec -T egress-proxy /bottle egress-proxy check --config /etc/bottle/egress-proxy/routes.yaml",

@@ -1,0 +1,138 @@
+//! Commands whose output matters only when they take long or fail, such as Docker's builds.
+//!
+//! What such a command prints, on both of its streams, is held back, and goes to stderr when it fails or when a
+//! person has waited for long enough to wonder. Nothing of it ever reaches stdout, which belongs to the agent.
+
+use std::io::{self, Read as _, Write};
+use std::process::{Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// When a command's output is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Show {
+    /// As it comes.
+    AtOnce,
+    /// Once the command has run for this long; all of it if it fails.
+    After(Duration),
+    /// If it fails.
+    OnFailure,
+}
+
+/// Runs a command, which gets no input: a question that nobody sees would wait for ever.
+pub(super) fn run(command: &mut Command, show: Show, out: &mut impl Write) -> io::Result<ExitStatus> {
+    let (mut reader, writer) = io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn()?;
+    // The end of the output is seen only when nobody else holds the pipe.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let (sender, pieces) = channel();
+    let reading = thread::spawn(move || {
+        let mut buffer = [0; 8192];
+        loop {
+            match reader.read(&mut buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => return,
+                Ok(length) => {
+                    if sender.send(buffer[..length].to_vec()).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    });
+    let held = forward(&pieces, show, out);
+    let status = child.wait()?;
+    // It has ended: `forward` returns when the thread has dropped its sender.
+    let _ = reading.join();
+    if !status.success() {
+        say(out, &held);
+    }
+    Ok(status)
+}
+
+/// Passes pieces on from when they are to be shown, and gives back what was not shown at the end.
+fn forward(pieces: &Receiver<Vec<u8>>, show: Show, out: &mut impl Write) -> Vec<u8> {
+    let from = match show {
+        Show::AtOnce => Some(Instant::now()),
+        Show::After(patience) => Instant::now().checked_add(patience),
+        Show::OnFailure => None,
+    };
+    let mut held = Vec::new();
+    loop {
+        let next = match from {
+            Some(from) if held.is_empty() && Instant::now() >= from => pieces.recv().map_err(Into::into),
+            Some(from) => pieces.recv_timeout(from.saturating_duration_since(Instant::now())),
+            None => pieces.recv().map_err(Into::into),
+        };
+        match next {
+            Ok(piece) => held.extend(piece),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return held,
+        }
+        if from.is_some_and(|from| Instant::now() >= from) {
+            say(out, &held);
+            held.clear();
+        }
+    }
+}
+
+/// A reader who went away does not matter.
+fn say(out: &mut impl Write, bytes: &[u8]) {
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ran(script: &str, show: Show) -> (bool, String) {
+        let mut out = Vec::new();
+        let status = run(Command::new("sh").args(["-c", script]), show, &mut out).unwrap();
+        (status.success(), String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_command_that_succeeds_in_time_says_nothing() {
+        let long = Show::After(Duration::from_hours(1));
+        for show in [Show::OnFailure, long] {
+            assert_eq!(ran("echo out; echo err >&2", show), (true, String::new()));
+        }
+    }
+
+    #[test]
+    fn a_command_that_fails_says_all_that_it_said_and_in_order() {
+        let long = Show::After(Duration::from_hours(1));
+        for show in [Show::OnFailure, long, Show::AtOnce, Show::After(Duration::ZERO)] {
+            assert_eq!(ran("echo out; echo err >&2; exit 3", show), (false, "out\nerr\n".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_command_that_takes_long_is_heard_while_it_runs() {
+        /// Ends the command by making the file that it waits for, as soon as something is shown.
+        struct Ender(std::path::PathBuf, Vec<u8>);
+        impl Write for Ender {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                std::fs::write(&self.0, "")?;
+                self.1.write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let go = dir.path().join("go");
+        let mut out = Ender(go.clone(), Vec::new());
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo one; until [ -e \"$0\" ]; do sleep 0.01; done; echo two"]).arg(go);
+        assert!(run(&mut command, Show::After(Duration::from_millis(20)), &mut out).unwrap().success());
+        assert_eq!(String::from_utf8(out.1).unwrap(), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_question_finds_no_one_to_answer() {
+        assert_eq!(ran("read answer || exit 4", Show::OnFailure), (false, String::new()));
+    }
+}
