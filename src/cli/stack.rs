@@ -202,9 +202,7 @@ impl Stack {
     /// Says what is run.
     pub(crate) fn announce(&self, command: &Command) {
         if self.loudness.announces {
-            let words = std::iter::once(command.get_program()).chain(command.get_args());
-            let words: Vec<_> = words.map(|word| quoted(&word.to_string_lossy())).collect();
-            say(&format!("$ {}\n", words.join(" ")));
+            say(&format!("$ {}\n", shown(command)));
         }
     }
 
@@ -245,6 +243,12 @@ fn require_compose() -> anyhow::Result<()> {
         bail!("docker has no Compose for this user; `docker compose version` must say 2.24 or newer");
     }
     Ok(())
+}
+
+/// A command as a person would type it.
+pub(super) fn shown(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
 }
 
 /// A word as a shell reads it back.

@@ -25,6 +25,7 @@ echo "$*" >> "$DIR/asked"
 env | grep -E '^(COMPOSE_|BOTTLE_|API_TOKEN)' >> "$DIR/environment"
 case "$*" in
   *" run --help") echo "      --pull string  Pull image before running" ;;
+  "ps --all --filter label=bottle.name "*) cat "$DIR/started" ;;
   *" ps "*"--services") printf '%s\n' ${RUNNING-netns gate pipelock egress-proxy agent} ;;
   *" ps "*) echo "${AGENT-0123456789ab}" | tr -d '\n' ;;
   *" logs "*) cat "$DIR/log" ;;
@@ -364,6 +365,42 @@ fn down_removes_the_image_that_the_stack_built() {
     let removed = [format!("image inspect {project}:local"), format!("image rm {project}:local")];
     assert_eq!(stack.asked()[0], "--profile * down --remove-orphans");
     assert_eq!(stack.asked()[1..], removed);
+}
+
+#[test]
+fn down_stops_what_was_started_here_whatever_the_agent_made_of_the_manifest() {
+    for spoil in ["junk: [", "version: 1\nname: another\nagent: {image: a}\n", ""] {
+        let stack = rendered();
+        let project = stack.root.join("project");
+        let started = format!(
+            "bottle-dev-1 {project}/.bottle/dev\nbottle-dev-1 {project}/.bottle/dev\nbottle-dev-2 {}/.bottle/dev\n",
+            stack.root.join("elsewhere")
+        );
+        std::fs::write(stack.root.join("started"), started).unwrap();
+        match spoil {
+            "" => std::fs::remove_file(project.join("bottle.yaml")).unwrap(),
+            _ => std::fs::write(project.join("bottle.yaml"), spoil).unwrap(),
+        }
+        let output = stack.run(&["down"]);
+        assert!(output.status.success(), "{}", err(&output));
+        let said = err(&output);
+        assert!(said.starts_with("note: ") && !said.contains("error["), "{said}");
+        assert!(said.contains("; stopping what was started from this folder\n"), "{said}");
+        assert_eq!(
+            stack.asked()[1..],
+            [
+                "compose --project-name bottle-dev-1 --profile * down --remove-orphans",
+                "image inspect bottle-dev-1:local",
+                "image rm bottle-dev-1:local",
+            ]
+        );
+        // Who names a manifest means that one and no other.
+        let named = stack.run(&["down", "bottle.yaml"]);
+        assert_eq!(named.status.code(), Some(2), "{}", err(&named));
+        // Nothing was started: then what is wrong with the manifest is the answer.
+        std::fs::write(stack.root.join("started"), "").unwrap();
+        assert_eq!(stack.run(&["down"]).status.code(), Some(2));
+    }
 }
 
 #[test]
