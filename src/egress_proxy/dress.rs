@@ -3,7 +3,7 @@
 //! which a client could mean another request than the one that was decided on; then its credentials; and last,
 //! once, ours.
 
-use super::rules::Rules;
+use super::leak::UNREAD;
 use crate::policy::{HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES};
 use http::{HeaderMap, HeaderName, header};
 
@@ -35,10 +35,30 @@ pub(super) fn strip(headers: &mut HeaderMap) {
 }
 
 /// Takes off every credential of the client's own.
-pub(super) fn strip_credentials(headers: &mut HeaderMap, rules: &Rules) {
-    for field in rules.credential_fields() {
-        headers.remove(field);
+pub(super) fn strip_credentials(headers: &mut HeaderMap, fields: &[HeaderName]) {
+    remove(headers, &fields.iter().map(HeaderName::as_str));
+}
+
+/// What no trailer may say (RFC 9110 §6.5.1): all that is taken off the head, credentials on every route, and what
+/// pipelock does not read. Some servers merge trailers into the head.
+pub(super) fn strip_trailers(trailers: &mut HeaderMap, credential_fields: &[HeaderName]) {
+    strip(trailers);
+    strip_credentials(trailers, credential_fields);
+    remove(trailers, &UNREAD.iter().chain(NOT_NOMINABLE).copied());
+}
+
+/// Removes fields, in either spelling: CGI, WSGI and PHP make one variable of `X-A` and `X_A`.
+fn remove<'n>(headers: &mut HeaderMap, names: &(impl Iterator<Item = &'n str> + Clone)) {
+    let unwelcome = |key: &&HeaderName| names.clone().any(|name| same_variable(key.as_str(), name));
+    let found: Vec<HeaderName> = headers.keys().filter(unwelcome).cloned().collect();
+    for name in found {
+        headers.remove(name);
     }
+}
+
+fn same_variable(a: &str, b: &str) -> bool {
+    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    a.len() == b.len() && a.bytes().map(fold).eq(b.bytes().map(fold))
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -52,14 +72,22 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
     for name in nominated {
         headers.remove(name);
     }
-    for name in HOP_BY_HOP {
-        headers.remove(*name);
-    }
+    remove(headers, &HOP_BY_HOP.iter().copied());
+    strip_twins_of_the_framing(headers);
 }
 
 fn strip_overrides(headers: &mut HeaderMap) {
-    for name in METHOD_OVERRIDES.iter().chain(PATH_OVERRIDES).chain(HOST_OVERRIDES) {
-        headers.remove(*name);
+    remove(headers, &METHOD_OVERRIDES.iter().chain(PATH_OVERRIDES).chain(HOST_OVERRIDES).copied());
+}
+
+/// `Content_Length` beside the real one.
+fn strip_twins_of_the_framing(headers: &mut HeaderMap) {
+    let twin = |name: &&HeaderName| {
+        name.as_str().contains('_') && NOT_NOMINABLE.iter().any(|own| same_variable(name.as_str(), own))
+    };
+    let twins: Vec<HeaderName> = headers.keys().filter(twin).cloned().collect();
+    for name in twins {
+        headers.remove(name);
     }
 }
 
@@ -103,6 +131,28 @@ mod tests {
         let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-length", "te", "x-c"]);
+    }
+
+    #[test]
+    fn a_field_spelt_with_underscores_is_the_same_field() {
+        let mut map = headers(&[
+            ("x_http_method_override", "DELETE"),
+            ("x_original-url", "/admin"),
+            ("transfer_encoding", "chunked"),
+            ("content_length", "9"),
+            ("content-length", "1"),
+            ("x_api_key", "mine"),
+            ("x-own-key", "mine"),
+            ("x_request_id", "1"),
+        ]);
+        strip(&mut map);
+        strip_credentials(
+            &mut map,
+            &[HeaderName::from_static("x-api-key"), HeaderName::from_static("x_own_key")],
+        );
+        let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "x_request_id"]);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use crate::policy::{Reason, Refusal, Route};
 use http::{HeaderMap, HeaderName};
 
 /// What pipelock's `ignore_headers` names beside the injected ones, as far as it reaches the upstream.
-const UNREAD: &[&str] = &["accept", "accept-encoding", "content-type", "te", "trailer", "user-agent"];
+pub(super) const UNREAD: &[&str] =
+    &["accept", "accept-encoding", "content-type", "te", "trailer", "user-agent"];
 
 /// Refuses a request whose unread fields carry a secret. The message names the field and the pattern, never a byte.
 pub(super) fn search(headers: &HeaderMap, rules: &Rules, route: &Route) -> Result<(), Refusal> {

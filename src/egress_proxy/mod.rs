@@ -177,13 +177,15 @@ fn dressed(mut request: Request<Body>, rules: &Rules, grant: &Grant<'_>) -> Resu
     let headers = request.headers_mut();
     dress::strip(headers);
     if credential.is_some() {
-        dress::strip_credentials(headers, rules);
+        dress::strip_credentials(headers, rules.credential_fields());
     }
     leak::search(headers, rules, grant.route)?;
     if let Some(credential) = credential {
         headers.insert(credential.field.clone(), credential.value.clone());
     }
-    Ok(request)
+    let fields = Arc::clone(rules.credential_fields());
+    Ok(request
+        .map(|inner| body::on_trailers(inner, move |trailers| dress::strip_trailers(trailers, &fields))))
 }
 
 fn unavailable(token_ref: &str, grant: &Grant<'_>) -> Failure {

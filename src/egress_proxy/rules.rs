@@ -88,7 +88,7 @@ pub struct Rules {
     pub(super) clock: Clock,
     pub(super) scanner: Scanner,
     credentials: HashMap<String, Credential>,
-    credential_fields: Vec<HeaderName>,
+    credential_fields: Arc<[HeaderName]>,
 }
 
 /// What was loaded: the rules, and the CA that goes to the TLS side.
@@ -165,7 +165,7 @@ impl Rules {
 
     /// Every field in which a client could send a credential of its own: the well-known ones, and those that any
     /// route of this bottle injects.
-    pub(super) fn credential_fields(&self) -> &[HeaderName] {
+    pub(super) fn credential_fields(&self) -> &Arc<[HeaderName]> {
         &self.credential_fields
     }
 
@@ -217,7 +217,7 @@ fn read_credential(auth: &Auth) -> Result<Credential, SecretError> {
     Credential::read(field, &auth.prefix, auth.username.as_deref(), &auth.secret_file, &auth.token_ref)
 }
 
-fn credential_fields(credentials: &HashMap<String, Credential>) -> Vec<HeaderName> {
+fn credential_fields(credentials: &HashMap<String, Credential>) -> Arc<[HeaderName]> {
     let injected = credentials.values().map(|credential| credential.field.as_str());
     let names: BTreeSet<&str> = CREDENTIAL_FIELDS.iter().copied().chain(injected).collect();
     names.into_iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect()

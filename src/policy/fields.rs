@@ -1,14 +1,29 @@
 //! Fields that the proxy takes off every request, or off those that it puts a credential on. Lower-case names.
 
 /// Fields by which some servers let a request change its method after the gate has read it.
-pub const METHOD_OVERRIDES: &[&str] = &["x-http-method-override", "x-http-method", "x-method-override"];
+pub const METHOD_OVERRIDES: &[&str] =
+    &["x-http-method-override", "x-http-method", "x-method-override", "x-original-method"];
 
 /// Fields by which some servers take another path than the request line's (`Destination` is where WebDAV's MOVE
 /// and COPY write, RFC 4918 §10.3).
-pub const PATH_OVERRIDES: &[&str] = &["x-original-url", "x-rewrite-url", "destination"];
+pub const PATH_OVERRIDES: &[&str] = &[
+    "x-original-url",
+    "x-rewrite-url",
+    "x-forwarded-prefix",
+    "x-forwarded-path",
+    "x-forwarded-uri",
+    "destination",
+];
 
 /// Fields by which some servers take another host than `Host`.
-pub const HOST_OVERRIDES: &[&str] = &["x-forwarded-host", "x-original-host", "x-host", "forwarded"];
+pub const HOST_OVERRIDES: &[&str] = &[
+    "x-forwarded-host",
+    "x-forwarded-server",
+    "x-http-host-override",
+    "x-original-host",
+    "x-host",
+    "forwarded",
+];
 
 /// Fields in which a client could send a credential of its own. On a rule with a credential they are taken off, besides
 /// the field that is injected; on other rules the proxy looks for secrets in them.

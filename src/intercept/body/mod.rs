@@ -7,7 +7,7 @@ mod error;
 mod wrap;
 
 pub use error::{BodyError, Party};
-pub use wrap::{BodyEnd, BodyOutcome, Meter, limited, metered, on_end};
+pub use wrap::{BodyEnd, BodyOutcome, Meter, limited, metered, on_end, on_trailers};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};

@@ -2,6 +2,7 @@
 
 use super::{Body, BodyError, Party, boxed};
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use std::{
     pin::Pin,
@@ -75,6 +76,41 @@ impl http_body::Body for Metered {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         if let Some(data) = frame.as_ref().and_then(|f| f.as_ref().ok()).and_then(Frame::data_ref) {
             self.meter.add(data);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Lets `edit` change the trailers of a body.
+#[must_use]
+pub fn on_trailers(body: Body, edit: impl Fn(&mut HeaderMap) + Send + Unpin + 'static) -> Body {
+    boxed(OnTrailers { inner: body, edit })
+}
+
+struct OnTrailers<F> {
+    inner: Body,
+    edit: F,
+}
+
+impl<F: Fn(&mut HeaderMap) + Unpin> http_body::Body for OnTrailers<F> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        if let Some(trailers) = frame.as_mut().and_then(|f| f.as_mut().ok()).and_then(Frame::trailers_mut) {
+            (self.edit)(trailers);
         }
         Poll::Ready(frame)
     }

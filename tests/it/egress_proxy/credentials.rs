@@ -166,3 +166,24 @@ async fn the_agent_may_ask_what_it_is_allowed_and_sees_names_only() {
     stack.pipelock.assert_untouched();
     stack.records(4).await;
 }
+
+/// RFC 9110 §6.5.1: no trailer routes, authenticates or frames; some servers merge them into the head.
+#[tokio::test]
+async fn trailers_carry_no_credential_and_no_other_request() {
+    let stack = Stack::start().await;
+    let token = github_token();
+    for host in ["api.test", "open.test"] {
+        let names = "X-Api-Key, Cookie, User-Agent, X_HTTP_Method_Override, X-Sum";
+        let head =
+            format!("POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\nTrailer: {names}");
+        let body = format!(
+            "1\r\na\r\n0\r\nX-Api-Key: {token}\r\nCookie: {token}\r\nUser-Agent: {token}\r\n\
+             X_HTTP_Method_Override: DELETE\r\nX-Sum: kept\r\n\r\n"
+        );
+        assert_eq!(stack.request(&format!("{host}:443"), &head, &body).await.status, 200);
+    }
+    for seen in stack.pipelock.seen() {
+        let trailers = seen.trailers.as_ref().unwrap();
+        assert_eq!(trailers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["x-sum"]);
+    }
+}

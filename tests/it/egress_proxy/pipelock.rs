@@ -31,6 +31,7 @@ pub(super) struct Seen {
     pub(super) uri: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
+    pub(super) trailers: Option<HeaderMap>,
     /// Counts the connections.
     pub(super) connection: usize,
 }
@@ -184,6 +185,7 @@ fn record_raw(state: &State, head: &[u8], connection: usize) {
         uri,
         headers: HeaderMap::new(),
         body: Bytes::new(),
+        trailers: None,
         connection,
     });
 }
@@ -236,7 +238,9 @@ async fn answer(
     tunnel: Option<&str>,
 ) -> Result<Answer, hyper::Error> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
+    let collected = body.collect().await?;
+    let trailers = collected.trailers().cloned();
+    let body = collected.to_bytes();
     let uri = match (parts.uri.scheme(), tunnel) {
         (None, Some(tunnel)) => format!("https://{}{}", tunnel.trim_end_matches(":443"), parts.uri),
         _ => parts.uri.to_string(),
@@ -247,6 +251,7 @@ async fn answer(
         uri,
         headers: parts.headers,
         body,
+        trailers,
         connection,
     };
     state.seen.lock().unwrap().push(seen.clone());
