@@ -54,6 +54,8 @@ struct Rendered<'a> {
     minted: Minted,
     written: Written,
     widening: Widening,
+    /// Whether there was a tree before.
+    again: bool,
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
@@ -135,6 +137,7 @@ fn write(site: &Site, fresh: bool, args: &Args, globals: &Globals, clock: &Clock
         image: Some(&image),
         rotate: args.rotate_ca,
     };
+    let again = !now.on_disk.is_empty();
     let minted = state.mint(&wants, clock)?;
     let written = apply(site, &now, &location, &state, &minted, args.force)?;
     if !globals.quiet {
@@ -142,7 +145,7 @@ fn write(site: &Site, fresh: bool, args: &Args, globals: &Globals, clock: &Clock
             say(&format!("warning: {place}, {what}, is not on this machine; `bottle up` needs it\n"));
         }
     }
-    summary::print(&Rendered { site, state: &state, minted, written, widening: asked }, globals)?;
+    summary::print(&Rendered { site, state: &state, minted, written, widening: asked, again }, globals)?;
     Ok(Outcome::Done)
 }
 

@@ -46,6 +46,14 @@ fn names(files: &[Utf8PathBuf]) -> String {
     files.iter().map(|file| file.file_name().unwrap_or_default()).collect::<Vec<_>>().join(", ")
 }
 
+/// A command about that manifest, as a person types it from here.
+pub(crate) fn command(verb: &str, file: &Utf8Path) -> String {
+    match nearest() {
+        Ok(nearest) if nearest == file => format!("bottle {verb}"),
+        _ => format!("bottle {verb} {file}"),
+    }
+}
+
 /// Upwards from the current folder.
 fn nearest() -> anyhow::Result<Utf8PathBuf> {
     let here = std::env::current_dir().context("the current folder can't be read")?;

@@ -219,7 +219,7 @@ impl Stack {
 const OF_ENV_FILE: [&str; 3] = ["BOTTLE_STATE", "BOTTLE_USER", "BOTTLE_CA"];
 
 /// An image that is new takes minutes; what is there already is up within this time.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 pub(super) const NO_DOCKER: &str = "can't run docker; it must be installed, with Compose 2.24 or newer";
 

@@ -1,7 +1,7 @@
 //! `bottle up`: the infrastructure first, then the agent, then a look at what the agent really has.
 
 use super::stack::Stack;
-use super::{Globals, Outcome, say, tokens};
+use super::{Globals, Outcome, say, source, tokens};
 use anyhow::bail;
 use camino::Utf8PathBuf;
 
@@ -39,9 +39,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     look_at_the_agent(&stack)?;
     if !globals.quiet {
         let agent = format!("docker compose -f {}/docker-compose.yml attach agent", stack.shown());
-        say(&format!(
-            "the stack is up\n  its agent's terminal:  {agent}\n  a new one:             bottle run\n"
-        ));
+        let new = source::command("run", &stack.project.file);
+        say(&format!("the stack is up\n  its agent's terminal:  {agent}\n  a new one:             {new}\n"));
     }
     Ok(Outcome::Done)
 }

@@ -164,6 +164,17 @@ fn after_a_change_the_next_command_for_a_running_stack_is_named() {
 }
 
 #[test]
+fn the_next_command_names_a_manifest_that_is_not_found_by_itself() {
+    let project = project();
+    let manifest = project.read("bottle.yaml").replace("name: dev", "name: other");
+    std::fs::write(project.dir().join("other.bottle.yaml"), manifest).unwrap();
+    project.rendered(&[]);
+    let table = project.rendered(&["other.bottle.yaml", "--accept-widening"]);
+    assert!(table.contains("\nNext: bottle up other.bottle.yaml      or: "), "{table}");
+    assert!(!table.contains("reload"), "{table}");
+}
+
+#[test]
 fn a_second_render_touches_no_file() {
     let project = project();
     project.rendered(&[]);

@@ -1,7 +1,7 @@
 //! What `render` prints at its end: the stack in one screen, and the next command.
 
 use super::Rendered;
-use crate::cli::{Format, Globals};
+use crate::cli::{Format, Globals, source};
 use crate::config::routes::AnyOr;
 use crate::plan::{HostPlan, Plan, Shape};
 use crate::state::{Authority, Event};
@@ -67,9 +67,10 @@ fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
     if !rendered.widening.first && !rendered.widening.lines.is_empty() {
         write!(text, "\nThe agent can newly do:\n{}", rendered.widening.list())?;
     }
-    writeln!(text, "\nNext: bottle up      or: docker compose -f {out}/docker-compose.yml up -d")?;
-    if !rendered.widening.first && !rendered.written.replaced.is_empty() {
-        writeln!(text, "      bottle reload  when it is up and only rules changed")?;
+    let next = |verb| source::command(verb, &site.project.file);
+    writeln!(text, "\nNext: {}      or: docker compose -f {out}/docker-compose.yml up -d", next("up"))?;
+    if rendered.again && !rendered.written.replaced.is_empty() {
+        writeln!(text, "      {}  when it is up and only rules changed", next("reload"))?;
     }
     Ok(text)
 }
