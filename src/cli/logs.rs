@@ -6,10 +6,12 @@ use super::{Format, Globals, Outcome, print};
 use crate::plan::Shape;
 use crate::telemetry::audit::{Record, Verdict};
 use anyhow::Context as _;
+use blocked::Blocked;
 use camino::Utf8PathBuf;
 use std::io::BufReader;
 use std::process::Stdio;
 
+mod blocked;
 mod suggestion;
 
 /// Show what a stack logs
@@ -70,8 +72,15 @@ fn follow(stack: &Stack, arguments: &[&str], globals: &Globals) -> anyhow::Resul
 
 fn show(stack: &Stack, lines: impl std::io::BufRead, globals: &Globals) -> anyhow::Result<()> {
     for line in lines.lines() {
+        let line = line?;
+        if let Some(blocked) = Blocked::of(&line) {
+            print(&match globals.format {
+                Format::Text => blocked.as_text(),
+                Format::Json => format!("{}\n", blocked.as_json()),
+            })?;
+        }
         // Services also log lines that are no audit records.
-        let Ok(record) = serde_json::from_str::<Record>(&line?) else { continue };
+        let Ok(record) = serde_json::from_str::<Record>(&line) else { continue };
         if record.verdict == Verdict::Deny {
             print(&match globals.format {
                 Format::Text => suggestion::as_text(&record, &stack.project.loaded),

@@ -457,6 +457,22 @@ fn denied_requests_come_with_file_line_and_the_missing_entry() {
 }
 
 #[test]
+fn in_a_bottle_without_routes_what_pipelock_refused_is_shown() {
+    let (head, _) = MANIFEST.split_once("egress_proxy:").unwrap();
+    let stack = stack(&format!("{head}egress: {{allowlist: [api.example]}}\n"));
+    stack.render(&[]);
+    let line = r#"{"level":"warn","time":"2026-11-25T00:30:48Z","component":"pipelock","event":"blocked","method":"CONNECT","target":"new.example:443","scanner":"domain_not_allowed","reason":"new.example is not in the allowlist"}"#;
+    std::fs::write(stack.root.join("log"), format!("{line}\n")).unwrap();
+    let output = stack.run(&["logs", "--denied"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.starts_with("00:30:48  CONNECT new.example:443  domain_not_allowed, by pipelock\n"),
+        "{said}"
+    );
+    assert_eq!(stack.asked(), ["logs --follow --no-log-prefix --no-color pipelock"]);
+}
+
+#[test]
 fn without_docker_it_is_said() {
     let stack = rendered();
     let output = stack.command(&["up"]).env("PATH", "/nonexistent").output().unwrap();

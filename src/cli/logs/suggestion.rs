@@ -94,7 +94,7 @@ fn new_route(record: &Record, host: &str) -> String {
 }
 
 /// Text from a request, as YAML: it comes from the agent.
-fn scalar(text: &str) -> String {
+pub(super) fn scalar(text: &str) -> String {
     let quoted = text.contains([',', '[', ']', '{', '}']);
     if quoted { format!("{text:?}") } else { crate::yaml::emit_value(&text.into()).trim_end().to_owned() }
 }
