@@ -188,3 +188,41 @@ fn a_link_that_the_agent_planted_leads_nowhere() {
     assert_eq!(ran.code, Some(2), "{}", ran.text());
     assert!(ran.text().contains("goes through the link"), "{}", ran.text());
 }
+
+/// The threat model: single files may be replaced, as editors and git do it; a folder that is moved away takes its
+/// guard with it, and the next `up` or `run` says so.
+#[test]
+fn a_host_that_replaces_files_keeps_the_cage_and_one_that_replaces_folders_is_told() {
+    if !harness::available() {
+        return;
+    }
+    let stack = start("replace");
+    let project = &stack.project;
+    let write = format!("echo x > /work/.bottle/{}/planted", project.name);
+    let (cage_before, running) = (cage(&stack), stack.inspect("{{.Id}}"));
+    let tree = project.out();
+    for file in
+        [project.folder().join("bottle.yaml"), tree.join("docker-compose.yml"), tree.join("bottle.lock")]
+    {
+        let beside = file.with_extension("swap");
+        fs::copy(&file, &beside).unwrap();
+        fs::rename(&beside, &file).unwrap();
+    }
+    assert_ne!(stack.agent(&write).code, Some(0), "the guard went with a replaced file");
+    project.bottle(&["up"]).ok();
+    assert!(cage(&stack) == cage_before && stack.inspect("{{.Id}}") == running, "something was recreated");
+
+    // A branch without the rendered tree, and back.
+    let (here, away) = (project.folder().join(".bottle"), project.folder().join("away"));
+    fs::rename(&here, &away).unwrap();
+    fs::rename(&away, &here).unwrap();
+    for verb in [&["up"][..], &["run", "--", "true"]] {
+        let ran = project.bottle(verb);
+        assert_eq!(ran.code, Some(2), "{verb:?}: {}", ran.text());
+        assert!(ran.text().contains("no longer protected"), "{verb:?}: {}", ran.text());
+    }
+    // What it names is what heals.
+    project.compose(&["up", "-d", "--force-recreate", "agent"]).ok();
+    project.bottle(&["up"]).ok();
+    assert_ne!(stack.agent(&write).code, Some(0), "the guard did not come back");
+}
