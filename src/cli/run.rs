@@ -1,7 +1,7 @@
 //! `bottle run`: a terminal in the agent's container, with the agent's own exit code.
 
 use super::stack::Stack;
-use super::up::start;
+use super::up::{require_guarded, start};
 use super::{Globals, Outcome};
 use crate::plan::AgentImage;
 use camino::Utf8PathBuf;
@@ -26,6 +26,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
     stack.require_valid_authorities()?;
     stack.require_safe_places()?;
+    require_guarded(&stack)?;
     start(&stack)?;
     let mut arguments = vec!["run", "--rm", "--no-deps"];
     if matches!(stack.project.plan.agent.image, AgentImage::Built(_)) {

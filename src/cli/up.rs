@@ -1,8 +1,8 @@
 //! `bottle up`: the infrastructure first, then the agent, then a look at what the agent really has.
 
-use super::stack::Stack;
+use super::stack::{NO_DOCKER, Stack, docker};
 use super::{Globals, Outcome, say, source, tokens};
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use camino::Utf8PathBuf;
 
 /// Start a rendered stack
@@ -24,6 +24,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
     stack.require_valid_authorities()?;
     stack.require_safe_places()?;
+    require_guarded(&stack)?;
     let infrastructure = stack.infrastructure();
     if args.rotate {
         if !infrastructure.contains(&"egress-proxy") {
@@ -53,6 +54,45 @@ pub(crate) fn start(stack: &Stack) -> anyhow::Result<()> {
     stack.compose(&arguments)
 }
 
+/// What lies on disk decides what is started, so it must not have been open to an agent that still runs. Asks for the
+/// read-only mounts that its container was made with; one that can't be asked (its binary was replaced by an upgrade)
+/// is looked at when it runs again.
+pub(crate) fn require_guarded(stack: &Stack) -> anyhow::Result<()> {
+    const READ_ONLY: &str = "{{range .Mounts}}{{if not .RW}}{{println .Destination}}{{end}}{{end}}";
+    let running = stack.command(&["ps", "-q", "--status", "running", "agent"]).output().context(NO_DOCKER)?;
+    let agent = String::from_utf8_lossy(&running.stdout).trim().to_owned();
+    if agent.is_empty() {
+        return Ok(());
+    }
+    let mounts = docker().args(["inspect", "--format", READ_ONLY, &agent]).output().context(NO_DOCKER)?;
+    let mounts = String::from_utf8_lossy(&mounts.stdout).into_owned();
+    let looked = stack
+        .command(&["exec", "-T", "agent", "/run/bottle/bottle", "mounts"])
+        .args(mounts.lines().filter(|place| !place.is_empty()))
+        .output()
+        .context(NO_DOCKER)?;
+    if looked.status.code() == Some(LOST) {
+        say(&String::from_utf8_lossy(&looked.stdout));
+        bail!("{}", unprotected(stack));
+    }
+    Ok(())
+}
+
+/// The exit code of `bottle mounts` that says that one is gone.
+const LOST: i32 = 1;
+
+fn unprotected(stack: &Stack) -> String {
+    format!(
+        "a folder that the agent must not write is no longer protected, since something on this machine replaced it; \
+         stop what the agent does, look at the folder, then: {}",
+        heal(stack)
+    )
+}
+
+fn heal(stack: &Stack) -> String {
+    format!("docker compose -f {}/docker-compose.yml up -d --force-recreate agent", stack.shown())
+}
+
 /// Asks the kernel, from inside: are the mounts that guard the rendered files still there, and is the namespace
 /// that it is in the one that the gate is in?
 fn look_at_the_agent(stack: &Stack) -> anyhow::Result<()> {
@@ -67,17 +107,14 @@ fn look_at_the_agent(stack: &Stack) -> anyhow::Result<()> {
         arguments.push(mount.target.to_string());
     }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let heal = format!("docker compose -f {}/docker-compose.yml up -d --force-recreate agent", stack.shown());
     if !stack.try_compose(&arguments)?.success() {
-        bail!(
-            "a folder that the agent must not write is no longer protected, since something on this machine \
-               replaced it; stop what the agent does, look at the folder, then: {heal}"
-        );
+        bail!("{}", unprotected(stack));
     }
     let gate = ["exec", "-T", "agent", "/run/bottle/bottle", "healthcheck", "--url", "tcp://127.0.0.1:9099"];
     if !stack.try_compose(&gate)?.success() {
         bail!(
-            "the agent lost its network namespace (the Docker daemon restarted?) and reaches nothing; heal it with: {heal}"
+            "the agent lost its network namespace (the Docker daemon restarted?) and reaches nothing; heal it with: {}",
+            heal(stack)
         );
     }
     Ok(())

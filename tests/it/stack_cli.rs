@@ -21,6 +21,7 @@ egress_proxy:
 /// Logs its arguments and what it sees of the environment; fails or answers as the test told it to.
 const DOCKER: &str = r#"#!/bin/sh
 case "$*" in *" ps --all "*) echo "${PROXY-egress-proxy running healthy}"; exit 0 ;; esac
+case "$*" in *" ps -q --status running agent") echo "$BEFORE"; exit 0 ;; esac
 echo "$*" >> "$DIR/asked"
 env | grep -E '^(COMPOSE_|BOTTLE_|API_TOKEN)' >> "$DIR/environment"
 case "$*" in
@@ -28,6 +29,7 @@ case "$*" in
   "ps --all --filter label=bottle.name "*) cat "$DIR/started" ;;
   *" ps "*"--services") printf '%s\n' ${RUNNING-netns gate pipelock egress-proxy agent} ;;
   *" ps "*) echo "${AGENT-0123456789ab}" | tr -d '\n' ;;
+  "inspect "*) echo /work/.bottle ;;
   *" logs "*) cat "$DIR/log" ;;
   *) echo "chatter on stdout" ;;
 esac
@@ -99,6 +101,38 @@ fn err(output: &Output) -> String {
 fn refused(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(2), "{}", err(output));
     err(output).lines().find(|line| line.starts_with("error: ")).unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_tree_that_a_running_agent_could_write_starts_nothing() {
+    let stack = rendered();
+    for verb in ["up", "run"] {
+        let refusal = stack
+            .command(&[verb])
+            .envs([
+                ("API_TOKEN", "x"),
+                ("BEFORE", "0123"),
+                ("FAILS", "bottle mounts /work/.bottle"),
+                ("WITH", "1"),
+            ])
+            .output();
+        let refusal = refused(&refusal.unwrap());
+        assert!(
+            refusal.starts_with("error: a folder that the agent must not write is no longer protected"),
+            "{refusal}"
+        );
+    }
+    assert!(stack.asked().iter().all(|asked| !asked.starts_with("up")), "{:?}", stack.asked());
+    // An agent whose binary an upgrade replaced can't be asked; `up` makes it anew and looks then.
+    let mut upgraded = stack.command(&["up"]);
+    upgraded.envs([
+        ("API_TOKEN", "x"),
+        ("BEFORE", "0123"),
+        ("FAILS", "mounts /work/.bottle"),
+        ("WITH", "126"),
+    ]);
+    let _ = upgraded.output().unwrap();
+    assert!(stack.asked().iter().any(|asked| asked.starts_with("up")), "{:?}", stack.asked());
 }
 
 #[test]

@@ -212,10 +212,13 @@ fn a_host_that_replaces_files_keeps_the_cage_and_one_that_replaces_folders_is_to
     project.bottle(&["up"]).ok();
     assert!(cage(&stack) == cage_before && stack.inspect("{{.Id}}") == running, "something was recreated");
 
-    // A branch without the rendered tree, and back.
-    let (here, away) = (project.folder().join(".bottle"), project.folder().join("away"));
-    fs::rename(&here, &away).unwrap();
-    fs::rename(&away, &here).unwrap();
+    // A branch without the rendered tree, and back: the same files in a folder that is another one.
+    let copied = harness::run(
+        project.command("sh").args(["-c", "cp -a .bottle away && rm -r .bottle && mv away .bottle"]),
+    );
+    copied.ok();
+    stack.agent(&write).ok();
+    stack.agent(&write.replace("echo x >", "rm")).ok();
     for verb in [&["up"][..], &["run", "--", "true"]] {
         let ran = project.bottle(verb);
         assert_eq!(ran.code, Some(2), "{verb:?}: {}", ran.text());
