@@ -3,8 +3,7 @@
 //! which a client could mean another request than the one that was decided on; then its credentials; and last,
 //! once, ours.
 
-use super::leak::UNREAD;
-use crate::policy::{HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES};
+use crate::policy::{HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES, UNREAD_BY_PIPELOCK, same_variable};
 use http::{HeaderMap, HeaderName, header};
 
 /// Fields of one connection (RFC 9110 §7.6.1). `Trailer` and `TE: trailers` are end to end in effect and stay.
@@ -44,7 +43,7 @@ pub(super) fn strip_credentials(headers: &mut HeaderMap, fields: &[HeaderName]) 
 pub(super) fn strip_trailers(trailers: &mut HeaderMap, credential_fields: &[HeaderName]) {
     strip(trailers);
     strip_credentials(trailers, credential_fields);
-    remove(trailers, &UNREAD.iter().chain(NOT_NOMINABLE).copied());
+    remove(trailers, &UNREAD_BY_PIPELOCK.iter().chain(NOT_NOMINABLE).copied());
 }
 
 /// Removes fields, in either spelling: CGI, WSGI and PHP make one variable of `X-A` and `X_A`.
@@ -54,11 +53,6 @@ fn remove<'n>(headers: &mut HeaderMap, names: &(impl Iterator<Item = &'n str> + 
     for name in found {
         headers.remove(name);
     }
-}
-
-fn same_variable(a: &str, b: &str) -> bool {
-    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    a.len() == b.len() && a.bytes().map(fold).eq(b.bytes().map(fold))
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {

@@ -3,16 +3,12 @@
 //! agent's in one of them is refused here.
 
 use super::rules::Rules;
-use crate::policy::{Reason, Refusal, Route};
+use crate::policy::{Reason, Refusal, Route, UNREAD_BY_PIPELOCK};
 use http::{HeaderMap, HeaderName};
-
-/// What pipelock's `ignore_headers` names beside the injected ones, as far as it reaches the upstream.
-pub(super) const UNREAD: &[&str] =
-    &["accept", "accept-encoding", "content-type", "te", "trailer", "user-agent"];
 
 /// Refuses a request whose unread fields carry a secret. The message names the field and the pattern, never a byte.
 pub(super) fn search(headers: &HeaderMap, rules: &Rules, route: &Route) -> Result<(), Refusal> {
-    let unread = UNREAD.iter().copied();
+    let unread = UNREAD_BY_PIPELOCK.iter().copied();
     let names = rules.credential_fields().iter().map(HeaderName::as_str).chain(unread);
     for name in names {
         for value in headers.get_all(name) {

@@ -25,6 +25,17 @@ pub const HOST_OVERRIDES: &[&str] = &[
     "forwarded",
 ];
 
+/// Whether CGI, WSGI and PHP read two field names as one variable: `X_Api_Key` is `X-Api-Key` there (RFC 3875 §4.1.18).
+#[must_use]
+pub fn same_variable(a: &str, b: &str) -> bool {
+    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    a.len() == b.len() && a.bytes().map(fold).eq(b.bytes().map(fold))
+}
+
+/// Fields that reach the upstream and that pipelock never reads; the first proxy looks for secrets in them.
+pub const UNREAD_BY_PIPELOCK: &[&str] =
+    &["accept", "accept-encoding", "content-type", "te", "trailer", "user-agent"];
+
 /// Fields in which a client could send a credential of its own. On a rule with a credential they are taken off, besides
 /// the field that is injected; on other rules the proxy looks for secrets in them.
 pub const CREDENTIAL_FIELDS: &[&str] = &[
@@ -35,5 +46,7 @@ pub const CREDENTIAL_FIELDS: &[&str] = &[
     "x-goog-api-key",
     "private-token",
     "job-token",
+    "x-auth-token",
+    "x-access-token",
     "proxy-authorization",
 ];

@@ -29,7 +29,9 @@ pub(crate) mod testing;
 mod upgrade;
 
 pub use decide::{Grant, Intent, Scheme};
-pub use fields::{CREDENTIAL_FIELDS, HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES};
+pub use fields::{
+    CREDENTIAL_FIELDS, HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES, UNREAD_BY_PIPELOCK, same_variable,
+};
 pub use git::{GitOperation, LfsError};
 pub use host::{Authority, Host, HostError, INTERNAL_HOST};
 pub use method::{Method, MethodError};

@@ -247,10 +247,16 @@ fn a_secret_in_body_field_or_url_is_what_pipelock_blocks() {
     fs::write(folder.path().join("body.json"), format!("{{\"note\": \"{}\"}}", planted())).unwrap();
     let ask = |more: &[&str]| run(folder.path(), &[&["POST", "https://raw.example.test/x"], more].concat());
     let field = format!("X-Note: {}", planted());
-    for more in [&["--body", "body.json"][..], &["--header", &field]] {
+    let unread = format!("User-Agent: {}", planted());
+    for (more, reason) in [
+        (&["--body", "body.json"][..], "blocked_by_pipelock"),
+        (&["--header", &field], "blocked_by_pipelock"),
+        // pipelock does not read this one, so egress-proxy does.
+        (&["--header", &unread], "credential_in_request"),
+    ] {
         let said = ask(more);
         assert_eq!(said.code, 1, "{}", said.out);
-        assert!(said.out.contains("  reason      credential_in_request\n"), "{}", said.out);
+        assert!(said.out.contains(&format!("  reason      {reason}\n")), "{}", said.out);
         assert!(said.out.contains("  secret      GitHub"), "{}", said.out);
         assert!(!said.out.contains(&planted()), "the secret itself is never printed: {}", said.out);
     }
@@ -473,4 +479,18 @@ fn an_upgrade_is_refused_as_the_proxy_refuses_it() {
     assert!(ran.out.contains("upgrade_not_supported"), "{}", ran.out);
     let ran = explain(&["GET", "https://api.example.test/user", "--header", "Upgrade: h2c"]);
     assert_eq!(ran.code, 0, "{}", ran.out);
+}
+
+/// The tunnel is refused before there is a request whose path could be wrong.
+#[test]
+fn the_port_is_decided_on_before_the_path() {
+    let ran = explain(&["GET", "https://api.example.test:22/a/../b"]);
+    assert_eq!(ran.code, 1, "{}", ran.out);
+    assert!(ran.out.contains("  reason      port_not_allowed\n"), "{}", ran.out);
+}
+
+#[test]
+fn a_field_that_some_servers_take_for_another_is_said_to_go() {
+    let ran = explain(&["GET", "https://api.example.test/user", "--header", "X_Original_Url: /admin"]);
+    assert!(ran.out.contains("X_Original_Url is stripped"), "{}", ran.out);
 }

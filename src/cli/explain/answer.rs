@@ -1,13 +1,13 @@
 //! The answer: the verdict of the first proxy, then pipelock's, with the rule behind it and the nearest other one.
 
 use super::asked::Asked;
-use super::secrets::{self, Found};
+use super::secrets::{Found, Search};
 use crate::cli::rules::{Place, Rules};
 use crate::config::pipelock::Action;
 use crate::plan::Shape;
 use crate::policy::{
     Authority, Difference, GitOperation, Grant, HOST_OVERRIDES, Intent, METHOD_OVERRIDES, Method, Nearest,
-    PATH_OVERRIDES, PathPattern, Reason, Refusal, Route, refuse_upgrade,
+    PATH_OVERRIDES, PathPattern, Reason, Refusal, Route, Scheme, refuse_upgrade, same_variable,
 };
 use jiff::civil::Date;
 
@@ -92,10 +92,17 @@ impl Answer {
         answer.searched(asked, rules.policy.route(&authority.host), rules)
     }
 
-    /// What is let through so far is searched for secrets, if pipelock looks inside.
+    /// What is let through so far is searched for secrets: by egress-proxy in the fields that pipelock does not read,
+    /// then by pipelock, if it looks inside.
     fn searched(mut self, asked: &Asked, route: Option<&Route>, rules: &Rules) -> anyhow::Result<Answer> {
         if self.refusal.is_some() {
             return Ok(self);
+        }
+        let search = Search::of(asked, route, rules)?;
+        if let Some(found) = search.by_egress_proxy().filter(|_| rules.shape == Shape::Chain) {
+            let message = secret_found("egress-proxy", &found);
+            let refusal = Refusal::new(Reason::CredentialInRequest, message);
+            return Ok(Answer { refusal: Some(refusal), secret: Some(found), ..self });
         }
         let Pipelock::Inspects { blocks } = self.pipelock else {
             if asked.body.is_some() {
@@ -104,13 +111,9 @@ impl Answer {
             }
             return Ok(self);
         };
-        self.secret = secrets::search(asked, route, rules)?;
+        self.secret = search.by_pipelock();
         if let Some(found) = self.secret.as_ref().filter(|_| blocks) {
-            let message = format!(
-                "pipelock finds a secret ({}) in {} and blocks the request; retrying does not help",
-                found.finding.pattern, found.place
-            );
-            self.refusal = Some(Refusal::new(Reason::CredentialInRequest, message));
+            self.refusal = Some(Refusal::new(Reason::BlockedByPipelock, secret_found("pipelock", found)));
         }
         Ok(self)
     }
@@ -144,10 +147,20 @@ impl Answer {
     }
 }
 
+fn secret_found(by: &str, Found { finding, place }: &Found) -> String {
+    format!(
+        "{by} finds a secret ({}) in {place} and blocks the request; retrying does not help",
+        finding.pattern
+    )
+}
+
 /// egress-proxy decides, then pipelock.
 fn of_chain(asked: &Asked, authority: &Authority, rules: &Rules, today: Date, pipelock: Pipelock) -> Answer {
     let route = rules.policy.route(&authority.host);
-    let intent = match read(asked, authority, route) {
+    // A tunnel that is refused carries no request; plain http has none.
+    let opened =
+        if asked.scheme == Scheme::Https { rules.policy.decide_connect(authority).map(drop) } else { Ok(()) };
+    let intent = match opened.and_then(|()| read(asked, authority, route)) {
         Ok(intent) => intent,
         Err(refusal) => {
             let rule = route.map(|route| rule_of(route, rules));
@@ -297,9 +310,7 @@ fn only_pipelock_refuses(authority: &Authority) -> Refusal {
 fn notes_of(asked: &Asked, route: Option<&Route>, intent: &Intent) -> Vec<String> {
     let mut notes = Vec::new();
     let overrides = [METHOD_OVERRIDES, PATH_OVERRIDES, HOST_OVERRIDES].concat();
-    for (name, _) in
-        asked.fields().filter(|(name, _)| overrides.iter().any(|own| own.eq_ignore_ascii_case(name)))
-    {
+    for (name, _) in asked.fields().filter(|(name, _)| overrides.iter().any(|own| same_variable(own, name))) {
         notes.push(format!("{name} is stripped: it could make the request another one than was decided on"));
     }
     if route.is_some_and(|route| route.credential.is_some()) && asked.values("authorization").next().is_some()
