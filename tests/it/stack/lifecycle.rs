@@ -262,3 +262,35 @@ fn a_second_up_recreates_nothing_and_needs_no_token() {
     docker(["restart", "--time=5", &stack.container("egress-proxy")]).ok();
     works_again(&stack, "a restarted proxy still has its token");
 }
+
+/// Who renders owns the state, and the proxies run as that user.
+#[test]
+fn the_stack_of_an_ordinary_user_starts_too() {
+    const USER: &str = "23456";
+    // A home of its own with what root's may hold: Compose, and the binary, which may lie where only root can look.
+    const HOME: &str = "plugin=$(docker info --format '{{range .ClientInfo.Plugins}}{{if eq .Name \"compose\"}}{{.Path}}{{end}}{{end}}') \
+        && mkdir -p ../home/.docker/cli-plugins && cp \"$plugin\" ../home/.docker/cli-plugins/ && cp \"$BOTTLE\" ../home/bottle \
+        && chown -R 23456:23456 ..";
+    if !harness::available() {
+        return;
+    }
+    let project = project("ordinary");
+    harness::run(project.command("sh").env("BOTTLE", env!("CARGO_BIN_EXE_bottle")).args(["-c", HOME])).ok();
+    let home = project.folder().join("../home");
+    let docker_group =
+        harness::run(std::process::Command::new("stat").args(["-c", "--groups=%g", "/var/run/docker.sock"]));
+    let docker_group = docker_group.ok().out.trim().to_owned();
+    let as_user = |project: &Project, arguments: &[&str]| {
+        let mut command = project.command("setpriv");
+        command.env("HOME", &home).env_remove("DOCKER_CONFIG");
+        command.args([&format!("--reuid={USER}"), &format!("--regid={USER}"), &docker_group]);
+        harness::run(command.arg(home.join("bottle")).args(arguments))
+    };
+    as_user(&project, &["render", "--accept-widening"]).ok();
+    let stack = project.adopt();
+    as_user(&stack.project, &["up"]).ok();
+    works_again(&stack, "an allowed request");
+    let users = stack.inspect("{{.Config.User}}");
+    assert!(users.values().filter(|user| **user == format!("{USER}:{USER}")).count() >= 4, "{users:?}");
+    as_user(&stack.project, &["render", "--check"]).ok();
+}
