@@ -148,6 +148,17 @@ impl Stack {
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
 
+    /// Every service that has a container, with its state and health in Docker's words: `running healthy`.
+    pub(crate) fn states(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let list = self
+            .command(&["ps", "--all", "--format", "{{.Service}} {{.State}} {{.Health}}"])
+            .output()
+            .context(NO_DOCKER)?;
+        let list = String::from_utf8_lossy(&list.stdout).into_owned();
+        let states = list.lines().filter_map(|line| line.split_once(' '));
+        Ok(states.map(|(service, state)| (service.to_owned(), state.trim().to_owned())).collect())
+    }
+
     /// The image that the stack built for itself.
     pub(crate) fn image(&self) -> String {
         format!("{}:local", self.env.project())

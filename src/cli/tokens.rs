@@ -3,8 +3,8 @@
 //! Compose hands an empty value on without a word. Of a missing one it complains only after it has made the
 //! proxy's container, which then never gets the file, whatever is set later. So both are looked at before.
 
-use super::stack::{NO_DOCKER, Stack};
-use anyhow::{Context as _, bail};
+use super::stack::Stack;
+use anyhow::bail;
 
 /// Makes sure that the proxy has its tokens or can be given them. A stack that has a proxy, running or stopped,
 /// needs none of them again.
@@ -12,7 +12,9 @@ pub(super) fn require_for_start(stack: &Stack) -> anyhow::Result<()> {
     if stack.project.plan.tokens().is_empty() {
         return Ok(());
     }
-    match proxy_state(stack)?.as_deref() {
+    let states = stack.states()?;
+    let proxy = states.iter().find(|(service, _)| service == "egress-proxy");
+    match proxy.map(|(_, state)| state.as_str()) {
         // One that starts over and over is seen as `running` in between.
         Some(state) if !["exited", "paused", "running healthy"].contains(&state) => {
             require(stack)?;
@@ -40,14 +42,4 @@ pub(super) fn require(stack: &Stack) -> anyhow::Result<()> {
         bail!("{}; egress-proxy takes tokens from the environment that starts the stack", lacking.join(", "));
     }
     Ok(())
-}
-
-/// State and health in Docker's words; nothing where there is no container.
-fn proxy_state(stack: &Stack) -> anyhow::Result<Option<String>> {
-    let list = stack
-        .command(&["ps", "--all", "--format", "{{.Service}} {{.State}} {{.Health}}"])
-        .output()
-        .context(NO_DOCKER)?;
-    let list = String::from_utf8_lossy(&list.stdout).into_owned();
-    Ok(list.lines().find_map(|line| line.strip_prefix("egress-proxy ")).map(|state| state.trim().to_owned()))
 }

@@ -51,7 +51,23 @@ pub(crate) fn start(stack: &Stack) -> anyhow::Result<()> {
     tokens::require_for_start(stack)?;
     let mut arguments = vec!["up", "-d", "--wait"];
     arguments.extend(stack.infrastructure());
-    stack.compose(&arguments)
+    stack.compose(&arguments).inspect_err(|_| show_last_words(stack))
+}
+
+/// What the services that did not come up logged last: Compose says of each only that it is unhealthy.
+fn show_last_words(stack: &Stack) {
+    let states = stack.states().unwrap_or_default();
+    let infrastructure = stack.infrastructure();
+    let unwell = |(service, state): &&(String, String)| {
+        infrastructure.contains(&service.as_str()) && state != "running healthy"
+    };
+    for (service, state) in states.iter().filter(unwell) {
+        let logs = stack.command(&["logs", "--no-log-prefix", "--no-color", "--tail", "5", service]).output();
+        let words = logs.map(|logs| String::from_utf8_lossy(&logs.stdout).into_owned()).unwrap_or_default();
+        if !words.trim().is_empty() {
+            say(&format!("{service} is {state}; the last that it said:\n{words}"));
+        }
+    }
 }
 
 /// What lies on disk decides what is started, so it must not have been open to an agent that still runs. Asks for the

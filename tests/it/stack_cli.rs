@@ -256,9 +256,14 @@ fn up_says_when_the_cage_does_not_hold() {
 #[test]
 fn a_failing_compose_is_an_error_and_the_agent_is_not_started() {
     let stack = rendered();
-    let output = stack.command(&["up"]).env("FAILS", "--wait").output().unwrap();
+    std::fs::write(stack.root.join("log"), "routes.yaml: line 3: unknown key\n").unwrap();
+    let mut up = stack.command(&["up"]);
+    up.envs([("FAILS", "--wait"), ("PROXY", "egress-proxy running unhealthy"), ("API_TOKEN", "x")]);
+    let output = up.output().unwrap();
     assert_eq!(refused(&output), "error: docker compose up failed (exit status: 1)");
-    assert_eq!(stack.asked(), ["up -d --wait netns gate pipelock egress-proxy", "compose version"]);
+    let said = "egress-proxy is running unhealthy; the last that it said:\nroutes.yaml: line 3: unknown key\n";
+    assert!(err(&output).contains(said), "{}", err(&output));
+    assert!(!stack.asked().iter().any(|asked| asked.ends_with(" agent")), "{:?}", stack.asked());
 }
 
 #[test]
