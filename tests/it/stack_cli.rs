@@ -261,7 +261,8 @@ fn a_failing_compose_is_an_error_and_the_agent_is_not_started() {
     up.envs([("FAILS", "--wait"), ("PROXY", "egress-proxy running unhealthy"), ("API_TOKEN", "x")]);
     let output = up.output().unwrap();
     assert_eq!(refused(&output), "error: docker compose up failed (exit status: 1)");
-    let said = "egress-proxy is running unhealthy; the last that it said:\nroutes.yaml: line 3: unknown key\n";
+    let said =
+        "egress-proxy is running unhealthy; the last that it said:\nroutes.yaml: line 3: unknown key\n";
     assert!(err(&output).contains(said), "{}", err(&output));
     assert!(!stack.asked().iter().any(|asked| asked.ends_with(" agent")), "{:?}", stack.asked());
 }
