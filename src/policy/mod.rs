@@ -37,7 +37,7 @@ pub use host::{Authority, Host, HostError, INTERNAL_HOST};
 pub use method::{Method, MethodError};
 pub use nearest::{Difference, Nearest};
 pub use path::{CanonicalPath, PathError, PathRules};
-pub use pattern::{PathPattern, PathPatternError, PathPatternProblem};
+pub use pattern::{PathPattern, PathPatternError, PathPatternProblem, covers_all};
 pub use refusal::{Reason, Refusal};
 pub use route::{Policy, PolicyError, Route};
 pub use target::Target;

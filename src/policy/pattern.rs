@@ -83,10 +83,47 @@ impl PathPattern {
             && self.segments().all(|own| segments.next().is_some_and(|segment| segment_matches(own, segment)))
     }
 
+    /// Whether every path that `other` allows is allowed by `self`, where each reads the path of a request under
+    /// its own `encoded_slash`.
+    ///
+    /// An entry with `encoded_slash` allows `%2F` in whatever lies below it, so one without it never covers it; the
+    /// other way round nothing but the segments counts, since `encoded_slash` changes the form of no path that both
+    /// admit.
+    #[must_use]
+    pub fn covers(&self, other: &PathPattern) -> bool {
+        let mut theirs = other.segments();
+        (self.encoded_slash || !other.encoded_slash)
+            && self.segments().all(|own| theirs.next().is_some_and(|segment| own == "*" || own == segment))
+    }
+
+    /// Whether there is a path that both allow.
+    #[must_use]
+    pub fn overlaps(&self, other: &PathPattern) -> bool {
+        let agree = |(own, theirs): (&str, &str)| own == "*" || theirs == "*" || own == theirs;
+        let read_alike =
+            self.encoded_slash == other.encoded_slash || !(self.names_slash() || other.names_slash());
+        read_alike && self.segments().zip(other.segments()).all(agree)
+    }
+
+    /// Whether the entry itself holds an encoded slash, so that it allows only paths that hold one.
+    fn names_slash(&self) -> bool {
+        self.text.contains("%2F")
+    }
+
     /// The entry's own segments; none for `/`, which allows every path.
     pub(super) fn segments(&self) -> impl Iterator<Item = &str> {
         self.text.split('/').skip(1).filter(|segment| !segment.is_empty())
     }
+}
+
+/// Whether every path that `new` allows is allowed by one of `old`.
+///
+/// No union of entries covers what none of them covers alone: a segment that no entry names, in the place of every
+/// `*` of `new`, makes a path that only an entry which covers `new` allows. Where entries of `old` differ in
+/// `encoded_slash` this can say no though all of them together would do; it never says yes wrongly.
+#[must_use]
+pub fn covers_all(old: &[PathPattern], new: &PathPattern) -> bool {
+    old.iter().any(|old| old.covers(new))
 }
 
 pub(super) fn segment_matches(pattern: &str, segment: &str) -> bool {

@@ -1,5 +1,6 @@
 use super::*;
 use proptest::prelude::*;
+use std::sync::LazyLock;
 
 const STRICT: PathRules = PathRules { allowlisted: true, encoded_slash: false };
 
@@ -102,7 +103,111 @@ fn an_entry_that_is_not_canonical_shows_the_canonical_spelling() {
     refused("/a;b", "the path holds a `;`, which servers read differently");
 }
 
+#[test]
+fn an_entry_covers_what_lies_below_it_on_whole_segments() {
+    for (old, new, expected) in [
+        ("/repos/acme", "/repos/acme", true),
+        ("/repos/acme", "/repos/acme/app", true),
+        ("/repos/acme", "/repos/acme-evil", false),
+        ("/repos/acme", "/repos/Acme", false),
+        ("/repos/acme", "/repos/acme.git", false),
+        ("/repos/acme/app", "/repos/acme", false),
+        ("/repos/*/app", "/repos/acme/app", true),
+        ("/repos/acme/app", "/repos/*/app", false),
+        ("/repos/*", "/repos/*", true),
+        ("/repos/*", "/repos", false),
+        ("/*", "/", false),
+        ("/*", "/%2A", true),
+        ("/%2A", "/*", false),
+        ("/", "/anything", true),
+    ] {
+        assert_eq!(pattern(old).covers(&pattern(new)), expected, "{old} {new}");
+    }
+}
+
+#[test]
+fn an_entry_that_admits_encoded_slashes_is_covered_by_none_that_does_not() {
+    let slash = |text: &str| PathPattern::parse(text, true).unwrap();
+    assert!(!pattern("/").covers(&slash("/a")), "`/a/x%2Fy` is new");
+    assert!(slash("/").covers(&pattern("/a")));
+    assert!(slash("/*").covers(&slash("/@scope%2Fname")));
+    assert!(!slash("/@scope/name").covers(&slash("/@scope%2Fname")));
+    assert!(!slash("/@scope").overlaps(&slash("/@scope%2Fname")));
+    assert!(!pattern("/*").overlaps(&slash("/@scope%2Fname")));
+}
+
+/// Patterns and paths of up to `depth` of these segments.
+fn texts(segments: &[&str], depth: usize) -> Vec<String> {
+    let mut all = vec![String::new()];
+    let mut last = all.clone();
+    for _ in 0..depth {
+        last = last.iter().flat_map(|text| segments.iter().map(move |s| format!("{text}/{s}"))).collect();
+        all.extend(last.iter().cloned());
+    }
+    all.into_iter().map(|text| if text.is_empty() { "/".to_owned() } else { text }).collect()
+}
+
+/// Every path of a small world; `new` and `n%2Fw` are segments that no pattern of it names.
+fn small_paths() -> Vec<String> {
+    let mut paths = texts(&["a", "A", ".a", "a%2Fa", "%2A", "*", "new", "n%2Fw"], 3);
+    let below: Vec<String> = paths.iter().map(|path| format!("{}/", path.trim_end_matches('/'))).collect();
+    paths.extend(below);
+    paths
+}
+
+fn small_patterns(encoded_slash: bool) -> Vec<PathPattern> {
+    let segments = ["a", "A", ".a", "%2A", "*", "a%2Fa"];
+    let segments = if encoded_slash { &segments[..] } else { &segments[..5] };
+    texts(segments, 2).iter().map(|text| PathPattern::parse(text, encoded_slash).unwrap()).collect()
+}
+
+/// Which of the paths, as a client sends them, the entry allows when it reads them by its own rules.
+fn allowed(pattern: &PathPattern, paths: &[String]) -> Vec<bool> {
+    let rules = PathRules { encoded_slash: pattern.encoded_slash, ..STRICT };
+    let read = |raw: &String| CanonicalPath::parse(raw.as_bytes(), rules);
+    paths.iter().map(|raw| read(raw).is_ok_and(|path| pattern.matches(&path))).collect()
+}
+
+type Allowed = Vec<(PathPattern, Vec<bool>)>;
+
+/// Every pattern without and with `encoded_slash`, and which paths it allows.
+static WORLD: LazyLock<[Allowed; 2]> = LazyLock::new(|| {
+    let paths = small_paths();
+    [false, true].map(|slash| {
+        small_patterns(slash)
+            .into_iter()
+            .map(|pattern| (pattern.clone(), allowed(&pattern, &paths)))
+            .collect()
+    })
+});
+
+#[test]
+fn covers_and_overlaps_are_what_matches_says_of_every_path() {
+    for (a, by_a) in WORLD.iter().flatten() {
+        for (b, by_b) in WORLD.iter().flatten() {
+            let all = by_a.iter().zip(by_b).all(|(a, b)| *a || !*b);
+            let some = by_a.iter().zip(by_b).any(|(a, b)| *a && *b);
+            let slashes = (a.encoded_slash, b.encoded_slash);
+            assert_eq!(a.covers(b), all, "{a} covers {b} {slashes:?}");
+            assert_eq!(a.overlaps(b), some, "{a} overlaps {b} {slashes:?}");
+        }
+    }
+}
+
 proptest! {
+    #[test]
+    fn a_set_covers_what_it_allows_every_path_of(
+        old in proptest::collection::vec(any::<proptest::sample::Index>(), 0..5),
+        new in any::<proptest::sample::Index>(), slash in any::<bool>(),
+    ) {
+        let world = &WORLD[usize::from(slash)];
+        let old: Vec<_> = old.iter().map(|at| at.get(world)).collect();
+        let (new, by_new) = new.get(world);
+        let all = (0..by_new.len()).all(|at| !by_new[at] || old.iter().any(|(_, by)| by[at]));
+        let old: Vec<_> = old.iter().map(|(pattern, _)| pattern.clone()).collect();
+        prop_assert_eq!(covers_all(&old, new), all, "{:?} {}", old, new);
+    }
+
     #[test]
     fn an_entry_matches_whole_segments(
         entry in proptest::collection::vec("[a-z]{1,3}", 1..4), more in "[a-z.~-]{1,3}", below in "[a-z]{1,3}",
