@@ -10,6 +10,7 @@ pub mod capability;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod consent;
 pub mod diagnostic;
 pub mod dlp;
 pub mod egress_proxy;

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         return Err(stack.become_compose(&arguments));
     }
     // Whoever is first sees every request; what pipelock refuses behind it is in its records, too.
-    let first = if stack.project.plan.shape == Shape::Chain { "egress-proxy" } else { "pipelock" };
+    let first = if stack.plan.shape == Shape::Chain { "egress-proxy" } else { "pipelock" };
     arguments.extend(["--no-log-prefix", "--no-color", first]);
     follow(&stack, &arguments, globals)
 }
@@ -83,8 +83,8 @@ fn show(stack: &Stack, lines: impl std::io::BufRead, globals: &Globals) -> anyho
         let Ok(record) = serde_json::from_str::<Record>(&line) else { continue };
         if record.verdict == Verdict::Deny {
             print(&match globals.format {
-                Format::Text => suggestion::as_text(&record, &stack.project.loaded),
-                Format::Json => format!("{}\n", suggestion::as_json(&record, &stack.project.loaded)?),
+                Format::Text => suggestion::as_text(&record, stack.loaded.as_ref()),
+                Format::Json => format!("{}\n", suggestion::as_json(&record, stack.loaded.as_ref())?),
             })?;
         }
     }

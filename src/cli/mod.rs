@@ -4,18 +4,22 @@
 //! allowed, passed; 1 differs, denied, failed a check; 2 could not do it. A broken pipe is 0.
 
 mod attack;
+mod bottles;
+mod cage;
+mod difference;
 mod down;
 mod egress_proxy;
 mod explain;
 mod gate;
 mod healthcheck;
 mod logs;
-mod mounts;
 mod now;
+mod pickup;
 mod pipelock;
 mod plan;
 mod process;
 mod project;
+mod ps;
 mod quietly;
 mod reload;
 mod reload_inside;
@@ -28,6 +32,8 @@ mod source;
 mod stack;
 mod tokens;
 mod up;
+mod verify;
+mod wish;
 
 use crate::diagnostic::Report;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -40,6 +46,8 @@ pub enum Outcome {
     Done,
     /// Differs, denied, failed a check.
     Differs,
+    /// The agent's own exit code.
+    Agent(u8),
 }
 
 /// How data is printed.
@@ -90,13 +98,14 @@ enum Verb {
     Logs(logs::Args),
     Reload(reload::Args),
     Down(down::Args),
+    Ps(ps::Args),
+    Verify(verify::Args),
     Schema(schema::Args),
     Attack(attack::Args),
     Gate(gate::Args),
     EgressProxy(egress_proxy::Args),
     Pipelock(pipelock::Args),
     Healthcheck(healthcheck::Args),
-    Mounts(mounts::Args),
 }
 
 /// What `bottle` alone prints: the commands that a newcomer needs.
@@ -119,6 +128,7 @@ pub fn main() -> ExitCode {
     match run(cli) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Differs) => ExitCode::from(1),
+        Ok(Outcome::Agent(code)) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             say_error(&error, &globals);
@@ -140,8 +150,9 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::Healthcheck(args) => healthcheck::run(&args, &cli.globals),
         Verb::Down(args) => down::run(&args, &cli.globals),
         Verb::Logs(args) => logs::run(&args, &cli.globals),
-        Verb::Mounts(args) => mounts::run(&args),
         Verb::Pipelock(args) => pipelock::run(args, &cli.globals),
+        Verb::Ps(args) => ps::run(&args, &cli.globals),
+        Verb::Verify(args) => verify::run(&args, &cli.globals),
         Verb::Plan(args) => plan::run(&args, &cli.globals),
         Verb::Reload(args) => reload::run(&args, &cli.globals),
         Verb::Render(args) => render::run(&args, &cli.globals),

@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 
 /// Both configs are checked before either proxy is told: a bad one changes nothing.
 fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    let stack = Stack::open_current(args.manifest.as_deref(), args.out.as_deref(), globals)?;
     let mut checks = vec![(
         "pipelock",
         vec![
@@ -48,7 +48,7 @@ fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
             "/etc/bottle/pipelock/embedded.yaml",
         ],
     )];
-    if stack.project.plan.shape == Shape::Chain {
+    if stack.plan.shape == Shape::Chain {
         checks.push((
             "egress-proxy",
             vec!["egress-proxy", "check", "--config", "/etc/bottle/egress-proxy/routes.yaml"],

@@ -3,6 +3,7 @@
 //! No argument: `bottle.yaml` in the current folder or the nearest parent that has one. A folder: every manifest in
 //! it, which are `bottle.yaml` and `*.bottle.yaml`. Paths are shown as a person would type them from here.
 
+use super::pickup;
 use crate::diagnostic::Report;
 use crate::manifest::{LARGEST, Loaded, Manifest};
 use anyhow::{Context as _, bail};
@@ -15,7 +16,9 @@ pub(crate) const FILE_NAME: &str = "bottle.yaml";
 /// The files that some arguments name, in the order of the arguments; those of a folder by name.
 pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>> {
     if arguments.is_empty() {
-        return Ok(vec![nearest()?]);
+        let file = nearest()?;
+        pickup::require_own(&file)?;
+        return Ok(vec![file]);
     }
     let mut files: Vec<Utf8PathBuf> = Vec::new();
     for argument in arguments {
@@ -52,6 +55,11 @@ pub(crate) fn command(verb: &str, file: &Utf8Path) -> String {
         Ok(nearest) if nearest == file => format!("bottle {verb}"),
         _ => format!("bottle {verb} {file}"),
     }
+}
+
+/// The folder that a file lies in, as a person names it.
+pub(crate) fn beside(file: &Utf8Path) -> Utf8PathBuf {
+    file.parent().filter(|parent| !parent.as_str().is_empty()).unwrap_or(Utf8Path::new(".")).to_owned()
 }
 
 /// Upwards from the current folder.

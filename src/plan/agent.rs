@@ -2,7 +2,7 @@
 
 use super::layout::{below, normal};
 use super::resolve::Problems;
-use super::{AgentImage, AgentPlan, Layout, MountPlan, environment};
+use super::{AgentImage, AgentPlan, Layout, MountPlan, Resources, User, environment};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Image, Manifest, Mount};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -10,6 +10,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 const GUARDS_TREE: &str = "the agent must not rewrite its own cage: the rendered files are read-only for it";
 const GUARDS_BUILD: &str =
     "the agent must not write the Dockerfile of its next build, which runs with an open network";
+
+/// Enough for a build on many cores, and far from what brings a machine down.
+const PIDS: u32 = 4096;
 
 /// Resolves the agent; problems go into the report.
 pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Problems) -> AgentPlan {
@@ -40,9 +43,19 @@ pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Probl
     AgentPlan {
         image: AgentImage::from(&agent.image),
         command: agent.command.clone().unwrap_or_default(),
-        user: agent.user.clone(),
+        user: match &agent.user {
+            Some(name) => User::Named(name.clone()),
+            None if agent.mounts.iter().any(|mount| !mount.read_only) => User::Owner,
+            None => User::Image,
+        },
         workdir: agent.workdir.clone(),
         read_only: agent.read_only,
+        runtime: agent.runtime.clone(),
+        resources: Resources {
+            memory: agent.resources.memory,
+            millicpus: agent.resources.millicpus,
+            pids: agent.resources.pids.unwrap_or(PIDS),
+        },
         mounts,
         environment: environment::resolve(manifest, problems),
     }

@@ -5,8 +5,10 @@
 pub mod checksum;
 mod compose;
 mod configs;
+mod read;
 
 pub use configs::{embedded_file, pipelock_file, routes_file};
+pub use read::{Unreadable, exactly, plan_of};
 
 use crate::plan::{Plan, Shape};
 use crate::yaml;

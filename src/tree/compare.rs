@@ -121,6 +121,13 @@ fn judge(old: Option<&Vec<u8>>, new: &Vec<u8>) -> Option<Kind> {
     })
 }
 
+/// Every file below a folder of bottle's own, whoever wrote it.
+pub fn read(folder: &Folder) -> Result<Tree, TreeError> {
+    let mut found = Tree::new();
+    collect(folder, Utf8Path::new(""), &mut found)?;
+    Ok(found)
+}
+
 /// Every plain file below `folder` but the uncommitted and the staged ones.
 fn collect(folder: &Folder, below: &Utf8Path, into: &mut Tree) -> Result<(), TreeError> {
     for (name, entry) in folder.entries()? {

@@ -15,7 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("config", &["policy", "yaml", "diagnostic"]),
     ("manifest", &["policy", "yaml", "diagnostic"]),
     ("plan", &["manifest", "policy", "config", "diagnostic"]),
-    ("render", &["plan", "policy", "config", "yaml"]),
+    ("render", &["plan", "policy", "config", "yaml", "manifest", "diagnostic"]),
     ("tree", &["render", "diagnostic", "yaml"]),
     ("capability", &["config", "plan", "render", "yaml"]),
     ("state", &["plan", "pki", "clock", "tree"]),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 
 /// A few lines.
-pub(super) fn as_text(record: &Record, loaded: &Loaded) -> String {
+pub(super) fn as_text(record: &Record, loaded: Option<&Loaded>) -> String {
     let reason = record.reason.as_deref().unwrap_or("refused");
     let by = if record.decided_by == "egress-proxy" {
         String::new()
@@ -32,7 +32,7 @@ pub(super) fn as_text(record: &Record, loaded: &Loaded) -> String {
 }
 
 /// The record with `place` and `entry` beside its own fields.
-pub(super) fn as_json(record: &Record, loaded: &Loaded) -> serde_json::Result<Value> {
+pub(super) fn as_json(record: &Record, loaded: Option<&Loaded>) -> serde_json::Result<Value> {
     let mut value = serde_json::to_value(record)?;
     value["place"] = place(record, loaded).into();
     value["entry"] = entry(record).into();
@@ -51,7 +51,7 @@ fn request(record: &Record) -> String {
 }
 
 /// `bottle.yaml:12 (egress_proxy.routes[1])`, at the key that refused where the rule has it.
-fn place(record: &Record, loaded: &Loaded) -> Option<String> {
+fn place(record: &Record, loaded: Option<&Loaded>) -> Option<String> {
     let source = record.source.as_ref()?;
     let key = match record.reason.as_deref() {
         Some("path_not_allowed") => ".path_allowlist",
@@ -60,7 +60,10 @@ fn place(record: &Record, loaded: &Loaded) -> Option<String> {
         Some("rule_expired") => ".until",
         _ => "",
     };
-    Some(format!("{} ({source})", loaded.place_of(&format!("{source}{key}"))))
+    Some(match loaded {
+        Some(loaded) => format!("{} ({source})", loaded.place_of(&format!("{source}{key}"))),
+        None => source.clone(),
+    })
 }
 
 /// The entry that would allow the request, or nothing where no entry would.
@@ -154,7 +157,7 @@ egress_proxy:
     #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     fn text(fields: Value) -> String {
         let loaded = Manifest::load("bottle.yaml", MANIFEST.as_bytes()).unwrap();
-        as_text(&record(&fields), &loaded)
+        as_text(&record(&fields), Some(&loaded))
     }
 
     #[test]
@@ -209,7 +212,7 @@ egress_proxy:
         let denied = record(&serde_json::json!({
             "path": "/v2", "reason": "path_not_allowed", "source": "egress_proxy.routes[0]",
         }));
-        let value = as_json(&denied, &loaded).unwrap();
+        let value = as_json(&denied, Some(&loaded)).unwrap();
         assert_eq!(value["place"], "bottle.yaml:7 (egress_proxy.routes[0])");
         assert_eq!(value["host"], "api.example");
         assert!(value["entry"].as_str().unwrap().contains("path_allowlist"));

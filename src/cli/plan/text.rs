@@ -2,7 +2,7 @@
 
 use crate::cli::project::Project;
 use crate::config::routes::AnyOr;
-use crate::plan::{AgentImage, HostPlan, Plan, Reach};
+use crate::plan::{AgentImage, AgentPlan, HostPlan, Plan, Reach};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -107,10 +107,24 @@ fn agent(plan: &Plan) -> Rows {
         vec!["runs".into(), format!("{image}, command: {}", or_image(command.as_ref()))],
         vec![
             "as".into(),
-            format!("user: {}, folder: {}", or_image(agent.user.as_ref()), or_image(agent.workdir.as_ref())),
+            format!("user: {}, folder: {}", agent.user.describe(), or_image(agent.workdir.as_ref())),
         ],
+        vec!["may use".into(), resources(agent)],
         vec!["root".into(), if agent.read_only { "read-only".into() } else { "writable".into() }],
     ]
+}
+
+fn resources(agent: &AgentPlan) -> String {
+    let memory = match agent.resources.memory {
+        Some(bytes) => format!("{} MiB of memory", bytes >> 20),
+        None => "three quarters of the memory".to_owned(),
+    };
+    let cpus = match agent.resources.cpus() {
+        Some(number) => format!("{number} processors"),
+        None => "all processors at half weight".to_owned(),
+    };
+    let runtime = agent.runtime.as_ref().map(|name| format!(", in the runtime {name}")).unwrap_or_default();
+    format!("{memory}, {cpus}, {} processes{runtime}", agent.resources.pids)
 }
 
 fn mounts(plan: &Plan) -> Rows {

@@ -64,11 +64,12 @@ fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
         });
         writeln!(text, "  tokens      {}", names.collect::<Vec<_>>().join(", "))?;
     }
-    if !rendered.widening.first && !rendered.widening.lines.is_empty() {
-        write!(text, "\nThe agent can newly do:\n{}", rendered.widening.list())?;
+    if !rendered.question.first && !rendered.question.lines.is_empty() {
+        write!(text, "\nThe agent can newly do:\n{}", rendered.question.list())?;
     }
+    writeln!(text, "\nAgreed: {}", rendered.digest)?;
     let next = |verb| source::command(verb, &site.project.file);
-    writeln!(text, "\nNext: {}      or: docker compose -f {out}/docker-compose.yml up -d", next("up"))?;
+    writeln!(text, "Next: {}      or: docker compose -f {out}/docker-compose.yml up -d", next("up"))?;
     if rendered.again && !rendered.written.replaced.is_empty() {
         writeln!(text, "      {}  when it is up and only rules changed", next("reload"))?;
     }
@@ -172,7 +173,9 @@ fn as_json(rendered: &Rendered<'_>) -> Value {
             "pipelock": authority(&rendered.minted.pipelock),
         },
         "image_changed": rendered.minted.image_changed,
-        "newly_allowed": if rendered.widening.first { &[] } else { rendered.widening.lines.as_slice() },
+        "first": rendered.question.first,
+        "newly_allowed": rendered.question.lines.iter().map(|line| &line.text).collect::<Vec<_>>(),
+        "digest": rendered.digest,
         "warnings": plan.warnings.json(),
     })
 }

@@ -1,0 +1,107 @@
+//! `bottle verify`: whether what runs, and what lies in the project, is what was agreed to.
+
+use super::stack::{Stack, docker, output_of};
+use super::{Format, Globals, Outcome, cage, difference, print};
+use crate::plan::Shape;
+use camino::Utf8PathBuf;
+use std::collections::BTreeMap;
+
+/// Check a running stack, and the tree in the project, against what you agreed to
+///
+/// Exit code 0: in sync; 1: something differs; 2: could not be checked.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: bottle verify")]
+pub(crate) struct Args {
+    /// The manifest; without one, the nearest bottle.yaml
+    #[arg(value_name = "MANIFEST")]
+    manifest: Option<Utf8PathBuf>,
+    /// Where the tree is [default: .bottle/NAME beside the manifest]
+    #[arg(long, value_name = "DIR")]
+    out: Option<Utf8PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    let mut problems = Vec::new();
+    if let Some(difference) = difference::of(&stack)? {
+        problems.push(format!("{} is not what you agreed to:\n{difference}", stack.shown()));
+    }
+    let containers = cage::containers(&stack.bottle.project)?;
+    let running: Vec<_> = containers.into_iter().filter(cage::Container::is_running).collect();
+    problems.extend(cage::problems(&stack, &running)?);
+    problems.extend(drift(&stack, &running)?);
+    let services: Vec<&str> = running.iter().map(|it| it.service.as_str()).collect();
+    print(&match globals.format {
+        Format::Json => format!(
+            "{:#}\n",
+            serde_json::json!({
+                "project": stack.bottle.project, "digest": stack.agreed.record.digest, "running": services,
+                "same": problems.is_empty(), "problems": problems,
+            })
+        ),
+        Format::Text if problems.is_empty() && running.is_empty() => {
+            format!("{} is what you agreed to; nothing runs\n", stack.shown())
+        }
+        Format::Text if problems.is_empty() => {
+            format!("{} and {} containers are what you agreed to\n", stack.shown(), running.len())
+        }
+        Format::Text => problems.iter().flat_map(|problem| [problem.trim_end(), "\n"]).collect(),
+    })?;
+    Ok(if problems.is_empty() { Outcome::Done } else { Outcome::Differs })
+}
+
+/// What each service was made of against what it would be made of, and the networks that it is on.
+fn drift(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<Vec<String>> {
+    let mut command = stack.command(&["--profile", "*", "config", "--hash", "*"]);
+    let hashes = output_of(&mut command)?;
+    let hashes: BTreeMap<&str, &str> =
+        hashes.lines().filter_map(|line| line.trim().split_once(' ')).map(|(k, v)| (k, v.trim())).collect();
+    let mut problems = Vec::new();
+    for container in running {
+        match hashes.get(container.service.as_str()) {
+            None => problems.push(format!("{} is no service of this stack", container.name)),
+            // `compose run` makes its container with changes of its own.
+            Some(hash) if !container.one_off && *hash != container.config_hash => problems.push(format!(
+                "{} was made from other settings than those that you agreed to; `bottle up` makes it again",
+                container.name
+            )),
+            Some(_) => {}
+        }
+        if let Some(problem) = networks(stack, container) {
+            problems.push(problem);
+        }
+    }
+    problems.extend(image(stack, running)?);
+    Ok(problems)
+}
+
+/// Somebody may have connected a container to one network more.
+fn networks(stack: &Stack, container: &cage::Container) -> Option<String> {
+    let named = |name: &str| format!("{}_{name}", stack.bottle.project);
+    let egress = stack.plan.egress_network.clone().unwrap_or_else(|| named("egress"));
+    let mut wanted = match (container.service.as_str(), stack.plan.shape) {
+        ("egress-proxy", _) => vec![named("chain")],
+        ("pipelock", Shape::Chain) => vec![named("chain"), egress],
+        ("pipelock", Shape::Direct) => vec![egress],
+        ("netns", _) => vec!["none".to_owned()],
+        _ => Vec::new(), // in the namespace of netns
+    };
+    wanted.sort();
+    (container.networks != wanted).then(|| {
+        format!("{} is on the networks {:?}, and should be on {wanted:?}", container.name, container.networks)
+    })
+}
+
+/// All of bottle's own services are one image, which is built from the state.
+fn image(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<Option<String>> {
+    let own: Vec<&str> =
+        running.iter().filter(|it| it.service != "agent").map(|it| it.id.as_str()).collect();
+    if own.is_empty() {
+        return Ok(None);
+    }
+    let tag = format!("{}:local", stack.bottle.project);
+    let tagged = output_of(docker().args(["image", "inspect", "--format", "{{.Id}}", &tag]))?;
+    let used = output_of(docker().args(["inspect", "--format", "{{.Image}}"]).args(own))?;
+    let other = used.lines().any(|id| id.trim() != tagged.trim());
+    Ok(other.then(|| format!("a service runs another image than {tag}; `bottle up` makes it again")))
+}
