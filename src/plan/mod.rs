@@ -7,6 +7,7 @@
 mod agent;
 mod environment;
 pub mod layout;
+mod pins;
 pub mod placeholder;
 pub(crate) mod places;
 mod resolve;

@@ -5,7 +5,7 @@ use bottle::config::routes::RoutesFile;
 use bottle::manifest::{
     Agent, Auth, AuthScheme, Build, Egress, EgressProxy, Engine, Image, Manifest, Mount, Pipelock, Route,
 };
-use bottle::plan::{Layout, Plan, Surroundings};
+use bottle::plan::{Layout, MountPlan, Plan, Surroundings};
 use bottle::policy::Host;
 use bottle::render::checksum::{Sealed, verify};
 use bottle::render::{self, Tree};
@@ -377,6 +377,55 @@ fn what_decides_about_the_agent_is_read_only_for_it() {
     assert_eq!(binds, expected.map(|(source, target, ro)| (source.to_owned(), target.to_owned(), ro)));
 }
 
+/// The agent's binds of the project as `target < source`, with `(ro)`.
+fn binds(manifest: &Manifest, layout: Layout) -> Vec<String> {
+    let plan = Plan::resolve(manifest, &Surroundings { layout, extra_ca: None }).unwrap();
+    let line = |mount: &MountPlan| {
+        let access = if mount.read_only { " (ro)" } else { "" };
+        format!("{} < {}{access}", mount.target, mount.source)
+    };
+    plan.agent.mounts.iter().map(line).collect()
+}
+
+/// A folder that can be renamed takes with it whatever is guarded or mounted inside it.
+#[test]
+fn what_is_guarded_or_mounted_is_pinned_with_the_folders_around_it() {
+    let mut manifest = manifest(Vec::new());
+    manifest.agent.image = Image::Build(Build {
+        context: "./docker/agent".into(),
+        dockerfile: None,
+        args: vec![],
+        target: None,
+    });
+    manifest.agent.mounts = vec![mount(".", "/work"), mount("./data", "/data"), mount("src", "/work/src")];
+    let layout = Layout::between("/p".into(), "/p/ci/tree".into());
+    assert_eq!(
+        binds(&manifest, layout),
+        [
+            "/work < .",
+            "/work/ci < ci",
+            "/work/ci/tree < ci/tree (ro)",
+            "/work/data < data",
+            "/work/docker < docker",
+            "/work/docker/agent < docker/agent (ro)",
+            "/data < ./data",
+            "/work/src < src",
+        ],
+        "/work/src is a mount of the manifest's: no second one"
+    );
+    manifest.agent.mounts = vec![mount(".", "/work"), mount("docker", "/work/docker")];
+    assert_eq!(
+        binds(&manifest, Layout::beside("dev")),
+        [
+            "/work < .",
+            "/work/.bottle < .bottle (ro)",
+            "/work/docker < docker",
+            "/work/docker/agent < docker/agent (ro)",
+        ],
+        "each target once"
+    );
+}
+
 #[test]
 fn a_mount_that_can_not_be_guarded_is_refused() {
     let mut manifest = manifest(Vec::new());
@@ -441,6 +490,25 @@ fn a_mount_that_reaches_the_cage_by_another_way_is_refused_on_the_machine() {
     for source in ["/run", "/run/docker.sock", "/"] {
         assert!(problems(source, true)[0].contains("docker.sock"), "{source}");
     }
+}
+
+#[test]
+fn a_source_that_another_mount_lets_the_agent_replace_is_refused_on_the_machine() {
+    let home = camino::Utf8Path::new("/home/me/app");
+    let problems = |mounts: &[(&str, &str)]| {
+        let mut manifest = manifest(Vec::new());
+        manifest.agent.mounts = mounts.iter().map(|(source, target)| mount(source, target)).collect();
+        let report = resolve(&manifest).check_places(home, |path| path.to_owned());
+        report.0.into_iter().map(|it| it.message).collect::<Vec<_>>()
+    };
+    assert_eq!(problems(&[("src", "/src"), ("src/data", "/data")]), [""; 0], "it is pinned");
+    assert_eq!(
+        problems(&[("/home/me/app/src", "/src"), ("src/data", "/data")]),
+        ["the mount of `/home/me/app/src` lets the agent replace `src/data`, which is mounted too"]
+    );
+    let hidden = [("/home/me/app/src", "/src"), ("src/data", "/src/data")];
+    assert_eq!(problems(&hidden), [""; 0], "a mount over the very place pins it");
+    assert_eq!(problems(&[(".", "/work"), ("other", "/work/.bottle")]), [""; 0], "another mount hides it");
 }
 
 #[test]
