@@ -15,10 +15,12 @@ use std::collections::BTreeMap;
 const TEMPLATE: &str = include_str!("../../templates/docker-compose.yml.j2");
 const NAME: &str = "docker-compose.yml";
 
-/// The config hashes of the two proxies.
+/// Hashes of the files that services are started with. Compose hashes their paths only, so a label tells it when to
+/// make a container anew.
 pub(super) struct Hashes {
     pub(super) routes: String,
     pub(super) pipelock: String,
+    pub(super) seccomp: String,
 }
 
 /// What the template sees.
@@ -32,6 +34,7 @@ struct View<'a> {
     proxy_variables: &'a [&'a str],
     routes_hash: String,
     pipelock_hash: String,
+    seccomp_hash: String,
     agent: AgentView<'a>,
 }
 
@@ -102,6 +105,7 @@ fn view<'a>(plan: &'a Plan, hashes: &Hashes) -> View<'a> {
         proxy_variables: &PROXY_VARIABLES,
         routes_hash: format!("sha256:{}", hashes.routes),
         pipelock_hash: format!("sha256:{}", hashes.pipelock),
+        seccomp_hash: format!("sha256:{}", hashes.seccomp),
         agent: AgentView {
             image,
             build,
