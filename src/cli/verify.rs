@@ -3,8 +3,11 @@
 use super::stack::{Stack, docker, output_of};
 use super::{Format, Globals, Outcome, cage, difference, print};
 use crate::plan::Shape;
+use anyhow::ensure;
 use camino::Utf8PathBuf;
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::Stdio;
 
 /// Check a running stack, and the tree in the project, against what you agreed to
 ///
@@ -52,8 +55,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 
 /// What each service was made of against what it would be made of, and the networks that it is on.
 fn drift(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<Vec<String>> {
-    let mut command = stack.command(&["--profile", "*", "config", "--hash", "*"]);
-    let hashes = output_of(&mut command)?;
+    let hashes = hashes(stack, running)?;
     let hashes: BTreeMap<&str, &str> =
         hashes.lines().filter_map(|line| line.trim().split_once(' ')).map(|(k, v)| (k, v.trim())).collect();
     let mut problems = Vec::new();
@@ -73,6 +75,27 @@ fn drift(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<Vec<Strin
     }
     problems.extend(image(stack, running)?);
     Ok(problems)
+}
+
+/// Compose's hash of every service as it would make it now. It hashes a joined namespace by the id of the container
+/// that holds it, which it does not ask for here: so it is told.
+fn hashes(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<String> {
+    let holder = running.iter().find(|it| it.service == "netns").map(|it| it.id.as_str());
+    let mode = format!("container:{}", holder.unwrap_or_default());
+    let joined: serde_json::Map<String, serde_json::Value> = ["gate", "agent", "attack"]
+        .into_iter()
+        .map(|service| (service.to_owned(), serde_json::json!({ "network_mode": mode })))
+        .collect();
+    let mut command = stack.command(&["-f", "-", "--profile", "*", "config", "--hash", "*"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        // One that ended already says why on its own stderr.
+        let _ = input.write_all(serde_json::json!({ "services": joined }).to_string().as_bytes());
+    }
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "docker compose config failed: {}", said.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Somebody may have connected a container to one network more.

@@ -39,6 +39,8 @@ fn manifest(routes: Vec<Route>) -> Manifest {
             workdir: None,
             mounts: Vec::new(),
             env: Vec::new(),
+            runtime: None,
+            resources: bottle::manifest::Resources::default(),
             read_only: false,
         },
         egress_proxy: EgressProxy { routes },
