@@ -16,6 +16,7 @@ pub mod dlp;
 pub mod egress_proxy;
 pub mod gate;
 pub mod intercept;
+pub mod kernel_view;
 pub mod manifest;
 pub mod pipelock;
 pub mod pki;

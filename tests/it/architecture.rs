@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("dlp", &[]),
     ("diagnostic", &[]),
     ("gate", &[]),
+    ("kernel_view", &[]),
     ("telemetry", &["clock"]),
     ("pki", &["clock"]),
     ("config", &["policy", "yaml", "diagnostic"]),
