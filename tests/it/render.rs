@@ -500,7 +500,7 @@ fn a_source_that_another_mount_lets_the_agent_replace_is_refused_on_the_machine(
     let problems = |mounts: &[(&str, &str)]| {
         let mut manifest = manifest(Vec::new());
         manifest.agent.mounts = mounts.iter().map(|(source, target)| mount(source, target)).collect();
-        let report = resolve(&manifest).check_places(home, |path| path.to_owned());
+        let report = resolve(&manifest).check_places(home, camino::Utf8Path::to_owned);
         report.0.into_iter().map(|it| it.message).collect::<Vec<_>>()
     };
     assert_eq!(problems(&[("src", "/src"), ("src/data", "/data")]), [""; 0], "it is pinned");

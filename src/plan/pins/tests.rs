@@ -1,4 +1,6 @@
 use super::*;
+use proptest::prelude::*;
+use proptest::sample::select;
 
 fn mount(source: &str, target: &str) -> Mount {
     Mount {
@@ -96,4 +98,68 @@ fn nothing_is_pinned_below_what_another_mount_hides() {
     );
     let mounts = [read_only("docker", "/work/docker"), mount(".", "/work"), mount("docker/x", "/x")];
     assert_eq!(pins(&mounts, &["docker/agent"]), [""; 0], "nothing in a read-only mount can be renamed");
+}
+
+fn any_mount() -> impl Strategy<Value = Mount> {
+    let source = select(&[".", "a", "./a/b", "a/b/c", "a/b/d", "b", "../x", "../x/y", "/s", "/s/a"][..]);
+    let target = select(&["/w", "/w/a", "/w/a/b", "/w/b", "/v", "/v/b/c", "/x", "/y"][..]);
+    (source, target, any::<bool>())
+        .prop_map(|(source, target, read_only)| Mount { read_only, ..mount(source, target) })
+}
+
+/// The last of the mounts around a place: of nested ones the innermost counts.
+fn innermost<'a>(mounts: &'a [MountPlan], place: &Utf8Path) -> &'a MountPlan {
+    let around = mounts.iter().filter(|mount| place.starts_with(&mount.target));
+    around.max_by_key(|mount| mount.target.components().count()).unwrap()
+}
+
+proptest! {
+    /// Pins change nothing of what is seen, and leave no way to what is protected.
+    #[test]
+    fn pins_show_what_was_there_and_hold_every_way(
+        mounts in proptest::collection::vec(any_mount(), 1..5),
+        folders in proptest::collection::vec(select(&[".bottle", "a", "a/b", "a/b/c", "b/e", "../x/y"][..]), 0..3),
+    ) {
+        let guards = guards(&folders);
+        let mut targets: Vec<_> = mounts.iter().map(|mount| &mount.target).collect();
+        targets.sort();
+        targets.dedup();
+        prop_assume!(targets.len() == mounts.len());
+        let refused = |mount: &Mount| guards.iter().any(|guard| below(&mount.source, &guard.folder).is_some());
+        prop_assume!(!mounts.iter().any(|mount| !mount.read_only && refused(mount)));
+
+        let plain = |mount: &Mount| MountPlan {
+            source: normal(&mount.source), target: mount.target.clone(), read_only: mount.read_only, why: None,
+        };
+        let manifest: Vec<MountPlan> = mounts.iter().map(plain).collect();
+        let mut all = manifest.clone();
+        for mount in &mounts {
+            for pin in inside(mount, &mounts, &guards) {
+                prop_assert!(!all.iter().any(|known| known.target == pin.target), "twice: {pin:?}");
+                let around = innermost(&all, &pin.target);
+                prop_assert!(pin.read_only || !around.read_only || mounts.iter().any(|it| normal(&it.source) == pin.source),
+                    "opened: {pin:?}");
+                let shows = innermost(&manifest, &pin.target);
+                let rest = pin.target.strip_prefix(&shows.target).unwrap();
+                prop_assert_eq!(normal(&shows.source.join(rest)), pin.source.clone(), "{:?}", pin);
+                all.push(pin);
+            }
+        }
+        for mount in mounts.iter().filter(|mount| !mount.read_only) {
+            let places = guards.iter().map(|guard| &guard.folder).chain(mounts.iter().map(|other| &other.source));
+            for rest in places.filter_map(|place| strictly_below(place, mount)) {
+                let seen_at = mount.target.join(&rest);
+                if innermost(&manifest, &seen_at).target != mount.target {
+                    continue; // another mount of the manifest lies over it
+                }
+                let is_guarded = ways(&rest).any(|way| guards.iter().any(|it| it.folder == normal(&mount.source.join(way))));
+                prop_assert!(!is_guarded || innermost(&all, &seen_at.join("x")).read_only, "{seen_at} is open");
+                for way in ways(&rest) {
+                    let at = mount.target.join(way);
+                    let held = all.iter().any(|it| it.target == at) || innermost(&all, &at).read_only;
+                    prop_assert!(held, "{at} can be renamed");
+                }
+            }
+        }
+    }
 }
