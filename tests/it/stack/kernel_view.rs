@@ -55,7 +55,7 @@ impl Place {
     /// Starts a container with what is expected, by the paths of the sources, and `more` arguments.
     fn start(&self, expected: &Expected, more: &[&str]) -> Started {
         let label = format!("{}={}", harness::PROJECT, self.project);
-        let mut arguments = vec!["run", "--detach", "--tty", "--init", "--user=0", "--cap-drop=ALL"];
+        let mut arguments = vec!["run", "--detach", "--tty", "--init", "--cap-drop=ALL"];
         let bind = |bind: &Bind| {
             let access = if bind.read_only { ",readonly" } else { "" };
             format!("--mount=type=bind,source={},target={}{access}", bind.source.path, bind.target)
@@ -67,8 +67,10 @@ impl Place {
         mounts.extend(expected.tmpfs.iter().map(|target| format!("--tmpfs={target}")));
         arguments.extend(mounts.iter().map(String::as_str));
         arguments.extend(["--label", &label].iter().chain(more));
-        if !more.iter().any(|argument| argument.starts_with("--network")) {
-            arguments.push("--network=none");
+        for (option, usual) in [("--network", "--network=none"), ("--user", "--user=0")] {
+            if !more.iter().any(|argument| argument.starts_with(option)) {
+                arguments.push(usual);
+            }
         }
         arguments.extend([IMAGES[0], "sleep", "infinity"]);
         let id = docker(arguments).ok().out.trim().to_owned();
@@ -209,8 +211,9 @@ fn a_mount_that_nobody_asked_for_and_another_process_are_seen() {
 
     let network = format!("--network=container:{}", more.id);
     let joined = place.start(&Expected::default(), &[&network]);
-    let apart = place.start(&Expected::default(), &[]);
+    let apart = place.start(&Expected::default(), &["--read-only", "--ipc=shareable", "--user=65532"]);
     assert_eq!(joined.mismatches(&Expected::default()), []);
+    assert_eq!(apart.mismatches(&Expected::default()), []);
     let sys = |started: &Started| started.container().network_by_sysfs().unwrap().unwrap();
     assert_eq!(sys(&joined), sys(&more));
     assert_ne!(sys(&apart), sys(&more));
