@@ -336,7 +336,7 @@ fn kind(found: FileType) -> Entry {
     }
 }
 
-fn failed(doing: &'static str, path: &Utf8Path) -> impl FnOnce(Errno) -> TreeError {
+pub(super) fn failed(doing: &'static str, path: &Utf8Path) -> impl FnOnce(Errno) -> TreeError {
     let path = path.to_owned();
     move |error| TreeError::Io { doing, path, source: error.into() }
 }

@@ -9,12 +9,15 @@
 //! an open folder, and never goes by a path twice.
 
 mod compare;
+mod copy;
 mod folder;
+mod untrusted;
 mod write;
 
 pub use compare::{Change, Comparison, Kind, read};
 pub(crate) use folder::is_staged;
 pub use folder::{Entry, Folder, Staged};
+pub use untrusted::Found;
 pub use write::Written;
 
 use camino::Utf8PathBuf;
@@ -74,6 +77,20 @@ pub enum TreeError {
     Name {
         /// In which folder.
         folder: Utf8PathBuf,
+    },
+    /// A file that is larger than anything that belongs there.
+    #[error("{path} is larger than {limit} bytes; make it smaller")]
+    TooLarge {
+        /// Where.
+        path: Utf8PathBuf,
+        /// In bytes.
+        limit: u64,
+    },
+    /// A symbolic link whose text is not UTF-8.
+    #[error("{path} is a symbolic link to a name that is not UTF-8; remove it")]
+    LinkTarget {
+        /// Where.
+        path: Utf8PathBuf,
     },
 }
 
