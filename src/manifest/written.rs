@@ -120,7 +120,7 @@ pub(super) struct Build {
     /// The folder that is sent to the builder, relative to this file.
     #[schemars(with = "String", example = &"./agent")]
     pub(super) context: Option<String>,
-    /// The Dockerfile, relative to the context. Default: `Dockerfile`.
+    /// The Dockerfile: a file in the context, relative to it. Default: `Dockerfile`.
     #[schemars(example = &"Dockerfile.agent")]
     pub(super) dockerfile: Option<String>,
     /// Build arguments, literally. They are stored in the image: no place for credentials.

@@ -96,8 +96,8 @@ fn image_name(name: String, findings: &mut Findings<'_>) -> Option<String> {
 fn build(written: written::Build, findings: &mut Findings<'_>) -> Option<Build> {
     let written::Build { context, dockerfile, args, target } = written;
     let context = context.and_then(|text| path::project_path(&text, "agent.build.context", findings));
-    let dockerfile =
-        dockerfile.and_then(|text| path::project_path(&text, "agent.build.dockerfile", findings));
+    let dockerfile = dockerfile
+        .and_then(|text| path::path_inside(&text, "agent.build.dockerfile", "the build context", findings));
     let args = env::literals(args.unwrap_or_default(), "/agent/build/args", findings);
     let target = target.and_then(|text| {
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
