@@ -4,6 +4,7 @@
 use super::stack::Stack;
 use super::wish;
 use crate::capability::{Capabilities, widened};
+use crate::consent::Context;
 use crate::plan::Layout;
 use crate::render::{self, Tree, Unreadable};
 use crate::tree::{self, Folder, UNCOMMITTED};
@@ -35,8 +36,8 @@ fn capabilities(stack: &Stack, found: &Tree) -> String {
     let layout = Layout::between(stack.folder(), &stack.bottle.out);
     match render::exactly(found, &layout) {
         Ok(plan) => {
-            let context = stack.agreed.record.context.as_ref().map(|context| context.digest());
-            let machine = wish::machine(&plan, stack.folder(), context);
+            let context = stack.agreed.record.context.as_ref().map(Context::digest);
+            let machine = wish::machine(&plan, stack.folder(), context.as_deref());
             match Capabilities::of(&plan, &machine) {
                 Ok(new) => {
                     let lines = widened(Some(&stack.agreed.record.capabilities), &new);

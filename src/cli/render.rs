@@ -220,9 +220,10 @@ fn agree(site: &Site, wish: &Wish, state: &State, clock: &Clock) -> anyhow::Resu
 /// Copies the build context into the state, and refuses one that is not what was agreed to any more.
 fn keep_context(site: &Site, agreed: &Context, state: &State) -> anyhow::Result<()> {
     let contexts = Folder::open(state.path())?.make(Utf8Path::new(consent::CONTEXT))?;
-    let name = consent::context_name(agreed.digest());
+    let digest = agreed.digest();
+    let name = consent::context_name(&digest);
     if let Some(kept) = contexts.find(Utf8Path::new(name))?
-        && Context::verify(&kept, agreed.digest()).is_ok()
+        && Context::verify(&kept, &digest).is_ok()
     {
         return Ok(());
     }
@@ -233,7 +234,7 @@ fn keep_context(site: &Site, agreed: &Context, state: &State) -> anyhow::Result<
     contexts.remove_all(&staged)?;
     let copy = Context::snapshot(&from.folder, &from.dockerfile, &contexts.make(Utf8Path::new(&staged))?)?;
     ensure!(
-        copy.digest() == agreed.digest(),
+        copy.digest() == digest,
         "the build context changed while it was copied; run `bottle render` again"
     );
     contexts.remove_all(name)?;
@@ -316,7 +317,7 @@ fn env_file(
 ) -> EnvFile {
     let agent = &site.project.plan.agent;
     let owner = site.owner().filter(|_| agent.user == User::Owner).map(|(_, owner)| owner);
-    let context = agreed.record.context.as_ref().map(|context| consent::context_name(context.digest()));
+    let context = agreed.record.context.as_ref().map(Context::digest);
     EnvFile {
         project: location.project(&site.project.plan.name),
         state: state.path().to_string(),
@@ -327,6 +328,6 @@ fn env_file(
             Some(_) => String::new(),
             None => state::agent_memory().to_string(),
         },
-        context: context.unwrap_or_default().to_owned(),
+        context: context.as_deref().map(consent::context_name).unwrap_or_default().to_owned(),
     }
 }

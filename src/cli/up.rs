@@ -79,7 +79,7 @@ pub(crate) fn build_agent(stack: &Stack) -> anyhow::Result<bool> {
     };
     let folder = stack.agreed.context_folder(&stack.bottle.state).context("there is no build context")?;
     let folder = Folder::open(&folder)?;
-    Context::verify(&folder, context.digest())?;
+    Context::verify(&folder, &context.digest())?;
     stack.compose(&["build", "agent"])?;
     Ok(true)
 }

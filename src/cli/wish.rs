@@ -28,8 +28,9 @@ impl Wish {
             Some(context) => Some(Context::read(&context.folder, &context.dockerfile)?),
             None => None,
         };
-        let digest = consent::digest(&site.tree, context.as_ref().map(Context::digest));
-        let machine = machine(plan, &site.project.folder, context.as_ref().map(Context::digest));
+        let files = context.as_ref().map(Context::digest);
+        let digest = consent::digest(&site.tree, files.as_deref());
+        let machine = machine(plan, &site.project.folder, files.as_deref());
         Ok(Self { capabilities: Capabilities::of(plan, &machine)?, context, digest })
     }
 }

@@ -17,14 +17,22 @@
 //! ```
 
 mod context;
+mod dockerignore;
+mod error;
+mod glob;
 mod record;
 mod registry;
+mod rules;
 mod running;
+mod sha256;
+mod walk;
 
-pub use context::{Context, ContextChange, ContextError};
+pub use context::{Context, ContextChange, ContextEntry};
+pub use error::{ContextError, Largest};
 pub use record::{AGREED, Agreed, Record, context_name, digest};
 pub use registry::{Bottle, FolderId, Registry};
 pub use running::Running;
+pub use sha256::Sha256Sum;
 
 use crate::tree::TreeError;
 use camino::Utf8PathBuf;

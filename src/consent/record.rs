@@ -77,7 +77,7 @@ impl Agreed {
         let Some(record) = Record::load(state)? else { return Ok(None) };
         let folder = Folder::open(&state.join(AGREED))?;
         let tree = tree::read(&folder)?;
-        if digest(&tree, record.context.as_ref().map(Context::digest)) != record.digest {
+        if digest(&tree, record.context.as_ref().map(Context::digest).as_deref()) != record.digest {
             let why = "its files are not those of agreed.json".to_owned();
             return Err(ConsentError::Damaged { path: state.join(AGREED), why });
         }
@@ -99,7 +99,7 @@ impl Agreed {
     #[must_use]
     pub fn context_folder(&self, state: &Utf8Path) -> Option<Utf8PathBuf> {
         let context = self.record.context.as_ref()?;
-        Some(state.join(super::CONTEXT).join(context_name(context.digest())))
+        Some(state.join(super::CONTEXT).join(context_name(&context.digest())))
     }
 }
 

@@ -152,17 +152,6 @@ impl Folder {
         Ok(Some(bytes))
     }
 
-    /// The same, refused when it is larger than `limit` bytes.
-    pub fn read_at_most(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, TreeError> {
-        let bytes = self.read(name)?;
-        match bytes {
-            Some(bytes) if bytes.len() as u64 > limit => {
-                Err(TreeError::TooLarge { path: self.path.join(name), limit })
-            }
-            bytes => Ok(bytes),
-        }
-    }
-
     /// Whether the plain file `name` has these bytes, this mode and, where one is given, this owner.
     pub fn is_as_wanted(
         &self,
@@ -232,19 +221,6 @@ impl Folder {
     pub fn rename(&self, name: &str, to: &str) -> Result<(), TreeError> {
         rustix::fs::renameat(&self.handle, name, &self.handle, to)
             .map_err(failed("rename", &self.path.join(name)))
-    }
-
-    /// Removes the entry `name` with everything below it, if it is there. Links are removed, never followed.
-    pub fn remove_all(&self, name: &str) -> Result<(), TreeError> {
-        if self.entry(name)? != Some(Entry::Folder) {
-            return self.remove(name);
-        }
-        let folder = self.child(name)?;
-        for (inner, _) in folder.entries()? {
-            folder.remove_all(&inner)?;
-        }
-        rustix::fs::unlinkat(&self.handle, name, AtFlags::REMOVEDIR)
-            .map_err(failed("remove", &self.path.join(name)))
     }
 
     /// Removes what a killed write left behind in this folder, and keeps what this process has staged. Call it under

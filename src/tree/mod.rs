@@ -64,14 +64,6 @@ pub enum TreeError {
         /// Where.
         paths: Vec<Utf8PathBuf>,
     },
-    /// More bytes than any file of this kind has.
-    #[error("{path} is larger than {limit} bytes, which no such file is")]
-    TooLarge {
-        /// Where.
-        path: Utf8PathBuf,
-        /// In bytes.
-        limit: u64,
-    },
     /// A name that is not UTF-8, which no file of bottle's has.
     #[error("{folder} holds a file whose name is not UTF-8; move it out of this folder")]
     Name {

@@ -20,6 +20,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tree", &["render", "diagnostic", "yaml"]),
     ("capability", &["config", "plan", "render", "yaml"]),
     ("state", &["plan", "pki", "clock", "tree"]),
+    ("consent", &["tree", "capability", "render", "state", "diagnostic", "plan"]),
     ("intercept", &["policy", "pki", "clock", "telemetry"]),
     ("egress_proxy", &["intercept", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
     ("pipelock", &["intercept", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
