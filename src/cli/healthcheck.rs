@@ -9,7 +9,7 @@ use crate::telemetry::client;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: bottle healthcheck --print --url http://127.0.0.1:9100/metrics")]
 pub(crate) struct Args {
-    /// What to ask: an http URL, or tcp://HOST:PORT to only connect
+    /// What to ask: an http URL, or tcp://HOST:PORT to only see that connections are served
     #[arg(long, default_value = "http://127.0.0.1:9100/readyz")]
     url: String,
     /// Print the answer
