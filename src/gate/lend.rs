@@ -5,10 +5,10 @@
 //! process that holds the network namespace also holds the socket, and hands a copy of it (`SCM_RIGHTS`, unix(7))
 //! to each gate that asks. While there is no gate, clients wait in the socket's queue.
 
-use super::{Lend, bind_unix, stream::bound_buffers};
+use super::{Lend, bind_unix, stream::tune_listener};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    recvmsg, sendmsg, sockopt::socket_acceptconn,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, recvmsg, sendmsg, sockopt::socket_acceptconn,
 };
 use std::{
     io::{self, IoSlice, IoSliceMut},
@@ -45,7 +45,7 @@ impl Lend {
             io::Error::new(e.kind(), format!("can't listen on {place}: {e}"))
         };
         let listener = TcpListener::bind(&self.listen).await.map_err(|e| explain(&self.listen, e))?;
-        bound_buffers(&listener)?;
+        tune_listener(&listener)?;
         let place = format!("unix:{}", self.socket.display());
         let socket = bind_unix(&self.socket).await.map_err(|e| explain(&place, e))?;
         Ok(Held { listener, socket })

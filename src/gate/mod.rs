@@ -22,14 +22,20 @@ use std::{
     },
     time::Duration,
 };
-use stream::{Stream, bound_buffers};
+use stream::{Stream, tune_listener};
 use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
     sync::Semaphore,
 };
 
 /// How many connections one relay carries at a time; further ones wait to be accepted.
-pub const MAX_CONNECTIONS: usize = 1024;
+///
+/// It fits the memory that the rendered stack gives to the gate, 256 MiB, whatever clients and proxy leave unread.
+/// For one connection: two buffers of [`BUFFER`], 64 KiB; its TCP socket, twice [`stream::RECEIVE_BUFFER`] and twice
+/// [`stream::SEND_BUFFER`], 256 KiB; its unix socket, where only what is sent counts for the sender, 64 KiB. A send
+/// buffer may be overrun by its last write, 64 KiB and 32 KiB. That is 480 KiB, times 512 is 240 MiB; the process
+/// itself takes less than 10 MiB.
+pub const MAX_CONNECTIONS: usize = 512;
 
 /// One direction's buffer: large enough that a bulk download is not bound by system calls.
 const BUFFER: usize = 32 * 1024;
@@ -63,8 +69,8 @@ impl Relay {
             Address::Lent(path) => Listener::Tcp(lend::borrow(path, lend::LENT_WAIT).await?),
         };
         match &listener {
-            Listener::Unix(listener, _) => bound_buffers(listener)?,
-            Listener::Tcp(listener) => bound_buffers(listener)?,
+            Listener::Unix(listener, _) => tune_listener(listener)?,
+            Listener::Tcp(listener) => tune_listener(listener)?,
         }
         Ok(Bound { listener, connect: self.connect, max_connections: MAX_CONNECTIONS })
     }

@@ -12,18 +12,32 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-/// What `SO_RCVBUF` and `SO_SNDBUF` are asked for. Linux doubles it, to allow for its own bookkeeping (socket(7)),
-/// and lets a buffer overrun by its last packet, which on loopback is at most 64 KiB. Without this a receive buffer
-/// grows on its own up to `net.ipv4.tcp_rmem`, 6 MiB and more for each connection.
-pub(super) const KERNEL_BUFFER: usize = 64 * 1024;
+/// What `SO_RCVBUF` is asked for. Linux doubles it, to allow for its own bookkeeping (socket(7)). Without this a
+/// receive buffer grows on its own up to `net.ipv4.tcp_rmem`: 6 MiB and more for each connection.
+pub(super) const RECEIVE_BUFFER: usize = 96 * 1024;
+
+/// The same for `SO_SNDBUF`. What is sent is taken by the other side at once or not at all, so that a small one is
+/// as fast.
+pub(super) const SEND_BUFFER: usize = 32 * 1024;
 
 /// Bounds what the kernel buffers for a socket. On a listening socket it is for what is accepted from it, and for
 /// those that still wait.
 pub(super) fn bound_buffers(socket: &impl AsFd) -> io::Result<()> {
     use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
-    set_socket_recv_buffer_size(socket, KERNEL_BUFFER)?;
-    set_socket_send_buffer_size(socket, KERNEL_BUFFER)?;
+    set_socket_recv_buffer_size(socket, RECEIVE_BUFFER)?;
+    set_socket_send_buffer_size(socket, SEND_BUFFER)?;
     Ok(())
+}
+
+/// How many clients may wait to be accepted: while all connections are taken, and while a gate restarts. The
+/// kernel's own bound is `net.core.somaxconn`, 4096.
+const WAITING: i32 = 1024;
+
+/// Bounds a listening socket's buffers, and lets more clients wait than the library asks for (128).
+pub(super) fn tune_listener(listener: &impl AsFd) -> io::Result<()> {
+    bound_buffers(listener)?;
+    // A second listen(2) changes nothing but the length of the queue.
+    Ok(rustix::net::listen(listener, WAITING)?)
 }
 
 /// One connection.
@@ -71,11 +85,7 @@ macro_rules! delegate {
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         delegate!(self, s => Pin::new(s).poll_read(cx, buf))
     }
 }
@@ -104,20 +114,23 @@ mod tests {
     #[tokio::test]
     async fn the_kernel_buffers_of_both_sides_are_bounded() {
         let sizes = |socket: &dyn AsFd| {
-            (socket_recv_buffer_size(socket.as_fd()).unwrap(), socket_send_buffer_size(socket.as_fd()).unwrap())
+            (
+                socket_recv_buffer_size(socket.as_fd()).unwrap(),
+                socket_send_buffer_size(socket.as_fd()).unwrap(),
+            )
         };
-        let most = (2 * KERNEL_BUFFER, 2 * KERNEL_BUFFER);
+        let most = (2 * RECEIVE_BUFFER, 2 * SEND_BUFFER);
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        bound_buffers(&listener).unwrap();
+        tune_listener(&listener).unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (waiting, _) = listener.accept().await.unwrap();
         assert_eq!(sizes(&waiting), most, "a connection has its listener's bounds from its beginning");
 
         let (near, _far) = UnixStream::pair().unwrap();
-        Stream::Unix(near).tune().unwrap();
-        let (near, _far) = UnixStream::pair().unwrap();
-        bound_buffers(&near).unwrap();
+        let near = Stream::Unix(near);
+        near.tune().unwrap();
+        let Stream::Unix(near) = near else { unreachable!() };
         assert_eq!(sizes(&near), most);
     }
 }

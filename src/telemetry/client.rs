@@ -79,7 +79,8 @@ fn connect(address: &str) -> Result<TcpStream, ClientError> {
 fn served(stream: &mut TcpStream) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
     let until = Instant::now() + TIMEOUT;
-    let unserved = || io::Error::new(io::ErrorKind::TimedOut, "the connection was taken, but nobody serves it");
+    let unserved =
+        || io::Error::new(io::ErrorKind::TimedOut, "the connection was taken, but nobody serves it");
     loop {
         let left = until.saturating_duration_since(Instant::now());
         if left.is_zero() {
