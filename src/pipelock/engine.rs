@@ -3,6 +3,7 @@
 use super::{
     block::{Block, Part},
     body::{self, OnFinding, Stop},
+    budget::Budget,
     connect::{ConnectError, Key, WayOut},
     events::{Events, Line},
     fields, injection,
@@ -26,6 +27,7 @@ pub(super) struct Engine {
     pub(super) pool: Pool<WayOut>,
     pub(super) events: Events,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) budget: Arc<Budget>,
 }
 
 /// What was decided at CONNECT.
@@ -253,7 +255,7 @@ impl Engine {
         }
         let (events, line) = (self.events.clone(), line.clone());
         let on_finding: OnFinding = Arc::new(move |block: &Block| warn(&events, line.clone(), block));
-        let scanned = body::inspect(rules, &parts.headers, inner, on_finding).await;
+        let scanned = body::inspect(rules, &self.budget, &parts.headers, inner, on_finding).await;
         let body = scanned.map_err(|stop| match stop {
             Stop::Block(block) => End::Block(block),
             Stop::Client(error) => End::Client(error),

@@ -1,6 +1,7 @@
 //! The running engine: built from its files, reloaded on demand, drained at the end.
 
 use super::{
+    budget::{Budget, Terms},
     connect::WayOut,
     engine::Engine,
     events::{Events, Line},
@@ -66,7 +67,8 @@ impl Pipelock {
         let interception = interception(authority, clock)?;
         let rules = Arc::new(ArcSwap::from_pointee(rules));
         let pool = Pool::new(WayOut { rules: Arc::clone(&rules), network }, PoolLimits::default());
-        let engine = Arc::new(Engine { rules: Arc::clone(&rules), pool, events, metrics });
+        let budget = Budget::new(Terms::default());
+        let engine = Arc::new(Engine { rules: Arc::clone(&rules), pool, events, metrics, budget });
         let server = Server::new(Arc::clone(&engine), interception, limits);
         Ok(Self {
             paths: paths.clone(),
@@ -96,6 +98,12 @@ impl Pipelock {
     #[must_use]
     pub fn live(&self) -> &Live {
         &self.live
+    }
+
+    /// Memory for request bodies in flight: bytes that they hold now, and bytes that there are.
+    #[must_use]
+    pub fn body_memory(&self) -> (usize, usize) {
+        (self.engine.budget.used(), self.engine.budget.total())
     }
 
     /// What the admin listener shows.

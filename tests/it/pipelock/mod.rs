@@ -4,6 +4,7 @@
 mod answers;
 mod bodies;
 mod life;
+mod memory;
 mod ways;
 
 use crate::{

@@ -1,0 +1,384 @@
+//! One budget of memory for every request body in flight, shared fairly.
+//!
+//! A body takes what its scanner, its decoder and its parts that wait may hold, before they hold it. The sum never
+//! exceeds the budget. When it is short, bodies that hold some of it and do not move are the ones to give it back:
+//! of those that came no further for [`Terms::patience`], the one with the most bytes times seconds goes first.
+//! What comes new waits for that, up to [`Terms::wait`]. Bodies that are decoded leave a part of the budget to those
+//! that are not, so that a small plain body is served at once whatever the others hold.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout},
+};
+
+/// What the process takes for bodies. The rendered stack gives pipelock 512 MiB. The other half is for what is not
+/// in here: the process with its patterns (about 60 MiB), connections with their TLS and read buffers (1,024 of
+/// about 64 KiB when idle), leaves, and the kernel's socket buffers.
+const TOTAL: usize = 256 << 20;
+/// What bodies that are decoded may take of it: 12 with the largest zstd window and 8 with the largest of brotli
+/// fit in at the same time, and hundreds with gzip.
+const DECODED: usize = 160 << 20;
+/// Who moved fewer bytes than these did not move: a byte now and then holds no share.
+const STEP: usize = 16 << 10;
+/// Looking for room again, if nobody said that there is some.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How much there is, and how long is waited for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Terms {
+    /// Bytes for all bodies.
+    pub(super) total: usize,
+    /// Bytes of `total` for those that are decoded.
+    pub(super) decoded: usize,
+    /// How long a body may hold its share and not move, when others need it.
+    pub(super) patience: Duration,
+    /// How long a body waits for room; longer than `patience`.
+    pub(super) wait: Duration,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { total: TOTAL, decoded: DECODED, patience: seconds(2), wait: seconds(5) }
+    }
+}
+
+/// There is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoRoom {
+    /// Others hold it, and they move.
+    Short,
+    /// What this body held was taken from it, since it did not move.
+    Taken,
+}
+
+/// Something that holds memory and can let go of it.
+pub(super) trait Holder: Send + Sync {
+    /// Frees what is held, unless it is in use right now. Says whether it did.
+    fn let_go(&self) -> bool;
+}
+
+/// The budget.
+pub(super) struct Budget {
+    terms: Terms,
+    state: Mutex<State>,
+    freed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    used: usize,
+    decoded: usize,
+    next: u64,
+    shares: HashMap<u64, Entry>,
+}
+
+struct Entry {
+    bytes: usize,
+    decoded: bool,
+    moved: Instant,
+    /// Bytes since `moved` was set.
+    step: usize,
+    /// Waits for room itself.
+    waiting: bool,
+    taken: bool,
+    holder: Option<Weak<dyn Holder>>,
+}
+
+impl Budget {
+    pub(super) fn new(terms: Terms) -> Arc<Self> {
+        Arc::new(Self { terms, state: Mutex::default(), freed: Notify::new() })
+    }
+
+    /// Bytes that are taken now.
+    pub(super) fn used(&self) -> usize {
+        self.state().used
+    }
+
+    /// Bytes that there are.
+    pub(super) fn total(&self) -> usize {
+        self.terms.total
+    }
+
+    /// A share of nothing, for one body.
+    pub(super) fn share(self: &Arc<Self>, decoded: bool) -> Share {
+        let mut state = self.state();
+        let id = state.next;
+        state.next += 1;
+        let moved = Instant::now();
+        let entry = Entry { bytes: 0, decoded, moved, step: 0, waiting: false, taken: false, holder: None };
+        state.shares.insert(id, entry);
+        Share { budget: Arc::clone(self), id }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Sets a share, if that fits.
+    fn set(&mut self, terms: &Terms, id: u64, bytes: usize) -> Result<(), NoRoom> {
+        let Some(entry) = self.shares.get_mut(&id) else { return Err(NoRoom::Taken) };
+        if entry.taken {
+            return Err(NoRoom::Taken);
+        }
+        let used = self.used - entry.bytes + bytes;
+        let decoded = if entry.decoded { self.decoded - entry.bytes + bytes } else { self.decoded };
+        if bytes > entry.bytes && (used > terms.total || entry.decoded && decoded > terms.decoded) {
+            return Err(NoRoom::Short);
+        }
+        (entry.bytes, self.used, self.decoded) = (bytes, used, decoded);
+        Ok(())
+    }
+
+    /// Whose share comes back: not moved for the patience, and the most bytes for the longest time.
+    fn worst(
+        &self,
+        terms: &Terms,
+        for_id: u64,
+        bytes: usize,
+        passed_over: &[u64],
+    ) -> Option<(u64, Arc<dyn Holder>)> {
+        let now = Instant::now();
+        let newcomer = self.shares.get(&for_id)?;
+        let decoded_only = newcomer.decoded && self.decoded - newcomer.bytes + bytes > terms.decoded;
+        let idle = self.shares.iter().filter(|(id, entry)| {
+            **id != for_id
+                && entry.bytes > 0
+                && !entry.waiting
+                && (entry.decoded || !decoded_only)
+                && now.duration_since(entry.moved) >= terms.patience
+                && !passed_over.contains(id)
+        });
+        let mut by_weight: Vec<_> =
+            idle.map(|(id, e)| (e.bytes as u128 * now.duration_since(e.moved).as_millis(), *id)).collect();
+        by_weight.sort_unstable();
+        by_weight.into_iter().rev().find_map(|(_, id)| {
+            let holder = self.shares.get(&id)?.holder.as_ref()?.upgrade()?;
+            Some((id, holder))
+        })
+    }
+
+    fn take(&mut self, id: u64) {
+        if let Some(entry) = self.shares.get_mut(&id) {
+            self.used -= entry.bytes;
+            if entry.decoded {
+                self.decoded -= entry.bytes;
+            }
+            (entry.bytes, entry.taken, entry.holder) = (0, true, None);
+        }
+    }
+}
+
+/// What one body holds; given back when it is dropped.
+pub(super) struct Share {
+    budget: Arc<Budget>,
+    id: u64,
+}
+
+impl Share {
+    /// Who is asked to let go of the share. Without one it is never taken back.
+    pub(super) fn held_by(&self, holder: Weak<dyn Holder>) {
+        if let Some(entry) = self.budget.state().shares.get_mut(&self.id) {
+            entry.holder = Some(holder);
+        }
+    }
+
+    /// Holds `bytes` from now on. Takes back what others hold in vain, but does not wait.
+    pub(super) fn set(&self, bytes: usize) -> Result<(), NoRoom> {
+        let mut passed_over = Vec::new();
+        loop {
+            let mut state = self.budget.state();
+            let before = state.used;
+            match state.set(&self.budget.terms, self.id, bytes) {
+                Err(NoRoom::Short) => {}
+                outcome => {
+                    let freed = state.used < before;
+                    drop(state);
+                    if freed {
+                        self.budget.freed.notify_waiters();
+                    }
+                    return outcome;
+                }
+            }
+            let Some((id, holder)) = state.worst(&self.budget.terms, self.id, bytes, &passed_over) else {
+                return Err(NoRoom::Short);
+            };
+            // The holder is asked without the lock: what it drops may be shares of this budget.
+            drop(state);
+            if holder.let_go() {
+                self.budget.state().take(id);
+            } else {
+                passed_over.push(id);
+            }
+        }
+    }
+
+    /// As `set`, but waits for room.
+    pub(super) async fn obtain(&self, bytes: usize) -> Result<(), NoRoom> {
+        let until = Instant::now() + self.budget.terms.wait;
+        loop {
+            let freed = self.budget.freed.notified();
+            match self.set(bytes) {
+                Err(NoRoom::Short) if Instant::now() < until => {}
+                outcome => return outcome,
+            }
+            self.waiting(true);
+            let waiting = Waiting(self);
+            let _ = timeout(TICK, freed).await;
+            drop(waiting);
+        }
+    }
+
+    /// The body came further by so many bytes.
+    pub(super) fn moved(&self, bytes: usize) {
+        if let Some(entry) = self.budget.state().shares.get_mut(&self.id) {
+            entry.step += bytes;
+            if entry.step >= STEP {
+                (entry.step, entry.moved) = (0, Instant::now());
+            }
+        }
+    }
+
+    fn waiting(&self, waiting: bool) {
+        if let Some(entry) = self.budget.state().shares.get_mut(&self.id) {
+            entry.waiting = waiting;
+        }
+    }
+}
+
+/// Who waits is not the one that does not move.
+struct Waiting<'a>(&'a Share);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting(false);
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut state = self.budget.state();
+        state.take(self.id);
+        state.shares.remove(&self.id);
+        drop(state);
+        self.budget.freed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const TERMS: Terms =
+        Terms { total: 100, decoded: 60, patience: Duration::from_secs(2), wait: Duration::from_secs(5) };
+
+    #[derive(Default)]
+    struct Counting(AtomicUsize);
+
+    impl Holder for Counting {
+        fn let_go(&self) -> bool {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            true
+        }
+    }
+
+    fn held(budget: &Arc<Budget>, decoded: bool, bytes: usize) -> (Share, Arc<Counting>) {
+        let (share, holder) = (budget.share(decoded), Arc::new(Counting::default()));
+        let weak = Arc::downgrade(&holder);
+        share.held_by(weak);
+        share.set(bytes).unwrap();
+        (share, holder)
+    }
+
+    proptest! {
+        /// Whatever is asked for, the sum stays within the budget, is what the shares hold, and comes back.
+        #[test]
+        fn the_sum_never_exceeds_the_budget(steps in prop::collection::vec((0..8usize, any::<bool>(), 0..150usize, any::<bool>()), 1..60)) {
+            let budget = Budget::new(Terms { patience: Duration::ZERO, ..TERMS });
+            let mut shares: Vec<Option<(Share, Arc<Counting>)>> = (0..8).map(|_| None).collect();
+            for (at, decoded, bytes, keep) in steps {
+                let (share, holder) = shares[at].take().unwrap_or_else(|| held(&budget, decoded, 0));
+                let _ = share.set(bytes);
+                if keep {
+                    shares[at] = Some((share, holder));
+                }
+                let state = budget.state();
+                prop_assert!(state.used <= TERMS.total && state.decoded <= TERMS.decoded);
+                prop_assert_eq!(state.used, state.shares.values().map(|e| e.bytes).sum::<usize>());
+            }
+            drop(shares);
+            prop_assert_eq!((budget.used(), budget.state().shares.len()), (0, 0));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_move_gives_back_and_who_moves_keeps() {
+        let budget = Budget::new(TERMS);
+        let (silent, silent_holder) = held(&budget, true, 30);
+        let (moving, moving_holder) = held(&budget, true, 30);
+        let newcomer = budget.share(true);
+        assert_eq!(newcomer.set(20), Err(NoRoom::Short), "nobody is silent for long enough yet");
+        let mover = async {
+            loop {
+                moving.moved(STEP);
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        };
+        tokio::select! {
+            () = mover => {}
+            outcome = newcomer.obtain(20) => assert_eq!(outcome, Ok(())),
+        }
+        assert_eq!(silent_holder.0.load(Ordering::Relaxed), 1);
+        assert_eq!(moving_holder.0.load(Ordering::Relaxed), 0);
+        assert_eq!(silent.set(1), Err(NoRoom::Taken), "and it learns of it");
+        assert_eq!(budget.used(), 50);
+    }
+
+    /// A byte now and then is no movement.
+    #[tokio::test(start_paused = true)]
+    async fn a_trickle_holds_no_share() {
+        let budget = Budget::new(TERMS);
+        let (trickle, holder) = held(&budget, true, 60);
+        let newcomer = budget.share(true);
+        let trickling = async {
+            loop {
+                trickle.moved(1);
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::select! {
+            () = trickling => {}
+            outcome = newcomer.obtain(20) => assert_eq!(outcome, Ok(())),
+        }
+        assert_eq!(holder.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_all_move_a_newcomer_is_told_after_a_while_and_plain_bodies_have_their_part() {
+        let budget = Budget::new(TERMS);
+        let (moving, _holder) = held(&budget, true, 60);
+        let newcomer = budget.share(true);
+        let mover = async {
+            loop {
+                moving.moved(STEP);
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        };
+        let began = Instant::now();
+        tokio::select! {
+            () = mover => {}
+            outcome = newcomer.obtain(1) => assert_eq!(outcome, Err(NoRoom::Short)),
+        }
+        assert!(began.elapsed() >= TERMS.wait && began.elapsed() < TERMS.wait + Duration::from_secs(1));
+        assert_eq!(budget.share(false).set(40), Ok(()), "at once");
+    }
+}
