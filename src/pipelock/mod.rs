@@ -24,6 +24,7 @@ mod events;
 mod fields;
 mod hosts;
 mod injection;
+mod lines;
 mod metrics;
 mod network;
 mod pointer;

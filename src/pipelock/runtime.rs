@@ -4,7 +4,8 @@ use super::{
     budget::{Budget, Terms},
     connect::WayOut,
     engine::Engine,
-    events::{Events, Line},
+    events::Events,
+    lines::Line,
     metrics::Metrics,
     network::Network,
     rules::{Loaded, Paths, Rules, RulesError},
@@ -61,6 +62,9 @@ impl Pipelock {
         let Loaded { rules, authority } = Rules::load(paths, 1, clock)?;
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
+        if let Some(audit) = events.audit() {
+            registry.register_collector(audit.collector("pipelock"));
+        }
         let live = Live::new(rules.bottle.clone(), rules.hash.clone());
         let limits = limits(&rules);
         let fingerprint = Mutex::new(authority.fingerprint());
@@ -110,7 +114,12 @@ impl Pipelock {
     #[must_use]
     pub fn admin(&self) -> Admin {
         let metrics = Arc::clone(&self.registry);
-        Admin { status: self.live.clone(), metrics, obstacle: Arc::new(|| None) }
+        let audit = self.engine.events.audit().cloned();
+        let obstacle = move || {
+            let stuck = audit.as_ref().is_some_and(|audit| !audit.is_writable());
+            stuck.then_some("audit records can't be written\n")
+        };
+        Admin { status: self.live.clone(), metrics, obstacle: Arc::new(obstacle) }
     }
 
     /// Serves until `drain` is started and what was in flight has ended, or its time is over.
