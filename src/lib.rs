@@ -22,6 +22,7 @@ pub mod pipelock;
 pub mod pki;
 pub mod plan;
 pub mod policy;
+pub mod printable;
 pub mod render;
 pub mod state;
 pub mod telemetry;
