@@ -87,12 +87,13 @@ pub fn is_unprintable(c: char) -> bool {
 
 /// Decides character by character, since a mark counts only after marks.
 #[derive(Debug, Default)]
-struct Judge {
+pub(crate) struct Judge {
     marks: u8,
 }
 
 impl Judge {
-    fn escapes(&mut self, c: char) -> bool {
+    /// Whether the next character must be escaped.
+    pub(crate) fn escapes(&mut self, c: char) -> bool {
         if is_unprintable(c) {
             self.marks = 0;
             return true;

@@ -1,15 +1,15 @@
 //! `bottle logs`: what the services print; `--denied`: what the proxies refused, where the rule stands, and the
 //! manifest entry that would allow it.
 
-use super::stack::Stack;
-use super::{Format, Globals, Outcome, print};
+use super::stack::{NO_DOCKER, Stack};
+use super::{Format, Globals, Outcome, passing, print_as};
 use crate::plan::Shape;
 use crate::telemetry::audit::{Record, Verdict};
 use anyhow::Context as _;
 use blocked::Blocked;
 use camino::Utf8PathBuf;
 use std::io::BufReader;
-use std::process::Stdio;
+use std::process::ExitStatus;
 
 mod blocked;
 mod suggestion;
@@ -47,7 +47,9 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     if !args.denied {
         arguments.extend(args.services.iter().map(String::as_str));
-        return Err(stack.become_compose(&arguments));
+        let mut command = stack.command(&arguments);
+        stack.announce(&command);
+        return ended(passing::run(&mut command).context(NO_DOCKER)?);
     }
     // Whoever is first sees every request; what pipelock refuses behind it is in its records, too.
     let first = if stack.plan.shape == Shape::Chain { "egress-proxy" } else { "pipelock" };
@@ -58,14 +60,10 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 fn follow(stack: &Stack, arguments: &[&str], globals: &Globals) -> anyhow::Result<Outcome> {
     let mut command = stack.command(arguments);
     stack.announce(&command);
-    let mut child = command.stdout(Stdio::piped()).spawn().context("can't run docker")?;
-    let output = child.stdout.take().context("docker compose has no output")?;
-    let shown = show(stack, BufReader::new(output), globals);
-    if shown.is_err() {
-        let _ = child.kill(); // the reader is gone; so is the reason to follow
-    }
-    let status = child.wait()?;
-    shown?;
+    ended(passing::run_reading(&mut command, |output| show(stack, BufReader::new(output), globals))?)
+}
+
+fn ended(status: ExitStatus) -> anyhow::Result<Outcome> {
     anyhow::ensure!(status.success(), "docker compose logs failed ({status})");
     Ok(Outcome::Done)
 }
@@ -74,7 +72,7 @@ fn show(stack: &Stack, lines: impl std::io::BufRead, globals: &Globals) -> anyho
     for line in lines.lines() {
         let line = line?;
         if let Some(blocked) = Blocked::of(&line) {
-            print(&match globals.format {
+            print_as(globals.format, &match globals.format {
                 Format::Text => blocked.as_text(),
                 Format::Json => format!("{}\n", blocked.as_json()),
             })?;
@@ -82,7 +80,7 @@ fn show(stack: &Stack, lines: impl std::io::BufRead, globals: &Globals) -> anyho
         // Services also log lines that are no audit records.
         let Ok(record) = serde_json::from_str::<Record>(&line) else { continue };
         if record.verdict == Verdict::Deny {
-            print(&match globals.format {
+            print_as(globals.format, &match globals.format {
                 Format::Text => suggestion::as_text(&record, stack.loaded.as_ref()),
                 Format::Json => format!("{}\n", suggestion::as_json(&record, stack.loaded.as_ref())?),
             })?;

@@ -14,6 +14,7 @@ mod gate;
 mod healthcheck;
 mod logs;
 mod now;
+mod passing;
 mod pickup;
 mod pipelock;
 mod plan;
@@ -28,6 +29,7 @@ mod rules;
 mod run;
 mod schema;
 mod site;
+mod sinks;
 mod source;
 mod stack;
 mod tokens;
@@ -35,8 +37,8 @@ mod up;
 mod verify;
 mod wish;
 
-use crate::diagnostic::Report;
 use clap::{Parser, Subcommand, ValueEnum};
+pub(crate) use sinks::{print, print_as, say, say_report};
 use std::process::ExitCode;
 
 /// A verb's way to end: what [`main`] turns into the exit code.
@@ -123,7 +125,10 @@ bottle --help lists every command.
 /// Parses the arguments of the process, runs the verb, and says how it went.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return sinks::say_usage(&error),
+    };
     let globals = cli.globals.clone();
     match run(cli) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
@@ -131,7 +136,7 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Agent(code)) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say_error(&error, &globals);
+            sinks::say_error(&error, &globals);
             ExitCode::from(2)
         }
     }
@@ -162,21 +167,6 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Writes data to stdout.
-pub(crate) fn print(text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
-}
-
-/// Says something to a person, on stderr. A reader who went away does not matter.
-pub(crate) fn say(text: &str) {
-    use std::io::Write as _;
-    let mut out = std::io::stderr().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<std::io::Error>().is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
@@ -196,16 +186,4 @@ impl Globals {
             }
         }
     }
-}
-
-/// A report in its own look, anything else on one line; JSON for those who asked for it. In one write: between two,
-/// Docker puts what a container has printed elsewhere.
-fn say_error(error: &anyhow::Error, globals: &Globals) {
-    let report = error.downcast_ref::<Report>();
-    say(&match (globals.format, report) {
-        (Format::Json, Some(report)) => format!("{}\n", serde_json::json!({"problems": report.json()})),
-        (Format::Json, None) => format!("{}\n", serde_json::json!({"error": format!("{error:#}")})),
-        (Format::Text, Some(report)) => report.render(globals.colors_stderr()),
-        (Format::Text, None) => format!("error: {error:#}\n"),
-    });
 }

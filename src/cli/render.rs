@@ -6,7 +6,7 @@ mod summary;
 use super::project::Project;
 use super::site::Site;
 use super::wish::{self, Wish};
-use super::{Format, Globals, Outcome, bottles, print, say, source};
+use super::{Format, Globals, Outcome, bottles, print, print_as, say, say_report, source};
 use crate::clock::Clock;
 use crate::consent::{self, Agreed, Bottle, Context, FolderId, Record, Registry};
 use crate::plan::{Shape, User};
@@ -74,7 +74,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     for site in &sites {
         let warnings = &site.project.plan.warnings;
         if !globals.quiet && !warnings.0.is_empty() {
-            say(&warnings.render(globals.colors_stderr()));
+            say_report(warnings, globals);
         }
         let one =
             if args.check { check(site, globals, &clock)? } else { write(site, args, globals, &clock)? };

@@ -6,7 +6,7 @@
 
 use super::bottles::{self, Found};
 use super::project::{Project, real};
-use super::{Globals, difference, quietly, say, wish};
+use super::{Globals, difference, passing, quietly, say, wish};
 use crate::consent::{AGREED, Agreed, Bottle, Running};
 use crate::diagnostic::Report;
 use crate::manifest::Loaded;
@@ -267,7 +267,7 @@ impl Stack {
     pub(crate) fn try_compose(&self, arguments: &[&str]) -> anyhow::Result<ExitStatus> {
         let mut command = self.command(arguments);
         self.announce(&command);
-        let status = command.status().context(NO_DOCKER)?;
+        let status = passing::run(&mut command).context(NO_DOCKER)?;
         if !status.success() {
             require_compose()?;
         }

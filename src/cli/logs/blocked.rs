@@ -1,6 +1,7 @@
 //! What pipelock refused in a bottle where nobody stands before it: its own log lines, in pipelock's format.
 
 use super::suggestion::scalar;
+use crate::printable::printable_name;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ impl Blocked {
 
     /// A few lines.
     pub(super) fn as_text(&self) -> String {
-        let or_unknown = |text: &Option<String>| printable(text.as_deref().unwrap_or("?"));
+        let or_unknown = |text: &Option<String>| printable_name(text.as_deref().unwrap_or("?")).into_owned();
         let mut text = format!(
             "{}  {} {}  {}, by pipelock\n",
             self.time.strftime("%H:%M:%S"),
@@ -34,13 +35,13 @@ impl Blocked {
             or_unknown(&self.scanner)
         );
         if let Some(reason) = &self.reason {
-            let _ = writeln!(text, "    why:   {}", printable(reason)); // writing to a String can't fail
+            let _ = writeln!(text, "    why:   {}", printable_name(reason)); // writing to a String can't fail
         }
         if let Some(host) = self.missing_host() {
             let _ = writeln!(
                 text,
                 "    to allow it:\n      egress:\n        allowlist: [..., {}]",
-                printable(&scalar(host))
+                printable_name(&scalar(host))
             );
         }
         text
@@ -61,11 +62,6 @@ impl Blocked {
         let (host, port) = self.target.as_deref()?.rsplit_once(':')?;
         (self.scanner.as_deref() == Some("domain_not_allowed") && port == "443").then_some(host)
     }
-}
-
-/// The agent chose parts of it, and a terminal obeys control characters.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

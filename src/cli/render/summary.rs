@@ -16,7 +16,7 @@ pub(super) fn print(rendered: &Rendered<'_>, globals: &Globals) -> anyhow::Resul
         Format::Text if globals.quiet => String::new(),
         Format::Text => as_text(rendered)?,
     };
-    Ok(super::print(&text)?)
+    Ok(super::print_as(globals.format, &text)?)
 }
 
 fn services(plan: &Plan) -> Vec<&'static str> {
