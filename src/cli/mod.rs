@@ -6,6 +6,7 @@
 mod attack;
 mod bottles;
 mod cage;
+mod certificates;
 mod difference;
 mod down;
 mod egress_proxy;

@@ -280,14 +280,6 @@ impl Stack {
         Ok(String::from_utf8_lossy(&help.stdout).contains("--pull "))
     }
 
-    /// Becomes `docker compose`: its terminal, its signals and its exit code are this command's.
-    pub(crate) fn become_compose(&self, arguments: &[&str]) -> anyhow::Error {
-        use std::os::unix::process::CommandExt as _;
-        let mut command = self.command(arguments);
-        self.announce(&command);
-        anyhow::Error::new(command.exec()).context(NO_DOCKER)
-    }
-
     /// Says what is run.
     pub(crate) fn announce(&self, command: &Command) {
         if self.loudness.announces {

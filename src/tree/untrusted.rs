@@ -5,7 +5,6 @@ use super::{Folder, TreeError};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::Read as _;
 
 /// What a name in a folder stands for, at the time of looking.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,20 +75,6 @@ impl Folder {
             Found::Link => Err(TreeError::NotPlain { path, what: "a symbolic link" }),
             Found::Other(what) => Err(TreeError::NotPlain { path, what }),
         }
-    }
-
-    /// The bytes of the plain file `name`, or nothing where there is none. A file of more than `limit` bytes is an
-    /// error, also where it grows while it is read.
-    pub fn read_at_most(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, TreeError> {
-        let Some(file) = self.open_plain(name)? else { return Ok(None) };
-        let path = self.path().join(name);
-        let mut bytes = Vec::new();
-        let read = file.take(limit.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|source| TreeError::Io { doing: "read", path: path.clone(), source })?;
-        if bytes.len() as u64 > limit {
-            return Err(TreeError::TooLarge { path, limit });
-        }
-        Ok(Some(bytes))
     }
 
     /// The text of the symbolic link `name`.

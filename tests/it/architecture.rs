@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("consent", &["tree", "capability", "render", "state", "printable"]),
     ("intercept", &["policy", "pki", "clock", "telemetry"]),
     ("egress_proxy", &["intercept", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
-    ("pipelock", &["intercept", "config", "policy", "pki", "telemetry", "clock", "dlp", "printable"]),
+    ("pipelock", &["intercept", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
     ("attack", &["dlp"]),
     ("cli", &["*"]),
 ];

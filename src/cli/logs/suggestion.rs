@@ -1,6 +1,7 @@
 //! One refusal for a person: the request, the reason, the place of the rule, and what would allow it.
 
 use crate::manifest::Loaded;
+use crate::printable::printable_name;
 use crate::telemetry::audit::Record;
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -13,12 +14,13 @@ pub(super) fn as_text(record: &Record, loaded: Option<&Loaded>) -> String {
     } else {
         format!(", by {}", record.decided_by)
     };
-    let mut text = format!("{}  {}  {reason}{by}\n", record.time.strftime("%H:%M:%S"), request(record));
+    let said = format!("{}  {reason}{by}", request(record));
+    let mut text = format!("{}  {}\n", record.time.strftime("%H:%M:%S"), printable_name(&said));
     if let Some(finding) = &record.finding {
-        let _ = writeln!(text, "    found: {finding}"); // writing to a String can't fail
+        let _ = writeln!(text, "    found: {}", printable_name(finding)); // writing to a String can't fail
     }
     if let Some(place) = place(record, loaded) {
-        let _ = writeln!(text, "    rule:  {place}");
+        let _ = writeln!(text, "    rule:  {}", printable_name(&place));
     }
     match entry(record) {
         Some(entry) => {

@@ -5,6 +5,7 @@ use crate::cli::{Format, Globals, source};
 use crate::config::routes::AnyOr;
 use crate::plan::{HostPlan, Plan, Shape};
 use crate::state::{Authority, Event};
+use crate::printable::printable_name;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -43,6 +44,7 @@ fn tokens(plan: &Plan) -> BTreeSet<&str> {
 fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
     let (site, plan) = (rendered.site, &rendered.site.project.plan);
     let out = site.shown();
+    let out = printable_name(out.as_str());
     let mut text = String::new();
     writeln!(text, "{out}  {}\n", files(rendered))?;
     writeln!(text, "  services    {}", services(plan).join("  "))?;
@@ -51,7 +53,7 @@ fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
     for (at, mount) in plan.agent.mounts.iter().filter(|mount| mount.why.is_none()).enumerate() {
         let label = if at == 0 { "mounts" } else { "" };
         let access = if mount.read_only { "read-only" } else { "writable" };
-        writeln!(text, "  {label:<11} {} at {}, {access}", mount.source, mount.target)?;
+        writeln!(text, "  {label:<11} {}, {access}", printable_name(&format!("{} at {}", mount.source, mount.target)))?;
     }
     for (name, ca) in authorities(rendered) {
         writeln!(text, "  {name:<11} sha256 {}  until {}  {}", &ca.fingerprint, date(ca), event(&ca.event))?;
@@ -100,7 +102,7 @@ fn hosts(text: &mut String, hosts: &[HostPlan]) -> std::fmt::Result {
         let label = if at == 0 { "hosts" } else { "" };
         let line =
             format!("  {label:<11} {:<name$}  {:<methods$}  {:<paths$}  {}", row[0], row[1], row[2], row[3]);
-        writeln!(text, "{}", line.trim_end())?;
+        writeln!(text, "{}", printable_name(line.trim_end()))?;
     }
     Ok(())
 }
