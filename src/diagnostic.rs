@@ -202,7 +202,8 @@ impl Diagnostic {
             if frame.is_cut {
                 // The renderer counts columns in what it is shown, so the true place is said separately.
                 let (line, column) = source.position(self.labels[0].span.start);
-                group = group.element(Origin::path(printable_name(source.name())).line(line).char_column(column));
+                group =
+                    group.element(Origin::path(printable_name(source.name())).line(line).char_column(column));
                 group = group.element(frame.snippet());
             } else {
                 group = group.element(frame.snippet().path(printable_name(source.name())));

@@ -28,11 +28,15 @@ pub fn printable_name(name: &str) -> Cow<'_, str> {
 /// A JSON document: the same characters as `\uXXXX` inside its strings, so that its values stay what they are.
 #[must_use]
 pub fn printable_json(document: &str) -> Cow<'_, str> {
-    escaped(document, |c| matches!(c, '\n' | '\t'), |c, out| {
-        for unit in c.encode_utf16(&mut [0; 2]) {
-            let _ = write!(out, "\\u{unit:04x}"); // writing to a String can't fail
-        }
-    })
+    escaped(
+        document,
+        |c| matches!(c, '\n' | '\t'),
+        |c, out| {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(out, "\\u{unit:04x}"); // writing to a String can't fail
+            }
+        },
+    )
 }
 
 /// A text that [`Report::render`](crate::diagnostic::Report::render) coloured, whose parts were escaped before: as
@@ -46,7 +50,11 @@ pub fn printable_coloured(text: &str) -> String {
         out.push_str(&printable_text(&rest[..at]));
         // An ESC that begins no colour is escaped alone.
         let (kept, after) = rest[at..].split_at(length.unwrap_or(1));
-        if length.is_some() { out.push_str(kept) } else { out.push_str(&printable_text(kept)) }
+        if length.is_some() {
+            out.push_str(kept)
+        } else {
+            out.push_str(&printable_text(kept))
+        }
         rest = after;
     }
     out.push_str(&printable_text(rest));
@@ -272,7 +280,9 @@ mod tests {
     fn of_the_escape_sequences_only_colours_pass() {
         let coloured = "\u{1b}[1m\u{1b}[38;5;9merror\u{1b}[0m: a\u{202e}\n";
         assert_eq!(printable_coloured(coloured), "\u{1b}[1m\u{1b}[38;5;9merror\u{1b}[0m: a\\u{202e}\n");
-        for other in ["\u{1b}[2J", "\u{1b}]0;title\u{7}", "\u{1b}[1", "\u{1b}", "\u{1b}[?25l", "\u{1b}[1;\u{1b}"] {
+        for other in
+            ["\u{1b}[2J", "\u{1b}]0;title\u{7}", "\u{1b}[1", "\u{1b}", "\u{1b}[?25l", "\u{1b}[1;\u{1b}"]
+        {
             assert!(!printable_coloured(other).contains(['\u{1b}', '\u{7}']), "{other:?}");
         }
     }

@@ -26,7 +26,9 @@ pub(crate) fn read(project: &Utf8Path, file: &Utf8Path) -> anyhow::Result<String
             let folder = Folder::open(project)?.find(parent).with_context(place)?;
             let name = below.file_name().unwrap_or_default();
             let read = folder.map(|folder| folder.read_at_most(name, LARGEST)).transpose();
-            read.with_context(place)?.flatten().with_context(|| format!("{}: there is no such file", place()))?
+            read.with_context(place)?
+                .flatten()
+                .with_context(|| format!("{}: there is no such file", place()))?
         }
     };
     String::from_utf8(bytes).with_context(place)
@@ -57,8 +59,12 @@ mod tests {
         assert_eq!(read(&project, "../linked.pem".into()).unwrap(), "own");
         symlink("../own.pem", project.join("ca.pem")).unwrap();
         symlink("..", project.join("up")).unwrap();
-        let link = "is a symbolic link, which bottle does not follow: an agent could have put it there; remove it";
-        assert_eq!(refused(&project, "ca.pem"), format!("`pipelock.extra_ca`: ca.pem: {project}/ca.pem {link}"));
+        let link =
+            "is a symbolic link, which bottle does not follow: an agent could have put it there; remove it";
+        assert_eq!(
+            refused(&project, "ca.pem"),
+            format!("`pipelock.extra_ca`: ca.pem: {project}/ca.pem {link}")
+        );
         assert_eq!(
             refused(&project, "up/own.pem"),
             format!("`pipelock.extra_ca`: up/own.pem: {project}/up {link}")

@@ -72,10 +72,13 @@ fn show(stack: &Stack, lines: impl std::io::BufRead, globals: &Globals) -> anyho
     for line in lines.lines() {
         let line = line?;
         if let Some(blocked) = Blocked::of(&line) {
-            print_as(globals.format, &match globals.format {
-                Format::Text => blocked.as_text(),
-                Format::Json => format!("{}\n", blocked.as_json()),
-            })?;
+            print_as(
+                globals.format,
+                &match globals.format {
+                    Format::Text => blocked.as_text(),
+                    Format::Json => format!("{}\n", blocked.as_json()),
+                },
+            )?;
         }
         // Services also log lines that are no audit records.
         let Ok(record) = serde_json::from_str::<Record>(&line) else { continue };

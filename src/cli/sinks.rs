@@ -65,7 +65,10 @@ fn say_json(value: &serde_json::Value) {
 fn indented(text: &str) -> String {
     let mut lines = text.split('\n');
     let first = lines.next().unwrap_or_default().to_owned();
-    lines.fold(first, |text, line| if line.starts_with(' ') { text + "\n" + line } else { text + "\n  " + line })
+    lines.fold(
+        first,
+        |text, line| if line.starts_with(' ') { text + "\n" + line } else { text + "\n  " + line },
+    )
 }
 
 fn write_stderr(shown: &str) {

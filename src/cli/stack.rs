@@ -13,6 +13,7 @@ use crate::manifest::Loaded;
 use crate::pki;
 use crate::plan::places::{planted_link, through};
 use crate::plan::{Layout, Plan, Shape};
+use crate::printable::printable_output;
 use crate::render;
 use crate::state::{ENV_FILE, ENV_VARIABLES};
 use anyhow::{Context as _, bail, ensure};
@@ -209,11 +210,9 @@ impl Stack {
 
     /// The services that run now.
     pub(crate) fn running(&self) -> anyhow::Result<Vec<String>> {
-        let output = self
-            .command(&["ps", "--status", "running", "--services"])
-            .stderr(std::process::Stdio::inherit())
-            .output()
-            .context(NO_DOCKER)?;
+        let output =
+            self.command(&["ps", "--status", "running", "--services"]).output().context(NO_DOCKER)?;
+        say(&printable_output(&output.stderr));
         if !output.status.success() {
             require_compose()?;
             bail!("docker compose ps failed ({})", output.status);

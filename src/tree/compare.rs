@@ -106,7 +106,10 @@ impl Change {
             None => "/dev/null".to_owned(),
         };
         let (old, new) = (text(&self.old), text(&self.new));
-        let diff = similar::TextDiff::from_lines(&old, &new);
+        // Lines end with a line feed and nothing else: a CR alone would begin a line that no other tool sees.
+        let old: Vec<&str> = old.split_inclusive('\n').collect();
+        let new: Vec<&str> = new.split_inclusive('\n').collect();
+        let diff = similar::TextDiff::configure().newline_terminated(true).diff_slices(&old, &new);
         let (from, to) = (name(&self.old, "a"), name(&self.new, "b"));
         format!("{note}{}", diff.unified_diff().context_radius(3).header(&from, &to))
     }
@@ -146,7 +149,8 @@ fn collect(folder: &Folder, below: &Utf8Path, left: &mut u64, into: &mut Tree) -
             Entry::File => {
                 if let Some(bytes) = folder.read(&name)? {
                     let rest = left.checked_sub(bytes.len() as u64);
-                    let too_large = || TreeError::TooLarge { path: folder.path().to_owned(), limit: LARGEST_TREE };
+                    let too_large =
+                        || TreeError::TooLarge { path: folder.path().to_owned(), limit: LARGEST_TREE };
                     *left = rest.ok_or_else(too_large)?;
                     into.insert(path, bytes);
                 }

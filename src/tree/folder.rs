@@ -1,7 +1,7 @@
 //! An open folder: everything in it is reached by one name, relative to the handle, and never through a link.
 
-use super::plain::{self, FOLDER, LARGEST, LINK};
 use super::TreeError;
+use super::plain::{self, FOLDER, LARGEST, LINK};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;

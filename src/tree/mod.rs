@@ -18,8 +18,8 @@ mod write;
 pub use compare::{Change, Comparison, Kind, read};
 pub(crate) use folder::is_staged;
 pub use folder::{Entry, Folder, Staged};
-pub use plain::{LARGEST, read_plain};
 use plain::{FOLDER, LINK};
+pub use plain::{LARGEST, read_plain};
 pub use untrusted::Found;
 pub use write::Written;
 
@@ -44,7 +44,10 @@ pub enum TreeError {
         source: std::io::Error,
     },
     /// A symbolic link, or another thing that is not a plain file or folder, where one is expected.
-    #[error("{} is {what}, which bottle does not follow: an agent could have put it there; remove it", shown(path))]
+    #[error(
+        "{} is {what}, which bottle does not follow: an agent could have put it there; remove it",
+        shown(path)
+    )]
     NotPlain {
         /// Where.
         path: Utf8PathBuf,

@@ -110,7 +110,8 @@ mod tests {
         let (_dir, folder) = folder();
         let at = |name: &str| folder.join(name);
         std::os::unix::fs::symlink("/etc/passwd", at("link")).unwrap();
-        rustix::fs::mknodat(rustix::fs::CWD, at("pipe").as_std_path(), FileType::Fifo, 0o600.into(), 0).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe").as_std_path(), FileType::Fifo, 0o600.into(), 0)
+            .unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
         let planted = "and no file: an agent could have put it there; remove it, or name a file";
         assert_eq!(

@@ -18,6 +18,7 @@ mod origin;
 mod pipelock;
 mod pki;
 mod plan;
+mod printer;
 mod readme;
 mod render;
 mod render_cli;

@@ -182,7 +182,8 @@ fn section(out: &mut String, title: &str, rows: &Rows) {
         return;
     }
     let _ = writeln!(out, "\n{title}");
-    let rows: Rows = rows.iter().map(|row| row.iter().map(|cell| printable_name(cell).into_owned()).collect()).collect();
+    let rows: Rows =
+        rows.iter().map(|row| row.iter().map(|cell| printable_name(cell).into_owned()).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         // The last cell of a row is as long as it likes.

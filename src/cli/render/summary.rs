@@ -4,8 +4,8 @@ use super::Rendered;
 use crate::cli::{Format, Globals, source};
 use crate::config::routes::AnyOr;
 use crate::plan::{HostPlan, Plan, Shape};
-use crate::state::{Authority, Event};
 use crate::printable::printable_name;
+use crate::state::{Authority, Event};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -53,7 +53,11 @@ fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
     for (at, mount) in plan.agent.mounts.iter().filter(|mount| mount.why.is_none()).enumerate() {
         let label = if at == 0 { "mounts" } else { "" };
         let access = if mount.read_only { "read-only" } else { "writable" };
-        writeln!(text, "  {label:<11} {}, {access}", printable_name(&format!("{} at {}", mount.source, mount.target)))?;
+        writeln!(
+            text,
+            "  {label:<11} {}, {access}",
+            printable_name(&format!("{} at {}", mount.source, mount.target))
+        )?;
     }
     for (name, ca) in authorities(rendered) {
         writeln!(text, "  {name:<11} sha256 {}  until {}  {}", &ca.fingerprint, date(ca), event(&ca.event))?;
