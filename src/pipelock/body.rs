@@ -65,8 +65,8 @@ pub(super) async fn inspect(
     }
     let no_room = |why: NoRoom| Stop::Block(why.into());
     let hint = inner.size_hint();
-    let share = Arc::new(budget.share(coding.is_some()));
-    share.obtain(Scan::least(coding)).await.map_err(no_room)?;
+    let share = Arc::new(budget.share());
+    share.obtain(Scan::least()).await.map_err(no_room)?;
     let scan = Scan::new(Arc::clone(rules), coding, is_json(request), on_finding).map_err(Stop::Block)?;
     let held = Held::new(scan, &share);
     let (mut finished, mut trailers) = (false, None);

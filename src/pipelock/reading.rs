@@ -3,6 +3,7 @@
 use super::{
     block::{Block, Part},
     body::OnFinding,
+    budget::Need,
     decode::{Coding, Decoder, Reader},
     fields,
     pointer::pointer,
@@ -85,10 +86,9 @@ impl Text {
 }
 
 impl Scan {
-    /// What a scan takes before it has read anything.
-    pub(super) fn least(coding: Option<Coding>) -> usize {
-        // A decoder's window is allocated when its header is read.
-        SCANNER + if coding.is_some() { COPIED } else { 0 }
+    /// What a scan takes before it has read anything. A decoder's window is allocated when its header is read.
+    pub(super) fn least() -> Need {
+        Need { text: SCANNER, decoder: 0 }
     }
 
     pub(super) fn new(
@@ -111,22 +111,23 @@ impl Scan {
         self.queued
     }
 
-    /// Bytes that all of it takes at most.
-    pub(super) fn memory(&self) -> usize {
-        let scanner = match &self.text {
-            Source::Plain(Text { stream: None, .. }) => 0,
-            Source::Plain(_) => SCANNER,
-            Source::Encoded(decoder) => SCANNER + decoder.memory(),
+    /// What all of it takes at most.
+    pub(super) fn memory(&self) -> Need {
+        let (scanner, decoder) = match &self.text {
+            Source::Plain(Text { stream: None, .. }) => (0, 0),
+            Source::Plain(_) => (SCANNER, 0),
+            Source::Encoded(decoder) => (SCANNER, decoder.memory()),
         };
-        self.queued + scanner
+        Need { text: self.queued + scanner, decoder }
     }
 
     /// Takes note of what will be pushed next, once; says what all of it will take then at most.
-    pub(super) fn foresee(&mut self, data: &[u8]) -> Result<usize, Block> {
+    pub(super) fn foresee(&mut self, data: &[u8]) -> Result<Need, Block> {
         if let Source::Encoded(decoder) = &mut self.text {
             decoder.foresee(data)?;
         }
-        Ok(self.memory() + data.len() + PART * (1 + data.len() / PIECE))
+        let Need { text, decoder } = self.memory();
+        Ok(Need { text: text + data.len() + PART * (1 + data.len() / PIECE), decoder })
     }
 
     pub(super) fn push(&mut self, mut data: Bytes) -> Result<(), Block> {

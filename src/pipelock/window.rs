@@ -6,8 +6,8 @@ pub(super) const ZSTD_LOG: u32 = 23;
 const ZSTD_BESIDE: usize = 640 << 10;
 /// Beside the window: up to 256 prefix codes each for literals, commands and distances (RFC 7932 §7).
 const BROTLI_BESIDE: usize = 4 << 20;
-/// The largest window of brotli (RFC 7932 §9.1), until the first byte says which.
-const BROTLI_MOST: usize = 16 << 20;
+/// Before its first byte.
+const BROTLI_EMPTY: usize = 64 << 10;
 /// The window of 32 KiB (RFC 1951 §2), tables, and the writer's buffer.
 const DEFLATE: usize = 160 << 10;
 
@@ -43,7 +43,7 @@ impl Window {
     pub(super) fn memory(&self) -> usize {
         match self {
             Window::Deflate => DEFLATE,
-            Window::Brotli(None) => BROTLI_MOST + BROTLI_BESIDE,
+            Window::Brotli(None) => BROTLI_EMPTY,
             Window::Brotli(Some(first)) => (1 << brotli_log(*first)) + BROTLI_BESIDE,
             Window::Zstd(frames) => ZSTD_BESIDE + frames.largest,
         }
@@ -225,6 +225,6 @@ mod tests {
         assert_eq!(memory(0x21), Ok(1 << 10));
         assert_eq!(memory(0x0f), Ok(1 << 24));
         assert_eq!(memory(0x11), Err(Unsound), "large window");
-        assert_eq!(Window::Brotli(None).memory(), (16 << 20) + BROTLI_BESIDE);
+        assert_eq!(Window::Brotli(None).memory(), BROTLI_EMPTY, "nothing was read");
     }
 }
