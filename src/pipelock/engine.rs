@@ -268,8 +268,8 @@ impl Engine {
         if rules.limits.body_bytes > 0 {
             inner = bodies::limited(inner, rules.limits.body_bytes);
         }
-        let (events, line, live) = (self.events.clone(), line.clone(), Arc::clone(rules));
-        let on_finding: OnFinding = Arc::new(move |block: &Block| warn(&events, line.clone(), block, &live));
+        let (events, line, under) = (self.events.clone(), line.clone(), Arc::clone(rules));
+        let on_finding: OnFinding = Arc::new(move |block: &Block| warn(&events, line.clone(), block, &under));
         let scanned = body::inspect(rules, &self.budget, &parts.headers, inner, on_finding).await;
         let body = scanned.map_err(|stop| match stop {
             Stop::Block(block) => End::Block(block),

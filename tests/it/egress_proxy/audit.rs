@@ -11,7 +11,10 @@ use bottle::{
     intercept::{Drain, Listener},
     telemetry::audit::{Entry, Event, Folder, Log, Reader, Record, Series, Sink, Verdict},
 };
-use std::path::Path;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use std::{convert::Infallible, path::Path};
 use tokio::io::AsyncWriteExt as _;
 
 fn secret() -> String {
@@ -110,13 +113,16 @@ async fn a_kill_leaves_the_dispatch_and_a_new_process_appends() {
     std::fs::create_dir(&audit).unwrap();
     let arguments = ["--audit-dir", audit.to_str().unwrap()];
 
-    pipelock.behave(Manner::Silent);
+    pipelock.answer(|_| {
+        let never = futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>();
+        http::Response::new(StreamBody::new(never).boxed())
+    });
     let mut running = start(&files, &arguments);
     let ca = &files.agent_ca;
     let mut tunnel = super::harness::tunnel(&running.listen, ca, "api.test:443", "api.test").await;
     tunnel.write_all(b"POST /charge HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n").await.unwrap();
     let asked = async {
-        while pipelock.connects().is_empty() {
+        while pipelock.seen().is_empty() {
             tokio::task::yield_now().await;
         }
     };
@@ -133,7 +139,7 @@ async fn a_kill_leaves_the_dispatch_and_a_new_process_appends() {
     let running = start(&files, &arguments);
     let mut agent = tokio::net::TcpStream::connect(&running.listen).await.unwrap();
     let answer =
-        exchange(&mut agent, b"CONNECT evil.example:443 HTTP/1.1\r\nHost: evil.example\r\n\r\n").await;
+        exchange(&mut agent, b"CONNECT evil.example:22 HTTP/1.1\r\nHost: evil.example:22\r\n\r\n").await;
     answer.assert_refused(403, "host_not_allowed");
     let (code, stdout, log) = running.stop();
     assert_eq!((code, stdout.as_str()), (Some(0), ""), "{log:?}");
@@ -164,7 +170,7 @@ async fn a_flood_of_refusals_is_counted_and_what_was_sent_on_stays() {
     let asked = 700;
     for n in 0..asked {
         let mut agent = tokio::net::TcpStream::connect(&address).await.unwrap();
-        let head = format!("CONNECT evil{}.example:443 HTTP/1.1\r\nHost: evil{0}.example\r\n\r\n", n % 9);
+        let head = format!("CONNECT evil{0}.example:22 HTTP/1.1\r\nHost: evil{0}.example:22\r\n\r\n", n % 9);
         exchange(&mut agent, head.as_bytes()).await.assert_refused(403, "host_not_allowed");
     }
     drain.start();

@@ -7,7 +7,12 @@ use bottle::{
     telemetry::audit::{Entry, PipelockRecord, Reader, Series},
 };
 use http::Response;
-use std::{path::Path, time::Duration};
+use std::{
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 fn records(folder: &Path, series: Series) -> Vec<PipelockRecord> {
     let mut reader = Reader::open(&[folder], &[series], None).unwrap();
@@ -85,4 +90,44 @@ async fn what_is_blocked_is_recorded_without_the_secret_and_cut() {
     let text = std::fs::read_to_string(folder.path().join("denied.jsonl")).unwrap();
     assert!(!text.contains(&token()) && !running.log.text().contains(&token()), "{text}");
     assert!(text.lines().all(|line| line.len() <= 4096));
+}
+
+#[tokio::test]
+async fn the_binary_appends_to_a_folder_and_says_what_is_wrong_with_one() {
+    let origin = Origin::serving(&[Protocol::Http1], |_| async { Response::new(body::full("")) }).await;
+    let files = setup().before(&origin).await;
+    let at = |name: &str| files.folder.path().join(name);
+    let audit = at("audit");
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bottle"));
+        command.args(["pipelock", "run", "--config"]).arg(at("pipelock.yaml"));
+        command.arg("--embedded").arg(at("embedded.yaml")).arg("--audit-dir").arg(&audit);
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    };
+    let refused = run().output().unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(!refused.status.success() && said.contains("can't write audit records to "), "{said}");
+
+    std::fs::create_dir(&audit).unwrap();
+    for count in 1..3 {
+        let mut child = run().spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let ready: serde_json::Value = serde_json::from_str(&log.next().unwrap().unwrap()).unwrap();
+        let mut client = std::net::TcpStream::connect(ready["listen"].as_str().unwrap()).unwrap();
+        client.write_all(b"CONNECT evil.test:443 HTTP/1.1\r\nHost: evil.test:443\r\n\r\n").unwrap();
+        let mut answer = [0; 12];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 403");
+        drop(client);
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        assert!(child.wait().unwrap().success(), "{:?}", log.collect::<Vec<_>>());
+        let denied = records(&audit, Series::Denied);
+        assert_eq!(denied.len(), count, "a new process appends");
+        let last = &denied[count - 1];
+        assert_eq!((last.event.as_str(), last.target.as_deref()), ("blocked", Some("evil.test:443")));
+    }
+    let ids: Vec<_> = records(&audit, Series::Denied).into_iter().map(|record| record.request_id).collect();
+    assert_ne!(ids[0], ids[1], "requests of different processes have different names");
 }
