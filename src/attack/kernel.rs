@@ -45,10 +45,7 @@ pub(super) const CHECKS: &[Check] = &[
 pub(super) fn all_refused<T>(attempts: impl IntoIterator<Item = (String, io::Result<T>)>) -> Outcome {
     let (mut count, mut last) = (0, String::from("nothing was tried"));
     for (what, result) in attempts {
-        let error = match result {
-            Ok(_) => return Outcome::Broken(format!("{what} worked")),
-            Err(error) => error,
-        };
+        let Err(error) = result else { return Outcome::Broken(format!("{what} worked")) };
         let code = error.raw_os_error().map(Errno::from_raw_os_error);
         if !matches!(code, Some(Errno::PERM | Errno::NOSYS)) {
             return Outcome::Broken(format!("{what} reached the kernel, which says: {}", describe(&error)));
@@ -80,21 +77,17 @@ const FAMILIES: std::ops::RangeInclusive<i32> = 0..=45;
 /// `AF_UNIX`, `AF_INET`, `AF_INET6`, `AF_NETLINK`.
 const ALLOWED: [i32; 4] = [1, 2, 10, 16];
 
-/// Every family but those four, with every type of socket that any of them has. The ones that matter most are
-/// `AF_VSOCK` (to the hypervisor), `AF_ALG` and `AF_PACKET`.
+/// The families that matter most, tried first: to the hypervisor, past interfaces, into modules of the kernel.
+const WORST: [(i32, &str); 3] = [(40, "AF_VSOCK"), (17, "AF_PACKET"), (38, "AF_ALG")];
+
+/// Every family but those four, with every type of socket that any of them has.
 fn sockets() -> Outcome {
     let types = [Type::STREAM, Type::DGRAM, Type::RAW, Type::SEQPACKET];
-    let families = FAMILIES.filter(|family| !ALLOWED.contains(family));
-    all_refused(families.flat_map(|family| {
-        types.map(|kind| {
-            let name = match family {
-                17 => " (AF_PACKET)",
-                38 => " (AF_ALG)",
-                40 => " (AF_VSOCK)",
-                _ => "",
-            };
-            (format!("a socket of family {family}{name}"), Socket::new_raw(Domain::from(family), kind, None))
-        })
+    let others = FAMILIES.filter(|it| !ALLOWED.contains(it) && WORST.iter().all(|(worst, _)| worst != it));
+    let named = WORST.into_iter().map(|(family, name)| (family, format!("a socket of family {name}")));
+    let all = named.chain(others.map(|family| (family, format!("a socket of family {family}"))));
+    all_refused(all.flat_map(|(family, what)| {
+        types.map(|kind| (what.clone(), Socket::new_raw(Domain::from(family), kind, None)))
     }))
 }
 

@@ -6,7 +6,7 @@ use super::Outcome;
 use super::kernel::all_refused;
 use std::{io, path::Path, process::Command};
 
-/// A call: its name, its number on x86-64 and on AArch64 (the kernel's `arch/x86/entry/syscalls/syscall_64.tbl` and
+/// A call: its name, its number on `x86_64` and on `aarch64` (the kernel's `arch/x86/entry/syscalls/syscall_64.tbl` and
 /// `scripts/syscall.tbl`), and arguments with which it changes nothing. Without a filter most of them end with
 /// `EFAULT` or `EBADF`, or succeed. Where the kernel asks for a privilege first, as `bpf` does on most hosts, the
 /// answer is the filter's.
@@ -66,8 +66,9 @@ pub(super) fn attempt() -> Outcome {
         ));
     };
     let words = CALLS.iter().map(|(name, numbers, arguments)| {
-        let arguments: String = arguments.iter().map(|it| format!(",{it}")).collect();
-        format!("{name},{}{arguments}", numbers[column])
+        let numbers = std::iter::once(numbers[column].to_string());
+        let words: Vec<_> = numbers.chain(arguments.iter().map(ToString::to_string)).collect();
+        format!("{name},{}", words.join(","))
     });
     match Command::new(program).args([option, script]).args(words).output() {
         Ok(output) => judge(program, &String::from_utf8_lossy(&output.stdout)),
@@ -94,7 +95,8 @@ mod tests {
     use super::*;
 
     fn output(of: impl Fn(&str) -> i32) -> String {
-        CALLS.iter().map(|(name, ..)| format!("{name} {}\n", of(name))).collect()
+        let lines: Vec<_> = CALLS.iter().map(|(name, ..)| format!("{name} {}\n", of(name))).collect();
+        lines.concat()
     }
 
     #[test]

@@ -2,7 +2,13 @@
 //! cage.
 
 use super::stack::{Stack, docker, output_of};
-use anyhow::bail;
+use crate::kernel_view::{self, Bind, Expected, Fault, Source, Volume};
+use crate::plan::layout;
+use crate::yaml;
+use anyhow::{Context as _, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// One container of a stack, as the engine has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +35,25 @@ pub(crate) struct Container {
     pub(crate) config_hash: String,
     /// Its name.
     pub(crate) name: String,
+    /// What the engine was asked to mount in it.
+    mounts: Vec<EngineMount>,
+    /// Targets of file systems in memory.
+    tmpfs: Vec<Utf8PathBuf>,
+}
+
+/// One mount as `docker inspect` lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct EngineMount {
+    #[serde(rename = "Type")]
+    kind: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    source: String,
+    destination: Utf8PathBuf,
+    #[serde(rename = "RW")]
+    writable: bool,
 }
 
 impl Container {
@@ -42,7 +67,7 @@ const TEMPLATE: &str = "{{json .Id}} {{json .State.Pid}} \
     {{json (index .Config.Labels \"com.docker.compose.oneoff\")}} \
     {{json .State.Status}} {{json .State.ExitCode}} {{json .State.StartedAt}} {{json .HostConfig.NetworkMode}} \
     {{json .NetworkSettings.Networks}} {{json (index .Config.Labels \"com.docker.compose.config-hash\")}} \
-    {{json .Name}}";
+    {{json .Name}} {{json .Mounts}} {{json .HostConfig.Tmpfs}}";
 
 /// Every container of a Compose project.
 pub(crate) fn containers(project: &str) -> anyhow::Result<Vec<Container>> {
@@ -81,29 +106,170 @@ fn container(line: &str) -> Option<Container> {
         },
         config_hash: text(next()?),
         name: text(next()?).trim_start_matches('/').to_owned(),
+        mounts: serde_json::from_value(next()?).ok()?,
+        tmpfs: match next()? {
+            Value::Object(map) => map.keys().map(Utf8PathBuf::from).collect(),
+            _ => Vec::new(),
+        },
     })
 }
 
-/// Refuses to go on while a container of the stack is not what was agreed to.
+/// Refuses to go on while a container that runs does not hold, whatever it was made of.
 pub(crate) fn require(stack: &Stack) -> anyhow::Result<()> {
-    let problems = problems(stack, &containers(&stack.bottle.project)?)?;
-    if problems.is_empty() { Ok(()) } else { bail!("{}", problems.join("\n")) }
+    let all = containers(&stack.bottle.project)?;
+    refuse(holds(stack, &all)?)
 }
 
-/// The same for what was started a moment ago, which is stopped when it is not.
+/// Refuses what was started a moment ago, and stops it, when it does not hold or is not what was agreed to.
 pub(crate) fn require_or_stop(stack: &Stack, is_new: impl Fn(&Container) -> bool) -> anyhow::Result<()> {
     let all = containers(&stack.bottle.project)?;
-    let problems = problems(stack, &all)?;
+    let mut problems = holds(stack, &all)?;
+    for container in all.iter().filter(|it| is_new(it) && it.is_running()) {
+        problems.extend(other_mounts(stack, container)?);
+    }
+    if !problems.is_empty() {
+        for container in all.iter().filter(|it| is_new(it)) {
+            let _ = docker().args(["kill", &container.id]).output(); // one that ended is no danger
+        }
+    }
+    refuse(problems)
+}
+
+fn refuse(problems: Vec<String>) -> anyhow::Result<()> {
     if problems.is_empty() {
         return Ok(());
     }
-    for container in all.iter().filter(|it| is_new(it)) {
-        let _ = docker().args(["kill", &container.id]).output();
-    }
-    bail!("{}", problems.join("\n"))
+    bail!(
+        "{}\nsomething on this machine replaced or removed what a container sees, or it lost its network; look at the \
+         folders that are named, then: bottle down, and bottle up",
+        problems.join("\n")
+    )
 }
 
-/// What is not as it was agreed to, a sentence each.
-pub(crate) fn problems(_stack: &Stack, _containers: &[Container]) -> anyhow::Result<Vec<String>> {
-    Ok(Vec::new())
+/// What is wrong with the containers that run, a sentence each: whether each sees what it was given, and whether those
+/// that share the namespace of `netns` are in it. By the kernel's word.
+pub(crate) fn holds(stack: &Stack, all: &[Container]) -> anyhow::Result<Vec<String>> {
+    let mut problems = Vec::new();
+    let mut seen = Vec::new();
+    for container in all.iter().filter(|it| it.is_running()) {
+        match look_at(container) {
+            Ok(namespace) => seen.push((container, namespace)),
+            Err(Fault::Ended { .. }) => {} // an agent may end at any time
+            Err(Fault::NotHere { .. }) if stack.unchecked => {}
+            Err(fault) => problems.push(format!("{}: {fault}", container.name)),
+        }
+    }
+    let holder = seen.iter().find(|(container, _)| container.service == "netns").cloned();
+    for (container, namespace) in &seen {
+        let Some(joined) = container.network_mode.strip_prefix("container:") else { continue };
+        match &holder {
+            Some((netns, there)) if netns.id == joined && namespace == there => {}
+            _ => problems.push(format!(
+                "{} is in another network namespace than the gate (the engine restarted?), and what it reaches there is \
+                 not the gate",
+                container.name
+            )),
+        }
+    }
+    Ok(problems)
+}
+
+/// Where a container's network is, by what the kernel lets this user know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Namespace {
+    Inode(u64),
+    Sysfs(Option<kernel_view::Device>),
+}
+
+fn look_at(container: &Container) -> Result<Namespace, Fault> {
+    let process = kernel_view::Container::find(container.pid, &container.id)?;
+    process.check_mounts(&container.expected()?)?;
+    match process.network_namespace() {
+        Ok(inode) => Ok(Namespace::Inode(inode)),
+        Err(Fault::Denied { .. }) => process.network_by_sysfs().map(Namespace::Sysfs),
+        Err(fault) => Err(fault),
+    }
+}
+
+impl Container {
+    /// What the kernel must show for what the engine was asked to mount.
+    fn expected(&self) -> Result<Expected, Fault> {
+        let mut expected = Expected { binds: Vec::new(), volumes: Vec::new(), tmpfs: self.tmpfs.clone() };
+        for mount in &self.mounts {
+            let (target, read_only) = (mount.destination.clone(), !mount.writable);
+            match mount.kind.as_str() {
+                "bind" => {
+                    let source = Source::of(Utf8Path::new(&mount.source))?;
+                    expected.binds.push(Bind { target, source, read_only });
+                }
+                "volume" => {
+                    expected.volumes.push(Volume { target, name: mount.name.clone(), read_only });
+                }
+                "tmpfs" => expected.tmpfs.push(target),
+                _ => {} // the kernel shows it as something that nobody expects
+            }
+        }
+        Ok(expected)
+    }
+}
+
+/// How what the engine was asked to mount in a container differs from what was agreed to.
+pub(crate) fn other_mounts(stack: &Stack, container: &Container) -> anyhow::Result<Option<String>> {
+    let agreed = agreed_mounts(stack, &container.service)?;
+    let mut differing: Vec<&Utf8Path> = Vec::new();
+    let binds = container.mounts.iter().filter(|mount| mount.kind == "bind");
+    let asked: BTreeMap<&Utf8Path, (Utf8PathBuf, bool)> = binds
+        .map(|it| (it.destination.as_path(), (Utf8PathBuf::from(&it.source), it.writable)))
+        .collect();
+    for (target, mount) in &agreed {
+        if asked.get(target.as_path()) != Some(mount) {
+            differing.push(target);
+        }
+    }
+    differing.extend(asked.keys().filter(|target| !agreed.contains_key(**target)));
+    Ok((!differing.is_empty()).then(|| {
+        let list: Vec<&str> = differing.iter().map(|target| target.as_str()).collect();
+        format!("{} has other mounts than those that you agreed to: {}", container.name, list.join(", "))
+    }))
+}
+
+/// Every bind of a service in the agreed compose file: target → real source, and whether it can be written.
+fn agreed_mounts(
+    stack: &Stack,
+    service: &str,
+) -> anyhow::Result<BTreeMap<Utf8PathBuf, (Utf8PathBuf, bool)>> {
+    const STATE: &str = "${BOTTLE_STATE:?run bottle render}";
+    let text = stack.agreed.tree.get(Utf8Path::new("docker-compose.yml")).map(Vec::as_slice);
+    let document = yaml::parse(text.unwrap_or_default(), yaml::Limits::default());
+    let document = document.ok().context("the agreed docker-compose.yml can't be read")?;
+    let volumes = &document.value["services"][service]["volumes"];
+    let mut mounts = BTreeMap::new();
+    for volume in volumes.as_array().into_iter().flatten().filter(|it| it["type"] == "bind") {
+        let text = |key: &str| volume[key].as_str().map(|text| text.replace("$$", "$"));
+        let (Some(source), Some(target)) = (text("source"), text("target")) else { continue };
+        let source = match source.strip_prefix(STATE) {
+            Some(below) => format!("{}{below}", stack.bottle.state).into(),
+            None => layout::normal(&stack.bottle.out.join(source)),
+        };
+        let writable = volume["read_only"] != serde_json::Value::Bool(true);
+        mounts.insert(target.into(), (source, writable));
+    }
+    Ok(mounts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_read_from_the_engines_answer() {
+        let line = r#""abc" 12 "agent" "False" "running" 0 "2026-11-26T00:00:00Z" "container:def" {"b":{},"a":{}} "h" "/p-agent-1" [{"Type":"bind","Source":"/s","Destination":"/t","RW":false,"Mode":""},{"Type":"volume","Name":"p_socket","Source":"/v","Destination":"/run","RW":true}] {"/tmp":"mode=1777"}"#;
+        let found = container(line).unwrap();
+        assert!(found.is_running() && !found.one_off && found.pid == 12 && found.name == "p-agent-1");
+        assert_eq!((found.network_mode.as_str(), found.networks), ("container:def", vec!["a".to_owned(), "b".into()]));
+        assert_eq!(found.mounts.len(), 2);
+        assert!(!found.mounts[0].writable && found.mounts[1].name == "p_socket");
+        assert_eq!(found.tmpfs, ["/tmp"]);
+        assert_eq!(container("\"abc\" 12"), None, "a line that broke off is no container");
+    }
 }

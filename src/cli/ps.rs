@@ -2,7 +2,7 @@
 
 use super::down::labelled;
 use super::stack::shown_from_here;
-use super::{Format, Globals, Outcome, bottles, cage, print};
+use super::{Format, Globals, Outcome, bottles, cage, print_as};
 use crate::consent::{Bottle, FolderId, Record, Running};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -26,7 +26,7 @@ struct Row {
 
 pub(crate) fn run(_: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let rows = rows()?;
-    print(&match globals.format {
+    print_as(globals.format, &match globals.format {
         Format::Text => as_text(&rows)?,
         Format::Json => {
             let stacks: Vec<_> = rows.iter().map(as_json).collect();

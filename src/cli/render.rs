@@ -6,7 +6,7 @@ mod summary;
 use super::project::Project;
 use super::site::Site;
 use super::wish::{self, Wish};
-use super::{Format, Globals, Outcome, bottles, print, print_as, say, say_report, source};
+use super::{Format, Globals, Outcome, bottles, print_as, say, say_report, source};
 use crate::clock::Clock;
 use crate::consent::{self, Agreed, Bottle, Context, FolderId, Record, Registry};
 use crate::plan::{Shape, User};
@@ -120,7 +120,7 @@ fn check(site: &Site, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcom
         say(&format!("{shown} is what {} renders to\n", site.project.file));
     }
     let digest = Wish::of(site)?.digest;
-    print(&match globals.format {
+    print_as(globals.format, &match globals.format {
         Format::Text => format!("{data}digest {digest}\n"),
         Format::Json => {
             let same = outcome == Outcome::Done;

@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Where the tree is [default: .bottle/NAME beside the manifest]
     #[arg(long, value_name = "DIR")]
     out: Option<Utf8PathBuf>,
+    /// Start also where the kernel can't be asked what the containers see: Docker Desktop, a remote engine
+    #[arg(long)]
+    unchecked: bool,
     /// What to run in place of the agent's command
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -32,7 +35,8 @@ pub(crate) struct Args {
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let stack = Stack::open_current(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    let mut stack = Stack::open_current(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    stack.unchecked = args.unchecked;
     require_ready(&stack)?;
     start(&stack)?;
     let name = container_name(&stack);
@@ -91,8 +95,10 @@ async fn attend(stack: &Stack, mut command: tokio::process::Command, name: &str)
 /// What is wrong with the container; nothing as long as it does not run.
 fn look_at(stack: &Stack, name: &str) -> anyhow::Result<Option<Vec<String>>> {
     let all = cage::containers(&stack.bottle.project)?;
-    let running = all.iter().any(|it| it.name == name && it.is_running());
-    if running { cage::problems(stack, &all).map(Some) } else { Ok(None) }
+    let Some(own) = all.iter().find(|it| it.name == name && it.is_running()) else { return Ok(None) };
+    let mut problems = cage::holds(stack, &all)?;
+    problems.extend(cage::other_mounts(stack, own)?);
+    Ok(Some(problems))
 }
 
 /// Removes the container; the client then ends by itself.

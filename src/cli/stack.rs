@@ -33,6 +33,8 @@ pub(crate) struct Stack {
     pub(crate) file: Utf8PathBuf,
     /// What it says by now, where it can be read.
     pub(crate) loaded: Option<Loaded>,
+    /// Start also where this machine's kernel is not the containers' and can't be asked about them.
+    pub(crate) unchecked: bool,
     shown: Utf8PathBuf,
     loudness: Loudness,
 }
@@ -69,7 +71,7 @@ impl Stack {
         let layout = Layout::between(&folder, &bottle.out);
         let plan = render::plan_of(&agreed.tree, &layout).context(bottle.state.join(AGREED))?;
         let shown = shown_from_here(&bottle.out);
-        Ok(Self { bottle, agreed, plan, file, loaded, shown, loudness: Loudness::of(globals) })
+        Ok(Self { bottle, agreed, plan, file, loaded, unchecked: false, shown, loudness: Loudness::of(globals) })
     }
 
     /// The same, for a command that starts something: refuses a tree in the project that is not the agreed one, and

@@ -21,10 +21,14 @@ pub(crate) struct Args {
     /// Take the tokens of this shell's environment: recreates egress-proxy, which Compose would not do
     #[arg(long)]
     rotate: bool,
+    /// Start also where the kernel can't be asked what the containers see: Docker Desktop, a remote engine
+    #[arg(long)]
+    unchecked: bool,
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let stack = Stack::open_current(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    let mut stack = Stack::open_current(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    stack.unchecked = args.unchecked;
     require_ready(&stack)?;
     let infrastructure = stack.infrastructure();
     if args.rotate {

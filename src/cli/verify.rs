@@ -1,7 +1,7 @@
 //! `bottle verify`: whether what runs, and what lies in the project, is what was agreed to.
 
 use super::stack::{Stack, docker, output_of};
-use super::{Format, Globals, Outcome, cage, difference, print};
+use super::{Format, Globals, Outcome, cage, difference, print_as};
 use crate::plan::Shape;
 use anyhow::ensure;
 use camino::Utf8PathBuf;
@@ -31,10 +31,13 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     let containers = cage::containers(&stack.bottle.project)?;
     let running: Vec<_> = containers.into_iter().filter(cage::Container::is_running).collect();
-    problems.extend(cage::problems(&stack, &running)?);
+    problems.extend(cage::holds(&stack, &running)?);
+    for container in &running {
+        problems.extend(cage::other_mounts(&stack, container)?);
+    }
     problems.extend(drift(&stack, &running)?);
     let services: Vec<&str> = running.iter().map(|it| it.service.as_str()).collect();
-    print(&match globals.format {
+    print_as(globals.format, &match globals.format {
         Format::Json => format!(
             "{:#}\n",
             serde_json::json!({

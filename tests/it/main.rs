@@ -22,6 +22,7 @@ mod printer;
 mod readme;
 mod render;
 mod render_cli;
+mod seccomp;
 mod stack;
 mod stack_cli;
 mod state;

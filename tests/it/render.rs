@@ -624,7 +624,7 @@ fn an_absolute_path_of_the_machine_gets_into_no_file() {
 #[test]
 fn every_file_carries_its_checksum() {
     let tree = render(&manifest(vec![route("egress_proxy.routes[0]", "a.example")]));
-    assert_eq!(tree.len(), 7);
+    assert_eq!(tree.len(), 8);
     for (path, bytes) in &tree {
         assert_eq!(verify(bytes), Sealed::Intact, "{path}");
     }

@@ -8,6 +8,7 @@ mod change;
 mod examples;
 mod harness;
 mod internet;
+mod kernel;
 mod kernel_view;
 mod lifecycle;
 mod project;
