@@ -2,7 +2,7 @@
 
 use crate::manifest::Loaded;
 use crate::printable::printable_name;
-use crate::telemetry::audit::Record;
+use crate::telemetry::audit::{Record, Suppressed};
 use serde_json::Value;
 use std::fmt::Write as _;
 
@@ -31,6 +31,20 @@ pub(super) fn as_text(record: &Record, loaded: Option<&Loaded>) -> String {
         }
     }
     text
+}
+
+/// A flood of refusals, of which the proxy wrote the numbers alone.
+pub(super) fn counted(counted: &Suppressed) -> String {
+    let reasons: Vec<String> = counted.reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+    let more = if counted.more_hosts { "more than " } else { "" };
+    format!(
+        "{}  {} refusals more until {}, for {more}{} hosts: {}\n",
+        counted.first.strftime("%H:%M:%S"),
+        counted.count,
+        counted.last.strftime("%H:%M:%S"),
+        counted.hosts,
+        printable_name(&reasons.join(", "))
+    )
 }
 
 /// The record with `place` and `entry` beside its own fields.
