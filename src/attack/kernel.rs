@@ -52,7 +52,11 @@ pub(super) fn all_refused<T>(attempts: impl IntoIterator<Item = (String, io::Res
         }
         (count, last) = (count + 1, describe(&error));
     }
-    if count == 0 { Outcome::NotTried(last) } else { Outcome::Held(format!("{count} attempts: {last}")) }
+    match count {
+        0 => Outcome::NotTried(last),
+        1 => Outcome::Held(last),
+        _ => Outcome::Held(format!("{count} attempts: {last}")),
+    }
 }
 
 /// `/proc/self/status` (proc(5)): mode 2 is a filter. Containers of Docker run without one on a kernel that lacks
