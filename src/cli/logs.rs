@@ -80,7 +80,7 @@ fn ended(status: ExitStatus) -> anyhow::Result<Outcome> {
 fn denied(stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let first = if stack.plan.shape == Shape::Chain { "egress-proxy" } else { "pipelock" };
     let folder = stack.bottle.state.join("audit").join(first);
-    let mut reader = Reader::open(&[&folder], &[Series::Denied], args.since)?;
+    let mut reader = Reader::open(&[&folder], &Series::ALL, args.since)?;
     let mut failed = None;
     reader.follow(LOOK, |entry| match entry {
         None if args.no_follow => ControlFlow::Break(()),

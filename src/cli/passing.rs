@@ -3,7 +3,7 @@
 
 use crate::printable::Escaping;
 use std::io::{self, Read, Write};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 /// Runs a command without input, and passes its output on. Where nobody reads stdout any more the command is ended
@@ -12,48 +12,25 @@ pub(super) fn run(command: &mut Command) -> io::Result<ExitStatus> {
     run_into(command, io::stdout(), io::stderr())
 }
 
-/// The same with the caller's own reader of stdout; an error of it ends the command.
-pub(super) fn run_reading<E: From<io::Error>>(
-    command: &mut Command,
-    read: impl FnOnce(&mut dyn Read) -> Result<(), E>,
-) -> Result<ExitStatus, E> {
-    with_stderr(command, io::stderr(), read)
-}
-
 fn run_into(
     command: &mut Command,
     out: impl Write,
     err: impl Write + Send + 'static,
 ) -> io::Result<ExitStatus> {
-    with_stderr(command, err, |stdout| pass(stdout, out))
-}
-
-fn with_stderr<E: From<io::Error>>(
-    command: &mut Command,
-    err: impl Write + Send + 'static,
-    read: impl FnOnce(&mut dyn Read) -> Result<(), E>,
-) -> Result<ExitStatus, E> {
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     let stderr = child.stderr.take();
     let passing = thread::spawn(move || {
         // A reader of stderr who went away does not matter.
         stderr.map(|mut stderr| pass(&mut stderr, err).or_else(|_| drained(&mut stderr)))
     });
-    let read = read_stdout(&mut child, read);
-    if read.is_err() {
+    let passed = child.stdout.take().map_or(Ok(()), |stdout| pass(stdout, out));
+    if passed.is_err() {
         let _ = child.kill(); // the reader is gone; so is the reason to go on
     }
     let status = child.wait()?;
     let _ = passing.join();
-    read?;
+    passed?;
     Ok(status)
-}
-
-fn read_stdout<E>(child: &mut Child, read: impl FnOnce(&mut dyn Read) -> Result<(), E>) -> Result<(), E> {
-    match &mut child.stdout {
-        Some(stdout) => read(stdout),
-        None => Ok(()), // it was asked to be a pipe
-    }
 }
 
 fn pass(mut from: impl Read, out: impl Write) -> io::Result<()> {
@@ -110,8 +87,17 @@ mod tests {
 
     #[test]
     fn a_reader_who_went_away_ends_the_command() {
-        let gone = |_: &mut dyn Read| Err(io::Error::from(io::ErrorKind::BrokenPipe));
-        let error = run_reading(&mut sh("exec sleep 600"), gone).unwrap_err();
+        struct Gone;
+        impl Write for Gone {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let error = run_into(&mut sh("echo one; exec sleep 600"), Gone, io::sink()).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
     }
 }
