@@ -84,7 +84,7 @@ async fn serve(args: RunArgs) -> anyhow::Result<Outcome> {
     let mut signals = process::Signals::install()?;
     let clock = args.now.unwrap_or_else(Clock::system);
     let sink = match (&args.audit_dir, &args.audit_log) {
-        (Some(dir), _) => audit::Sink::Folder(audit::Folder::open(dir, "egress-proxy")?),
+        (Some(dir), _) => audit::Sink::folder(dir, "egress-proxy")?,
         (None, Some(path)) => audit::Sink::file(path)?,
         (None, None) => audit::Sink::Stdout,
     };

@@ -116,8 +116,8 @@ async fn serve(args: RunArgs) -> anyhow::Result<Outcome> {
     let mut events = Events::new(std::io::stdout(), clock.clone());
     let mut audit = None;
     if let Some(dir) = &args.audit_dir {
-        let folder = audit::Folder::open(dir, "pipelock")?;
-        let log = audit::Log::start(audit::Sink::Folder(folder)).context("can't start the audit log")?;
+        let sink = audit::Sink::folder(dir, "pipelock")?;
+        let log = audit::Log::start(sink).context("can't start the audit log")?;
         events = events.recorded_in(log.clone());
         audit = Some(log);
     }

@@ -481,7 +481,7 @@ mod tests {
     async fn a_flood_of_refusals_is_counted_and_erases_nothing_that_was_sent_on() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::with_limits(dir.path(), "egress-proxy", 4096, 3).unwrap();
-        let log = Log::start(Sink::Folder(folder)).unwrap();
+        let log = Log::start(Sink::Folder(Box::new(folder))).unwrap();
         let dispatch = Record { event: Event::Dispatch, request: "kept".to_owned(), ..record(0) };
         assert!(log.reserve().await.unwrap().write_ahead(&dispatch).await);
         for n in 0..5000 {

@@ -155,9 +155,14 @@ fn unreadable(path: &Path, source: io::Error) -> ReadError {
 mod tests {
     use super::super::{Folder, Record, Suppressed, record::tests::record, tail::LONGEST_LINE};
     use super::*;
+    use std::time::SystemTime;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn on_disk(time: Timestamp) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(time.as_second()).unwrap())
     }
 
     fn line(second: i64) -> String {
@@ -239,13 +244,13 @@ mod tests {
         for number in 1..4 {
             let name = dir.path().join(Series::Sent.rotated_name(number));
             let file = fs_err::File::options().write(true).open(name).unwrap();
-            file.file().set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000)).unwrap();
+            file.file().set_modified(on_disk(at(0))).unwrap();
         }
         let live = fs_err::File::options().write(true).open(dir.path().join("sent.jsonl")).unwrap();
-        live.file().set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_000)).unwrap();
+        live.file().set_modified(on_disk(at(0))).unwrap();
         let later = dir.path().join(Series::Sent.rotated_name(4));
         let later = fs_err::File::options().write(true).open(later).unwrap();
-        later.file().set_modified(std::time::UNIX_EPOCH + Duration::from_secs(1_800_000_017)).unwrap();
+        later.file().set_modified(on_disk(at(17))).unwrap();
         let mut reader = Reader::open(&[dir.path()], &Series::ALL, Some(at(17))).unwrap();
         assert_eq!(seconds(&mut reader), [17, 18, 19], "the live file is read whatever its date");
     }

@@ -14,7 +14,7 @@ pub enum Sink {
     /// A file that is appended to, and opened again when [`Log::reopen`](super::Log::reopen) asks (log rotation).
     File(PathBuf, File),
     /// A folder: rotated, bounded, in two series.
-    Folder(Folder),
+    Folder(Box<Folder>),
     /// Anything else.
     Writer(Box<dyn Write + Send>),
 }
@@ -26,6 +26,11 @@ impl Sink {
             io::Error::new(e.kind(), format!("can't open the audit log {}: {e}", path.display()))
         })?;
         Ok(Self::File(path.to_owned(), file))
+    }
+
+    /// Opens a folder, as [`Folder::open`] does.
+    pub fn folder(path: &Path, by: &'static str) -> io::Result<Self> {
+        Folder::open(path, by).map(Box::new).map(Self::Folder)
     }
 
     /// Where lines of a series are gathered: in a sink that is one stream, all in one place.

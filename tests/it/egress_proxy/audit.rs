@@ -9,7 +9,7 @@ use bottle::{
     clock::Clock,
     egress_proxy::EgressProxy,
     intercept::{Drain, Listener},
-    telemetry::audit::{Entry, Event, Folder, Log, Reader, Record, Series, Sink, Verdict},
+    telemetry::audit::{Entry, Event, Log, Reader, Record, Series, Sink, Verdict},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -90,7 +90,7 @@ async fn what_is_not_sent_on_has_one_record_and_an_error_is_no_permission() {
 #[tokio::test]
 async fn a_secret_in_a_path_is_masked_and_a_long_path_is_cut() {
     let stack = Stack::start().await;
-    let encoded: String = secret().bytes().map(|b| format!("%{b:02x}")).collect();
+    let encoded: String = secret().bytes().flat_map(|b| ["%".to_owned(), format!("{b:02x}")]).collect();
     stack.get("paths.test", &format!("/v2/{}/rest", secret())).await.assert_refused(403, "path_not_allowed");
     stack.get("paths.test", &format!("/v2/{encoded}")).await.assert_refused(403, "path_not_allowed");
     stack.get("open.test", &format!("/{}/rest", secret())).await;
@@ -158,7 +158,7 @@ async fn a_flood_of_refusals_is_counted_and_what_was_sent_on_stays() {
     let config = files.write(&files.config(&pipelock.address, usual_routes()));
     let audit = files.path("audit");
     std::fs::create_dir(&audit).unwrap();
-    let log = Log::start(Sink::Folder(Folder::open(&audit, "egress-proxy").unwrap())).unwrap();
+    let log = Log::start(Sink::folder(&audit, "egress-proxy").unwrap()).unwrap();
     let proxy = EgressProxy::build(&config, &Clock::system(), log.clone()).unwrap();
     let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();

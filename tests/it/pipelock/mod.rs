@@ -22,7 +22,7 @@ use bottle::{
     intercept::{Drain, Listener, Protocol},
     pipelock::{Events, Network, Paths, Pending, Pipelock},
     pki::{CaKind, CertificateAuthority},
-    telemetry::audit::{Folder, Log, Sink},
+    telemetry::audit::{Log, Sink},
     yaml,
 };
 use std::{
@@ -158,8 +158,8 @@ impl Setup {
         let log = Lines::default();
         let mut events = Events::new(log.clone(), Clock::system());
         if let Some(audit) = &self.audit {
-            let folder = Folder::open(audit, "pipelock").unwrap();
-            events = events.recorded_in(Log::start(Sink::Folder(folder)).unwrap());
+            let sink = Sink::folder(audit, "pipelock").unwrap();
+            events = events.recorded_in(Log::start(sink).unwrap());
         }
         let network = network(self.names, origin, Arc::clone(&dialled));
         let pipelock = Arc::new(Pipelock::build(&paths, &Clock::system(), network, events).unwrap());
