@@ -39,7 +39,7 @@ pub fn printable_json(document: &str) -> Cow<'_, str> {
     )
 }
 
-/// A text that [`Report::render`](crate::diagnostic::Report::render) coloured, whose parts were escaped before: as
+/// A text that a diagnostic coloured, whose parts were escaped before: as
 /// [`printable_text`], but for colours (`SGR`, which is ESC, `[`, digits and semicolons, `m`).
 #[must_use]
 pub fn printable_coloured(text: &str) -> String {
@@ -51,9 +51,9 @@ pub fn printable_coloured(text: &str) -> String {
         // An ESC that begins no colour is escaped alone.
         let (kept, after) = rest[at..].split_at(length.unwrap_or(1));
         if length.is_some() {
-            out.push_str(kept)
+            out.push_str(kept);
         } else {
-            out.push_str(&printable_text(kept))
+            out.push_str(&printable_text(kept));
         }
         rest = after;
     }

@@ -66,9 +66,11 @@ impl Rules {
     /// Reads a manifest and resolves it.
     pub(crate) fn of_manifest(file: &Utf8Path) -> anyhow::Result<Rules> {
         let loaded = source::load(file)?;
-        let folder = real(&absolute(file.parent().unwrap_or(Utf8Path::new("")))?);
-        let extra_ca = loaded.manifest.pipelock.extra_ca.as_ref();
-        let extra_ca = extra_ca.map(|path| certificates::read(&folder, path)).transpose()?;
+        let read = |named: &Utf8PathBuf| {
+            let file = absolute(file)?;
+            certificates::read(&real(file.parent().unwrap_or(&file)), named)
+        };
+        let extra_ca = loaded.manifest.pipelock.extra_ca.as_ref().map(read).transpose()?;
         let layout = Layout::beside(&loaded.manifest.name);
         let plan = Plan::resolve(&loaded.manifest, &Surroundings { layout, extra_ca })?;
         let routes = (plan.shape == Shape::Chain).then(|| render::routes_file(&plan));
