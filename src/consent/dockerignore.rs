@@ -2,7 +2,7 @@
 //!
 //! Read as moby's `ignorefile` and `patternmatcher` (v0.6) do. Builders differ in how they carry the verdict on a folder
 //! to what is below it: `MatchesOrParentMatches` asks every pattern about every folder again, and
-//! `MatchesUsingParentResults` (BuildKit, and the classic builder since 23.0) does not ask again what was already
+//! `MatchesUsingParentResults` (`BuildKit`, and the classic builder since 23.0) does not ask again what was already
 //! decided. A path is ignored here only where both ignore it: the builder applies the file again to the copy that it
 //! is given, so one path too many does no harm.
 
@@ -188,5 +188,4 @@ fn clean(path: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "dockerignore_tests.rs"]
 mod tests;

@@ -227,13 +227,19 @@ fn class(rest: &mut Peekable<Chars<'_>>, out: &mut String) -> Result<(), String>
                 if high < low {
                     return Err(format!("the range `{low}-{high}` is empty"));
                 }
-                out.push_str(&format!("\\x{{{:x}}}-\\x{{{:x}}}", u32::from(low), u32::from(high)));
+                for part in [r"\u{", &hex(low), r"}-\u{", &hex(high), "}"] {
+                    out.push_str(part);
+                }
             }
         }
         first = false;
     }
     out.push(']');
     Ok(())
+}
+
+fn hex(c: char) -> String {
+    format!("{:x}", u32::from(c))
 }
 
 /// Whether `N}`, `N,}` or `N,M}` follows.

@@ -29,7 +29,7 @@ pub(super) struct Verdict {
 }
 
 impl Rules {
-    /// Reads the ignore files: the classic builder knows `.dockerignore`, and BuildKit prefers
+    /// Reads the ignore files: the classic builder knows `.dockerignore`, and `BuildKit` prefers
     /// `DOCKERFILE.dockerignore`. `limit` is the size of each, in bytes.
     pub(super) fn read(root: &Folder, dockerfile: &Utf8Path, limit: u64) -> Result<Self, ContextError> {
         let files = [Utf8PathBuf::from(".dockerignore"), format!("{dockerfile}.dockerignore").into()];

@@ -159,12 +159,12 @@ impl Walk<'_> {
         };
         let executable = file.metadata().map_err(failed)?.permissions().mode() & 0o100 != 0;
         let copy = self.target()?.map(|target| target.make_file(name, executable)).transpose()?;
-        match stream(file, copy, left, &mut self.block).map_err(failed)? {
-            Some((size, sha256)) => self.add(path, ContextEntry::File { sha256, size, executable }, size),
-            None => {
-                self.exceed_bytes(); // it grew since it was listed
-                self.count(&path, left);
-            }
+        let read = stream(file, copy, left, &mut self.block).map_err(failed)?;
+        if let Some((size, sha256)) = read {
+            self.add(path, ContextEntry::File { sha256, size, executable }, size);
+        } else {
+            self.exceed_bytes(); // it grew since it was listed
+            self.count(&path, left);
         }
         Ok(())
     }
