@@ -38,6 +38,7 @@ pub(super) struct Scan {
 }
 
 /// The text, as it stands or decoded.
+#[expect(clippy::large_enum_variant, reason = "there is one for each body, and most are plain")]
 enum Source {
     Plain(Text),
     Encoded(Box<Decoder<Text>>),

@@ -173,7 +173,7 @@ mod tests {
     fn zstd(text: &[u8], log: u32, sized: bool) -> Vec<u8> {
         let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
         encoder.window_log(log).unwrap();
-        encoder.include_checksum(log % 2 == 0).unwrap();
+        encoder.include_checksum(log.is_multiple_of(2)).unwrap();
         if sized {
             encoder.set_pledged_src_size(Some(text.len() as u64)).unwrap();
         }
