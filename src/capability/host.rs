@@ -112,10 +112,11 @@ impl HostCapability {
         };
         self.ports.iter().flat_map(move |port| {
             let methods = self.methods.as_ref();
-            paths
-                .clone()
-                .into_iter()
-                .map(move |path| Grant { port: *port, path, methods: methods.map(|list| list.iter().collect()) })
+            paths.clone().into_iter().map(move |path| Grant {
+                port: *port,
+                path,
+                methods: methods.map(|list| list.iter().collect()),
+            })
         })
     }
 
@@ -134,7 +135,9 @@ impl HostCapability {
         match (&self.paths, path) {
             (None, _) => true,
             (Some(_), None) => false,
-            (Some(old), Some(new)) => old.iter().any(|old| old.covers(new)),
+            // An encoded slash is a property of its own, so both are read under the old side's rule.
+            (Some(old), Some(new)) => PathPattern::parse(new.as_str(), self.encoded_slash)
+                .is_ok_and(|new| old.iter().any(|old| old.covers(&new))),
         }
     }
 }

@@ -84,10 +84,8 @@ pub fn widened(old: Option<&Capabilities>, new: &Capabilities) -> Vec<Widening> 
         lines.add(Risk::Minor, format!("the agent's environment has {}", more.join(", ")));
     }
     if *dlp_warns && old.is_none_or(|old| !old.dlp_warns) {
-        lines.add(
-            Risk::Guard,
-            "a request that carries a secret passes and is only logged (dlp_action: warn)",
-        );
+        lines
+            .add(Risk::Guard, "a request that carries a secret passes and is only logged (dlp_action: warn)");
     }
     if !*seed_phrases && old.is_some_and(|old| old.seed_phrases) {
         lines.add(Risk::Guard, "a request that carries a wallet's seed phrase passes (seed_phrases)");
@@ -150,10 +148,7 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, lines: &mu
         lines.add(Risk::Reach, format!("paths of {name} with an encoded slash (%2F) inside a segment"));
     }
     if !*inspected && old.inspected {
-        lines.add(
-            Risk::Guard,
-            format!("{name} passes pipelock without inspection: no scan for secrets"),
-        );
+        lines.add(Risk::Guard, format!("{name} passes pipelock without inspection: no scan for secrets"));
     }
     for range in addresses {
         if !old.addresses.iter().any(|known| known.contains(range)) {
@@ -232,9 +227,10 @@ fn is_part_of_another(target: &Utf8Path, mount: &Mount, all: &Mounts) -> bool {
     all.iter().any(|(other, outer)| {
         other != target
             && (outer.writable || !mount.writable)
-            && target.strip_prefix(other).ok().is_some_and(|at| {
-                mount.real.strip_prefix(&outer.real).is_ok_and(|below| below == at)
-            })
+            && target
+                .strip_prefix(other)
+                .ok()
+                .is_some_and(|at| mount.real.strip_prefix(&outer.real).is_ok_and(|below| below == at))
     })
 }
 
@@ -253,15 +249,13 @@ fn image(old: Option<&Image>, new: &Image, lines: &mut Lines) {
                 args: new_args,
                 digest: _,
             },
-        ) if (context, dockerfile, target, args)
-            == (new_context, new_dockerfile, new_target, new_args) =>
-        {
+        ) if (context, dockerfile, target, args) == (new_context, new_dockerfile, new_target, new_args) => {
             format!("the agent's image is built from other files in `{context}`, with an open network")
         }
         (_, Image::Built { context, dockerfile, target, args, digest: _ }) => {
             let dockerfile = dockerfile.as_ref().map(|file| format!(" by {file}")).unwrap_or_default();
             let target = target.as_ref().map(|name| format!(", target {name}")).unwrap_or_default();
-            let args: String = args.iter().map(|(name, value)| format!(", {name}={value}")).collect();
+            let args: String = args.iter().flat_map(|(name, value)| [", ", name, "=", value]).collect();
             format!(
                 "the agent's image is built from `{context}`{dockerfile}{target}{args}, with an open network"
             )
@@ -296,7 +290,10 @@ fn runtime(old: Option<&Option<String>>, new: Option<&String>, lines: &mut Lines
             lines.add(Risk::Guard, format!("the agent's container is run by {name}"));
         }
         (Some(Some(before)), None) => {
-            lines.add(Risk::Guard, format!("the agent's container is run by the engine's default, not {before}"));
+            lines.add(
+                Risk::Guard,
+                format!("the agent's container is run by the engine's default, not {before}"),
+            );
         }
         _ => {}
     }
@@ -340,7 +337,8 @@ fn way_out(
         }
         _ => {}
     }
-    if let Some(digest) = extra_ca.filter(|digest| old.and_then(|old| old.extra_ca.as_ref()) != Some(digest)) {
+    if let Some(digest) = extra_ca.filter(|digest| old.and_then(|old| old.extra_ca.as_ref()) != Some(digest))
+    {
         let short = digest.get(..16).unwrap_or(digest);
         lines.add(
             Risk::Guard,

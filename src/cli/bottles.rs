@@ -42,20 +42,16 @@ pub(crate) fn find(manifest: Option<&Utf8Path>, out: Option<&Utf8Path>) -> anyho
         let file = manifest.map_or_else(|| bottle.manifest.clone(), Utf8Path::to_owned);
         return Ok(found(bottle, file));
     }
-    let file = match (manifest, source::find_one(manifest)) {
-        (_, Ok(file)) => file,
-        (Some(_), Err(error)) => return Err(error),
-        (None, Err(error)) => match deleted_manifest(&registry)? {
-            Some(file) => file,
-            None => return Err(error),
-        },
+    let file = match (manifest, source::nearest()?) {
+        (None, None) => deleted_manifest(&registry)?.context(source::NOT_THERE)?,
+        _ => source::find_one(manifest)?,
     };
     let folder = folder_of(&file)?;
     let loaded = source::load(&file).ok();
     let candidates = candidates(&registry, &file, &folder);
     let names = |bottle: &Bottle| loaded.as_ref().is_some_and(|it| it.manifest.name == bottle.name);
     let bottle = match (candidates.as_slice(), candidates.iter().find(|bottle| names(bottle))) {
-        (_, Some(named)) | ([named], None) => named.clone(),
+        (_, Some(one)) | ([one], None) => one.clone(),
         ([], None) => {
             let name = loaded.as_ref().map_or("NAME", |it| it.manifest.name.as_str());
             bail!("{}", not_rendered(&source::beside(&file).join(".bottle").join(name)))
@@ -130,5 +126,7 @@ pub(crate) fn folder_of(file: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
 }
 
 fn not_rendered(out: &Utf8Path) -> String {
-    format!("{out} is not rendered on this machine by you; run `bottle render`, which shows what it allows and asks")
+    format!(
+        "{out} is not rendered on this machine by you; run `bottle render`, which shows what it allows and asks"
+    )
 }

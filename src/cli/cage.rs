@@ -5,7 +5,7 @@ use super::stack::{Stack, docker, output_of};
 use crate::kernel_view::{self, Bind, Expected, Fault, Source, Volume};
 use crate::plan::layout;
 use crate::yaml;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -25,8 +25,6 @@ pub(crate) struct Container {
     pub(crate) status: String,
     /// Of its last end.
     pub(crate) exit_code: i64,
-    /// When it was started last: RFC 3339.
-    pub(crate) started: String,
     /// `none`, `container:<id>`, or a network's name.
     pub(crate) network_mode: String,
     /// The networks that it is on, sorted.
@@ -65,9 +63,9 @@ impl Container {
 const TEMPLATE: &str = "{{json .Id}} {{json .State.Pid}} \
     {{json (index .Config.Labels \"com.docker.compose.service\")}} \
     {{json (index .Config.Labels \"com.docker.compose.oneoff\")}} \
-    {{json .State.Status}} {{json .State.ExitCode}} {{json .State.StartedAt}} {{json .HostConfig.NetworkMode}} \
+    {{json .State.Status}} {{json .State.ExitCode}} {{json .HostConfig}} \
     {{json .NetworkSettings.Networks}} {{json (index .Config.Labels \"com.docker.compose.config-hash\")}} \
-    {{json .Name}} {{json .Mounts}} {{json .HostConfig.Tmpfs}}";
+    {{json .Name}} {{json .Mounts}}";
 
 /// Every container of a Compose project.
 pub(crate) fn containers(project: &str) -> anyhow::Result<Vec<Container>> {
@@ -78,9 +76,14 @@ pub(crate) fn containers(project: &str) -> anyhow::Result<Vec<Container>> {
         return Ok(Vec::new());
     }
     let inspected = docker().args(["inspect", "--format", TEMPLATE]).args(&ids).output()?;
-    // One that ended in between is not there any more; of the others there is a line.
-    let lines = String::from_utf8_lossy(&inspected.stdout).into_owned();
-    Ok(lines.lines().filter_map(container).collect())
+    let (lines, said) =
+        (String::from_utf8_lossy(&inspected.stdout), String::from_utf8_lossy(&inspected.stderr));
+    let read = |line: &str| container(line).with_context(|| format!("docker inspect answers {line:?}"));
+    let found: Vec<Container> = lines.lines().map(read).collect::<anyhow::Result<_>>()?;
+    // One that was removed in between is not there any more; of every other one there is a line.
+    let gone = said.matches("No such object").count();
+    ensure!(found.len() + gone >= ids.len(), "docker inspect failed: {}", said.trim());
+    Ok(found)
 }
 
 fn container(line: &str) -> Option<Container> {
@@ -88,6 +91,7 @@ fn container(line: &str) -> Option<Container> {
     let mut values = serde_json::Deserializer::from_str(line).into_iter::<Value>();
     let mut next = || values.next()?.ok();
     let text = |value: Value| value.as_str().unwrap_or_default().to_owned();
+    let host_config;
     Some(Container {
         id: text(next()?),
         pid: next()?.as_u64()?.try_into().ok()?,
@@ -95,8 +99,10 @@ fn container(line: &str) -> Option<Container> {
         one_off: text(next()?).eq_ignore_ascii_case("true"),
         status: text(next()?),
         exit_code: next()?.as_i64()?,
-        started: text(next()?),
-        network_mode: text(next()?),
+        network_mode: {
+            host_config = next()?;
+            text(host_config["NetworkMode"].clone())
+        },
         networks: {
             let networks = next()?;
             let mut names: Vec<String> =
@@ -107,23 +113,20 @@ fn container(line: &str) -> Option<Container> {
         config_hash: text(next()?),
         name: text(next()?).trim_start_matches('/').to_owned(),
         mounts: serde_json::from_value(next()?).ok()?,
-        tmpfs: match next()? {
-            Value::Object(map) => map.keys().map(Utf8PathBuf::from).collect(),
-            _ => Vec::new(),
-        },
+        tmpfs: host_config["Tmpfs"].as_object().into_iter().flatten().map(|(key, _)| key.into()).collect(),
     })
 }
 
 /// Refuses to go on while a container that runs does not hold, whatever it was made of.
 pub(crate) fn require(stack: &Stack) -> anyhow::Result<()> {
     let all = containers(&stack.bottle.project)?;
-    refuse(holds(stack, &all)?)
+    refuse(&holds(stack, &all))
 }
 
 /// Refuses what was started a moment ago, and stops it, when it does not hold or is not what was agreed to.
 pub(crate) fn require_or_stop(stack: &Stack, is_new: impl Fn(&Container) -> bool) -> anyhow::Result<()> {
     let all = containers(&stack.bottle.project)?;
-    let mut problems = holds(stack, &all)?;
+    let mut problems = holds(stack, &all);
     for container in all.iter().filter(|it| is_new(it) && it.is_running()) {
         problems.extend(other_mounts(stack, container)?);
     }
@@ -132,10 +135,10 @@ pub(crate) fn require_or_stop(stack: &Stack, is_new: impl Fn(&Container) -> bool
             let _ = docker().args(["kill", &container.id]).output(); // one that ended is no danger
         }
     }
-    refuse(problems)
+    refuse(&problems)
 }
 
-fn refuse(problems: Vec<String>) -> anyhow::Result<()> {
+fn refuse(problems: &[String]) -> anyhow::Result<()> {
     if problems.is_empty() {
         return Ok(());
     }
@@ -148,14 +151,15 @@ fn refuse(problems: Vec<String>) -> anyhow::Result<()> {
 
 /// What is wrong with the containers that run, a sentence each: whether each sees what it was given, and whether those
 /// that share the namespace of `netns` are in it. By the kernel's word.
-pub(crate) fn holds(stack: &Stack, all: &[Container]) -> anyhow::Result<Vec<String>> {
+pub(crate) fn holds(stack: &Stack, all: &[Container]) -> Vec<String> {
     let mut problems = Vec::new();
     let mut seen = Vec::new();
     for container in all.iter().filter(|it| it.is_running()) {
         match look_at(container) {
             Ok(namespace) => seen.push((container, namespace)),
-            Err(Fault::Ended { .. }) => {} // an agent may end at any time
-            Err(Fault::NotHere { .. }) if stack.unchecked => {}
+            // An agent may end at any time, also between the engine's answer and this look.
+            Err(Fault::Ended { .. }) => {}
+            Err(Fault::NotHere { .. }) if stack.unchecked || has_ended(container) => {}
             Err(fault) => problems.push(format!("{}: {fault}", container.name)),
         }
     }
@@ -171,24 +175,42 @@ pub(crate) fn holds(stack: &Stack, all: &[Container]) -> anyhow::Result<Vec<Stri
             )),
         }
     }
-    Ok(problems)
+    problems
 }
 
-/// Where a container's network is, by what the kernel lets this user know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Namespace {
-    Inode(u64),
-    Sysfs(Option<kernel_view::Device>),
+/// Where a container's network is, by what the kernel lets this user know: the namespace itself to root and to the
+/// user that the container runs as, the device of its `/sys` to everybody.
+#[derive(Clone, Debug)]
+struct Namespace {
+    inode: Option<u64>,
+    sysfs: Option<kernel_view::Device>,
+}
+
+impl PartialEq for Namespace {
+    /// What is not known of both is no match.
+    fn eq(&self, other: &Self) -> bool {
+        match (self.inode, other.inode) {
+            (Some(one), Some(two)) => one == two,
+            _ => self.sysfs.is_some() && self.sysfs == other.sysfs,
+        }
+    }
 }
 
 fn look_at(container: &Container) -> Result<Namespace, Fault> {
     let process = kernel_view::Container::find(container.pid, &container.id)?;
     process.check_mounts(&container.expected()?)?;
-    match process.network_namespace() {
-        Ok(inode) => Ok(Namespace::Inode(inode)),
-        Err(Fault::Denied { .. }) => process.network_by_sysfs().map(Namespace::Sysfs),
-        Err(fault) => Err(fault),
-    }
+    let inode = match process.network_namespace() {
+        Ok(inode) => Some(inode),
+        Err(Fault::Denied { .. }) => None,
+        Err(fault) => return Err(fault),
+    };
+    Ok(Namespace { inode, sysfs: process.network_by_sysfs()? })
+}
+
+/// Whether the process that the engine named is no more the container's, by the engine's word of now.
+fn has_ended(container: &Container) -> bool {
+    let now = output_of(docker().args(["inspect", "--format", "{{.State.Pid}}", &container.id]));
+    now.map_or(true, |pid| pid.trim() != container.pid.to_string())
 }
 
 impl Container {
@@ -218,9 +240,8 @@ pub(crate) fn other_mounts(stack: &Stack, container: &Container) -> anyhow::Resu
     let agreed = agreed_mounts(stack, &container.service)?;
     let mut differing: Vec<&Utf8Path> = Vec::new();
     let binds = container.mounts.iter().filter(|mount| mount.kind == "bind");
-    let asked: BTreeMap<&Utf8Path, (Utf8PathBuf, bool)> = binds
-        .map(|it| (it.destination.as_path(), (Utf8PathBuf::from(&it.source), it.writable)))
-        .collect();
+    let asked: BTreeMap<&Utf8Path, (Utf8PathBuf, bool)> =
+        binds.map(|it| (it.destination.as_path(), (Utf8PathBuf::from(&it.source), it.writable))).collect();
     for (target, mount) in &agreed {
         if asked.get(target.as_path()) != Some(mount) {
             differing.push(target);
@@ -234,10 +255,7 @@ pub(crate) fn other_mounts(stack: &Stack, container: &Container) -> anyhow::Resu
 }
 
 /// Every bind of a service in the agreed compose file: target → real source, and whether it can be written.
-fn agreed_mounts(
-    stack: &Stack,
-    service: &str,
-) -> anyhow::Result<BTreeMap<Utf8PathBuf, (Utf8PathBuf, bool)>> {
+fn agreed_mounts(stack: &Stack, service: &str) -> anyhow::Result<BTreeMap<Utf8PathBuf, (Utf8PathBuf, bool)>> {
     const STATE: &str = "${BOTTLE_STATE:?run bottle render}";
     let text = stack.agreed.tree.get(Utf8Path::new("docker-compose.yml")).map(Vec::as_slice);
     let document = yaml::parse(text.unwrap_or_default(), yaml::Limits::default());
@@ -263,10 +281,13 @@ mod tests {
 
     #[test]
     fn a_container_is_read_from_the_engines_answer() {
-        let line = r#""abc" 12 "agent" "False" "running" 0 "2026-11-26T00:00:00Z" "container:def" {"b":{},"a":{}} "h" "/p-agent-1" [{"Type":"bind","Source":"/s","Destination":"/t","RW":false,"Mode":""},{"Type":"volume","Name":"p_socket","Source":"/v","Destination":"/run","RW":true}] {"/tmp":"mode=1777"}"#;
+        let line = r#""abc" 12 "agent" "False" "running" 0 {"NetworkMode":"container:def","Tmpfs":{"/tmp":"mode=1777"}} {"b":{},"a":{}} "h" "/p-agent-1" [{"Type":"bind","Source":"/s","Destination":"/t","RW":false,"Mode":""},{"Type":"volume","Name":"p_socket","Source":"/v","Destination":"/run","RW":true}]"#;
         let found = container(line).unwrap();
         assert!(found.is_running() && !found.one_off && found.pid == 12 && found.name == "p-agent-1");
-        assert_eq!((found.network_mode.as_str(), found.networks), ("container:def", vec!["a".to_owned(), "b".into()]));
+        assert_eq!(
+            (found.network_mode.as_str(), found.networks),
+            ("container:def", vec!["a".to_owned(), "b".into()])
+        );
         assert_eq!(found.mounts.len(), 2);
         assert!(!found.mounts[0].writable && found.mounts[1].name == "p_socket");
         assert_eq!(found.tmpfs, ["/tmp"]);

@@ -6,6 +6,7 @@ use super::wish;
 use crate::capability::{Capabilities, widened};
 use crate::consent::Context;
 use crate::plan::Layout;
+use crate::printable::printable_name;
 use crate::render::{self, Tree, Unreadable};
 use crate::tree::{self, Folder, UNCOMMITTED};
 use camino::Utf8Path;
@@ -41,20 +42,17 @@ fn capabilities(stack: &Stack, found: &Tree) -> String {
             match Capabilities::of(&plan, &machine) {
                 Ok(new) => {
                     let lines = widened(Some(&stack.agreed.record.capabilities), &new);
-                    let sign = |grave: bool| if grave { '!' } else { '+' };
-                    let line = |it: &crate::capability::Widening| {
-                        format!("  {} {}\n", sign(it.risk.is_grave()), it.text)
-                    };
-                    lines.iter().map(line).collect()
+                    wish::listed(&lines)
                 }
                 Err(error) => format!("  ! it holds a rule that is none: {error}\n"),
             }
         }
         Err(Unreadable::NotRendered { file, difference }) => {
             let lines: String = difference.lines().flat_map(|line| ["    ", line, "\n"]).collect();
+            let file = printable_name(file.as_str());
             format!("  ! {file} says what this version of bottle does not render:\n{lines}")
         }
-        Err(error) => format!("  ! {error}\n"),
+        Err(error) => format!("  ! {}\n", printable_name(&error.to_string())),
     }
 }
 
@@ -62,13 +60,14 @@ fn files(agreed: &Tree, found: &Tree) -> String {
     let mut names: Vec<String> = Vec::new();
     for (path, bytes) in agreed {
         match found.get(path) {
-            None => names.push(format!("  {path} is missing\n")),
-            Some(now) if now != bytes => names.push(format!("  {path} differs\n")),
+            None => names.push(format!("  {} is missing\n", printable_name(path.as_str()))),
+            Some(now) if now != bytes => names.push(format!("  {} differs\n", printable_name(path.as_str()))),
             Some(_) => {}
         }
     }
-    let more = found.keys().filter(|path| !agreed.contains_key(*path) && !UNCOMMITTED.contains(&path.as_str()));
-    names.extend(more.map(|path| format!("  {path} is one more\n")));
+    let more =
+        found.keys().filter(|path| !agreed.contains_key(*path) && !UNCOMMITTED.contains(&path.as_str()));
+    names.extend(more.map(|path| format!("  {} is one more\n", printable_name(path.as_str()))));
     if names.len() > FILES {
         let rest = names.len() - FILES;
         names.truncate(FILES);

@@ -9,6 +9,7 @@ use super::project::real;
 use super::stack::{docker, output_of, shown};
 use super::{Globals, Outcome, quietly, say};
 use crate::consent::{Bottle, Running};
+use crate::printable::printable_name;
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::BTreeSet;
@@ -42,7 +43,9 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     };
     if projects.is_empty() && orphans.is_empty() {
         match &args.bottle {
-            Some(name) => bail!("no stack is called {name}; `bottle ps` lists them"),
+            Some(name) => {
+                bail!("no stack is called {}; `bottle ps` lists them", printable_name(name.as_str()))
+            }
             None => bail!("nothing was started from here; `bottle ps` lists every stack, from any folder"),
         }
     }

@@ -26,13 +26,16 @@ struct Row {
 
 pub(crate) fn run(_: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let rows = rows()?;
-    print_as(globals.format, &match globals.format {
-        Format::Text => as_text(&rows)?,
-        Format::Json => {
-            let stacks: Vec<_> = rows.iter().map(as_json).collect();
-            format!("{:#}\n", json!({ "stacks": stacks }))
-        }
-    })?;
+    print_as(
+        globals.format,
+        &match globals.format {
+            Format::Text => as_text(&rows)?,
+            Format::Json => {
+                let stacks: Vec<_> = rows.iter().map(as_json).collect();
+                format!("{:#}\n", json!({ "stacks": stacks }))
+            }
+        },
+    )?;
     Ok(Outcome::Done)
 }
 
@@ -78,9 +81,7 @@ fn rows() -> anyhow::Result<Vec<Row>> {
             project: project.clone(),
             bottle: None,
             started: None,
-            notes: vec![format!(
-                "in no record of yours, from {folder}; `bottle down {project}` stops it"
-            )],
+            notes: vec![format!("in no record of yours, from {folder}; `bottle down {project}` stops it")],
         });
     }
     Ok(rows)

@@ -120,14 +120,17 @@ fn check(site: &Site, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcom
         say(&format!("{shown} is what {} renders to\n", site.project.file));
     }
     let digest = Wish::of(site)?.digest;
-    print_as(globals.format, &match globals.format {
-        Format::Text => format!("{data}digest {digest}\n"),
-        Format::Json => {
-            let same = outcome == Outcome::Done;
-            let value = serde_json::json!({"out": shown, "same": same, "digest": digest, "diff": data});
-            format!("{value:#}\n")
-        }
-    })?;
+    print_as(
+        globals.format,
+        &match globals.format {
+            Format::Text => format!("{data}digest {digest}\n"),
+            Format::Json => {
+                let same = outcome == Outcome::Done;
+                let value = serde_json::json!({"out": shown, "same": same, "digest": digest, "diff": data});
+                format!("{value:#}\n")
+            }
+        },
+    )?;
     Ok(outcome)
 }
 
@@ -214,7 +217,22 @@ fn agree(site: &Site, wish: &Wish, state: &State, clock: &Clock) -> anyhow::Resu
     let same = before.filter(|it| Record { agreed: it.record.agreed, ..record.clone() } == it.record);
     let agreed = same.unwrap_or(Agreed { record, tree: site.tree.clone() });
     agreed.store(state.path())?;
+    remove_other_contexts(state, wish.context.as_ref())?;
     Ok(agreed)
+}
+
+/// What was agreed to before is built from no more.
+fn remove_other_contexts(state: &State, kept: Option<&Context>) -> anyhow::Result<()> {
+    let Some(contexts) = Folder::open(state.path())?.find(Utf8Path::new(consent::CONTEXT))? else {
+        return Ok(());
+    };
+    let digest = kept.map(Context::digest).unwrap_or_default();
+    for (name, _) in contexts.entries()? {
+        if name != consent::context_name(&digest) {
+            contexts.remove_all(&name)?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies the build context into the state, and refuses one that is not what was agreed to any more.
@@ -308,13 +326,7 @@ fn apply(
     Ok(written)
 }
 
-fn env_file(
-    site: &Site,
-    location: &Location,
-    state: &State,
-    minted: &Minted,
-    agreed: &Agreed,
-) -> EnvFile {
+fn env_file(site: &Site, location: &Location, state: &State, minted: &Minted, agreed: &Agreed) -> EnvFile {
     let agent = &site.project.plan.agent;
     let owner = site.owner().filter(|_| agent.user == User::Owner).map(|(_, owner)| owner);
     let context = agreed.record.context.as_ref().map(Context::digest);

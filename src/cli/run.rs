@@ -71,8 +71,8 @@ async fn attend(stack: &Stack, mut command: tokio::process::Command, name: &str)
         tokio::select! {
             status = child.wait() => {
                 let code = status?.code().unwrap_or(1);
-                if !looked && matches!(code, 125..=127) {
-                    say("error: the agent's command could not be started in its image; what Docker says is above\n");
+                if let Some(why) = why_not_started(code) {
+                    say(&format!("note: exit code {code}: {why}\n"));
                 }
                 return Ok(Outcome::Agent(u8::try_from(code).unwrap_or(1)));
             }
@@ -92,11 +92,21 @@ async fn attend(stack: &Stack, mut command: tokio::process::Command, name: &str)
     }
 }
 
+/// What a shell and Docker mean by these codes; the agent's own program may mean something else.
+fn why_not_started(code: i32) -> Option<&'static str> {
+    match code {
+        125 => Some("Docker did not start the container; what it says is above"),
+        126 => Some("the command is in the agent's image and can't be run"),
+        127 => Some("the command is not in the agent's image"),
+        _ => None,
+    }
+}
+
 /// What is wrong with the container; nothing as long as it does not run.
 fn look_at(stack: &Stack, name: &str) -> anyhow::Result<Option<Vec<String>>> {
     let all = cage::containers(&stack.bottle.project)?;
     let Some(own) = all.iter().find(|it| it.name == name && it.is_running()) else { return Ok(None) };
-    let mut problems = cage::holds(stack, &all)?;
+    let mut problems = cage::holds(stack, &all);
     problems.extend(cage::other_mounts(stack, own)?);
     Ok(Some(problems))
 }

@@ -14,10 +14,14 @@ use camino::{Utf8Path, Utf8PathBuf};
 /// The name that is looked for.
 pub(crate) const FILE_NAME: &str = "bottle.yaml";
 
+/// What is said where there is none.
+pub(crate) const NOT_THERE: &str =
+    "there is no bottle.yaml in this folder or in one above it; name a manifest, or write one";
+
 /// The files that some arguments name, in the order of the arguments; those of a folder by name.
 pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>> {
     if arguments.is_empty() {
-        let file = nearest()?;
+        let file = nearest()?.context(NOT_THERE)?;
         pickup::require_own(&file)?;
         return Ok(vec![file]);
     }
@@ -60,7 +64,7 @@ fn names(files: &[Utf8PathBuf]) -> String {
 /// A command about that manifest, as a person types it from here.
 pub(crate) fn command(verb: &str, file: &Utf8Path) -> String {
     match nearest() {
-        Ok(nearest) if nearest == file => format!("bottle {verb}"),
+        Ok(Some(nearest)) if nearest == file => format!("bottle {verb}"),
         _ => format!("bottle {verb} {file}"),
     }
 }
@@ -71,17 +75,17 @@ pub(crate) fn beside(file: &Utf8Path) -> Utf8PathBuf {
 }
 
 /// Upwards from the current folder.
-fn nearest() -> anyhow::Result<Utf8PathBuf> {
+pub(crate) fn nearest() -> anyhow::Result<Option<Utf8PathBuf>> {
     let here = std::env::current_dir().context("the current folder can't be read")?;
     let mut shown = Utf8PathBuf::new();
     for folder in here.ancestors() {
         // Whatever has the name: what is no plain file is refused when it is read, and not passed over.
         if std::fs::symlink_metadata(folder.join(FILE_NAME)).is_ok() {
-            return Ok(shown.join(FILE_NAME));
+            return Ok(Some(shown.join(FILE_NAME)));
         }
         shown.push("..");
     }
-    bail!("there is no {FILE_NAME} in this folder or in one above it; name a manifest, or write one")
+    Ok(None)
 }
 
 fn in_folder(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {

@@ -71,7 +71,16 @@ impl Stack {
         let layout = Layout::between(&folder, &bottle.out);
         let plan = render::plan_of(&agreed.tree, &layout).context(bottle.state.join(AGREED))?;
         let shown = shown_from_here(&bottle.out);
-        Ok(Self { bottle, agreed, plan, file, loaded, unchecked: false, shown, loudness: Loudness::of(globals) })
+        Ok(Self {
+            bottle,
+            agreed,
+            plan,
+            file,
+            loaded,
+            unchecked: false,
+            shown,
+            loudness: Loudness::of(globals),
+        })
     }
 
     /// The same, for a command that starts something: refuses a tree in the project that is not the agreed one, and
@@ -128,8 +137,7 @@ impl Stack {
     fn context_is_current(&self) -> bool {
         let Some(agreed) = &self.agreed.record.context else { return true };
         let now = wish::context_folder(&self.plan, self.folder()).ok().flatten();
-        let now =
-            now.and_then(|now| crate::consent::Context::read(&now.folder, &now.dockerfile).ok());
+        let now = now.and_then(|now| crate::consent::Context::read(&now.folder, &now.dockerfile).ok());
         now.is_some_and(|now| now.digest() == agreed.digest())
     }
 
@@ -171,8 +179,8 @@ impl Stack {
 
     /// Refuses a runtime that the engine does not have.
     pub(crate) fn require_runtime(&self) -> anyhow::Result<()> {
-        let Some(name) = &self.plan.agent.runtime else { return Ok(()) };
         const NAMES: &str = "{{range $name, $_ := .Runtimes}}{{println $name}}{{end}}";
+        let Some(name) = &self.plan.agent.runtime else { return Ok(()) };
         let output = output_of(docker().args(["info", "--format", NAMES]))?;
         let known: Vec<&str> = output.lines().map(str::trim).filter(|name| !name.is_empty()).collect();
         ensure!(
@@ -308,7 +316,9 @@ pub(super) const NO_DOCKER: &str = "can't run docker; it must be installed, with
 /// A folder as a command line names it: relative to the current folder where it lies below.
 pub(crate) fn shown_from_here(path: &Utf8Path) -> Utf8PathBuf {
     let here = std::env::current_dir().ok().and_then(|here| Utf8PathBuf::from_path_buf(here).ok());
-    let relative = here.and_then(|here| path.strip_prefix(real(&here)).map(Utf8Path::to_owned).ok());
+    let relative = here
+        .filter(|here| here != "/")
+        .and_then(|here| path.strip_prefix(real(&here)).map(Utf8Path::to_owned).ok());
     relative.filter(|path| !path.as_str().is_empty()).unwrap_or_else(|| path.to_owned())
 }
 

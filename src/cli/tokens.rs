@@ -21,13 +21,11 @@ pub(super) fn require_for_start(stack: &Stack) -> anyhow::Result<()> {
             require(stack)?;
             stack.compose(&["rm", "--force", "--stop", "egress-proxy"])
         }
-        Some(_) => match set_again(stack)? {
-            false => Ok(()),
-            true => require(stack).context(
-                "egress-proxy would be made again, since its settings changed; `bottle reload` applies new rules \
-                 without that",
-            ),
-        },
+        Some(_) if set_again(stack)? => require(stack).context(
+            "egress-proxy would be made again, since its settings changed; `bottle reload` applies new rules \
+             without that",
+        ),
+        Some(_) => Ok(()),
         None => require(stack),
     }
 }

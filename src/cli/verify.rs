@@ -31,28 +31,31 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     let containers = cage::containers(&stack.bottle.project)?;
     let running: Vec<_> = containers.into_iter().filter(cage::Container::is_running).collect();
-    problems.extend(cage::holds(&stack, &running)?);
+    problems.extend(cage::holds(&stack, &running));
     for container in &running {
         problems.extend(cage::other_mounts(&stack, container)?);
     }
     problems.extend(drift(&stack, &running)?);
     let services: Vec<&str> = running.iter().map(|it| it.service.as_str()).collect();
-    print_as(globals.format, &match globals.format {
-        Format::Json => format!(
-            "{:#}\n",
-            serde_json::json!({
-                "project": stack.bottle.project, "digest": stack.agreed.record.digest, "running": services,
-                "same": problems.is_empty(), "problems": problems,
-            })
-        ),
-        Format::Text if problems.is_empty() && running.is_empty() => {
-            format!("{} is what you agreed to; nothing runs\n", stack.shown())
-        }
-        Format::Text if problems.is_empty() => {
-            format!("{} and {} containers are what you agreed to\n", stack.shown(), running.len())
-        }
-        Format::Text => problems.iter().flat_map(|problem| [problem.trim_end(), "\n"]).collect(),
-    })?;
+    print_as(
+        globals.format,
+        &match globals.format {
+            Format::Json => format!(
+                "{:#}\n",
+                serde_json::json!({
+                    "project": stack.bottle.project, "digest": stack.agreed.record.digest, "running": services,
+                    "same": problems.is_empty(), "problems": problems,
+                })
+            ),
+            Format::Text if problems.is_empty() && running.is_empty() => {
+                format!("{} is what you agreed to; nothing runs\n", stack.shown())
+            }
+            Format::Text if problems.is_empty() => {
+                format!("{} and {} containers are what you agreed to\n", stack.shown(), running.len())
+            }
+            Format::Text => problems.iter().flat_map(|problem| [problem.trim_end(), "\n"]).collect(),
+        },
+    )?;
     Ok(if problems.is_empty() { Outcome::Done } else { Outcome::Differs })
 }
 
@@ -120,8 +123,7 @@ fn networks(stack: &Stack, container: &cage::Container) -> Option<String> {
 
 /// All of bottle's own services are one image, which is built from the state.
 fn image(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<Option<String>> {
-    let own: Vec<&str> =
-        running.iter().filter(|it| it.service != "agent").map(|it| it.id.as_str()).collect();
+    let own: Vec<&str> = running.iter().filter(|it| it.service != "agent").map(|it| it.id.as_str()).collect();
     if own.is_empty() {
         return Ok(None);
     }

@@ -58,7 +58,9 @@ pub enum ConsentError {
         why: String,
     },
     /// The home of all states is another user's.
-    #[error("{path} belongs to uid {owner}, and what lies in it is that user's consent, not yours; set XDG_STATE_HOME")]
+    #[error(
+        "{path} belongs to uid {owner}, and what lies in it is that user's consent, not yours; set XDG_STATE_HOME"
+    )]
     OfAnotherUser {
         /// The folder.
         path: Utf8PathBuf,

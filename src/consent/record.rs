@@ -90,8 +90,11 @@ impl Agreed {
         let state = Folder::open(state)?;
         let folder = state.make(Utf8Path::new(AGREED))?;
         let written = Comparison::of(Some(&folder), &self.tree)?.apply(&folder, true)?;
-        state.stage(FILE, &super::json(&self.record)?, 0o600)?.commit()?;
-        state.sync()?;
+        let record = super::json(&self.record)?;
+        if !state.is_as_wanted(FILE, &record, 0o600, None)? {
+            state.stage(FILE, &record, 0o600)?.commit()?;
+            state.sync()?;
+        }
         Ok(written)
     }
 

@@ -103,10 +103,9 @@ pub fn plan_of(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
         unreadable(COMPOSE, &problems.first().map(ToString::to_string).unwrap_or_default())
     })?;
     let compose = &compose.value;
-    let extra_ca = tree.get(Utf8Path::new(EXTRA_CA)).map(|sealed| ExtraCa {
-        file: EXTRA_CA.into(),
-        pem: unsealed(&String::from_utf8_lossy(sealed)),
-    });
+    let extra_ca = tree
+        .get(Utf8Path::new(EXTRA_CA))
+        .map(|sealed| ExtraCa { file: EXTRA_CA.into(), pem: unsealed(&String::from_utf8_lossy(sealed)) });
     Ok(Plan {
         name: embedded.bottle.clone(),
         layout: layout.clone(),
@@ -174,15 +173,14 @@ fn direct(pipelock: &PipelockFile, embedded: &EmbeddedFile) -> Vec<HostPlan> {
 }
 
 fn agent(compose: &Value, layout: &Layout, embedded: &EmbeddedFile) -> Result<AgentPlan, Unreadable> {
-    let agent = compose
-        .pointer("/services/agent")
-        .ok_or_else(|| unreadable(COMPOSE, "it has no service `agent`"))?;
+    let agent =
+        compose.pointer("/services/agent").ok_or_else(|| unreadable(COMPOSE, "it has no service `agent`"))?;
     Ok(AgentPlan {
         image: image(compose, agent)?,
         command: texts(&agent["command"]),
-        user: match literal(&agent["user"]) {
+        user: match agent["user"].as_str() {
             Some(user) if user.starts_with("${BOTTLE_AGENT_USER") => User::Owner,
-            Some(user) => User::Named(user),
+            Some(user) => User::Named(undoubled(user)),
             None => User::Image,
         },
         workdir: literal(&agent["working_dir"]),

@@ -50,7 +50,7 @@ impl EnvFile {
         let values = [project, state, user, ca, agent_user, agent_memory, context];
         let mut text = HEADER.to_owned();
         for (key, value) in ENV_VARIABLES.iter().zip(values).filter(|(_, value)| !value.is_empty()) {
-            text += &format!("{key}={}\n", quoted(value)?);
+            text.extend([*key, "=", &quoted(value)?, "\n"]);
         }
         Ok(text)
     }
@@ -62,8 +62,7 @@ impl EnvFile {
             let line = line.strip_prefix("export ").unwrap_or(line).trim_start();
             line.split(['=', ':', ' ']).next().unwrap_or_default().to_owned()
         };
-        let keys: Vec<String> =
-            lines.map(key).filter(|key| !ENV_VARIABLES.contains(&key.as_str())).collect();
+        let keys: Vec<String> = lines.map(key).filter(|key| !ENV_VARIABLES.contains(&key.as_str())).collect();
         if keys.is_empty() {
             return Ok(());
         }

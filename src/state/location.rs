@@ -33,7 +33,8 @@ impl Location {
     /// else in `~/.local/state`. `variable` reads the environment.
     pub fn home(variable: impl Fn(&str) -> Option<String>) -> Result<Utf8PathBuf, StateError> {
         let absolute = |name| variable(name).map(Utf8PathBuf::from).filter(|path| path.is_absolute());
-        let state = absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+        let state =
+            absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
         state.map(|state| state.join("bottle")).ok_or(StateError::NoHome)
     }
 
@@ -56,7 +57,11 @@ impl Location {
     }
 
     /// Refuses a home of states inside a folder that the agent can read: the registry lies there.
-    pub(crate) fn require_hidden_home(&self, home: &Utf8Path, exposed: &[Utf8PathBuf]) -> Result<(), StateError> {
+    pub(crate) fn require_hidden_home(
+        &self,
+        home: &Utf8Path,
+        exposed: &[Utf8PathBuf],
+    ) -> Result<(), StateError> {
         Self { out: self.out.clone(), state: home.to_owned() }.require_hidden(exposed)
     }
 

@@ -10,7 +10,7 @@
 //! ├── out             the output folder that this state belongs to
 //! ├── lock            held while a render writes
 //! ├── .env            what Compose is told about this machine
-//! ├── agreed/ …       what a person agreed to ([`crate::consent`])
+//! ├── agreed/ …       what a person agreed to (see `consent`)
 //! ├── audit/          what each proxy records: egress-proxy/, pipelock/
 //! ├── image/          bottle, Dockerfile: the build context
 //! ├── trust/          ca-bundle.pem, truststore.p12: what the agent may see

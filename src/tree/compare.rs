@@ -137,7 +137,6 @@ pub fn read(folder: &Folder) -> Result<Tree, TreeError> {
     Ok(found)
 }
 
-
 /// Every plain file below `folder` but the uncommitted and the staged ones.
 fn collect(folder: &Folder, below: &Utf8Path, left: &mut u64, into: &mut Tree) -> Result<(), TreeError> {
     for (name, entry) in folder.entries()? {

@@ -177,7 +177,7 @@ impl Folder {
         if size_differs || owner_differs || stat.st_mode & 0o7777 != mode {
             return Ok(false);
         }
-        Ok(self.read(name)?.as_deref() == Some(bytes))
+        Ok(self.read_at_most(name, bytes.len() as u64)?.as_deref() == Some(bytes))
     }
 
     /// Writes and syncs a new file for `name`, under a temporary name beside it.

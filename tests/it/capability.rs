@@ -155,10 +155,11 @@ fn without_an_old_side_everything_is_new_and_the_dangerous_comes_first() {
         (Risk::Guard, "a.example passes pipelock without inspection: no scan for secrets"),
         (Risk::Project, "the agent reads and writes `.`, as /work"),
         (Risk::Reach, "any method https://a.example/x/** with A_TOKEN"),
-        (Risk::Code, "the agent's image is built from `./agent`, with an open network"),
+        (Risk::Code, "the agent's image is built from `agent`, with an open network"),
         (Risk::Minor, "the agent's environment has EDITOR"),
     ];
-    let expected: Vec<(Risk, String)> = expected.iter().map(|(risk, text)| (*risk, (*text).to_owned())).collect();
+    let expected: Vec<(Risk, String)> =
+        expected.iter().map(|(risk, text)| (*risk, (*text).to_owned())).collect();
     assert_eq!(all, expected);
     assert_eq!(newly(manifest, manifest), [""; 0]);
 }
@@ -173,7 +174,10 @@ fn a_known_credential_that_goes_to_one_host_more_is_said_first() {
     );
     assert_eq!(
         newly(&old, &new),
-        ["A_TOKEN is sent to b.example, so far to a.example", "any method https://b.example/x/** with A_TOKEN"]
+        [
+            "A_TOKEN is sent to b.example, so far to a.example",
+            "any method https://b.example/x/** with A_TOKEN"
+        ]
     );
     assert!(lines(Some(&old), &new)[0].risk.is_grave());
 }
@@ -204,7 +208,8 @@ fn what_the_image_is_made_of_is_asked_about() {
         assert_eq!(newly(&old, &new), [line]);
     }
     let plan = |digest: &str| {
-        let loaded = Manifest::load("bottle.yaml", format!("version: 1\nname: dev\n{built}").as_bytes()).unwrap();
+        let loaded =
+            Manifest::load("bottle.yaml", format!("version: 1\nname: dev\n{built}").as_bytes()).unwrap();
         let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
         let machine = Machine { context: Some(digest.to_owned()), ..Machine::default() };
         Capabilities::of(&plan, &machine).unwrap()
@@ -268,7 +273,10 @@ impl Rule {
     fn allows(&self, port: u16, method: &str, path: &str) -> bool {
         let covers = |pattern: &&str| {
             let mut path = path.split('/').skip(1);
-            pattern.split('/').skip(1).all(|want| path.next().is_some_and(|have| want == "*" || want == have))
+            pattern
+                .split('/')
+                .skip(1)
+                .all(|want| path.next().is_some_and(|have| want == have || want == "*" && !have.is_empty()))
         };
         self.ports.contains(&port)
             && self.methods.as_ref().is_none_or(|list| list.contains(&method))
@@ -278,11 +286,11 @@ impl Rule {
     fn manifest(&self) -> String {
         let mut route = format!("host: a.example, ports: {:?}", self.ports);
         if let Some(methods) = &self.methods {
-            route += &format!(", methods: [{}]", methods.join(", "));
+            route.extend([", methods: [", &methods.join(", "), "]"]);
         }
         if let Some(paths) = &self.paths {
             let quoted: Vec<String> = paths.iter().map(|path| format!("{path:?}")).collect();
-            route += &format!(", path_allowlist: [{}]", quoted.join(", "));
+            route.extend([", path_allowlist: [", &quoted.join(", "), "]"]);
         }
         format!("{AGENT}egress_proxy: {{routes: [{{{route}}}]}}\n")
     }
@@ -302,7 +310,7 @@ proptest::proptest! {
     #[test]
     fn a_rule_widens_exactly_when_a_request_more_is_allowed(old in rule(), new in rule()) {
         let more = PORTS.iter().any(|port| METHODS.iter().chain(&["PATCH"]).any(|method| {
-            REQUESTS.iter().chain(&["/c"]).any(|path| new.allows(*port, method, path) && !old.allows(*port, method, path))
+            REQUESTS.iter().chain(&["/c", "/", "/c/b"]).any(|path| new.allows(*port, method, path) && !old.allows(*port, method, path))
         }));
         let said = newly(&old.manifest(), &new.manifest());
         proptest::prop_assert_eq!(more, !said.is_empty(), "{:?}", said);

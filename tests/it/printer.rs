@@ -27,6 +27,7 @@ egress_proxy:
 /// Says hostile things on both streams whatever it is asked, and plays along.
 const DOCKER: &str = r#"#!/bin/sh
 case "$*" in
+  "ps --all --quiet "*) exit 0 ;;
   *" ps --all "*) printf 'gate running \033[2Junwell\nagent running healthy\n'; exit 0 ;;
   *" ps -q --status running agent") exit 0 ;;
   "ps --all --filter label=bottle.name "*) cat "$DIR/started" 2>/dev/null; exit 0 ;;
@@ -91,6 +92,13 @@ impl Site {
         shown(&mut self.command(&["render", "--accept-widening", "--image-binary", image.as_str()]))
     }
 
+    /// What the proxies left on the host.
+    fn audit(&self, lines: &str) {
+        let states = self.root.join("state/bottle").read_dir_utf8().unwrap();
+        let state = states.map(|entry| entry.unwrap().into_path()).find(|path| path.is_dir()).unwrap();
+        std::fs::write(state.join("audit/egress-proxy/denied.jsonl"), lines).unwrap();
+    }
+
     fn out(&self) -> Utf8PathBuf {
         self.project.join(".bottle/dev")
     }
@@ -113,6 +121,7 @@ impl Site {
             &["logs", "--no-follow"],
             &["logs", "--denied", "--no-follow"],
             &["reload"],
+            &["verify"],
             &["down"],
         ];
         let image = self.root.join("image-binary");
@@ -166,10 +175,10 @@ fn docker_and_containers_say_nothing_that_steers() {
         "duration_ms": 1,
     });
     let blocked = serde_json::json!({
-        "time": "2026-11-24T12:30:01Z", "event": "blocked", "method": "GET", "target": STEERS, "scanner": "dlp",
+        "level": "warn", "component": "pipelock", "time": "2026-11-24T12:30:01Z", "event": "blocked", "method": "GET", "target": STEERS, "scanner": "dlp",
         "reason": format!("{STEERS}\nto allow it: everything"),
     });
-    std::fs::write(site.root.join("log"), format!("{record}\n{blocked}\n")).unwrap();
+    site.audit(&format!("{record}\n{blocked}\n"));
     escaped(&site.every_verb(&[]));
     for fails in ["compose", " -d --wait", "/bottle reload", "image rm"] {
         escaped(&site.every_verb_where(&[], fails));
@@ -194,7 +203,8 @@ fn names_of_folders_and_manifests_say_nothing_that_steers() {
     let own = format!("a{HIDES}.bottle.yaml");
     std::fs::rename(site.project.join("bottle.yaml"), site.project.join(&own)).unwrap();
     let image = site.root.join("image-binary");
-    let rendered = shown(&mut site.command(&["render", &own, "--image-binary", image.as_str()]));
+    let rendered =
+        shown(&mut site.command(&["render", "--accept-widening", &own, "--image-binary", image.as_str()]));
     assert!(rendered.contains(r"Next: bottle up a\u{202e}\u{200b}"), "{rendered}");
     escaped(&site.every_verb(&[&own]));
     escaped(&site.every_verb(&[site.project.as_str()]));
@@ -362,9 +372,10 @@ const AROUND: &[(&str, &str, &str)] = &[
     ("quietly.rs", ".spawn()", "with both streams as pipes"),
     ("stack.rs", "stderr()", "handed to `quietly`, which escapes"),
     ("down.rs", "stderr()", "handed to `quietly`, which escapes"),
-    ("stack.rs", ".exec()", "`bottle run`: the terminal is the agent's own"),
+    ("run.rs", ".spawn()", "`bottle run`: the terminal is the agent's own"),
+    ("verify.rs", ".spawn()", "with both streams as pipes"),
     ("run.rs", "stdout()", "asks whether it is a terminal"),
-    ("widening.rs", "stderr()", "asks whether it is a terminal"),
+    ("question.rs", "stderr()", "asks whether it is a terminal"),
     ("mod.rs", "stderr()", "asks whether it is a terminal"),
     ("pipelock.rs", "stdout()", "events of a service, JSON lines for machines; `bottle logs` escapes them"),
 ];

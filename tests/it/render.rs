@@ -152,7 +152,9 @@ proptest! {
         manifest.agent.mounts = vec![mount(&source, &format!("/t{target}"))];
         manifest.egress.network = Some(network.clone() + "n");
 
-        let compose = compose(&render(&manifest));
+        let tree = render(&manifest);
+        prop_assert!(render::exactly(&tree, &Layout::beside("dev")).is_ok(), "a tree of ours is read back to its plan");
+        let compose = compose(&tree);
         let agent = &compose["services"]["agent"];
         let command: Vec<String> = agent["command"].as_sequence().unwrap().iter().map(literal).collect();
         prop_assert_eq!(command, words);
@@ -188,6 +190,59 @@ proptest! {
         prop_assert_eq!(theirs["routes"][0]["reason"].as_str(), Some(reason.as_str()));
         prop_assert_eq!(theirs["routes"][0]["auth"]["username"].as_str(), Some(username.as_str()));
     }
+}
+
+/// Whoever changes a file can also compute its checksum: what counts is that this version would not write it.
+#[test]
+fn what_bottle_does_not_render_is_refused_in_every_service_and_file() {
+    let manifest = manifest(vec![with_token(route("egress_proxy.routes[0]", "a.example"), "MY_TOKEN")]);
+    let (tree, layout) = (render(&manifest), Layout::beside("dev"));
+    assert_eq!(render::exactly(&tree, &layout).unwrap().name, "dev");
+    let refused = |path: &str, body: String| {
+        let mut changed = tree.clone();
+        changed.insert(path.into(), render::checksum::seal(&body).into_bytes());
+        match render::exactly(&changed, &layout) {
+            Err(render::Unreadable::NotRendered { file, difference }) => {
+                assert_eq!(file, path);
+                difference
+            }
+            other => panic!("{path}: {other:?}\n{body}"),
+        }
+    };
+    let body = |path: &str| text(&tree, path).split_once('\n').unwrap().1.to_owned();
+    let compose = body("docker-compose.yml");
+    for service in ["netns", "gate", "egress-proxy", "pipelock", "agent", "attack"] {
+        let heading = format!("\n  {service}:\n");
+        assert_eq!(compose.matches(&heading).count(), 1, "{service}");
+        for line in [
+            "    privileged: true\n",
+            "    devices: [/dev/kvm]\n",
+            "    cap_add: [SYS_ADMIN]\n",
+            "    pid: host\n",
+            "    x-y: 1\n",
+        ] {
+            let said = refused("docker-compose.yml", compose.replace(&heading, &format!("{heading}{line}")));
+            assert_eq!(said, format!("-{}", line.trim_end()), "{service}");
+        }
+    }
+    refused("docker-compose.yml", compose.replace("internal: true", "internal: false"));
+    refused("docker-compose.yml", compose.clone() + "  evil: {image: x}\n");
+    refused("docker-compose.yml", compose.replace("cap_drop: [ALL]", "cap_drop: [CHOWN]"));
+    refused(
+        "docker-compose.yml",
+        compose.replace("seccomp=${BOTTLE_STATE", "seccomp=unconfined${BOTTLE_STATE"),
+    );
+    let pipelock = body("pipelock/pipelock.yaml");
+    refused("pipelock/pipelock.yaml", pipelock.replacen("timeout_seconds: 600", "timeout_seconds: 601", 1));
+    let routes = body("egress-proxy/routes.yaml");
+    refused("egress-proxy/routes.yaml", routes.replace("proxy: pipelock:8888", "proxy: elsewhere:8888"));
+    let mut more = tree.clone();
+    more.insert("compose.override.yaml".into(), b"services: {}\n".to_vec());
+    assert!(render::exactly(&more, &layout).is_err());
+    let mut less = tree.clone();
+    less.remove(camino::Utf8Path::new("seccomp.json"));
+    let error = render::exactly(&less, &layout).unwrap_err().to_string();
+    assert_eq!(error, "seccomp.json: the file is missing");
 }
 
 /// Compose is the reader that counts.
@@ -245,10 +300,9 @@ fn compose_itself_reads_hostile_texts_as_they_were_written() {
     let output = Command::new("docker")
         .args(["compose", "config", "--format", "json"])
         .current_dir(folder.path())
+        .envs(bottle::state::ENV_VARIABLES.map(|name| (name, "1")))
         .env("COMPOSE_PROJECT_NAME", "render-texts")
         .env("BOTTLE_STATE", "/nonexistent")
-        .env("BOTTLE_USER", "65532")
-        .env("BOTTLE_CA", "00")
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -340,12 +394,19 @@ fn every_service_is_confined_and_checked() {
     let compose = compose(&render(&manifest(vec![route("egress_proxy.routes[0]", "a.example")])));
     for (name, service) in services(&compose) {
         assert_eq!(literal_list(&service["cap_drop"]), ["ALL"], "{name}");
-        assert_eq!(literal_list(&service["security_opt"]), ["no-new-privileges:true"], "{name}");
+        let security: Vec<&str> =
+            service["security_opt"].as_sequence().unwrap().iter().filter_map(Value::as_str).collect();
+        let profile = "seccomp=${BOTTLE_STATE:?run bottle render}/agreed/seccomp.json";
+        assert_eq!(security, ["no-new-privileges:true", profile], "{name}");
+        assert_eq!(service["ulimits"]["core"], 0, "{name}");
+        for variable in bottle::plan::PROXY_VARIABLES {
+            assert!(service["environment"].get(variable).is_some(), "{name}: Compose would set {variable}");
+        }
+        assert_eq!(service["mem_limit"], service["memswap_limit"], "{name}");
         assert!(service.get("pids_limit").is_some() && service.get("logging").is_some(), "{name}");
         assert!(service.get("healthcheck").is_some() || name == "attack", "{name}");
         assert!(service.get("container_name").is_none() && service.get("privileged").is_none(), "{name}");
         if name != "agent" {
-            assert_eq!(service["mem_limit"], service["memswap_limit"], "{name}");
             assert_eq!(service["read_only"], true, "{name}");
             assert!(service["user"].as_str().unwrap().starts_with("${BOTTLE_USER:?"), "{name}");
         }

@@ -151,7 +151,7 @@ fn a_folder_that_is_not_there_is_a_warning_since_another_machine_may_have_it() {
     let output = project.render(&["--accept-widening"]);
     assert!(output.status.success(), "{}", err(&output));
     assert_eq!(
-        err(&output).split("warning: . belongs").next().unwrap(),
+        err(&output).split("warning: src belongs").next().unwrap(),
         "warning: agent/Dockerfile, which the agent's image is built from, is not on this machine; `bottle up` needs it\n\
          warning: src, which the manifest mounts, is not on this machine; `bottle up` needs it\n"
     );
@@ -160,7 +160,7 @@ fn a_folder_that_is_not_there_is_a_warning_since_another_machine_may_have_it() {
     }
     std::fs::write(project.dir().join("agent/Dockerfile"), "FROM scratch\n").unwrap();
     let error = project.refused(1, &[]);
-    assert!(error.contains("  + the agent's image is built from other files in `./agent`"), "{error}");
+    assert!(error.contains("  + the agent's image is built from other files in `agent`"), "{error}");
     project.rendered(&[]);
     assert!(!err(&project.render(&[])).contains("is not on this machine"));
 }
@@ -293,7 +293,12 @@ fn what_was_never_agreed_to_is_asked_about_in_full() {
     std::fs::create_dir(project.dir().join("src")).unwrap();
     project.write("src/bottle.yaml", &MANIFEST.replace("source: .,", "source: /etc,"));
     let planted = project.refused(1, &["src/bottle.yaml"]);
-    assert!(planted.contains("  ! the agent reads and writes /etc of this machine, outside of the project, as /work\n"), "{planted}");
+    assert!(
+        planted.contains(
+            "  ! the agent reads and writes /etc of this machine, outside of the project, as /work\n"
+        ),
+        "{planted}"
+    );
 }
 
 /// What lies in the project is no proof of consent: an agent that commits a widened manifest together with the tree
@@ -309,7 +314,11 @@ fn a_tree_that_was_committed_with_its_manifest_is_compared_with_what_was_agreed_
     for file in ["docker-compose.yml", "bottle.lock"] {
         project.write(&format!(".bottle/dev/{file}"), &twin.read(&format!(".bottle/dev/{file}")));
     }
-    assert_eq!(project.render(&["--check"]).status.code(), Some(0), "the tree is what the manifest renders to");
+    assert_eq!(
+        project.render(&["--check"]).status.code(),
+        Some(0),
+        "the tree is what the manifest renders to"
+    );
     let error = project.refused(1, &[]);
     assert!(error.contains("  ! the agent reads and writes /etc of this machine"), "{error}");
 }
@@ -347,7 +356,10 @@ fn a_manifest_that_an_agent_could_have_planted_is_not_picked_up() {
     for (folder, file) in [("src", "bottle.yaml"), ("src/deep", "../bottle.yaml")] {
         let output = render(folder, &["--accept-widening"]);
         assert_eq!(output.status.code(), Some(2));
-        let wanted = format!("error: {file} is not picked up: the agent of {}/bottle.yaml can write there", project.dir());
+        let wanted = format!(
+            "error: {file} is not picked up: the agent of {}/bottle.yaml can write there",
+            project.dir()
+        );
         assert!(err(&output).starts_with(&wanted), "{}", err(&output));
     }
     // Named and agreed to, it is a bottle of its own from then on.
@@ -388,7 +400,7 @@ fn a_changed_build_context_shows_its_files_and_the_dockerfile_and_is_built_from_
     project.write("agent/y", "2\n");
     let error = project.refused(1, &[]);
     for part in [
-        "  + the agent's image is built from other files in `./agent`, with an open network\n",
+        "  + the agent's image is built from other files in `agent`, with an open network\n",
         "The files that its image is built from changed:\n",
         "Dockerfile",
         "y",
@@ -546,7 +558,14 @@ fn a_binary_that_cannot_run_in_the_image_is_refused_before_anything_is_written()
 fn renders_at_once_all_succeed_and_leave_one_tree() {
     let project = project();
     let all: Vec<_> = (0..6)
-        .map(|_| project.command(&["--accept-widening"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        .map(|_| {
+            project
+                .command(&["--accept-widening"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
         .collect();
     for child in all {
         let output = child.wait_with_output().unwrap();

@@ -45,7 +45,7 @@ exit 0
 /// What `docker inspect` says of a container that does not run.
 fn ended(service: &str, code: i32, hash: &str) -> String {
     format!(
-        r#""id" 0 "{service}" "False" "exited" {code} "2026-11-26T00:00:00Z" "none" {{}} "{hash}" "/p-{service}-1""#
+        r#""id" 0 "{service}" "False" "exited" {code} {{"NetworkMode":"none"}} {{}} "{hash}" "/p-{service}-1" []"#
     )
 }
 
@@ -87,8 +87,11 @@ impl Stack {
 
     fn render(&self, arguments: &[&str]) {
         let image = self.root.join("image-binary");
-        let output =
-            self.command(&["render", "--accept-widening", "--image-binary", image.as_str()]).args(arguments).output().unwrap();
+        let output = self
+            .command(&["render", "--accept-widening", "--image-binary", image.as_str()])
+            .args(arguments)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", err(&output));
     }
 
@@ -98,7 +101,7 @@ impl Stack {
 
     /// What docker was asked, without what every command begins with.
     fn asked(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(self.root.join("asked")).unwrap_or_default();
+        let Ok(text) = std::fs::read_to_string(self.root.join("asked")) else { return Vec::new() };
         let start = self.start();
         text.lines().map(|line| line.strip_prefix(&start).unwrap_or(line).to_owned()).collect()
     }
@@ -249,7 +252,13 @@ fn an_agent_whose_command_has_ended_is_said_with_its_exit_code_and_last_words() 
     let stack = rendered();
     std::fs::write(stack.root.join("containers"), ended("agent", 3, "x") + "\n").unwrap();
     std::fs::write(stack.root.join("log"), "no such model\n").unwrap();
-    let output = stack.command(&["up"]).env("CONTAINERS", "id").env("HASH", "x").env("API_TOKEN", "x").output().unwrap();
+    let output = stack
+        .command(&["up"])
+        .env("CONTAINERS", "id")
+        .env("HASH", "x")
+        .env("API_TOKEN", "x")
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", err(&output));
     let said = "note: the agent's command has ended: the image's command, with exit code 3; `bottle run` starts it on \
                 this terminal\nthe last that it said:\nno such model\n";
@@ -324,7 +333,12 @@ fn a_tree_that_another_manifest_renders_to_is_refused_as_what_it_would_let_the_a
     let output = stack.run(&["up"]);
     assert_eq!(output.status.code(), Some(2));
     let said = err(&output);
-    assert!(said.contains("  ! the agent reads and writes /etc of this machine, outside of the project, as /work\n"), "{said}");
+    assert!(
+        said.contains(
+            "  ! the agent reads and writes /etc of this machine, outside of the project, as /work\n"
+        ),
+        "{said}"
+    );
     assert!(stack.asked().is_empty());
 }
 
@@ -336,7 +350,10 @@ fn a_copied_env_counts_for_nothing_and_a_lost_state_is_said() {
     std::fs::write(&file, "COMPOSE_PROJECT_NAME=bottle-dev-zzzzzz\nBOTTLE_STATE=/\nBOTTLE_USER=0\n").unwrap();
     assert!(stack.run(&["up"]).status.success());
     let asked = std::fs::read_to_string(stack.root.join("asked")).unwrap();
-    assert!(asked.lines().all(|line| line.starts_with(&format!("compose --project-name {project} "))), "{asked}");
+    assert!(
+        asked.lines().all(|line| line.starts_with(&format!("compose --project-name {project} "))),
+        "{asked}"
+    );
     std::fs::write(&file, env).unwrap();
     std::fs::remove_dir_all(stack.state()).unwrap();
     assert!(refused(&stack.run(&["up"])).contains("is gone; run `bottle render`, then `bottle up`"));
@@ -361,7 +378,8 @@ fn a_runtime_that_the_engine_lacks_is_said_before_anything_starts() {
     stack.render(&[]);
     let error = refused(&stack.run(&["up"]));
     assert!(
-        error.starts_with("error: bottle.yaml: agent.runtime: the engine has no runtime `runsc`; it has runc"),
+        error
+            .starts_with("error: bottle.yaml: agent.runtime: the engine has no runtime `runsc`; it has runc"),
         "{error}"
     );
     assert!(!stack.asked().iter().any(|asked| asked.starts_with("up")));
@@ -400,7 +418,8 @@ fn a_manifest_that_changed_is_a_note_and_what_was_agreed_to_is_used() {
     std::fs::write(stack.root.join("project/bottle.yaml"), changed).unwrap();
     let output = stack.run(&["up"]);
     assert!(output.status.success());
-    let note = "note: bottle.yaml changed since; what you agreed to is used, and `bottle render` shows the change\n";
+    let note =
+        "note: bottle.yaml changed since; what you agreed to is used, and `bottle render` shows the change\n";
     assert!(err(&output).contains(note), "{}", err(&output));
 }
 
@@ -425,10 +444,7 @@ fn an_image_that_is_built_is_built_before_run_so_that_stdout_is_the_agents_alone
     let output = stack.run(&["run", "--", "true"]);
     assert!(output.status.success(), "{}", err(&output));
     let asked = stack.asked();
-    assert_eq!(
-        asked[..3],
-        ["up -d --wait netns gate pipelock egress-proxy", "build agent", "run --help"]
-    );
+    assert_eq!(asked[..3], ["up -d --wait netns gate pipelock egress-proxy", "build agent", "run --help"]);
     assert!(asked[3].ends_with(" --pull never -T agent true"), "{asked:?}");
     // One line, of `run` itself.
     assert_eq!(String::from_utf8_lossy(&output.stdout), "chatter on stdout\n");
@@ -557,6 +573,13 @@ fn a_config_that_is_refused_reloads_neither() {
     assert!(stack.asked().iter().all(|asked| !asked.ends_with("/bottle reload")), "{:?}", stack.asked());
 }
 
+/// Records as a proxy leaves them on the host.
+fn audit(stack: &Stack, proxy: &str, series: &str, lines: &str) {
+    let folder = format!("{}/audit/{proxy}", stack.state());
+    std::fs::write(format!("{folder}/{series}.jsonl"), lines).unwrap();
+}
+
+/// With and without a running stack, and whatever became of the manifest.
 #[test]
 fn denied_requests_come_with_file_line_and_the_missing_entry() {
     let stack = rendered();
@@ -565,20 +588,23 @@ fn denied_requests_come_with_file_line_and_the_missing_entry() {
             r#"{{"time":"2026-11-24T12:30:01Z","bottle":"dev","config":"c","connection":1,"method":"GET","scheme":"https","host":"api.example","port":443,"path":"{path}","verdict":"{verdict}","reason":"path_not_allowed","decided_by":"egress-proxy","source":"egress_proxy.routes[0]","request_bytes":0,"response_bytes":0,"complete":true,"duration_ms":1}}"#
         )
     };
-    let log = format!(
-        "{}\nnot a record\n{{\"level\":\"INFO\"}}\n{}\n",
-        record("allow", "/v1"),
-        record("deny", "/v2")
-    );
-    std::fs::write(stack.root.join("log"), log).unwrap();
-    let output = stack.run(&["logs", "--denied"]);
+    let lines = format!("{}\n{{\"level\":\"INFO\"}}\n{}\n", record("allow", "/v1"), record("deny", "/v2"));
+    audit(&stack, "egress-proxy", "denied", &lines);
+    let logs = |more: &[&str]| {
+        let output = stack.run(&[&["logs", "--denied", "--no-follow"], more].concat());
+        assert!(output.status.success(), "{}", err(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
     assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
+        logs(&[]),
         "12:30:01  GET https://api.example/v2  path_not_allowed\n    \
          rule:  bottle.yaml:9 (egress_proxy.routes[0])\n    \
          to allow it:\n      egress_proxy.routes[0]:\n        path_allowlist: [..., /v2]\n"
     );
-    assert_eq!(stack.asked(), ["logs --follow --no-log-prefix --no-color egress-proxy"]);
+    assert_eq!(logs(&["--since", "2026-11-25T00:00:00Z"]), "");
+    std::fs::write(stack.root.join("project/bottle.yaml"), "junk: [").unwrap();
+    assert!(logs(&[]).contains("    rule:  egress_proxy.routes[0]\n"), "{}", logs(&[]));
+    assert_eq!(stack.asked(), [] as [&str; 0]);
 }
 
 #[test]
@@ -587,14 +613,26 @@ fn in_a_bottle_without_routes_what_pipelock_refused_is_shown() {
     let stack = stack(&format!("{head}egress: {{allowlist: [api.example]}}\n"));
     stack.render(&[]);
     let line = r#"{"level":"warn","time":"2026-11-25T00:30:48Z","component":"pipelock","event":"blocked","method":"CONNECT","target":"new.example:443","scanner":"domain_not_allowed","reason":"new.example is not in the allowlist"}"#;
-    std::fs::write(stack.root.join("log"), format!("{line}\n")).unwrap();
-    let output = stack.run(&["logs", "--denied"]);
+    audit(&stack, "pipelock", "denied", &format!("{line}\n"));
+    let output = stack.run(&["logs", "--denied", "--no-follow"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         said.starts_with("00:30:48  CONNECT new.example:443  domain_not_allowed, by pipelock\n"),
         "{said}"
     );
-    assert_eq!(stack.asked(), ["logs --follow --no-log-prefix --no-color pipelock"]);
+}
+
+#[test]
+fn a_service_that_is_not_there_and_a_time_that_is_none_are_said() {
+    let stack = rendered();
+    let error = refused(&stack.run(&["logs", "--service", "nothere"]));
+    assert_eq!(
+        error,
+        "error: there is no service nothere; there are netns, gate, egress-proxy, pipelock, agent, attack"
+    );
+    let output = stack.run(&["logs", "--since", "5x"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("write a time such as"), "{}", err(&output));
 }
 
 #[test]

@@ -17,7 +17,13 @@ fn home() -> Home {
 
 impl Home {
     fn location(&self) -> Location {
-        Location::find(Utf8Path::new("/p/.bottle/dev"), Some(&self.path.join("state")), None, Utf8Path::new("/h")).unwrap()
+        Location::find(
+            Utf8Path::new("/p/.bottle/dev"),
+            Some(&self.path.join("state")),
+            None,
+            Utf8Path::new("/h"),
+        )
+        .unwrap()
     }
 
     fn open(&self) -> State {
@@ -217,7 +223,8 @@ fn two_folders_never_share_a_state() {
     let home = home();
     home.open();
     let chosen = home.path.join("state");
-    let other = Location::find(Utf8Path::new("/q/.bottle/dev"), Some(&chosen), None, Utf8Path::new("/h")).unwrap();
+    let other =
+        Location::find(Utf8Path::new("/q/.bottle/dev"), Some(&chosen), None, Utf8Path::new("/h")).unwrap();
     let error = State::open(&other, &[], || {}).unwrap_err().to_string();
     assert_eq!(
         error,
@@ -234,7 +241,8 @@ fn a_state_under_what_the_agent_mounts_is_refused_links_resolved() {
     std::fs::create_dir(&mounted).unwrap();
     std::os::unix::fs::symlink(&mounted, home.path.join("link")).unwrap();
     let chosen = home.path.join("link/keys");
-    let location = Location::find(Utf8Path::new("/p/.bottle/dev"), Some(&chosen), None, Utf8Path::new("/h")).unwrap();
+    let location =
+        Location::find(Utf8Path::new("/p/.bottle/dev"), Some(&chosen), None, Utf8Path::new("/h")).unwrap();
     let error = State::open(&location, &[mounted], || {}).unwrap_err();
     assert!(matches!(error, StateError::Exposed { .. }), "{error}");
     assert!(!chosen.exists());

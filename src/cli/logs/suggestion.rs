@@ -85,7 +85,8 @@ fn place(record: &Record, loaded: Option<&Loaded>) -> Option<String> {
 /// The entry that would allow the request, or nothing where no entry would, or where the record holds less than the
 /// request did: a path that was cut, or in which a secret was masked.
 fn entry(record: &Record) -> Option<String> {
-    let whole = |text: &Option<String>| !text.as_ref().is_some_and(|it| it.contains("…[+") || it.contains("***["));
+    let whole =
+        |text: &Option<String>| !text.as_ref().is_some_and(|it| it.contains("…[+") || it.contains("***["));
     if ![&record.host, &record.path, &record.method].into_iter().all(whole) {
         return None;
     }

@@ -4,7 +4,7 @@
 use crate::capability::{Widening, widened};
 use crate::cli::say;
 use crate::cli::site::Site;
-use crate::cli::wish::{Wish, context_folder};
+use crate::cli::wish::{Wish, context_folder, listed};
 use crate::consent::{Agreed, ConsentError, Context, ContextChange, Record};
 use crate::tree::Folder;
 use camino::Utf8Path;
@@ -118,10 +118,9 @@ impl Question {
         text
     }
 
-    /// The lines, each with its sign: `!` for those that deserve a second look.
+    /// The lines, each with its sign.
     pub(super) fn list(&self) -> String {
-        let sign = |line: &Widening| if line.risk.is_grave() { '!' } else { '+' };
-        self.lines.iter().map(|line| format!("  {} {}\n", sign(line), line.text)).collect()
+        listed(&self.lines)
     }
 }
 

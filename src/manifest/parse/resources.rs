@@ -37,7 +37,11 @@ fn memory(text: &str, findings: &mut Findings<'_>) -> Option<u64> {
 
 fn millicpus(number: f64, findings: &mut Findings<'_>) -> Option<u32> {
     if (0.01..=4096.0).contains(&number) {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the range was checked"
+        )]
         return Some((number * 1000.0).round() as u32);
     }
     let message = format!("{number} is no number of processors");

@@ -78,7 +78,7 @@ fn an_ignore_file_that_is_a_pipe_or_huge_is_refused_at_once() {
     assert!(fifo.refused().starts_with("context/.dockerignore is a pipe, which"));
     let huge = place(&[]);
     fs::File::create(huge.at(".dockerignore")).unwrap().set_len(2 << 30).unwrap();
-    assert_eq!(huge.refused(), "context/.dockerignore is larger than 1048576 bytes; make it smaller");
+    assert_eq!(huge.refused(), "context/.dockerignore is larger than 1 MiB");
 }
 
 #[test]

@@ -13,3 +13,4 @@ mod kernel_view;
 mod lifecycle;
 mod project;
 mod served;
+mod trust;
