@@ -5,6 +5,7 @@ use super::error::size;
 use super::rules::{self, Rules};
 use super::walk::{Limits, walk};
 use super::{ContextError, Sha256Sum};
+use crate::printable::printable_name;
 use crate::tree::Folder;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -179,7 +180,7 @@ impl Context {
 /// One line: `changed: run.sh (file of 12 bytes, now executable)`. Nothing in a name can steer the terminal.
 impl fmt::Display for ContextChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = printable(self.path.as_str());
+        let path = printable_name(self.path.as_str());
         match (&self.old, &self.new) {
             (None, None) => write!(f, "same: {path}"),
             (None, Some(new)) => write!(f, "added: {path} ({new})"),
@@ -194,7 +195,7 @@ impl fmt::Display for ContextEntry {
         match self {
             Self::File { size: bytes, executable: false, .. } => write!(f, "file of {}", size(*bytes)),
             Self::File { size: bytes, .. } => write!(f, "executable file of {}", size(*bytes)),
-            Self::Link { target } => write!(f, "link to {}", printable(target)),
+            Self::Link { target } => write!(f, "link to {}", printable_name(target)),
             Self::Folder => f.write_str("empty folder"),
         }
     }
@@ -218,18 +219,6 @@ fn difference(old: &ContextEntry, new: &ContextEntry) -> String {
         ) if before == after && was == is => format!("{new}, other content"),
         _ => format!("{old}, now {new}"),
     }
-}
-
-/// Control, direction and invisible characters become escapes.
-pub(super) fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\'' | '"' | '\\' => out.push(c),
-            c => out.extend(c.escape_debug()),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -329,7 +318,7 @@ mod tests {
             lines,
             [
                 "changed: Dockerfile (file of 7 bytes, other content)",
-                r#"added: bad\u{202e}\n\u{1b} (link to \u{200b}")"#,
+                r#"added: bad\u{202e}\u{a}\u{1b} (link to \u{200b}")"#,
                 "added: empty (empty folder)",
                 "removed: gone (file of 1 byte)",
                 "changed: link (link to a, now link to b)",

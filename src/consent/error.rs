@@ -1,6 +1,6 @@
 //! Why a build context can't be read.
 
-use super::context::printable;
+use crate::printable::printable_name;
 use crate::tree::TreeError;
 use camino::Utf8PathBuf;
 use std::fmt;
@@ -107,7 +107,7 @@ impl fmt::Display for Largest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let entries =
             if self.entries == 1 { "1 entry".to_owned() } else { format!("{} entries", self.entries) };
-        write!(f, "{} with {} in {entries}", printable(&self.name), size(self.bytes))
+        write!(f, "{} with {} in {entries}", printable_name(&self.name), size(self.bytes))
     }
 }
 
