@@ -166,7 +166,13 @@ impl Capabilities {
 
     /// The real places of the machine that the agent can write to.
     pub fn writable(&self) -> impl Iterator<Item = &Utf8Path> {
-        self.mounts.values().filter(|mount| mount.writable).map(|mount| mount.real.as_path())
+        self.writable_mounts().map(|(_, real)| real)
+    }
+
+    /// The same, by the mount's target.
+    pub fn writable_mounts(&self) -> impl Iterator<Item = (&Utf8Path, &Utf8Path)> {
+        let writable = self.mounts.iter().filter(|(_, mount)| mount.writable);
+        writable.map(|(target, mount)| (target.as_path(), mount.real.as_path()))
     }
 
     /// The real place of each mount's source, by the mount's target.

@@ -272,6 +272,10 @@ fn agreed_mounts(stack: &Stack, service: &str) -> anyhow::Result<BTreeMap<Utf8Pa
         let writable = volume["read_only"] != serde_json::Value::Bool(true);
         mounts.insert(target.into(), (source, writable));
     }
+    if service == "agent" {
+        mounts
+            .extend(stack.pins.iter().map(|(target, source)| (target.to_owned(), (source.to_owned(), true))));
+    }
     Ok(mounts)
 }
 

@@ -56,7 +56,9 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         stop(project, args.volumes, globals)?;
     }
     for bottle in known {
-        Running::clear(&bottle.state)?;
+        if bottle.state.is_dir() {
+            Running::clear(&bottle.state)?;
+        }
     }
     Ok(Outcome::Done)
 }

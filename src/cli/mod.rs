@@ -29,6 +29,7 @@ mod render;
 mod rules;
 mod run;
 mod schema;
+mod siblings;
 mod sinks;
 mod site;
 mod source;

@@ -6,6 +6,7 @@
 
 use super::bottles::{self, Found};
 use super::project::{Project, real};
+use super::siblings::Pins;
 use super::{Globals, difference, passing, quietly, say, wish};
 use crate::consent::{AGREED, Agreed, Bottle, Running};
 use crate::diagnostic::Report;
@@ -35,6 +36,10 @@ pub(crate) struct Stack {
     pub(crate) loaded: Option<Loaded>,
     /// Start also where this machine's kernel is not the containers' and can't be asked about them.
     pub(crate) unchecked: bool,
+    /// What other bottles mount below what this agent can write.
+    pub(crate) pins: Pins,
+    /// The compose file that says it, where there is any.
+    pinning: Option<Utf8PathBuf>,
     shown: Utf8PathBuf,
     loudness: Loudness,
 }
@@ -71,6 +76,8 @@ impl Stack {
         let layout = Layout::between(&folder, &bottle.out);
         let plan = render::plan_of(&agreed.tree, &layout).context(bottle.state.join(AGREED))?;
         let shown = shown_from_here(&bottle.out);
+        let pins = Pins::of(&bottle, &agreed.record.capabilities, &bottles::registry()?);
+        let pinning = pins.write(&bottle.state)?;
         Ok(Self {
             bottle,
             agreed,
@@ -78,6 +85,8 @@ impl Stack {
             file,
             loaded,
             unchecked: false,
+            pins,
+            pinning,
             shown,
             loudness: Loudness::of(globals),
         })
@@ -303,7 +312,11 @@ impl Stack {
         command.args(["compose", "--project-name", &self.bottle.project]);
         command.arg("--project-directory").arg(&self.bottle.out);
         command.arg("--env-file").arg(state.join(ENV_FILE));
-        command.arg("-f").arg(state.join(AGREED).join("docker-compose.yml")).args(arguments);
+        command.arg("-f").arg(state.join(AGREED).join("docker-compose.yml"));
+        if let Some(pinning) = &self.pinning {
+            command.arg("-f").arg(pinning);
+        }
+        command.args(arguments);
         command
     }
 }
