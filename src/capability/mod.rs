@@ -30,6 +30,8 @@ pub struct Machine {
     pub sources: BTreeMap<Utf8PathBuf, Utf8PathBuf>,
     /// The digest of the build context; nothing where there is none.
     pub context: Option<String>,
+    /// Bytes of memory for an agent whose manifest sets no limit.
+    pub memory: u64,
 }
 
 /// Everything that an agent can reach, do and see.
@@ -42,6 +44,8 @@ pub struct Capabilities {
     user: Account,
     /// The engine's runtime; nothing for its default.
     runtime: Option<String>,
+    /// Empty for the image's own.
+    command: Vec<String>,
     limits: Limits,
     root_writable: bool,
     /// The variables that the manifest sets.
@@ -92,11 +96,11 @@ enum Account {
     Image,
 }
 
-/// What the agent may use of the machine; nothing for a default.
+/// What the agent may use of the machine; no number of processors for all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Limits {
-    memory: Option<u64>,
+    memory: u64,
     millicpus: Option<u32>,
     pids: u32,
 }
@@ -132,7 +136,7 @@ impl Capabilities {
         } = plan;
         let AgentPlan {
             image,
-            command: _, // whatever it runs, it runs in the cage
+            command,
             user,
             workdir: _,
             read_only,
@@ -154,7 +158,8 @@ impl Capabilities {
                 User::Image => Account::Image,
             },
             runtime: runtime.clone(),
-            limits: Limits { memory: *memory, millicpus: *millicpus, pids: *pids },
+            command: command.clone(),
+            limits: Limits { memory: memory.unwrap_or(machine.memory), millicpus: *millicpus, pids: *pids },
             root_writable: !read_only,
             environment: self::environment(environment),
             dlp_warns: *dlp_action == DlpAction::Warn,

@@ -50,6 +50,7 @@ pub fn widened(old: Option<&Capabilities>, new: &Capabilities) -> Vec<Widening> 
         image,
         user,
         runtime,
+        command,
         limits,
         root_writable,
         environment,
@@ -73,6 +74,9 @@ pub fn widened(old: Option<&Capabilities>, new: &Capabilities) -> Vec<Widening> 
     self::image(old.map(|old| &old.image), image, &mut lines);
     self::user(old.map(|old| &old.user), user, &mut lines);
     self::runtime(old.map(|old| &old.runtime), runtime.as_ref(), &mut lines);
+    if old.is_none_or(|old| old.command != *command) && !command.is_empty() {
+        lines.add(Risk::Code, format!("the agent's command is `{}`", command.join(" ")));
+    }
     self::limits(old.map(|old| &old.limits), limits, &mut lines);
     if *root_writable && old.is_some_and(|old| !old.root_writable) {
         lines.add(Risk::Minor, "the image's own files can be written to (agent.read_only)");
@@ -109,7 +113,7 @@ fn new_host(name: &str, host: &HostCapability, lines: &mut Lines) {
     }
     let nothing = HostCapability {
         credential: host.credential.clone(), // said on the lines above
-        encoded_slash: true,
+        encoded_slash: false,
         inspected: true,
         addresses: BTreeSet::default(),
         until: None,
@@ -140,6 +144,15 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, lines: &mu
     } = new;
     if let Some(auth) = credential.as_ref().filter(|auth| old.credential.as_ref() != Some(auth)) {
         lines.add(Risk::Credential, format!("{name} is sent the credential {}", shown(auth)));
+    }
+    if let (None, Some(before)) = (credential, &old.credential) {
+        lines.add(
+            Risk::Guard,
+            format!(
+                "{name} gets what credential the agent sends: it was replaced by {} so far",
+                before.token_ref
+            ),
+        );
     }
     if *git_push && !old.git_push {
         lines.add(Risk::Guard, format!("git push to {name}: no egress-proxy refuses it"));
@@ -180,6 +193,11 @@ fn moved_credentials(
         if !before.is_empty() && !before.contains(name) {
             let text = format!("{} is sent to {name}, so far to {}", auth.token_ref, before.join(", "));
             lines.add(Risk::Credential, text);
+        } else if before.is_empty() && !old.contains_key(name) {
+            lines.add(
+                Risk::Credential,
+                format!("{name} is sent {}, which this bottle did not use", auth.token_ref),
+            );
         }
     }
 }
@@ -199,39 +217,72 @@ type Mounts = BTreeMap<Utf8PathBuf, Mount>;
 
 fn mounts(old: Option<&Mounts>, new: &Mounts, lines: &mut Lines) {
     for (target, mount) in new {
-        let Mount { source, real, writable, outside } = mount;
-        let known = old.and_then(|old| old.get(target)).filter(|known| known.real == *real);
-        let is_new = known.is_none_or(|known| *writable && !known.writable);
-        if !is_new || is_part_of_another(target, mount, new) {
-            continue;
-        }
-        let access = if *writable { "reads and writes" } else { "reads" };
-        let (risk, place) = match (outside, writable) {
-            (true, _) => (Risk::Machine, format!("{real} of this machine, outside of the project")),
-            (false, true) => (Risk::Project, format!("`{source}`")),
-            (false, false) => (Risk::Minor, format!("`{source}`")),
+        let shows = |seen: Option<(Utf8PathBuf, bool)>| {
+            seen.is_some_and(|(real, writable)| real == mount.real && (writable || !mount.writable))
         };
-        lines.add(risk, format!("the agent {access} {place}, as {target}"));
+        let before = old.and_then(|old| nearest(target, old, |_| true));
+        let around = nearest(target, new, |other| other != target);
+        // Another mount shows the same here, and nothing stood between the two before: its line says it.
+        let said = around.is_some_and(|around| {
+            before == old.and_then(|old| nearest(around, old, |_| true))
+                && shows(shown_at(target, new, around))
+        });
+        if !said && !before.zip(old).is_some_and(|(before, old)| shows(shown_at(target, old, before))) {
+            mounted(target, &mount.source, &mount.real, mount.writable, mount.outside, lines);
+        }
     }
-    // A read-only mount inside a writable one protects what it covers.
-    let protected = old.into_iter().flatten().filter(|(_, mount)| !mount.writable);
-    for (target, mount) in protected.filter(|(target, _)| !new.contains_key(*target)) {
-        if new.iter().any(|(other, now)| now.writable && target.starts_with(other)) {
-            lines.add(Risk::Guard, format!("the agent writes `{}`, at {target}", mount.source));
+    // What covered something that is seen now, or protected it.
+    for (target, cover) in old.into_iter().flatten().filter(|(target, _)| !new.contains_key(*target)) {
+        let around = nearest(target, new, |_| true);
+        let Some((real, writable)) = around.and_then(|around| shown_at(target, new, around)) else {
+            continue;
+        };
+        if real != cover.real || writable && !cover.writable {
+            let access = if writable { "reads and writes" } else { "reads" };
+            lines.add(
+                Risk::Guard,
+                format!(
+                    "the agent {access} {real}, at {target}, which a mount of `{}` covered",
+                    cover.source
+                ),
+            );
         }
     }
 }
 
-/// Whether another mount shows the same at the same place, with no less access.
-fn is_part_of_another(target: &Utf8Path, mount: &Mount, all: &Mounts) -> bool {
-    all.iter().any(|(other, outer)| {
-        other != target
-            && (outer.writable || !mount.writable)
-            && target
-                .strip_prefix(other)
-                .ok()
-                .is_some_and(|at| mount.real.strip_prefix(&outer.real).is_ok_and(|below| below == at))
-    })
+fn mounted(
+    target: &Utf8Path,
+    source: &Utf8Path,
+    real: &Utf8Path,
+    writable: bool,
+    outside: bool,
+    lines: &mut Lines,
+) {
+    let access = if writable { "reads and writes" } else { "reads" };
+    let (risk, place) = match (outside, writable) {
+        (true, _) => (Risk::Machine, format!("{real} of this machine, outside of the project")),
+        (false, true) => (Risk::Project, format!("`{source}`")),
+        (false, false) => (Risk::Minor, format!("`{source}`")),
+    };
+    lines.add(risk, format!("the agent {access} {place}, as {target}"));
+}
+
+/// The target of the mount that is seen at `target`: the deepest one around it.
+fn nearest<'a>(
+    target: &Utf8Path,
+    mounts: &'a Mounts,
+    counts: impl Fn(&Utf8Path) -> bool,
+) -> Option<&'a Utf8Path> {
+    let around = mounts.keys().filter(|other| counts(other) && target.starts_with(other));
+    around.max_by_key(|other| other.components().count()).map(Utf8PathBuf::as_path)
+}
+
+/// The real place that the mount at `around` shows at `target`, and whether the agent can write there.
+fn shown_at(target: &Utf8Path, mounts: &Mounts, around: &Utf8Path) -> Option<(Utf8PathBuf, bool)> {
+    let mount = mounts.get(around)?;
+    let below = target.strip_prefix(around).ok()?;
+    let real = if below.as_str().is_empty() { mount.real.clone() } else { mount.real.join(below) };
+    Some((real, mount.writable))
 }
 
 fn image(old: Option<&Image>, new: &Image, lines: &mut Lines) {
@@ -261,7 +312,12 @@ fn image(old: Option<&Image>, new: &Image, lines: &mut Lines) {
             )
         }
     };
-    lines.add(Risk::Code, text);
+    match new {
+        Image::Built { context, .. } if context.starts_with("..") || context.is_absolute() => {
+            lines.add(Risk::Machine, text + ", outside of the project");
+        }
+        _ => lines.add(Risk::Code, text),
+    }
 }
 
 fn user(old: Option<&Account>, new: &Account, lines: &mut Lines) {
@@ -286,7 +342,7 @@ fn is_root(user: &str) -> bool {
 
 fn runtime(old: Option<&Option<String>>, new: Option<&String>, lines: &mut Lines) {
     match (old.map(Option::as_ref), new) {
-        (Some(before), Some(name)) if before != Some(name) => {
+        (before, Some(name)) if before.flatten() != Some(name) => {
             lines.add(Risk::Guard, format!("the agent's container is run by {name}"));
         }
         (Some(Some(before)), None) => {
@@ -299,28 +355,25 @@ fn runtime(old: Option<&Option<String>>, new: Option<&String>, lines: &mut Lines
     }
 }
 
+/// At first only what goes beyond the defaults is worth a line.
 fn limits(old: Option<&Limits>, new: &Limits, lines: &mut Lines) {
     let Limits { memory, millicpus, pids } = new;
-    let Some(old) = old else { return };
-    let more = |old: Option<u64>, new: Option<u64>| match (old, new) {
-        (Some(old), Some(new)) => new > old,
-        (old, new) => old != new, // what a default is depends on the machine
-    };
-    if more(old.memory, *memory) {
-        let amount = memory.map_or_else(
-            || "three quarters of the machine's".to_owned(),
-            |bytes| format!("{} MiB of", bytes >> 20),
-        );
-        lines.add(Risk::Minor, format!("the agent uses up to {amount} memory"));
+    if *memory > old.map_or(u64::MAX, |old| old.memory) {
+        lines.add(Risk::Minor, format!("the agent uses up to {} MiB of memory", memory >> 20));
     }
-    if more(old.millicpus.map(u64::from), millicpus.map(u64::from)) {
+    let all = u32::MAX; // absent: every processor
+    let had = old.map_or(all, |old| old.millicpus.unwrap_or(all));
+    if millicpus.unwrap_or(all) > had {
         let amount = millicpus.map_or_else(|| "all".to_owned(), |n| format!("{}.{:03}", n / 1000, n % 1000));
         lines.add(Risk::Minor, format!("the agent uses up to {amount} processors"));
     }
-    if *pids > old.pids {
+    if *pids > old.map_or(DEFAULT_PIDS, |old| old.pids) {
         lines.add(Risk::Minor, format!("the agent has up to {pids} processes"));
     }
 }
+
+/// What a manifest that says nothing gives.
+const DEFAULT_PIDS: u32 = 4096;
 
 fn way_out(
     old: Option<&Capabilities>,

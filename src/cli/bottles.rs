@@ -42,9 +42,16 @@ pub(crate) fn find(manifest: Option<&Utf8Path>, out: Option<&Utf8Path>) -> anyho
         let file = manifest.map_or_else(|| bottle.manifest.clone(), Utf8Path::to_owned);
         return Ok(found(bottle, file));
     }
-    let file = match (manifest, source::nearest()?) {
-        (None, None) => deleted_manifest(&registry)?.context(source::NOT_THERE)?,
-        _ => source::find_one(manifest)?,
+    if let Some(bottle) = manifest.filter(|it| !it.exists()).map(by_name).transpose()?.flatten() {
+        let file = bottle.manifest.clone();
+        return Ok(found(bottle, file));
+    }
+    let file = match manifest {
+        Some(_) => source::find_one(manifest)?,
+        None => match deleted_manifest(&registry)? {
+            Some(file) => file,
+            None => source::find_one(None)?,
+        },
     };
     let folder = folder_of(&file)?;
     let loaded = source::load(&file).ok();
@@ -52,6 +59,7 @@ pub(crate) fn find(manifest: Option<&Utf8Path>, out: Option<&Utf8Path>) -> anyho
     let names = |bottle: &Bottle| loaded.as_ref().is_some_and(|it| it.manifest.name == bottle.name);
     let bottle = match (candidates.as_slice(), candidates.iter().find(|bottle| names(bottle))) {
         (_, Some(one)) | ([one], None) => one.clone(),
+        ([], None) if !file.exists() => bail!("there is no manifest {file}, and no bottle of that name"),
         ([], None) => {
             let name = loaded.as_ref().map_or("NAME", |it| it.manifest.name.as_str());
             bail!("{}", not_rendered(&source::beside(&file).join(".bottle").join(name)))
@@ -64,35 +72,53 @@ pub(crate) fn find(manifest: Option<&Utf8Path>, out: Option<&Utf8Path>) -> anyho
     Ok(Found { bottle, file, loaded, folder })
 }
 
-/// Every bottle that a command without arguments means: those that were rendered from the manifest that lies here,
-/// or else from this folder. For what must work whatever became of the manifest.
+/// Every bottle that was rendered from the folder that this is in, or from the nearest one above it. For what must
+/// work whatever became of the manifest.
 pub(crate) fn of_here() -> anyhow::Result<Vec<Bottle>> {
     let registry = registry()?;
-    let here = std::env::current_dir().context("the current folder can't be read")?;
-    let here = Utf8PathBuf::from_path_buf(here).ok().context("the current folder's name is not UTF-8")?;
-    for folder in real(&here).ancestors() {
+    for folder in here()?.ancestors() {
         let all: Vec<Bottle> = registry.of_folder(folder).cloned().collect();
-        let main = |bottle: &&Bottle| bottle.manifest.file_name() == Some(source::FILE_NAME);
-        let of_main: Vec<Bottle> = all.iter().filter(main).cloned().collect();
         if !all.is_empty() {
-            return Ok(if of_main.is_empty() { all } else { of_main });
+            return Ok(all);
         }
     }
     Ok(Vec::new())
 }
 
-/// Every bottle that an argument names: a Compose project, a bottle's name, or a manifest, which need not be there
-/// any more.
-pub(crate) fn named(argument: &Utf8Path) -> anyhow::Result<Vec<Bottle>> {
+/// The current folder: absolute, without links.
+fn here() -> anyhow::Result<Utf8PathBuf> {
+    let here = std::env::current_dir().context("the current folder can't be read")?;
+    let here = Utf8PathBuf::from_path_buf(here).ok().context("the current folder's name is not UTF-8")?;
+    Ok(real(&here))
+}
+
+/// The one bottle of that name or Compose project. A name comes first, whatever a folder holds under it: an agent can
+/// put anything there.
+pub(crate) fn by_name(name: &Utf8Path) -> anyhow::Result<Option<Bottle>> {
     let registry = registry()?;
-    let by_name = |bottle: &&Bottle| bottle.project == *argument || bottle.name == *argument;
-    let found: Vec<Bottle> = registry.bottles().filter(by_name).cloned().collect();
-    if !found.is_empty() && !argument.as_str().contains('/') && !argument.exists() {
-        return Ok(found);
+    let called: Vec<&Bottle> =
+        registry.bottles().filter(|bottle| bottle.project == *name || bottle.name == *name).collect();
+    let here = here()?;
+    let of_here = |bottle: &&&Bottle| bottle.manifest.parent().is_some_and(|folder| here.starts_with(folder));
+    match (called.as_slice(), called.iter().find(of_here)) {
+        ([], _) => Ok(None),
+        ([one], _) | (_, Some(one)) => Ok(Some((*one).clone())),
+        (several, None) => {
+            let projects: Vec<&str> = several.iter().map(|bottle| bottle.project.as_str()).collect();
+            bail!("several bottles are called {name}; say which one: {}", projects.join(", "))
+        }
+    }
+}
+
+/// Every bottle that an argument names: by its name or Compose project, or by a manifest, which need not be there any
+/// more.
+pub(crate) fn named(argument: &Utf8Path) -> anyhow::Result<Vec<Bottle>> {
+    if let Some(bottle) = by_name(argument)? {
+        return Ok(vec![bottle]);
     }
     let file = if argument.is_dir() { argument.join(source::FILE_NAME) } else { argument.to_owned() };
     let folder = folder_of(&file)?;
-    Ok(candidates(&registry, &file, &folder))
+    Ok(candidates(&registry()?, &file, &folder))
 }
 
 fn found(bottle: Bottle, file: Utf8PathBuf) -> Found {
@@ -106,16 +132,18 @@ fn candidates(registry: &Registry, file: &Utf8Path, folder: &Utf8Path) -> Vec<Bo
     registry.of_folder(folder).filter(|bottle| bottle.manifest.file_name() == name).cloned().collect()
 }
 
-/// The manifest that was rendered in this folder or one above it and is not there any more.
+/// The manifest that was rendered in this folder or one above it and is not there any more, where no other one is
+/// nearer.
 fn deleted_manifest(registry: &Registry) -> anyhow::Result<Option<Utf8PathBuf>> {
-    let here = std::env::current_dir().context("the current folder can't be read")?;
-    let Ok(here) = Utf8PathBuf::from_path_buf(here) else { return Ok(None) };
-    let here = real(&here);
-    let mut manifests = here.ancestors().filter_map(|folder| {
-        let name = registry.of_folder(folder).next()?.manifest.file_name()?;
-        Some(folder.join(name))
-    });
-    Ok(manifests.next())
+    for folder in here()?.ancestors() {
+        if folder.join(source::FILE_NAME).symlink_metadata().is_ok() {
+            return Ok(None);
+        }
+        if let Some(name) = registry.of_folder(folder).find_map(|bottle| bottle.manifest.file_name()) {
+            return Ok(Some(folder.join(name)));
+        }
+    }
+    Ok(None)
 }
 
 /// The folder of a manifest: absolute, without links.

@@ -1,14 +1,16 @@
 //! What the engine and the kernel say of the containers of a stack. Nothing that runs inside is asked about its own
 //! cage.
 
+use super::bottles;
+use super::project::real;
 use super::stack::{Stack, docker, output_of};
-use crate::kernel_view::{self, Bind, Expected, Fault, Source, Volume};
+use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
 use crate::plan::layout;
 use crate::yaml;
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One container of a stack, as the engine has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub(crate) struct Container {
     pub(crate) config_hash: String,
     /// Its name.
     pub(crate) name: String,
+    /// The config that a proxy was made with.
+    pub(crate) config_label: String,
     /// What the engine was asked to mount in it.
     mounts: Vec<EngineMount>,
     /// Targets of file systems in memory.
@@ -65,7 +69,7 @@ const TEMPLATE: &str = "{{json .Id}} {{json .State.Pid}} \
     {{json (index .Config.Labels \"com.docker.compose.oneoff\")}} \
     {{json .State.Status}} {{json .State.ExitCode}} {{json .HostConfig}} \
     {{json .NetworkSettings.Networks}} {{json (index .Config.Labels \"com.docker.compose.config-hash\")}} \
-    {{json .Name}} {{json .Mounts}}";
+    {{json .Name}} {{json .Mounts}} {{json (index .Config.Labels \"bottle.config\")}}";
 
 /// Every container of a Compose project.
 pub(crate) fn containers(project: &str) -> anyhow::Result<Vec<Container>> {
@@ -113,6 +117,7 @@ fn container(line: &str) -> Option<Container> {
         config_hash: text(next()?),
         name: text(next()?).trim_start_matches('/').to_owned(),
         mounts: serde_json::from_value(next()?).ok()?,
+        config_label: text(next()?),
         tmpfs: host_config["Tmpfs"].as_object().into_iter().flatten().map(|(key, _)| key.into()).collect(),
     })
 }
@@ -157,6 +162,8 @@ pub(crate) fn holds(stack: &Stack, all: &[Container]) -> Vec<String> {
     for container in all.iter().filter(|it| it.is_running()) {
         match look_at(container) {
             Ok(namespace) => seen.push((container, namespace)),
+            // A binary that was replaced by an upgrade lies in the state, where no agent can write.
+            Err(Fault::Mounts { found, .. }) if found.iter().all(is_upgrade) => {}
             // An agent may end at any time, also between the engine's answer and this look.
             Err(Fault::Ended { .. }) => {}
             Err(Fault::NotHere { .. }) if stack.unchecked || has_ended(container) => {}
@@ -207,6 +214,10 @@ fn look_at(container: &Container) -> Result<Namespace, Fault> {
     Ok(Namespace { inode, sysfs: process.network_by_sysfs()? })
 }
 
+fn is_upgrade(mismatch: &Mismatch) -> bool {
+    matches!(mismatch, Mismatch::Deleted { target, .. } if target == "/run/bottle/bottle")
+}
+
 /// Whether the process that the engine named is no more the container's, by the engine's word of now.
 fn has_ended(container: &Container) -> bool {
     let now = output_of(docker().args(["inspect", "--format", "{{.State.Pid}}", &container.id]));
@@ -214,6 +225,20 @@ fn has_ended(container: &Container) -> bool {
 }
 
 impl Container {
+    /// Whether a process in it could rename or replace this place of the machine, or a folder on the way to it.
+    fn could_move(&self, place: &Utf8Path) -> bool {
+        let binds = || self.mounts.iter().filter(|mount| mount.kind == "bind");
+        let is_pinned = |target: &Utf8Path, source: &Utf8Path| {
+            binds().any(|pin| pin.destination == target && real(Utf8Path::new(&pin.source)) == source)
+        };
+        binds().filter(|mount| mount.writable).any(|mount| {
+            let root = real(Utf8Path::new(&mount.source));
+            let Ok(below) = place.strip_prefix(&root) else { return false };
+            let mut way = below.ancestors().filter(|step| !step.as_str().is_empty());
+            way.any(|step| !is_pinned(&mount.destination.join(step), &root.join(step)))
+        })
+    }
+
     /// What the kernel must show for what the engine was asked to mount.
     fn expected(&self) -> Result<Expected, Fault> {
         let mut expected = Expected { binds: Vec::new(), volumes: Vec::new(), tmpfs: self.tmpfs.clone() };
@@ -233,6 +258,58 @@ impl Container {
         }
         Ok(expected)
     }
+}
+
+/// An agent that runs and could put something else in the place of what is about to be mounted.
+pub(crate) struct Mover {
+    pub(crate) container: Container,
+    /// The Compose project that it is of.
+    pub(crate) project: String,
+    /// What it could move.
+    pub(crate) source: Utf8PathBuf,
+}
+
+/// The agents, of any bottle of this person, that could rename or replace a source of this stack while it starts: the
+/// source lies in what they can write, and they were started without a pin on it.
+pub(crate) fn movers(stack: &Stack) -> anyhow::Result<Vec<Mover>> {
+    let registry = bottles::registry()?;
+    let projects: BTreeSet<&str> = registry.bottles().map(|bottle| bottle.project.as_str()).collect();
+    let mut movers = Vec::new();
+    for project in projects {
+        for container in
+            containers(project)?.into_iter().filter(|it| it.service == "agent" && it.is_running())
+        {
+            let sources = stack.agreed.record.capabilities.sources();
+            let source = sources.map(|(_, real)| real).find(|source| container.could_move(source));
+            if let Some(source) = source.map(Utf8Path::to_owned) {
+                movers.push(Mover { container, project: project.to_owned(), source });
+            }
+        }
+    }
+    Ok(movers)
+}
+
+/// Makes sure that nothing which an agent controls can change a source between the look at it and the start. This
+/// stack's own agent ends here when it could, since it would be made again; any other one is a person's to end.
+pub(crate) fn require_no_movers(stack: &Stack, replaces_own: bool) -> anyhow::Result<()> {
+    for Mover { container, project, source } in movers(stack)? {
+        let own = project == stack.bottle.project && !container.one_off;
+        if own && replaces_own {
+            stack.compose(&["rm", "--stop", "--force", "agent"])?;
+        } else {
+            bail!(
+                "{} runs and can put something else in the place of {source}: it was started before that was to be \
+                 mounted; end it first{}",
+                container.name,
+                if container.one_off {
+                    String::new()
+                } else {
+                    format!(", with bottle down {project}, or run `bottle up` for it again")
+                }
+            );
+        }
+    }
+    stack.require_safe_places()
 }
 
 /// How what the engine was asked to mount in a container differs from what was agreed to.
@@ -283,9 +360,32 @@ fn agreed_mounts(stack: &Stack, service: &str) -> anyhow::Result<BTreeMap<Utf8Pa
 mod tests {
     use super::*;
 
+    /// A pin on the place alone is not enough: the folder on the way could be renamed with it.
+    #[test]
+    fn what_is_not_pinned_with_all_on_the_way_can_be_moved() {
+        let with = |mounts: &str| {
+            let line = format!(
+                r#""abc" 1 "agent" "False" "running" 0 {{}} {{}} "h" "/a" [{{"Type":"bind","Source":"/p","Destination":"/w","RW":true}}{mounts}] """#
+            );
+            container(&line).unwrap()
+        };
+        let pin = |path: &str| {
+            format!(r#",{{"Type":"bind","Source":"/p/{path}","Destination":"/w/{path}","RW":true}}"#)
+        };
+        let place = Utf8Path::new("/p/a/b");
+        assert!(with("").could_move(place));
+        assert!(with(&pin("a/b")).could_move(place));
+        assert!(with(&pin("a")).could_move(place));
+        assert!(!with(&(pin("a") + &pin("a/b"))).could_move(place));
+        assert!(!with("").could_move(Utf8Path::new("/p")), "the mount's own folder is out of its reach");
+        assert!(!with("").could_move(Utf8Path::new("/q/a")));
+        let other = r#",{"Type":"bind","Source":"/q","Destination":"/w/a","RW":false}"#;
+        assert!(with(other).could_move(place), "another folder there is no pin");
+    }
+
     #[test]
     fn a_container_is_read_from_the_engines_answer() {
-        let line = r#""abc" 12 "agent" "False" "running" 0 {"NetworkMode":"container:def","Tmpfs":{"/tmp":"mode=1777"}} {"b":{},"a":{}} "h" "/p-agent-1" [{"Type":"bind","Source":"/s","Destination":"/t","RW":false,"Mode":""},{"Type":"volume","Name":"p_socket","Source":"/v","Destination":"/run","RW":true}]"#;
+        let line = r#""abc" 12 "agent" "False" "running" 0 {"NetworkMode":"container:def","Tmpfs":{"/tmp":"mode=1777"}} {"b":{},"a":{}} "h" "/p-agent-1" [{"Type":"bind","Source":"/s","Destination":"/t","RW":false,"Mode":""},{"Type":"volume","Name":"p_socket","Source":"/v","Destination":"/run","RW":true}] "sha256:1""#;
         let found = container(line).unwrap();
         assert!(found.is_running() && !found.one_off && found.pid == 12 && found.name == "p-agent-1");
         assert_eq!(

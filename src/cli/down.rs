@@ -7,7 +7,7 @@
 use super::bottles;
 use super::project::real;
 use super::stack::{docker, output_of, shown};
-use super::{Globals, Outcome, quietly, say};
+use super::{Globals, Outcome, cage, quietly, say, source};
 use crate::consent::{Bottle, Running};
 use crate::printable::printable_name;
 use anyhow::{Context as _, bail, ensure};
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         }
     }
     for orphan in &orphans {
-        say(&format!("note: {orphan} is in no record of yours; stopping it all the same\n"));
+        say(&format!("note: you have no record of {orphan}; stopping it all the same\n"));
     }
     for project in projects.iter().chain(&orphans) {
         stop(project, args.volumes, globals)?;
@@ -70,8 +70,25 @@ fn meant(args: &Args) -> anyhow::Result<Vec<Bottle>> {
     }
     match &args.bottle {
         Some(name) => bottles::named(name),
-        None => bottles::of_here(),
+        None => of_here(),
     }
+}
+
+/// What was started from here. Where nothing runs, the bottle of `bottle.yaml`, of which something may be left.
+fn of_here() -> anyhow::Result<Vec<Bottle>> {
+    let all = bottles::of_here()?;
+    let mut started = Vec::new();
+    for bottle in &all {
+        if !cage::containers(&bottle.project)?.is_empty() {
+            started.push(bottle.clone());
+        }
+    }
+    if !started.is_empty() {
+        return Ok(started);
+    }
+    let main = |bottle: &&Bottle| bottle.manifest.file_name() == Some(source::FILE_NAME);
+    let of_main: Vec<Bottle> = all.iter().filter(main).cloned().collect();
+    Ok(if of_main.is_empty() { all } else { of_main })
 }
 
 /// Away from any project, where Compose would look for files: by what the engine noted at the start.

@@ -49,7 +49,10 @@ fn rows() -> anyhow::Result<Vec<Row>> {
         let mut notes = Vec::new();
         let folder = bottle.manifest.parent();
         if folder.and_then(FolderId::of) != Some(bottle.folder) {
-            notes.push("the folder was renamed or is gone".to_owned());
+            notes.push(format!(
+                "the folder was renamed or is gone; `bottle down {}` stops it",
+                bottle.project
+            ));
         } else if !bottle.manifest.exists() {
             notes.push("the manifest is gone".to_owned());
         }
@@ -81,7 +84,9 @@ fn rows() -> anyhow::Result<Vec<Row>> {
             project: project.clone(),
             bottle: None,
             started: None,
-            notes: vec![format!("in no record of yours, from {folder}; `bottle down {project}` stops it")],
+            notes: vec![format!(
+                "started from {folder}, and you have no record of it; `bottle down {project}` stops it"
+            )],
         });
     }
     Ok(rows)

@@ -143,6 +143,11 @@ fn write(site: &Site, args: &Args, globals: &Globals, clock: &Clock) -> anyhow::
     let registered = known.map(|bottle| bottle.state.as_path());
     let location = Location::find(site.path(), args.state.as_deref(), registered, &home)?;
     require_free(&site.project.file, site, known)?;
+    let project = location.project(&site.project.plan.name);
+    if let Some(other) = registry.bottles().find(|other| other.project == project && other.out != site.path())
+    {
+        bail!("the Compose project {project} is that of {}; give the bottle another name", other.manifest);
+    }
     let image = ImageBinary::read(args.image_binary.as_deref())?;
     let asked = Wish::of(site)?;
     let question = Question::of(&asked, site, location.state())?;
@@ -175,8 +180,13 @@ fn write(site: &Site, args: &Args, globals: &Globals, clock: &Clock) -> anyhow::
     let again = !now.on_disk.is_empty();
     let minted = state.mint(&wants, clock)?;
     let agreed = agree(site, &wish, &state, clock)?;
-    let written = apply(site, &now, &location, &state, &minted, &agreed, args.force)?;
-    Registry::remember(&home, bottle(site, &location, &agreed)?)?;
+    let made = format!("{}-{}", minted.label(), image.digest());
+    let written = apply(site, &now, &location, &state, &made, &agreed, args.force)?;
+    let bottle = bottle(site, &location, &agreed)?;
+    for other in registry.of_manifest(&bottle.manifest).filter(|other| other.out != bottle.out) {
+        Record::withdraw(&other.state)?;
+    }
+    Registry::remember(&home, bottle)?;
     if !globals.quiet {
         say_what_is_missing(site);
     }
@@ -306,11 +316,11 @@ fn apply(
     comparison: &Comparison,
     location: &Location,
     state: &State,
-    minted: &Minted,
+    made: &str,
     agreed: &Agreed,
     force: bool,
 ) -> anyhow::Result<Written> {
-    let env = env_file(site, location, state, minted, agreed).render()?;
+    let env = env_file(site, location, state, made, agreed).render()?;
     let folders = [Folder::open(state.path())?, site.make()?];
     let mut staged = Vec::new();
     for folder in &folders {
@@ -326,7 +336,7 @@ fn apply(
     Ok(written)
 }
 
-fn env_file(site: &Site, location: &Location, state: &State, minted: &Minted, agreed: &Agreed) -> EnvFile {
+fn env_file(site: &Site, location: &Location, state: &State, made: &str, agreed: &Agreed) -> EnvFile {
     let agent = &site.project.plan.agent;
     let owner = site.owner().filter(|_| agent.user == User::Owner).map(|(_, owner)| owner);
     let context = agreed.record.context.as_ref().map(Context::digest);
@@ -334,7 +344,7 @@ fn env_file(site: &Site, location: &Location, state: &State, minted: &Minted, ag
         project: location.project(&site.project.plan.name),
         state: state.path().to_string(),
         user: state.user().to_string(),
-        ca: minted.label(),
+        ca: made.to_owned(),
         agent_user: owner.map(|(uid, gid)| format!("{uid}:{gid}")).unwrap_or_default(),
         agent_memory: match agent.resources.memory {
             Some(_) => String::new(),

@@ -48,6 +48,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         arguments.push("-T");
     }
+    cage::require_no_movers(&stack, false)?;
     arguments.push("agent");
     arguments.extend(args.command.iter().map(String::as_str));
     let command = stack.command(&arguments);

@@ -7,7 +7,7 @@
 use super::bottles::{self, Found};
 use super::project::{Project, real};
 use super::siblings::Pins;
-use super::{Globals, difference, passing, quietly, say, wish};
+use super::{Globals, difference, quietly, say, wish};
 use crate::consent::{AGREED, Agreed, Bottle, Running};
 use crate::diagnostic::Report;
 use crate::manifest::Loaded;
@@ -157,7 +157,8 @@ impl Stack {
         let place = |source: &Utf8Path| crate::plan::layout::normal(&project.join(source));
         let mounts = &self.plan.agent.mounts;
         let writable = mounts.iter().filter(|mount| !mount.read_only);
-        let writable: Vec<_> = writable.map(|mount| real(&place(&mount.source))).collect();
+        let writable: Vec<_> =
+            writable.map(|mount| real(&place(&mount.source))).chain([real(project)]).collect();
         let links = mounts.iter().filter_map(|mount| {
             planted_link(&place(&mount.source), &writable, real)
                 .map(|link| through(&place(&mount.source), &link, real))
@@ -279,17 +280,6 @@ impl Stack {
     pub(crate) fn quietly(&self, command: &mut Command) -> anyhow::Result<ExitStatus> {
         self.announce(command);
         quietly::run(command, self.loudness.show, &mut std::io::stderr()).context(NO_DOCKER)
-    }
-
-    /// Runs `docker compose`, and says how it ended.
-    pub(crate) fn try_compose(&self, arguments: &[&str]) -> anyhow::Result<ExitStatus> {
-        let mut command = self.command(arguments);
-        self.announce(&command);
-        let status = passing::run(&mut command).context(NO_DOCKER)?;
-        if !status.success() {
-            require_compose()?;
-        }
-        Ok(status)
     }
 
     /// Whether this Compose's `run` can be told to take the image as it is; older ones have no flag for it.

@@ -43,6 +43,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     start(&stack)?;
     build_agent(&stack)?;
+    cage::require_no_movers(&stack, true)?;
     stack.compose(&["up", "-d", "agent"])?;
     cage::require_or_stop(&stack, |container| container.service == "agent" && !container.one_off)?;
     let ended = say_if_ended(&stack)?;
@@ -106,7 +107,8 @@ fn show_last_words(stack: &Stack) {
 fn last_words(stack: &Stack, service: &str) -> String {
     let mut logs = stack.command(&["logs", "--no-log-prefix", "--no-color", "--tail", "5", service]);
     let words = output_of(&mut logs).unwrap_or_default();
-    if words.trim().is_empty() { String::new() } else { words }
+    // Set in, so that no line of it looks like one of ours.
+    words.lines().filter(|line| !line.trim().is_empty()).flat_map(|line| ["    ", line, "\n"]).collect()
 }
 
 /// An agent whose command has ended is said as that, with what it said last.

@@ -2,6 +2,7 @@
 
 use super::stack::{Stack, docker, output_of};
 use super::{Format, Globals, Outcome, cage, difference, print_as};
+use crate::consent::Running;
 use crate::plan::Shape;
 use anyhow::ensure;
 use camino::Utf8PathBuf;
@@ -36,6 +37,13 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         problems.extend(cage::other_mounts(&stack, container)?);
     }
     problems.extend(drift(&stack, &running)?);
+    let started = Running::load(&stack.bottle.state).filter(|_| !running.is_empty());
+    if started.is_some_and(|started| started.digest != stack.agreed.record.digest) {
+        problems.push(
+            "what runs is what you agreed to before; `bottle reload` takes new rules, `bottle up` everything"
+                .to_owned(),
+        );
+    }
     let services: Vec<&str> = running.iter().map(|it| it.service.as_str()).collect();
     print_as(
         globals.format,
@@ -88,10 +96,15 @@ fn drift(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<Vec<Strin
 fn hashes(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<String> {
     let holder = running.iter().find(|it| it.service == "netns").map(|it| it.id.as_str());
     let mode = format!("container:{}", holder.unwrap_or_default());
-    let joined: serde_json::Map<String, serde_json::Value> = ["gate", "agent", "attack"]
+    let mut joined: serde_json::Map<String, serde_json::Value> = ["gate", "agent", "attack"]
         .into_iter()
         .map(|service| (service.to_owned(), serde_json::json!({ "network_mode": mode })))
         .collect();
+    // A reload takes new rules without a new container, whose label is that of its creation.
+    for proxy in running.iter().filter(|it| !it.config_label.is_empty()) {
+        let label = serde_json::json!({ "labels": { "bottle.config": proxy.config_label } });
+        joined.insert(proxy.service.clone(), label);
+    }
     let mut command = stack.command(&["-f", "-", "--profile", "*", "config", "--hash", "*"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut input) = child.stdin.take() {

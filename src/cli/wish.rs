@@ -68,5 +68,6 @@ pub(crate) fn machine(plan: &Plan, project: &Utf8Path, context: Option<&str>) ->
         project: project.to_owned(),
         sources: mounts.map(|mount| (mount.target.clone(), place(&mount.source))).collect(),
         context: context.map(str::to_owned),
+        memory: crate::state::agent_memory(),
     }
 }

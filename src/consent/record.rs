@@ -71,6 +71,16 @@ impl Record {
     }
 }
 
+impl Record {
+    /// Takes an agreement back, since another one stands in its place. The files stay, for what still runs.
+    pub fn withdraw(state: &Utf8Path) -> Result<(), ConsentError> {
+        if state.is_dir() {
+            Folder::open(state)?.remove(FILE)?;
+        }
+        Ok(())
+    }
+}
+
 impl Agreed {
     /// What was agreed to, if the state holds all of it and unchanged.
     pub fn load(state: &Utf8Path) -> Result<Option<Self>, ConsentError> {

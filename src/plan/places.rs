@@ -43,8 +43,10 @@ impl Plan {
             .filter(|mount| !mount.read_only)
             .map(|mount| place(mount, manifest_folder, &real))
             .collect();
+        // A repository can hold a link as well.
+        let changeable: Vec<Utf8PathBuf> = writable.iter().cloned().chain([real(manifest_folder)]).collect();
         let planted = |source: &Utf8Path| {
-            planted_link(&normal(&manifest_folder.join(source)), &writable, &real)
+            planted_link(&normal(&manifest_folder.join(source)), &changeable, &real)
                 .map(|link| through(source, &link, &real))
         };
         if let super::AgentImage::Built(build) = &self.agent.image {
@@ -125,7 +127,8 @@ pub(crate) fn through(
     link: &Utf8Path,
     real: impl Fn(&Utf8Path) -> Utf8PathBuf,
 ) -> Diagnostic {
-    let text = format!("`{source}` goes through the link {link}, which the agent can make and change");
+    let text =
+        format!("`{source}` goes through the link {link}, which an agent or a branch can make and change");
     Diagnostic::error("mount-through-a-link", text)
         .hint(format!("it leads to {}; the agent could give itself any place of this machine", real(link)))
         .hint("if that place is meant, name it in the manifest in place of the link; if not, remove the link")

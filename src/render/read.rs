@@ -162,7 +162,7 @@ fn direct(pipelock: &PipelockFile, embedded: &EmbeddedFile) -> Vec<HostPlan> {
             methods: AnyOr::Any,
             paths: AnyOr::Any,
             auth: None,
-            encoded_slash: true,
+            encoded_slash: false,
             inspect: !pipelock.tls_interception.passthrough_domains.contains(&entry.host),
             until: None,
             reason: None,

@@ -33,7 +33,7 @@ pub struct EnvFile {
     pub state: String,
     /// The uid that bottle's own services run as.
     pub user: String,
-    /// The certificate authorities: replacing one replaces what has it loaded.
+    /// The certificate authorities and the program: replacing one replaces the containers that have it.
     pub ca: String,
     /// `UID:GID` for an agent that runs as its mount's owner.
     pub agent_user: String,

@@ -43,7 +43,11 @@ fn a_host_comes_with_its_methods_paths_and_credential() {
     );
     assert_eq!(
         newly(&old, &new),
-        ["GET, POST https://b.example/x/** with B_TOKEN", "GET, POST https://b.example/y/** with B_TOKEN",]
+        [
+            "b.example is sent B_TOKEN, which this bottle did not use",
+            "GET, POST https://b.example/x/** with B_TOKEN",
+            "GET, POST https://b.example/y/** with B_TOKEN",
+        ]
     );
     assert_eq!(newly(&new, &old), [""; 0], "less is not more");
 }
@@ -219,6 +223,120 @@ fn what_the_image_is_made_of_is_asked_about() {
     assert_eq!(changed[0].text, "the agent's image is built from other files in `a`, with an open network");
 }
 
+/// What is seen at a place, not what is mounted there, is compared: a mount inside another one covers or protects.
+#[test]
+fn a_mount_that_covered_or_protected_something_is_missed() {
+    let agent = |mounts: &str| {
+        format!("agent: {{image: x, mounts: [{mounts}]}}\negress: {{allowlist: [a.example]}}\n")
+    };
+    let work = "{source: ., target: /work}";
+    let with = |more: &str| agent(&format!("{work}, {more}"));
+    let guarded = with("{source: ./ci, target: /work/ci, read_only: true}");
+    let masked = with("{source: /tmp/empty, target: /work/secrets, read_only: true}");
+    for (old, new, line) in [
+        (&guarded, with("{source: ./ci, target: /work/ci}"), "the agent reads and writes `ci`, as /work/ci"),
+        (
+            &guarded,
+            with(
+                "{source: ./ci, target: /work/ci, read_only: true}, {source: ./ci/sub, target: /work/ci/sub}",
+            ),
+            "the agent reads and writes `ci/sub`, as /work/ci/sub",
+        ),
+        (
+            &masked,
+            with("{source: ./secrets, target: /work/secrets}"),
+            "the agent reads and writes `secrets`, as /work/secrets",
+        ),
+        (
+            &masked,
+            agent(work),
+            "the agent reads and writes /p/secrets, at /work/secrets, which a mount of `/tmp/empty` covered",
+        ),
+        (
+            &agent(&format!("{work}, {{source: /tmp/empty, target: /work/secrets}}")),
+            agent(work),
+            "the agent reads and writes /p/secrets, at /work/secrets, which a mount of `/tmp/empty` covered",
+        ),
+        (
+            &agent(
+                "{source: ., target: /work, read_only: true}, {source: /tmp/empty, target: /work/s, read_only: true}",
+            ),
+            agent("{source: ., target: /work, read_only: true}"),
+            "the agent reads /p/s, at /work/s, which a mount of `/tmp/empty` covered",
+        ),
+    ] {
+        assert!(newly(old, &new).contains(&line.to_owned()), "{line:?} is not in {:?}", newly(old, &new));
+    }
+    // More of what is seen anyway is nothing new.
+    assert_eq!(newly(&agent(work), &with("{source: ./src, target: /work/src}")), [""; 0]);
+    assert_eq!(newly(&agent(work), &guarded), [""; 0]);
+}
+
+#[test]
+fn a_route_that_loses_its_credential_lets_the_agents_own_through() {
+    assert_eq!(
+        of_route(", auth: {scheme: Bearer, token_ref: A_TOKEN}", ""),
+        ["api.example gets what credential the agent sends: it was replaced by A_TOKEN so far"]
+    );
+}
+
+#[test]
+fn a_credential_that_was_not_used_before_is_marked() {
+    let old = format!("{AGENT}egress_proxy: {{routes: [{{host: a.example}}]}}\n");
+    let new = format!(
+        "{AGENT}egress_proxy: {{routes: [{{host: a.example}}, {{host: b.example, auth: {{scheme: Bearer, token_ref: B_TOKEN}}}}]}}\n"
+    );
+    let first = &lines(Some(&old), &new)[0];
+    assert_eq!(first.text, "b.example is sent B_TOKEN, which this bottle did not use");
+    assert!(first.risk.is_grave());
+}
+
+#[test]
+fn a_command_a_runtime_and_a_context_outside_of_the_project_are_said() {
+    let agent = |text: &str| format!("agent: {{{text}}}\negress: {{allowlist: [a.example]}}\n");
+    let plain = agent("image: x");
+    assert_eq!(
+        newly(&plain, &agent("image: x, command: [sh, -c, evil]")),
+        ["the agent's command is `sh -c evil`"]
+    );
+    assert_eq!(newly(&agent("image: x, command: [sh]"), &plain), [""; 0]);
+    let all: Vec<String> = lines(None, &agent("image: x, runtime: odd, resources: {pids: 9000}"))
+        .into_iter()
+        .map(|it| it.text)
+        .collect();
+    assert!(all.contains(&"the agent's container is run by odd".to_owned()), "{all:?}");
+    assert!(all.contains(&"the agent has up to 9000 processes".to_owned()), "{all:?}");
+    let built = &lines(Some(&plain), &agent("build: {context: .., dockerfile: x/Dockerfile}"))[0];
+    assert_eq!(
+        built.text,
+        "the agent's image is built from `..` by x/Dockerfile, with an open network, outside of the project"
+    );
+    assert!(built.risk.is_grave());
+}
+
+#[test]
+fn a_limit_where_there_was_none_is_no_widening() {
+    let agent = |more: &str| format!("agent: {{image: x{more}}}\negress: {{allowlist: [a.example]}}\n");
+    let limited = agent(", resources: {memory: 256m, cpus: 0.5, pids: 20}");
+    let of = |text: &str, memory: u64| {
+        let text = format!("version: 1\nname: dev\n{text}");
+        let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
+        let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
+        Capabilities::of(&plan, &Machine { memory, ..Machine::default() }).unwrap()
+    };
+    let (open, narrow) = (of(&agent(""), 8 << 30), of(&limited, 8 << 30));
+    assert_eq!(widened(Some(&open), &narrow), []);
+    let wider: Vec<String> = widened(Some(&narrow), &open).into_iter().map(|it| it.text).collect();
+    assert_eq!(
+        wider,
+        [
+            "the agent uses up to 8192 MiB of memory",
+            "the agent uses up to all processors",
+            "the agent has up to 4096 processes"
+        ]
+    );
+}
+
 /// The same words in the manifest can mean another place of the machine.
 #[test]
 fn a_source_that_really_is_another_one_is_new() {
@@ -228,7 +346,7 @@ fn a_source_that_really_is_another_one_is_new() {
     let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
     let at = |real: &str| {
         let sources = [("/d".into(), real.into())].into_iter().collect();
-        let machine = Machine { project: "/p".into(), sources, context: None };
+        let machine = Machine { project: "/p".into(), sources, ..Machine::default() };
         Capabilities::of(&plan, &machine).unwrap()
     };
     let moved = widened(Some(&at("/p/data")), &at("/etc"));

@@ -245,7 +245,7 @@ fn widening_without_a_terminal_needs_a_flag_and_writes_nothing_before() {
     let before = (snapshot(&project.dir()), snapshot(&project.state()));
     let error = project.refused(1, &[]);
     let wanted = format!(
-        "bottle.yaml would let the agent newly do:\n  \
+        "bottle.yaml would allow more than you agreed to:\n  \
          + any method https://api.example/admin/** with API_TOKEN\n\
          nothing was written: an agent can have edited the manifest, so a person agrees on a terminal; or say what \
          you agree to:\n  --accept {}\n(--accept-widening agrees to whatever is there, on a machine that can be \
@@ -256,9 +256,7 @@ fn widening_without_a_terminal_needs_a_flag_and_writes_nothing_before() {
     assert_eq!((snapshot(&project.dir()), snapshot(&project.state())), before);
     let table = project.rendered(&[]);
     assert!(
-        table.contains(
-            "The agent can newly do:\n  + any method https://api.example/admin/** with API_TOKEN\n"
-        ),
+        table.contains("Newly allowed:\n  + any method https://api.example/admin/** with API_TOKEN\n"),
         "{table}"
     );
 }

@@ -45,7 +45,7 @@ exit 0
 /// What `docker inspect` says of a container that does not run.
 fn ended(service: &str, code: i32, hash: &str) -> String {
     format!(
-        r#""id" 0 "{service}" "False" "exited" {code} {{"NetworkMode":"none"}} {{}} "{hash}" "/p-{service}-1" []"#
+        r#""id" 0 "{service}" "False" "exited" {code} {{"NetworkMode":"none"}} {{}} "{hash}" "/p-{service}-1" [] """#
     )
 }
 
@@ -261,7 +261,7 @@ fn an_agent_whose_command_has_ended_is_said_with_its_exit_code_and_last_words() 
         .unwrap();
     assert!(output.status.success(), "{}", err(&output));
     let said = "note: the agent's command has ended: the image's command, with exit code 3; `bottle run` starts it on \
-                this terminal\nthe last that it said:\nno such model\n";
+                this terminal\nthe last that it said:\n    no such model\n";
     assert!(err(&output).ends_with(said), "{}", err(&output));
 }
 
@@ -274,7 +274,7 @@ fn a_failing_compose_is_an_error_and_the_agent_is_not_started() {
     let output = up.output().unwrap();
     assert_eq!(refused(&output), "error: docker compose up failed (exit status: 1)");
     let said =
-        "egress-proxy is running unhealthy; the last that it said:\nroutes.yaml: line 3: unknown key\n";
+        "egress-proxy is running unhealthy; the last that it said:\n    routes.yaml: line 3: unknown key\n";
     assert!(err(&output).contains(said), "{}", err(&output));
     assert!(!stack.asked().iter().any(|asked| asked.ends_with(" agent")), "{:?}", stack.asked());
 }
@@ -393,7 +393,7 @@ fn ps_lists_what_was_rendered_from_any_folder_and_what_no_record_knows() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains(&format!("{}  stopped ", stack.project())), "{text}");
     assert!(text.contains(&format!("  {}/project/bottle.yaml\n", stack.root)), "{text}");
-    let lost = "  in no record of yours, from /gone/.bottle/lost; `bottle down bottle-lost-1` stops it\n";
+    let lost = "  started from /gone/.bottle/lost, and you have no record of it; `bottle down bottle-lost-1` stops it\n";
     assert!(text.contains(lost), "{text}");
     assert!(stack.command(&["down", "bottle-lost-1"]).current_dir("/").output().unwrap().status.success());
     assert!(stack.asked().iter().any(|it| it.starts_with("compose --project-name bottle-lost-1 ")));

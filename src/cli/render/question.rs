@@ -6,6 +6,7 @@ use crate::cli::say;
 use crate::cli::site::Site;
 use crate::cli::wish::{Wish, context_folder, listed};
 use crate::consent::{Agreed, ConsentError, Context, ContextChange, Record};
+use crate::printable::printable_name;
 use crate::tree::Folder;
 use camino::Utf8Path;
 use std::io::{BufRead as _, IsTerminal as _};
@@ -107,13 +108,22 @@ impl Question {
             None if self.first => {
                 format!("You have not run this bottle here before. {manifest} lets the agent:\n")
             }
-            None => format!("{manifest} would let the agent newly do:\n"),
+            None => format!("{manifest} would allow more than you agreed to:\n"),
         };
         let mut text = heading + &self.list();
         if !self.files.is_empty() {
             text += "The files that its image is built from changed:\n";
             text.extend(self.files.iter().map(|change| format!("  {change}\n")));
             text += &self.dockerfile;
+        }
+        // On a long list what matters has scrolled away.
+        if self.lines.len() > SCREEN {
+            let grave: Vec<Widening> =
+                self.lines.iter().filter(|line| line.risk.is_grave()).cloned().collect();
+            text.extend([
+                format!("{} lines, {} of them marked `!`\n", self.lines.len(), grave.len()),
+                listed(&grave),
+            ]);
         }
         text
     }
@@ -124,6 +134,9 @@ impl Question {
     }
 }
 
+/// Lines that fit on a screen.
+const SCREEN: usize = 30;
+
 /// The Dockerfile of now against the one that was agreed to.
 fn dockerfile_diff(site: &Site, state: &Utf8Path) -> anyhow::Result<String> {
     let Some(now) = context_folder(&site.project.plan, &site.project.folder)? else {
@@ -132,6 +145,12 @@ fn dockerfile_diff(site: &Site, state: &Utf8Path) -> anyhow::Result<String> {
     let agreed = Agreed::load(state).ok().flatten();
     let then = agreed.and_then(|agreed| Folder::open(&agreed.context_folder(state)?).ok());
     let read = |folder: &Folder| Context::read_text(folder, &now.dockerfile).unwrap_or_default();
+    if Context::read_text(&now.folder, &now.dockerfile).is_none() {
+        return Ok(format!(
+            "{} is not text of at most 64 KiB, so it is not shown: read it before you agree\n",
+            printable_name(now.dockerfile.as_str())
+        ));
+    }
     let (old, new) = (then.as_ref().map(read).unwrap_or_default(), read(&now.folder));
     let diff = similar::TextDiff::from_lines(&old, &new);
     let (from, to) = (format!("agreed/{}", now.dockerfile), now.dockerfile.to_string());

@@ -71,7 +71,7 @@ fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
         writeln!(text, "  tokens      {}", names.collect::<Vec<_>>().join(", "))?;
     }
     if !rendered.question.first && !rendered.question.lines.is_empty() {
-        write!(text, "\nThe agent can newly do:\n{}", rendered.question.list())?;
+        write!(text, "\nNewly allowed:\n{}", rendered.question.list())?;
     }
     writeln!(text, "\nAgreed: {}", rendered.digest)?;
     let next = |verb| source::command(verb, &site.project.file);
