@@ -4,8 +4,10 @@ use super::stack::{Stack, docker, output_of};
 use super::{Format, Globals, Outcome, cage, difference, print_as};
 use crate::consent::Running;
 use crate::plan::Shape;
+use crate::state::ENV_FILE;
+use crate::tree::Folder;
 use anyhow::ensure;
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::Stdio;
@@ -30,6 +32,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     if let Some(difference) = difference::of(&stack)? {
         problems.push(format!("{} is not what you agreed to:\n{difference}", stack.shown()));
     }
+    problems.extend(env_file(&stack)?);
     let containers = cage::containers(&stack.bottle.project)?;
     let running: Vec<_> = containers.into_iter().filter(cage::Container::is_running).collect();
     problems.extend(cage::holds(&stack, &running));
@@ -65,6 +68,22 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         },
     )?;
     Ok(if problems.is_empty() { Outcome::Done } else { Outcome::Differs })
+}
+
+/// Compose by hand reads the one in the project.
+fn env_file(stack: &Stack) -> anyhow::Result<Option<String>> {
+    let agreed = Folder::open(&stack.bottle.state)?.read(ENV_FILE)?;
+    let below = stack.bottle.out.strip_prefix("/").unwrap_or(&stack.bottle.out);
+    let found = match Folder::open(Utf8Path::new("/"))?.find(below)? {
+        Some(folder) => folder.read(ENV_FILE)?,
+        None => None,
+    };
+    Ok((found.is_some() && found != agreed).then(|| {
+        let file = stack.shown().join(ENV_FILE);
+        format!(
+            "{file} is not what `bottle render` wrote, and `docker compose` by hand reads it; render again"
+        )
+    }))
 }
 
 /// What each service was made of against what it would be made of, and the networks that it is on.

@@ -238,6 +238,40 @@ fn what_a_sibling_mounts_is_pinned_as_well() {
     project.bottle(&["run", "--", "true"]).ok();
 }
 
+/// The agent that runs was started before the folder was to be mounted, so it holds no pin on it, and chooses the moment
+/// of its own end: it could exchange the folder for a link while the next container starts.
+#[test]
+fn an_agent_that_could_move_a_new_source_ends_before_it_is_mounted() {
+    if !harness::available() {
+        return;
+    }
+    let stack = project("mover", IMAGE).render();
+    let project = &stack.project;
+    project.bottle(&["up"]).ok();
+    stack.agent("mkdir /work/cache && mv /work/cache /work/x && mv /work/x /work/cache").ok();
+    let more = IMAGE.replace("target: /work}]", "target: /work}, {source: ./cache, target: /cache}]");
+    project.write_manifest(&manifest(&more));
+    project.bottle(&["render", "--accept-widening"]).ok();
+    let said = refused(&project.bottle(&["run", "--", "true"]));
+    assert!(said.contains("can put something else in the place of"), "{said}");
+    let before = stack.container("agent");
+    project.bottle(&["up"]).ok();
+    assert_ne!(stack.container("agent"), before);
+    assert_ne!(stack.agent("mv /work/cache /work/x").code, Some(0), "it is pinned now");
+    project.bottle(&["run", "--", "true"]).ok();
+    // A bottle beside it: its agent is a person's to end, or to start again with the pin.
+    let other = "version: 1\nname: test-beside\nagent: {image: bottle-test-base:1, command: [sleep, infinity], mounts: \
+                 [{source: ./data, target: /d}]}\negress: {allowlist: [a.example]}\n";
+    fs::write(project.folder().join("beside.bottle.yaml"), other).unwrap();
+    project.bottle(&["render", "--accept-widening", "beside.bottle.yaml"]).ok();
+    let said = refused(&project.bottle(&["up", "beside.bottle.yaml"]));
+    assert!(said.contains("can put something else in the place of") && said.contains(&stack.name), "{said}");
+    project.bottle(&["up"]).ok();
+    let beside = project.bottle(&["up", "beside.bottle.yaml"]);
+    project.bottle(&["down", "test-beside"]).ok();
+    assert_eq!(beside.code, Some(0), "{}", beside.text());
+}
+
 #[test]
 fn a_source_that_is_swapped_on_the_host_is_refused_before_and_seen_after() {
     if !harness::available() {
