@@ -1,7 +1,6 @@
 //! What the engine and the kernel say of the containers of a stack. Nothing that runs inside is asked about its own
 //! cage.
 
-use super::bottles;
 use super::project::real;
 use super::stack::{Stack, docker, output_of};
 use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
@@ -10,13 +9,15 @@ use crate::yaml;
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// One container of a stack, as the engine has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Container {
     /// The full id.
     pub(crate) id: String,
+    /// The Compose project that it is of.
+    pub(crate) project: String,
     /// Its first process on the host; 0 when it does not run.
     pub(crate) pid: u32,
     /// The service that it is of.
@@ -64,7 +65,8 @@ impl Container {
     }
 }
 
-const TEMPLATE: &str = "{{json .Id}} {{json .State.Pid}} \
+const TEMPLATE: &str = "{{json .Id}} {{json (index .Config.Labels \"com.docker.compose.project\")}} \
+    {{json .State.Pid}} \
     {{json (index .Config.Labels \"com.docker.compose.service\")}} \
     {{json (index .Config.Labels \"com.docker.compose.oneoff\")}} \
     {{json .State.Status}} {{json .State.ExitCode}} {{json .HostConfig}} \
@@ -73,8 +75,16 @@ const TEMPLATE: &str = "{{json .Id}} {{json .State.Pid}} \
 
 /// Every container of a Compose project.
 pub(crate) fn containers(project: &str) -> anyhow::Result<Vec<Container>> {
-    let label = format!("label=com.docker.compose.project={project}");
-    let ids = output_of(docker().args(["ps", "--all", "--quiet", "--no-trunc", "--filter", &label]))?;
+    with_label(&format!("label=com.docker.compose.project={project}"))
+}
+
+/// Every container that bottle has made on this engine.
+pub(crate) fn all() -> anyhow::Result<Vec<Container>> {
+    with_label("label=bottle.name")
+}
+
+fn with_label(label: &str) -> anyhow::Result<Vec<Container>> {
+    let ids = output_of(docker().args(["ps", "--all", "--quiet", "--no-trunc", "--filter", label]))?;
     let ids: Vec<&str> = ids.split_whitespace().collect();
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -98,6 +108,7 @@ fn container(line: &str) -> Option<Container> {
     let host_config;
     Some(Container {
         id: text(next()?),
+        project: text(next()?),
         pid: next()?.as_u64()?.try_into().ok()?,
         service: text(next()?),
         one_off: text(next()?).eq_ignore_ascii_case("true"),
@@ -260,40 +271,24 @@ impl Container {
     }
 }
 
-/// An agent that runs and could put something else in the place of what is about to be mounted.
-pub(crate) struct Mover {
-    pub(crate) container: Container,
-    /// The Compose project that it is of.
-    pub(crate) project: String,
-    /// What it could move.
-    pub(crate) source: Utf8PathBuf,
-}
-
-/// The agents, of any bottle of this person, that could rename or replace a source of this stack while it starts: the
-/// source lies in what they can write, and they were started without a pin on it.
-pub(crate) fn movers(stack: &Stack) -> anyhow::Result<Vec<Mover>> {
-    let registry = bottles::registry()?;
-    let projects: BTreeSet<&str> = registry.bottles().map(|bottle| bottle.project.as_str()).collect();
-    let mut movers = Vec::new();
-    for project in projects {
-        for container in
-            containers(project)?.into_iter().filter(|it| it.service == "agent" && it.is_running())
-        {
-            let sources = stack.agreed.record.capabilities.sources();
-            let source = sources.map(|(_, real)| real).find(|source| container.could_move(source));
-            if let Some(source) = source.map(Utf8Path::to_owned) {
-                movers.push(Mover { container, project: project.to_owned(), source });
-            }
-        }
-    }
-    Ok(movers)
+/// The agents, of any bottle on this engine, that run and could rename or replace a source of this stack while it
+/// starts, each with what it could move: the source lies in what it can write, and it was started without a pin on it.
+fn movers(stack: &Stack) -> anyhow::Result<Vec<(Container, Utf8PathBuf)>> {
+    let agents = all()?.into_iter().filter(|it| it.service == "agent" && it.is_running());
+    let moves = agents.filter_map(|agent| {
+        let mut sources = stack.agreed.record.capabilities.sources().map(|(_, real)| real);
+        let source = sources.find(|source| agent.could_move(source))?.to_owned();
+        Some((agent, source))
+    });
+    Ok(moves.collect())
 }
 
 /// Makes sure that nothing which an agent controls can change a source between the look at it and the start. This
 /// stack's own agent ends here when it could, since it would be made again; any other one is a person's to end.
 pub(crate) fn require_no_movers(stack: &Stack, replaces_own: bool) -> anyhow::Result<()> {
-    for Mover { container, project, source } in movers(stack)? {
-        let own = project == stack.bottle.project && !container.one_off;
+    for (container, source) in movers(stack)? {
+        let project = &container.project;
+        let own = *project == stack.bottle.project && !container.one_off;
         if own && replaces_own {
             stack.compose(&["rm", "--stop", "--force", "agent"])?;
         } else {
@@ -365,7 +360,7 @@ mod tests {
     fn what_is_not_pinned_with_all_on_the_way_can_be_moved() {
         let with = |mounts: &str| {
             let line = format!(
-                r#""abc" 1 "agent" "False" "running" 0 {{}} {{}} "h" "/a" [{{"Type":"bind","Source":"/p","Destination":"/w","RW":true}}{mounts}] """#
+                r#""abc" "p" 1 "agent" "False" "running" 0 {{}} {{}} "h" "/a" [{{"Type":"bind","Source":"/p","Destination":"/w","RW":true}}{mounts}] """#
             );
             container(&line).unwrap()
         };
@@ -385,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_container_is_read_from_the_engines_answer() {
-        let line = r#""abc" 12 "agent" "False" "running" 0 {"NetworkMode":"container:def","Tmpfs":{"/tmp":"mode=1777"}} {"b":{},"a":{}} "h" "/p-agent-1" [{"Type":"bind","Source":"/s","Destination":"/t","RW":false,"Mode":""},{"Type":"volume","Name":"p_socket","Source":"/v","Destination":"/run","RW":true}] "sha256:1""#;
+        let line = r#""abc" "p" 12 "agent" "False" "running" 0 {"NetworkMode":"container:def","Tmpfs":{"/tmp":"mode=1777"}} {"b":{},"a":{}} "h" "/p-agent-1" [{"Type":"bind","Source":"/s","Destination":"/t","RW":false,"Mode":""},{"Type":"volume","Name":"p_socket","Source":"/v","Destination":"/run","RW":true}] "sha256:1""#;
         let found = container(line).unwrap();
         assert!(found.is_running() && !found.one_off && found.pid == 12 && found.name == "p-agent-1");
         assert_eq!(

@@ -41,9 +41,11 @@ pub(crate) fn run(_: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 
 fn rows() -> anyhow::Result<Vec<Row>> {
     let registry = bottles::registry()?;
+    let all = cage::all()?;
+    let of = |project: &str| all.iter().filter(|it| it.project == project).collect::<Vec<_>>();
     let mut rows = Vec::new();
     for bottle in registry.bottles() {
-        let containers = cage::containers(&bottle.project)?;
+        let containers = of(&bottle.project);
         let running = Running::load(&bottle.state);
         let record = Record::load(&bottle.state).ok().flatten();
         let mut notes = Vec::new();
@@ -56,7 +58,7 @@ fn rows() -> anyhow::Result<Vec<Row>> {
         } else if !bottle.manifest.exists() {
             notes.push("the manifest is gone".to_owned());
         }
-        let runs = containers.iter().any(cage::Container::is_running);
+        let runs = containers.iter().any(|it| it.is_running());
         let stale = running.as_ref().zip(record.as_ref()).is_some_and(|(ran, now)| ran.digest != now.digest);
         if runs && stale {
             notes.push("runs what was agreed to before; `bottle reload` or `bottle up`".to_owned());
@@ -77,7 +79,7 @@ fn rows() -> anyhow::Result<Vec<Row>> {
         if rows.iter().any(|row| row.project == project) {
             continue;
         }
-        let containers = cage::containers(&project)?;
+        let containers = of(&project);
         rows.push(Row {
             running: containers.iter().filter(|it| it.is_running()).count(),
             all: containers.len(),

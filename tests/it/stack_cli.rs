@@ -45,7 +45,7 @@ exit 0
 /// What `docker inspect` says of a container that does not run.
 fn ended(service: &str, code: i32, hash: &str) -> String {
     format!(
-        r#""id" 0 "{service}" "False" "exited" {code} {{"NetworkMode":"none"}} {{}} "{hash}" "/p-{service}-1" [] """#
+        r#""id" "p" 0 "{service}" "False" "exited" {code} {{"NetworkMode":"none"}} {{}} "{hash}" "/p-{service}-1" [] """#
     )
 }
 
