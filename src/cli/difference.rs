@@ -71,7 +71,7 @@ fn files(agreed: &Tree, found: &Tree) -> String {
     if names.len() > FILES {
         let rest = names.len() - FILES;
         names.truncate(FILES);
-        names.push(format!("  … and {rest} files more\n"));
+        names.push(format!("  … and {rest} more files\n"));
     }
     names.concat()
 }

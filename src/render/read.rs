@@ -81,7 +81,7 @@ fn not_rendered(file: &Utf8Path, said: &[u8], rendered: Option<&Vec<u8>>) -> Unr
     if lines.len() > LINES {
         let more = lines.len() - LINES;
         lines.truncate(LINES);
-        lines.push(format!("… and {more} lines more"));
+        lines.push(format!("… and {more} more lines"));
     }
     if lines.is_empty() {
         lines.push("its checksum is wrong".to_owned());

@@ -102,8 +102,15 @@ pub enum TreeError {
     },
 }
 
+/// The paths that a refusal names at most.
+const PATHS: usize = 20;
+
 fn list(paths: &[Utf8PathBuf]) -> String {
-    paths.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ")
+    let mut names: Vec<_> = paths.iter().take(PATHS).map(|path| shown(path)).collect();
+    if paths.len() > PATHS {
+        names.push(format!("and {} more", paths.len() - PATHS).into());
+    }
+    names.join(", ")
 }
 
 fn shown(path: &Utf8Path) -> Cow<'_, str> {

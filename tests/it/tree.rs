@@ -165,6 +165,18 @@ fn a_file_that_compose_would_merge_fails_even_with_force() {
 }
 
 #[test]
+fn a_flood_of_files_of_somebody_else_is_counted_and_not_listed() {
+    let project = project();
+    project.folder();
+    for i in 0..1000 {
+        project.put(&format!("{i:03}.yaml"), "");
+    }
+    let error = project.write(&demo(), true).unwrap_err().to_string();
+    assert!(error.contains("/019.yaml, and 980 more is not bottle's"), "{error}");
+    assert!(!error.contains("/020.yaml"), "{error}");
+}
+
+#[test]
 fn a_file_of_somebody_else_under_one_of_our_names_is_not_overwritten() {
     let project = project();
     project.folder();
