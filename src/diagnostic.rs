@@ -4,6 +4,7 @@
 //! form of the same, and that neither can be used against the reader: control characters of a hostile source
 //! never reach the terminal, and a frame never prints more than [`WIDTH`] columns of a very long line.
 
+use crate::printable::{Judge, printable_name, printable_text};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
 use std::{fmt, fmt::Write as _, ops::Range, sync::Arc};
@@ -195,31 +196,32 @@ impl Diagnostic {
     pub fn render(&self, color: bool) -> String {
         let mut frame = self.source.as_ref().and_then(|source| Frame::of(source, &self.labels));
         let notes = frame.as_mut().map(|frame| std::mem::take(&mut frame.notes)).unwrap_or_default();
-        let title = self.severity.level().primary_title(printable(&self.message)).id(self.code);
+        let title = self.severity.level().primary_title(printable_name(&self.message)).id(self.code);
         let mut group = Group::with_title(title);
         if let (Some(source), Some(frame)) = (&self.source, &frame) {
             if frame.is_cut {
                 // The renderer counts columns in what it is shown, so the true place is said separately.
                 let (line, column) = source.position(self.labels[0].span.start);
-                group = group.element(Origin::path(printable(source.name())).line(line).char_column(column));
+                group =
+                    group.element(Origin::path(printable_name(source.name())).line(line).char_column(column));
                 group = group.element(frame.snippet());
             } else {
-                group = group.element(frame.snippet().path(printable(source.name())));
+                group = group.element(frame.snippet().path(printable_name(source.name())));
             }
         } else if let Some(source) = &self.source {
-            group = group.element(Origin::path(printable(source.name())));
+            group = group.element(Origin::path(printable_name(source.name())));
         }
-        for note in notes {
-            group = group.element(Level::NOTE.message(printable(&note)));
+        for note in &notes {
+            group = group.element(Level::NOTE.message(printable_name(note)));
         }
         for hint in &self.hints {
-            group = group.element(Level::HELP.message(printable(hint)));
+            group = group.element(Level::HELP.message(printable_text(hint)));
         }
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         let mut out = renderer.term_width(WIDTH + 20).render(&[group]);
         out.push('\n');
         if let Some(paste) = &self.paste {
-            let _ = write!(out, "\n{}\n", printable(paste.trim_end()));
+            let _ = write!(out, "\n{}\n", printable_text(paste.trim_end()));
         }
         out
     }
@@ -296,20 +298,20 @@ impl Frame {
             }
             _ => 0,
         };
-        let window: String = text[start..].chars().take(WIDTH).collect();
-        let end = line.start + start + window.len();
+        let window = Window::of(&text[start..]);
+        let end = line.start + start + window.length;
         let base = self.text.len();
-        self.text.push_str(&window);
+        self.text.push_str(&window.shown);
         for label in on_line {
             let is_first = std::ptr::eq(label, &raw const labels[0]);
-            self.is_cut |= is_first && start > 0;
             let from = source.floor(label.span.start);
+            let shift = |at: usize| base + window.shift(at.saturating_sub(line.start + start));
+            self.is_cut |= is_first && (start > 0 || window.is_escaped());
             if from > end {
                 self.note(source, label);
                 continue;
             }
             let to = source.floor(label.span.end).clamp(from, end);
-            let shift = |at: usize| base + at.saturating_sub(line.start + start).min(window.len());
             self.labels.push((is_first, Label { span: shift(from)..shift(to), text: label.text.clone() }));
         }
         self.text.push('\n');
@@ -323,33 +325,61 @@ impl Frame {
     fn snippet(&self) -> Snippet<'_, annotate_snippets::Annotation<'_>> {
         let annotations = self.labels.iter().map(|(is_first, label)| {
             let kind = if *is_first { AnnotationKind::Primary } else { AnnotationKind::Context };
-            let text = (!label.text.is_empty()).then(|| printable(&label.text));
+            let text = (!label.text.is_empty()).then(|| printable_name(&label.text));
             kind.span(label.span.clone()).label(text)
         });
         Snippet::source(self.text.as_str()).line_start(self.first_line).annotations(annotations)
     }
 }
 
+/// The part of a line that is shown, with escapes for what must not reach a terminal.
+struct Window {
+    shown: String,
+    /// The bytes of the line that it stands for.
+    length: usize,
+    /// Offset in the line and in `shown` behind each escape.
+    escapes: Vec<(usize, usize)>,
+}
+
+impl Window {
+    fn of(text: &str) -> Self {
+        let mut window = Self { shown: String::new(), length: 0, escapes: Vec::new() };
+        let mut judge = Judge::default();
+        let mut columns = 0;
+        for c in text.chars() {
+            let escape = (c != '\t' && judge.escapes(c)).then(|| c.escape_unicode());
+            columns += escape.as_ref().map_or(1, ExactSizeIterator::len);
+            if columns > WIDTH {
+                break;
+            }
+            window.length += c.len_utf8();
+            match escape {
+                Some(escape) => {
+                    window.shown.extend(escape);
+                    window.escapes.push((window.length, window.shown.len()));
+                }
+                None => window.shown.push(c),
+            }
+        }
+        window
+    }
+
+    /// Where an offset in the line is in what is shown.
+    fn shift(&self, at: usize) -> usize {
+        let at = at.min(self.length);
+        let behind = self.escapes.partition_point(|(line, _)| *line <= at);
+        let (line, shown) = behind.checked_sub(1).map_or((0, 0), |last| self.escapes[last]);
+        shown + (at - line)
+    }
+
+    fn is_escaped(&self) -> bool {
+        !self.escapes.is_empty()
+    }
+}
+
 /// The offset that lies `characters` before `at`.
 fn back(text: &str, at: usize, characters: usize) -> usize {
     text[..at].char_indices().rev().take(characters).last().map_or(at, |(offset, _)| offset)
-}
-
-/// Nothing in a message may steer the terminal: control and direction characters become escapes.
-fn printable(text: &str) -> String {
-    let steers = |c: char| {
-        (c.is_control() && c != '\n')
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if steers(c) {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-    }
-    out
 }
 
 /// Everything that is wrong, in the order of the source.
@@ -457,9 +487,32 @@ mod tests {
         let one = Diagnostic::error("x", "a\u{1b}[2Jb\u{202e}c").hint("d\re");
         let shown = one.render(false);
         assert!(!shown.contains(['\u{1b}', '\r', '\u{202e}']), "{shown:?}");
-        let one = at("a: \"\u{1b}[2J\u{202e}\"\n", "a", "x");
+        let one = Diagnostic::error("x", "a").label(0..1, "a\nb").source(&Source::new("a\nb.yaml", "x\n"));
+        assert!(one.render(false).contains(r"--> a\u{a}b.yaml:1:1"), "{}", one.render(false));
+    }
+
+    #[test]
+    fn a_hostile_line_is_shown_with_escapes_and_its_places_hold() {
+        let text = "a: \"\u{1b}[2J\u{200b}\u{e0041}\" x: Dev\n";
+        insta::assert_snapshot!(at(text, "Dev", "here").label(4..5, "there").render(false), @r#"
+        error[sample]: this is wrong
+         --> bottle.yaml:1:16
+          |
+         ::: 
+        1 | a: "\u{1b}[2J\u{200b}\u{e0041}" x: Dev
+          |     ------ there                   ^^^ here
+        "#);
+        let coloured = at(text, "Dev", "here").render(true);
+        assert_eq!(crate::printable::printable_coloured(&coloured), coloured, "nothing but colours is left");
+    }
+
+    #[test]
+    fn a_line_of_nothing_but_escapes_is_cut() {
+        let text = format!("{}\n", "\u{202e}".repeat(5000));
+        let one = Diagnostic::error("x", "y").source(&Source::new("f", text)).label(9000..9003, "here");
         let shown = one.render(false);
-        assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown:?}");
+        assert!(shown.lines().all(|line| line.chars().count() < WIDTH + 40), "{shown}");
+        assert!(shown.contains("f:1:3001"), "{shown}");
     }
 
     #[test]

@@ -7,9 +7,12 @@
 
 mod cage;
 mod client;
+mod environment;
+mod kernel;
 mod network;
 mod proxy;
 mod secrets;
+mod syscalls;
 
 use serde::Serialize;
 
@@ -89,11 +92,15 @@ struct Check {
     attempt: fn(&mut proxy::Proxy) -> Outcome,
 }
 
+/// Every check, in the order in which they run and are shown.
+const AREAS: [&[Check]; 6] =
+    [network::CHECKS, environment::CHECKS, secrets::CHECKS, cage::CHECKS, kernel::CHECKS, proxy::CHECKS];
+
 /// Runs every check in order and returns what was found.
 #[must_use]
 pub fn run(surroundings: &Surroundings) -> Vec<Finding> {
     let mut proxy = proxy::Proxy::meet(surroundings);
-    [network::CHECKS, secrets::CHECKS, cage::CHECKS, proxy::CHECKS]
+    AREAS
         .into_iter()
         .flatten()
         .map(|check| Finding { name: check.name, tried: check.tried, outcome: (check.attempt)(&mut proxy) })
@@ -161,14 +168,8 @@ mod tests {
 
     #[test]
     fn there_are_at_least_twelve_checks_with_names_of_their_own() {
-        let names: std::collections::BTreeSet<_> =
-            [network::CHECKS, secrets::CHECKS, cage::CHECKS, proxy::CHECKS]
-                .into_iter()
-                .flatten()
-                .map(|c| c.name)
-                .collect();
-        let all: usize =
-            [network::CHECKS, secrets::CHECKS, cage::CHECKS, proxy::CHECKS].iter().map(|c| c.len()).sum();
+        let names: std::collections::BTreeSet<_> = AREAS.into_iter().flatten().map(|c| c.name).collect();
+        let all: usize = AREAS.iter().map(|area| area.len()).sum();
         assert!(all >= 12);
         assert_eq!(names.len(), all);
     }

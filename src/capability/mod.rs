@@ -1,189 +1,241 @@
-//! What a rendered tree lets an agent do, as sets that can be compared.
+//! What a plan lets an agent do on this machine, as typed sets that can be compared.
 //!
-//! Read from the files and not from the plan they were made of: what is compared is what the proxies and Compose
-//! will read, whoever wrote it. A file that can't be read is an error, never an empty set of capabilities.
+//! Complete by construction: [`Capabilities`] is made by taking a whole [`Plan`] apart, and compared by taking a whole
+//! `Capabilities` apart, so a part that nobody thought of does not compile. What no plan can say is no capability: a
+//! rendered tree that says it is refused ([`crate::render::exactly`]).
 
-mod grant;
+mod host;
 mod widen;
 
-pub use widen::widened;
+pub use host::HostCapability;
+pub use widen::{Risk, Widening, widened};
 
-use crate::config::embedded::EmbeddedFile;
-use crate::config::pipelock::{Action, PipelockFile};
-use crate::config::routes::{AnyOr, Auth, RoutesFile};
-use crate::plan::layout::normal;
-use crate::render::{Tree, checksum};
-use crate::yaml;
+use crate::config::routes::RouteEntry;
+use crate::manifest::{Build, DlpAction};
+use crate::plan::{
+    AgentImage, AgentPlan, HostPlan, MountPlan, Plan, Resources, SeedPhrases, Shape, User, Variable, is_ours,
+};
+use crate::policy::{Host, HostError, MethodError, PathPatternError};
+use crate::render::checksum;
 use camino::{Utf8Path, Utf8PathBuf};
-use ipnet::IpNet;
-use jiff::civil::Date;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A file of a tree that does not say what it must.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}: {problem}")]
-pub struct Unreadable {
-    /// Relative to the output folder.
-    pub file: &'static str,
-    /// What is wrong with it.
-    pub problem: String,
+/// What a plan does not know: the machine that it is run on.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    /// The manifest's folder: absolute, without links.
+    pub project: Utf8PathBuf,
+    /// Where each mount's source really is, by the mount's target.
+    pub sources: BTreeMap<Utf8PathBuf, Utf8PathBuf>,
+    /// The digest of the build context; nothing where there is none.
+    pub context: Option<String>,
+    /// Bytes of memory for an agent whose manifest sets no limit.
+    pub memory: u64,
 }
 
 /// Everything that an agent can reach, do and see.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Capabilities {
-    hosts: BTreeMap<String, Host>,
-    mounts: BTreeMap<String, Mount>,
+    hosts: BTreeMap<String, HostCapability>,
+    mounts: BTreeMap<Utf8PathBuf, Mount>,
+    image: Image,
+    user: Account,
+    /// The engine's runtime; nothing for its default.
+    runtime: Option<String>,
+    /// Empty for the image's own.
+    command: Vec<String>,
+    limits: Limits,
+    root_writable: bool,
+    /// The variables that the manifest sets.
+    environment: BTreeSet<String>,
     /// A DLP finding in a request is only logged.
     dlp_warns: bool,
+    seed_phrases: bool,
     /// The Docker network that pipelock leaves by, where it is not one of the stack's own.
     network: Option<String>,
     /// SHA-256 of what pipelock trusts besides the public roots.
     extra_ca: Option<String>,
-    /// The folder that the agent's image is built from, with an open network.
-    build: Option<String>,
 }
 
-/// What is allowed on a host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Host {
-    ports: BTreeSet<u16>,
-    methods: AnyOr,
-    paths: AnyOr,
-    credential: Option<Auth>,
-    encoded_slash: bool,
-    inspected: bool,
-    addresses: BTreeSet<IpNet>,
-    until: Option<Date>,
-    /// No egress-proxy refuses it.
-    git_push: bool,
-}
-
-/// A folder or file of the host machine that the agent sees, by its place in the agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A folder or file of the machine that the agent sees, by its place in the agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Mount {
-    source: String,
+    /// As the manifest says it.
+    source: Utf8PathBuf,
+    /// Where that really is.
+    real: Utf8PathBuf,
     writable: bool,
+    /// It is not below the manifest's folder.
+    outside: bool,
 }
 
-const ROUTES: &str = "egress-proxy/routes.yaml";
-const PIPELOCK: &str = "pipelock/pipelock.yaml";
-const EMBEDDED: &str = "pipelock/embedded.yaml";
-const EXTRA_CA: &str = "pipelock/extra-ca.pem";
-const COMPOSE: &str = "docker-compose.yml";
+/// What the agent's container runs on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+enum Image {
+    Named(String),
+    Built {
+        context: Utf8PathBuf,
+        /// Of every file that is sent to the builder; nothing where the context is not on this machine.
+        digest: Option<String>,
+        dockerfile: Option<Utf8PathBuf>,
+        target: Option<String>,
+        args: Vec<(String, String)>,
+    },
+}
+
+/// Who the agent runs as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Account {
+    Named(String),
+    Owner,
+    Image,
+}
+
+/// What the agent may use of the machine; no number of processors for all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    memory: u64,
+    millicpus: Option<u32>,
+    pids: u32,
+}
+
+/// A rule that holds a value which no rule can have.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadRule {
+    /// The host.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A method.
+    #[error(transparent)]
+    Method(#[from] MethodError),
+    /// A path.
+    #[error(transparent)]
+    Path(#[from] PathPatternError),
+}
 
 impl Capabilities {
-    /// What the files of a tree allow. `out` is where the tree lies, seen from its manifest's folder: places of the
-    /// host are then said as a manifest would.
-    pub fn of_tree(tree: &Tree, out: &Utf8Path) -> Result<Self, Unreadable> {
-        let text = |file: &'static str| {
-            let found = tree.get(Utf8Path::new(file));
-            found.ok_or_else(|| Unreadable { file, problem: "the file is missing".to_owned() })
-        };
-        let unreadable = |file: &'static str| {
-            move |error: crate::config::ConfigError| Unreadable { file, problem: error.to_string() }
-        };
-        let pipelock = PipelockFile::read(text(PIPELOCK)?).map_err(unreadable(PIPELOCK))?;
-        let embedded = EmbeddedFile::read(text(EMBEDDED)?).map_err(unreadable(EMBEDDED))?;
-        let routes = match tree.get(Utf8Path::new(ROUTES)) {
-            Some(file) => Some(RoutesFile::read(file).map_err(unreadable(ROUTES))?),
-            None => None,
-        };
-        let mut found = Self {
-            hosts: match &routes {
-                Some(routes) => chained(routes, &embedded),
-                None => direct(&pipelock, &embedded),
+    /// What a plan lets an agent do on a machine.
+    pub fn of(plan: &Plan, machine: &Machine) -> Result<Self, BadRule> {
+        let Plan {
+            name: _,   // it names containers, and nothing is decided by it
+            layout: _, // the mounts say where everything is
+            shape,
+            hosts,
+            egress_network,
+            dlp_action,
+            seed_phrases: SeedPhrases { enabled: seed_phrases, why: _ },
+            extra_ca,
+            agent,
+            warnings: _,
+        } = plan;
+        let AgentPlan {
+            image,
+            command,
+            user,
+            workdir: _,
+            read_only,
+            runtime,
+            resources: Resources { memory, millicpus, pids },
+            mounts,
+            environment,
+        } = agent;
+        Ok(Self {
+            hosts: hosts
+                .iter()
+                .map(|host| self::host(host, *shape).map(|it| (host.rule.host.clone(), it)))
+                .collect::<Result<_, _>>()?,
+            mounts: mounts.iter().map(|mount| (mount.target.clone(), self::mount(mount, machine))).collect(),
+            image: self::image(image, machine),
+            user: match user {
+                User::Named(name) => Account::Named(name.clone()),
+                User::Owner => Account::Owner,
+                User::Image => Account::Image,
             },
-            dlp_warns: pipelock.request_body_scanning.action != Action::Block,
-            extra_ca: tree.get(Utf8Path::new(EXTRA_CA)).map(|pem| checksum::hex_digest(pem)),
-            ..Self::default()
-        };
-        found.read_compose(text(COMPOSE)?, out)?;
-        Ok(found)
+            runtime: runtime.clone(),
+            command: command.clone(),
+            limits: Limits { memory: memory.unwrap_or(machine.memory), millicpus: *millicpus, pids: *pids },
+            root_writable: !read_only,
+            environment: self::environment(environment),
+            dlp_warns: *dlp_action == DlpAction::Warn,
+            seed_phrases: *seed_phrases,
+            network: egress_network.clone(),
+            extra_ca: extra_ca.as_ref().map(|ca| checksum::hex_digest(ca.pem.as_bytes())),
+        })
     }
 
-    /// The places of the host that the agent sees, and whether it can write there; then what its image is built
-    /// from. This much can be said of a tree whose rules are broken.
-    pub fn places(tree: &Tree, out: &Utf8Path) -> Result<Vec<(Utf8PathBuf, bool)>, Unreadable> {
-        let text = tree.get(Utf8Path::new(COMPOSE));
-        let text =
-            text.ok_or_else(|| Unreadable { file: COMPOSE, problem: "the file is missing".to_owned() })?;
-        let mut found = Self::default();
-        found.read_compose(text, out)?;
-        let mounts = found.mounts.into_values().map(|mount| (mount.source.into(), mount.writable));
-        Ok(mounts.chain(found.build.map(|context| (context.into(), false))).collect())
+    /// The real places of the machine that the agent can write to.
+    pub fn writable(&self) -> impl Iterator<Item = &Utf8Path> {
+        self.writable_mounts().map(|(_, real)| real)
     }
 
-    fn read_compose(&mut self, text: &[u8], out: &Utf8Path) -> Result<(), Unreadable> {
-        let unreadable = |problem: &str| Unreadable { file: COMPOSE, problem: problem.to_owned() };
-        let document = yaml::parse(text, yaml::Limits::default())
-            .map_err(|problems| unreadable(&problems.first().map(ToString::to_string).unwrap_or_default()))?;
-        let compose = &document.value;
-        let agent =
-            compose.pointer("/services/agent").ok_or_else(|| unreadable("it has no service `agent`"))?;
-        for volume in agent["volumes"].as_array().into_iter().flatten() {
-            let (source, target) = (literal(&volume["source"]), literal(&volume["target"]));
-            let (Some(source), Some(target)) = (source, target) else {
-                return Err(unreadable("a volume of the agent has no source or no target"));
-            };
-            if !source.starts_with("${BOTTLE_STATE") {
-                let source = normal(&out.join(source)).into_string();
-                let writable = volume["read_only"] != Value::Bool(true);
-                self.mounts.insert(target, Mount { source, writable });
-            }
-        }
-        self.build =
-            literal(&agent["build"]["context"]).map(|context| normal(&out.join(context)).into_string());
-        self.network = literal(&compose["networks"]["egress"]["name"]);
-        Ok(())
+    /// The same, by the mount's target.
+    pub fn writable_mounts(&self) -> impl Iterator<Item = (&Utf8Path, &Utf8Path)> {
+        let writable = self.mounts.iter().filter(|(_, mount)| mount.writable);
+        writable.map(|(target, mount)| (target.as_path(), mount.real.as_path()))
+    }
+
+    /// The real place of each mount's source, by the mount's target.
+    pub fn sources(&self) -> impl Iterator<Item = (&Utf8Path, &Utf8Path)> {
+        self.mounts.iter().map(|(target, mount)| (target.as_path(), mount.real.as_path()))
     }
 }
 
-/// A text as Compose understands it: a doubled `$` is one.
-fn literal(value: &Value) -> Option<String> {
-    value.as_str().map(|text| text.replace("$$", "$"))
+fn host(host: &HostPlan, shape: Shape) -> Result<HostCapability, BadRule> {
+    let HostPlan { rule, addresses } = host;
+    let RouteEntry {
+        id: _,
+        source: _,
+        host,
+        ports,
+        methods,
+        paths,
+        auth,
+        encoded_slash,
+        inspect,
+        until,
+        reason: _, // for people
+    } = rule;
+    Host::parse(host)?;
+    Ok(HostCapability {
+        ports: ports.iter().copied().collect(),
+        methods: host::methods(methods)?,
+        paths: host::paths(paths, *encoded_slash)?,
+        credential: auth.clone(),
+        encoded_slash: *encoded_slash,
+        inspected: *inspect,
+        addresses: addresses.iter().copied().collect(),
+        until: *until,
+        git_push: shape == Shape::Direct,
+    })
 }
 
-fn chained(routes: &RoutesFile, embedded: &EmbeddedFile) -> BTreeMap<String, Host> {
-    let addresses = |host: &str| addresses(embedded, host);
-    let entries = routes.routes.iter().map(|route| {
-        let host = Host {
-            ports: route.ports.iter().copied().collect(),
-            methods: route.methods.clone(),
-            paths: route.paths.clone(),
-            credential: route.auth.clone(),
-            encoded_slash: route.encoded_slash,
-            inspected: route.inspect,
-            addresses: addresses(&route.host),
-            until: route.until,
-            git_push: false,
-        };
-        (route.host.clone(), host)
-    });
-    entries.collect()
+fn mount(mount: &MountPlan, machine: &Machine) -> Mount {
+    let MountPlan { source, target, read_only, why: _ } = mount;
+    let known = machine.sources.get(target).cloned();
+    let real = known.unwrap_or_else(|| crate::plan::layout::normal(&machine.project.join(source)));
+    let outside = !real.starts_with(&machine.project);
+    Mount { source: source.clone(), real, writable: !read_only, outside }
 }
 
-fn direct(pipelock: &PipelockFile, embedded: &EmbeddedFile) -> BTreeMap<String, Host> {
-    let entries = pipelock.api_allowlist.iter().map(|name| {
-        let ports = embedded.hosts.iter().find(|entry| entry.host == *name);
-        let host = Host {
-            ports: ports.map_or_else(|| BTreeSet::from([443]), |entry| entry.ports.iter().copied().collect()),
-            methods: AnyOr::Any,
-            paths: AnyOr::Any,
-            credential: None,
-            encoded_slash: true,
-            inspected: !pipelock.tls_interception.passthrough_domains.contains(name),
-            addresses: addresses(embedded, name),
-            until: None,
-            git_push: true,
-        };
-        (name.clone(), host)
-    });
-    entries.collect()
+fn image(image: &AgentImage, machine: &Machine) -> Image {
+    match image {
+        AgentImage::Named(name) => Image::Named(name.clone()),
+        AgentImage::Built(Build { context, dockerfile, args, target }) => Image::Built {
+            context: context.clone(),
+            digest: machine.context.clone(),
+            dockerfile: dockerfile.clone(),
+            target: target.clone(),
+            args: args.clone(),
+        },
+    }
 }
 
-fn addresses(embedded: &EmbeddedFile, host: &str) -> BTreeSet<IpNet> {
-    let entry = embedded.hosts.iter().find(|entry| entry.host == host);
-    entry.map(|entry| entry.addresses.iter().copied().collect()).unwrap_or_default()
+fn environment(variables: &BTreeMap<String, Variable>) -> BTreeSet<String> {
+    variables.keys().filter(|name| !is_ours(name)).cloned().collect()
 }

@@ -1,30 +1,121 @@
-//! What one set of capabilities allows that another does not, one line each.
+//! What one set of capabilities allows that another does not, one line each, the dangerous ones first.
 
-use super::{Capabilities, Host, Mount};
+use super::{Account, Capabilities, HostCapability, Image, Limits, Mount};
 use crate::config::routes::Auth;
+use camino::{Utf8Path, Utf8PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// What the agent could newly do, host by host and then the rest; empty when `new` allows nothing more.
+/// What could go wrong, the worst first. Lines are shown in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Risk {
+    /// A credential goes where it did not.
+    Credential,
+    /// The machine beyond the project.
+    Machine,
+    /// A guard of the cage is weaker.
+    Guard,
+    /// Files of the project change.
+    Project,
+    /// A host, method or path more.
+    Reach,
+    /// Other code runs.
+    Code,
+    /// More of the machine's resources, or one more variable.
+    Minor,
+}
+
+impl Risk {
+    /// Whether a person should look twice.
+    #[must_use]
+    pub fn is_grave(self) -> bool {
+        self <= Self::Guard
+    }
+}
+
+/// One thing that the agent could newly do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Widening {
+    /// How bad it can be.
+    pub risk: Risk,
+    /// What it is.
+    pub text: String,
+}
+
+/// What the agent could newly do; empty when `new` allows nothing more. Without an `old` side everything is new.
 #[must_use]
-pub fn widened(old: &Capabilities, new: &Capabilities) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (name, host) in &new.hosts {
-        match old.hosts.get(name) {
+pub fn widened(old: Option<&Capabilities>, new: &Capabilities) -> Vec<Widening> {
+    let Capabilities {
+        hosts,
+        mounts,
+        image,
+        user,
+        runtime,
+        command,
+        limits,
+        root_writable,
+        environment,
+        dlp_warns,
+        seed_phrases,
+        network,
+        extra_ca,
+    } = new;
+    let mut lines = Lines(Vec::new());
+    let known_hosts = old.map(|old| &old.hosts);
+    for (name, host) in hosts {
+        match known_hosts.and_then(|known| known.get(name)) {
             None => new_host(name, host, &mut lines),
             Some(before) => changed_host(name, before, host, &mut lines),
         }
     }
-    mounts(old, new, &mut lines);
-    stack(old, new, &mut lines);
-    lines
+    if let Some(known) = known_hosts {
+        moved_credentials(known, hosts, &mut lines);
+    }
+    self::mounts(old.map(|old| &old.mounts), mounts, &mut lines);
+    self::image(old.map(|old| &old.image), image, &mut lines);
+    self::user(old.map(|old| &old.user), user, &mut lines);
+    self::runtime(old.map(|old| &old.runtime), runtime.as_ref(), &mut lines);
+    if old.is_none_or(|old| old.command != *command) && !command.is_empty() {
+        lines.add(Risk::Code, format!("the agent's command is `{}`", command.join(" ")));
+    }
+    self::limits(old.map(|old| &old.limits), limits, &mut lines);
+    if *root_writable && old.is_some_and(|old| !old.root_writable) {
+        lines.add(Risk::Minor, "the image's own files can be written to (agent.read_only)");
+    }
+    let known_variables = old.map(|old| &old.environment);
+    let more = environment.iter().filter(|name| known_variables.is_none_or(|known| !known.contains(*name)));
+    let more: Vec<&str> = more.map(String::as_str).collect();
+    if !more.is_empty() {
+        lines.add(Risk::Minor, format!("the agent's environment has {}", more.join(", ")));
+    }
+    if *dlp_warns && old.is_none_or(|old| !old.dlp_warns) {
+        lines
+            .add(Risk::Guard, "a request that carries a secret passes and is only logged (dlp_action: warn)");
+    }
+    if !*seed_phrases && old.is_some_and(|old| old.seed_phrases) {
+        lines.add(Risk::Guard, "a request that carries a wallet's seed phrase passes (seed_phrases)");
+    }
+    way_out(old, network.as_ref(), extra_ca.as_ref(), &mut lines);
+    lines.0.sort_by_key(|line| line.risk); // stable: within a class, the manifest's order by name
+    lines.0
 }
 
-fn new_host(name: &str, host: &Host, lines: &mut Vec<String>) {
-    lines.extend(host.grants().map(|grant| grant.describe(name) + &with(host)));
-    let nothing = Host {
+struct Lines(Vec<Widening>);
+
+impl Lines {
+    fn add(&mut self, risk: Risk, text: impl Into<String>) {
+        self.0.push(Widening { risk, text: text.into() });
+    }
+}
+
+fn new_host(name: &str, host: &HostCapability, lines: &mut Lines) {
+    for grant in host.grants() {
+        lines.add(Risk::Reach, grant.describe(name) + &with(host));
+    }
+    let nothing = HostCapability {
         credential: host.credential.clone(), // said on the lines above
-        encoded_slash: true,
+        encoded_slash: false,
         inspected: true,
-        addresses: std::collections::BTreeSet::default(),
+        addresses: BTreeSet::default(),
         until: None,
         git_push: false,
         ..host.clone()
@@ -32,40 +123,86 @@ fn new_host(name: &str, host: &Host, lines: &mut Vec<String>) {
     properties(name, &nothing, host, lines);
 }
 
-fn changed_host(name: &str, old: &Host, new: &Host, lines: &mut Vec<String>) {
-    let more = new.grants().filter_map(|grant| old.beyond(grant));
-    lines.extend(more.map(|grant| grant.describe(name) + &with(new)));
+fn changed_host(name: &str, old: &HostCapability, new: &HostCapability, lines: &mut Lines) {
+    for grant in new.grants().filter_map(|grant| old.beyond(grant)) {
+        lines.add(Risk::Reach, grant.describe(name) + &with(new));
+    }
     properties(name, old, new, lines);
 }
 
-fn properties(name: &str, old: &Host, new: &Host, lines: &mut Vec<String>) {
-    if let Some(auth) = new.credential.as_ref().filter(|auth| old.credential.as_ref() != Some(auth)) {
-        lines.push(format!("{name} is sent the credential {}", shown(auth)));
+fn properties(name: &str, old: &HostCapability, new: &HostCapability, lines: &mut Lines) {
+    let HostCapability {
+        ports: _, // these three are the grants
+        methods: _,
+        paths: _,
+        credential,
+        encoded_slash,
+        inspected,
+        addresses,
+        until,
+        git_push,
+    } = new;
+    if let Some(auth) = credential.as_ref().filter(|auth| old.credential.as_ref() != Some(auth)) {
+        lines.add(Risk::Credential, format!("{name} is sent the credential {}", shown(auth)));
     }
-    if new.git_push && !old.git_push {
-        lines.push(format!("git push to {name}: no egress-proxy refuses it"));
+    if let (None, Some(before)) = (credential, &old.credential) {
+        lines.add(
+            Risk::Guard,
+            format!(
+                "{name} gets what credential the agent sends: it was replaced by {} so far",
+                before.token_ref
+            ),
+        );
     }
-    if new.encoded_slash && !old.encoded_slash {
-        lines.push(format!("paths of {name} with an encoded slash (%2F) inside a segment"));
+    if *git_push && !old.git_push {
+        lines.add(Risk::Guard, format!("git push to {name}: no egress-proxy refuses it"));
     }
-    if !new.inspected && old.inspected {
-        lines.push(format!("{name} passes pipelock without inspection: no scan for secrets"));
+    if *encoded_slash && !old.encoded_slash {
+        lines.add(Risk::Reach, format!("paths of {name} with an encoded slash (%2F) inside a segment"));
     }
-    for range in &new.addresses {
+    if !*inspected && old.inspected {
+        lines.add(Risk::Guard, format!("{name} passes pipelock without inspection: no scan for secrets"));
+    }
+    for range in addresses {
         if !old.addresses.iter().any(|known| known.contains(range)) {
-            lines.push(format!("{name} may be at private addresses in {range}"));
+            lines.add(Risk::Guard, format!("{name} may be at private addresses in {range}"));
         }
     }
-    match (old.until, new.until) {
-        (Some(before), Some(after)) if after > before => {
-            lines.push(format!("{name} until {after}, not {before}"));
+    match (old.until, until) {
+        (Some(before), Some(after)) if *after > before => {
+            lines.add(Risk::Reach, format!("{name} until {after}, not {before}"));
         }
-        (Some(before), None) => lines.push(format!("{name} without end, not until {before}")),
+        (Some(before), None) => lines.add(Risk::Reach, format!("{name} without end, not until {before}")),
         _ => {}
     }
 }
 
-fn with(host: &Host) -> String {
+/// A credential that was there and goes to one host more: the most serious line of all.
+fn moved_credentials(
+    old: &BTreeMap<String, HostCapability>,
+    new: &BTreeMap<String, HostCapability>,
+    lines: &mut Lines,
+) {
+    let holders = |hosts: &BTreeMap<String, HostCapability>, token: &str| -> Vec<String> {
+        let holds = |host: &HostCapability| host.credential.as_ref().is_some_and(|it| it.token_ref == token);
+        hosts.iter().filter(|(_, host)| holds(host)).map(|(name, _)| name.clone()).collect()
+    };
+    for (name, host) in new {
+        let Some(auth) = &host.credential else { continue };
+        let before = holders(old, &auth.token_ref);
+        if !before.is_empty() && !before.contains(name) {
+            let text = format!("{} is sent to {name}, so far to {}", auth.token_ref, before.join(", "));
+            lines.add(Risk::Credential, text);
+        } else if before.is_empty() && !old.contains_key(name) {
+            lines.add(
+                Risk::Credential,
+                format!("{name} is sent {}, which this bottle did not use", auth.token_ref),
+            );
+        }
+    }
+}
+
+fn with(host: &HostCapability) -> String {
     let credential = host.credential.as_ref().map(|auth| format!(" with {}", auth.token_ref));
     let until = host.until.map(|date| format!(" until {date}"));
     credential.unwrap_or_default() + &until.unwrap_or_default()
@@ -76,59 +213,189 @@ fn shown(auth: &Auth) -> String {
     format!("{} in `{}: {}…`{user}", auth.token_ref, auth.header, auth.prefix)
 }
 
-fn mounts(old: &Capabilities, new: &Capabilities, lines: &mut Vec<String>) {
-    for (target, mount) in &new.mounts {
-        let known = old.mounts.get(target).filter(|known| known.source == mount.source);
-        let access = if mount.writable { "reads and writes" } else { "reads" };
-        if !is_seen_anyway(target, mount, new) && known.is_none_or(|known| mount.writable && !known.writable)
-        {
-            lines.push(format!("the agent {access} `{}` of this machine, as {target}", mount.source));
+type Mounts = BTreeMap<Utf8PathBuf, Mount>;
+
+fn mounts(old: Option<&Mounts>, new: &Mounts, lines: &mut Lines) {
+    for (target, mount) in new {
+        let shows = |seen: Option<(Utf8PathBuf, bool)>| {
+            seen.is_some_and(|(real, writable)| real == mount.real && (writable || !mount.writable))
+        };
+        let before = old.and_then(|old| nearest(target, old, |_| true));
+        let around = nearest(target, new, |other| other != target);
+        // Another mount shows the same here, and nothing stood between the two before: its line says it.
+        let said = around.is_some_and(|around| {
+            before == old.and_then(|old| nearest(around, old, |_| true))
+                && shows(shown_at(target, new, around))
+        });
+        if !said && !before.zip(old).is_some_and(|(before, old)| shows(shown_at(target, old, before))) {
+            mounted(target, &mount.source, &mount.real, mount.writable, mount.outside, lines);
         }
     }
-    // A read-only mount inside a writable one protects what it covers.
-    let protected = old.mounts.iter().filter(|(_, mount)| !mount.writable);
-    for (target, mount) in protected.filter(|(target, _)| !new.mounts.contains_key(*target)) {
-        if new.mounts.iter().any(|(other, now)| now.writable && is_below(target, other)) {
-            lines.push(format!("the agent writes `{}` of this machine, at {target}", mount.source));
+    // What covered something that is seen now, or protected it.
+    for (target, cover) in old.into_iter().flatten().filter(|(target, _)| !new.contains_key(*target)) {
+        let around = nearest(target, new, |_| true);
+        let Some((real, writable)) = around.and_then(|around| shown_at(target, new, around)) else {
+            continue;
+        };
+        if real != cover.real || writable && !cover.writable {
+            let access = if writable { "reads and writes" } else { "reads" };
+            lines.add(
+                Risk::Guard,
+                format!(
+                    "the agent {access} {real}, at {target}, which a mount of `{}` covered",
+                    cover.source
+                ),
+            );
         }
     }
 }
 
-/// Whether a read-only mount only covers what another mount shows at the same place.
-fn is_seen_anyway(target: &str, mount: &Mount, new: &Capabilities) -> bool {
-    let rest = |path: &str, folder: &str| {
-        let folder = if folder == "." { "" } else { folder };
-        camino::Utf8Path::new(path).strip_prefix(folder).map(ToOwned::to_owned).ok()
+fn mounted(
+    target: &Utf8Path,
+    source: &Utf8Path,
+    real: &Utf8Path,
+    writable: bool,
+    outside: bool,
+    lines: &mut Lines,
+) {
+    let access = if writable { "reads and writes" } else { "reads" };
+    let (risk, place) = match (outside, writable) {
+        (true, _) => (Risk::Machine, format!("{real} of this machine, outside of the project")),
+        (false, true) => (Risk::Project, format!("`{source}`")),
+        (false, false) => (Risk::Minor, format!("`{source}`")),
     };
-    !mount.writable
-        && new.mounts.iter().any(|(other, outer)| {
-            other != target
-                && rest(target, other).is_some_and(|at| rest(&mount.source, &outer.source) == Some(at))
-        })
+    lines.add(risk, format!("the agent {access} {place}, as {target}"));
 }
 
-fn is_below(path: &str, folder: &str) -> bool {
-    camino::Utf8Path::new(path).starts_with(folder)
+/// The target of the mount that is seen at `target`: the deepest one around it.
+fn nearest<'a>(
+    target: &Utf8Path,
+    mounts: &'a Mounts,
+    counts: impl Fn(&Utf8Path) -> bool,
+) -> Option<&'a Utf8Path> {
+    let around = mounts.keys().filter(|other| counts(other) && target.starts_with(other));
+    around.max_by_key(|other| other.components().count()).map(Utf8PathBuf::as_path)
 }
 
-fn stack(old: &Capabilities, new: &Capabilities, lines: &mut Vec<String>) {
-    if new.dlp_warns && !old.dlp_warns {
-        lines.push("a request that carries a secret passes and is only logged (dlp_action: warn)".to_owned());
+/// The real place that the mount at `around` shows at `target`, and whether the agent can write there.
+fn shown_at(target: &Utf8Path, mounts: &Mounts, around: &Utf8Path) -> Option<(Utf8PathBuf, bool)> {
+    let mount = mounts.get(around)?;
+    let below = target.strip_prefix(around).ok()?;
+    let real = if below.as_str().is_empty() { mount.real.clone() } else { mount.real.join(below) };
+    Some((real, mount.writable))
+}
+
+fn image(old: Option<&Image>, new: &Image, lines: &mut Lines) {
+    if old == Some(new) {
+        return;
     }
-    match (&old.network, &new.network) {
-        (before, Some(network)) if before.as_ref() != Some(network) => {
-            lines.push(format!("pipelock leaves by the Docker network {network}"));
+    let text = match (old, new) {
+        (_, Image::Named(name)) => format!("the agent runs in the image {name}, pulled where it is missing"),
+        (
+            Some(Image::Built { context, dockerfile, target, args, digest: _ }),
+            Image::Built {
+                context: new_context,
+                dockerfile: new_dockerfile,
+                target: new_target,
+                args: new_args,
+                digest: _,
+            },
+        ) if (context, dockerfile, target, args) == (new_context, new_dockerfile, new_target, new_args) => {
+            format!("the agent's image is built from other files in `{context}`, with an open network")
         }
-        (Some(before), None) => {
-            lines.push(format!("pipelock leaves by a bridge of its own, not by {before}"));
+        (_, Image::Built { context, dockerfile, target, args, digest: _ }) => {
+            let dockerfile = dockerfile.as_ref().map(|file| format!(" by {file}")).unwrap_or_default();
+            let target = target.as_ref().map(|name| format!(", target {name}")).unwrap_or_default();
+            let args: String = args.iter().flat_map(|(name, value)| [", ", name, "=", value]).collect();
+            format!(
+                "the agent's image is built from `{context}`{dockerfile}{target}{args}, with an open network"
+            )
+        }
+    };
+    match new {
+        Image::Built { context, .. } if context.starts_with("..") || context.is_absolute() => {
+            lines.add(Risk::Machine, text + ", outside of the project");
+        }
+        _ => lines.add(Risk::Code, text),
+    }
+}
+
+fn user(old: Option<&Account>, new: &Account, lines: &mut Lines) {
+    if old == Some(new) {
+        return;
+    }
+    match new {
+        Account::Named(name) if is_root(name) => {
+            lines.add(Risk::Machine, "the agent runs as root: it writes as root wherever it can write");
+        }
+        Account::Named(name) => lines.add(Risk::Minor, format!("the agent runs as user {name}")),
+        Account::Owner => {} // what it can write is said by the mounts
+        Account::Image => lines.add(Risk::Minor, "the agent runs as the image's user, which may be root"),
+    }
+}
+
+/// `root`, `0`, `0:1000`, `00`.
+fn is_root(user: &str) -> bool {
+    let name = user.split(':').next().unwrap_or(user);
+    name == "root" || name.parse::<u64>().is_ok_and(|uid| uid == 0)
+}
+
+fn runtime(old: Option<&Option<String>>, new: Option<&String>, lines: &mut Lines) {
+    match (old.map(Option::as_ref), new) {
+        (before, Some(name)) if before.flatten() != Some(name) => {
+            lines.add(Risk::Guard, format!("the agent's container is run by {name}"));
+        }
+        (Some(Some(before)), None) => {
+            lines.add(
+                Risk::Guard,
+                format!("the agent's container is run by the engine's default, not {before}"),
+            );
         }
         _ => {}
     }
-    if let Some(digest) = new.extra_ca.as_ref().filter(|digest| old.extra_ca.as_ref() != Some(digest)) {
-        lines
-            .push(format!("certificates signed by pipelock.extra_ca are trusted (sha256 {})", &digest[..16]));
+}
+
+/// At first only what goes beyond the defaults is worth a line.
+fn limits(old: Option<&Limits>, new: &Limits, lines: &mut Lines) {
+    let Limits { memory, millicpus, pids } = new;
+    if *memory > old.map_or(u64::MAX, |old| old.memory) {
+        lines.add(Risk::Minor, format!("the agent uses up to {} MiB of memory", memory >> 20));
     }
-    if let Some(build) = new.build.as_ref().filter(|build| old.build.as_ref() != Some(build)) {
-        lines.push(format!("the agent's image is built from `{build}`, with an open network"));
+    let all = u32::MAX; // absent: every processor
+    let had = old.map_or(all, |old| old.millicpus.unwrap_or(all));
+    if millicpus.unwrap_or(all) > had {
+        let amount = millicpus.map_or_else(|| "all".to_owned(), |n| format!("{}.{:03}", n / 1000, n % 1000));
+        lines.add(Risk::Minor, format!("the agent uses up to {amount} processors"));
+    }
+    if *pids > old.map_or(DEFAULT_PIDS, |old| old.pids) {
+        lines.add(Risk::Minor, format!("the agent has up to {pids} processes"));
+    }
+}
+
+/// What a manifest that says nothing gives.
+const DEFAULT_PIDS: u32 = 4096;
+
+fn way_out(
+    old: Option<&Capabilities>,
+    network: Option<&String>,
+    extra_ca: Option<&String>,
+    lines: &mut Lines,
+) {
+    match (old.and_then(|old| old.network.as_ref()), network) {
+        (before, Some(network)) if before != Some(network) => {
+            lines.add(Risk::Guard, format!("pipelock leaves by the Docker network {network}"));
+        }
+        (Some(before), None) => {
+            lines.add(Risk::Guard, format!("pipelock leaves by a bridge of its own, not by {before}"));
+        }
+        _ => {}
+    }
+    if let Some(digest) = extra_ca.filter(|digest| old.and_then(|old| old.extra_ca.as_ref()) != Some(digest))
+    {
+        let short = digest.get(..16).unwrap_or(digest);
+        lines.add(
+            Risk::Guard,
+            format!("certificates signed by pipelock.extra_ca are trusted (sha256 {short})"),
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! `bottle attack`: fires the shipped attack suite and shows what held.
 
-use super::{Format, Globals, Outcome, print};
+use super::{Format, Globals, Outcome, print, print_as};
 use crate::attack::{self, Finding, Surroundings};
 use anyhow::{Context as _, bail};
 use std::fmt::Write as _;
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     match globals.format {
         Format::Text => print(&table(&findings))?,
-        Format::Json => print(&format!("{}\n", serde_json::to_string_pretty(&findings)?))?,
+        Format::Json => print_as(Format::Json, &format!("{}\n", serde_json::to_string_pretty(&findings)?))?,
     }
     let count = |word| findings.iter().filter(|f| f.outcome.word() == word).count();
     match (count("BROKEN"), count("not tried")) {

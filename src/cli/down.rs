@@ -1,23 +1,29 @@
 //! `bottle down`: stops a stack and removes its containers, networks and image.
 //!
-//! The agent can often write the manifest, and must not be able to take the way to stop it from the person. So when
-//! nothing else was asked for, what was started from this folder is stopped whatever the manifest says by now.
+//! What is stopped is what was started from here or is named, as the registry has it. A manifest that was deleted,
+//! renamed or rewritten, a folder under a new name, a lost `.env`: none of them takes the way to stop an agent from
+//! the person.
 
-use super::stack::{Stack, docker, shown};
-use super::{Globals, Outcome, quietly, say};
-use anyhow::{Context as _, ensure};
+use super::bottles;
+use super::project::real;
+use super::stack::{docker, output_of, shown};
+use super::{Globals, Outcome, cage, quietly, say, source};
+use crate::consent::{Bottle, Running};
+use crate::printable::printable_name;
+use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
+use std::collections::BTreeSet;
 use std::process::Command;
 
-/// Stop a stack; what was rendered, the keys and the agent's image stay
+/// Stop what was started from here; what was rendered, the keys and the agent's image stay
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: bottle down")]
+#[command(after_help = "Example: bottle down\n\n`bottle ps` lists every stack, from any folder.")]
 pub(crate) struct Args {
-    /// The manifest; without one, the nearest bottle.yaml
-    #[arg(value_name = "MANIFEST")]
-    manifest: Option<Utf8PathBuf>,
+    /// A manifest, a bottle's name or a project that `bottle ps` lists; without one, what was started from here
+    #[arg(value_name = "BOTTLE")]
+    bottle: Option<Utf8PathBuf>,
     /// Where the tree is [default: .bottle/NAME beside the manifest]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "bottle")]
     out: Option<Utf8PathBuf>,
     /// Remove named volumes as well
     #[arg(long)]
@@ -25,90 +31,114 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    match Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals) {
-        Ok(stack) => stop(&stack, args.volumes)?,
-        Err(error) if args.manifest.is_some() || args.out.is_some() => return Err(error),
-        Err(error) => stop_what_was_started_here(error, args.volumes)?,
+    let known = meant(args)?;
+    let projects: BTreeSet<String> = known.iter().map(|bottle| bottle.project.clone()).collect();
+    // Somebody may have removed the registry while a stack ran.
+    let orphans = if known.is_empty() && args.bottle.is_none() && args.out.is_none() {
+        orphans_of_here()?
+    } else if let (true, Some(name)) = (known.is_empty(), &args.bottle) {
+        orphans_named(name.as_str())?
+    } else {
+        BTreeSet::new()
+    };
+    if projects.is_empty() && orphans.is_empty() {
+        match &args.bottle {
+            Some(name) => {
+                bail!("no stack is called {}; `bottle ps` lists them", printable_name(name.as_str()))
+            }
+            None => bail!("nothing was started from here; `bottle ps` lists every stack, from any folder"),
+        }
+    }
+    for orphan in &orphans {
+        say(&format!("note: you have no record of {orphan}; stopping it all the same\n"));
+    }
+    for project in projects.iter().chain(&orphans) {
+        stop(project, args.volumes, globals)?;
+    }
+    for bottle in known {
+        if bottle.state.is_dir() {
+            Running::clear(&bottle.state)?;
+        }
     }
     Ok(Outcome::Done)
 }
 
-fn stop(stack: &Stack, volumes: bool) -> anyhow::Result<()> {
-    stack.compose(&arguments(volumes))?;
-    // Compose removes images that it named itself only.
-    let image = stack.image();
-    if has_image(&image)? {
-        let mut remove = docker();
-        remove.args(["image", "rm", &image]);
-        ensure!(
-            stack.quietly(&mut remove)?.success(),
-            "can't remove the image {image}; something else uses it"
-        );
+fn meant(args: &Args) -> anyhow::Result<Vec<Bottle>> {
+    if let Some(out) = &args.out {
+        let path = real(&camino::absolute_utf8(out).with_context(|| format!("{out} has no absolute form"))?);
+        return Ok(bottles::registry()?.of_out(&path).cloned().into_iter().collect());
     }
-    Ok(())
-}
-
-fn arguments(volumes: bool) -> Vec<&'static str> {
-    let mut arguments = vec!["--profile", "*", "down", "--remove-orphans"];
-    arguments.extend(volumes.then_some("--volumes"));
-    arguments
-}
-
-fn has_image(image: &str) -> anyhow::Result<bool> {
-    Ok(docker().args(["image", "inspect", image]).output()?.status.success())
-}
-
-/// By what Docker noted at the start, and by no file: all of them may be wrong by now.
-fn stop_what_was_started_here(error: anyhow::Error, volumes: bool) -> anyhow::Result<()> {
-    let started = started_here()?;
-    if started.is_empty() {
-        return Err(error);
+    match &args.bottle {
+        Some(name) => bottles::named(name),
+        None => of_here(),
     }
-    say(&format!("note: {}; stopping what was started from this folder\n", first_line(&error)));
-    for project in started {
-        let mut down = docker();
-        // Away from the project, where Compose would look for files.
-        down.current_dir("/").args(["compose", "--project-name", &project]).args(arguments(volumes));
-        say_and_run(&mut down)?;
-        let image = format!("{project}:local");
-        if has_image(&image)? {
-            say_and_run(docker().args(["image", "rm", &image]))?;
+}
+
+/// What was started from here. Where nothing runs, the bottle of `bottle.yaml`, of which something may be left.
+fn of_here() -> anyhow::Result<Vec<Bottle>> {
+    let all = bottles::of_here()?;
+    let mut started = Vec::new();
+    for bottle in &all {
+        if !cage::containers(&bottle.project)?.is_empty() {
+            started.push(bottle.clone());
         }
     }
+    if !started.is_empty() {
+        return Ok(started);
+    }
+    let main = |bottle: &&Bottle| bottle.manifest.file_name() == Some(source::FILE_NAME);
+    let of_main: Vec<Bottle> = all.iter().filter(main).cloned().collect();
+    Ok(if of_main.is_empty() { all } else { of_main })
+}
+
+/// Away from any project, where Compose would look for files: by what the engine noted at the start.
+fn stop(project: &str, volumes: bool, globals: &Globals) -> anyhow::Result<()> {
+    let mut down = docker();
+    down.current_dir("/").args(["compose", "--project-name", project, "--profile", "*"]);
+    down.args(["down", "--remove-orphans"]).args(volumes.then_some("--volumes"));
+    say_and_run(&mut down, globals)?;
+    // Compose removes images that it named itself only.
+    let image = format!("{project}:local");
+    if docker().args(["image", "inspect", &image]).output()?.status.success() {
+        say_and_run(docker().args(["image", "rm", &image]), globals)?;
+    }
     Ok(())
 }
 
-fn say_and_run(command: &mut Command) -> anyhow::Result<()> {
-    say(&format!("$ {}\n", shown(command)));
-    let status = quietly::run(command, quietly::Show::OnFailure, &mut std::io::stderr())?;
+fn say_and_run(command: &mut Command, globals: &Globals) -> anyhow::Result<()> {
+    if !globals.quiet {
+        say(&format!("$ {}\n", shown(command)));
+    }
+    let show = if globals.verbose > 0 { quietly::Show::AtOnce } else { quietly::Show::OnFailure };
+    let status = quietly::run(command, show, &mut std::io::stderr()).context(super::stack::NO_DOCKER)?;
     ensure!(status.success(), "{} failed ({status})", shown(command));
     Ok(())
 }
 
-/// The Compose projects of bottles whose files lie in `.bottle` of this folder or of the nearest one above it.
-fn started_here() -> anyhow::Result<Vec<String>> {
-    let here = std::env::current_dir().context("the current folder can't be read")?;
-    let Some(tree) = here.ancestors().map(|folder| folder.join(".bottle")).find(|tree| tree.is_dir()) else {
-        return Ok(Vec::new());
-    };
+/// The project of every container that bottle has made, with the folder that Compose worked in.
+pub(crate) fn labelled() -> anyhow::Result<Vec<(String, Utf8PathBuf)>> {
     let format =
         r#"{{.Label "com.docker.compose.project"}} {{.Label "com.docker.compose.project.working_dir"}}"#;
     let list =
-        docker().args(["ps", "--all", "--filter", "label=bottle.name", "--format", format]).output()?;
-    ensure!(list.status.success(), "docker ps failed: {}", String::from_utf8_lossy(&list.stderr).trim());
-    let list = String::from_utf8_lossy(&list.stdout).into_owned();
-    let of_here = |line: &str| {
-        let (project, folder) = line.split_once(' ')?;
-        (Utf8Path::new(folder).parent()?.as_std_path() == tree).then(|| project.to_owned())
-    };
-    let started: std::collections::BTreeSet<String> = list.lines().filter_map(of_here).collect();
-    Ok(started.into_iter().collect())
+        output_of(docker().args(["ps", "--all", "--filter", "label=bottle.name", "--format", format]))?;
+    let found: BTreeSet<(String, Utf8PathBuf)> = list
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .map(|(project, folder)| (project.to_owned(), folder.into()))
+        .collect();
+    Ok(found.into_iter().collect())
 }
 
-/// What is wrong, without the place and the help of a report.
-fn first_line(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}");
-    let line = text.lines().next().unwrap_or_default();
-    let labelled = line.strip_prefix("error[").and_then(|rest| rest.split_once("]: "));
-    labelled.map_or(line, |(_, problem)| problem).to_owned()
+/// Stacks whose files lie in `.bottle` of this folder or of the nearest one above it.
+fn orphans_of_here() -> anyhow::Result<BTreeSet<String>> {
+    let here = std::env::current_dir().context("the current folder can't be read")?;
+    let Some(tree) = here.ancestors().map(|folder| folder.join(".bottle")).find(|tree| tree.is_dir()) else {
+        return Ok(BTreeSet::new());
+    };
+    let of_here = |folder: &Utf8Path| folder.parent().is_some_and(|parent| parent.as_std_path() == tree);
+    Ok(labelled()?.into_iter().filter(|(_, folder)| of_here(folder)).map(|(project, _)| project).collect())
+}
+
+fn orphans_named(name: &str) -> anyhow::Result<BTreeSet<String>> {
+    Ok(labelled()?.into_iter().map(|(project, _)| project).filter(|project| project == name).collect())
 }

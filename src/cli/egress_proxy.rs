@@ -38,6 +38,9 @@ struct RunArgs {
     /// Append audit records to this file instead of stdout
     #[arg(long, value_name = "FILE")]
     audit_log: Option<PathBuf>,
+    /// Append audit records to files in this folder instead of stdout: rotated, bounded, never emptied
+    #[arg(long, value_name = "DIR", conflicts_with = "audit_log")]
+    audit_dir: Option<PathBuf>,
     /// Decide as of this date or time (UTC) instead of now
     #[arg(long, value_name = "DATE", value_parser = now::parse)]
     now: Option<Clock>,
@@ -80,9 +83,10 @@ fn check(args: CheckArgs) -> anyhow::Result<Outcome> {
 async fn serve(args: RunArgs) -> anyhow::Result<Outcome> {
     let mut signals = process::Signals::install()?;
     let clock = args.now.unwrap_or_else(Clock::system);
-    let sink = match &args.audit_log {
-        Some(path) => audit::Sink::file(path)?,
-        None => audit::Sink::Stdout,
+    let sink = match (&args.audit_dir, &args.audit_log) {
+        (Some(dir), _) => audit::Sink::folder(dir, "egress-proxy")?,
+        (None, Some(path)) => audit::Sink::file(path)?,
+        (None, None) => audit::Sink::Stdout,
     };
     let audit = audit::Log::start(sink).context("can't start the audit log")?;
     let proxy = EgressProxy::build(&args.config, &clock, audit.clone())?;

@@ -55,9 +55,12 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     };
     let today = args.now.unwrap_or_else(|| Clock::system().today());
     let answer = Answer::find(&asked, &rules, today)?;
-    super::print(&match globals.format {
-        Format::Text => print::text(&asked, &answer),
-        Format::Json => print::json(&asked, &answer, &rules.bottle),
-    })?;
+    super::print_as(
+        globals.format,
+        &match globals.format {
+            Format::Text => print::text(&asked, &answer),
+            Format::Json => print::json(&asked, &answer, &rules.bottle),
+        },
+    )?;
     Ok(if answer.refusal.is_none() { Outcome::Done } else { Outcome::Differs })
 }

@@ -1,7 +1,7 @@
 //! `bottle gate`: the byte relay.
 
 use super::{Globals, Outcome, process};
-use crate::gate::Relay;
+use crate::gate::{Lend, Relay};
 use crate::telemetry::log;
 use anyhow::Context as _;
 use tokio::{
@@ -11,42 +11,61 @@ use tokio::{
 
 /// Inside a stack: relay bytes between two sockets
 ///
-/// Without --relay it only holds its network namespace, until it is told to stop.
+/// Without --relay it only holds its network namespace, and the ports that it lends, until it is told to stop.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: bottle gate --relay 127.0.0.1:9099=unix:/run/bottle/egress.sock")]
 pub(crate) struct Args {
-    /// Where to listen and where to connect: unix:PATH or HOST:PORT on either side; repeatable
+    /// Where to listen and where to connect: unix:PATH or HOST:PORT, and lent:PATH to listen; repeatable
     #[arg(long = "relay", value_name = "LISTEN=CONNECT")]
     relays: Vec<Relay>,
+    /// Hold a port, and lend its socket to `--relay lent:PATH=…` on the unix socket PATH; repeatable
+    #[arg(long = "lend", value_name = "HOST:PORT=unix:PATH")]
+    loans: Vec<Lend>,
 }
 
 pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<Outcome> {
     log::start(log::Verbosity::from_flags(globals.quiet, globals.verbose));
     process::raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(args.relays));
+    let outcome = runtime.block_on(serve(args));
     // Relays in flight end with the process: whoever stops the gate stops the agent's way out.
     runtime.shutdown_background();
     outcome
 }
 
-async fn serve(relays: Vec<Relay>) -> anyhow::Result<Outcome> {
+async fn serve(args: Args) -> anyhow::Result<Outcome> {
     // Installed before anything else: process 1 without a handler can't be told to stop.
     let mut terminate = signal(SignalKind::terminate()).context("can't wait for signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("can't wait for signals")?;
     let mut serving = JoinSet::new();
-    for relay in relays {
-        let connect = relay.connect.clone();
-        let bound = relay.bind().await?;
-        tracing::info!(listen = %bound.local_address()?, %connect, "ready");
-        serving.spawn(bound.serve());
-    }
-    if serving.is_empty() {
-        tracing::info!("holding the network namespace; nothing is relayed");
+    tokio::select! {
+        // A lent listener may be waited for.
+        started = start(args, &mut serving) => started?,
+        _ = terminate.recv() => return Ok(Outcome::Done),
+        _ = interrupt.recv() => return Ok(Outcome::Done),
     }
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     Ok(Outcome::Done)
+}
+
+async fn start(args: Args, serving: &mut JoinSet<()>) -> anyhow::Result<()> {
+    for loan in args.loans {
+        let held = loan.bind().await?;
+        let socket = loan.socket.display().to_string();
+        tracing::info!(listen = %held.local_address()?, socket, "holding a port");
+        serving.spawn(held.serve());
+    }
+    if args.relays.is_empty() {
+        tracing::info!("holding the network namespace; nothing is relayed");
+    }
+    for relay in args.relays {
+        let connect = relay.connect.clone();
+        let bound = relay.bind().await?;
+        tracing::info!(listen = %bound.local_address()?, %connect, "ready");
+        serving.spawn(bound.serve());
+    }
+    Ok(())
 }

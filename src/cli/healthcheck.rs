@@ -1,6 +1,6 @@
 //! `bottle healthcheck`: one question to an admin listener, for images without a shell.
 
-use super::{Globals, Outcome, print};
+use super::{Globals, Outcome, print, say};
 use crate::telemetry::client;
 
 /// Inside a stack: ask a running proxy how it is
@@ -9,7 +9,7 @@ use crate::telemetry::client;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: bottle healthcheck --print --url http://127.0.0.1:9100/metrics")]
 pub(crate) struct Args {
-    /// What to ask: an http URL, or tcp://HOST:PORT to only connect
+    /// What to ask: an http URL, or tcp://HOST:PORT to only see that connections are served
     #[arg(long, default_value = "http://127.0.0.1:9100/readyz")]
     url: String,
     /// Print the answer
@@ -22,7 +22,7 @@ pub(crate) fn run(args: &Args, _globals: &Globals) -> anyhow::Result<Outcome> {
         Ok(answer) => answer,
         Err(error @ client::ClientError::NotAUrl(_)) => return Err(error.into()),
         Err(error) => {
-            say(&error.to_string());
+            say(&format!("{error}\n"));
             return Ok(Outcome::Differs);
         }
     };
@@ -32,11 +32,6 @@ pub(crate) fn run(args: &Args, _globals: &Globals) -> anyhow::Result<Outcome> {
     if (200..300).contains(&answer.status) {
         return Ok(Outcome::Done);
     }
-    say(&format!("{} answered {}: {}", args.url, answer.status, answer.body.trim_end()));
+    say(&format!("{} answered {}: {}\n", args.url, answer.status, answer.body.trim_end()));
     Ok(Outcome::Differs)
-}
-
-#[expect(clippy::print_stderr, reason = "what a health check says goes to the engine's health log")]
-fn say(text: &str) {
-    eprintln!("{text}");
 }

@@ -1,15 +1,20 @@
 //! `bottle logs`: what the services print; `--denied`: what the proxies refused, where the rule stands, and the
 //! manifest entry that would allow it.
+//!
+//! What was refused is read from the audit records on this machine, so it is there whether or not anything runs, and
+//! whatever became of the manifest.
 
-use super::stack::Stack;
-use super::{Format, Globals, Outcome, print};
+use super::stack::{NO_DOCKER, Stack};
+use super::{Format, Globals, Outcome, passing, print_as, say};
 use crate::plan::Shape;
-use crate::telemetry::audit::{Record, Verdict};
-use anyhow::Context as _;
+use crate::telemetry::audit::{Entry, Reader, Series};
+use anyhow::{Context as _, ensure};
 use blocked::Blocked;
 use camino::Utf8PathBuf;
-use std::io::BufReader;
-use std::process::Stdio;
+use jiff::{SignedDuration, Timestamp};
+use std::ops::ControlFlow;
+use std::process::ExitStatus;
+use std::time::Duration;
 
 mod blocked;
 mod suggestion;
@@ -30,63 +35,114 @@ pub(crate) struct Args {
     /// Stop at the end of what was logged so far
     #[arg(long)]
     no_follow: bool,
-    /// Only what was logged since: a time, or an age such as 10m
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
+    /// Only what was logged since: a time such as 2026-11-26T10:00:00Z, or an age such as 10m
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Timestamp>,
     /// Only these services
     #[arg(long = "service", value_name = "SERVICE", conflicts_with = "denied")]
     services: Vec<String>,
 }
 
+/// Between two looks for new records.
+const LOOK: Duration = Duration::from_millis(300);
+
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    if args.denied {
+        return denied(&stack, args, globals);
+    }
+    let known: Vec<&str> = stack.plan.services().iter().map(|service| service.name).collect();
+    for service in &args.services {
+        ensure!(
+            known.contains(&service.as_str()),
+            "there is no service {service}; there are {}",
+            known.join(", ")
+        );
+    }
+    let since = args.since.map(|since| since.to_string());
     let mut arguments = vec!["logs"];
     arguments.extend((!args.no_follow).then_some("--follow"));
-    if let Some(since) = &args.since {
+    if let Some(since) = &since {
         arguments.extend(["--since", since]);
     }
-    if !args.denied {
-        arguments.extend(args.services.iter().map(String::as_str));
-        return Err(stack.become_compose(&arguments));
-    }
-    // Whoever is first sees every request; what pipelock refuses behind it is in its records, too.
-    let first = if stack.project.plan.shape == Shape::Chain { "egress-proxy" } else { "pipelock" };
-    arguments.extend(["--no-log-prefix", "--no-color", first]);
-    follow(&stack, &arguments, globals)
+    arguments.extend(args.services.iter().map(String::as_str));
+    let mut command = stack.command(&arguments);
+    stack.announce(&command);
+    ended(passing::run(&mut command).context(NO_DOCKER)?)
 }
 
-fn follow(stack: &Stack, arguments: &[&str], globals: &Globals) -> anyhow::Result<Outcome> {
-    let mut command = stack.command(arguments);
-    stack.announce(&command);
-    let mut child = command.stdout(Stdio::piped()).spawn().context("can't run docker")?;
-    let output = child.stdout.take().context("docker compose has no output")?;
-    let shown = show(stack, BufReader::new(output), globals);
-    if shown.is_err() {
-        let _ = child.kill(); // the reader is gone; so is the reason to follow
-    }
-    let status = child.wait()?;
-    shown?;
-    anyhow::ensure!(status.success(), "docker compose logs failed ({status})");
+fn ended(status: ExitStatus) -> anyhow::Result<Outcome> {
+    ensure!(status.success(), "docker compose logs failed ({status})");
     Ok(Outcome::Done)
 }
 
-fn show(stack: &Stack, lines: impl std::io::BufRead, globals: &Globals) -> anyhow::Result<()> {
-    for line in lines.lines() {
-        let line = line?;
-        if let Some(blocked) = Blocked::of(&line) {
-            print(&match globals.format {
-                Format::Text => blocked.as_text(),
-                Format::Json => format!("{}\n", blocked.as_json()),
-            })?;
-        }
-        // Services also log lines that are no audit records.
-        let Ok(record) = serde_json::from_str::<Record>(&line) else { continue };
-        if record.verdict == Verdict::Deny {
-            print(&match globals.format {
-                Format::Text => suggestion::as_text(&record, &stack.project.loaded),
-                Format::Json => format!("{}\n", suggestion::as_json(&record, &stack.project.loaded)?),
-            })?;
+/// Whoever is first sees every request; what pipelock refuses behind it is in its records, too.
+fn denied(stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    let first = if stack.plan.shape == Shape::Chain { "egress-proxy" } else { "pipelock" };
+    let folder = stack.bottle.state.join("audit").join(first);
+    let mut reader = Reader::open(&[&folder], &Series::ALL, args.since)?;
+    let mut failed = None;
+    reader.follow(LOOK, |entry| match entry {
+        None if args.no_follow => ControlFlow::Break(()),
+        None => ControlFlow::Continue(()),
+        Some(entry) => match show(stack, &entry, globals) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
+            }
+        },
+    })?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    if reader.skipped().lines > 0 {
+        say(&format!(
+            "note: {} lines in {folder} are no whole records: a proxy was killed while it wrote them\n",
+            reader.skipped().lines
+        ));
+    }
+    Ok(Outcome::Done)
+}
+
+fn show(stack: &Stack, entry: &Entry, globals: &Globals) -> anyhow::Result<()> {
+    if !entry.is_refusal() {
+        return Ok(());
+    }
+    let loaded = stack.loaded.as_ref();
+    let text = match (entry, globals.format) {
+        (Entry::EgressProxy(record), Format::Text) => suggestion::as_text(record, loaded),
+        (Entry::EgressProxy(record), Format::Json) => format!("{}\n", suggestion::as_json(record, loaded)?),
+        (Entry::Pipelock(record), Format::Text) => Blocked::of(record).as_text(),
+        (Entry::Pipelock(record), Format::Json) => format!("{}\n", Blocked::of(record).as_json()),
+        (Entry::Suppressed(counted), Format::Text) => suggestion::counted(counted),
+        (Entry::Suppressed(counted), Format::Json) => format!("{}\n", serde_json::to_string(counted)?),
+    };
+    Ok(print_as(globals.format, &text)?)
+}
+
+/// A time, or how long ago.
+fn since(text: &str) -> Result<Timestamp, String> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    let age = text.parse::<SignedDuration>().ok().filter(|age| !age.is_negative());
+    age.and_then(|age| Timestamp::now().checked_sub(age).ok()).ok_or_else(|| {
+        "write a time such as 2026-11-26T10:00:00Z, or an age such as 90s, 10m or 2h".to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_is_a_time_or_an_age() {
+        assert_eq!(since("2026-11-26T10:00:00Z").unwrap().to_string(), "2026-11-26T10:00:00Z");
+        let ago = Timestamp::now().duration_since(since("10m").unwrap());
+        assert!((590..=610).contains(&ago.as_secs()), "{ago}");
+        for bad in ["5x", "", "-10m", "yesterday"] {
+            assert!(since(bad).unwrap_err().starts_with("write a time such as"), "{bad}");
         }
     }
-    Ok(())
 }

@@ -4,18 +4,24 @@
 //! allowed, passed; 1 differs, denied, failed a check; 2 could not do it. A broken pipe is 0.
 
 mod attack;
+mod bottles;
+mod cage;
+mod certificates;
+mod difference;
 mod down;
 mod egress_proxy;
 mod explain;
 mod gate;
 mod healthcheck;
 mod logs;
-mod mounts;
 mod now;
+mod passing;
+mod pickup;
 mod pipelock;
 mod plan;
 mod process;
 mod project;
+mod ps;
 mod quietly;
 mod reload;
 mod reload_inside;
@@ -23,14 +29,18 @@ mod render;
 mod rules;
 mod run;
 mod schema;
+mod siblings;
+mod sinks;
 mod site;
 mod source;
 mod stack;
 mod tokens;
 mod up;
+mod verify;
+mod wish;
 
-use crate::diagnostic::Report;
 use clap::{Parser, Subcommand, ValueEnum};
+pub(crate) use sinks::{print, print_as, say, say_report};
 use std::process::ExitCode;
 
 /// A verb's way to end: what [`main`] turns into the exit code.
@@ -40,6 +50,8 @@ pub enum Outcome {
     Done,
     /// Differs, denied, failed a check.
     Differs,
+    /// The agent's own exit code.
+    Agent(u8),
 }
 
 /// How data is printed.
@@ -90,13 +102,14 @@ enum Verb {
     Logs(logs::Args),
     Reload(reload::Args),
     Down(down::Args),
+    Ps(ps::Args),
+    Verify(verify::Args),
     Schema(schema::Args),
     Attack(attack::Args),
     Gate(gate::Args),
     EgressProxy(egress_proxy::Args),
     Pipelock(pipelock::Args),
     Healthcheck(healthcheck::Args),
-    Mounts(mounts::Args),
 }
 
 /// What `bottle` alone prints: the commands that a newcomer needs.
@@ -114,14 +127,18 @@ bottle --help lists every command.
 /// Parses the arguments of the process, runs the verb, and says how it went.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return sinks::say_usage(&error),
+    };
     let globals = cli.globals.clone();
     match run(cli) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Differs) => ExitCode::from(1),
+        Ok(Outcome::Agent(code)) => ExitCode::from(code),
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say_error(&error, &globals);
+            sinks::say_error(&error, &globals);
             ExitCode::from(2)
         }
     }
@@ -140,8 +157,9 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::Healthcheck(args) => healthcheck::run(&args, &cli.globals),
         Verb::Down(args) => down::run(&args, &cli.globals),
         Verb::Logs(args) => logs::run(&args, &cli.globals),
-        Verb::Mounts(args) => mounts::run(&args),
         Verb::Pipelock(args) => pipelock::run(args, &cli.globals),
+        Verb::Ps(args) => ps::run(&args, &cli.globals),
+        Verb::Verify(args) => verify::run(&args, &cli.globals),
         Verb::Plan(args) => plan::run(&args, &cli.globals),
         Verb::Reload(args) => reload::run(&args, &cli.globals),
         Verb::Render(args) => render::run(&args, &cli.globals),
@@ -149,21 +167,6 @@ fn run(cli: Cli) -> anyhow::Result<Outcome> {
         Verb::Up(args) => up::run(&args, &cli.globals),
         Verb::Schema(args) => schema::run(&args),
     }
-}
-
-/// Writes data to stdout.
-pub(crate) fn print(text: &str) -> std::io::Result<()> {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
-}
-
-/// Says something to a person, on stderr. A reader who went away does not matter.
-pub(crate) fn say(text: &str) {
-    use std::io::Write as _;
-    let mut out = std::io::stderr().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -185,16 +188,4 @@ impl Globals {
             }
         }
     }
-}
-
-/// A report in its own look, anything else on one line; JSON for those who asked for it. In one write: between two,
-/// Docker puts what a container has printed elsewhere.
-fn say_error(error: &anyhow::Error, globals: &Globals) {
-    let report = error.downcast_ref::<Report>();
-    say(&match (globals.format, report) {
-        (Format::Json, Some(report)) => format!("{}\n", serde_json::json!({"problems": report.json()})),
-        (Format::Json, None) => format!("{}\n", serde_json::json!({"error": format!("{error:#}")})),
-        (Format::Text, Some(report)) => report.render(globals.colors_stderr()),
-        (Format::Text, None) => format!("error: {error:#}\n"),
-    });
 }

@@ -5,8 +5,12 @@ use crate::clock::Clock;
 use crate::config::Listen;
 use crate::intercept::Drain;
 use crate::pipelock::{Events, Network, Paths, Pipelock, Rules};
-use crate::telemetry::{admin::Admin, log};
-use std::{path::PathBuf, sync::Arc};
+use crate::telemetry::{admin::Admin, audit, log};
+use anyhow::{Context as _, bail};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+/// How long the last audit records may take to be written when the process ends.
+const AUDIT_GRACE: Duration = Duration::from_secs(3);
 
 /// Inside a stack: the proxy between egress-proxy and the Internet
 #[derive(Debug, clap::Args)]
@@ -46,6 +50,9 @@ struct RunArgs {
     /// Listen here instead: `unix:PATH` or `ADDRESS:PORT`
     #[arg(long, value_name = "ADDR")]
     listen: Option<Listen>,
+    /// Append every decision to files in this folder, too: rotated, bounded, never emptied
+    #[arg(long, value_name = "DIR")]
+    audit_dir: Option<PathBuf>,
 }
 
 /// Check the files and the CA, and serve nothing; exit 1 when --url would be refused
@@ -106,7 +113,14 @@ fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
 async fn serve(args: RunArgs) -> anyhow::Result<Outcome> {
     let mut signals = process::Signals::install()?;
     let clock = args.files.clock();
-    let events = Events::new(std::io::stdout(), clock.clone());
+    let mut events = Events::new(std::io::stdout(), clock.clone());
+    let mut audit = None;
+    if let Some(dir) = &args.audit_dir {
+        let sink = audit::Sink::folder(dir, "pipelock")?;
+        let log = audit::Log::start(sink).context("can't start the audit log")?;
+        events = events.recorded_in(log.clone());
+        audit = Some(log);
+    }
     let pipelock = Arc::new(Pipelock::build(&args.files.paths(), &clock, Network::system(), events)?);
     let listen = args.listen.unwrap_or_else(|| pipelock.listen());
     let listener = process::bind(&listen).await?;
@@ -127,5 +141,10 @@ async fn serve(args: RunArgs) -> anyhow::Result<Outcome> {
     drain.start();
     let drained = serving.await?;
     tracing::info!(?drained, "stopped");
+    if let Some(audit) = audit
+        && !audit.finish(AUDIT_GRACE).await
+    {
+        bail!("the last audit records could not be written");
+    }
     Ok(Outcome::Done)
 }

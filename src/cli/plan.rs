@@ -4,7 +4,7 @@ mod json;
 mod text;
 
 use super::project::Project;
-use super::{Format, Globals, Outcome, print};
+use super::{Format, Globals, Outcome, print_as};
 use camino::Utf8PathBuf;
 
 /// Show what a manifest comes to; write nothing
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         Format::Text => projects.iter().map(text::show).collect::<Vec<_>>().join("\n"),
         Format::Json => json::show(&projects)?,
     };
-    print(&out)?;
+    print_as(globals.format, &out)?;
     projects.iter().try_for_each(Project::require_safe_mounts)?;
     Ok(Outcome::Done)
 }

@@ -1,10 +1,9 @@
 //! One manifest, resolved where it lies: what `plan`, `render` and `up` start from.
 
-use super::source;
+use super::{certificates, source};
 use crate::manifest::Loaded;
 use crate::plan::layout::normal;
 use crate::plan::{Layout, Plan, Surroundings};
-use crate::tree::Folder;
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -23,9 +22,6 @@ pub(crate) struct Project {
     pub(crate) out: Utf8PathBuf,
 }
 
-/// A certificate file is read up to this size, in bytes.
-const LARGEST_CA: u64 = 1024 * 1024;
-
 impl Project {
     /// Resolves a manifest that was read from `file`; `out` stands above `.bottle/NAME`.
     pub(crate) fn resolve(file: &Utf8Path, loaded: Loaded, out: Option<&Utf8Path>) -> anyhow::Result<Self> {
@@ -41,7 +37,7 @@ impl Project {
         let extra_ca = loaded.manifest.pipelock.extra_ca.as_ref();
         let around = Surroundings {
             layout: Layout::between(&folder, &out),
-            extra_ca: extra_ca.map(|file| read_certificates(&folder, file)).transpose()?,
+            extra_ca: extra_ca.map(|file| certificates::read(&folder, file)).transpose()?,
         };
         let plan = Plan::resolve_loaded(&loaded, &around)?;
         Ok(Self { file: file.to_owned(), loaded, plan, folder, out })
@@ -81,7 +77,7 @@ impl Project {
     }
 }
 
-fn absolute(path: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+pub(crate) fn absolute(path: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     camino::absolute_utf8(path).with_context(|| format!("{path} has no absolute form"))
 }
 
@@ -101,24 +97,4 @@ fn chosen(out: &Utf8Path, project: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     let full = normal(&absolute(out)?);
     let in_project = full.starts_with(project);
     Ok(if in_project { full } else { real(&full) })
-}
-
-/// The file that `pipelock.extra_ca` names. In the project no link is followed: what is read lands in the tree.
-fn read_certificates(project: &Utf8Path, file: &Utf8Path) -> anyhow::Result<String> {
-    use std::io::Read as _;
-    let place = || format!("`pipelock.extra_ca`: {file}");
-    let path = normal(&project.join(file));
-    let bytes = if let Ok(below) = path.strip_prefix(project) {
-        let folder =
-            Folder::open(project)?.find(below.parent().unwrap_or(Utf8Path::new(""))).with_context(place)?;
-        let found = folder.map(|folder| folder.read(below.file_name().unwrap_or_default())).transpose();
-        found.with_context(place)?.flatten().with_context(|| format!("{}: there is no such file", place()))?
-    } else {
-        let mut bytes = Vec::new();
-        fs_err::File::open(&path)
-            .and_then(|open| open.take(LARGEST_CA).read_to_end(&mut bytes))
-            .with_context(place)?;
-        bytes
-    };
-    String::from_utf8(bytes).with_context(place)
 }

@@ -3,6 +3,7 @@
 //! What such a command prints, on both of its streams, is held back, and goes to stderr when it fails or when a
 //! person has waited for long enough to wonder. Nothing of it ever reaches stdout, which belongs to the agent.
 
+use crate::printable::Escaping;
 use std::io::{self, Read as _, Write};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -42,13 +43,15 @@ pub(super) fn run(command: &mut Command, show: Show, out: &mut impl Write) -> io
             }
         }
     });
-    let held = forward(&pieces, show, out);
+    let mut out = Escaping::new(out);
+    let held = forward(&pieces, show, &mut out);
     let status = child.wait()?;
     // It has ended: `forward` returns when the thread has dropped its sender.
     let _ = reading.join();
     if !status.success() {
-        say(out, &held);
+        say(&mut out, &held);
     }
+    let _ = out.end(); // a reader who went away does not matter
     Ok(status)
 }
 

@@ -2,7 +2,7 @@
 //! `docker compose exec`, which runs the same verb inside each proxy's container.
 
 use super::stack::Stack;
-use super::{Globals, Outcome, reload_inside};
+use super::{Globals, Outcome, reload_inside, say};
 use crate::plan::Shape;
 use anyhow::bail;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 
 /// Both configs are checked before either proxy is told: a bad one changes nothing.
 fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    let stack = Stack::open_current(args.manifest.as_deref(), args.out.as_deref(), globals)?;
     let mut checks = vec![(
         "pipelock",
         vec![
@@ -48,7 +48,7 @@ fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
             "/etc/bottle/pipelock/embedded.yaml",
         ],
     )];
-    if stack.project.plan.shape == Shape::Chain {
+    if stack.plan.shape == Shape::Chain {
         checks.push((
             "egress-proxy",
             vec!["egress-proxy", "check", "--config", "/etc/bottle/egress-proxy/routes.yaml"],
@@ -63,7 +63,7 @@ fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     for (service, check) in &checks {
         let arguments: Vec<&str> =
             ["exec", "-T", service, "/bottle"].into_iter().chain(check.iter().copied()).collect();
-        if !stack.try_compose(&arguments)?.success() {
+        if !stack.quietly(&mut stack.command(&arguments))?.success() {
             bail!(
                 "{service} would not take its config; nothing was reloaded (a route with a new token needs `bottle up --rotate`)"
             );
@@ -71,9 +71,13 @@ fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     // What egress-proxy newly lets through must find pipelock ready for it.
     for (service, _) in &checks {
-        if !stack.try_compose(&["exec", "-T", service, "/bottle", "reload"])?.success() {
+        if !stack.quietly(&mut stack.command(&["exec", "-T", service, "/bottle", "reload"]))?.success() {
             bail!("{service} did not reload; it goes on with the rules that it has");
         }
+    }
+    stack.note_start()?;
+    if !globals.quiet {
+        say(&format!("the rules in {} are live\n", stack.shown()));
     }
     Ok(Outcome::Done)
 }

@@ -1,17 +1,20 @@
 //! `bottle render`: compile manifests to trees, mint what is missing, and never widen unseen.
 
+mod question;
 mod summary;
-mod widening;
 
 use super::project::Project;
 use super::site::Site;
-use super::{Globals, Outcome, print, say, source};
+use super::wish::{self, Wish};
+use super::{Format, Globals, Outcome, bottles, print_as, say, say_report, source};
 use crate::clock::Clock;
-use crate::state::{ENV_FILE, EnvFile, ImageBinary, Location, Minted, State, Wants};
-use crate::tree::{Comparison, Kind, Written};
-use anyhow::bail;
-use camino::Utf8PathBuf;
-use widening::Widening;
+use crate::consent::{self, Agreed, Bottle, Context, FolderId, Record, Registry};
+use crate::plan::{Shape, User};
+use crate::state::{self, ENV_FILE, EnvFile, ImageBinary, Location, Minted, State, Wants};
+use crate::tree::{Comparison, Folder, Kind, Written};
+use anyhow::{Context as _, bail, ensure};
+use camino::{Utf8Path, Utf8PathBuf};
+use question::{Answer, Question};
 
 /// Compile manifests into sealed stacks
 #[derive(Debug, clap::Args)]
@@ -21,8 +24,8 @@ pub(crate) struct Args {
     /// Manifests, or folders of them; without one, the nearest bottle.yaml
     #[arg(value_name = "MANIFEST")]
     manifests: Vec<Utf8PathBuf>,
-    /// Write nothing; fail if the tree on disk is not what would be rendered
-    #[arg(long, conflicts_with_all = ["force", "rotate_ca", "accept_widening"])]
+    /// Write nothing; print the digest, and fail if the tree on disk is not what would be rendered
+    #[arg(long, conflicts_with_all = ["force", "rotate_ca", "accept_widening", "accept"])]
     check: bool,
     /// Overwrite files that were edited by hand
     #[arg(long)]
@@ -36,7 +39,11 @@ pub(crate) struct Args {
     /// Replace the certificate authorities
     #[arg(long)]
     rotate_ca: bool,
-    /// Let the agent do more than the tree on disk does, without asking
+    /// Agree to this digest and to nothing else, without a question: the one that `--check` printed where it was
+    /// reviewed
+    #[arg(long, value_name = "DIGEST", conflicts_with = "accept_widening")]
+    accept: Option<String>,
+    /// Agree to whatever the manifest says, without a question; for machines that can be thrown away
     #[arg(long)]
     accept_widening: bool,
     /// The program for the image, where this one can't run in it
@@ -53,7 +60,9 @@ struct Rendered<'a> {
     state: &'a State,
     minted: Minted,
     written: Written,
-    widening: Widening,
+    question: Question,
+    /// Of what was agreed to.
+    digest: String,
     /// Whether there was a tree before.
     again: bool,
 }
@@ -61,14 +70,14 @@ struct Rendered<'a> {
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let clock = args.now.clone().unwrap_or_else(Clock::system);
     let sites = load(args)?;
-    let fresh: Vec<bool> = sites.iter().map(|site| !site.has_siblings()).collect();
     let mut outcome = Outcome::Done;
-    for (site, fresh) in sites.iter().zip(fresh) {
+    for site in &sites {
         let warnings = &site.project.plan.warnings;
         if !globals.quiet && !warnings.0.is_empty() {
-            say(&warnings.render(globals.colors_stderr()));
+            say_report(warnings, globals);
         }
-        let one = if args.check { check(site, &clock)? } else { write(site, fresh, args, globals, &clock)? };
+        let one =
+            if args.check { check(site, globals, &clock)? } else { write(site, args, globals, &clock)? };
         if one == Outcome::Differs {
             outcome = Outcome::Differs;
         }
@@ -80,23 +89,23 @@ fn load(args: &Args) -> anyhow::Result<Vec<Site>> {
     let files = source::find(&args.manifests)?;
     let projects = match files.as_slice() {
         [file] => vec![Project::load(file, args.out.as_deref())?],
-        _ if args.out.is_some() || args.state.is_some() => {
-            bail!("--out and --state are for one manifest, and here are {}", files.len())
+        _ if args.out.is_some() || args.state.is_some() || args.accept.is_some() => {
+            bail!("--out, --state and --accept are for one manifest, and here are {}", files.len())
         }
         _ => Project::all(&args.manifests)?,
     };
     projects.into_iter().map(Site::of).collect()
 }
 
-fn check(site: &Site, clock: &Clock) -> anyhow::Result<Outcome> {
+fn check(site: &Site, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
     let comparison = Comparison::of(site.find()?.as_ref(), &site.tree)?;
     let shown = site.shown();
-    let mut outcome = Outcome::Done;
+    let (mut outcome, mut data) = (Outcome::Done, String::new());
     if comparison.on_disk.is_empty() {
         say(&format!("{shown} is not there; `bottle render` writes what {} renders to\n", site.project.file));
         outcome = Outcome::Differs;
     } else if !comparison.is_same() {
-        print(&comparison.unified_diff())?;
+        data = comparison.unified_diff();
         say(&format!("{shown} is not what {} renders to; `bottle render` writes it\n", site.project.file));
         outcome = Outcome::Differs;
     }
@@ -110,43 +119,181 @@ fn check(site: &Site, clock: &Clock) -> anyhow::Result<Outcome> {
     if outcome == Outcome::Done {
         say(&format!("{shown} is what {} renders to\n", site.project.file));
     }
+    let digest = Wish::of(site)?.digest;
+    print_as(
+        globals.format,
+        &match globals.format {
+            Format::Text => format!("{data}digest {digest}\n"),
+            Format::Json => {
+                let same = outcome == Outcome::Done;
+                let value = serde_json::json!({"out": shown, "same": same, "digest": digest, "diff": data});
+                format!("{value:#}\n")
+            }
+        },
+    )?;
     Ok(outcome)
 }
 
-fn write(site: &Site, fresh: bool, args: &Args, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
-    let before = compare(site, args)?;
-    let asked = Widening::of(&before, site, fresh)?;
-    let home = Location::home(|name| std::env::var(name).ok());
-    let env = site.env()?;
-    let location = Location::find(site.path(), args.state.as_deref(), env.as_ref(), home.as_deref())?;
+fn write(site: &Site, args: &Args, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
+    compare(site, args)?;
+    site.require_own_env()?;
+    let home = bottles::home()?;
+    let registry = Registry::load(&home)?;
+    let known = registry.of_out(site.path());
+    let registered = known.map(|bottle| bottle.state.as_path());
+    let location = Location::find(site.path(), args.state.as_deref(), registered, &home)?;
+    require_free(&site.project.file, site, known)?;
+    let project = location.project(&site.project.plan.name);
+    if let Some(other) = registry.bottles().find(|other| other.project == project && other.out != site.path())
+    {
+        bail!("the Compose project {project} is that of {}; give the bottle another name", other.manifest);
+    }
     let image = ImageBinary::read(args.image_binary.as_deref())?;
-    if !asked.accepted(&site.project.file, args.accept_widening)? {
+    let asked = Wish::of(site)?;
+    let question = Question::of(&asked, site, location.state())?;
+    let answer = match &args.accept {
+        Some(digest) => Answer::Digest(digest),
+        None if args.accept_widening => Answer::Anything,
+        None => Answer::Ask,
+    };
+    if !question.is_agreed(&site.project.file, &asked, &answer)? {
         return Ok(Outcome::Differs);
     }
 
     let waiting = || say(&format!("waiting for another `bottle render` of {}\n", site.shown()));
-    let state = State::open(&location, &exposed(site, args), waiting)?;
+    let exposed = exposed(site, args);
+    location.require_hidden_home(&home, &exposed)?;
+    let state = State::open(&location, &exposed, waiting)?;
     let now = compare(site, args)?;
-    if !Widening::of(&now, site, fresh)?.is_within(&asked) {
-        bail!("{} changed while the question was open; run `bottle render` again", site.shown());
+    // The manifest was read once; folders and links may have changed since.
+    let wish = Wish::of(site)?;
+    if wish.digest != asked.digest || !Question::of(&wish, site, state.path())?.is_within(&question) {
+        bail!("{} changed while the question was open; run `bottle render` again", site.project.file);
     }
     let wants = Wants {
         bottle: &site.project.plan.name,
-        egress_proxy: site.project.plan.shape == crate::plan::Shape::Chain,
+        egress_proxy: site.project.plan.shape == Shape::Chain,
         extra_ca: site.project.plan.extra_ca.as_ref().map(|ca| ca.pem.as_str()),
         image: Some(&image),
         rotate: args.rotate_ca,
     };
     let again = !now.on_disk.is_empty();
     let minted = state.mint(&wants, clock)?;
-    let written = apply(site, &now, &location, &state, &minted, args.force)?;
+    let agreed = agree(site, &wish, &state, clock)?;
+    let made = format!("{}-{}", minted.label(), image.digest());
+    let written = apply(site, &now, &location, &state, &made, &agreed, args.force)?;
+    let bottle = bottle(site, &location, &agreed)?;
+    for other in registry.of_manifest(&bottle.manifest).filter(|other| other.out != bottle.out) {
+        Record::withdraw(&other.state)?;
+    }
+    Registry::remember(&home, bottle)?;
     if !globals.quiet {
-        for (place, what) in site.absent() {
-            say(&format!("warning: {place}, {what}, is not on this machine; `bottle up` needs it\n"));
+        say_what_is_missing(site);
+    }
+    let digest = agreed.record.digest;
+    summary::print(&Rendered { site, state: &state, minted, written, question, digest, again }, globals)?;
+    Ok(Outcome::Done)
+}
+
+/// Refuses to take over the output folder of another manifest.
+fn require_free(file: &Utf8Path, site: &Site, known: Option<&Bottle>) -> anyhow::Result<()> {
+    let manifest = site.project.folder.join(file.file_name().unwrap_or_default());
+    if let Some(other) = known.filter(|known| known.manifest != manifest && known.manifest.exists()) {
+        bail!(
+            "{} is what {} renders to; two bottles of one folder need different names (`name: {}` in both)",
+            site.shown(),
+            other.manifest,
+            other.name
+        );
+    }
+    Ok(())
+}
+
+/// Puts what was agreed to into the state: the build context first, the record last.
+fn agree(site: &Site, wish: &Wish, state: &State, clock: &Clock) -> anyhow::Result<Agreed> {
+    if let Some(context) = &wish.context {
+        keep_context(site, context, state)?;
+    }
+    let record = Record {
+        version: 1,
+        digest: wish.digest.clone(),
+        capabilities: wish.capabilities.clone(),
+        context: wish.context.clone(),
+        bottle: env!("CARGO_PKG_VERSION").to_owned(),
+        agreed: clock.now(),
+    };
+    // The time of an agreement is that of the first one to these very files.
+    let before = Agreed::load(state.path()).ok().flatten();
+    let same = before.filter(|it| Record { agreed: it.record.agreed, ..record.clone() } == it.record);
+    let agreed = same.unwrap_or(Agreed { record, tree: site.tree.clone() });
+    agreed.store(state.path())?;
+    remove_other_contexts(state, wish.context.as_ref())?;
+    Ok(agreed)
+}
+
+/// What was agreed to before is built from no more.
+fn remove_other_contexts(state: &State, kept: Option<&Context>) -> anyhow::Result<()> {
+    let Some(contexts) = Folder::open(state.path())?.find(Utf8Path::new(consent::CONTEXT))? else {
+        return Ok(());
+    };
+    let digest = kept.map(Context::digest).unwrap_or_default();
+    for (name, _) in contexts.entries()? {
+        if name != consent::context_name(&digest) {
+            contexts.remove_all(&name)?;
         }
     }
-    summary::print(&Rendered { site, state: &state, minted, written, widening: asked, again }, globals)?;
-    Ok(Outcome::Done)
+    Ok(())
+}
+
+/// Copies the build context into the state, and refuses one that is not what was agreed to any more.
+fn keep_context(site: &Site, agreed: &Context, state: &State) -> anyhow::Result<()> {
+    let contexts = Folder::open(state.path())?.make(Utf8Path::new(consent::CONTEXT))?;
+    let digest = agreed.digest();
+    let name = consent::context_name(&digest);
+    if let Some(kept) = contexts.find(Utf8Path::new(name))?
+        && Context::verify(&kept, &digest).is_ok()
+    {
+        return Ok(());
+    }
+    let from = wish::context_folder(&site.project.plan, &site.project.folder)?;
+    let from = from.with_context(|| format!("the build context of {} is gone", site.project.file))?;
+    // Under another name until it is whole; a folder that was left behind is written again.
+    let staged = format!("new-{name}");
+    contexts.remove_all(&staged)?;
+    let copy = Context::snapshot(&from.folder, &from.dockerfile, &contexts.make(Utf8Path::new(&staged))?)?;
+    ensure!(
+        copy.digest() == digest,
+        "the build context changed while it was copied; run `bottle render` again"
+    );
+    contexts.remove_all(name)?;
+    Ok(contexts.rename(&staged, name)?)
+}
+
+fn bottle(site: &Site, location: &Location, agreed: &Agreed) -> anyhow::Result<Bottle> {
+    let folder = &site.project.folder;
+    Ok(Bottle {
+        out: site.path().to_owned(),
+        manifest: folder.join(site.project.file.file_name().unwrap_or_default()),
+        folder: FolderId::of(folder).with_context(|| format!("{folder} is gone"))?,
+        name: site.project.plan.name.clone(),
+        project: location.project(&site.project.plan.name),
+        state: location.state().to_owned(),
+        writable: agreed.record.capabilities.writable().map(Utf8Path::to_owned).collect(),
+    })
+}
+
+fn say_what_is_missing(site: &Site) {
+    for (place, what) in site.absent() {
+        say(&format!("warning: {place}, {what}, is not on this machine; `bottle up` needs it\n"));
+    }
+    if let (User::Owner, Some((place, (state::SERVICE_USER, _)))) =
+        (&site.project.plan.agent.user, site.owner())
+    {
+        say(&format!(
+            "warning: {place} belongs to root, and the agent does not run as root, so it can't write there; \
+             give the folder to a user, or set `agent.user`\n"
+        ));
+    }
 }
 
 /// What stands on disk, where a write would be possible.
@@ -163,24 +310,46 @@ fn exposed(site: &Site, args: &Args) -> Vec<Utf8PathBuf> {
     exposed
 }
 
-/// The tree and `.env`: all of it is on disk before the first file takes its name.
+/// The tree in the project, and what Compose is told: all of it is on disk before the first file takes its name.
 fn apply(
     site: &Site,
     comparison: &Comparison,
     location: &Location,
     state: &State,
-    minted: &Minted,
+    made: &str,
+    agreed: &Agreed,
     force: bool,
 ) -> anyhow::Result<Written> {
-    let folder = site.make()?;
-    let name = location.project(&site.project.plan.name);
-    let env = EnvFile::new(name, state.path(), state.user(), minted.label())?.render()?;
-    let same = folder.is_as_wanted(ENV_FILE, env.as_bytes(), 0o644, None)?;
-    let staged = if same { None } else { Some(folder.stage(ENV_FILE, env.as_bytes(), 0o644)?) };
-    let written = comparison.apply(&folder, force)?;
-    if let Some(staged) = staged {
-        staged.commit()?;
+    let env = env_file(site, location, state, made, agreed).render()?;
+    let folders = [Folder::open(state.path())?, site.make()?];
+    let mut staged = Vec::new();
+    for folder in &folders {
+        if !folder.is_as_wanted(ENV_FILE, env.as_bytes(), 0o644, None)? {
+            staged.push(folder.stage(ENV_FILE, env.as_bytes(), 0o644)?);
+        }
+    }
+    let written = comparison.apply(&folders[1], force)?;
+    for file in staged {
+        file.commit()?;
     }
     debug_assert!(comparison.paths(Kind::Foreign).next().is_none(), "apply refuses them");
     Ok(written)
+}
+
+fn env_file(site: &Site, location: &Location, state: &State, made: &str, agreed: &Agreed) -> EnvFile {
+    let agent = &site.project.plan.agent;
+    let owner = site.owner().filter(|_| agent.user == User::Owner).map(|(_, owner)| owner);
+    let context = agreed.record.context.as_ref().map(Context::digest);
+    EnvFile {
+        project: location.project(&site.project.plan.name),
+        state: state.path().to_string(),
+        user: state.user().to_string(),
+        ca: made.to_owned(),
+        agent_user: owner.map(|(uid, gid)| format!("{uid}:{gid}")).unwrap_or_default(),
+        agent_memory: match agent.resources.memory {
+            Some(_) => String::new(),
+            None => state::agent_memory().to_string(),
+        },
+        context: context.as_deref().map(consent::context_name).unwrap_or_default().to_owned(),
+    }
 }

@@ -1,7 +1,8 @@
 //! Where a verb that decides takes its rules from: a manifest, or a rendered tree. Either way they are the files
 //! that the proxies run with, read by the code that the proxies read them with.
 
-use super::source;
+use super::project::{absolute, real};
+use super::{certificates, source};
 use crate::config::embedded::EmbeddedFile;
 use crate::config::pipelock::PipelockFile;
 use crate::config::routes::{RouteEntry, RoutesFile};
@@ -9,9 +10,15 @@ use crate::manifest::Loaded;
 use crate::plan::{Layout, Plan, Shape, Surroundings};
 use crate::policy::{Host, Policy, Route};
 use crate::render;
+use crate::tree::Folder;
 use crate::yaml::{self, Document};
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
+
+/// The files of a rendered tree that decide.
+const PIPELOCK: &str = "pipelock/pipelock.yaml";
+const EMBEDDED: &str = "pipelock/embedded.yaml";
+const ROUTES: &str = "egress-proxy/routes.yaml";
 
 /// The rules of one bottle, with the place of each.
 #[derive(Debug)]
@@ -59,9 +66,11 @@ impl Rules {
     /// Reads a manifest and resolves it.
     pub(crate) fn of_manifest(file: &Utf8Path) -> anyhow::Result<Rules> {
         let loaded = source::load(file)?;
-        let folder = file.parent().unwrap_or(Utf8Path::new(""));
-        let extra_ca = loaded.manifest.pipelock.extra_ca.as_ref();
-        let extra_ca = extra_ca.map(|path| fs_err::read_to_string(folder.join(path))).transpose()?;
+        let read = |named: &Utf8PathBuf| {
+            let file = absolute(file)?;
+            certificates::read(&real(file.parent().unwrap_or(&file)), named)
+        };
+        let extra_ca = loaded.manifest.pipelock.extra_ca.as_ref().map(read).transpose()?;
         let layout = Layout::beside(&loaded.manifest.name);
         let plan = Plan::resolve(&loaded.manifest, &Surroundings { layout, extra_ca })?;
         let routes = (plan.shape == Shape::Chain).then(|| render::routes_file(&plan));
@@ -71,16 +80,21 @@ impl Rules {
 
     /// Reads the configs of a rendered tree.
     pub(crate) fn of_tree(folder: &Utf8Path) -> anyhow::Result<Rules> {
-        let (pipelock, _) = read(&folder.join("pipelock/pipelock.yaml"), |text| PipelockFile::read(text))?;
-        let embedded_file = folder.join("pipelock/embedded.yaml");
-        let (embedded, embedded_text) = read(&embedded_file, |text| EmbeddedFile::read(text))?;
-        let routes_file = folder.join("egress-proxy/routes.yaml");
-        if !routes_file.exists() {
-            let places = Places::tree(embedded_file, &embedded_text, "hosts")?;
+        let open = Folder::open(folder)?;
+        let needed = |name: &str| {
+            let text = find(&open, name)?;
+            text.with_context(|| format!("{} is not there; is {folder} a rendered tree?", folder.join(name)))
+        };
+        let parsed = |name: &str| folder.join(name).to_string();
+        let pipelock = PipelockFile::read(&needed(PIPELOCK)?).with_context(|| parsed(PIPELOCK))?;
+        let embedded_text = needed(EMBEDDED)?;
+        let embedded = EmbeddedFile::read(&embedded_text).with_context(|| parsed(EMBEDDED))?;
+        let Some(text) = find(&open, ROUTES)? else {
+            let places = Places::tree(folder.join(EMBEDDED), &embedded_text, "hosts")?;
             return Rules::new(None, pipelock, embedded, places);
-        }
-        let (routes, text) = read(&routes_file, |text| RoutesFile::read(text))?;
-        Rules::new(Some(routes), pipelock, embedded, Places::tree(routes_file, &text, "routes")?)
+        };
+        let routes = RoutesFile::read(&text).with_context(|| parsed(ROUTES))?;
+        Rules::new(Some(routes), pipelock, embedded, Places::tree(folder.join(ROUTES), &text, "routes")?)
     }
 
     fn new(
@@ -152,11 +166,9 @@ fn of_pipelock(pipelock: &PipelockFile, embedded: &EmbeddedFile) -> anyhow::Resu
     Ok(Policy::new(rules)?)
 }
 
-fn read<T, E>(file: &Utf8Path, parse: impl FnOnce(&[u8]) -> Result<T, E>) -> anyhow::Result<(T, Vec<u8>)>
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    let text = fs_err::read(file)?;
-    let value = parse(&text).with_context(|| file.to_string())?;
-    Ok((value, text))
+/// A file of a rendered tree, which an agent may have been able to write.
+fn find(tree: &Folder, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
+    let name = Utf8Path::new(name);
+    let folder = tree.find(name.parent().unwrap_or(Utf8Path::new("")))?;
+    Ok(folder.map(|folder| folder.read(name.file_name().unwrap_or_default())).transpose()?.flatten())
 }

@@ -1,11 +1,17 @@
 //! `bottle run`: a terminal in the agent's container, with the agent's own exit code.
+//!
+//! The container belongs to this command: whatever ends the command, also a signal, removes it.
 
-use super::stack::Stack;
-use super::up::{require_guarded, start};
-use super::{Globals, Outcome};
-use crate::plan::AgentImage;
+use super::stack::{NO_DOCKER, Stack, docker};
+use super::up::{build_agent, require_ready, start};
+use super::{Globals, Outcome, cage, say};
+use anyhow::{Context as _, bail};
 use camino::Utf8PathBuf;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::IsTerminal as _;
+use std::time::Duration;
+use tokio::process::Child;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Work in a bottle, on this terminal
 #[derive(Debug, clap::Args)]
@@ -17,27 +23,111 @@ pub(crate) struct Args {
     /// Where the tree is [default: .bottle/NAME beside the manifest]
     #[arg(long, value_name = "DIR")]
     out: Option<Utf8PathBuf>,
+    /// Start also where the kernel can't be asked what the containers see: Docker Desktop, a remote engine
+    #[arg(long)]
+    unchecked: bool,
     /// What to run in place of the agent's command
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
 
+/// Between two looks at whether the container runs.
+const LOOK: Duration = Duration::from_millis(100);
+
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
-    stack.require_valid_authorities()?;
-    stack.require_safe_places()?;
-    require_guarded(&stack)?;
+    let mut stack = Stack::open_current(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    stack.unchecked = args.unchecked;
+    require_ready(&stack)?;
     start(&stack)?;
-    let mut arguments = vec!["run", "--rm", "--no-deps"];
-    if matches!(stack.project.plan.agent.image, AgentImage::Built(_)) {
-        // Compose would build within `run`, and a build prints to the agent's own stdout.
-        stack.compose(&["build", "agent"])?;
+    let name = container_name(&stack);
+    let mut arguments = vec!["run", "--rm", "--no-deps", "--name", &name];
+    // Compose would build within `run`, and a build prints to the agent's own stdout.
+    if build_agent(&stack)? {
         arguments.extend(stack.run_can_pull()?.then_some(["--pull", "never"]).into_iter().flatten());
     }
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         arguments.push("-T");
     }
+    cage::require_no_movers(&stack, false)?;
     arguments.push("agent");
     arguments.extend(args.command.iter().map(String::as_str));
-    Err(stack.become_compose(&arguments))
+    let command = stack.command(&arguments);
+    stack.announce(&command);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(attend(&stack, command.into(), &name));
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Waits for the agent's end, looks at its container once it runs, and removes it when this command is told to end.
+async fn attend(stack: &Stack, mut command: tokio::process::Command, name: &str) -> anyhow::Result<Outcome> {
+    let on = |kind| signal(kind).context("can't wait for signals");
+    let (mut terminate, mut hangup) = (on(SignalKind::terminate())?, on(SignalKind::hangup())?);
+    // The terminal sends it to the whole group: it is for the agent.
+    let mut interrupt = on(SignalKind::interrupt())?;
+    let mut child = command.spawn().context(NO_DOCKER)?;
+    let mut look = tokio::time::interval(LOOK);
+    let mut looked = false;
+    loop {
+        tokio::select! {
+            status = child.wait() => {
+                let code = status?.code().unwrap_or(1);
+                if let Some(why) = why_not_started(code) {
+                    say(&format!("note: exit code {code}: {why}\n"));
+                }
+                return Ok(Outcome::Agent(u8::try_from(code).unwrap_or(1)));
+            }
+            _ = terminate.recv() => return end(&mut child, name, 15).await,
+            _ = hangup.recv() => return end(&mut child, name, 1).await,
+            _ = interrupt.recv() => {}
+            _ = look.tick(), if !looked => {
+                if let Some(problems) = look_at(stack, name)? {
+                    looked = true;
+                    if !problems.is_empty() {
+                        end(&mut child, name, 15).await?;
+                        bail!("{}", problems.join("\n"));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a shell and Docker mean by these codes; the agent's own program may mean something else.
+fn why_not_started(code: i32) -> Option<&'static str> {
+    match code {
+        125 => Some("Docker did not start the container; what it says is above"),
+        126 => Some("the command is in the agent's image and can't be run"),
+        127 => Some("the command is not in the agent's image"),
+        _ => None,
+    }
+}
+
+/// What is wrong with the container; nothing as long as it does not run.
+fn look_at(stack: &Stack, name: &str) -> anyhow::Result<Option<Vec<String>>> {
+    let all = cage::containers(&stack.bottle.project)?;
+    let Some(own) = all.iter().find(|it| it.name == name && it.is_running()) else { return Ok(None) };
+    let mut problems = cage::holds(stack, &all);
+    problems.extend(cage::other_mounts(stack, own)?);
+    Ok(Some(problems))
+}
+
+/// Removes the container; the client then ends by itself.
+async fn end(child: &mut Child, name: &str, signal: u8) -> anyhow::Result<Outcome> {
+    const GRACE: Duration = Duration::from_secs(5);
+    let removed = docker().args(["rm", "--force", name]).output().context(NO_DOCKER)?;
+    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+        child.kill().await?;
+    }
+    if !removed.status.success() {
+        // It had not been made yet when it was asked for; the client is gone, so now it is there or never will be.
+        let _ = docker().args(["rm", "--force", name]).output();
+    }
+    Ok(Outcome::Agent(128 + signal))
+}
+
+/// A name that no other session has.
+fn container_name(stack: &Stack) -> String {
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    format!("{}-run-{:08x}", stack.bottle.project, random & 0xffff_ffff)
 }

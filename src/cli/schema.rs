@@ -1,6 +1,6 @@
 //! `bottle schema`: the JSON Schema of a manifest.
 
-use crate::cli::{Outcome, print};
+use crate::cli::{Format, Outcome, print, print_as};
 use crate::manifest;
 
 /// Print the JSON Schema of a manifest, for editors and other tools
@@ -16,7 +16,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.reference {
         print(&manifest::reference()?)?;
     } else {
-        print(&manifest::schema_text())?;
+        print_as(Format::Json, &manifest::schema_text())?;
     }
     Ok(Outcome::Done)
 }

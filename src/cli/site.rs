@@ -4,7 +4,7 @@
 use super::project::{Project, real};
 use crate::plan::AgentImage;
 use crate::render::{self, Tree};
-use crate::state::{ENV_FILE, EnvFile};
+use crate::state::{self, ENV_FILE, EnvFile};
 use crate::tree::Folder;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -64,19 +64,21 @@ impl Site {
         needed
     }
 
-    /// Its `.env`, if it has one.
-    pub(crate) fn env(&self) -> anyhow::Result<Option<EnvFile>> {
-        let Some(folder) = self.find()? else { return Ok(None) };
-        let Some(text) = folder.read(ENV_FILE)? else { return Ok(None) };
-        let text = String::from_utf8_lossy(&text);
-        Ok(Some(EnvFile::read(&text, &self.path().join(ENV_FILE))?))
+    /// Refuses a `.env` with keys of somebody else's. What it says is not believed: it may have come with a copied
+    /// folder or out of a repository.
+    pub(crate) fn require_own_env(&self) -> anyhow::Result<()> {
+        let Some(folder) = self.find()? else { return Ok(()) };
+        let Some(text) = folder.read(ENV_FILE)? else { return Ok(()) };
+        Ok(EnvFile::require_own(&String::from_utf8_lossy(&text), &self.path().join(ENV_FILE))?)
     }
 
-    /// Whether other bottles are rendered beside this one.
-    pub(crate) fn has_siblings(&self) -> bool {
-        let Some(Ok(beside)) = self.path().parent().map(Utf8Path::read_dir_utf8) else { return false };
-        let mut others = beside.flatten().filter(|entry| entry.path() != self.path());
-        others.any(|entry| entry.path().join("docker-compose.yml").exists())
+    /// The source of the first writable mount, as the manifest says it, and the uid and gid that an agent writes
+    /// there with.
+    pub(crate) fn owner(&self) -> Option<(Utf8PathBuf, (u32, u32))> {
+        let mounts = &self.project.plan.agent.mounts;
+        let first = mounts.iter().find(|mount| !mount.read_only && mount.why.is_none())?;
+        let place = real(&self.project.folder.join(&first.source));
+        Some((first.source.clone(), state::agent_user(&place)))
     }
 
     /// The folder as a command line names it: relative to the current folder where it lies below.

@@ -3,19 +3,27 @@
 //! No argument: `bottle.yaml` in the current folder or the nearest parent that has one. A folder: every manifest in
 //! it, which are `bottle.yaml` and `*.bottle.yaml`. Paths are shown as a person would type them from here.
 
+use super::pickup;
 use crate::diagnostic::Report;
 use crate::manifest::{LARGEST, Loaded, Manifest};
+use crate::printable::printable_name;
+use crate::tree::read_plain;
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use std::io::Read as _;
 
 /// The name that is looked for.
 pub(crate) const FILE_NAME: &str = "bottle.yaml";
 
+/// What is said where there is none.
+pub(crate) const NOT_THERE: &str =
+    "there is no bottle.yaml in this folder or in one above it; name a manifest, or write one";
+
 /// The files that some arguments name, in the order of the arguments; those of a folder by name.
 pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>> {
     if arguments.is_empty() {
-        return Ok(vec![nearest()?]);
+        let file = nearest()?.context(NOT_THERE)?;
+        pickup::require_own(&file)?;
+        return Ok(vec![file]);
     }
     let mut files: Vec<Utf8PathBuf> = Vec::new();
     for argument in arguments {
@@ -30,6 +38,10 @@ pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>
         };
         files.extend(found.into_iter().filter(|file| !files.contains(file)).collect::<Vec<_>>());
     }
+    // It is part of many sentences and commands, and a line break would end them.
+    if let Some(file) = files.iter().find(|file| file.as_str().contains(char::is_control)) {
+        bail!("the name {} holds a control character; rename it", printable_name(file.as_str()));
+    }
     Ok(files)
 }
 
@@ -38,7 +50,10 @@ pub(crate) fn find_one(argument: Option<&Utf8Path>) -> anyhow::Result<Utf8PathBu
     let arguments: Vec<Utf8PathBuf> = argument.map(Utf8Path::to_owned).into_iter().collect();
     match find(&arguments)?.as_slice() {
         [one] => Ok(one.clone()),
-        several => bail!("this command takes one manifest; {} has several: {}", arguments[0], names(several)),
+        several => {
+            let folder = printable_name(arguments[0].as_str());
+            bail!("this command takes one manifest; {folder} has several: {}", names(several))
+        }
     }
 }
 
@@ -49,34 +64,41 @@ fn names(files: &[Utf8PathBuf]) -> String {
 /// A command about that manifest, as a person types it from here.
 pub(crate) fn command(verb: &str, file: &Utf8Path) -> String {
     match nearest() {
-        Ok(nearest) if nearest == file => format!("bottle {verb}"),
+        Ok(Some(nearest)) if nearest == file => format!("bottle {verb}"),
         _ => format!("bottle {verb} {file}"),
     }
 }
 
+/// The folder that a file lies in, as a person names it.
+pub(crate) fn beside(file: &Utf8Path) -> Utf8PathBuf {
+    file.parent().filter(|parent| !parent.as_str().is_empty()).unwrap_or(Utf8Path::new(".")).to_owned()
+}
+
 /// Upwards from the current folder.
-fn nearest() -> anyhow::Result<Utf8PathBuf> {
+pub(crate) fn nearest() -> anyhow::Result<Option<Utf8PathBuf>> {
     let here = std::env::current_dir().context("the current folder can't be read")?;
     let mut shown = Utf8PathBuf::new();
     for folder in here.ancestors() {
-        if folder.join(FILE_NAME).is_file() {
-            return Ok(shown.join(FILE_NAME));
+        // Whatever has the name: what is no plain file is refused when it is read, and not passed over.
+        if std::fs::symlink_metadata(folder.join(FILE_NAME)).is_ok() {
+            return Ok(Some(shown.join(FILE_NAME)));
         }
         shown.push("..");
     }
-    bail!("there is no {FILE_NAME} in this folder or in one above it; name a manifest, or write one")
+    Ok(None)
 }
 
 fn in_folder(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
     let mut files = Vec::new();
     for entry in folder.read_dir_utf8().with_context(|| format!("{folder} can't be read"))? {
         let entry = entry.with_context(|| format!("{folder} can't be read"))?;
-        let is_manifest = entry.file_name() == FILE_NAME || entry.file_name().ends_with(".bottle.yaml");
-        if is_manifest && entry.path().is_file() {
+        // Whatever has the name: what is no plain file is refused when it is read, and not passed over.
+        if entry.file_name() == FILE_NAME || entry.file_name().ends_with(".bottle.yaml") {
             files.push(entry.into_path());
         }
     }
     if files.is_empty() {
+        let folder = printable_name(folder.as_str());
         bail!("{folder} has no manifest: no {FILE_NAME} and no NAME.bottle.yaml");
     }
     files.sort();
@@ -101,12 +123,8 @@ pub(crate) fn load_all(files: &[Utf8PathBuf]) -> anyhow::Result<Vec<Loaded>> {
     if problems.is_empty() { Ok(loaded) } else { Err(Report(problems).into()) }
 }
 
-/// One byte more than the largest manifest is enough to refuse it.
 fn read(file: &Utf8Path) -> anyhow::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let open = fs_err::File::open(file)?;
-    open.take(LARGEST as u64 + 1).read_to_end(&mut text).with_context(|| format!("{file} can't be read"))?;
-    Ok(text)
+    Ok(read_plain(file, LARGEST as u64)?)
 }
 
 #[cfg(test)]
@@ -139,6 +157,36 @@ mod tests {
         assert!(find(&["-".into()]).unwrap_err().to_string().contains("stdin"));
         let error = load(&folder.join("bottle.yaml")).unwrap_err().to_string();
         assert!(error.contains("bottle.yaml"), "{error}");
+        let error = find(&["a\nnote: all is well.bottle.yaml".into()]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            r"the name a\u{a}note: all is well.bottle.yaml holds a control character; rename it"
+        );
+    }
+
+    #[test]
+    fn what_has_the_name_of_a_manifest_and_is_no_file_is_named() {
+        let (_dir, folder) = folder();
+        let secret = folder.join("secret");
+        std::fs::write(&secret, "the-secret\n").unwrap();
+        std::os::unix::fs::symlink(&secret, folder.join("a.bottle.yaml")).unwrap();
+        std::fs::create_dir(folder.join("b.bottle.yaml")).unwrap();
+        let found = find(std::slice::from_ref(&folder)).unwrap();
+        assert_eq!(found.len(), 2);
+        let error = load_all(&found).unwrap_err().to_string();
+        let link = "a.bottle.yaml is a symbolic link, which bottle does not follow: an agent could have put it \
+                    there; remove it, or name the file that it leads to";
+        assert!(error.ends_with(link), "{error}");
+        let error = load(&found[1]).unwrap_err().to_string();
+        assert!(error.ends_with("b.bottle.yaml is a folder and no file; name a file"), "{error}");
+    }
+
+    #[test]
+    fn a_manifest_without_an_end_is_not_read() {
+        let (_dir, folder) = folder();
+        let file = folder.join("bottle.yaml");
+        std::fs::File::create(&file).unwrap().set_len(2 << 30).unwrap();
+        assert_eq!(load(&file).unwrap_err().to_string(), format!("{file} is larger than 1 MiB"));
     }
 
     #[test]

@@ -1,34 +1,46 @@
-//! A rendered stack on this host, and `docker compose` for it.
+//! An agreed stack on this host, and `docker compose` for it.
 //!
-//! What decides is the rendered tree and nothing that lies beside it: every command names the compose file and
-//! the `.env` file, and what Compose would let win (its own variables, and those of `.env`, in the caller's
+//! What decides is the agreed copy in the state and nothing that lies in the project: every command names its compose
+//! file and its `.env`, and what Compose would let win (its own variables, and those of `.env`, in the caller's
 //! environment) is dropped. The command is printed before it runs, so that a person can do the same by hand.
 
-use super::project::Project;
-use super::project::real;
-use super::site::Site;
-use super::{Globals, quietly, say, source};
-use crate::capability::Capabilities;
+use super::bottles::{self, Found};
+use super::project::{Project, real};
+use super::siblings::Pins;
+use super::{Globals, difference, quietly, say, wish};
+use crate::consent::{AGREED, Agreed, Bottle, Running};
 use crate::diagnostic::Report;
+use crate::manifest::Loaded;
 use crate::pki;
-use crate::plan::Shape;
 use crate::plan::places::{planted_link, through};
-use crate::render::Tree;
-use crate::state::{EnvFile, Location, State};
-use crate::tree::{Comparison, Kind};
-use anyhow::{Context as _, bail};
+use crate::plan::{Layout, Plan, Shape};
+use crate::printable::printable_output;
+use crate::render;
+use crate::state::{ENV_FILE, ENV_VARIABLES};
+use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::process::{Command, ExitStatus};
 
-/// A stack whose files are there and belong to this folder.
+/// A stack that a person agreed to.
 #[derive(Debug)]
 pub(crate) struct Stack {
-    /// What it was rendered from.
-    pub(crate) project: Project,
-    env: EnvFile,
+    /// What the registry has of it.
+    pub(crate) bottle: Bottle,
+    /// What was agreed to.
+    pub(crate) agreed: Agreed,
+    /// The plan of the agreed tree.
+    pub(crate) plan: Plan,
+    /// The manifest as a person names it.
+    pub(crate) file: Utf8PathBuf,
+    /// What it says by now, where it can be read.
+    pub(crate) loaded: Option<Loaded>,
+    /// Start also where this machine's kernel is not the containers' and can't be asked about them.
+    pub(crate) unchecked: bool,
+    /// What other bottles mount below what this agent can write.
+    pub(crate) pins: Pins,
+    /// The compose file that says it, where there is any.
+    pinning: Option<Utf8PathBuf>,
     shown: Utf8PathBuf,
-    location: Location,
-    on_disk: Tree,
     loudness: Loudness,
 }
 
@@ -51,75 +63,157 @@ impl Loudness {
 }
 
 impl Stack {
-    /// The stack of the manifest that the argument means. Refuses a folder that holds what Compose or a person
-    /// would be misled by, a `.env` of another folder, and a state that is not this folder's.
+    /// The stack of the manifest that the argument means, whatever the manifest and the project say by now.
     pub(crate) fn open(
         manifest: Option<&Utf8Path>,
         out: Option<&Utf8Path>,
         globals: &Globals,
     ) -> anyhow::Result<Self> {
-        let site = Site::of(Project::load(&source::find_one(manifest)?, out)?)?;
-        let shown = site.shown();
-        let folder = site.find()?;
-        let comparison = Comparison::of(folder.as_ref(), &site.tree)?;
-        comparison.require_writable(&shown, true)?;
-        let env = site.env()?;
-        let (Some(env), false) = (env, comparison.on_disk.is_empty()) else {
-            bail!("{shown} is not rendered on this machine; run `bottle render`");
+        let Found { bottle, file, loaded, folder } = bottles::find(manifest, out)?;
+        let Some(agreed) = Agreed::load(&bottle.state)? else {
+            bail!("the state {} is gone; run `bottle render`, then `bottle up`", bottle.state);
         };
-        let home = Location::home(|name| std::env::var(name).ok());
-        let location = Location::find(site.path(), None, Some(&env), home.as_deref())?;
-        if !State::is_of(env.state(), site.path()) {
-            bail!("the state {} is gone; run `bottle render`, then `bottle up`", env.state());
-        }
-        for path in comparison.paths(Kind::Edited) {
-            say(&format!("warning: {shown}/{path} was edited by hand\n"));
-        }
-        if !comparison.is_same() {
-            say(&format!(
-                "note: {} changed since the last render; the stack follows {shown}\n",
-                site.project.file
-            ));
-        }
+        let layout = Layout::between(&folder, &bottle.out);
+        let plan = render::plan_of(&agreed.tree, &layout).context(bottle.state.join(AGREED))?;
+        let shown = shown_from_here(&bottle.out);
+        let pins = Pins::of(&bottle, &agreed.record.capabilities, &bottles::registry()?);
+        let pinning = pins.write(&bottle.state)?;
         Ok(Self {
-            project: site.project,
-            env,
+            bottle,
+            agreed,
+            plan,
+            file,
+            loaded,
+            unchecked: false,
+            pins,
+            pinning,
             shown,
-            location,
-            on_disk: comparison.on_disk,
             loudness: Loudness::of(globals),
         })
     }
 
+    /// The same, for a command that starts something: refuses a tree in the project that is not the agreed one, and
+    /// says when the manifest asks for something else by now.
+    pub(crate) fn open_current(
+        manifest: Option<&Utf8Path>,
+        out: Option<&Utf8Path>,
+        globals: &Globals,
+    ) -> anyhow::Result<Self> {
+        let stack = Self::open(manifest, out, globals)?;
+        let project = stack.folder();
+        ensure!(
+            project.is_dir(),
+            "this folder was {project} when you rendered it; run `bottle render` here, and `bottle ps` shows what \
+             still runs under the old name"
+        );
+        if let Some(difference) = difference::of(&stack)? {
+            bail!(
+                "{} is not what you agreed to:\n{difference}`bottle render` writes what {} renders to, and asks about \
+                 what is new",
+                stack.shown,
+                stack.file
+            );
+        }
+        if !stack.follows_the_manifest() {
+            say(&format!(
+                "note: {} changed since; what you agreed to is used, and `bottle render` shows the change\n",
+                stack.file
+            ));
+        }
+        if !stack.context_is_current() {
+            say(&format!(
+                "note: the files that the agent's image is built from changed since; the agreed copy is used, and \
+                 `bottle render` shows the change (in {})\n",
+                stack.file
+            ));
+        }
+        Ok(stack)
+    }
+
+    /// The manifest's folder when it was rendered.
+    pub(crate) fn folder(&self) -> &Utf8Path {
+        self.bottle.manifest.parent().unwrap_or(Utf8Path::new("/"))
+    }
+
+    /// Whether the manifest of now renders to the agreed tree.
+    fn follows_the_manifest(&self) -> bool {
+        let project = Project::load(&self.file, Some(&self.bottle.out));
+        let tree = project.ok().and_then(|project| render::tree(&project.plan).ok());
+        tree.is_some_and(|tree| tree == self.agreed.tree)
+    }
+
+    /// Whether the folder of the build context holds what was agreed to.
+    fn context_is_current(&self) -> bool {
+        let Some(agreed) = &self.agreed.record.context else { return true };
+        let now = wish::context_folder(&self.plan, self.folder()).ok().flatten();
+        let now = now.and_then(|now| crate::consent::Context::read(&now.folder, &now.dockerfile).ok());
+        now.is_some_and(|now| now.digest() == agreed.digest())
+    }
+
     /// Refuses to give the agent what somebody put in the place of a folder that it sees: a link that it could
-    /// have made, or one that leads to the keys. What the tree says counts, since that is what is started.
+    /// have made, another folder than the agreed one, or one that leads to the keys.
     pub(crate) fn require_safe_places(&self) -> anyhow::Result<()> {
-        let places = Capabilities::places(&self.on_disk, self.location.out())?;
-        let places: Vec<_> =
-            places.into_iter().map(|(path, writable)| (real(&path), path, writable)).collect();
-        let writable: Vec<_> = places.iter().filter(|it| it.2).map(|it| it.0.clone()).collect();
-        let links = places.iter().filter_map(|(_, path, _)| {
-            planted_link(path, &writable, real).map(|link| through(path, &link, real))
+        let project = self.folder();
+        let place = |source: &Utf8Path| crate::plan::layout::normal(&project.join(source));
+        let mounts = &self.plan.agent.mounts;
+        let writable = mounts.iter().filter(|mount| !mount.read_only);
+        let writable: Vec<_> =
+            writable.map(|mount| real(&place(&mount.source))).chain([real(project)]).collect();
+        let links = mounts.iter().filter_map(|mount| {
+            planted_link(&place(&mount.source), &writable, real)
+                .map(|link| through(&place(&mount.source), &link, real))
         });
-        let report = Report(links.collect());
+        let mut report = Report(links.collect());
+        report.0.dedup();
         if !report.0.is_empty() {
             return Err(report.into());
         }
-        let seen: Vec<Utf8PathBuf> = places.into_iter().map(|it| it.0).collect();
-        Ok(self.location.require_hidden(&seen)?)
+        let now = wish::machine(&self.plan, project, None).sources;
+        for (target, agreed) in self.agreed.record.capabilities.sources() {
+            if let Some(now) = now.get(target).filter(|now| *now != agreed) {
+                bail!(
+                    "what the agent would see at {target} is {now} by now, and you agreed to {agreed}; \
+                     `bottle render` asks about it"
+                );
+            }
+            if !agreed.exists() {
+                bail!("{agreed}, which {} mounts at {target}, is not on this machine", self.file);
+            }
+        }
+        let seen: Vec<Utf8PathBuf> = now.into_values().collect();
+        let location =
+            crate::state::Location::find(&self.bottle.out, Some(&self.bottle.state), None, self.folder())?;
+        location.require_hidden(&seen)?;
+        Ok(location.require_hidden_home(&bottles::home()?, &seen)?)
+    }
+
+    /// Refuses a runtime that the engine does not have.
+    pub(crate) fn require_runtime(&self) -> anyhow::Result<()> {
+        const NAMES: &str = "{{range $name, $_ := .Runtimes}}{{println $name}}{{end}}";
+        let Some(name) = &self.plan.agent.runtime else { return Ok(()) };
+        let output = output_of(docker().args(["info", "--format", NAMES]))?;
+        let known: Vec<&str> = output.lines().map(str::trim).filter(|name| !name.is_empty()).collect();
+        ensure!(
+            known.contains(&name.as_str()),
+            "{}: agent.runtime: the engine has no runtime `{name}`; it has {}; install it and name it in the \
+             engine's daemon.json",
+            self.file,
+            known.join(", ")
+        );
+        Ok(())
     }
 
     /// Refuses certificate authorities that no client would accept any more.
     pub(crate) fn require_valid_authorities(&self) -> anyhow::Result<()> {
         let now = jiff::Timestamp::now();
-        let certificates = match self.project.plan.shape {
+        let certificates = match self.plan.shape {
             Shape::Chain => ["egress-proxy/agent-ca.pem", "pipelock/pipelock-ca.pem"].as_slice(),
             Shape::Direct => ["pipelock/pipelock-ca.pem"].as_slice(),
         };
         for file in certificates {
-            let path = self.env.state().join(file);
+            let path = self.bottle.state.join(file);
             // A user who is not the state's owner can't look; the proxies look again when they start.
-            if let Ok(pem) = std::fs::read_to_string(&path) {
+            if let Ok(pem) = fs_err::read_to_string(&path) {
                 pki::require_valid_certificate(&pem, now).context(path)?;
             }
         }
@@ -128,7 +222,7 @@ impl Stack {
 
     /// The services between the agent and the Internet.
     pub(crate) fn infrastructure(&self) -> Vec<&'static str> {
-        match self.project.plan.shape {
+        match self.plan.shape {
             Shape::Chain => vec!["netns", "gate", "pipelock", "egress-proxy"],
             Shape::Direct => vec!["netns", "gate", "pipelock"],
         }
@@ -136,11 +230,9 @@ impl Stack {
 
     /// The services that run now.
     pub(crate) fn running(&self) -> anyhow::Result<Vec<String>> {
-        let output = self
-            .command(&["ps", "--status", "running", "--services"])
-            .stderr(std::process::Stdio::inherit())
-            .output()
-            .context(NO_DOCKER)?;
+        let output =
+            self.command(&["ps", "--status", "running", "--services"]).output().context(NO_DOCKER)?;
+        say(&printable_output(&output.stderr));
         if !output.status.success() {
             require_compose()?;
             bail!("docker compose ps failed ({})", output.status);
@@ -159,14 +251,19 @@ impl Stack {
         Ok(states.map(|(service, state)| (service.to_owned(), state.trim().to_owned())).collect())
     }
 
-    /// The image that the stack built for itself.
-    pub(crate) fn image(&self) -> String {
-        format!("{}:local", self.env.project())
-    }
-
     /// The folder, as a command line names it.
     pub(crate) fn shown(&self) -> &Utf8Path {
         &self.shown
+    }
+
+    /// Notes in the state what is started.
+    pub(crate) fn note_start(&self) -> anyhow::Result<()> {
+        let running = Running {
+            project: self.bottle.project.clone(),
+            digest: self.agreed.record.digest.clone(),
+            started: jiff::Timestamp::now(),
+        };
+        Ok(running.store(&self.bottle.state)?)
     }
 
     /// Runs `docker compose`, and fails when it does. What it prints is shown when it fails or takes long.
@@ -185,29 +282,10 @@ impl Stack {
         quietly::run(command, self.loudness.show, &mut std::io::stderr()).context(NO_DOCKER)
     }
 
-    /// Runs `docker compose`, and says how it ended.
-    pub(crate) fn try_compose(&self, arguments: &[&str]) -> anyhow::Result<ExitStatus> {
-        let mut command = self.command(arguments);
-        self.announce(&command);
-        let status = command.status().context(NO_DOCKER)?;
-        if !status.success() {
-            require_compose()?;
-        }
-        Ok(status)
-    }
-
     /// Whether this Compose's `run` can be told to take the image as it is; older ones have no flag for it.
     pub(crate) fn run_can_pull(&self) -> anyhow::Result<bool> {
         let help = self.command(&["run", "--help"]).output().context(NO_DOCKER)?;
         Ok(String::from_utf8_lossy(&help.stdout).contains("--pull "))
-    }
-
-    /// Becomes `docker compose`: its terminal, its signals and its exit code are this command's.
-    pub(crate) fn become_compose(&self, arguments: &[&str]) -> anyhow::Error {
-        use std::os::unix::process::CommandExt as _;
-        let mut command = self.command(arguments);
-        self.announce(&command);
-        anyhow::Error::new(command.exec()).context(NO_DOCKER)
     }
 
     /// Says what is run.
@@ -217,33 +295,54 @@ impl Stack {
         }
     }
 
-    /// The command, not yet run.
+    /// The command, not yet run. Relative mounts are seen from the output folder, as they are by hand.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let state = &self.bottle.state;
         let mut command = docker();
-        command.args(["compose", "--env-file"]).arg(self.shown.join(".env"));
-        command.arg("-f").arg(self.shown.join("docker-compose.yml")).args(arguments);
+        command.args(["compose", "--project-name", &self.bottle.project]);
+        command.arg("--project-directory").arg(&self.bottle.out);
+        command.arg("--env-file").arg(state.join(ENV_FILE));
+        command.arg("-f").arg(state.join(AGREED).join("docker-compose.yml"));
+        if let Some(pinning) = &self.pinning {
+            command.arg("-f").arg(pinning);
+        }
+        command.args(arguments);
         command
     }
 }
-
-/// A variable of the caller's would win over the same one in `.env`.
-const OF_ENV_FILE: [&str; 3] = ["BOTTLE_STATE", "BOTTLE_USER", "BOTTLE_CA"];
 
 /// An image that is new takes minutes; what is there already is up within this time.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 pub(super) const NO_DOCKER: &str = "can't run docker; it must be installed, with Compose 2.24 or newer";
 
+/// A folder as a command line names it: relative to the current folder where it lies below.
+pub(crate) fn shown_from_here(path: &Utf8Path) -> Utf8PathBuf {
+    let here = std::env::current_dir().ok().and_then(|here| Utf8PathBuf::from_path_buf(here).ok());
+    let relative = here
+        .filter(|here| here != "/")
+        .and_then(|here| path.strip_prefix(real(&here)).map(Utf8Path::to_owned).ok());
+    relative.filter(|path| !path.as_str().is_empty()).unwrap_or_else(|| path.to_owned())
+}
+
 /// `docker` without what would lead Compose elsewhere.
 pub(crate) fn docker() -> Command {
     let mut command = Command::new("docker");
     for (name, _) in std::env::vars_os() {
-        let leads_elsewhere = |name: &str| name.starts_with("COMPOSE_") || OF_ENV_FILE.contains(&name);
+        let leads_elsewhere = |name: &str| name.starts_with("COMPOSE_") || ENV_VARIABLES.contains(&name);
         if name.to_str().is_some_and(leads_elsewhere) {
             command.env_remove(name);
         }
     }
     command
+}
+
+/// What a command of Docker's prints, if it succeeds.
+pub(crate) fn output_of(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.output().context(NO_DOCKER)?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{} failed: {}", shown(command), said.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Fails where `docker` is there and has no Compose, or one that is not for this user: what `docker` says of that

@@ -1,11 +1,14 @@
 //! `bottle up`: the infrastructure first, then the agent, then a look at what the agent really has.
 
-use super::stack::{NO_DOCKER, Stack, docker};
-use super::{Globals, Outcome, say, source, tokens};
+use super::stack::{Stack, output_of};
+use super::{Globals, Outcome, cage, say, source, tokens};
+use crate::consent::Context;
+use crate::plan::AgentImage;
+use crate::tree::Folder;
 use anyhow::{Context as _, bail};
 use camino::Utf8PathBuf;
 
-/// Start a rendered stack
+/// Start a stack that you agreed to
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: GITHUB_TOKEN=… bottle up")]
 pub(crate) struct Args {
@@ -18,40 +21,72 @@ pub(crate) struct Args {
     /// Take the tokens of this shell's environment: recreates egress-proxy, which Compose would not do
     #[arg(long)]
     rotate: bool,
+    /// Start also where the kernel can't be asked what the containers see: Docker Desktop, a remote engine
+    #[arg(long)]
+    unchecked: bool,
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
-    stack.require_valid_authorities()?;
-    stack.require_safe_places()?;
-    require_guarded(&stack)?;
+    let mut stack = Stack::open_current(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    stack.unchecked = args.unchecked;
+    require_ready(&stack)?;
     let infrastructure = stack.infrastructure();
     if args.rotate {
         if !infrastructure.contains(&"egress-proxy") {
             bail!("a bottle without routes has no egress-proxy and no tokens; there is nothing to rotate");
         }
         tokens::require(&stack)?;
+        stack.note_start()?;
         // `--no-deps` leaves out the service that builds the image, and the stack may never have been up.
         stack.compose(&["build", "--quiet", "netns"])?;
         stack.compose(&["up", "-d", "--wait", "--force-recreate", "--no-deps", "egress-proxy"])?;
     }
     start(&stack)?;
+    build_agent(&stack)?;
+    cage::require_no_movers(&stack, true)?;
     stack.compose(&["up", "-d", "agent"])?;
-    look_at_the_agent(&stack)?;
-    if !globals.quiet {
-        let agent = format!("docker compose -f {}/docker-compose.yml attach agent", stack.shown());
-        let new = source::command("run", &stack.project.file);
+    cage::require_or_stop(&stack, |container| container.service == "agent" && !container.one_off)?;
+    let ended = say_if_ended(&stack)?;
+    if !globals.quiet && !ended {
+        let agent = format!("docker attach {}-agent-1", stack.bottle.project);
+        let new = source::command("run", &stack.file);
         say(&format!("the stack is up\n  its agent's terminal:  {agent}\n  a new one:             {new}\n"));
     }
     Ok(Outcome::Done)
 }
 
+/// What must hold before anything starts, and of everything that runs already.
+pub(crate) fn require_ready(stack: &Stack) -> anyhow::Result<()> {
+    stack.require_valid_authorities()?;
+    stack.require_safe_places()?;
+    stack.require_runtime()?;
+    cage::require(stack)
+}
+
 /// Everything but the agent, healthy. An agent may end at any time, so waiting for it would fail.
 pub(crate) fn start(stack: &Stack) -> anyhow::Result<()> {
     tokens::require_for_start(stack)?;
+    stack.note_start()?;
     let mut arguments = vec!["up", "-d", "--wait"];
     arguments.extend(stack.infrastructure());
     stack.compose(&arguments).inspect_err(|_| show_last_words(stack))
+}
+
+/// Builds the agent's image from the agreed copy of its files; says whether there is anything to build.
+pub(crate) fn build_agent(stack: &Stack) -> anyhow::Result<bool> {
+    let AgentImage::Built(build) = &stack.plan.agent.image else { return Ok(false) };
+    let Some(context) = &stack.agreed.record.context else {
+        bail!(
+            "{} was not on this machine when you rendered {}; run `bottle render`, which asks about what is in it",
+            build.context,
+            stack.file
+        );
+    };
+    let folder = stack.agreed.context_folder(&stack.bottle.state).context("there is no build context")?;
+    let folder = Folder::open(&folder)?;
+    Context::verify(&folder, &context.digest())?;
+    stack.compose(&["build", "agent"])?;
+    Ok(true)
 }
 
 /// What the services that did not come up logged last: Compose says of each only that it is unhealthy.
@@ -62,76 +97,41 @@ fn show_last_words(stack: &Stack) {
         infrastructure.contains(&service.as_str()) && state != "running healthy"
     };
     for (service, state) in states.iter().filter(unwell) {
-        let logs = stack.command(&["logs", "--no-log-prefix", "--no-color", "--tail", "5", service]).output();
-        let words = logs.map(|logs| String::from_utf8_lossy(&logs.stdout).into_owned()).unwrap_or_default();
-        if !words.trim().is_empty() {
+        let words = last_words(stack, service);
+        if !words.is_empty() {
             say(&format!("{service} is {state}; the last that it said:\n{words}"));
         }
     }
 }
 
-/// What lies on disk decides what is started, so it must not have been open to an agent that still runs. Asks for the
-/// read-only mounts that its container was made with; one that can't be asked (its binary was replaced by an upgrade)
-/// is looked at when it runs again.
-pub(crate) fn require_guarded(stack: &Stack) -> anyhow::Result<()> {
-    const READ_ONLY: &str = "{{range .Mounts}}{{if not .RW}}{{println .Destination}}{{end}}{{end}}";
-    let running = stack.command(&["ps", "-q", "--status", "running", "agent"]).output().context(NO_DOCKER)?;
-    let agent = String::from_utf8_lossy(&running.stdout).trim().to_owned();
-    if agent.is_empty() {
-        return Ok(());
-    }
-    let mounts = docker().args(["inspect", "--format", READ_ONLY, &agent]).output().context(NO_DOCKER)?;
-    let mounts = String::from_utf8_lossy(&mounts.stdout).into_owned();
-    let looked = stack
-        .command(&["exec", "-T", "agent", "/run/bottle/bottle", "mounts"])
-        .args(mounts.lines().filter(|place| !place.is_empty()))
-        .output()
-        .context(NO_DOCKER)?;
-    if looked.status.code() == Some(LOST) {
-        say(&String::from_utf8_lossy(&looked.stdout));
-        bail!("{}", unprotected(stack));
-    }
-    Ok(())
+fn last_words(stack: &Stack, service: &str) -> String {
+    let mut logs = stack.command(&["logs", "--no-log-prefix", "--no-color", "--tail", "5", service]);
+    let words = output_of(&mut logs).unwrap_or_default();
+    // Set in, so that no line of it looks like one of ours.
+    words.lines().filter(|line| !line.trim().is_empty()).flat_map(|line| ["    ", line, "\n"]).collect()
 }
 
-/// The exit code of `bottle mounts` that says that one is gone.
-const LOST: i32 = 1;
-
-fn unprotected(stack: &Stack) -> String {
-    format!(
-        "a folder that the agent must not write is no longer protected, since something on this machine replaced it; \
-         stop what the agent does, look at the folder, then: {}",
-        heal(stack)
-    )
-}
-
-fn heal(stack: &Stack) -> String {
-    format!("docker compose -f {}/docker-compose.yml up -d --force-recreate agent", stack.shown())
-}
-
-/// Asks the kernel, from inside: are the mounts that guard the rendered files still there, and is the namespace
-/// that it is in the one that the gate is in?
-fn look_at_the_agent(stack: &Stack) -> anyhow::Result<()> {
-    let running = stack.command(&["ps", "--status", "running", "-q", "agent"]).output()?;
-    if running.stdout.is_empty() {
-        say("note: the agent's command has ended; `bottle run` starts it on this terminal\n");
-        return Ok(());
+/// An agent whose command has ended is said as that, with what it said last.
+fn say_if_ended(stack: &Stack) -> anyhow::Result<bool> {
+    let all = cage::containers(&stack.bottle.project)?;
+    let Some(agent) = all.iter().find(|it| it.service == "agent" && !it.one_off) else {
+        return Ok(false);
+    };
+    if agent.is_running() {
+        return Ok(false);
     }
-    let mut arguments =
-        vec!["exec".to_owned(), "-T".into(), "agent".into(), "/run/bottle/bottle".into(), "mounts".into()];
-    for mount in stack.project.plan.agent.mounts.iter().filter(|mount| mount.read_only) {
-        arguments.push(mount.target.to_string());
+    let command = if stack.plan.agent.command.is_empty() {
+        "the image's command".to_owned()
+    } else {
+        format!("`{}`", stack.plan.agent.command.join(" "))
+    };
+    say(&format!(
+        "note: the agent's command has ended: {command}, with exit code {}; `bottle run` starts it on this terminal\n",
+        agent.exit_code
+    ));
+    let words = last_words(stack, "agent");
+    if !words.is_empty() {
+        say(&format!("the last that it said:\n{words}"));
     }
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    if !stack.try_compose(&arguments)?.success() {
-        bail!("{}", unprotected(stack));
-    }
-    let gate = ["exec", "-T", "agent", "/run/bottle/bottle", "healthcheck", "--url", "tcp://127.0.0.1:9099"];
-    if !stack.try_compose(&gate)?.success() {
-        bail!(
-            "the agent lost its network namespace (the Docker daemon restarted?) and reaches nothing; heal it with: {}",
-            heal(stack)
-        );
-    }
-    Ok(())
+    Ok(true)
 }

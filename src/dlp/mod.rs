@@ -18,6 +18,7 @@
 mod base64;
 mod custom;
 mod escape;
+mod mask;
 mod patterns;
 mod seed;
 mod stream;

@@ -5,6 +5,7 @@ use super::{
     block,
     connect::{ConnectError, ThroughPipelock, Way},
     failure::Failure,
+    record::Open,
     rules::Rules,
 };
 use crate::intercept::{Body, Pool, PoolLimits, SendError};
@@ -35,13 +36,14 @@ impl Forward {
         self.0.clear();
     }
 
-    /// Sends the request; its fields are those that leave.
+    /// Sends the request; its fields are those that leave. What can't be recorded is not sent.
     pub(super) async fn send(
         &self,
         rules: &Rules,
         grant: &Grant<'_>,
         intent: &Intent,
         mut request: Request<Body>,
+        record: &mut Open,
     ) -> Result<Response<Body>, Failure> {
         let inspected = rules.inspects(grant.route);
         *request.uri_mut() = uri(intent)?;
@@ -51,6 +53,9 @@ impl Forward {
             inspected,
             trust: Arc::clone(&rules.trust),
         };
+        if !record.dispatch().await {
+            return Err(super::shutting_down());
+        }
         let response = self.0.send(&way, request).await.map_err(|error| failure(error, grant.route))?;
         block::of_response(response, grant.route, inspected).await
     }

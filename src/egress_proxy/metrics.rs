@@ -84,6 +84,7 @@ impl Metrics {
         let verdict = match record.verdict {
             Verdict::Allow => "allow",
             Verdict::Deny => "deny",
+            Verdict::Error => "error",
         };
         let reason = record.reason.clone().unwrap_or_default();
         let decided_by = record.decided_by.clone();

@@ -4,7 +4,8 @@
 //! [`Proxy::exchange`] is one request from the agent's bytes to the upstream's answer. Each of its lines is a stage
 //! in a file of its own, and their order is the security argument: the host is settled before any rule is read,
 //! the target has one form before anything is matched, the decision is made before a credential is touched, the
-//! agent's own credentials are off before ours is on, and every request, refused or not, leaves one audit record.
+//! agent's own credentials are off before ours is on, and every request, refused or not, leaves an audit record,
+//! and one more before anything of it is sent on.
 //!
 //! What must hold: there is no way out but pipelock; the bytes that were matched are the bytes that are sent; a
 //! credential that can't be had is an error and never a request without it; a config that can't be used never
@@ -45,7 +46,7 @@ use failure::Failure;
 use forward::Forward;
 use http::{Request, Response};
 use metrics::Metrics;
-use record::Open;
+use record::{Names, Open};
 use std::sync::Arc;
 use tunnel::Opened;
 
@@ -54,6 +55,7 @@ struct Proxy {
     rules: ArcSwap<Rules>,
     forward: Forward,
     audit: audit::Log,
+    names: Names,
     metrics: Arc<Metrics>,
 }
 
@@ -71,6 +73,7 @@ impl Proxy {
         record.at(&destination);
         let method = Method::from(request.method());
         if destination.authority.host.is_internal() {
+            record.answers_itself();
             return Ok(internal::answer(&method, &destination.target, rules));
         }
         let route = rules.policy.route(&destination.authority.host);
@@ -88,13 +91,13 @@ impl Proxy {
         let grant = rules.policy.decide(&intent, rules.clock.today())?;
         record.under(grant.route);
         let request = dressed(request, rules, &grant)?;
-        let response = self.forward.send(rules, &grant, &intent, request).await?;
+        let response = self.forward.send(rules, &grant, &intent, request, record).await?;
         Ok(respond::undress(response))
     }
 
     async fn open(&self, rules: &Rules, connection: u64) -> Result<Open, Failure> {
         let place = self.audit.reserve().await.ok_or_else(shutting_down)?;
-        Ok(Open::new(place, &self.metrics, rules, connection))
+        Ok(Open::new(place, &self.metrics, rules, connection, &self.names))
     }
 
     /// Decides on a CONNECT, and keeps the place of the record that is due if no request comes of it.
@@ -116,7 +119,7 @@ impl Proxy {
     }
 
     fn record_of_connect(&self, place: Place, rules: &Rules, connection: u64, failure: &Failure) -> Open {
-        let mut record = Open::new(place, &self.metrics, rules, connection);
+        let mut record = Open::new(place, &self.metrics, rules, connection, &self.names);
         record.asked_method("CONNECT");
         record.failed(failure);
         record

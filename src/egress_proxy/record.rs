@@ -1,5 +1,7 @@
-//! Stage 12: the audit record of one request. It is written exactly once, at the end of the response's body or
-//! when the client goes away, whichever comes first.
+//! Stages 10 and 12: the audit records of one request. One is written before anything of it is sent on; the other
+//! exactly once, at the end of the response's body or when the client goes away, whichever comes first.
+//!
+//! A secret in what the agent chose (a path, a host, a method) or in what pipelock says is masked here.
 
 use super::{
     authority::Destination,
@@ -8,16 +10,41 @@ use super::{
     rules::Rules,
     tunnel::Opened,
 };
+use crate::clock::Clock;
+use crate::dlp::Scanner;
 use crate::intercept::{Body, BodyEnd, BodyOutcome, Exchange, Fault, Meter, body};
 use crate::policy::{Authority, Intent, Route, Scheme};
-use crate::telemetry::audit::{Place, Record, Verdict};
+use crate::telemetry::audit::{Event, Place, Record, Verdict, cut};
 use http::{Request, Response};
-use jiff::Timestamp;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+/// Names the requests of this process: `START-CONNECTION-NUMBER`, as [`Record::request`] says.
+pub(super) struct Names {
+    start: i64,
+    next: AtomicU64,
+}
+
+impl Names {
+    pub(super) fn new(clock: &Clock) -> Self {
+        Self { start: clock.now().as_millisecond(), next: AtomicU64::new(1) }
+    }
+
+    fn name(&self, connection: u64) -> String {
+        format!("{:x}-{connection}-{}", self.start, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
 
 /// A record that is being filled. Dropping it writes it.
 pub(super) struct Open {
     record: Record,
+    clock: Clock,
+    scanner: Scanner,
     place: Option<Place>,
     metrics: Arc<Metrics>,
     started: Instant,
@@ -26,9 +53,17 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(place: Place, metrics: &Arc<Metrics>, rules: &Rules, connection: u64) -> Self {
+    pub(super) fn new(
+        place: Place,
+        metrics: &Arc<Metrics>,
+        rules: &Rules,
+        connection: u64,
+        names: &Names,
+    ) -> Self {
         Self {
-            record: blank(rules, connection, rules.clock.now()),
+            record: blank(rules, connection, names.name(connection)),
+            clock: rules.clock.clone(),
+            scanner: rules.scanner.clone(),
             place: Some(place),
             metrics: Arc::clone(metrics),
             started: Instant::now(),
@@ -39,7 +74,9 @@ impl Open {
     /// What is known of the request whatever becomes of it.
     pub(super) fn received(&mut self, request: &Request<Body>, exchange: &Exchange<Opened>) {
         match &exchange.fault {
-            Some(Fault::Head(fault)) => self.record.method.clone_from(&fault.method),
+            Some(Fault::Head(fault)) => {
+                self.record.method = fault.method.as_deref().map(|method| self.shown(method));
+            }
             _ => self.asked_method(request.method().as_str()),
         }
         if let Some(tunnel) = &exchange.tunnel {
@@ -49,7 +86,7 @@ impl Open {
     }
 
     pub(super) fn asked_method(&mut self, method: &str) {
-        self.record.method = Some(method.to_owned());
+        self.record.method = Some(self.shown(method));
     }
 
     pub(super) fn at(&mut self, destination: &Destination) {
@@ -58,12 +95,12 @@ impl Open {
     }
 
     pub(super) fn at_authority(&mut self, authority: &Authority) {
-        self.record.host = Some(authority.host.to_string());
+        self.record.host = Some(self.shown(authority.host.as_str()));
         self.record.port = Some(authority.port);
     }
 
     pub(super) fn meant(&mut self, intent: &Intent) {
-        self.record.path = Some(intent.target.path.as_str().to_owned());
+        self.record.path = Some(self.shown(intent.target.path.as_str()));
         self.record.git = Some(intent.git.as_str().to_owned());
     }
 
@@ -73,13 +110,44 @@ impl Open {
         self.record.credential.clone_from(&route.credential);
     }
 
+    /// A text from outside as it may stand in a log: no secret in it, and no longer than it is written.
+    fn shown(&self, text: &str) -> String {
+        cut(&self.scanner.mask(text)).into_owned()
+    }
+
+    /// Writes that the request is about to be sent on, and waits until the system has it: a kill from now on leaves
+    /// a trace. False when it can't be recorded any more, since the process is ending.
+    pub(super) async fn dispatch(&mut self) -> bool {
+        self.record.event = Event::Dispatch;
+        self.record.verdict = Verdict::Allow;
+        let dispatch =
+            Record { time: self.clock.now(), duration_ms: self.elapsed_ms(), ..self.record.clone() };
+        // What follows, whatever becomes of the request, is its end.
+        self.record.event = Event::End;
+        match &self.place {
+            Some(place) => place.write_ahead(&dispatch).await,
+            None => false,
+        }
+    }
+
+    /// The proxy answers by itself.
+    pub(super) fn answers_itself(&mut self) {
+        self.record.event = Event::Answer;
+        self.record.verdict = Verdict::Allow;
+    }
+
     /// The request is not served. Status and size follow with the answer.
     pub(super) fn failed(&mut self, failure: &Failure) {
-        self.record.verdict = if failure.is_denial() { Verdict::Deny } else { Verdict::Allow };
+        let (verdict, event) =
+            if failure.is_denial() { (Verdict::Deny, Event::Deny) } else { (Verdict::Error, Event::Error) };
+        self.record.verdict = verdict;
+        if self.record.event != Event::End {
+            self.record.event = event;
+        }
         self.record.reason = Some(failure.refusal.reason.code().to_owned());
         failure.by.name().clone_into(&mut self.record.decided_by);
         if let Author::Pipelock { finding } = &failure.by {
-            self.record.finding = Some(finding.clone());
+            self.record.finding = Some(self.shown(finding));
         }
         if failure.refusal.rule.is_some() {
             self.record.rule.clone_from(&failure.refusal.rule);
@@ -118,9 +186,12 @@ impl Drop for Open {
     }
 }
 
-fn blank(rules: &Rules, connection: u64, time: Timestamp) -> Record {
+/// Nothing is decided yet: a client that goes away now leaves this.
+fn blank(rules: &Rules, connection: u64, request: String) -> Record {
     Record {
-        time,
+        time: rules.clock.now(),
+        event: Event::Aborted,
+        request,
         bottle: rules.file.bottle.clone(),
         config: rules.hash.clone(),
         connection,
@@ -130,7 +201,7 @@ fn blank(rules: &Rules, connection: u64, time: Timestamp) -> Record {
         port: None,
         path: None,
         git: None,
-        verdict: Verdict::Allow,
+        verdict: Verdict::Error,
         reason: None,
         decided_by: Author::EgressProxy.name().to_owned(),
         finding: None,

@@ -4,6 +4,7 @@ use super::{
     Proxy,
     forward::Forward,
     metrics::Metrics,
+    record::Names,
     rules::{Loaded, Rules, RulesError},
 };
 use crate::clock::Clock;
@@ -64,7 +65,14 @@ impl EgressProxy {
         let interception = interception(authority, &rules.file.limits, clock)?;
         let forward = Forward::new();
         registry.register_collector(forward.collector());
-        let proxy = Arc::new(Proxy { rules: ArcSwap::from_pointee(rules), forward, audit, metrics });
+        registry.register_collector(audit.collector("bottle_egress_proxy"));
+        let proxy = Arc::new(Proxy {
+            rules: ArcSwap::from_pointee(rules),
+            forward,
+            audit,
+            names: Names::new(clock),
+            metrics,
+        });
         let server = Server::new(Arc::clone(&proxy), interception, limits);
         Ok(Self {
             path: path.to_owned(),
@@ -122,7 +130,7 @@ impl EgressProxy {
     /// Reads the config again. All of it is good and becomes live at once, or none of it does and the old one
     /// stays. Requests in flight end under the rules they began with.
     pub async fn reload(&self) -> Result<(), StartError> {
-        self.proxy.audit.reopen().await;
+        self.proxy.audit.reopen();
         let outcome = self.try_reload().await;
         match &outcome {
             Ok(hash) => {

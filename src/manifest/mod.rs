@@ -17,7 +17,7 @@ mod written;
 
 pub use model::{
     Agent, Auth, AuthScheme, Build, DlpAction, Egress, EgressProxy, Engine, Image, Manifest, Mount, Pipelock,
-    Route,
+    Resources, Route,
 };
 pub use reference::reference;
 pub use schema::{schema, schema_text};

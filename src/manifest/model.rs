@@ -51,6 +51,21 @@ pub struct Agent {
     pub env: Vec<(String, String)>,
     /// The image's own files can't be written to.
     pub read_only: bool,
+    /// The engine's runtime by its name there; the engine's default when absent.
+    pub runtime: Option<String>,
+    /// What it may use of the machine.
+    pub resources: Resources,
+}
+
+/// What the agent may use of the machine; what is absent has a default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// Thousandths of a processor.
+    pub millicpus: Option<u32>,
+    /// Processes and threads.
+    pub pids: Option<u32>,
 }
 
 /// What the agent's container runs on.

@@ -15,7 +15,6 @@ const LATER: &[(&str, &str)] = &[
     ("", "tests"),
     ("/$defs/Agent", "publish"),
     ("/$defs/Agent", "home"),
-    ("/$defs/Agent", "resources"),
     ("/$defs/Route", "websocket"),
     ("/$defs/Pipelock", "patterns"),
     ("/$defs/Pipelock", "except"),

@@ -66,7 +66,9 @@ pub(super) struct Agent {
     /// What to run; the image must contain it. Absent: the image's own command.
     #[schemars(example = ["claude", "--dangerously-skip-permissions"])]
     pub(super) command: Option<Vec<Item<String>>>,
-    /// Who runs it: a name of the image, a uid, or `UID:GID`, in quotes if it is a number. Absent: the image's own.
+    /// Who runs it: a name of the image, a uid, or `UID:GID`, in quotes if it is a number. Absent: the owner of the
+    /// first writable mount, as each machine has it, so that the agent can write there and its files are yours;
+    /// never root. Without a writable mount: the image's own.
     #[schemars(example = &"node", example = &"1000:1000")]
     pub(super) user: Option<String>,
     /// The folder to start in, an absolute path. Absent: the image's own.
@@ -82,6 +84,30 @@ pub(super) struct Agent {
     /// Whether the image's own files are read-only to the agent. Default: false.
     #[schemars(example = true)]
     pub(super) read_only: Option<bool>,
+    /// The engine's container runtime for the agent, by the name that the engine has it under. It must use the
+    /// namespace that it is given: gVisor (`runsc`) does with `--network=host`; Kata does not. Absent: the engine's
+    /// default.
+    #[schemars(example = &"runsc")]
+    pub(super) runtime: Option<String>,
+    /// What the agent may use of this machine.
+    #[schemars(example = json!({"memory": "8g", "cpus": 2, "pids": 4096}))]
+    pub(super) resources: Option<Resources>,
+}
+
+/// What the agent may use of this machine. Each limit has a default that leaves the machine alive.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Resources {
+    /// Memory, as a whole number with `k`, `m` or `g` (powers of 1024). There is no swap beside it. Default: three
+    /// quarters of what the machine has.
+    #[schemars(example = &"8g")]
+    pub(super) memory: Option<String>,
+    /// Processors, at most; a fraction is possible. Default: all of them, at half the weight of other work.
+    #[schemars(example = 2)]
+    pub(super) cpus: Option<f64>,
+    /// Processes and threads, at most. Default: 4096.
+    #[schemars(example = 4096)]
+    pub(super) pids: Option<u32>,
 }
 
 /// Names and literal values, in the order written.
@@ -94,7 +120,7 @@ pub(super) struct Build {
     /// The folder that is sent to the builder, relative to this file.
     #[schemars(with = "String", example = &"./agent")]
     pub(super) context: Option<String>,
-    /// The Dockerfile, relative to the context. Default: `Dockerfile`.
+    /// The Dockerfile: a file in the context, relative to it. Default: `Dockerfile`.
     #[schemars(example = &"Dockerfile.agent")]
     pub(super) dockerfile: Option<String>,
     /// Build arguments, literally. They are stored in the image: no place for credentials.

@@ -120,6 +120,12 @@ pub enum Block {
     /// A body that grows out of proportion.
     #[error("request body expands more than {0} times, so it cannot be scanned")]
     Expansion(u64),
+    /// Bodies of other requests take all the memory that there is for them.
+    #[error("other requests take all memory for scanning request bodies; try again later")]
+    NoMemory,
+    /// The body held memory that others needed, and came no further.
+    #[error("request body made no progress while other requests needed its memory; send it again")]
+    Stalled,
     /// An upgrade.
     #[error("protocol upgrades are not served in an inspected tunnel; set inspect: false on the host")]
     Upgrade,
@@ -165,6 +171,8 @@ impl Block {
             Block::Encoding(_) => "unsupported_encoding",
             Block::Malformed(_) => "malformed_encoding",
             Block::Expansion(_) => "expansion_limit",
+            Block::NoMemory => "body_memory",
+            Block::Stalled => "body_stalled",
             Block::Upgrade => "upgrade_not_supported",
             Block::Request(_) => "malformed_request",
             Block::Upstream(_) => "upstream_unreachable",
@@ -187,7 +195,9 @@ impl Block {
             Block::Dlp { part: Part::Body, .. }
             | Block::Encoding(_)
             | Block::Malformed(_)
-            | Block::Expansion(_) => "body_dlp",
+            | Block::Expansion(_)
+            | Block::NoMemory
+            | Block::Stalled => "body_dlp",
             Block::Upstream(_) | Block::Timeout { .. } => "upstream",
         }
     }
@@ -198,7 +208,11 @@ impl Block {
         match self {
             Block::Dlp { finding, .. } => finding.severity,
             Block::Address { .. } | Block::Authority { .. } => Severity::Critical,
-            Block::Upstream(_) | Block::Timeout { .. } | Block::Rate { .. } => Severity::Low,
+            Block::Upstream(_)
+            | Block::Timeout { .. }
+            | Block::Rate { .. }
+            | Block::NoMemory
+            | Block::Stalled => Severity::Low,
             Block::Host { .. } | Block::Port { .. } | Block::PlainHttp { .. } => Severity::Medium,
             _ => Severity::High,
         }
@@ -208,7 +222,11 @@ impl Block {
     #[must_use]
     pub fn retry(&self) -> &'static str {
         match self {
-            Block::Rate { .. } | Block::Upstream(_) | Block::Timeout { .. } => "transient",
+            Block::Rate { .. }
+            | Block::Upstream(_)
+            | Block::Timeout { .. }
+            | Block::NoMemory
+            | Block::Stalled => "transient",
             Block::Host { .. } | Block::Port { .. } | Block::PlainHttp { .. } | Block::Address { .. } => {
                 "policy"
             }
@@ -222,6 +240,7 @@ impl Block {
         match self {
             Block::Rate { .. } => StatusCode::TOO_MANY_REQUESTS,
             Block::Upstream(_) => StatusCode::BAD_GATEWAY,
+            Block::NoMemory | Block::Stalled => StatusCode::SERVICE_UNAVAILABLE,
             Block::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Block::Target(_) | Block::Request(_) => StatusCode::BAD_REQUEST,
             _ => StatusCode::FORBIDDEN,

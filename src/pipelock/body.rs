@@ -5,22 +5,22 @@
 //! flat whatever the length.
 
 use super::{
-    block::{Block, Part},
-    decode::Decoder,
-    fields,
-    pointer::pointer,
+    block::Block,
+    budget::{Budget, Holder, NoRoom, Share},
+    decode::Coding,
+    reading::Scan,
     rules::Rules,
 };
-use crate::dlp::{Finding, StreamScanner};
 use crate::intercept::{Body, BodyError, body};
 use bytes::Bytes;
+use futures_util::task::AtomicWaker;
 use http::{HeaderMap, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use std::{
-    collections::VecDeque,
+    future::poll_fn,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::{Context, Poll},
     time::Duration,
 };
@@ -30,8 +30,6 @@ use tokio::time::{Instant, Sleep, timeout};
 const HOLD_PAUSE: Duration = Duration::from_millis(250);
 /// A body that pauses this long may be waiting for an answer: what is clean of it goes on.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Parts of a body larger than this are split before they are scanned, so that others have their turn.
-const PIECE: usize = 64 << 10;
 
 /// Told of each finding that is only logged.
 pub(super) type OnFinding = Arc<dyn Fn(&Block) + Send + Sync>;
@@ -44,39 +42,64 @@ pub(super) enum Stop {
     Client(BodyError),
 }
 
+impl From<NoRoom> for Block {
+    fn from(why: NoRoom) -> Self {
+        match why {
+            NoRoom::Short => Block::NoMemory,
+            NoRoom::Taken => Block::Stalled,
+        }
+    }
+}
+
 /// Holds and scans the beginning of a body; the answer is the body to forward.
 pub(super) async fn inspect(
     rules: &Arc<Rules>,
+    budget: &Arc<Budget>,
     request: &HeaderMap,
     mut inner: Body,
     on_finding: OnFinding,
 ) -> Result<Body, Stop> {
-    let decoder = Decoder::of(request).map_err(Stop::Block)?;
+    let coding = Coding::of(request).map_err(Stop::Block)?;
     if inner.is_end_stream() {
         return Ok(inner);
     }
+    let no_room = |why: NoRoom| Stop::Block(why.into());
     let hint = inner.size_hint();
-    let mut scan = Scan::new(Arc::clone(rules), decoder, is_json(request), on_finding);
-    let (mut held, mut finished, mut trailers) = (0, false, None);
+    let share = Arc::new(budget.share());
+    share.obtain(Scan::least()).await.map_err(no_room)?;
+    let scan = Scan::new(Arc::clone(rules), coding, is_json(request), on_finding).map_err(Stop::Block)?;
+    let held = Held::new(scan, &share);
+    let (mut finished, mut trailers) = (false, None);
     let patience = if is_grpc(request) { PAUSE } else { HOLD_PAUSE };
-    while held < rules.hold {
-        let Ok(frame) = timeout(patience, inner.frame()).await else { break };
+    while held.with(|scan| Ok(scan.waiting())).map_err(Stop::Block)? < rules.hold {
+        let frame = tokio::select! {
+            frame = timeout(patience, inner.frame()) => frame,
+            () = held.taken() => return Err(Stop::Block(Block::Stalled)),
+        };
+        let Ok(frame) = frame else { break };
         match frame.transpose().map_err(Stop::Client)?.map(Frame::into_data) {
             Some(Ok(data)) => {
-                held += data.len();
-                scan.push(data).map_err(Stop::Block)?;
+                let most = held.with(|scan| scan.foresee(&data)).map_err(Stop::Block)?;
+                share.obtain(most).await.map_err(no_room)?;
+                share.moved(data.len());
+                held.with(|scan| scan.push(data)).map_err(Stop::Block)?;
             }
             Some(Err(frame)) => trailers = frame.into_trailers().ok(),
             None => {
                 finished = true;
-                scan.finish(trailers.as_ref()).map_err(Stop::Block)?;
+                held.with(|scan| scan.finish(trailers.as_ref())).map_err(Stop::Block)?;
                 break;
             }
         }
     }
-    scan.beginning = false;
+    let memory = held.with(|scan| {
+        scan.go_on();
+        Ok(scan.memory())
+    });
+    share.set(memory.map_err(Stop::Block)?).map_err(no_room)?;
     let pause = Box::pin(tokio::time::sleep(PAUSE));
-    Ok(body::boxed(Scanned { inner, scan, left: hint.exact(), finished, trailers, pause, paused: false }))
+    let left = hint.exact();
+    Ok(body::boxed(Scanned { inner, held, share, left, finished, trailers, pause, paused: false }))
 }
 
 fn is_json(request: &HeaderMap) -> bool {
@@ -91,134 +114,53 @@ fn is_grpc(request: &HeaderMap) -> bool {
     request.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// What was read and not yet passed on.
-struct Scan {
-    rules: Arc<Rules>,
-    /// `None` once something was found that is only logged.
-    stream: Option<StreamScanner>,
-    decoder: Option<Decoder>,
-    /// Parts in the order of the body, each with its end as the scanner counts.
-    queue: VecDeque<(Bytes, u64)>,
-    scanned: u64,
-    cleared: u64,
-    /// Everything is still in the queue.
-    beginning: bool,
-    json: bool,
-    on_finding: OnFinding,
+/// A body's scan, which the budget may take away from it. Dropped when the body does not move and others need the
+/// memory, also when nobody asks for the body any more.
+struct Held {
+    scan: Mutex<Option<Scan>>,
+    waker: AtomicWaker,
 }
 
-impl Scan {
-    fn new(rules: Arc<Rules>, decoder: Option<Decoder>, json: bool, on_finding: OnFinding) -> Self {
-        Self {
-            stream: Some(rules.scanner.stream()),
-            rules,
-            decoder,
-            queue: VecDeque::new(),
-            scanned: 0,
-            cleared: 0,
-            beginning: true,
-            json,
-            on_finding,
-        }
+impl Holder for Held {
+    fn let_go(&self) -> bool {
+        let Ok(mut scan) = self.scan.try_lock() else { return false };
+        *scan = None;
+        drop(scan);
+        self.waker.wake();
+        true
+    }
+}
+
+impl Held {
+    fn new(scan: Scan, share: &Share) -> Arc<Self> {
+        let held = Arc::new(Self { scan: Mutex::new(Some(scan)), waker: AtomicWaker::new() });
+        let holder: Weak<Self> = Arc::downgrade(&held);
+        share.held_by(holder);
+        held
     }
 
-    fn push(&mut self, mut data: Bytes) -> Result<(), Block> {
-        while !data.is_empty() {
-            let piece = data.split_to(data.len().min(PIECE));
-            // Before it is scanned, so that the place of a finding in it can be told.
-            self.queue.push_back((piece.clone(), u64::MAX));
-            match self.decoder.take() {
-                None => self.scan(&piece)?,
-                Some(mut decoder) => {
-                    decoder.push(&piece, |text| self.scan(text))?;
-                    self.decoder = Some(decoder);
-                }
-            }
-            if let Some((_, end)) = self.queue.back_mut() {
-                *end = self.scanned;
-            }
-        }
-        Ok(())
+    fn scan(&self) -> MutexGuard<'_, Option<Scan>> {
+        self.scan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn finish(&mut self, trailers: Option<&HeaderMap>) -> Result<(), Block> {
-        if let Some(mut decoder) = self.decoder.take() {
-            decoder.finish(|text| self.scan(text))?;
-            self.decoder = Some(decoder);
-        }
-        if let Some(mut stream) = self.stream.take()
-            && let Err(finding) = stream.finish()
-        {
-            self.found(finding)?;
-        }
-        self.cleared = u64::MAX;
-        let Some(trailers) = trailers else { return Ok(()) };
-        match fields::scan(&self.rules, trailers) {
-            Err(block) if self.rules.only_warn => {
-                (self.on_finding)(&block);
-                Ok(())
-            }
-            outcome => outcome,
-        }
+    fn with<T>(&self, use_it: impl FnOnce(&mut Scan) -> Result<T, Block>) -> Result<T, Block> {
+        self.scan().as_mut().map_or(Err(Block::Stalled), use_it)
     }
 
-    fn scan(&mut self, text: &[u8]) -> Result<(), Block> {
-        self.scanned += text.len() as u64;
-        let Some(stream) = &mut self.stream else { return Ok(()) };
-        match stream.push(text) {
-            Ok(more) => {
-                self.cleared += more as u64;
-                Ok(())
-            }
-            Err(finding) => self.found(finding),
-        }
-    }
-
-    fn found(&mut self, finding: Finding) -> Result<(), Block> {
-        let location = self.location(&finding);
-        let block = Block::Dlp { part: Part::Body, finding, location };
-        if !self.rules.only_warn {
-            return Err(block);
-        }
-        (self.on_finding)(&block);
-        self.stream = None;
-        self.cleared = u64::MAX;
-        Ok(())
-    }
-
-    fn location(&self, finding: &Finding) -> Option<String> {
-        if !(self.beginning && self.json && self.decoder.is_none()) {
-            return None;
-        }
-        let text: Vec<u8> = self.queue.iter().flat_map(|(part, _)| part.iter().copied()).collect();
-        pointer(&text, usize::try_from(finding.offset).ok()?)
-    }
-
-    /// What may go on now. Of an encoded body the last part stays until the end, since what it means may still be
-    /// in the decoder.
-    fn pop(&mut self, finished: bool) -> Option<Bytes> {
-        let last = self.queue.len() == 1;
-        let (part, end) = self.queue.front_mut()?;
-        if finished || self.stream.is_none() || *end <= self.cleared && !(last && self.decoder.is_some()) {
-            return self.queue.pop_front().map(|(part, _)| part);
-        }
-        let held = usize::try_from(end.saturating_sub(self.cleared)).unwrap_or(usize::MAX);
-        if self.decoder.is_none() && held < part.len() {
-            return Some(part.split_to(part.len() - held));
-        }
-        None
-    }
-
-    fn pause(&mut self) {
-        if let Some(stream) = &mut self.stream {
-            self.cleared += stream.idle() as u64;
-        }
+    /// Until the scan is gone.
+    async fn taken(&self) {
+        poll_fn(|cx| {
+            self.waker.register(cx.waker());
+            if self.scan().is_none() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
     }
 }
 
 struct Scanned {
     inner: Body,
-    scan: Scan,
+    held: Arc<Held>,
+    share: Arc<Share>,
     /// Bytes that were announced and did not go on yet.
     left: Option<u64>,
     finished: bool,
@@ -232,14 +174,22 @@ impl Scanned {
         self.paused = false;
         self.pause.as_mut().reset(Instant::now() + PAUSE);
         match frame.map(Frame::into_data) {
-            Some(Ok(data)) => self.scan.push(data),
+            Some(Ok(data)) => {
+                let most = self.held.with(|scan| scan.foresee(&data))?;
+                self.share.set(most)?;
+                self.share.moved(data.len());
+                let memory = self.held.with(|scan| scan.push(data).map(|()| scan.memory()))?;
+                Ok(self.share.set(memory)?)
+            }
             Some(Err(frame)) => {
                 self.trailers = frame.into_trailers().ok();
                 Ok(())
             }
             None => {
                 self.finished = true;
-                self.scan.finish(self.trailers.as_ref())
+                let trailers = self.trailers.as_ref();
+                let memory = self.held.with(|scan| scan.finish(trailers).map(|()| scan.memory()))?;
+                Ok(self.share.set(memory)?)
             }
         }
     }
@@ -254,8 +204,14 @@ impl http_body::Body for Scanned {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        let refused = |block| Poll::Ready(Some(Err(BodyError::Refused(Box::new(block)))));
+        this.held.waker.register(cx.waker());
         loop {
-            if let Some(part) = this.scan.pop(this.finished) {
+            let part = match this.held.with(|scan| Ok(scan.pop(this.finished))) {
+                Ok(part) => part,
+                Err(block) => return refused(block),
+            };
+            if let Some(part) = part {
                 this.left = this.left.map(|left| left.saturating_sub(part.len() as u64));
                 return Poll::Ready(Some(Ok(Frame::data(part))));
             }
@@ -269,12 +225,17 @@ impl http_body::Body for Scanned {
                         Err(error) => return Poll::Ready(Some(Err(error))),
                     };
                     if let Err(block) = taken {
-                        return Poll::Ready(Some(Err(BodyError::Refused(Box::new(block)))));
+                        return refused(block);
                     }
                 }
                 Poll::Pending if !this.paused && this.pause.as_mut().poll(cx).is_ready() => {
                     this.paused = true;
-                    this.scan.pause();
+                    if let Err(block) = this.held.with(|scan| {
+                        scan.pause();
+                        Ok(())
+                    }) {
+                        return refused(block);
+                    }
                 }
                 Poll::Pending => return Poll::Pending,
             }
@@ -282,7 +243,9 @@ impl http_body::Body for Scanned {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.finished && self.scan.queue.is_empty() && self.trailers.is_none()
+        self.finished
+            && self.trailers.is_none()
+            && self.held.scan().as_ref().is_some_and(|scan| scan.waiting() == 0)
     }
 
     fn size_hint(&self) -> SizeHint {

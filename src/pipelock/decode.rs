@@ -1,6 +1,12 @@
 //! Looks through `Content-Encoding`: decodes on the fly what is forwarded as it was, within a bound on its growth.
+//!
+//! What comes out goes to the reader in the pieces in which the library has it, 32 KiB at most: a few bytes that
+//! stand for many megabytes take no more memory than others.
 
-use super::block::Block;
+use super::{
+    block::Block,
+    window::{Frames, Window, ZSTD_LOG},
+};
 use http::{HeaderMap, header};
 use std::io::{self, Write};
 
@@ -10,27 +16,37 @@ const MOST_EXPANSION: u64 = 100;
 const FREE: u64 = 16 << 20;
 /// How much is decoded at once.
 const PIECE: usize = 4096;
-/// What one of them may grow to: a few bytes of brotli or zstd can stand for a block of many megabytes.
-const MOST_AT_ONCE: usize = 32 << 20;
-/// zstd's window may take 2 to this power bytes of memory.
-const ZSTD_WINDOW: u32 = 23;
 
-/// The decoder for one body.
-pub(super) struct Decoder {
-    inner: Inner,
+/// Reads what was decoded.
+pub(super) trait Reader {
+    /// The next piece.
+    fn read(&mut self, text: &[u8]) -> Result<(), Block>;
+}
+
+/// The decoder for one body, and the reader of what comes of it.
+pub(super) struct Decoder<R: Reader> {
+    inner: Inner<R>,
     name: &'static str,
-    encoded: u64,
-    decoded: u64,
+    window: Window,
 }
 
-enum Inner {
-    Gzip(flate2::write::MultiGzDecoder<Out>),
-    Deflate(flate2::write::ZlibDecoder<Out>),
-    Brotli(Box<brotli_decompressor::DecompressorWriter<Out>>),
-    Zstd(Box<zstd::stream::write::Decoder<'static, Out>>),
+enum Inner<R: Reader> {
+    Gzip(flate2::write::MultiGzDecoder<Out<R>>),
+    Deflate(flate2::write::ZlibDecoder<Out<R>>),
+    Brotli(Box<brotli_decompressor::DecompressorWriter<Out<R>>>),
+    Zstd(Box<zstd::stream::write::Decoder<'static, Out<R>>>),
 }
 
-impl Decoder {
+/// What a body is encoded with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Coding {
+    Gzip,
+    Deflate,
+    Brotli,
+    Zstd,
+}
+
+impl Coding {
     /// What the fields ask for; `None` for a body that stands as it is.
     pub(super) fn of(fields: &HeaderMap) -> Result<Option<Self>, Block> {
         let values = fields.get_all(header::CONTENT_ENCODING).iter();
@@ -41,84 +57,104 @@ impl Decoder {
         if codings.next().is_some() {
             return Err(Block::Encoding(printable(&text)));
         }
-        let (name, inner) = match coding.as_str() {
-            "gzip" | "x-gzip" => ("gzip", Inner::Gzip(flate2::write::MultiGzDecoder::new(Out::default()))),
-            "deflate" => ("deflate", Inner::Deflate(flate2::write::ZlibDecoder::new(Out::default()))),
-            "br" => {
-                let writer = brotli_decompressor::DecompressorWriter::new(Out::default(), PIECE);
-                ("br", Inner::Brotli(Box::new(writer)))
+        Ok(Some(match coding.as_str() {
+            "gzip" | "x-gzip" => Coding::Gzip,
+            "deflate" => Coding::Deflate,
+            "br" => Coding::Brotli,
+            "zstd" => Coding::Zstd,
+            _ => return Err(Block::Encoding(printable(&text))),
+        }))
+    }
+}
+
+impl<R: Reader> Decoder<R> {
+    pub(super) fn new(coding: Coding, reader: R) -> Result<Self, Block> {
+        let out = Out { reader, encoded: 0, decoded: 0, block: None };
+        let (name, window, inner) = match coding {
+            Coding::Gzip => ("gzip", Window::Deflate, Inner::Gzip(flate2::write::MultiGzDecoder::new(out))),
+            Coding::Deflate => {
+                ("deflate", Window::Deflate, Inner::Deflate(flate2::write::ZlibDecoder::new(out)))
             }
-            "zstd" => {
-                let decoder = zstd::stream::write::Decoder::new(Out::default()).and_then(|mut decoder| {
-                    decoder.window_log_max(ZSTD_WINDOW)?;
+            Coding::Brotli => {
+                let writer = brotli_decompressor::DecompressorWriter::new(out, PIECE);
+                ("br", Window::Brotli(None), Inner::Brotli(Box::new(writer)))
+            }
+            Coding::Zstd => {
+                let decoder = zstd::stream::write::Decoder::new(out).and_then(|mut decoder| {
+                    decoder.window_log_max(ZSTD_LOG)?;
                     Ok(decoder)
                 });
-                ("zstd", Inner::Zstd(Box::new(decoder.map_err(|_| Block::Malformed("zstd"))?)))
+                let decoder = decoder.map_err(|_| Block::Malformed("zstd"))?;
+                ("zstd", Window::Zstd(Frames::new()), Inner::Zstd(Box::new(decoder)))
             }
-            _ => return Err(Block::Encoding(printable(&text))),
         };
-        Ok(Some(Self { inner, name, encoded: 0, decoded: 0 }))
+        Ok(Self { inner, name, window })
     }
 
-    /// Decodes the next bytes; `sink` gets what comes of them.
-    pub(super) fn push(
-        &mut self,
-        bytes: &[u8],
-        mut sink: impl FnMut(&[u8]) -> Result<(), Block>,
-    ) -> Result<(), Block> {
+    /// Takes note of bytes that will be pushed next. Each is to be foreseen once.
+    pub(super) fn foresee(&mut self, bytes: &[u8]) -> Result<(), Block> {
+        self.window.read(bytes).map_err(|_| Block::Malformed(self.name))
+    }
+
+    /// What decoding the bytes that were foreseen takes at most.
+    pub(super) fn memory(&self) -> usize {
+        self.window.memory()
+    }
+
+    /// Who reads.
+    pub(super) fn reader(&mut self) -> &mut R {
+        &mut self.inner.output().reader
+    }
+
+    /// Decodes the next bytes; the reader gets what comes of them.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Block> {
         for piece in bytes.chunks(PIECE) {
+            self.inner.output().encoded += piece.len() as u64;
             let written = self.inner.write(piece);
             self.check(&written)?;
-            self.encoded += piece.len() as u64;
-            self.drain(&mut sink)?;
         }
         Ok(())
     }
 
     /// The body is over.
-    pub(super) fn finish(&mut self, mut sink: impl FnMut(&[u8]) -> Result<(), Block>) -> Result<(), Block> {
-        if self.encoded > 0 {
-            let finished = self.inner.finish();
-            self.check(&finished)?;
+    pub(super) fn finish(&mut self) -> Result<(), Block> {
+        if self.inner.output().encoded == 0 {
+            return Ok(());
         }
-        self.drain(&mut sink)
+        let finished = self.inner.finish();
+        self.check(&finished)
     }
 
     fn check(&mut self, outcome: &io::Result<()>) -> Result<(), Block> {
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(_) if self.inner.output().full => Err(Block::Expansion(MOST_EXPANSION)),
-            Err(_) => Err(Block::Malformed(self.name)),
+        match (self.inner.output().block.take(), outcome) {
+            (Some(block), _) => Err(block),
+            (None, Ok(())) => Ok(()),
+            (None, Err(_)) => Err(Block::Malformed(self.name)),
         }
-    }
-
-    fn drain(&mut self, sink: &mut impl FnMut(&[u8]) -> Result<(), Block>) -> Result<(), Block> {
-        let out = &mut self.inner.output().bytes;
-        self.decoded += out.len() as u64;
-        if self.decoded > FREE && self.decoded / MOST_EXPANSION > self.encoded {
-            return Err(Block::Expansion(MOST_EXPANSION));
-        }
-        sink(out)?;
-        out.clear();
-        Ok(())
     }
 }
 
 /// Where decoders write to.
-#[derive(Default)]
-struct Out {
-    bytes: Vec<u8>,
-    full: bool,
+struct Out<R> {
+    reader: R,
+    encoded: u64,
+    decoded: u64,
+    /// Why nothing more is read.
+    block: Option<Block>,
 }
 
-impl Write for Out {
+impl<R: Reader> Write for Out<R> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.bytes.len() + bytes.len() > MOST_AT_ONCE {
-            self.full = true;
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
+        self.decoded += bytes.len() as u64;
+        let read = if self.decoded > FREE && self.decoded / MOST_EXPANSION > self.encoded {
+            Err(Block::Expansion(MOST_EXPANSION))
+        } else {
+            self.reader.read(bytes)
+        };
+        read.map(|()| bytes.len()).map_err(|block| {
+            self.block = Some(block);
+            io::ErrorKind::InvalidData.into()
+        })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -126,7 +162,7 @@ impl Write for Out {
     }
 }
 
-impl Inner {
+impl<R: Reader> Inner<R> {
     /// What can't be taken in, after the end of the encoded data, is an error: it would go on without a look.
     fn write(&mut self, mut piece: &[u8]) -> io::Result<()> {
         while !piece.is_empty() {
@@ -158,7 +194,7 @@ impl Inner {
         }
     }
 
-    fn output(&mut self) -> &mut Out {
+    fn output(&mut self) -> &mut Out<R> {
         match self {
             Inner::Gzip(decoder) => decoder.get_mut(),
             Inner::Deflate(decoder) => decoder.get_mut(),
@@ -176,22 +212,30 @@ fn printable(text: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Keeps what it reads, and the length of the longest piece.
+    #[derive(Default)]
+    struct Kept(Vec<u8>, usize);
+
+    impl Reader for Kept {
+        fn read(&mut self, text: &[u8]) -> Result<(), Block> {
+            self.0.extend_from_slice(text);
+            self.1 = self.1.max(text.len());
+            Ok(())
+        }
+    }
+
     fn decoded(coding: &str, body: &[u8], split: usize) -> Result<Vec<u8>, Block> {
         let mut fields = HeaderMap::new();
         fields.insert(header::CONTENT_ENCODING, coding.parse().unwrap());
-        let mut decoder = Decoder::of(&fields)?.unwrap();
-        let mut all = Vec::new();
+        let mut decoder = Decoder::new(Coding::of(&fields)?.unwrap(), Kept::default())?;
         for piece in body.chunks(split) {
-            decoder.push(piece, |out| {
-                all.extend_from_slice(out);
-                Ok(())
-            })?;
+            decoder.foresee(piece)?;
+            decoder.push(piece)?;
         }
-        decoder.finish(|out| {
-            all.extend_from_slice(out);
-            Ok(())
-        })?;
-        Ok(all)
+        decoder.finish()?;
+        let kept = std::mem::take(decoder.reader());
+        assert!(kept.1 <= 32 << 10, "{coding}: {} bytes came out at once", kept.1);
+        Ok(kept.0)
     }
 
     fn gzip(text: &[u8]) -> Vec<u8> {
@@ -245,5 +289,10 @@ mod tests {
         assert!(zeros.len() < 64 << 10);
         assert_eq!(decoded("zstd", &zeros, 16 << 10), Err(Block::Expansion(100)));
         assert!(decoded("gzip", &gzip(&vec![0; 1 << 20]), 16 << 10).is_ok());
+        // 514 bytes that stand for almost 16 MiB: free, and read in small pieces.
+        let runs = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x68][..], &[2, 0, 0x10, b'a'].repeat(127)].concat();
+        assert_eq!(decoded("zstd", &runs, 4096).unwrap().len(), 127 << 17);
+        // Large window brotli: a decoder that takes it would take 1 GiB.
+        assert_eq!(decoded("br", &[0x11, 0x3e, 0, 0], 9), Err(Block::Malformed("br")));
     }
 }

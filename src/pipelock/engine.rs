@@ -1,18 +1,20 @@
 //! One request through the engine. The order is the security argument.
 
 use super::{
-    block::{Block, Part},
+    block::Block,
     body::{self, OnFinding, Stop},
+    budget::Budget,
     connect::{ConnectError, Key, WayOut},
-    events::{Events, Line},
+    events::{Events, Trail},
     fields, injection,
+    lines::{Line, printable, shown, warn},
     metrics::Metrics,
     rules::Rules,
     url,
 };
 use crate::intercept::{
-    Body, BodyError, Client, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Peer, Pool, SendError,
-    SpliceEnd, Tunnel, TunnelFailure, body as bodies,
+    Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Pool, SendError, SpliceEnd,
+    Tunnel, TunnelFailure, body as bodies,
 };
 use crate::policy::Authority;
 use arc_swap::ArcSwap;
@@ -26,6 +28,7 @@ pub(super) struct Engine {
     pub(super) pool: Pool<WayOut>,
     pub(super) events: Events,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) budget: Arc<Budget>,
 }
 
 /// What was decided at CONNECT.
@@ -74,17 +77,20 @@ impl Handler for Engine {
     async fn connect(&self, request: ConnectRequest) -> Connect<Opened> {
         let started = Instant::now();
         let rules = self.rules.load_full();
-        let outcome = self.open(&rules, &request).await;
-        let line = Line {
-            method: Some("CONNECT".to_owned()),
-            target: Some(printable(&request.target)),
-            duration_ms: Some(millis(started)),
-            ..client_line(&request.client)
+        let Some(mut trail) = self.events.reserve().await else {
+            return Connect::Refuse(stopping().answer_connect());
         };
+        let mut line = Line {
+            method: Some("CONNECT".to_owned()),
+            target: Some(shown(&request.target, &rules)),
+            ..Line::of(&request.client, &self.events)
+        };
+        let outcome = self.open(&rules, &request, &mut line, &mut trail).await;
         match outcome {
             Ok(connect) => connect,
             Err(block) => {
-                self.blocked(&rules, line, &block);
+                line.duration_ms = Some(millis(started));
+                self.blocked(&rules, line, &block, &mut trail);
                 Connect::Refuse(block.answer_connect())
             }
         }
@@ -96,33 +102,34 @@ impl Handler for Engine {
         if exchange.tunnel.is_none() && exchange.fault.is_none() && is_health(&request) {
             return health();
         }
+        let Some(mut trail) = self.events.reserve().await else { return stopping().answer() };
         let mut line = Line {
-            method: Some(printable(request.method().as_str())),
-            request_id: Some(format!("{}-{}", exchange.client.id, exchange.number)),
-            ..client_line(&exchange.client)
+            method: Some(shown(request.method().as_str(), &rules)),
+            request_id: Some(self.events.id(exchange.client.id, Some(exchange.number))),
+            ..Line::of(&exchange.client, &self.events)
         };
-        let outcome = self.answer(&rules, request, &exchange, &mut line).await;
+        let outcome = self.answer(&rules, request, &exchange, &mut line, &trail).await;
         line.duration_ms = Some(millis(exchange.started));
         match outcome {
             Ok(response) => {
                 line.status_code = Some(response.status().as_u16());
-                self.allowed(&rules, line);
+                self.allowed(&rules, line, &mut trail);
                 response
             }
             Err(End::Block(block)) => {
-                self.blocked(&rules, line, &block);
+                self.blocked(&rules, line, &block, &mut trail);
                 block.answer()
             }
             Err(End::Malformed(status, text)) => {
                 let block = Block::Request(text);
-                self.blocked(&rules, line, &block);
+                self.blocked(&rules, line, &block, &mut trail);
                 let mut response = block.answer();
                 *response.status_mut() = status;
                 response
             }
             Err(End::Client(error)) => {
                 let block = Block::Request(error.to_string());
-                self.blocked(&rules, line, &block);
+                self.blocked(&rules, line, &block, &mut trail);
                 let mut response = block.answer();
                 if matches!(error, BodyError::TooLarge { .. }) {
                     *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
@@ -133,12 +140,13 @@ impl Handler for Engine {
     }
 
     fn tunnel_failed(&self, tunnel: &Tunnel<Opened>, failure: &TunnelFailure) {
+        let rules = self.rules.load();
         let event = if matches!(failure, TunnelFailure::Sni) { "sni_mismatch" } else { "error" };
         let line = Line {
             event,
-            target: Some(format!("{}:{}", tunnel.host, tunnel.state.port)),
-            reason: Some(failure.to_string()),
-            ..client_line(&tunnel.client)
+            target: Some(shown(&format!("{}:{}", tunnel.host, tunnel.state.port), &rules)),
+            reason: Some(shown(&failure.to_string(), &rules)),
+            ..Line::of(&tunnel.client, &self.events)
         };
         self.metrics.count("failed", event);
         self.events.write("warn", &line);
@@ -147,10 +155,11 @@ impl Handler for Engine {
     fn spliced(&self, tunnel: &Tunnel<Opened>, end: &SpliceEnd) {
         let line = Line {
             event: "tunnel_close",
-            target: Some(format!("{}:{}", tunnel.host, tunnel.state.port)),
+            target: Some(shown(&format!("{}:{}", tunnel.host, tunnel.state.port), &self.rules.load())),
             size_bytes: Some(end.sent + end.received),
             reason: end.error.clone(),
-            ..client_line(&tunnel.client)
+            sent_on: true,
+            ..Line::of(&tunnel.client, &self.events)
         };
         self.events.write("info", &line);
     }
@@ -162,7 +171,13 @@ impl Handler for Engine {
 
 impl Engine {
     /// Decides on a CONNECT.
-    async fn open(&self, rules: &Arc<Rules>, request: &ConnectRequest) -> Result<Connect<Opened>, Block> {
+    async fn open(
+        &self,
+        rules: &Arc<Rules>,
+        request: &ConnectRequest,
+        line: &mut Line,
+        trail: &mut Trail,
+    ) -> Result<Connect<Opened>, Block> {
         let authority =
             Authority::parse(&request.target, None).map_err(|error| Block::Target(error.to_string()))?;
         let host = authority.host.as_str();
@@ -178,12 +193,13 @@ impl Engine {
             way.vetted(rules, host).await.map_err(|error| Block::from(&error))?;
             return Ok(Connect::Intercept { host: host.to_owned(), state });
         }
-        let upstream = way.dial(rules, host, authority.port).await.map_err(|error| Block::from(&error))?;
-        let target = Some(request.target.clone());
-        self.metrics.count("allowed", "passthrough");
-        if rules.log_allowed {
-            self.events.write("info", &Line { event: "tunnel_open", target, ..client_line(&request.client) });
+        if !self.events.dispatch(trail, line).await {
+            return Err(stopping());
         }
+        let upstream = way.dial(rules, host, authority.port).await.map_err(|error| Block::from(&error))?;
+        self.metrics.count("allowed", "passthrough");
+        let opened = Line { event: "tunnel_open", method: None, ..line.clone() };
+        self.events.decided(trail, "info", &opened, rules.log_allowed);
         Ok(Connect::Splice { host: host.to_owned(), state, upstream: Box::new(upstream) })
     }
 
@@ -194,6 +210,7 @@ impl Engine {
         request: Request<Body>,
         exchange: &Exchange<Opened>,
         line: &mut Line,
+        trail: &Trail,
     ) -> Result<Response<Body>, End> {
         match &exchange.fault {
             Some(Fault::Head(fault)) => {
@@ -211,10 +228,10 @@ impl Engine {
             None => in_the_open(rules, &request)?,
         };
         let origin = destination.origin();
-        line.url = Some(origin.clone() + "/");
+        line.url = Some(shown(&(origin.clone() + "/"), rules));
         let target = checked_target(&request, exchange)?;
         self.judge(url::scan_target(rules, &origin, &target), rules, line)?;
-        line.url = Some(printable(&(origin.clone() + target.split('?').next().unwrap_or_default())));
+        line.url = Some(shown(&(origin.clone() + target.split('?').next().unwrap_or_default()), rules));
         if is_upgrade(&request) {
             return Err(Block::Upgrade.into());
         }
@@ -224,14 +241,14 @@ impl Engine {
             return Err(Block::Rate { host: destination.host.to_string(), limit }.into());
         }
         let request = self.dress(rules, request, &origin, &target, line).await?;
-        self.forward(&destination, request, line).await
+        self.forward(&destination, request, line, trail).await
     }
 
     /// A finding that is only logged does not end the request.
     fn judge(&self, outcome: Result<(), Block>, rules: &Rules, line: &Line) -> Result<(), Block> {
         match outcome {
             Err(block @ Block::Dlp { .. }) if rules.only_warn => {
-                warn(&self.events, line.clone(), &block);
+                warn(&self.events, line.clone(), &block, rules);
                 Ok(())
             }
             outcome => outcome,
@@ -251,9 +268,9 @@ impl Engine {
         if rules.limits.body_bytes > 0 {
             inner = bodies::limited(inner, rules.limits.body_bytes);
         }
-        let (events, line) = (self.events.clone(), line.clone());
-        let on_finding: OnFinding = Arc::new(move |block: &Block| warn(&events, line.clone(), block));
-        let scanned = body::inspect(rules, &parts.headers, inner, on_finding).await;
+        let (events, line, under) = (self.events.clone(), line.clone(), Arc::clone(rules));
+        let on_finding: OnFinding = Arc::new(move |block: &Block| warn(&events, line.clone(), block, &under));
+        let scanned = body::inspect(rules, &self.budget, &parts.headers, inner, on_finding).await;
         let body = scanned.map_err(|stop| match stop {
             Stop::Block(block) => End::Block(block),
             Stop::Client(error) => End::Client(error),
@@ -268,7 +285,8 @@ impl Engine {
         &self,
         destination: &Destination,
         request: Request<Body>,
-        line: &Line,
+        line: &mut Line,
+        trail: &Trail,
     ) -> Result<Response<Body>, End> {
         let rules = &destination.rules;
         let key = Key {
@@ -277,6 +295,9 @@ impl Engine {
             port: destination.port,
             generation: rules.generation,
         };
+        if !self.events.dispatch(trail, line).await {
+            return Err(stopping().into());
+        }
         let seconds = rules.plain_http_timeout;
         let limit = if destination.secure { Duration::MAX } else { Duration::from_secs(seconds.into()) };
         let sent = timeout(limit, self.pool.send(&key, request)).await;
@@ -300,41 +321,22 @@ impl Engine {
         Ok(response)
     }
 
-    fn allowed(&self, rules: &Rules, line: Line) {
+    fn allowed(&self, rules: &Rules, line: Line, trail: &mut Trail) {
         self.metrics.count("allowed", "");
-        if rules.log_allowed {
-            self.events.write("info", &Line { event: "allowed", ..line });
-        }
+        self.events.decided(trail, "info", &Line { event: "allowed", ..line }, rules.log_allowed);
     }
 
-    fn blocked(&self, rules: &Rules, line: Line, block: &Block) {
+    fn blocked(&self, rules: &Rules, line: Line, block: &Block, trail: &mut Trail) {
         self.metrics.count("blocked", block.code());
-        if rules.log_blocked {
-            let line = finding_line(line, block);
-            let status_code = Some(block.status().as_u16());
-            self.events.write("warn", &Line { event: "blocked", status_code, action: Some("block"), ..line });
-        }
+        let status_code = Some(block.status().as_u16());
+        let line = Line { event: "blocked", status_code, action: Some("block"), ..line.found(block, rules) };
+        self.events.decided(trail, "warn", &line, rules.log_blocked);
     }
 }
 
-fn warn(events: &Events, line: Line, block: &Block) {
-    let event = match block {
-        Block::Dlp { part: Part::Header, .. } => "header_dlp",
-        Block::Dlp { part: Part::Body, .. } => "body_dlp",
-        _ => "dlp_warn",
-    };
-    events.write("warn", &Line { event, action: Some("warn"), ..finding_line(line, block) });
-}
-
-fn finding_line(line: Line, block: &Block) -> Line {
-    let (pattern, encoding) = match block {
-        Block::Dlp { finding, .. } => {
-            let chain: Vec<_> = finding.encodings.iter().map(|e| e.as_str()).collect();
-            (Some(finding.pattern.to_string()), (!chain.is_empty()).then(|| chain.join("+")))
-        }
-        _ => (None, None),
-    };
-    Line { scanner: Some(block.code()), reason: Some(block.to_string()), pattern, encoding, ..line }
+/// What can't be recorded any more is not done.
+fn stopping() -> Block {
+    Block::Upstream("the proxy is stopping; try again later".to_owned())
 }
 
 /// Tunnels are for allowed hosts, on every port of theirs but that of plain http.
@@ -449,18 +451,6 @@ fn health() -> Response<Body> {
     response
 }
 
-fn client_line(client: &Client) -> Line {
-    let client_ip = match client.peer {
-        Peer::Unix => "unix".to_owned(),
-        Peer::Tcp(address) => address.ip().to_string(),
-    };
-    Line { client_ip: Some(client_ip), request_id: Some(client.id.to_string()), ..Line::default() }
-}
-
 fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
-}
-
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).take(1000).collect()
 }

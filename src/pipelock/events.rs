@@ -1,10 +1,15 @@
-//! Log lines in the shape of the program whose place this engine can take: one JSON object each, on stdout.
+//! Log lines in the shape of the program whose place this engine can take: one JSON object each, on stdout, and in
+//! the audit folder if there is one.
 //!
 //! A line has no field for a query, a field's value or a body, so it can't leak one; of a path that holds a
-//! credential only the host is logged. Writing happens on a thread of its own. When the reader is so slow that
-//! thousands of lines wait, further ones are counted instead of written, and the count is logged.
+//! credential only the host is logged. Writing happens on a thread of its own. When the reader of stdout is so slow
+//! that thousands of lines wait, further ones are counted instead of written, and the count is logged. In the audit
+//! folder no decision is ever lost: a request waits for its place there.
 
+use super::lines::Line;
 use crate::clock::Clock;
+use crate::telemetry::audit::{Log, Place, Recorded, Refused, Series};
+use jiff::Timestamp;
 use serde::Serialize;
 use std::{
     io::Write,
@@ -18,54 +23,42 @@ use std::{
 /// Lines that may wait.
 const WAITING: usize = 16_384;
 
-/// One event. What is unknown is left out.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Line {
-    pub(super) event: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) method: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) url: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) target: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) client_ip: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) request_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) scanner: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) pattern: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) encoding: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) action: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) status_code: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) size_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) duration_ms: Option<u64>,
-}
-
 #[derive(Serialize)]
 struct Whole<'a> {
     level: &'static str,
-    time: String,
+    time: Timestamp,
     component: &'static str,
     #[serde(flatten)]
     line: &'a Line,
+}
+
+impl Recorded for Whole<'_> {
+    fn series(&self) -> Series {
+        if self.line.is_refusal() { Series::Denied } else { Series::Sent }
+    }
+
+    fn refused(&self) -> Option<Refused> {
+        self.line.is_refusal().then(|| Refused {
+            time: self.time,
+            reason: self.line.scanner.unwrap_or(self.line.event).to_owned(),
+            host: self.line.target.clone().or_else(|| self.line.url.clone()),
+        })
+    }
 }
 
 /// Where lines go; cheap to clone.
 #[derive(Clone)]
 pub struct Events {
     lines: SyncSender<String>,
+    audit: Option<Log>,
     lost: Arc<AtomicU64>,
     clock: Clock,
+    /// When this process started, in milliseconds since 1970: what makes request ids differ between processes.
+    start: i64,
 }
+
+/// The place of one request in the audit folder, if there is one.
+pub(super) struct Trail(Option<Place>);
 
 impl Events {
     /// Writes to `sink` until the last clone is gone.
@@ -78,11 +71,68 @@ impl Events {
                 let _ = sink.write_all(line.as_bytes()).and_then(|()| sink.flush());
             }
         });
-        Self { lines, lost, clock }
+        let start = clock.now().as_millisecond();
+        Self { lines, audit: None, lost, clock, start }
     }
 
-    /// Writes one line.
+    /// Writes to an audit log, too: every decision, whatever the configuration says of logging, and a line before
+    /// anything is sent on.
+    #[must_use]
+    pub fn recorded_in(self, audit: Log) -> Self {
+        Self { audit: Some(audit), ..self }
+    }
+
+    pub(super) fn audit(&self) -> Option<&Log> {
+        self.audit.as_ref()
+    }
+
+    /// The id of a connection's or a request's lines.
+    pub(super) fn id(&self, connection: u64, request: Option<u64>) -> String {
+        match request {
+            Some(request) => format!("{:x}-{connection}-{request}", self.start),
+            None => format!("{:x}-{connection}", self.start),
+        }
+    }
+
+    /// The place of a request's lines, as soon as there is one; nothing when the process is ending.
+    pub(super) async fn reserve(&self) -> Option<Trail> {
+        match &self.audit {
+            Some(audit) => audit.reserve().await.map(Some).map(Trail),
+            None => Some(Trail(None)),
+        }
+    }
+
+    /// Records that a request is about to be sent on, and waits until the system has it. False when the process is
+    /// ending. Without an audit folder nothing is written.
+    pub(super) async fn dispatch(&self, trail: &Trail, line: &mut Line) -> bool {
+        line.sent_on = true;
+        let Some(place) = &trail.0 else { return true };
+        let dispatch = Line { event: "dispatch", ..line.clone() };
+        place.write_ahead(&self.whole("info", &dispatch)).await
+    }
+
+    /// Writes how a request was decided. `shown`: on stdout, too.
+    pub(super) fn decided(&self, trail: &mut Trail, level: &'static str, line: &Line, shown: bool) {
+        if shown {
+            self.print(level, line);
+        }
+        if let Some(place) = trail.0.take() {
+            place.write(&self.whole(level, line));
+        }
+    }
+
+    /// Writes one line that is no decision.
     pub(super) fn write(&self, level: &'static str, line: &Line) {
+        self.print(level, line);
+        if let Some(audit) = &self.audit {
+            match audit.try_reserve() {
+                Some(place) => place.write(&self.whole(level, line)),
+                None => drop(self.lost.fetch_add(1, Ordering::Relaxed)),
+            }
+        }
+    }
+
+    fn print(&self, level: &'static str, line: &Line) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
             let reason = format!("{lost} log lines were lost, since their reader was too slow");
@@ -91,9 +141,12 @@ impl Events {
         self.send(level, line);
     }
 
+    fn whole<'l>(&self, level: &'static str, line: &'l Line) -> Whole<'l> {
+        Whole { level, time: self.clock.now(), component: "pipelock", line }
+    }
+
     fn send(&self, level: &'static str, line: &Line) {
-        let whole = Whole { level, time: self.clock.now().to_string(), component: "pipelock", line };
-        let Ok(mut text) = serde_json::to_string(&whole) else { return };
+        let Ok(mut text) = serde_json::to_string(&self.whole(level, line)) else { return };
         text.push('\n');
         if self.lines.try_send(text).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);

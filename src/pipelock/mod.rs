@@ -7,7 +7,8 @@
 //! * The address that is dialled is one that was vetted: a name is looked up once for each connection, and one
 //!   forbidden address condemns the whole answer.
 //! * A request with a credential in URL, fields or body never reaches an origin complete.
-//! * Bodies of any length pass in flat memory, encoded ones too; nothing is buffered beyond the first MiB.
+//! * Bodies of any length pass in flat memory, encoded ones too; nothing is buffered beyond the first MiB. All of
+//!   them share one budget of memory, in which those that do not move give way to others.
 //!
 //! Where it differs from the upstream program: responses stream, so that findings in them are logged and never
 //! block; requests are counted for each host, not for each registrable domain.
@@ -15,6 +16,7 @@
 mod address;
 mod block;
 mod body;
+mod budget;
 mod connect;
 mod decode;
 mod engine;
@@ -22,13 +24,16 @@ mod events;
 mod fields;
 mod hosts;
 mod injection;
+mod lines;
 mod metrics;
 mod network;
 mod pointer;
 mod rate;
+mod reading;
 mod rules;
 mod runtime;
 mod url;
+mod window;
 
 pub use block::{Block, Part};
 pub use events::Events;

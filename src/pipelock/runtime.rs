@@ -1,9 +1,11 @@
 //! The running engine: built from its files, reloaded on demand, drained at the end.
 
 use super::{
+    budget::{Budget, Terms},
     connect::WayOut,
     engine::Engine,
-    events::{Events, Line},
+    events::Events,
+    lines::Line,
     metrics::Metrics,
     network::Network,
     rules::{Loaded, Paths, Rules, RulesError},
@@ -60,13 +62,17 @@ impl Pipelock {
         let Loaded { rules, authority } = Rules::load(paths, 1, clock)?;
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
+        if let Some(audit) = events.audit() {
+            registry.register_collector(audit.collector("pipelock"));
+        }
         let live = Live::new(rules.bottle.clone(), rules.hash.clone());
         let limits = limits(&rules);
         let fingerprint = Mutex::new(authority.fingerprint());
         let interception = interception(authority, clock)?;
         let rules = Arc::new(ArcSwap::from_pointee(rules));
         let pool = Pool::new(WayOut { rules: Arc::clone(&rules), network }, PoolLimits::default());
-        let engine = Arc::new(Engine { rules: Arc::clone(&rules), pool, events, metrics });
+        let budget = Budget::new(Terms::default());
+        let engine = Arc::new(Engine { rules: Arc::clone(&rules), pool, events, metrics, budget });
         let server = Server::new(Arc::clone(&engine), interception, limits);
         Ok(Self {
             paths: paths.clone(),
@@ -98,11 +104,22 @@ impl Pipelock {
         &self.live
     }
 
+    /// Memory for request bodies in flight: bytes that they hold now, and bytes that there are.
+    #[must_use]
+    pub fn body_memory(&self) -> (usize, usize) {
+        (self.engine.budget.used(), self.engine.budget.total())
+    }
+
     /// What the admin listener shows.
     #[must_use]
     pub fn admin(&self) -> Admin {
         let metrics = Arc::clone(&self.registry);
-        Admin { status: self.live.clone(), metrics, obstacle: Arc::new(|| None) }
+        let audit = self.engine.events.audit().cloned();
+        let obstacle = move || {
+            let stuck = audit.as_ref().is_some_and(|audit| !audit.is_writable());
+            stuck.then_some("audit records can't be written\n")
+        };
+        Admin { status: self.live.clone(), metrics, obstacle: Arc::new(obstacle) }
     }
 
     /// Serves until `drain` is started and what was in flight has ended, or its time is over.

@@ -1,15 +1,19 @@
 //! The agent's container: what it runs, sees and is told.
 
 use super::layout::{below, normal};
+use super::pins::{self, Guard};
 use super::resolve::Problems;
-use super::{AgentImage, AgentPlan, Layout, MountPlan, environment};
+use super::{AgentImage, AgentPlan, Layout, MountPlan, Resources, User, environment};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Image, Manifest, Mount};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
 const GUARDS_TREE: &str = "the agent must not rewrite its own cage: the rendered files are read-only for it";
 const GUARDS_BUILD: &str =
     "the agent must not write the Dockerfile of its next build, which runs with an open network";
+
+/// Enough for a build on many cores, and far from what brings a machine down.
+const PIDS: u32 = 4096;
 
 /// Resolves the agent; problems go into the report.
 pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Problems) -> AgentPlan {
@@ -17,6 +21,10 @@ pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Probl
     let mut guards = vec![Guard { folder: layout.guarded(), why: GUARDS_TREE, what: "the rendered files" }];
     if let Image::Build(build) = &agent.image {
         guards.push(Guard { folder: normal(&build.context), why: GUARDS_BUILD, what: "the build context" });
+    }
+    for mount in agent.mounts.iter().filter(|mount| !mount.read_only) {
+        let inside = guards.iter().filter(|guard| below(&mount.source, &guard.folder).is_some());
+        problems.extend(inside.map(|guard| (mount.source_pointer.clone(), refuse(guard, mount))));
     }
     let mut mounts = Vec::new();
     for mount in &agent.mounts {
@@ -26,23 +34,25 @@ pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Probl
             read_only: mount.read_only,
             why: None,
         });
-        if !mount.read_only {
-            for guard in &guards {
-                match guard.over(mount) {
-                    Cover::Apart => {}
-                    Cover::Inside(bind) => add(&mut mounts, bind),
-                    Cover::Around => problems.push((mount.source_pointer.clone(), guard.refuse(mount))),
-                }
-            }
-        }
+        mounts.extend(pins::inside(mount, &agent.mounts, &guards));
     }
     check_targets(&mounts, problems);
     AgentPlan {
         image: AgentImage::from(&agent.image),
         command: agent.command.clone().unwrap_or_default(),
-        user: agent.user.clone(),
+        user: match &agent.user {
+            Some(name) => User::Named(name.clone()),
+            None if agent.mounts.iter().any(|mount| !mount.read_only) => User::Owner,
+            None => User::Image,
+        },
         workdir: agent.workdir.clone(),
         read_only: agent.read_only,
+        runtime: agent.runtime.clone(),
+        resources: Resources {
+            memory: agent.resources.memory,
+            millicpus: agent.resources.millicpus,
+            pids: agent.resources.pids.unwrap_or(PIDS),
+        },
         mounts,
         environment: environment::resolve(manifest, problems),
     }
@@ -74,63 +84,17 @@ fn check_targets(mounts: &[MountPlan], problems: &mut Problems) {
     }
 }
 
-/// A second guard of the same place would be refused by Docker.
-fn add(mounts: &mut Vec<MountPlan>, bind: MountPlan) {
-    match mounts.iter_mut().find(|mount| mount.target == bind.target) {
-        Some(same) if same.why.is_none() => same.read_only = true,
-        Some(_) => {}
-        None => mounts.push(bind),
-    }
-}
-
-/// A folder of the project that the agent must not write.
-struct Guard {
-    folder: Utf8PathBuf,
-    why: &'static str,
-    what: &'static str,
-}
-
-enum Cover {
-    /// The mount does not reach the folder.
-    Apart,
-    /// The folder lies inside the mount, and this covers it.
-    Inside(MountPlan),
-    /// The mount is the folder or a part of it.
-    Around,
-}
-
-impl Guard {
-    fn over(&self, mount: &Mount) -> Cover {
-        if below(&mount.source, &self.folder).is_some() {
-            return Cover::Around;
-        }
-        match below(&self.folder, &mount.source) {
-            Some(rest) => Cover::Inside(MountPlan {
-                source: self.folder.clone(),
-                target: join(&mount.target, &rest),
-                read_only: true,
-                why: Some(self.why),
-            }),
-            None => Cover::Apart,
-        }
-    }
-
-    fn refuse(&self, mount: &Mount) -> Diagnostic {
-        let text = format!(
-            "{} mounts `{}`, which is {} (`{}`) or a part of it, writable",
-            mount.source_pointer, mount.source, self.what, self.folder
-        );
-        let elsewhere = if self.why == GUARDS_BUILD {
-            "give the Dockerfile a folder of its own, for instance `build: {context: ./agent}`"
-        } else {
-            "mount another folder"
-        };
-        Diagnostic::error("mount-rewrites-the-cage", text)
-            .hint(self.why)
-            .hint(format!("{elsewhere}, or add `read_only: true` to the mount"))
-    }
-}
-
-fn join(target: &Utf8Path, rest: &Utf8Path) -> Utf8PathBuf {
-    if rest.as_str().is_empty() { target.to_owned() } else { target.join(rest) }
+fn refuse(guard: &Guard, mount: &Mount) -> Diagnostic {
+    let text = format!(
+        "{} mounts `{}`, which is {} (`{}`) or a part of it, writable",
+        mount.source_pointer, mount.source, guard.what, guard.folder
+    );
+    let elsewhere = if guard.why == GUARDS_BUILD {
+        "give the Dockerfile a folder of its own, for instance `build: {context: ./agent}`"
+    } else {
+        "mount another folder"
+    };
+    Diagnostic::error("mount-rewrites-the-cage", text)
+        .hint(guard.why)
+        .hint(format!("{elsewhere}, or add `read_only: true` to the mount"))
 }

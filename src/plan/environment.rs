@@ -12,6 +12,8 @@ const LOOPBACK: &str = "localhost,127.0.0.1,::1";
 const BUNDLE: &str = "/etc/bottle/trust/ca-bundle.pem";
 
 const WHY_PROXY: &str = "the gate is the only way out; the variable is a convenience, not the wall";
+const WHY_NO_PROXY: &str =
+    "empty, since Compose would add what the Docker client's own configuration says, a password included";
 const WHY_LOOPBACK: &str = "the agent's own services are reached directly; dialects differ, so loopback only";
 const WHY_TRUST: &str = "the proxy ends TLS with a CA of its own";
 const WHY_JAVA: &str = "Java reads neither proxy variables nor PEM bundles";
@@ -39,8 +41,30 @@ const JAVA: &str = "-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=9099 \
     -Djavax.net.ssl.trustStoreType=PKCS12 \
     -Djavax.net.ssl.trustStorePassword=changeit";
 
-/// Proxy variables that bottle never sets, and that would lead around it or nowhere.
-const REFUSED: [&str; 2] = ["ALL_PROXY", "all_proxy"];
+/// Every variable that the `proxies` of a Docker client's configuration turn into (docker/cli,
+/// `cli/config/configfile`): Compose adds each one that a service does not set itself, also a proxy's password.
+pub const PROXY_VARIABLES: [&str; 10] = [
+    "ALL_PROXY",
+    "FTP_PROXY",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "NO_PROXY",
+    "all_proxy",
+    "ftp_proxy",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+];
+
+/// Whether bottle decides this variable, whatever the manifest allows.
+#[must_use]
+pub fn is_ours(name: &str) -> bool {
+    PROXY_VARIABLES.contains(&name)
+        || TRUST.contains(&name)
+        || ["JAVA_TOOL_OPTIONS", "NODE_USE_ENV_PROXY"].contains(&name)
+        || name.starts_with("GIT_CONFIG_")
+        || placeholder::is_set_beside_a_credential(name)
+}
 
 /// Every variable, by bottle and by the manifest. A name that both set is a problem.
 pub(super) fn resolve(manifest: &Manifest, problems: &mut Problems) -> BTreeMap<String, Variable> {
@@ -51,6 +75,9 @@ pub(super) fn resolve(manifest: &Manifest, problems: &mut Problems) -> BTreeMap<
             Variable { value: value.to_owned(), why: Some(why), placeholder: false },
         );
     };
+    for name in PROXY_VARIABLES {
+        set(name, "", WHY_NO_PROXY);
+    }
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
         set(name, PROXY, WHY_PROXY);
     }
@@ -69,8 +96,8 @@ pub(super) fn resolve(manifest: &Manifest, problems: &mut Problems) -> BTreeMap<
         variables.insert(name, variable);
     }
     for (name, value) in &manifest.agent.env {
-        if variables.contains_key(name) || REFUSED.contains(&name.as_str()) {
-            problems.push((format!("agent.env.{name}"), taken(name, variables.get(name))));
+        if let Some(set) = variables.get(name) {
+            problems.push((format!("agent.env.{name}"), taken(name, set)));
         } else {
             let own = Variable { value: value.clone(), why: None, placeholder: false };
             variables.insert(name.clone(), own);
@@ -79,10 +106,8 @@ pub(super) fn resolve(manifest: &Manifest, problems: &mut Problems) -> BTreeMap<
     variables
 }
 
-fn taken(name: &str, set: Option<&Variable>) -> Diagnostic {
-    let why = set
-        .and_then(|variable| variable.why)
-        .unwrap_or("the agent has one way out, and bottle points every tool at it");
+fn taken(name: &str, set: &Variable) -> Diagnostic {
+    let why = set.why.unwrap_or("the manifest sets it twice");
     Diagnostic::error("env-set-by-bottle", format!("agent.env.{name}: bottle decides this variable"))
         .hint(why)
         .hint(format!(

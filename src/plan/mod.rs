@@ -7,12 +7,14 @@
 mod agent;
 mod environment;
 pub mod layout;
+mod pins;
 pub mod placeholder;
 pub(crate) mod places;
 mod resolve;
 mod stack;
 mod warnings;
 
+pub use environment::{PROXY_VARIABLES, is_ours};
 pub use layout::Layout;
 pub use resolve::Surroundings;
 pub use stack::{NetworkPlan, Reach, ServicePlan};
@@ -92,16 +94,65 @@ pub struct AgentPlan {
     pub image: AgentImage,
     /// The command; empty: the image's.
     pub command: Vec<String>,
-    /// The user; `None`: the image's.
-    pub user: Option<String>,
+    /// Who it runs as.
+    pub user: User,
     /// The working folder; `None`: the image's.
     pub workdir: Option<String>,
     /// Whether the root file system is read-only.
     pub read_only: bool,
+    /// The engine's runtime; `None`: its default.
+    pub runtime: Option<String>,
+    /// What it may use of the machine.
+    pub resources: Resources,
     /// What is mounted, in the order of the compose file.
     pub mounts: Vec<MountPlan>,
     /// Every variable that is set, by bottle or by the manifest.
     pub environment: BTreeMap<String, Variable>,
+}
+
+/// Who the agent runs as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum User {
+    /// As the manifest says.
+    Named(String),
+    /// The owner of the first writable mount, which differs from machine to machine and so stands in no committed
+    /// file.
+    Owner,
+    /// As the image says: nothing of the machine can be written to.
+    Image,
+}
+
+impl User {
+    /// In a few words, for people.
+    #[must_use]
+    pub fn describe(&self) -> &str {
+        match self {
+            Self::Named(name) => name,
+            Self::Owner => "the owner of the first writable mount",
+            Self::Image => "the image's",
+        }
+    }
+}
+
+/// What the agent may use of the machine, every default decided but that of the memory, which depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// Bytes; `None`: three quarters of what the machine has.
+    pub memory: Option<u64>,
+    /// Thousandths of a processor; `None`: all processors, at half the weight of other work.
+    pub millicpus: Option<u32>,
+    /// Processes and threads.
+    pub pids: u32,
+}
+
+impl Resources {
+    /// `1.5`, as Compose writes a number of processors.
+    #[must_use]
+    pub fn cpus(&self) -> Option<String> {
+        let number = self.millicpus?;
+        let text = format!("{}.{:03}", number / 1000, number % 1000);
+        Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
+    }
 }
 
 /// What runs in the agent's container.

@@ -59,6 +59,11 @@ const KNOWN: [Known; 5] = [
     },
 ];
 
+/// Whether a variable of this name is a stand-in, or is set beside one.
+pub(crate) fn is_set_beside_a_credential(name: &str) -> bool {
+    KNOWN.iter().any(|known| known.name == name || known.switches.iter().any(|(switch, _)| *switch == name))
+}
+
 /// The stand-in for a `token_ref`, if tools look for that name.
 #[must_use]
 pub fn known(token_ref: &str) -> Option<&'static Known> {

@@ -26,16 +26,15 @@ impl Plan {
         self.agent.mounts.iter().map(|mount| place(mount, manifest_folder, &real)).collect()
     }
 
-    /// What is wrong with the mounts on this machine: one that reaches the rendered files or the build context by
-    /// a way that the plan did not cover, the socket of a container engine, or a way through a link that the agent
-    /// could have made.
+    /// What is wrong with the mounts on this machine: one that reaches the rendered files, the build context or the
+    /// source of another mount by a way that the plan did not cover, the socket of a container engine, or a way
+    /// through a link that the agent could have made.
     pub fn check_places(
         &self,
         manifest_folder: &Utf8Path,
         real: impl Fn(&Utf8Path) -> Utf8PathBuf,
     ) -> Report {
         let mut problems = Vec::new();
-        let guards: Vec<&MountPlan> = self.agent.mounts.iter().filter(|mount| mount.why.is_some()).collect();
         let mut guarded = vec![manifest_folder.join(self.layout.guarded())];
         let writable: Vec<Utf8PathBuf> = self
             .agent
@@ -44,8 +43,10 @@ impl Plan {
             .filter(|mount| !mount.read_only)
             .map(|mount| place(mount, manifest_folder, &real))
             .collect();
+        // A repository can hold a link as well.
+        let changeable: Vec<Utf8PathBuf> = writable.iter().cloned().chain([real(manifest_folder)]).collect();
         let planted = |source: &Utf8Path| {
-            planted_link(&normal(&manifest_folder.join(source)), &writable, &real)
+            planted_link(&normal(&manifest_folder.join(source)), &changeable, &real)
                 .map(|link| through(source, &link, &real))
         };
         if let super::AgentImage::Built(build) = &self.agent.image {
@@ -58,19 +59,41 @@ impl Plan {
             if let Some(socket) = ENGINES.iter().find(|socket| real(Utf8Path::new(socket)).starts_with(&at)) {
                 problems.push(engine(mount, socket));
             }
-            for folder in guarded.iter().filter(|_| !mount.read_only) {
+            if mount.read_only {
+                continue;
+            }
+            for folder in &guarded {
                 let folder = real(&normal(folder));
-                let reaches = folder.starts_with(&at) || at.starts_with(&folder);
-                let covered = guards.iter().any(|guard| {
-                    place(guard, manifest_folder, &real) == folder
-                        && guard.target.as_path() == inside(&at, &folder, &mount.target)
-                });
-                if reaches && !covered {
+                let seen_at = inside(&at, &folder, &mount.target);
+                let covered = self.hides(mount, &seen_at)
+                    || self.agent.mounts.iter().any(|guard| {
+                        guard.read_only
+                            && guard.why.is_some()
+                            && guard.target == seen_at
+                            && place(guard, manifest_folder, &real) == folder
+                    });
+                if (folder.starts_with(&at) || at.starts_with(&folder)) && !covered {
                     problems.push(reached(mount, &folder));
+                }
+            }
+            for other in self.agent.mounts.iter().filter(|other| other.why.is_none()) {
+                let source = place(other, manifest_folder, &real);
+                let seen_at = inside(&at, &source, &mount.target);
+                let pinned = self.agent.mounts.iter().any(|pin| pin.target == seen_at);
+                if source != at && source.starts_with(&at) && !pinned && !self.hides(mount, &seen_at) {
+                    problems.push(replaceable(mount, other));
                 }
             }
         }
         Report(problems)
+    }
+
+    /// Whether another mount of the manifest lies over `seen_at`, a place in `mount`, or over a folder on the way.
+    fn hides(&self, mount: &MountPlan, seen_at: &Utf8Path) -> bool {
+        let within = |other: &&MountPlan| {
+            other.target != mount.target && other.target.starts_with(&mount.target) && other.why.is_none()
+        };
+        self.agent.mounts.iter().filter(within).any(|other| seen_at.starts_with(&other.target))
     }
 }
 
@@ -104,7 +127,8 @@ pub(crate) fn through(
     link: &Utf8Path,
     real: impl Fn(&Utf8Path) -> Utf8PathBuf,
 ) -> Diagnostic {
-    let text = format!("`{source}` goes through the link {link}, which the agent can make and change");
+    let text =
+        format!("`{source}` goes through the link {link}, which an agent or a branch can make and change");
     Diagnostic::error("mount-through-a-link", text)
         .hint(format!("it leads to {}; the agent could give itself any place of this machine", real(link)))
         .hint("if that place is meant, name it in the manifest in place of the link; if not, remove the link")
@@ -132,4 +156,14 @@ fn reached(mount: &MountPlan, folder: &Utf8Path) -> Diagnostic {
             "it holds what decides about the agent: the rendered files, or the Dockerfile of its next build",
         )
         .hint("mount the project by a relative path without links, or add `read_only: true` to the mount")
+}
+
+fn replaceable(mount: &MountPlan, other: &MountPlan) -> Diagnostic {
+    let text = format!(
+        "the mount of `{}` lets the agent replace `{}`, which is mounted too",
+        mount.source, other.source
+    );
+    Diagnostic::error("mount-can-be-replaced", text)
+        .hint("with a link in its place the agent could give itself any place of this machine at the next start")
+        .hint("write both sources relative to the manifest and without links, or add `read_only: true` to the first")
 }

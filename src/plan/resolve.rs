@@ -84,7 +84,17 @@ fn extra_ca(manifest: &Manifest, around: &Surroundings, problems: &mut Problems)
         let hint = "`pipelock.extra_ca` names a PEM file with one or more certificates";
         problems.push((EXTRA_CA.to_owned(), problem.hint(hint)));
     }
-    Some(ExtraCa { file, pem })
+    Some(ExtraCa { file, pem: certificates(&pem) })
+}
+
+/// The certificates of a PEM file and nothing else: what stands between them would land in the committed tree, which
+/// the agent reads.
+fn certificates(pem: &str) -> String {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    let after_begin = pem.split(BEGIN).skip(1);
+    let blocks = after_begin.filter_map(|rest| rest.split_once(END).map(|(body, _)| body));
+    blocks.flat_map(|body| [BEGIN, body.trim_end(), "\n", END, "\n"]).collect()
 }
 
 /// The host whose conversations are made of ordinary words.

@@ -1,12 +1,33 @@
 //! The first line of every rendered file: a checksum over all that follows, so that a hand edit is seen.
 //!
+//! It is a comment, or in JSON, which has none, the first member of the object.
+//!
 //! It guards against accidents, not against an adversary: whoever edits a file can also compute the line.
 
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
-const MARK: &str = "# bottle:sha256:";
 const NOTE: &str = "; made by bottle render, edit the manifest instead";
+
+/// What stands around digest and note in the first line.
+struct Line {
+    mark: &'static str,
+    end: &'static str,
+}
+
+const COMMENT: Line = Line { mark: "# bottle:sha256:", end: "" };
+const MEMBER: Line = Line { mark: "{\"//\": \"bottle:sha256:", end: "\"," };
+const LINES: [Line; 2] = [COMMENT, MEMBER];
+
+impl Line {
+    fn seal(&self, body: &str) -> String {
+        format!("{}{}\n{body}", self.mark, self.after_mark(body.as_bytes()))
+    }
+
+    fn after_mark(&self, body: &[u8]) -> String {
+        format!("{}{NOTE}{}", hex_digest(body), self.end)
+    }
+}
 
 /// What a file on disk is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +45,14 @@ pub enum Sealed {
 /// `body` with its checksum line in front.
 #[must_use]
 pub fn seal(body: &str) -> String {
-    format!("{MARK}{}{NOTE}\n{body}", hex_digest(body.as_bytes()))
+    COMMENT.seal(body)
+}
+
+/// The JSON object that `members` (its members and its closing brace) makes, with the checksum line in front.
+/// `sha256sum` of what follows the first line gives the digest, as in other files.
+#[must_use]
+pub fn seal_json(members: &str) -> String {
+    MEMBER.seal(members)
 }
 
 /// What `text` is.
@@ -33,20 +61,26 @@ pub fn verify(text: &[u8]) -> Sealed {
     if is_conflicted(text) {
         return Sealed::Conflicted;
     }
-    let Some(rest) = text.strip_prefix(MARK.as_bytes()) else { return Sealed::Foreign };
+    let Some((line, rest)) =
+        LINES.iter().find_map(|line| Some((line, text.strip_prefix(line.mark.as_bytes())?)))
+    else {
+        return Sealed::Foreign;
+    };
     let end = rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
     let body = rest.get(end + 1..).unwrap_or_default();
-    if rest[..end] == *format!("{}{NOTE}", hex_digest(body)).as_bytes() {
-        Sealed::Intact
-    } else {
-        Sealed::Edited
-    }
+    if rest[..end] == *line.after_mark(body).as_bytes() { Sealed::Intact } else { Sealed::Edited }
 }
 
 /// The SHA-256 of `bytes` in hexadecimal: also the config hash of labels and audit records.
 #[must_use]
 pub fn hex_digest(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes in hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
         let _ = write!(hex, "{byte:02x}"); // writing to a String does not fail
         hex
     })
@@ -57,7 +91,7 @@ fn is_conflicted(text: &[u8]) -> bool {
     let mut ours = false;
     let mut markers = 0;
     for line in text.split(|&byte| byte == b'\n') {
-        ours |= line.starts_with(MARK.as_bytes());
+        ours |= LINES.iter().any(|known| line.starts_with(known.mark.as_bytes()));
         markers += usize::from(match markers {
             0 => line.starts_with(b"<<<<<<< "),
             1 => line == b"=======",
@@ -73,16 +107,28 @@ mod tests {
 
     #[test]
     fn what_is_sealed_is_intact_until_a_byte_changes() {
-        let sealed = seal("a: 1\nb: 2\n");
-        assert_eq!(verify(sealed.as_bytes()), Sealed::Intact);
-        for at in 0..sealed.len() {
-            let mut changed = sealed.clone().into_bytes();
-            changed[at] ^= 1;
-            let expected = if at < MARK.len() { Sealed::Foreign } else { Sealed::Edited };
-            assert_eq!(verify(&changed), expected, "byte {at}");
+        for (sealed, mark) in
+            [(seal("a: 1\nb: 2\n"), COMMENT.mark), (seal_json("  \"a\": 1\n}\n"), MEMBER.mark)]
+        {
+            assert_eq!(verify(sealed.as_bytes()), Sealed::Intact);
+            for at in 0..sealed.len() {
+                let mut changed = sealed.clone().into_bytes();
+                changed[at] ^= 1;
+                let expected = if at < mark.len() { Sealed::Foreign } else { Sealed::Edited };
+                assert_eq!(verify(&changed), expected, "byte {at} of {sealed}");
+            }
+            assert_eq!(verify(format!("{sealed}c: 3\n").as_bytes()), Sealed::Edited);
+            assert_eq!(verify(sealed.replace('\n', "\r\n").as_bytes()), Sealed::Edited);
         }
-        assert_eq!(verify(format!("{sealed}c: 3\n").as_bytes()), Sealed::Edited);
-        assert_eq!(verify(sealed.replace('\n', "\r\n").as_bytes()), Sealed::Edited);
+    }
+
+    #[test]
+    fn sealed_json_is_json_whose_first_member_is_the_checksum() {
+        let sealed = seal_json("  \"a\": 1\n}\n");
+        let read: serde_json::Value = serde_json::from_str(&sealed).unwrap();
+        let digest = hex_digest(b"  \"a\": 1\n}\n");
+        let note = format!("bottle:sha256:{digest}; made by bottle render, edit the manifest instead");
+        assert_eq!(read, serde_json::json!({"//": note, "a": 1}));
     }
 
     #[test]
@@ -94,14 +140,19 @@ mod tests {
 
     #[test]
     fn a_file_of_somebody_else_is_foreign() {
-        for text in ["", "\n", "services: {}\n", " # bottle:sha256:00\n", "<<<<<<< a\n=======\n>>>>>>> b\n"] {
+        for text in
+            ["", "\n", "services: {}\n", " # bottle:sha256:00\n", "{}\n", "<<<<<<< a\n=======\n>>>>>>> b\n"]
+        {
             assert_eq!(verify(text.as_bytes()), Sealed::Foreign, "{text:?}");
         }
     }
 
     #[test]
     fn a_merge_in_progress_is_ours() {
-        let text = format!("<<<<<<< HEAD\n{}=======\n{}>>>>>>> topic\n", seal("a: 1\n"), seal("a: 2\n"));
-        assert_eq!(verify(text.as_bytes()), Sealed::Conflicted);
+        for seal in [seal, seal_json] {
+            let text =
+                format!("<<<<<<< HEAD\n{}=======\n{}>>>>>>> topic\n", seal("a: 1\n}\n"), seal("a: 2\n}\n"));
+            assert_eq!(verify(text.as_bytes()), Sealed::Conflicted);
+        }
     }
 }

@@ -4,7 +4,7 @@
 //! passes [`write_value`], which is the only way out of the template engine: a YAML scalar on one line, with each
 //! `$` doubled, so that neither YAML nor Compose's interpolation finds anything in a manifest's text.
 
-use crate::plan::{AgentImage, MountPlan, Plan, Shape};
+use crate::plan::{AgentImage, MountPlan, PROXY_VARIABLES, Plan, Shape, User};
 use crate::render::RenderError;
 use crate::yaml;
 use minijinja::value::{Serde, ValueKind};
@@ -15,10 +15,12 @@ use std::collections::BTreeMap;
 const TEMPLATE: &str = include_str!("../../templates/docker-compose.yml.j2");
 const NAME: &str = "docker-compose.yml";
 
-/// The config hashes of the two proxies.
+/// Hashes of the files that services are started with. Compose hashes their paths only, so a label tells it when to
+/// make a container anew.
 pub(super) struct Hashes {
     pub(super) routes: String,
     pub(super) pipelock: String,
+    pub(super) seccomp: String,
 }
 
 /// What the template sees.
@@ -29,8 +31,10 @@ struct View<'a> {
     chain: bool,
     tokens: Vec<&'a str>,
     egress_network: Option<&'a str>,
+    proxy_variables: &'a [&'a str],
     routes_hash: String,
     pipelock_hash: String,
+    seccomp_hash: String,
     agent: AgentView<'a>,
 }
 
@@ -40,6 +44,11 @@ struct AgentView<'a> {
     build: Option<BuildView<'a>>,
     command: &'a [String],
     user: Option<&'a str>,
+    as_owner: bool,
+    runtime: Option<&'a str>,
+    memory: Option<String>,
+    cpus: Option<String>,
+    pids: u32,
     workdir: Option<&'a str>,
     read_only: bool,
     mounts: Vec<MountView<'a>>,
@@ -48,7 +57,7 @@ struct AgentView<'a> {
 
 #[derive(Serialize)]
 struct BuildView<'a> {
-    context: String,
+    context: &'a str,
     dockerfile: Option<&'a str>,
     target: Option<&'a str>,
     args: &'a [(String, String)],
@@ -78,7 +87,8 @@ fn view<'a>(plan: &'a Plan, hashes: &Hashes) -> View<'a> {
     let (image, build) = match &agent.image {
         AgentImage::Named(name) => (Some(name.as_str()), None),
         AgentImage::Built(build) => {
-            let context = plan.layout.from_out(&build.context).into_string();
+            // For people: what is built is the agreed copy in the state.
+            let context = build.context.as_str();
             let dockerfile = build.dockerfile.as_ref().map(|file| file.as_str());
             (
                 None,
@@ -92,13 +102,23 @@ fn view<'a>(plan: &'a Plan, hashes: &Hashes) -> View<'a> {
         chain: plan.shape == Shape::Chain,
         tokens: plan.tokens().into_keys().collect(),
         egress_network: plan.egress_network.as_deref(),
+        proxy_variables: &PROXY_VARIABLES,
         routes_hash: format!("sha256:{}", hashes.routes),
         pipelock_hash: format!("sha256:{}", hashes.pipelock),
+        seccomp_hash: format!("sha256:{}", hashes.seccomp),
         agent: AgentView {
             image,
             build,
             command: &agent.command,
-            user: agent.user.as_deref(),
+            user: match &agent.user {
+                User::Named(name) => Some(name),
+                User::Owner | User::Image => None,
+            },
+            as_owner: agent.user == User::Owner,
+            runtime: agent.runtime.as_deref(),
+            memory: agent.resources.memory.map(|bytes| format!("{bytes}b")),
+            cpus: agent.resources.cpus(),
+            pids: agent.resources.pids,
             workdir: agent.workdir.as_deref(),
             read_only: agent.read_only,
             mounts: agent.mounts.iter().map(|mount| mount_view(plan, mount)).collect(),

@@ -5,8 +5,11 @@
 pub mod checksum;
 mod compose;
 mod configs;
+mod read;
+mod seccomp;
 
 pub use configs::{embedded_file, pipelock_file, routes_file};
+pub use read::{Unreadable, exactly, plan_of};
 
 use crate::plan::{Plan, Shape};
 use crate::yaml;
@@ -64,9 +67,12 @@ pub fn tree(plan: &Plan) -> Result<Tree, RenderError> {
             add(&mut tree, "egress-proxy/extra-ca.pem", &ca.pem);
         }
     }
+    let profile = checksum::seal_json(&seccomp::members());
+    tree.insert("seccomp.json".into(), profile.clone().into_bytes());
     let hashes = compose::Hashes {
         routes: checksum::hex_digest(routes.as_bytes()),
         pipelock: checksum::hex_digest(of_pipelock.as_bytes()),
+        seccomp: checksum::hex_digest(profile.as_bytes()),
     };
     add(&mut tree, "docker-compose.yml", &compose::render(plan, &hashes)?);
     add_yaml(&mut tree, "bottle.lock", &LOCK)?;

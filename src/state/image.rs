@@ -29,6 +29,18 @@ impl ImageBinary {
         }
     }
 
+    /// The first half of its SHA-256, in hexadecimal: another program is another one, and what runs the old one is
+    /// made again.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        use sha2::{Digest as _, Sha256};
+        use std::fmt::Write as _;
+        Sha256::digest(&self.bytes).iter().take(16).fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}"); // writing to a String can't fail
+            hex
+        })
+    }
+
     /// The whole program.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

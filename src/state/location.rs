@@ -1,6 +1,6 @@
 //! Where the state of an output folder is, and the names that derive from that folder's path.
 
-use super::{EnvFile, State, StateError};
+use super::StateError;
 use camino::{Utf8Path, Utf8PathBuf};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -13,38 +13,29 @@ pub struct Location {
 }
 
 impl Location {
-    /// The state of `out`: the one that was `chosen`, else the one that `env` (the folder's `.env`) names, else
-    /// the default below `home`. `out` is the canonical path of the output folder.
+    /// The state of `out`, which is the canonical path of an output folder: the one that was `chosen`, else the one
+    /// that the registry has for it, else the default below `home`, the folder of all states.
     pub fn find(
         out: &Utf8Path,
         chosen: Option<&Utf8Path>,
-        env: Option<&EnvFile>,
-        home: Option<&Utf8Path>,
+        registered: Option<&Utf8Path>,
+        home: &Utf8Path,
     ) -> Result<Self, StateError> {
-        if let Some(env) = env {
-            env.require_fit(out, &suffix(out))?;
-        }
-        let at = |state: &Utf8Path| Self { out: out.to_owned(), state: state.to_owned() };
-        if let Some(chosen) = chosen {
-            return Ok(at(&absolute(chosen)?));
-        }
-        let default = home.map(|home| home.join("bottle").join(&digest(out)[..16]));
-        if let Some(named) = env.map(EnvFile::state).filter(|named| Some(*named) != default.as_deref()) {
-            // Only a state that knows this folder counts: a `.env` can come from anywhere.
-            if State::is_of(named, out) {
-                return Ok(at(named));
-            }
-            let why = format!("it names the state {named}, which is not this folder's");
-            return Err(StateError::Copied { path: out.join(super::ENV_FILE), why });
-        }
-        default.map(|state| at(&state)).ok_or(StateError::NoHome)
+        let state = match (chosen, registered) {
+            (Some(chosen), _) => absolute(chosen)?,
+            (None, Some(known)) => known.to_owned(),
+            (None, None) => home.join(&digest(out)[..16]),
+        };
+        Ok(Self { out: out.to_owned(), state })
     }
 
-    /// The folder for state of this user: `$XDG_STATE_HOME`, which the specification wants absolute, else
-    /// `~/.local/state`. `variable` reads the environment.
-    pub fn home(variable: impl Fn(&str) -> Option<String>) -> Option<Utf8PathBuf> {
+    /// The folder of all states of this user: `bottle` in `$XDG_STATE_HOME`, which the specification wants absolute,
+    /// else in `~/.local/state`. `variable` reads the environment.
+    pub fn home(variable: impl Fn(&str) -> Option<String>) -> Result<Utf8PathBuf, StateError> {
         let absolute = |name| variable(name).map(Utf8PathBuf::from).filter(|path| path.is_absolute());
-        absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        let state =
+            absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")));
+        state.map(|state| state.join("bottle")).ok_or(StateError::NoHome)
     }
 
     /// The output folder.
@@ -63,6 +54,15 @@ impl Location {
     #[must_use]
     pub fn project(&self, bottle: &str) -> String {
         format!("bottle-{bottle}-{}", suffix(&self.out))
+    }
+
+    /// Refuses a home of states inside a folder that the agent can read: the registry lies there.
+    pub(crate) fn require_hidden_home(
+        &self,
+        home: &Utf8Path,
+        exposed: &[Utf8PathBuf],
+    ) -> Result<(), StateError> {
+        Self { out: self.out.clone(), state: home.to_owned() }.require_hidden(exposed)
     }
 
     /// Refuses a state inside a folder that the agent can read.
@@ -111,10 +111,10 @@ mod tests {
 
     #[test]
     fn the_default_is_below_the_users_state_and_differs_by_folder() {
-        let home = Utf8Path::new("/home/ada/.local/state");
-        let of = |out: &str| Location::find(Utf8Path::new(out), None, None, Some(home)).unwrap();
+        let home = Utf8Path::new("/home/ada/.local/state/bottle");
+        let of = |out: &str| Location::find(Utf8Path::new(out), None, None, home).unwrap();
         let (one, two) = (of("/src/one/.bottle/dev"), of("/src/two/.bottle/dev"));
-        assert!(one.state().starts_with("/home/ada/.local/state/bottle"));
+        assert!(one.state().starts_with(home));
         assert_ne!(one.state(), two.state());
         assert_ne!(one.project("dev"), two.project("dev"));
         let project = one.project("dev");
@@ -123,28 +123,31 @@ mod tests {
     }
 
     #[test]
+    fn what_was_chosen_counts_and_then_what_is_registered() {
+        let path = Utf8Path::new;
+        let find = |chosen, known| Location::find(path("/o"), chosen, known, path("/h")).unwrap();
+        assert_eq!(find(Some(path("/c")), Some(path("/r"))).state(), "/c");
+        assert_eq!(find(None, Some(path("/r"))).state(), "/r");
+    }
+
+    #[test]
     fn the_users_state_follows_the_xdg_rule() {
         let environment = |xdg: Option<&str>, home: Option<&str>| {
             let (xdg, home) = (xdg.map(str::to_owned), home.map(str::to_owned));
             Location::home(move |name| if name == "HOME" { home.clone() } else { xdg.clone() })
         };
-        assert_eq!(environment(Some("/x"), Some("/h")).unwrap(), "/x");
-        assert_eq!(environment(Some("relative"), Some("/h")).unwrap(), "/h/.local/state");
-        assert_eq!(environment(None, None), None);
-    }
-
-    #[test]
-    fn without_a_home_the_flag_is_named() {
-        let error = Location::find(Utf8Path::new("/o"), None, None, None).unwrap_err().to_string();
+        assert_eq!(environment(Some("/x"), Some("/h")).unwrap(), "/x/bottle");
+        assert_eq!(environment(Some("relative"), Some("/h")).unwrap(), "/h/.local/state/bottle");
         assert_eq!(
-            error,
-            "neither XDG_STATE_HOME nor HOME says where state goes; name a folder with --state DIR"
+            environment(None, None).unwrap_err().to_string(),
+            "neither XDG_STATE_HOME nor HOME says where bottle keeps what you agreed to; set one of them"
         );
     }
 
     #[test]
     fn a_state_that_the_agent_could_read_is_refused() {
-        let at = Location::find(Utf8Path::new("/p/.bottle/dev"), Some(Utf8Path::new("/p/keys")), None, None);
+        let path = Utf8Path::new;
+        let at = Location::find(path("/p/.bottle/dev"), Some(path("/p/keys")), None, path("/h"));
         let error = at.unwrap().require_hidden(&["/p".into()]).unwrap_err().to_string();
         assert_eq!(
             error,

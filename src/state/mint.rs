@@ -77,6 +77,11 @@ impl State {
         let place = |name: &str, mode| self.place(name, mode);
         let (proxy, pipelock) = (place("egress-proxy", 0o700)?, place("pipelock", 0o700)?);
         let (trust, image) = (place("trust", 0o755)?, place("image", 0o755)?);
+        // Mounted as it is: the folder above it stays closed to everybody.
+        place("audit", 0o755)?;
+        for proxy in ["audit/egress-proxy", "audit/pipelock"] {
+            place(proxy, 0o700)?;
+        }
         let agent_ca =
             if wants.egress_proxy { Some(authority(&proxy, CaKind::Agent, wants, clock)?) } else { None };
         let (pipelock_ca, event) = authority(&pipelock, CaKind::Pipelock, wants, clock)?;

@@ -9,6 +9,9 @@
 //! STATE/              0700
 //! ├── out             the output folder that this state belongs to
 //! ├── lock            held while a render writes
+//! ├── .env            what Compose is told about this machine
+//! ├── agreed/ …       what a person agreed to (see `consent`)
+//! ├── audit/          what each proxy records: egress-proxy/, pipelock/
 //! ├── image/          bottle, Dockerfile: the build context
 //! ├── trust/          ca-bundle.pem, truststore.p12: what the agent may see
 //! ├── egress-proxy/   agent-ca.pem, agent-ca-key.pem, pipelock-ca.pem
@@ -19,12 +22,14 @@ mod env_file;
 mod image;
 mod location;
 mod lock;
+mod machine;
 mod mint;
 
-pub use env_file::{ENV_FILE, EnvFile};
+pub use env_file::{ENV_FILE, ENV_VARIABLES, EnvFile};
 pub use image::{DOCKERFILE, ImageBinary};
 pub use location::Location;
 use lock::Lock;
+pub use machine::{agent_memory, agent_user};
 pub use mint::{Authority, Event, Minted, Wants};
 
 use crate::pki::PkiError;
@@ -44,7 +49,7 @@ pub enum StateError {
     #[error(transparent)]
     Pki(#[from] PkiError),
     /// No place to put it.
-    #[error("neither XDG_STATE_HOME nor HOME says where state goes; name a folder with --state DIR")]
+    #[error("neither XDG_STATE_HOME nor HOME says where bottle keeps what you agreed to; set one of them")]
     NoHome,
     /// It lies in what the agent sees.
     #[error(
@@ -96,22 +101,6 @@ pub enum StateError {
         path: Utf8PathBuf,
         /// The keys.
         keys: Vec<String>,
-    },
-    /// `.env` was written for another folder.
-    #[error("{path} was made for another folder ({why}); remove it and run `bottle render` here")]
-    Copied {
-        /// The file.
-        path: Utf8PathBuf,
-        /// What does not fit.
-        why: String,
-    },
-    /// `.env` can't be understood.
-    #[error("{path}:{line}: not KEY=value as bottle writes it; remove the file and run `bottle render`")]
-    Malformed {
-        /// The file.
-        path: Utf8PathBuf,
-        /// The line, from 1.
-        line: usize,
     },
     /// The program can't run in an empty image.
     #[error(
@@ -182,7 +171,8 @@ impl State {
     }
 }
 
-fn make_private(path: &Utf8Path) -> Result<(), TreeError> {
+/// Makes a folder, and those above it, that nobody else can look into.
+pub fn make_private(path: &Utf8Path) -> Result<(), TreeError> {
     use std::os::unix::fs::DirBuilderExt as _;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|source| TreeError::Io { doing: "make", path: path.to_owned(), source })

@@ -2,8 +2,8 @@
 
 use std::{
     io::{self, Read as _, Write as _},
-    net::{TcpStream, ToSocketAddrs as _},
-    time::Duration,
+    net::{Shutdown, TcpStream, ToSocketAddrs as _},
+    time::{Duration, Instant},
 };
 
 /// A whole check takes no longer than a few of these.
@@ -34,17 +34,20 @@ pub enum ClientError {
 /// What was answered.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The status code; 200 for a `tcp://` address that took the connection.
+    /// The status code; 200 for a `tcp://` address that served the connection.
     pub status: u16,
     /// The body.
     pub body: String,
 }
 
-/// Asks once. `tcp://` only connects.
+/// Asks once. `tcp://` connects, ends its side, and wants the other side to end too: a kernel takes connections for a
+/// listening socket that nobody serves, but it does not end them. A relay ends with whatever is behind it.
 pub fn get(url: &str) -> Result<Answer, ClientError> {
     let not_a_url = || ClientError::NotAUrl(url.to_owned());
     if let Some(address) = url.strip_prefix("tcp://") {
-        connect(address)?;
+        let mut stream = connect(address)?;
+        served(&mut stream)
+            .map_err(|source| ClientError::Unreachable { address: address.to_owned(), source })?;
         return Ok(Answer { status: 200, body: String::new() });
     }
     let rest = url.strip_prefix("http://").ok_or_else(not_a_url)?;
@@ -70,6 +73,28 @@ fn connect(address: &str) -> Result<TcpStream, ClientError> {
         Err(last)
     };
     dial().map_err(|source| ClientError::Unreachable { address: address.to_owned(), source })
+}
+
+/// Whatever comes before the end is let pass, within the time.
+fn served(stream: &mut TcpStream) -> io::Result<()> {
+    stream.shutdown(Shutdown::Write)?;
+    let until = Instant::now() + TIMEOUT;
+    let unserved =
+        || io::Error::new(io::ErrorKind::TimedOut, "the connection was taken, but nobody serves it");
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(unserved());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut [0; 1024]) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Err(unserved()),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
 }
 
 /// HTTP/1.0, so that the answer ends with the connection and is never chunked.

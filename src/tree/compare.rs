@@ -1,7 +1,8 @@
 //! What stands on disk against what would be rendered.
 
 use super::folder::is_staged;
-use super::{Entry, Folder, TreeError, UNCOMMITTED};
+use super::{Entry, Folder, LARGEST, TreeError, UNCOMMITTED};
+use crate::printable::printable_name;
 use crate::render::Tree;
 use crate::render::checksum::{self, Sealed};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -48,7 +49,8 @@ impl Comparison {
     pub fn of(folder: Option<&Folder>, tree: &Tree) -> Result<Self, TreeError> {
         let mut found = Tree::new();
         if let Some(folder) = folder {
-            collect(folder, Utf8Path::new(""), &mut found)?;
+            let mut left = LARGEST_TREE;
+            collect(folder, Utf8Path::new(""), &mut left, &mut found)?;
         }
         let mut changes = Vec::new();
         for (path, new) in tree {
@@ -93,17 +95,21 @@ impl Change {
         let text = |bytes: &Option<Vec<u8>>| {
             String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned()
         };
+        let path = printable_name(self.path.as_str());
         let note = match self.kind {
-            Kind::Foreign => return format!("{}: not written by bottle\n", self.path),
-            Kind::Edited => format!("{}: edited by hand\n", self.path),
+            Kind::Foreign => return format!("{path}: not written by bottle\n"),
+            Kind::Edited => format!("{path}: edited by hand\n"),
             Kind::Missing | Kind::Outdated | Kind::Stale => String::new(),
         };
         let name = |bytes: &Option<Vec<u8>>, side: &str| match bytes {
-            Some(_) => format!("{side}/{}", self.path),
+            Some(_) => format!("{side}/{path}"),
             None => "/dev/null".to_owned(),
         };
         let (old, new) = (text(&self.old), text(&self.new));
-        let diff = similar::TextDiff::from_lines(&old, &new);
+        // Lines end with a line feed and nothing else: a CR alone would begin a line that no other tool sees.
+        let old: Vec<&str> = old.split_inclusive('\n').collect();
+        let new: Vec<&str> = new.split_inclusive('\n').collect();
+        let diff = similar::TextDiff::configure().newline_terminated(true).diff_slices(&old, &new);
         let (from, to) = (name(&self.old, "a"), name(&self.new, "b"));
         format!("{note}{}", diff.unified_diff().context_radius(3).header(&from, &to))
     }
@@ -121,16 +127,30 @@ fn judge(old: Option<&Vec<u8>>, new: &Vec<u8>) -> Option<Kind> {
     })
 }
 
+/// As large as all rendered files together can be, in bytes.
+const LARGEST_TREE: u64 = 4 * LARGEST;
+
+/// Every file below a folder of bottle's own, whoever wrote it.
+pub fn read(folder: &Folder) -> Result<Tree, TreeError> {
+    let (mut found, mut left) = (Tree::new(), LARGEST_TREE);
+    collect(folder, Utf8Path::new(""), &mut left, &mut found)?;
+    Ok(found)
+}
+
 /// Every plain file below `folder` but the uncommitted and the staged ones.
-fn collect(folder: &Folder, below: &Utf8Path, into: &mut Tree) -> Result<(), TreeError> {
+fn collect(folder: &Folder, below: &Utf8Path, left: &mut u64, into: &mut Tree) -> Result<(), TreeError> {
     for (name, entry) in folder.entries()? {
         let path = below.join(&name);
         match entry {
             Entry::Other(what) => return Err(TreeError::NotPlain { path: folder.path().join(&name), what }),
-            Entry::Folder => collect(&folder.child(&name)?, &path, into)?,
+            Entry::Folder => collect(&folder.child(&name)?, &path, left, into)?,
             Entry::File if is_staged(&name) || UNCOMMITTED.contains(&path.as_str()) => {}
             Entry::File => {
                 if let Some(bytes) = folder.read(&name)? {
+                    let rest = left.checked_sub(bytes.len() as u64);
+                    let too_large =
+                        || TreeError::TooLarge { path: folder.path().to_owned(), limit: LARGEST_TREE };
+                    *left = rest.ok_or_else(too_large)?;
                     into.insert(path, bytes);
                 }
             }

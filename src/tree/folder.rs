@@ -1,11 +1,12 @@
 //! An open folder: everything in it is reached by one name, relative to the handle, and never through a link.
 
 use super::TreeError;
+use super::plain::{self, FOLDER, LARGEST, LINK};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 
 /// How the name of a file that was not yet renamed begins. A crash leaves it behind; the next write removes it.
@@ -130,26 +131,32 @@ impl Folder {
         Ok(found)
     }
 
-    /// The bytes of the plain file `name`, or nothing where there is none.
+    /// The bytes of the plain file `name`, or nothing where there is none. It has at most [`LARGEST`] bytes.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, TreeError> {
+        self.read_at_most(name, LARGEST)
+    }
+
+    /// The same for a file that has at most `limit` bytes.
+    pub fn read_at_most(&self, name: &str, limit: u64) -> Result<Option<Vec<u8>>, TreeError> {
         let path = self.path.join(name);
         match self.entry(name)? {
             None => return Ok(None),
             Some(Entry::File) => {}
-            Some(Entry::Folder) => return Err(TreeError::NotPlain { path, what: "a folder" }),
+            Some(Entry::Folder) => return Err(TreeError::NotPlain { path, what: FOLDER }),
             Some(Entry::Other(what)) => return Err(TreeError::NotPlain { path, what }),
         }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let handle = match rustix::fs::openat(&self.handle, name, flags, Mode::empty()) {
+        let handle = match rustix::fs::openat(&self.handle, name, plain::FLAGS, Mode::empty()) {
             Ok(handle) => handle,
             Err(Errno::NOENT) => return Ok(None),
-            Err(Errno::LOOP) => return Err(TreeError::NotPlain { path, what: "a symbolic link" }),
+            Err(Errno::LOOP) => return Err(TreeError::NotPlain { path, what: LINK }),
             Err(error) => return Err(failed("read", &path)(error)),
         };
-        let mut bytes = Vec::new();
-        let read = File::from(handle).read_to_end(&mut bytes);
-        read.map_err(|source| TreeError::Io { doing: "read", path, source })?;
-        Ok(Some(bytes))
+        match plain::read(handle, limit) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(plain::Refusal::Is(what)) => Err(TreeError::NotPlain { path, what }),
+            Err(plain::Refusal::TooLarge) => Err(TreeError::TooLarge { path, limit }),
+            Err(plain::Refusal::Io(source)) => Err(TreeError::Io { doing: "read", path, source }),
+        }
     }
 
     /// Whether the plain file `name` has these bytes, this mode and, where one is given, this owner.
@@ -170,7 +177,7 @@ impl Folder {
         if size_differs || owner_differs || stat.st_mode & 0o7777 != mode {
             return Ok(false);
         }
-        Ok(self.read(name)?.as_deref() == Some(bytes))
+        Ok(self.read_at_most(name, bytes.len() as u64)?.as_deref() == Some(bytes))
     }
 
     /// Writes and syncs a new file for `name`, under a temporary name beside it.
@@ -188,7 +195,7 @@ impl Folder {
     ) -> Result<Staged<'_>, TreeError> {
         let path = self.path.join(name);
         if matches!(self.entry(name)?, Some(Entry::Folder)) {
-            return Err(TreeError::NotPlain { path, what: "a folder" });
+            return Err(TreeError::NotPlain { path, what: FOLDER });
         }
         let temporary = format!("{}{name}", own_prefix());
         self.remove(&temporary)?; // a killed process may have had this process's number
@@ -215,6 +222,12 @@ impl Folder {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(error) => Err(failed("remove", &self.path.join(name))(error)),
         }
+    }
+
+    /// Gives the entry `name` another name in this folder.
+    pub fn rename(&self, name: &str, to: &str) -> Result<(), TreeError> {
+        rustix::fs::renameat(&self.handle, name, &self.handle, to)
+            .map_err(failed("rename", &self.path.join(name)))
     }
 
     /// Removes what a killed write left behind in this folder, and keeps what this process has staged. Call it under
@@ -295,18 +308,18 @@ fn names(relative: &Utf8Path) -> impl Iterator<Item = &str> {
     })
 }
 
-fn kind(found: FileType) -> Entry {
+pub(super) fn kind(found: FileType) -> Entry {
     match found {
         FileType::RegularFile => Entry::File,
         FileType::Directory => Entry::Folder,
-        FileType::Symlink => Entry::Other("a symbolic link"),
+        FileType::Symlink => Entry::Other(LINK),
         FileType::Fifo => Entry::Other("a pipe"),
         FileType::Socket => Entry::Other("a socket"),
         _ => Entry::Other("a device"),
     }
 }
 
-fn failed(doing: &'static str, path: &Utf8Path) -> impl FnOnce(Errno) -> TreeError {
+pub(super) fn failed(doing: &'static str, path: &Utf8Path) -> impl FnOnce(Errno) -> TreeError {
     let path = path.to_owned();
     move |error| TreeError::Io { doing, path, source: error.into() }
 }

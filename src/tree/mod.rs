@@ -9,15 +9,23 @@
 //! an open folder, and never goes by a path twice.
 
 mod compare;
+mod copy;
 mod folder;
+mod plain;
+mod untrusted;
 mod write;
 
-pub use compare::{Change, Comparison, Kind};
+pub use compare::{Change, Comparison, Kind, read};
 pub(crate) use folder::is_staged;
 pub use folder::{Entry, Folder, Staged};
+use plain::{FOLDER, LINK};
+pub use plain::{LARGEST, read_plain};
+pub use untrusted::Found;
 pub use write::Written;
 
-use camino::Utf8PathBuf;
+use crate::printable::printable_name;
+use camino::{Utf8Path, Utf8PathBuf};
+use std::borrow::Cow;
 
 /// Names that are in the output folder besides the rendered files: bottle's own, but not committed.
 pub const UNCOMMITTED: &[&str] = &[".env"];
@@ -26,7 +34,7 @@ pub const UNCOMMITTED: &[&str] = &[".env"];
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
     /// The operating system said no.
-    #[error("can't {doing} {path}: {source}")]
+    #[error("can't {doing} {}: {source}", shown(path))]
     Io {
         /// What was tried: `read`, `write`, …
         doing: &'static str,
@@ -36,12 +44,31 @@ pub enum TreeError {
         source: std::io::Error,
     },
     /// A symbolic link, or another thing that is not a plain file or folder, where one is expected.
-    #[error("{path} is {what}, which bottle does not follow: an agent could have put it there; remove it")]
+    #[error(
+        "{} is {what}, which bottle does not follow: an agent could have put it there; remove it",
+        shown(path)
+    )]
     NotPlain {
         /// Where.
         path: Utf8PathBuf,
         /// What stands there.
         what: &'static str,
+    },
+    /// A file that a person or a manifest named, and that is no plain file.
+    #[error("{} is {what}{}", shown(path), instead(what))]
+    NotAFile {
+        /// Where.
+        path: Utf8PathBuf,
+        /// What stands there.
+        what: &'static str,
+    },
+    /// A file that nobody needs to be that large.
+    #[error("{} is larger than {}", shown(path), size(*limit))]
+    TooLarge {
+        /// Where.
+        path: Utf8PathBuf,
+        /// As large as it may be, in bytes.
+        limit: u64,
     },
     /// A file that bottle did not write.
     #[error(
@@ -62,13 +89,47 @@ pub enum TreeError {
         paths: Vec<Utf8PathBuf>,
     },
     /// A name that is not UTF-8, which no file of bottle's has.
-    #[error("{folder} holds a file whose name is not UTF-8; move it out of this folder")]
+    #[error("{} holds a file whose name is not UTF-8; move it out of this folder", shown(folder))]
     Name {
         /// In which folder.
         folder: Utf8PathBuf,
     },
+    /// A symbolic link whose text is not UTF-8.
+    #[error("{path} is a symbolic link to a name that is not UTF-8; remove it")]
+    LinkTarget {
+        /// Where.
+        path: Utf8PathBuf,
+    },
 }
 
+/// The paths that a refusal names at most.
+const PATHS: usize = 20;
+
 fn list(paths: &[Utf8PathBuf]) -> String {
-    paths.iter().map(|path| path.as_str()).collect::<Vec<_>>().join(", ")
+    let mut names: Vec<_> = paths.iter().take(PATHS).map(|path| shown(path)).collect();
+    if paths.len() > PATHS {
+        names.push(format!("and {} more", paths.len() - PATHS).into());
+    }
+    names.join(", ")
+}
+
+fn shown(path: &Utf8Path) -> Cow<'_, str> {
+    printable_name(path.as_str())
+}
+
+/// What to do about something that stands where a file is expected.
+fn instead(what: &str) -> &'static str {
+    match what {
+        LINK => {
+            ", which bottle does not follow: an agent could have put it there; remove it, or name the file that it \
+             leads to"
+        }
+        FOLDER => " and no file; name a file",
+        _ => " and no file: an agent could have put it there; remove it, or name a file",
+    }
+}
+
+fn size(bytes: u64) -> String {
+    const MIB: u64 = 1024 * 1024;
+    if bytes.is_multiple_of(MIB) { format!("{} MiB", bytes / MIB) } else { format!("{bytes} bytes") }
 }

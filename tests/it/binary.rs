@@ -54,6 +54,7 @@ fn it_runs_in_an_empty_root_as_an_unknown_user() {
         let command = command
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin")
+            .env("XDG_STATE_HOME", "/state")
             .arg("--userspec=65532:65532")
             .arg(root.path())
             .arg("/bottle");
@@ -64,15 +65,7 @@ fn it_runs_in_an_empty_root_as_an_unknown_user() {
     };
     assert_eq!(bottle(&["--version"]), format!("bottle {}\n", env!("CARGO_PKG_VERSION")));
     // Reads a manifest, takes random numbers for keys, writes the tree.
-    bottle(&[
-        "render",
-        "--accept-widening",
-        "--image-binary",
-        "/bottle",
-        "--state",
-        "/state",
-        "/project/bottle.yaml",
-    ]);
+    bottle(&["render", "--accept-widening", "--image-binary", "/bottle", "/project/bottle.yaml"]);
     let rendered = root.path().join("project/.bottle/empty/docker-compose.yml");
     assert_eq!(std::fs::metadata(rendered).unwrap().uid(), 65532);
 }

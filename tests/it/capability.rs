@@ -1,24 +1,23 @@
 //! What a change of a manifest lets the agent newly do, line by line.
 
-use bottle::capability::{Capabilities, widened};
+use bottle::capability::{Capabilities, Machine, Risk, Widening, widened};
 use bottle::manifest::Manifest;
 use bottle::plan::{Plan, Surroundings};
-use bottle::render::{Tree, tree};
 
-fn rendered(manifest: &str) -> Tree {
+fn capabilities(manifest: &str) -> Capabilities {
     let text = format!("version: 1\nname: dev\n{manifest}");
     let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap_or_else(|report| panic!("{report}"));
     let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev"))
         .unwrap_or_else(|report| panic!("{report}"));
-    tree(&plan).unwrap()
+    Capabilities::of(&plan, &Machine { project: "/p".into(), ..Machine::default() }).unwrap()
 }
 
-fn capabilities(manifest: &str) -> Capabilities {
-    Capabilities::of_tree(&rendered(manifest), ".bottle/dev".into()).unwrap()
+fn lines(old: Option<&str>, new: &str) -> Vec<Widening> {
+    widened(old.map(capabilities).as_ref(), &capabilities(new))
 }
 
 fn newly(old: &str, new: &str) -> Vec<String> {
-    widened(&capabilities(old), &capabilities(new))
+    lines(Some(old), new).into_iter().map(|line| line.text).collect()
 }
 
 const AGENT: &str = "agent: {image: x}\n";
@@ -44,7 +43,11 @@ fn a_host_comes_with_its_methods_paths_and_credential() {
     );
     assert_eq!(
         newly(&old, &new),
-        ["GET, POST https://b.example/x/** with B_TOKEN", "GET, POST https://b.example/y/** with B_TOKEN",]
+        [
+            "b.example is sent B_TOKEN, which this bottle did not use",
+            "GET, POST https://b.example/x/** with B_TOKEN",
+            "GET, POST https://b.example/y/** with B_TOKEN",
+        ]
     );
     assert_eq!(newly(&new, &old), [""; 0], "less is not more");
 }
@@ -120,11 +123,11 @@ fn what_the_agent_sees_of_the_machine_is_said_as_the_manifest_says_it() {
     };
     assert_eq!(
         newly(&agent(""), &agent("{source: ., target: /work}")),
-        ["the agent reads and writes `.` of this machine, as /work"]
+        ["the agent reads and writes `.`, as /work"]
     );
     assert_eq!(
         newly(&agent("{source: ./a, target: /a, read_only: true}"), &agent("{source: ./a, target: /a}")),
-        ["the agent reads and writes `a` of this machine, as /a"]
+        ["the agent reads and writes `a`, as /a"]
     );
 }
 
@@ -142,16 +145,292 @@ fn the_stack_as_a_whole_can_widen() {
     );
 }
 
+/// A first render asks about everything, and what deserves a second look stands first.
 #[test]
-fn a_tree_that_cannot_be_read_is_an_error_and_never_an_empty_set() {
-    let whole = rendered(&format!("{AGENT}egress: {{allowlist: [a.example]}}\n"));
-    for file in ["docker-compose.yml", "pipelock/pipelock.yaml", "pipelock/embedded.yaml"] {
-        let mut tree = whole.clone();
-        tree.remove(camino::Utf8Path::new(file));
-        let error = Capabilities::of_tree(&tree, ".bottle/dev".into()).unwrap_err().to_string();
-        assert_eq!(error, format!("{file}: the file is missing"));
-        tree.insert(file.into(), b"x: [".to_vec());
-        let error = Capabilities::of_tree(&tree, ".bottle/dev".into()).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("{file}: ")), "{error}");
+fn without_an_old_side_everything_is_new_and_the_dangerous_comes_first() {
+    let manifest = "agent: {build: {context: ./agent}, user: \"0\", env: {EDITOR: vi}, mounts: [{source: ., target: /work}, \
+                    {source: /etc/ssl, target: /ssl, read_only: true}]}\n\
+                    egress_proxy: {routes: [{host: a.example, path_allowlist: [/x], auth: {scheme: Bearer, \
+                    token_ref: A_TOKEN}, inspect: false}]}\n";
+    let all: Vec<(Risk, String)> = lines(None, manifest).into_iter().map(|it| (it.risk, it.text)).collect();
+    let expected = [
+        (Risk::Machine, "the agent reads /etc/ssl of this machine, outside of the project, as /ssl"),
+        (Risk::Machine, "the agent runs as root: it writes as root wherever it can write"),
+        (Risk::Guard, "a.example passes pipelock without inspection: no scan for secrets"),
+        (Risk::Project, "the agent reads and writes `.`, as /work"),
+        (Risk::Reach, "any method https://a.example/x/** with A_TOKEN"),
+        (Risk::Code, "the agent's image is built from `agent`, with an open network"),
+        (Risk::Minor, "the agent's environment has EDITOR"),
+    ];
+    let expected: Vec<(Risk, String)> =
+        expected.iter().map(|(risk, text)| (*risk, (*text).to_owned())).collect();
+    assert_eq!(all, expected);
+    assert_eq!(newly(manifest, manifest), [""; 0]);
+}
+
+/// The most serious line there is.
+#[test]
+fn a_known_credential_that_goes_to_one_host_more_is_said_first() {
+    let auth = "auth: {scheme: Bearer, token_ref: A_TOKEN}";
+    let old = format!("{AGENT}egress_proxy: {{routes: [{{host: a.example, {auth}}}]}}\n");
+    let new = format!(
+        "{AGENT}egress_proxy: {{routes: [{{host: a.example, {auth}}}, {{host: b.example, path_allowlist: [/x], {auth}}}]}}\n"
+    );
+    assert_eq!(
+        newly(&old, &new),
+        [
+            "A_TOKEN is sent to b.example, so far to a.example",
+            "any method https://b.example/x/** with A_TOKEN"
+        ]
+    );
+    assert!(lines(Some(&old), &new)[0].risk.is_grave());
+}
+
+#[test]
+fn what_the_image_is_made_of_is_asked_about() {
+    let agent = |text: &str| format!("agent: {{{text}}}\negress: {{allowlist: [a.example]}}\n");
+    let built = agent("build: {context: ./a}");
+    for (old, new, line) in [
+        (agent("image: x"), agent("image: y"), "the agent runs in the image y, pulled where it is missing"),
+        (agent("image: x"), built.clone(), "the agent's image is built from `a`, with an open network"),
+        (
+            built.clone(),
+            agent("build: {context: ./a, dockerfile: D}"),
+            "the agent's image is built from `a` by D, with an open network",
+        ),
+        (
+            built.clone(),
+            agent("build: {context: ./a, target: t}"),
+            "the agent's image is built from `a`, target t, with an open network",
+        ),
+        (
+            built.clone(),
+            agent("build: {context: ./a, args: {A: b}}"),
+            "the agent's image is built from `a`, A=b, with an open network",
+        ),
+    ] {
+        assert_eq!(newly(&old, &new), [line]);
+    }
+    let plan = |digest: &str| {
+        let loaded =
+            Manifest::load("bottle.yaml", format!("version: 1\nname: dev\n{built}").as_bytes()).unwrap();
+        let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
+        let machine = Machine { context: Some(digest.to_owned()), ..Machine::default() };
+        Capabilities::of(&plan, &machine).unwrap()
+    };
+    let changed = widened(Some(&plan("sha256:1")), &plan("sha256:2"));
+    assert_eq!(changed.len(), 1, "{changed:?}");
+    assert_eq!(changed[0].text, "the agent's image is built from other files in `a`, with an open network");
+}
+
+/// What is seen at a place, not what is mounted there, is compared: a mount inside another one covers or protects.
+#[test]
+fn a_mount_that_covered_or_protected_something_is_missed() {
+    let agent = |mounts: &str| {
+        format!("agent: {{image: x, mounts: [{mounts}]}}\negress: {{allowlist: [a.example]}}\n")
+    };
+    let work = "{source: ., target: /work}";
+    let with = |more: &str| agent(&format!("{work}, {more}"));
+    let guarded = with("{source: ./ci, target: /work/ci, read_only: true}");
+    let masked = with("{source: /tmp/empty, target: /work/secrets, read_only: true}");
+    for (old, new, line) in [
+        (&guarded, with("{source: ./ci, target: /work/ci}"), "the agent reads and writes `ci`, as /work/ci"),
+        (
+            &guarded,
+            with(
+                "{source: ./ci, target: /work/ci, read_only: true}, {source: ./ci/sub, target: /work/ci/sub}",
+            ),
+            "the agent reads and writes `ci/sub`, as /work/ci/sub",
+        ),
+        (
+            &masked,
+            with("{source: ./secrets, target: /work/secrets}"),
+            "the agent reads and writes `secrets`, as /work/secrets",
+        ),
+        (
+            &masked,
+            agent(work),
+            "the agent reads and writes /p/secrets, at /work/secrets, which a mount of `/tmp/empty` covered",
+        ),
+        (
+            &agent(&format!("{work}, {{source: /tmp/empty, target: /work/secrets}}")),
+            agent(work),
+            "the agent reads and writes /p/secrets, at /work/secrets, which a mount of `/tmp/empty` covered",
+        ),
+        (
+            &agent(
+                "{source: ., target: /work, read_only: true}, {source: /tmp/empty, target: /work/s, read_only: true}",
+            ),
+            agent("{source: ., target: /work, read_only: true}"),
+            "the agent reads /p/s, at /work/s, which a mount of `/tmp/empty` covered",
+        ),
+    ] {
+        assert!(newly(old, &new).contains(&line.to_owned()), "{line:?} is not in {:?}", newly(old, &new));
+    }
+    // More of what is seen anyway is nothing new.
+    assert_eq!(newly(&agent(work), &with("{source: ./src, target: /work/src}")), [""; 0]);
+    assert_eq!(newly(&agent(work), &guarded), [""; 0]);
+}
+
+#[test]
+fn a_route_that_loses_its_credential_lets_the_agents_own_through() {
+    assert_eq!(
+        of_route(", auth: {scheme: Bearer, token_ref: A_TOKEN}", ""),
+        ["api.example gets what credential the agent sends: it was replaced by A_TOKEN so far"]
+    );
+}
+
+#[test]
+fn a_credential_that_was_not_used_before_is_marked() {
+    let old = format!("{AGENT}egress_proxy: {{routes: [{{host: a.example}}]}}\n");
+    let new = format!(
+        "{AGENT}egress_proxy: {{routes: [{{host: a.example}}, {{host: b.example, auth: {{scheme: Bearer, token_ref: B_TOKEN}}}}]}}\n"
+    );
+    let first = &lines(Some(&old), &new)[0];
+    assert_eq!(first.text, "b.example is sent B_TOKEN, which this bottle did not use");
+    assert!(first.risk.is_grave());
+}
+
+#[test]
+fn a_command_a_runtime_and_a_context_outside_of_the_project_are_said() {
+    let agent = |text: &str| format!("agent: {{{text}}}\negress: {{allowlist: [a.example]}}\n");
+    let plain = agent("image: x");
+    assert_eq!(
+        newly(&plain, &agent("image: x, command: [sh, -c, evil]")),
+        ["the agent's command is `sh -c evil`"]
+    );
+    assert_eq!(newly(&agent("image: x, command: [sh]"), &plain), [""; 0]);
+    let all: Vec<String> = lines(None, &agent("image: x, runtime: odd, resources: {pids: 9000}"))
+        .into_iter()
+        .map(|it| it.text)
+        .collect();
+    assert!(all.contains(&"the agent's container is run by odd".to_owned()), "{all:?}");
+    assert!(all.contains(&"the agent has up to 9000 processes".to_owned()), "{all:?}");
+    let built = &lines(Some(&plain), &agent("build: {context: .., dockerfile: x/Dockerfile}"))[0];
+    assert_eq!(
+        built.text,
+        "the agent's image is built from `..` by x/Dockerfile, with an open network, outside of the project"
+    );
+    assert!(built.risk.is_grave());
+}
+
+#[test]
+fn a_limit_where_there_was_none_is_no_widening() {
+    let agent = |more: &str| format!("agent: {{image: x{more}}}\negress: {{allowlist: [a.example]}}\n");
+    let limited = agent(", resources: {memory: 256m, cpus: 0.5, pids: 20}");
+    let of = |text: &str, memory: u64| {
+        let text = format!("version: 1\nname: dev\n{text}");
+        let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
+        let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
+        Capabilities::of(&plan, &Machine { memory, ..Machine::default() }).unwrap()
+    };
+    let (open, narrow) = (of(&agent(""), 8 << 30), of(&limited, 8 << 30));
+    assert_eq!(widened(Some(&open), &narrow), []);
+    let wider: Vec<String> = widened(Some(&narrow), &open).into_iter().map(|it| it.text).collect();
+    assert_eq!(
+        wider,
+        [
+            "the agent uses up to 8192 MiB of memory",
+            "the agent uses up to all processors",
+            "the agent has up to 4096 processes"
+        ]
+    );
+}
+
+/// The same words in the manifest can mean another place of the machine.
+#[test]
+fn a_source_that_really_is_another_one_is_new() {
+    let manifest = "version: 1\nname: dev\nagent: {image: x, mounts: [{source: ./data, target: /d}]}\n\
+                    egress: {allowlist: [a.example]}\n";
+    let loaded = Manifest::load("bottle.yaml", manifest.as_bytes()).unwrap();
+    let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
+    let at = |real: &str| {
+        let sources = [("/d".into(), real.into())].into_iter().collect();
+        let machine = Machine { project: "/p".into(), sources, ..Machine::default() };
+        Capabilities::of(&plan, &machine).unwrap()
+    };
+    let moved = widened(Some(&at("/p/data")), &at("/etc"));
+    assert_eq!(moved.len(), 1, "{moved:?}");
+    assert_eq!(
+        moved[0].text,
+        "the agent reads and writes /etc of this machine, outside of the project, as /d"
+    );
+}
+
+#[test]
+fn what_is_kept_in_the_record_is_read_back() {
+    let manifest = include_str!("../manifests/good/full.yaml");
+    let loaded = Manifest::load("full.yaml", manifest.as_bytes()).unwrap();
+    let around = Surroundings {
+        extra_ca: Some("-----BEGIN CERTIFICATE-----\n".to_owned()),
+        ..Surroundings::beside("dev")
+    };
+    let plan = Plan::resolve(&loaded.manifest, &around).unwrap();
+    let all = Capabilities::of(&plan, &Machine::default()).unwrap();
+    let text = serde_json::to_string(&all).unwrap();
+    assert_eq!(serde_json::from_str::<Capabilities>(&text).unwrap(), all);
+    let bad = text.replace("\"/user\"", "\"/us%65r\"");
+    assert_ne!(bad, text);
+    assert!(serde_json::from_str::<Capabilities>(&bad).is_err(), "a path that no rule can have");
+}
+
+/// Whether a request of one universe is allowed, in the words of the manifest.
+#[derive(Clone, Debug)]
+struct Rule {
+    ports: Vec<u16>,
+    methods: Option<Vec<&'static str>>,
+    paths: Option<Vec<&'static str>>,
+}
+
+const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
+const PORTS: [u16; 2] = [443, 8443];
+const PATTERNS: [&str; 6] = ["/a", "/a/b", "/*", "/*/b", "/b", "/a/*"];
+const REQUESTS: [&str; 7] = ["/a", "/b", "/a/b", "/b/b", "/a/c", "/b/c/d", "/a/b/c"];
+
+impl Rule {
+    fn allows(&self, port: u16, method: &str, path: &str) -> bool {
+        let covers = |pattern: &&str| {
+            let mut path = path.split('/').skip(1);
+            pattern
+                .split('/')
+                .skip(1)
+                .all(|want| path.next().is_some_and(|have| want == have || want == "*" && !have.is_empty()))
+        };
+        self.ports.contains(&port)
+            && self.methods.as_ref().is_none_or(|list| list.contains(&method))
+            && self.paths.as_ref().is_none_or(|list| list.iter().any(covers))
+    }
+
+    fn manifest(&self) -> String {
+        let mut route = format!("host: a.example, ports: {:?}", self.ports);
+        if let Some(methods) = &self.methods {
+            route.extend([", methods: [", &methods.join(", "), "]"]);
+        }
+        if let Some(paths) = &self.paths {
+            let quoted: Vec<String> = paths.iter().map(|path| format!("{path:?}")).collect();
+            route.extend([", path_allowlist: [", &quoted.join(", "), "]"]);
+        }
+        format!("{AGENT}egress_proxy: {{routes: [{{{route}}}]}}\n")
+    }
+}
+
+fn rule() -> impl proptest::strategy::Strategy<Value = Rule> {
+    use proptest::prelude::*;
+    let some = |from: &'static [&'static str]| {
+        proptest::option::of(proptest::sample::subsequence(from, 1..=from.len()))
+    };
+    (proptest::sample::subsequence(&PORTS[..], 1..=2), some(&METHODS), some(&PATTERNS))
+        .prop_map(|(ports, methods, paths)| Rule { ports, methods, paths })
+}
+
+proptest::proptest! {
+    /// Brute force: a line is said exactly when there is a request that the new rule allows and the old one does not.
+    #[test]
+    fn a_rule_widens_exactly_when_a_request_more_is_allowed(old in rule(), new in rule()) {
+        let more = PORTS.iter().any(|port| METHODS.iter().chain(&["PATCH"]).any(|method| {
+            REQUESTS.iter().chain(&["/c", "/", "/c/b"]).any(|path| new.allows(*port, method, path) && !old.allows(*port, method, path))
+        }));
+        let said = newly(&old.manifest(), &new.manifest());
+        proptest::prop_assert_eq!(more, !said.is_empty(), "{:?}", said);
     }
 }

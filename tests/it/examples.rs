@@ -202,12 +202,12 @@ fn compose_reads_every_example() {
             command.args(["compose", "--file", out(example).join("docker-compose.yml").as_str()]);
             // The file that a person's `bottle render` left here says something else.
             command.args(["--env-file", "/dev/null", "config", "--quiet"]);
-            for name in ["COMPOSE_PROJECT_NAME", "BOTTLE_STATE", "BOTTLE_USER", "BOTTLE_CA"] {
+            for name in bottle::state::ENV_VARIABLES {
                 command.env_remove(name);
             }
             if set {
+                command.envs(bottle::state::ENV_VARIABLES.map(|name| (name, "1")));
                 command.env("COMPOSE_PROJECT_NAME", "render-config").env("BOTTLE_STATE", "/nonexistent");
-                command.env("BOTTLE_USER", "65532").env("BOTTLE_CA", "00");
             }
             let output = command.output().unwrap();
             (output.status.success(), String::from_utf8(output.stderr).unwrap())

@@ -1,6 +1,6 @@
 //! `bottle gate`: the byte relay, on real sockets.
 
-use bottle::gate::{Address, Relay};
+use bottle::gate::{Address, Lend, Relay};
 use std::{
     io::BufReader,
     process::{Child, Command, Stdio},
@@ -103,6 +103,17 @@ async fn one_connection_more_than_the_bound_waits_for_a_place() {
     assert_eq!(second_far.read_u8().await.unwrap(), b'2');
 }
 
+/// While every place is taken, or no gate is there, clients wait instead of being turned away.
+#[tokio::test]
+async fn hundreds_of_clients_may_wait() {
+    let far = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = gate("127.0.0.1:0", &far.local_addr().unwrap().to_string(), 1).await;
+    let mut waiting = Vec::new();
+    for _ in 0..500 {
+        waiting.push(tokio::time::timeout(SOON, dial(&address)).await.expect("there is room in the queue"));
+    }
+}
+
 #[tokio::test]
 async fn a_socket_file_that_nobody_serves_is_replaced_and_one_that_is_served_is_not() {
     let dir = tempfile::tempdir().unwrap();
@@ -121,6 +132,87 @@ async fn a_socket_file_that_nobody_serves_is_replaced_and_one_that_is_served_is_
     let onto: Relay = format!("unix:{}=127.0.0.1:9", file.display()).parse().unwrap();
     let error = onto.bind().await.unwrap_err().to_string();
     assert!(error.ends_with("a file that is no socket is in the way"), "{error}");
+}
+
+/// What a client can write that nobody reads: the gate's share of it, and the kernel's, have bounds.
+#[tokio::test]
+async fn unread_data_is_bounded_in_both_directions() {
+    // The relay's 32 KiB, the kernel's 192 KiB and 64 KiB on its sides, overruns, and what the test's sockets hold.
+    const MOST: usize = 2 << 20;
+    let far = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = gate("127.0.0.1:0", &far.local_addr().unwrap().to_string(), 8).await;
+    let own = |socket: &TcpStream| {
+        use rustix::net::sockopt;
+        sockopt::set_socket_send_buffer_size(socket, 64 << 10).unwrap();
+        sockopt::set_socket_recv_buffer_size(socket, 64 << 10).unwrap();
+    };
+    let mut client = dial(&address).await;
+    own(&client);
+    let (mut stream, _) = far.accept().await.unwrap();
+    own(&stream);
+    for writer in [&mut client, &mut stream] {
+        let mut written = 0;
+        while let Ok(count) =
+            tokio::time::timeout(Duration::from_millis(300), writer.write(&[0; 16 << 10])).await
+        {
+            written += count.unwrap();
+            assert!(written <= MOST, "{written} bytes are held for one tunnel");
+        }
+        assert!(written > 64 << 10, "only {written} bytes are held: bulk copies would be slow");
+    }
+}
+
+/// The port stays taken while no gate serves it, and whoever connects meanwhile is served by the next gate.
+#[tokio::test]
+async fn a_lent_port_outlives_its_gates() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lent, far) = (folder.path().join("listener.sock"), folder.path().join("far.sock"));
+    tokio::spawn(reverser(UnixListener::bind(&far).unwrap()));
+    let relay = || -> Relay { format!("lent:{}=unix:{}", lent.display(), far.display()).parse().unwrap() };
+
+    // The gate comes first, and waits for the lender.
+    let waiting = tokio::spawn(relay().bind());
+    let loan: Lend = format!("127.0.0.1:0=unix:{}", lent.display()).parse().unwrap();
+    let held = loan.bind().await.unwrap();
+    let address = held.local_address().unwrap();
+    assert_eq!(
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&lent).unwrap().permissions()) & 0o777,
+        0o600
+    );
+    tokio::spawn(held.serve());
+    let mut bound = tokio::time::timeout(SOON, waiting).await.unwrap().unwrap().unwrap();
+
+    for round in 0..3 {
+        assert_eq!(bound.local_address().unwrap(), Address::Tcp(address.to_string()));
+        let serving = tokio::spawn(bound.serve());
+        assert_eq!(reversed(address, b"first").await, b"tsrif", "round {round}");
+        serving.abort();
+        assert!(serving.await.unwrap_err().is_cancelled());
+
+        let taken = TcpListener::bind(address).await.unwrap_err();
+        assert_eq!(
+            taken.kind(),
+            std::io::ErrorKind::AddrInUse,
+            "nobody takes the port while there is no gate"
+        );
+        let anywhere = TcpListener::bind(("0.0.0.0", address.port())).await.unwrap_err();
+        assert_eq!(anywhere.kind(), std::io::ErrorKind::AddrInUse);
+        let patient = tokio::spawn(reversed(address, b"waits"));
+        bound = relay().bind().await.unwrap();
+        let serving = tokio::spawn(bound.serve());
+        assert_eq!(tokio::time::timeout(SOON, patient).await.unwrap().unwrap(), b"stiaw", "round {round}");
+        serving.abort();
+        bound = relay().bind().await.unwrap();
+    }
+}
+
+async fn reversed(address: std::net::SocketAddr, text: &[u8]) -> Vec<u8> {
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(text).await.unwrap();
+    client.shutdown().await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(SOON, client.read_to_end(&mut answer)).await.unwrap().unwrap();
+    answer
 }
 
 fn start(arguments: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
@@ -163,4 +255,40 @@ fn without_a_relay_it_holds_the_namespace_until_it_is_told_to_stop() {
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+fn end(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// The health check tells a gate that serves from a port that is only held.
+#[test]
+fn a_held_port_is_healthy_only_while_a_gate_serves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let lent = folder.path().join("listener.sock");
+    let (holder, mut said) = start(&["--lend", &format!("127.0.0.1:0=unix:{}", lent.display())]);
+    let ready = line(&mut said);
+    assert_eq!(ready["message"], "holding a port");
+    let url = format!("tcp://{}", ready["listen"].as_str().unwrap());
+    let check =
+        || Command::new(env!("CARGO_BIN_EXE_bottle")).args(["healthcheck", "--url", &url]).output().unwrap();
+
+    // Nothing is behind it: the gate is healthy all the same, since it closes at once.
+    let relay = format!("lent:{}=unix:{}", lent.display(), folder.path().join("absent").display());
+    let (gate, mut said) = start(&["--relay", &relay]);
+    assert_eq!(line(&mut said)["message"], "ready");
+    assert_eq!(check().status.code(), Some(0));
+
+    end(gate);
+    let held = check();
+    assert_eq!(held.status.code(), Some(1));
+    let text = String::from_utf8(held.stderr).unwrap();
+    assert!(text.ends_with("the connection was taken, but nobody serves it\n"), "{text}");
+
+    let (gate, mut said) = start(&["--relay", &relay]);
+    assert_eq!(line(&mut said)["message"], "ready");
+    assert_eq!(check().status.code(), Some(0), "and the next gate serves");
+    end(gate);
+    end(holder);
 }

@@ -5,7 +5,7 @@ use bottle::config::routes::RoutesFile;
 use bottle::manifest::{
     Agent, Auth, AuthScheme, Build, Egress, EgressProxy, Engine, Image, Manifest, Mount, Pipelock, Route,
 };
-use bottle::plan::{Layout, Plan, Surroundings};
+use bottle::plan::{Layout, MountPlan, Plan, Surroundings};
 use bottle::policy::Host;
 use bottle::render::checksum::{Sealed, verify};
 use bottle::render::{self, Tree};
@@ -39,6 +39,8 @@ fn manifest(routes: Vec<Route>) -> Manifest {
             workdir: None,
             mounts: Vec::new(),
             env: Vec::new(),
+            runtime: None,
+            resources: bottle::manifest::Resources::default(),
             read_only: false,
         },
         egress_proxy: EgressProxy { routes },
@@ -150,7 +152,9 @@ proptest! {
         manifest.agent.mounts = vec![mount(&source, &format!("/t{target}"))];
         manifest.egress.network = Some(network.clone() + "n");
 
-        let compose = compose(&render(&manifest));
+        let tree = render(&manifest);
+        prop_assert!(render::exactly(&tree, &Layout::beside("dev")).is_ok(), "a tree of ours is read back to its plan");
+        let compose = compose(&tree);
         let agent = &compose["services"]["agent"];
         let command: Vec<String> = agent["command"].as_sequence().unwrap().iter().map(literal).collect();
         prop_assert_eq!(command, words);
@@ -186,6 +190,59 @@ proptest! {
         prop_assert_eq!(theirs["routes"][0]["reason"].as_str(), Some(reason.as_str()));
         prop_assert_eq!(theirs["routes"][0]["auth"]["username"].as_str(), Some(username.as_str()));
     }
+}
+
+/// Whoever changes a file can also compute its checksum: what counts is that this version would not write it.
+#[test]
+fn what_bottle_does_not_render_is_refused_in_every_service_and_file() {
+    let manifest = manifest(vec![with_token(route("egress_proxy.routes[0]", "a.example"), "MY_TOKEN")]);
+    let (tree, layout) = (render(&manifest), Layout::beside("dev"));
+    assert_eq!(render::exactly(&tree, &layout).unwrap().name, "dev");
+    let refused = |path: &str, body: String| {
+        let mut changed = tree.clone();
+        changed.insert(path.into(), render::checksum::seal(&body).into_bytes());
+        match render::exactly(&changed, &layout) {
+            Err(render::Unreadable::NotRendered { file, difference }) => {
+                assert_eq!(file, path);
+                difference
+            }
+            other => panic!("{path}: {other:?}\n{body}"),
+        }
+    };
+    let body = |path: &str| text(&tree, path).split_once('\n').unwrap().1.to_owned();
+    let compose = body("docker-compose.yml");
+    for service in ["netns", "gate", "egress-proxy", "pipelock", "agent", "attack"] {
+        let heading = format!("\n  {service}:\n");
+        assert_eq!(compose.matches(&heading).count(), 1, "{service}");
+        for line in [
+            "    privileged: true\n",
+            "    devices: [/dev/kvm]\n",
+            "    cap_add: [SYS_ADMIN]\n",
+            "    pid: host\n",
+            "    x-y: 1\n",
+        ] {
+            let said = refused("docker-compose.yml", compose.replace(&heading, &format!("{heading}{line}")));
+            assert_eq!(said, format!("-{}", line.trim_end()), "{service}");
+        }
+    }
+    refused("docker-compose.yml", compose.replace("internal: true", "internal: false"));
+    refused("docker-compose.yml", compose.clone() + "  evil: {image: x}\n");
+    refused("docker-compose.yml", compose.replace("cap_drop: [ALL]", "cap_drop: [CHOWN]"));
+    refused(
+        "docker-compose.yml",
+        compose.replace("seccomp=${BOTTLE_STATE", "seccomp=unconfined${BOTTLE_STATE"),
+    );
+    let pipelock = body("pipelock/pipelock.yaml");
+    refused("pipelock/pipelock.yaml", pipelock.replacen("timeout_seconds: 600", "timeout_seconds: 601", 1));
+    let routes = body("egress-proxy/routes.yaml");
+    refused("egress-proxy/routes.yaml", routes.replace("proxy: pipelock:8888", "proxy: elsewhere:8888"));
+    let mut more = tree.clone();
+    more.insert("compose.override.yaml".into(), b"services: {}\n".to_vec());
+    assert!(render::exactly(&more, &layout).is_err());
+    let mut less = tree.clone();
+    less.remove(camino::Utf8Path::new("seccomp.json"));
+    let error = render::exactly(&less, &layout).unwrap_err().to_string();
+    assert_eq!(error, "seccomp.json: the file is missing");
 }
 
 /// Compose is the reader that counts.
@@ -243,10 +300,9 @@ fn compose_itself_reads_hostile_texts_as_they_were_written() {
     let output = Command::new("docker")
         .args(["compose", "config", "--format", "json"])
         .current_dir(folder.path())
+        .envs(bottle::state::ENV_VARIABLES.map(|name| (name, "1")))
         .env("COMPOSE_PROJECT_NAME", "render-texts")
         .env("BOTTLE_STATE", "/nonexistent")
-        .env("BOTTLE_USER", "65532")
-        .env("BOTTLE_CA", "00")
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -338,12 +394,19 @@ fn every_service_is_confined_and_checked() {
     let compose = compose(&render(&manifest(vec![route("egress_proxy.routes[0]", "a.example")])));
     for (name, service) in services(&compose) {
         assert_eq!(literal_list(&service["cap_drop"]), ["ALL"], "{name}");
-        assert_eq!(literal_list(&service["security_opt"]), ["no-new-privileges:true"], "{name}");
+        let security: Vec<&str> =
+            service["security_opt"].as_sequence().unwrap().iter().filter_map(Value::as_str).collect();
+        let profile = "seccomp=${BOTTLE_STATE:?run bottle render}/agreed/seccomp.json";
+        assert_eq!(security, ["no-new-privileges:true", profile], "{name}");
+        assert_eq!(service["ulimits"]["core"], 0, "{name}");
+        for variable in bottle::plan::PROXY_VARIABLES {
+            assert!(service["environment"].get(variable).is_some(), "{name}: Compose would set {variable}");
+        }
+        assert_eq!(service["mem_limit"], service["memswap_limit"], "{name}");
         assert!(service.get("pids_limit").is_some() && service.get("logging").is_some(), "{name}");
         assert!(service.get("healthcheck").is_some() || name == "attack", "{name}");
         assert!(service.get("container_name").is_none() && service.get("privileged").is_none(), "{name}");
         if name != "agent" {
-            assert_eq!(service["mem_limit"], service["memswap_limit"], "{name}");
             assert_eq!(service["read_only"], true, "{name}");
             assert!(service["user"].as_str().unwrap().starts_with("${BOTTLE_USER:?"), "{name}");
         }
@@ -375,6 +438,55 @@ fn what_decides_about_the_agent_is_read_only_for_it() {
         ("../../agent", "/work/agent", true),
     ];
     assert_eq!(binds, expected.map(|(source, target, ro)| (source.to_owned(), target.to_owned(), ro)));
+}
+
+/// The agent's binds of the project as `target < source`, with `(ro)`.
+fn binds(manifest: &Manifest, layout: Layout) -> Vec<String> {
+    let plan = Plan::resolve(manifest, &Surroundings { layout, extra_ca: None }).unwrap();
+    let line = |mount: &MountPlan| {
+        let access = if mount.read_only { " (ro)" } else { "" };
+        format!("{} < {}{access}", mount.target, mount.source)
+    };
+    plan.agent.mounts.iter().map(line).collect()
+}
+
+/// A folder that can be renamed takes with it whatever is guarded or mounted inside it.
+#[test]
+fn what_is_guarded_or_mounted_is_pinned_with_the_folders_around_it() {
+    let mut manifest = manifest(Vec::new());
+    manifest.agent.image = Image::Build(Build {
+        context: "./docker/agent".into(),
+        dockerfile: None,
+        args: vec![],
+        target: None,
+    });
+    manifest.agent.mounts = vec![mount(".", "/work"), mount("./data", "/data"), mount("src", "/work/src")];
+    let layout = Layout::between("/p".into(), "/p/ci/tree".into());
+    assert_eq!(
+        binds(&manifest, layout),
+        [
+            "/work < .",
+            "/work/ci < ci",
+            "/work/ci/tree < ci/tree (ro)",
+            "/work/data < data",
+            "/work/docker < docker",
+            "/work/docker/agent < docker/agent (ro)",
+            "/data < ./data",
+            "/work/src < src",
+        ],
+        "/work/src is a mount of the manifest's: no second one"
+    );
+    manifest.agent.mounts = vec![mount(".", "/work"), mount("docker", "/work/docker")];
+    assert_eq!(
+        binds(&manifest, Layout::beside("dev")),
+        [
+            "/work < .",
+            "/work/.bottle < .bottle (ro)",
+            "/work/docker < docker",
+            "/work/docker/agent < docker/agent (ro)",
+        ],
+        "each target once"
+    );
 }
 
 #[test]
@@ -435,12 +547,32 @@ fn a_mount_that_reaches_the_cage_by_another_way_is_refused_on_the_machine() {
         assert_eq!(problems(source, true), Vec::<String>::new());
     }
     let link =
-        "`link` goes through the link /home/me/app/link, which the agent can make and change".to_owned();
-    assert_eq!(problems("link", false), [vec![link], writes("link")].concat());
-    assert_eq!(problems("link", true), Vec::<String>::new(), "the agent can't write where it lies");
+        "`link` goes through the link /home/me/app/link, which an agent or a branch can make and change"
+            .to_owned();
+    assert_eq!(problems("link", false), [vec![link.clone()], writes("link")].concat());
+    assert_eq!(problems("link", true), [link], "a branch can hold it");
     for source in ["/run", "/run/docker.sock", "/"] {
         assert!(problems(source, true)[0].contains("docker.sock"), "{source}");
     }
+}
+
+#[test]
+fn a_source_that_another_mount_lets_the_agent_replace_is_refused_on_the_machine() {
+    let home = camino::Utf8Path::new("/home/me/app");
+    let problems = |mounts: &[(&str, &str)]| {
+        let mut manifest = manifest(Vec::new());
+        manifest.agent.mounts = mounts.iter().map(|(source, target)| mount(source, target)).collect();
+        let report = resolve(&manifest).check_places(home, camino::Utf8Path::to_owned);
+        report.0.into_iter().map(|it| it.message).collect::<Vec<_>>()
+    };
+    assert_eq!(problems(&[("src", "/src"), ("src/data", "/data")]), [""; 0], "it is pinned");
+    assert_eq!(
+        problems(&[("/home/me/app/src", "/src"), ("src/data", "/data")]),
+        ["the mount of `/home/me/app/src` lets the agent replace `src/data`, which is mounted too"]
+    );
+    let hidden = [("/home/me/app/src", "/src"), ("src/data", "/src/data")];
+    assert_eq!(problems(&hidden), [""; 0], "a mount over the very place pins it");
+    assert_eq!(problems(&[(".", "/work"), ("other", "/work/.bottle")]), [""; 0], "another mount hides it");
 }
 
 #[test]
@@ -460,11 +592,11 @@ fn a_mount_through_a_link_that_the_agent_can_make_is_refused() {
         assert_eq!(
             problems(mount(".", "/work"), mount(source, "/data")),
             [format!(
-                "`{source}` goes through the link /home/me/app/data, which the agent can make and change"
+                "`{source}` goes through the link /home/me/app/data, which an agent or a branch can make and change"
             )]
         );
-        let apart = problems(mount("src", "/work"), mount(source, "/data"));
-        assert_eq!(apart, Vec::<String>::new(), "the link is a person's: the agent sees nothing around it");
+        // A branch can hold the link, whatever the agent sees around it.
+        assert_eq!(problems(mount("src", "/work"), mount(source, "/data")).len(), 1);
     }
 }
 
@@ -554,7 +686,7 @@ fn an_absolute_path_of_the_machine_gets_into_no_file() {
 #[test]
 fn every_file_carries_its_checksum() {
     let tree = render(&manifest(vec![route("egress_proxy.routes[0]", "a.example")]));
-    assert_eq!(tree.len(), 7);
+    assert_eq!(tree.len(), 8);
     for (path, bytes) in &tree {
         assert_eq!(verify(bytes), Sealed::Intact, "{path}");
     }

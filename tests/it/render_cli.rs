@@ -54,10 +54,17 @@ impl Project {
         self.command(arguments).output().unwrap()
     }
 
+    /// What a person sees who agrees to whatever it is.
     fn rendered(&self, arguments: &[&str]) -> String {
-        let output = self.render(arguments);
+        let output = self.render(&[&["--accept-widening"], arguments].concat());
         assert!(output.status.success(), "{}", err(&output));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The digest that `--check` prints.
+    fn digest(&self) -> String {
+        let printed = out(&self.render(&["--check"]));
+        printed.lines().last().and_then(|line| line.strip_prefix("digest ")).unwrap().to_owned()
     }
 
     fn refused(&self, code: i32, arguments: &[&str]) -> String {
@@ -115,13 +122,14 @@ fn the_first_render_writes_everything_and_ends_with_the_next_command() {
     let project = project();
     let table = project.rendered(&["--now", "2026-11-24"]);
     for part in [
-        ".bottle/dev  7 files written\n",
+        ".bottle/dev  8 files written\n",
         "  services    agent  gate  netns  egress-proxy  pipelock\n",
         "  hosts       api.example  any method  /v1  with API_TOKEN\n",
         "  mounts      . at /work, writable\n",
         "  until 2027-12-25  minted\n",
         "  tokens      API_TOKEN (not set in this shell)\n",
-        "Next: bottle up      or: docker compose -f .bottle/dev/docker-compose.yml up -d\n",
+        "\nAgreed: sha256:",
+        "\nNext: bottle up      or: docker compose -f .bottle/dev/docker-compose.yml up -d\n",
     ] {
         assert!(table.contains(part), "{part:?} is not in\n{table}");
     }
@@ -140,10 +148,10 @@ fn a_folder_that_is_not_there_is_a_warning_since_another_machine_may_have_it() {
     assert!(manifest.contains("image: debian:12\n"), "{manifest}");
     project.manifest("image: debian:12\n", "build: {context: ./agent}\n");
     project.manifest("source: .,", "source: ./src,");
-    let output = project.render(&[]);
+    let output = project.render(&["--accept-widening"]);
     assert!(output.status.success(), "{}", err(&output));
     assert_eq!(
-        err(&output),
+        err(&output).split("warning: src belongs").next().unwrap(),
         "warning: agent/Dockerfile, which the agent's image is built from, is not on this machine; `bottle up` needs it\n\
          warning: src, which the manifest mounts, is not on this machine; `bottle up` needs it\n"
     );
@@ -151,7 +159,10 @@ fn a_folder_that_is_not_there_is_a_warning_since_another_machine_may_have_it() {
         std::fs::create_dir(project.dir().join(folder)).unwrap();
     }
     std::fs::write(project.dir().join("agent/Dockerfile"), "FROM scratch\n").unwrap();
-    assert_eq!(err(&project.render(&[])), "");
+    let error = project.refused(1, &[]);
+    assert!(error.contains("  + the agent's image is built from other files in `agent`"), "{error}");
+    project.rendered(&[]);
+    assert!(!err(&project.render(&[])).contains("is not on this machine"));
 }
 
 #[test]
@@ -159,7 +170,7 @@ fn after_a_change_the_next_command_for_a_running_stack_is_named() {
     let project = project();
     assert!(!project.rendered(&[]).contains("bottle reload"));
     project.manifest("[/v1]", "[/v1, /v2]");
-    let table = project.rendered(&["--accept-widening"]);
+    let table = project.rendered(&[]);
     assert!(table.contains("\n      bottle reload  when it is up and only rules changed\n"), "{table}");
 }
 
@@ -169,7 +180,7 @@ fn the_next_command_names_a_manifest_that_is_not_found_by_itself() {
     let manifest = project.read("bottle.yaml").replace("name: dev", "name: other");
     std::fs::write(project.dir().join("other.bottle.yaml"), manifest).unwrap();
     project.rendered(&[]);
-    let table = project.rendered(&["other.bottle.yaml", "--accept-widening"]);
+    let table = project.rendered(&["other.bottle.yaml"]);
     assert!(table.contains("\nNext: bottle up other.bottle.yaml      or: "), "{table}");
     assert!(!table.contains("reload"), "{table}");
 }
@@ -187,7 +198,7 @@ fn a_second_render_touches_no_file() {
 #[test]
 fn the_committed_files_hold_no_secret_and_no_path_of_this_machine() {
     let project = project();
-    let mut command = project.command(&[]);
+    let mut command = project.command(&["--accept-widening"]);
     assert!(command.env("API_TOKEN", "planted-secret-value").status().unwrap().success());
     for (path, bytes, _) in snapshot(&project.dir().join(".bottle")) {
         let text = String::from_utf8_lossy(&bytes);
@@ -201,7 +212,7 @@ fn check_says_what_differs_and_writes_nothing() {
     let project = project();
     let before = project.render(&["--check"]);
     assert_eq!(before.status.code(), Some(1));
-    assert_eq!(out(&before), "", "a diff against nothing is no news");
+    assert!(out(&before).starts_with("digest sha256:"), "a diff against nothing is no news");
     let said = ".bottle/dev is not there; `bottle render` writes what bottle.yaml renders to\n";
     assert_eq!(err(&before), said);
     assert!(!project.dir().join(".bottle").exists());
@@ -233,21 +244,19 @@ fn widening_without_a_terminal_needs_a_flag_and_writes_nothing_before() {
     project.manifest("[/v1]", "[/v1, /admin]");
     let before = (snapshot(&project.dir()), snapshot(&project.state()));
     let error = project.refused(1, &[]);
-    assert!(
-        error.ends_with(
-            "bottle.yaml would let the agent newly do:\n  \
-             + any method https://api.example/admin/** with API_TOKEN\n\
-             nothing was written: an agent can have edited the manifest; if this is wanted, say so with \
-             --accept-widening\n"
-        ),
-        "{error}"
+    let wanted = format!(
+        "bottle.yaml would allow more than you agreed to:\n  \
+         + any method https://api.example/admin/** with API_TOKEN\n\
+         nothing was written: an agent can have edited the manifest, so a person agrees on a terminal; or say what \
+         you agree to:\n  --accept {}\n(--accept-widening agrees to whatever is there, on a machine that can be \
+         thrown away)\n",
+        project.digest()
     );
+    assert!(error.ends_with(&wanted), "{error}");
     assert_eq!((snapshot(&project.dir()), snapshot(&project.state())), before);
-    let table = project.rendered(&["--accept-widening"]);
+    let table = project.rendered(&[]);
     assert!(
-        table.contains(
-            "The agent can newly do:\n  + any method https://api.example/admin/** with API_TOKEN\n"
-        ),
+        table.contains("Newly allowed:\n  + any method https://api.example/admin/** with API_TOKEN\n"),
         "{table}"
     );
 }
@@ -260,14 +269,146 @@ fn narrowing_needs_no_flag() {
     project.rendered(&[]);
 }
 
+/// A first render, a clone, another name, a manifest in a subfolder: each is asked about, whatever lies beside it.
 #[test]
-fn another_name_in_the_manifest_is_no_way_around_the_question() {
+fn what_was_never_agreed_to_is_asked_about_in_full() {
     let project = project();
+    let first = project.refused(1, &[]);
+    assert!(
+        first.starts_with(
+            "You have not run this bottle here before. bottle.yaml lets the agent:\n  \
+             + the agent reads and writes `.`, as /work\n  \
+             + any method https://api.example/v1/** with API_TOKEN\n  \
+             + the agent runs in the image debian:12, pulled where it is missing\n"
+        ),
+        "{first}"
+    );
+    assert!(!project.dir().join(".bottle").exists() && !project.root.join("state").exists());
     project.rendered(&[]);
     project.manifest("name: dev", "name: dev2");
-    let error = project.refused(1, &[]);
-    assert!(error.contains("would let the agent newly do (a new bottle beside others):"), "{error}");
+    assert!(project.refused(1, &[]).starts_with("You have not run this bottle here before."));
     assert!(!project.dir().join(".bottle/dev2").exists());
+    std::fs::create_dir(project.dir().join("src")).unwrap();
+    project.write("src/bottle.yaml", &MANIFEST.replace("source: .,", "source: /etc,"));
+    let planted = project.refused(1, &["src/bottle.yaml"]);
+    assert!(
+        planted.contains(
+            "  ! the agent reads and writes /etc of this machine, outside of the project, as /work\n"
+        ),
+        "{planted}"
+    );
+}
+
+/// What lies in the project is no proof of consent: an agent that commits a widened manifest together with the tree
+/// that it renders to is asked about all the same.
+#[test]
+fn a_tree_that_was_committed_with_its_manifest_is_compared_with_what_was_agreed_to() {
+    let project = project();
+    project.rendered(&[]);
+    let twin = self::project();
+    twin.manifest("source: .,", "source: /etc,");
+    twin.rendered(&[]);
+    project.manifest("source: .,", "source: /etc,");
+    for file in ["docker-compose.yml", "bottle.lock"] {
+        project.write(&format!(".bottle/dev/{file}"), &twin.read(&format!(".bottle/dev/{file}")));
+    }
+    assert_eq!(
+        project.render(&["--check"]).status.code(),
+        Some(0),
+        "the tree is what the manifest renders to"
+    );
+    let error = project.refused(1, &[]);
+    assert!(error.contains("  ! the agent reads and writes /etc of this machine"), "{error}");
+}
+
+#[test]
+fn a_digest_that_was_reviewed_is_accepted_and_no_other() {
+    let project = project();
+    let digest = project.digest();
+    let wrong = digest.replace("sha256:", "sha256:0");
+    let error = project.refused(1, &["--accept", &wrong]);
+    assert_eq!(
+        error,
+        format!(
+            "nothing was written: bottle.yaml comes to {digest}, and you accept {wrong}; `bottle render --check` \
+             shows what it comes to\n"
+        )
+    );
+    assert!(!project.dir().join(".bottle").exists());
+    assert!(project.render(&["--accept", &digest]).status.success());
+    project.manifest("[/v1]", "[/v1, /v2]");
+    assert_eq!(project.render(&["--accept", &digest]).status.code(), Some(1), "it is another one by now");
+    assert_eq!(project.render(&["--accept", &project.digest()]).status.code(), Some(0));
+}
+
+/// The agent can write the manifest's neighbours: what is found, and not named, must be a bottle's own.
+#[test]
+fn a_manifest_that_an_agent_could_have_planted_is_not_picked_up() {
+    let project = project();
+    project.rendered(&[]);
+    std::fs::create_dir_all(project.dir().join("src/deep")).unwrap();
+    project.write("src/bottle.yaml", MANIFEST);
+    let render = |folder: &str, arguments: &[&str]| {
+        project.command(arguments).current_dir(project.dir().join(folder)).output().unwrap()
+    };
+    for (folder, file) in [("src", "bottle.yaml"), ("src/deep", "../bottle.yaml")] {
+        let output = render(folder, &["--accept-widening"]);
+        assert_eq!(output.status.code(), Some(2));
+        let wanted = format!(
+            "error: {file} is not picked up: the agent of {}/bottle.yaml can write there",
+            project.dir()
+        );
+        assert!(err(&output).starts_with(&wanted), "{}", err(&output));
+    }
+    // Named and agreed to, it is a bottle of its own from then on.
+    assert!(render("src", &["--accept-widening", "bottle.yaml"]).status.success());
+    assert!(render("src/deep", &[]).status.success());
+}
+
+#[test]
+fn two_manifests_of_one_name_do_not_take_each_others_place() {
+    let project = project();
+    project.write("two.bottle.yaml", MANIFEST);
+    project.rendered(&[]);
+    let error = project.refused(2, &["two.bottle.yaml", "--accept-widening"]);
+    assert!(
+        error.starts_with(&format!(
+            "error: .bottle/dev is what {}/bottle.yaml renders to; two bottles of one folder need different names",
+            project.dir()
+        )),
+        "{error}"
+    );
+}
+
+/// The question is about files as well: what the image is built from.
+#[test]
+fn a_changed_build_context_shows_its_files_and_the_dockerfile_and_is_built_from_the_agreed_copy() {
+    let project = project();
+    project.manifest("image: debian:12\n", "build: {context: ./agent}\n");
+    std::fs::create_dir(project.dir().join("agent")).unwrap();
+    project.write("agent/Dockerfile", "FROM a:1\n");
+    project.write("agent/x", "1\n");
+    project.rendered(&[]);
+    let kept = || {
+        let folder = project.state().join("context");
+        let one = folder.read_dir_utf8().unwrap().next().unwrap().unwrap().into_path();
+        std::fs::read_to_string(one.join("Dockerfile")).unwrap()
+    };
+    project.write("agent/Dockerfile", "FROM evil:1\n");
+    project.write("agent/y", "2\n");
+    let error = project.refused(1, &[]);
+    for part in [
+        "  + the agent's image is built from other files in `agent`, with an open network\n",
+        "The files that its image is built from changed:\n",
+        "Dockerfile",
+        "y",
+        "-FROM a:1\n+FROM evil:1\n",
+    ] {
+        assert!(error.contains(part), "{part:?} is not in\n{error}");
+    }
+    assert_eq!(kept(), "FROM a:1\n");
+    project.rendered(&[]);
+    assert_eq!(kept(), "FROM evil:1\n");
 }
 
 #[test]
@@ -340,23 +481,18 @@ fn a_token_in_env_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_clone_mints_its_own_state_and_a_copied_env_is_refused() {
+fn a_clone_is_asked_about_and_a_copied_env_counts_for_nothing() {
     let project = project();
     project.rendered(&[]);
     let clone =
         Command::new("cp").args(["-a", "project", "clone"]).current_dir(&project.root).status().unwrap();
     assert!(clone.success());
-    let render = || {
-        let mut command = project.command(&[]);
+    let render = |arguments: &[&str]| {
+        let mut command = project.command(arguments);
         command.current_dir(project.root.join("clone")).output().unwrap()
     };
-    let error = err(&render());
-    assert!(
-        error.contains("/clone/.bottle/dev/.env was made for another folder (its project is bottle-dev-"),
-        "{error}"
-    );
-    std::fs::remove_file(project.root.join("clone/.bottle/dev/.env")).unwrap();
-    let output = render();
+    assert!(err(&render(&[])).starts_with("You have not run this bottle here before."));
+    let output = render(&["--accept-widening"]);
     assert!(output.status.success() && out(&output).contains("unchanged"), "{}", err(&output));
     let env = std::fs::read_to_string(project.root.join("clone/.bottle/dev/.env")).unwrap();
     assert_ne!(env, project.read(".bottle/dev/.env"));
@@ -369,10 +505,10 @@ fn a_clone_mints_its_own_state_and_a_copied_env_is_refused() {
 #[test]
 fn a_state_inside_the_project_or_a_mount_is_refused() {
     let project = project();
-    let error = project.refused(2, &["--state", "keys"]);
+    let error = project.refused(2, &["--state", "keys", "--accept-widening"]);
     assert!(error.contains("/project/keys holds private keys and lies inside"), "{error}");
     assert!(!project.dir().join("keys").exists());
-    let mut command = project.command(&[]);
+    let mut command = project.command(&["--accept-widening"]);
     let output = command.env("XDG_STATE_HOME", project.dir().join("local")).output().unwrap();
     assert!(err(&output).contains("holds private keys and lies inside"), "{}", err(&output));
 }
@@ -384,7 +520,8 @@ fn a_chosen_state_is_found_again_without_the_flag() {
     project.rendered(&["--state", chosen.as_str()]);
     let table = project.rendered(&[]);
     assert!(table.contains(&format!("  state       {chosen}\n")) && table.contains("  kept\n"), "{table}");
-    assert!(!project.root.join("state").exists());
+    let others: Vec<_> = project.root.join("state/bottle").read_dir_utf8().unwrap().collect();
+    assert_eq!(others.len(), 2, "the registry and its lock alone: {others:?}");
 }
 
 #[test]
@@ -419,7 +556,14 @@ fn a_binary_that_cannot_run_in_the_image_is_refused_before_anything_is_written()
 fn renders_at_once_all_succeed_and_leave_one_tree() {
     let project = project();
     let all: Vec<_> = (0..6)
-        .map(|_| project.command(&[]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        .map(|_| {
+            project
+                .command(&["--accept-widening"])
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
         .collect();
     for child in all {
         let output = child.wait_with_output().unwrap();
@@ -448,7 +592,7 @@ fn a_render_that_was_killed_is_completed_by_the_next_one() {
         std::thread::sleep(std::time::Duration::from_millis(round * 7)); // a moment to die at, not a wait for something
         child.kill().unwrap();
         child.wait().unwrap();
-        project.rendered(&["--accept-widening"]);
+        project.rendered(&[]);
         assert_eq!(project.render(&["--check"]).status.code(), Some(0));
         let left: Vec<_> = snapshot(&project.dir()).into_iter().chain(snapshot(&project.state())).collect();
         assert!(left.iter().all(|(path, ..)| !path.as_str().contains(".bottle-staged-")), "{left:?}");

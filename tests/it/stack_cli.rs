@@ -20,17 +20,20 @@ egress_proxy:
 
 /// Logs its arguments and what it sees of the environment; fails or answers as the test told it to.
 const DOCKER: &str = r#"#!/bin/sh
-case "$*" in *" ps --all "*) echo "${PROXY-egress-proxy running healthy}"; exit 0 ;; esac
-case "$*" in *" ps -q --status running agent") echo "$BEFORE"; exit 0 ;; esac
+case "$*" in
+  *" ps --all "*) echo "${PROXY-egress-proxy running healthy}"; exit 0 ;;
+  *" config --hash egress-proxy") echo "egress-proxy ${HASH-0}"; exit 0 ;;
+  "ps --all --quiet "*) echo "$CONTAINERS"; exit 0 ;;
+  "inspect "*) cat "$DIR/containers"; exit 0 ;;
+esac
 echo "$*" >> "$DIR/asked"
 env | grep -E '^(COMPOSE_|BOTTLE_|API_TOKEN)' >> "$DIR/environment"
 case "$*" in
   *" run --help") echo "      --pull string  Pull image before running" ;;
-  "ps --all --filter label=bottle.name "*) cat "$DIR/started" ;;
+  "ps --all --filter label=bottle.name "*) cat "$DIR/started" 2>/dev/null ;;
   *" ps "*"--services") printf '%s\n' ${RUNNING-netns gate pipelock egress-proxy agent} ;;
-  *" ps "*) echo "${AGENT-0123456789ab}" | tr -d '\n' ;;
-  "inspect "*) echo /work/.bottle ;;
   *" logs "*) cat "$DIR/log" ;;
+  "info "*) echo runc ;;
   *) echo "chatter on stdout" ;;
 esac
 if [ -n "$FAILS" ]; then
@@ -38,6 +41,13 @@ if [ -n "$FAILS" ]; then
 fi
 exit 0
 "#;
+
+/// What `docker inspect` says of a container that does not run.
+fn ended(service: &str, code: i32, hash: &str) -> String {
+    format!(
+        r#""id" "p" 0 "{service}" "False" "exited" {code} {{"NetworkMode":"none"}} {{}} "{hash}" "/p-{service}-1" [] """#
+    )
+}
 
 struct Stack {
     _dir: tempfile::TempDir,
@@ -77,8 +87,11 @@ impl Stack {
 
     fn render(&self, arguments: &[&str]) {
         let image = self.root.join("image-binary");
-        let output =
-            self.command(&["render", "--image-binary", image.as_str()]).args(arguments).output().unwrap();
+        let output = self
+            .command(&["render", "--accept-widening", "--image-binary", image.as_str()])
+            .args(arguments)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{}", err(&output));
     }
 
@@ -88,9 +101,33 @@ impl Stack {
 
     /// What docker was asked, without what every command begins with.
     fn asked(&self) -> Vec<String> {
-        let text = std::fs::read_to_string(self.root.join("asked")).unwrap_or_default();
-        let start = "compose --env-file .bottle/dev/.env -f .bottle/dev/docker-compose.yml ";
-        text.lines().map(|line| line.strip_prefix(start).unwrap_or(line).to_owned()).collect()
+        let Ok(text) = std::fs::read_to_string(self.root.join("asked")) else { return Vec::new() };
+        let start = self.start();
+        text.lines().map(|line| line.strip_prefix(&start).unwrap_or(line).to_owned()).collect()
+    }
+
+    /// What every command of Compose's begins with: the agreed copy, and nothing that lies in the project.
+    fn start(&self) -> String {
+        let out = self.root.join("project/.bottle/dev");
+        let (project, state) = (self.project(), self.state());
+        format!(
+            "compose --project-name {project} --project-directory {out} --env-file {state}/.env \
+             -f {state}/agreed/docker-compose.yml "
+        )
+    }
+
+    fn env(&self, name: &str) -> String {
+        let env = std::fs::read_to_string(self.root.join("project/.bottle/dev/.env")).unwrap();
+        let line = env.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.unwrap().to_owned()
+    }
+
+    fn project(&self) -> String {
+        self.env("COMPOSE_PROJECT_NAME")
+    }
+
+    fn state(&self) -> String {
+        self.env("BOTTLE_STATE")
     }
 }
 
@@ -101,38 +138,6 @@ fn err(output: &Output) -> String {
 fn refused(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(2), "{}", err(output));
     err(output).lines().find(|line| line.starts_with("error: ")).unwrap_or_default().to_owned()
-}
-
-#[test]
-fn a_tree_that_a_running_agent_could_write_starts_nothing() {
-    let stack = rendered();
-    for verb in ["up", "run"] {
-        let refusal = stack
-            .command(&[verb])
-            .envs([
-                ("API_TOKEN", "x"),
-                ("BEFORE", "0123"),
-                ("FAILS", "bottle mounts /work/.bottle"),
-                ("WITH", "1"),
-            ])
-            .output();
-        let refusal = refused(&refusal.unwrap());
-        assert!(
-            refusal.starts_with("error: a folder that the agent must not write is no longer protected"),
-            "{refusal}"
-        );
-    }
-    assert!(stack.asked().iter().all(|asked| !asked.starts_with("up")), "{:?}", stack.asked());
-    // An agent whose binary an upgrade replaced can't be asked; `up` makes it anew and looks then.
-    let mut upgraded = stack.command(&["up"]);
-    upgraded.envs([
-        ("API_TOKEN", "x"),
-        ("BEFORE", "0123"),
-        ("FAILS", "mounts /work/.bottle"),
-        ("WITH", "126"),
-    ]);
-    let _ = upgraded.output().unwrap();
-    assert!(stack.asked().iter().any(|asked| asked.starts_with("up")), "{:?}", stack.asked());
 }
 
 #[test]
@@ -160,6 +165,23 @@ fn up_names_the_tokens_that_a_new_proxy_would_lack() {
     assert!(up("egress-proxy exited ", None, &["up"]).status.success(), "a stopped proxy has its tokens");
 }
 
+/// Another terminal without the token must not cut a running agent off.
+#[test]
+fn a_proxy_that_would_be_made_again_needs_its_tokens_before_anything_stops() {
+    let stack = rendered();
+    std::fs::write(stack.root.join("containers"), ended("egress-proxy", 0, "old") + "\n").unwrap();
+    let mut command = stack.command(&["run", "--", "true"]);
+    command.env_remove("API_TOKEN").env("CONTAINERS", "id").env("HASH", "new");
+    assert_eq!(
+        refused(&command.output().unwrap()),
+        "error: egress-proxy would be made again, since its settings changed; `bottle reload` applies new rules \
+         without that: API_TOKEN is not set; egress-proxy takes tokens from the environment that starts the stack"
+    );
+    assert_eq!(stack.asked(), [] as [&str; 0]);
+    let same = command.env("HASH", "old").output().unwrap();
+    assert!(same.status.success(), "{}", err(&same));
+}
+
 #[test]
 fn up_replaces_a_proxy_that_was_made_without_its_tokens() {
     let stack = rendered();
@@ -178,19 +200,9 @@ fn up_waits_for_the_infrastructure_then_starts_the_agent_then_looks_at_it() {
     let stack = rendered();
     let output = stack.run(&["up"]);
     assert!(output.status.success(), "{}", err(&output));
-    assert_eq!(
-        stack.asked(),
-        [
-            "up -d --wait netns gate pipelock egress-proxy",
-            "up -d agent",
-            "ps --status running -q agent",
-            "exec -T agent /run/bottle/bottle mounts /work/.bottle",
-            "exec -T agent /run/bottle/bottle healthcheck --url tcp://127.0.0.1:9099",
-        ]
-    );
-    let printed =
-        "$ docker compose --env-file .bottle/dev/.env -f .bottle/dev/docker-compose.yml up -d agent\n";
-    assert!(err(&output).contains(printed), "{}", err(&output));
+    assert_eq!(stack.asked(), ["up -d --wait netns gate pipelock egress-proxy", "up -d agent"]);
+    let printed = format!("$ docker {}up -d agent\n", stack.start());
+    assert!(err(&output).contains(&printed), "{}", err(&output));
 }
 
 #[test]
@@ -234,23 +246,23 @@ fn a_bottle_without_routes_has_no_egress_proxy_to_wait_for() {
     assert!(error.contains("a bottle without routes has no egress-proxy and no tokens"), "{error}");
 }
 
+/// A command that ends is said as that, and as nothing else.
 #[test]
-fn up_says_when_the_cage_does_not_hold() {
+fn an_agent_whose_command_has_ended_is_said_with_its_exit_code_and_last_words() {
     let stack = rendered();
-    let lost = stack.command(&["up"]).env("FAILS", "bottle mounts").output().unwrap();
-    assert!(
-        refused(&lost).contains("a folder that the agent must not write is no longer protected"),
-        "{}",
-        err(&lost)
-    );
-    let dead = stack.command(&["up"]).env("FAILS", "healthcheck").output().unwrap();
-    assert!(refused(&dead).contains("the agent lost its network namespace"), "{}", err(&dead));
-    let ended = stack.command(&["up"]).env("AGENT", "").output().unwrap();
-    assert!(
-        ended.status.success() && err(&ended).contains("the agent's command has ended"),
-        "{}",
-        err(&ended)
-    );
+    std::fs::write(stack.root.join("containers"), ended("agent", 3, "x") + "\n").unwrap();
+    std::fs::write(stack.root.join("log"), "no such model\n").unwrap();
+    let output = stack
+        .command(&["up"])
+        .env("CONTAINERS", "id")
+        .env("HASH", "x")
+        .env("API_TOKEN", "x")
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", err(&output));
+    let said = "note: the agent's command has ended: the image's command, with exit code 3; `bottle run` starts it on \
+                this terminal\nthe last that it said:\n    no such model\n";
+    assert!(err(&output).ends_with(said), "{}", err(&output));
 }
 
 #[test]
@@ -262,7 +274,7 @@ fn a_failing_compose_is_an_error_and_the_agent_is_not_started() {
     let output = up.output().unwrap();
     assert_eq!(refused(&output), "error: docker compose up failed (exit status: 1)");
     let said =
-        "egress-proxy is running unhealthy; the last that it said:\nroutes.yaml: line 3: unknown key\n";
+        "egress-proxy is running unhealthy; the last that it said:\n    routes.yaml: line 3: unknown key\n";
     assert!(err(&output).contains(said), "{}", err(&output));
     assert!(!stack.asked().iter().any(|asked| asked.ends_with(" agent")), "{:?}", stack.asked());
 }
@@ -272,36 +284,119 @@ fn what_is_not_rendered_here_is_not_started() {
     let stack = stack(MANIFEST);
     assert_eq!(
         refused(&stack.run(&["up"])),
-        "error: .bottle/dev is not rendered on this machine; run `bottle render`"
+        "error: ./.bottle/dev is not rendered on this machine by you; run `bottle render`, which shows what it allows \
+         and asks"
     );
-    stack.render(&[]);
-    std::fs::remove_file(stack.root.join("project/.bottle/dev/.env")).unwrap();
-    assert_eq!(
-        refused(&stack.run(&["up"])),
-        "error: .bottle/dev is not rendered on this machine; run `bottle render`"
+    assert!(stack.asked().is_empty());
+}
+
+/// Whatever lies in the project, the agreed copy is what starts, or nothing does.
+#[test]
+fn a_tree_in_the_project_that_is_not_the_agreed_one_is_refused_with_the_difference() {
+    let stack = rendered();
+    let folder = stack.root.join("project/.bottle/dev");
+    let compose = folder.join("docker-compose.yml");
+    let agreed = std::fs::read_to_string(&compose).unwrap();
+    let refusal = |stack: &Stack| {
+        let output = stack.run(&["up"]);
+        assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+        err(&output)
+    };
+    // Resealed by somebody who knows how: the checksum has no key.
+    let evil = agreed.replace("    cap_drop: [ALL]\n", "    privileged: true\n");
+    std::fs::write(&compose, &evil).unwrap();
+    let said = refusal(&stack);
+    for part in [
+        "error: .bottle/dev is not what you agreed to:\n",
+        "  ! docker-compose.yml says what this version of bottle does not render:\n",
+        "    -    privileged: true\n",
+        "  docker-compose.yml differs\n",
+        "`bottle render` writes what bottle.yaml renders to, and asks about what is new",
+    ] {
+        assert!(said.contains(part), "{part:?} is not in\n{said}");
+    }
+    std::fs::write(&compose, &agreed).unwrap();
+    std::fs::write(folder.join("compose.override.yaml"), "services: {}\n").unwrap();
+    assert!(refusal(&stack).contains("  compose.override.yaml is one more\n"));
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(refusal(&stack).contains("  it is not there\n"));
+    assert!(stack.asked().is_empty());
+}
+
+/// A tree that this version would render, with its checksum right: the difference is said as what the agent could do.
+#[test]
+fn a_tree_that_another_manifest_renders_to_is_refused_as_what_it_would_let_the_agent_do() {
+    let (stack, other) = (rendered(), stack(&MANIFEST.replace("source: .,", "source: /etc,")));
+    other.render(&[]);
+    let compose = "project/.bottle/dev/docker-compose.yml";
+    std::fs::copy(other.root.join(compose), stack.root.join(compose)).unwrap();
+    let output = stack.run(&["up"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = err(&output);
+    assert!(
+        said.contains(
+            "  ! the agent reads and writes /etc of this machine, outside of the project, as /work\n"
+        ),
+        "{said}"
     );
     assert!(stack.asked().is_empty());
 }
 
 #[test]
-fn a_planted_override_a_copied_env_and_a_lost_state_are_refused() {
+fn a_copied_env_counts_for_nothing_and_a_lost_state_is_said() {
     let stack = rendered();
-    let folder = stack.root.join("project/.bottle/dev");
-    std::fs::write(folder.join("compose.override.yaml"), "services: {}\n").unwrap();
-    assert!(refused(&stack.run(&["up"])).contains("compose.override.yaml is not bottle's"));
-    std::fs::remove_file(folder.join("compose.override.yaml")).unwrap();
-    let env = std::fs::read_to_string(folder.join(".env")).unwrap();
-    let hash = env.split("bottle-dev-").nth(1).unwrap()[..6].to_owned();
-    std::fs::write(folder.join(".env"), env.replace(&format!("bottle-dev-{hash}"), "bottle-dev-zzzzzz"))
-        .unwrap();
+    let (file, project) = (stack.root.join("project/.bottle/dev/.env"), stack.project());
+    let env = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, "COMPOSE_PROJECT_NAME=bottle-dev-zzzzzz\nBOTTLE_STATE=/\nBOTTLE_USER=0\n").unwrap();
+    assert!(stack.run(&["up"]).status.success());
+    let asked = std::fs::read_to_string(stack.root.join("asked")).unwrap();
     assert!(
-        refused(&stack.run(&["up"]))
-            .contains(".env was made for another folder (its project is bottle-dev-zzzzzz")
+        asked.lines().all(|line| line.starts_with(&format!("compose --project-name {project} "))),
+        "{asked}"
     );
-    std::fs::write(folder.join(".env"), env).unwrap();
-    std::fs::remove_dir_all(stack.root.join("state")).unwrap();
+    std::fs::write(&file, env).unwrap();
+    std::fs::remove_dir_all(stack.state()).unwrap();
     assert!(refused(&stack.run(&["up"])).contains("is gone; run `bottle render`, then `bottle up`"));
-    assert!(stack.asked().is_empty());
+}
+
+/// The agreed copy is the state's: one that somebody changed there is no consent.
+#[test]
+fn a_damaged_state_starts_nothing() {
+    let stack = rendered();
+    let file = format!("{}/agreed/docker-compose.yml", stack.state());
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("cap_drop", "cap_add")).unwrap();
+    let error = refused(&stack.run(&["up"]));
+    assert!(error.contains("/agreed is damaged: its files are not those of agreed.json"), "{error}");
+    stack.render(&[]);
+    assert!(stack.run(&["up"]).status.success());
+}
+
+#[test]
+fn a_runtime_that_the_engine_lacks_is_said_before_anything_starts() {
+    let stack = stack(&MANIFEST.replace("image: debian:12", "image: debian:12\n  runtime: runsc"));
+    stack.render(&[]);
+    let error = refused(&stack.run(&["up"]));
+    assert!(
+        error
+            .starts_with("error: bottle.yaml: agent.runtime: the engine has no runtime `runsc`; it has runc"),
+        "{error}"
+    );
+    assert!(!stack.asked().iter().any(|asked| asked.starts_with("up")));
+}
+
+#[test]
+fn ps_lists_what_was_rendered_from_any_folder_and_what_no_record_knows() {
+    let stack = rendered();
+    std::fs::write(stack.root.join("started"), "bottle-lost-1 /gone/.bottle/lost\n").unwrap();
+    let output = stack.command(&["ps"]).current_dir("/").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains(&format!("{}  stopped ", stack.project())), "{text}");
+    assert!(text.contains(&format!("  {}/project/bottle.yaml\n", stack.root)), "{text}");
+    let lost = "  started from /gone/.bottle/lost, and you have no record of it; `bottle down bottle-lost-1` stops it\n";
+    assert!(text.contains(lost), "{text}");
+    assert!(stack.command(&["down", "bottle-lost-1"]).current_dir("/").output().unwrap().status.success());
+    assert!(stack.asked().iter().any(|it| it.starts_with("compose --project-name bottle-lost-1 ")));
 }
 
 #[test]
@@ -317,13 +412,14 @@ fn an_expired_ca_is_refused_with_what_to_do() {
 }
 
 #[test]
-fn a_manifest_that_changed_is_a_note_and_the_stack_follows_the_tree() {
+fn a_manifest_that_changed_is_a_note_and_what_was_agreed_to_is_used() {
     let stack = rendered();
     let changed = MANIFEST.replace("[/v1]", "[/v1, /v2]");
     std::fs::write(stack.root.join("project/bottle.yaml"), changed).unwrap();
     let output = stack.run(&["up"]);
     assert!(output.status.success());
-    let note = "note: bottle.yaml changed since the last render; the stack follows .bottle/dev\n";
+    let note =
+        "note: bottle.yaml changed since; what you agreed to is used, and `bottle render` shows the change\n";
     assert!(err(&output).contains(note), "{}", err(&output));
 }
 
@@ -333,28 +429,23 @@ fn run_ends_with_the_agents_own_exit_code() {
     let output =
         stack.command(&["run", "--", "sh", "-c", "exit 42"]).env("FAILS", " run ").env("WITH", "42").output();
     assert_eq!(output.unwrap().status.code(), Some(42));
-    assert_eq!(
-        stack.asked(),
-        ["up -d --wait netns gate pipelock egress-proxy", "run --rm --no-deps -T agent sh -c exit 42"]
-    );
+    let asked = stack.asked();
+    assert_eq!(asked[0], "up -d --wait netns gate pipelock egress-proxy");
+    let name = format!("run --rm --no-deps --name {}-run-", stack.project());
+    assert!(asked[1].starts_with(&name) && asked[1].ends_with(" -T agent sh -c exit 42"), "{asked:?}");
 }
 
 #[test]
 fn an_image_that_is_built_is_built_before_run_so_that_stdout_is_the_agents_alone() {
     let stack = stack(&MANIFEST.replace("image: debian:12", "build: {context: ./agent}"));
     std::fs::create_dir(stack.root.join("project/agent")).unwrap();
+    std::fs::write(stack.root.join("project/agent/Dockerfile"), "FROM scratch\n").unwrap();
     stack.render(&[]);
     let output = stack.run(&["run", "--", "true"]);
     assert!(output.status.success(), "{}", err(&output));
-    assert_eq!(
-        stack.asked(),
-        [
-            "up -d --wait netns gate pipelock egress-proxy",
-            "build agent",
-            "run --help",
-            "run --rm --no-deps --pull never -T agent true",
-        ]
-    );
+    let asked = stack.asked();
+    assert_eq!(asked[..3], ["up -d --wait netns gate pipelock egress-proxy", "build agent", "run --help"]);
+    assert!(asked[3].ends_with(" --pull never -T agent true"), "{asked:?}");
     // One line, of `run` itself.
     assert_eq!(String::from_utf8_lossy(&output.stdout), "chatter on stdout\n");
 }
@@ -367,9 +458,8 @@ fn what_docker_prints_is_shown_when_it_fails_or_is_asked_for_and_quiet_says_less
         let talk = err(&output);
         (talk.matches("chatter").count(), talk.matches("$ docker compose").count())
     };
-    // The look at the agent is no chatter, and goes where it went.
-    assert_eq!(talk(&["up"], ""), (0, 4));
-    assert_eq!(talk(&["up", "--verbose"], ""), (2, 4));
+    assert_eq!(talk(&["up"], ""), (0, 2));
+    assert_eq!(talk(&["up", "--verbose"], ""), (2, 2));
     assert_eq!(talk(&["up", "--quiet"], ""), (0, 0));
     assert_eq!(talk(&["up"], "--wait"), (1, 1));
     assert_eq!(talk(&["up", "--quiet"], "--wait"), (1, 0));
@@ -378,7 +468,7 @@ fn what_docker_prints_is_shown_when_it_fails_or_is_asked_for_and_quiet_says_less
 
 #[test]
 fn without_compose_it_is_said() {
-    for verb in ["up", "run", "down", "reload"] {
+    for verb in ["up", "run", "reload"] {
         let stack = rendered();
         let output = stack.command(&[verb]).env("FAILS", "compose ").env("WITH", "125").output().unwrap();
         let wanted =
@@ -400,47 +490,58 @@ fn reload_of_a_stack_that_does_not_run_says_so() {
 fn down_removes_the_image_that_the_stack_built() {
     let stack = rendered();
     assert!(stack.run(&["down"]).status.success());
-    let env = std::fs::read_to_string(stack.root.join("project/.bottle/dev/.env")).unwrap();
-    let project = env.lines().find_map(|line| line.strip_prefix("COMPOSE_PROJECT_NAME=")).unwrap();
-    let removed = [format!("image inspect {project}:local"), format!("image rm {project}:local")];
-    assert_eq!(stack.asked()[0], "--profile * down --remove-orphans");
-    assert_eq!(stack.asked()[1..], removed);
+    let project = stack.project();
+    assert_eq!(
+        stack.asked(),
+        [
+            format!("compose --project-name {project} --profile * down --remove-orphans"),
+            format!("image inspect {project}:local"),
+            format!("image rm {project}:local"),
+        ]
+    );
+}
+
+/// A junk manifest, another name, the name of a sibling, no manifest, a lost `.env`, a folder under a new name.
+#[test]
+fn down_stops_what_was_started_here_whatever_became_of_the_manifest() {
+    for spoil in ["junk: [", "name: another", "name: sib", "", "env", "folder"] {
+        let stack = rendered();
+        let (project, mut here) = (stack.project(), stack.root.join("project"));
+        std::fs::write(here.join("sib.bottle.yaml"), MANIFEST.replace("name: dev", "name: sib")).unwrap();
+        stack.render(&["sib.bottle.yaml"]);
+        match spoil {
+            "" => std::fs::remove_file(here.join("bottle.yaml")).unwrap(),
+            "env" => std::fs::remove_dir_all(here.join(".bottle")).unwrap(),
+            "folder" => {
+                let renamed = stack.root.join("renamed");
+                std::fs::rename(&here, &renamed).unwrap();
+                here = renamed;
+            }
+            text => std::fs::write(here.join("bottle.yaml"), MANIFEST.replace("name: dev", text)).unwrap(),
+        }
+        for arguments in [&["down"][..], &["down", "bottle.yaml"], &["down", &project], &["down", "dev"]] {
+            let output = stack.command(arguments).current_dir(&here).output().unwrap();
+            assert!(output.status.success(), "{spoil} {arguments:?}: {}", err(&output));
+            let asked = std::fs::read_to_string(stack.root.join("asked")).unwrap();
+            let stopped = format!("compose --project-name {project} --profile * down --remove-orphans");
+            assert_eq!(asked.lines().next(), Some(stopped.as_str()), "{spoil} {arguments:?}");
+            assert_eq!(asked.matches(" down ").count(), 1, "{spoil} {arguments:?}: {asked}");
+            std::fs::remove_file(stack.root.join("asked")).unwrap();
+        }
+    }
 }
 
 #[test]
-fn down_stops_what_was_started_here_whatever_the_agent_made_of_the_manifest() {
-    for spoil in ["junk: [", "version: 1\nname: another\nagent: {image: a}\n", ""] {
-        let stack = rendered();
-        let project = stack.root.join("project");
-        let started = format!(
-            "bottle-dev-1 {project}/.bottle/dev\nbottle-dev-1 {project}/.bottle/dev\nbottle-dev-2 {}/.bottle/dev\n",
-            stack.root.join("elsewhere")
-        );
-        std::fs::write(stack.root.join("started"), started).unwrap();
-        match spoil {
-            "" => std::fs::remove_file(project.join("bottle.yaml")).unwrap(),
-            _ => std::fs::write(project.join("bottle.yaml"), spoil).unwrap(),
-        }
-        let output = stack.run(&["down"]);
-        assert!(output.status.success(), "{}", err(&output));
-        let said = err(&output);
-        assert!(said.starts_with("note: ") && !said.contains("error["), "{said}");
-        assert!(said.contains("; stopping what was started from this folder\n"), "{said}");
-        assert_eq!(
-            stack.asked()[1..],
-            [
-                "compose --project-name bottle-dev-1 --profile * down --remove-orphans",
-                "image inspect bottle-dev-1:local",
-                "image rm bottle-dev-1:local",
-            ]
-        );
-        // Who names a manifest means that one and no other.
-        let named = stack.run(&["down", "bottle.yaml"]);
-        assert_eq!(named.status.code(), Some(2), "{}", err(&named));
-        // Nothing was started: then what is wrong with the manifest is the answer.
-        std::fs::write(stack.root.join("started"), "").unwrap();
-        assert_eq!(stack.run(&["down"]).status.code(), Some(2));
-    }
+fn down_says_when_there_is_nothing_to_stop() {
+    let stack = stack(MANIFEST);
+    assert_eq!(
+        refused(&stack.run(&["down"])),
+        "error: nothing was started from here; `bottle ps` lists every stack, from any folder"
+    );
+    assert_eq!(
+        refused(&stack.run(&["down", "nobody"])),
+        "error: no stack is called nobody; `bottle ps` lists them"
+    );
 }
 
 #[test]
@@ -472,6 +573,13 @@ fn a_config_that_is_refused_reloads_neither() {
     assert!(stack.asked().iter().all(|asked| !asked.ends_with("/bottle reload")), "{:?}", stack.asked());
 }
 
+/// Records as a proxy leaves them on the host.
+fn audit(stack: &Stack, proxy: &str, series: &str, lines: &str) {
+    let folder = format!("{}/audit/{proxy}", stack.state());
+    std::fs::write(format!("{folder}/{series}.jsonl"), lines).unwrap();
+}
+
+/// With and without a running stack, and whatever became of the manifest.
 #[test]
 fn denied_requests_come_with_file_line_and_the_missing_entry() {
     let stack = rendered();
@@ -480,20 +588,23 @@ fn denied_requests_come_with_file_line_and_the_missing_entry() {
             r#"{{"time":"2026-11-24T12:30:01Z","bottle":"dev","config":"c","connection":1,"method":"GET","scheme":"https","host":"api.example","port":443,"path":"{path}","verdict":"{verdict}","reason":"path_not_allowed","decided_by":"egress-proxy","source":"egress_proxy.routes[0]","request_bytes":0,"response_bytes":0,"complete":true,"duration_ms":1}}"#
         )
     };
-    let log = format!(
-        "{}\nnot a record\n{{\"level\":\"INFO\"}}\n{}\n",
-        record("allow", "/v1"),
-        record("deny", "/v2")
-    );
-    std::fs::write(stack.root.join("log"), log).unwrap();
-    let output = stack.run(&["logs", "--denied"]);
+    let lines = format!("{}\n{{\"level\":\"INFO\"}}\n{}\n", record("allow", "/v1"), record("deny", "/v2"));
+    audit(&stack, "egress-proxy", "denied", &lines);
+    let logs = |more: &[&str]| {
+        let output = stack.run(&[&["logs", "--denied", "--no-follow"], more].concat());
+        assert!(output.status.success(), "{}", err(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
     assert_eq!(
-        String::from_utf8_lossy(&output.stdout),
+        logs(&[]),
         "12:30:01  GET https://api.example/v2  path_not_allowed\n    \
          rule:  bottle.yaml:9 (egress_proxy.routes[0])\n    \
          to allow it:\n      egress_proxy.routes[0]:\n        path_allowlist: [..., /v2]\n"
     );
-    assert_eq!(stack.asked(), ["logs --follow --no-log-prefix --no-color egress-proxy"]);
+    assert_eq!(logs(&["--since", "2026-11-25T00:00:00Z"]), "");
+    std::fs::write(stack.root.join("project/bottle.yaml"), "junk: [").unwrap();
+    assert!(logs(&[]).contains("    rule:  egress_proxy.routes[0]\n"), "{}", logs(&[]));
+    assert_eq!(stack.asked(), [] as [&str; 0]);
 }
 
 #[test]
@@ -502,14 +613,26 @@ fn in_a_bottle_without_routes_what_pipelock_refused_is_shown() {
     let stack = stack(&format!("{head}egress: {{allowlist: [api.example]}}\n"));
     stack.render(&[]);
     let line = r#"{"level":"warn","time":"2026-11-25T00:30:48Z","component":"pipelock","event":"blocked","method":"CONNECT","target":"new.example:443","scanner":"domain_not_allowed","reason":"new.example is not in the allowlist"}"#;
-    std::fs::write(stack.root.join("log"), format!("{line}\n")).unwrap();
-    let output = stack.run(&["logs", "--denied"]);
+    audit(&stack, "pipelock", "denied", &format!("{line}\n"));
+    let output = stack.run(&["logs", "--denied", "--no-follow"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         said.starts_with("00:30:48  CONNECT new.example:443  domain_not_allowed, by pipelock\n"),
         "{said}"
     );
-    assert_eq!(stack.asked(), ["logs --follow --no-log-prefix --no-color pipelock"]);
+}
+
+#[test]
+fn a_service_that_is_not_there_and_a_time_that_is_none_are_said() {
+    let stack = rendered();
+    let error = refused(&stack.run(&["logs", "--service", "nothere"]));
+    assert_eq!(
+        error,
+        "error: there is no service nothere; there are netns, gate, egress-proxy, pipelock, agent, attack"
+    );
+    let output = stack.run(&["logs", "--since", "5x"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(err(&output).contains("write a time such as"), "{}", err(&output));
 }
 
 #[test]

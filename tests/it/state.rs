@@ -1,7 +1,7 @@
 //! The state of a bottle: who may read it, what is kept, what is made anew, and what a crash leaves.
 
 use bottle::clock::Clock;
-use bottle::state::{EnvFile, Event, ImageBinary, Location, Minted, State, StateError, Wants};
+use bottle::state::{Event, ImageBinary, Location, Minted, State, StateError, Wants};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
@@ -17,7 +17,13 @@ fn home() -> Home {
 
 impl Home {
     fn location(&self) -> Location {
-        Location::find(Utf8Path::new("/p/.bottle/dev"), Some(&self.path.join("state")), None, None).unwrap()
+        Location::find(
+            Utf8Path::new("/p/.bottle/dev"),
+            Some(&self.path.join("state")),
+            None,
+            Utf8Path::new("/h"),
+        )
+        .unwrap()
     }
 
     fn open(&self) -> State {
@@ -217,7 +223,8 @@ fn two_folders_never_share_a_state() {
     let home = home();
     home.open();
     let chosen = home.path.join("state");
-    let other = Location::find(Utf8Path::new("/q/.bottle/dev"), Some(&chosen), None, None).unwrap();
+    let other =
+        Location::find(Utf8Path::new("/q/.bottle/dev"), Some(&chosen), None, Utf8Path::new("/h")).unwrap();
     let error = State::open(&other, &[], || {}).unwrap_err().to_string();
     assert_eq!(
         error,
@@ -234,33 +241,11 @@ fn a_state_under_what_the_agent_mounts_is_refused_links_resolved() {
     std::fs::create_dir(&mounted).unwrap();
     std::os::unix::fs::symlink(&mounted, home.path.join("link")).unwrap();
     let chosen = home.path.join("link/keys");
-    let location = Location::find(Utf8Path::new("/p/.bottle/dev"), Some(&chosen), None, None).unwrap();
+    let location =
+        Location::find(Utf8Path::new("/p/.bottle/dev"), Some(&chosen), None, Utf8Path::new("/h")).unwrap();
     let error = State::open(&location, &[mounted], || {}).unwrap_err();
     assert!(matches!(error, StateError::Exposed { .. }), "{error}");
     assert!(!chosen.exists());
-}
-
-#[test]
-fn the_env_file_names_a_chosen_state_for_the_next_render_and_a_strange_one_is_refused() {
-    let home = home();
-    let out = Utf8Path::new("/p/.bottle/dev");
-    home.open();
-    let project = home.location().project("dev");
-    let env = |state: &str| EnvFile::new(project.clone(), Utf8Path::new(state), 1, "x".into()).unwrap();
-    let kept = env(home.path.join("state").as_str());
-    let found =
-        Location::find(out, None, Some(&kept), Some(Utf8Path::new("/home/ada/.local/state"))).unwrap();
-    assert_eq!(found.state(), home.path.join("state"));
-    let strange = env(home.path.as_str());
-    let error = Location::find(out, None, Some(&strange), Some(Utf8Path::new("/h"))).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        format!(
-            "/p/.bottle/dev/.env was made for another folder (it names the state {}, which is not this folder's); \
-             remove it and run `bottle render` here",
-            home.path
-        )
-    );
 }
 
 #[test]

@@ -165,6 +165,18 @@ fn a_file_that_compose_would_merge_fails_even_with_force() {
 }
 
 #[test]
+fn a_flood_of_files_of_somebody_else_is_counted_and_not_listed() {
+    let project = project();
+    project.folder();
+    for i in 0..1000 {
+        project.put(&format!("{i:03}.yaml"), "");
+    }
+    let error = project.write(&demo(), true).unwrap_err().to_string();
+    assert!(error.contains("/019.yaml, and 980 more is not bottle's"), "{error}");
+    assert!(!error.contains("/020.yaml"), "{error}");
+}
+
+#[test]
 fn a_file_of_somebody_else_under_one_of_our_names_is_not_overwritten() {
     let project = project();
     project.folder();
@@ -281,4 +293,31 @@ fn a_full_disk_leaves_the_old_tree_as_it_was() {
     assert_eq!(error.to_string(), wanted);
     assert!(same.is_same(), "{}", same.unified_diff());
     assert!(leftovers.is_empty(), "{leftovers:?}");
+}
+
+#[test]
+fn a_tree_that_fills_the_memory_is_not_read() {
+    let project = project();
+    project.write(&demo(), false).unwrap();
+    let sparse = |name: &str, mebibytes: u64| {
+        let file = std::fs::File::create(project.out.join(name)).unwrap();
+        file.set_len(mebibytes << 20).unwrap();
+    };
+    sparse("large.yaml", 17);
+    let error = project.compare(&demo()).unwrap_err().to_string();
+    assert_eq!(error, format!("{}/large.yaml is larger than 16 MiB", project.out));
+    for name in ["large.yaml", "b.yaml", "c.yaml", "d.yaml", "e.yaml"] {
+        sparse(name, 15);
+    }
+    let error = project.compare(&demo()).unwrap_err().to_string();
+    assert_eq!(error, format!("{} is larger than 64 MiB", project.out));
+}
+
+#[test]
+fn a_diff_has_a_line_for_each_line_feed_and_none_for_a_carriage_return() {
+    let project = project();
+    project.write(&demo(), false).unwrap();
+    project.put(ROUTES, &(project.read(ROUTES) + "a\r+b\n"));
+    let diff = project.compare(&demo()).unwrap().unified_diff();
+    assert!(diff.contains("\n-a\r+b\n"), "{diff:?}");
 }

@@ -4,15 +4,16 @@ use super::answer::{Answer, Near, Pipelock, Rule};
 use super::asked::Asked;
 use super::secrets::Found;
 use crate::cli::rules::Place;
+use crate::printable::printable_name;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
 /// One line for each thing that is known, the verdict first.
 pub(super) fn text(asked: &Asked, answer: &Answer) -> String {
     let verdict = if answer.refusal.is_none() { "allowed" } else { "denied" };
-    let mut out = format!("{verdict}: {} {}\n", asked.method, shown(&asked.url));
+    let mut out = format!("{verdict}: {} {}\n", asked.method, printable_name(&asked.url));
     for (name, value) in lines(asked, answer) {
-        let _ = writeln!(out, "  {name:<10}  {value}"); // writing to a String can't fail
+        let _ = writeln!(out, "  {name:<10}  {}", printable_name(&value)); // writing to a String can't fail
     }
     out
 }
@@ -21,7 +22,7 @@ fn lines(asked: &Asked, answer: &Answer) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
     if let Some(refusal) = &answer.refusal {
         lines.push(("reason", refusal.reason.to_string()));
-        lines.push(("why", shown(&refusal.message)));
+        lines.push(("why", refusal.message.clone()));
     }
     match &answer.rule {
         Some(rule) => of_rule(rule, &mut lines),
@@ -61,7 +62,7 @@ fn of_rule(rule: &Rule, lines: &mut Vec<(&'static str, String)>) {
         lines.push(("until", until.to_string()));
     }
     if let Some(reason) = &rule.reason {
-        lines.push(("because", shown(reason)));
+        lines.push(("because", reason.clone()));
     }
 }
 
@@ -81,13 +82,6 @@ fn pipelock(answer: Pipelock) -> &'static str {
             "lets the host through and looks inside; a secret in the request is only logged"
         }
     }
-}
-
-/// Control characters of a question don't reach the terminal.
-fn shown(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
-        .collect()
 }
 
 /// The whole answer; every key is always there.

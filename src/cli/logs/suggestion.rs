@@ -1,24 +1,26 @@
 //! One refusal for a person: the request, the reason, the place of the rule, and what would allow it.
 
 use crate::manifest::Loaded;
-use crate::telemetry::audit::Record;
+use crate::printable::printable_name;
+use crate::telemetry::audit::{Record, Suppressed};
 use serde_json::Value;
 use std::fmt::Write as _;
 
 /// A few lines.
-pub(super) fn as_text(record: &Record, loaded: &Loaded) -> String {
+pub(super) fn as_text(record: &Record, loaded: Option<&Loaded>) -> String {
     let reason = record.reason.as_deref().unwrap_or("refused");
     let by = if record.decided_by == "egress-proxy" {
         String::new()
     } else {
         format!(", by {}", record.decided_by)
     };
-    let mut text = format!("{}  {}  {reason}{by}\n", record.time.strftime("%H:%M:%S"), request(record));
+    let said = format!("{}  {reason}{by}", request(record));
+    let mut text = format!("{}  {}\n", record.time.strftime("%H:%M:%S"), printable_name(&said));
     if let Some(finding) = &record.finding {
-        let _ = writeln!(text, "    found: {finding}"); // writing to a String can't fail
+        let _ = writeln!(text, "    found: {}", printable_name(finding)); // writing to a String can't fail
     }
     if let Some(place) = place(record, loaded) {
-        let _ = writeln!(text, "    rule:  {place}");
+        let _ = writeln!(text, "    rule:  {}", printable_name(&place));
     }
     match entry(record) {
         Some(entry) => {
@@ -31,8 +33,22 @@ pub(super) fn as_text(record: &Record, loaded: &Loaded) -> String {
     text
 }
 
+/// A flood of refusals, of which the proxy wrote the numbers alone.
+pub(super) fn counted(counted: &Suppressed) -> String {
+    let reasons: Vec<String> = counted.reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
+    let more = if counted.more_hosts { "more than " } else { "" };
+    format!(
+        "{}  {} refusals more until {}, for {more}{} hosts: {}\n",
+        counted.first.strftime("%H:%M:%S"),
+        counted.count,
+        counted.last.strftime("%H:%M:%S"),
+        counted.hosts,
+        printable_name(&reasons.join(", "))
+    )
+}
+
 /// The record with `place` and `entry` beside its own fields.
-pub(super) fn as_json(record: &Record, loaded: &Loaded) -> serde_json::Result<Value> {
+pub(super) fn as_json(record: &Record, loaded: Option<&Loaded>) -> serde_json::Result<Value> {
     let mut value = serde_json::to_value(record)?;
     value["place"] = place(record, loaded).into();
     value["entry"] = entry(record).into();
@@ -51,7 +67,7 @@ fn request(record: &Record) -> String {
 }
 
 /// `bottle.yaml:12 (egress_proxy.routes[1])`, at the key that refused where the rule has it.
-fn place(record: &Record, loaded: &Loaded) -> Option<String> {
+fn place(record: &Record, loaded: Option<&Loaded>) -> Option<String> {
     let source = record.source.as_ref()?;
     let key = match record.reason.as_deref() {
         Some("path_not_allowed") => ".path_allowlist",
@@ -60,11 +76,20 @@ fn place(record: &Record, loaded: &Loaded) -> Option<String> {
         Some("rule_expired") => ".until",
         _ => "",
     };
-    Some(format!("{} ({source})", loaded.place_of(&format!("{source}{key}"))))
+    Some(match loaded {
+        Some(loaded) => format!("{} ({source})", loaded.place_of(&format!("{source}{key}"))),
+        None => source.clone(),
+    })
 }
 
-/// The entry that would allow the request, or nothing where no entry would.
+/// The entry that would allow the request, or nothing where no entry would, or where the record holds less than the
+/// request did: a path that was cut, or in which a secret was masked.
 fn entry(record: &Record) -> Option<String> {
+    let whole =
+        |text: &Option<String>| !text.as_ref().is_some_and(|it| it.contains("…[+") || it.contains("***["));
+    if ![&record.host, &record.path, &record.method].into_iter().all(whole) {
+        return None;
+    }
     let host = record.host.as_deref()?;
     let key = record.source.as_deref().unwrap_or("egress_proxy.routes");
     let more = |name: &str, value: &str| Some(format!("{key}:\n  {name}: [..., {value}]\n"));
@@ -154,7 +179,7 @@ egress_proxy:
     #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     fn text(fields: Value) -> String {
         let loaded = Manifest::load("bottle.yaml", MANIFEST.as_bytes()).unwrap();
-        as_text(&record(&fields), &loaded)
+        as_text(&record(&fields), Some(&loaded))
     }
 
     #[test]
@@ -209,7 +234,7 @@ egress_proxy:
         let denied = record(&serde_json::json!({
             "path": "/v2", "reason": "path_not_allowed", "source": "egress_proxy.routes[0]",
         }));
-        let value = as_json(&denied, &loaded).unwrap();
+        let value = as_json(&denied, Some(&loaded)).unwrap();
         assert_eq!(value["place"], "bottle.yaml:7 (egress_proxy.routes[0])");
         assert_eq!(value["host"], "api.example");
         assert!(value["entry"].as_str().unwrap().contains("path_allowlist"));

@@ -1,7 +1,7 @@
 //! The plan for machines. Keys are only ever added.
 
 use crate::cli::project::Project;
-use crate::plan::{AgentImage, HostPlan, Plan, Reach, Shape};
+use crate::plan::{AgentImage, HostPlan, Plan, Reach, Shape, User};
 use serde_json::{Value, json};
 
 /// Every bottle, as one JSON document.
@@ -77,7 +77,14 @@ fn agent(plan: &Plan) -> Value {
             }),
         },
         "command": agent.command,
-        "user": agent.user,
+        "user": match &agent.user { User::Named(name) => Some(name), User::Owner | User::Image => None },
+        "user_is": agent.user.describe(),
+        "runtime": agent.runtime,
+        "resources": {
+            "memory": agent.resources.memory,
+            "cpus": agent.resources.cpus(),
+            "pids": agent.resources.pids,
+        },
         "workdir": agent.workdir,
         "read_only": agent.read_only,
         "mounts": agent.mounts.iter().map(|mount| json!({

@@ -2,14 +2,16 @@
 
 use crate::cli::project::Project;
 use crate::config::routes::AnyOr;
-use crate::plan::{AgentImage, HostPlan, Plan, Reach};
+use crate::plan::{AgentImage, AgentPlan, HostPlan, Plan, Reach};
+use crate::printable::printable_name;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// One bottle.
 pub(super) fn show(project: &Project) -> String {
     let plan = &project.plan;
-    let mut out = format!("bottle {}   {} -> {}\n", plan.name, project.file, plan.layout.out());
+    let (file, to) = (printable_name(project.file.as_str()), printable_name(plan.layout.out().as_str()));
+    let mut out = format!("bottle {}   {file} -> {to}\n", plan.name);
     section(&mut out, "services", &services(plan));
     section(&mut out, "networks", &networks(plan));
     section(&mut out, "hosts", &hosts(&plan.hosts));
@@ -21,9 +23,9 @@ pub(super) fn show(project: &Project) -> String {
     if !plan.warnings.0.is_empty() {
         out.push_str("\nwarnings\n");
         for warning in &plan.warnings.0 {
-            let _ = writeln!(out, "  {}", printable(&warning.message));
+            let _ = writeln!(out, "  {}", printable_name(&warning.message));
             for hint in &warning.hints {
-                let _ = writeln!(out, "    {}", printable(hint));
+                let _ = writeln!(out, "    {}", printable_name(hint));
             }
         }
     }
@@ -107,10 +109,24 @@ fn agent(plan: &Plan) -> Rows {
         vec!["runs".into(), format!("{image}, command: {}", or_image(command.as_ref()))],
         vec![
             "as".into(),
-            format!("user: {}, folder: {}", or_image(agent.user.as_ref()), or_image(agent.workdir.as_ref())),
+            format!("user: {}, folder: {}", agent.user.describe(), or_image(agent.workdir.as_ref())),
         ],
+        vec!["may use".into(), resources(agent)],
         vec!["root".into(), if agent.read_only { "read-only".into() } else { "writable".into() }],
     ]
+}
+
+fn resources(agent: &AgentPlan) -> String {
+    let memory = match agent.resources.memory {
+        Some(bytes) => format!("{} MiB of memory", bytes >> 20),
+        None => "three quarters of the memory".to_owned(),
+    };
+    let cpus = match agent.resources.cpus() {
+        Some(number) => format!("{number} processors"),
+        None => "all processors at half weight".to_owned(),
+    };
+    let runtime = agent.runtime.as_ref().map(|name| format!(", in the runtime {name}")).unwrap_or_default();
+    format!("{memory}, {cpus}, {} processes{runtime}", agent.resources.pids)
 }
 
 fn mounts(plan: &Plan) -> Rows {
@@ -166,7 +182,8 @@ fn section(out: &mut String, title: &str, rows: &Rows) {
         return;
     }
     let _ = writeln!(out, "\n{title}");
-    let rows: Rows = rows.iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+    let rows: Rows =
+        rows.iter().map(|row| row.iter().map(|cell| printable_name(cell).into_owned()).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         // The last cell of a row is as long as it likes.
@@ -178,9 +195,4 @@ fn section(out: &mut String, title: &str, rows: &Rows) {
         let cells = row.iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
         let _ = writeln!(out, "  {}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
-}
-
-/// A manifest's text without what a terminal would act on.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

@@ -4,6 +4,7 @@ use super::Rendered;
 use crate::cli::{Format, Globals, source};
 use crate::config::routes::AnyOr;
 use crate::plan::{HostPlan, Plan, Shape};
+use crate::printable::printable_name;
 use crate::state::{Authority, Event};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -16,7 +17,7 @@ pub(super) fn print(rendered: &Rendered<'_>, globals: &Globals) -> anyhow::Resul
         Format::Text if globals.quiet => String::new(),
         Format::Text => as_text(rendered)?,
     };
-    Ok(super::print(&text)?)
+    Ok(super::print_as(globals.format, &text)?)
 }
 
 fn services(plan: &Plan) -> Vec<&'static str> {
@@ -43,6 +44,7 @@ fn tokens(plan: &Plan) -> BTreeSet<&str> {
 fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
     let (site, plan) = (rendered.site, &rendered.site.project.plan);
     let out = site.shown();
+    let out = printable_name(out.as_str());
     let mut text = String::new();
     writeln!(text, "{out}  {}\n", files(rendered))?;
     writeln!(text, "  services    {}", services(plan).join("  "))?;
@@ -51,7 +53,11 @@ fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
     for (at, mount) in plan.agent.mounts.iter().filter(|mount| mount.why.is_none()).enumerate() {
         let label = if at == 0 { "mounts" } else { "" };
         let access = if mount.read_only { "read-only" } else { "writable" };
-        writeln!(text, "  {label:<11} {} at {}, {access}", mount.source, mount.target)?;
+        writeln!(
+            text,
+            "  {label:<11} {}, {access}",
+            printable_name(&format!("{} at {}", mount.source, mount.target))
+        )?;
     }
     for (name, ca) in authorities(rendered) {
         writeln!(text, "  {name:<11} sha256 {}  until {}  {}", &ca.fingerprint, date(ca), event(&ca.event))?;
@@ -64,11 +70,12 @@ fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
         });
         writeln!(text, "  tokens      {}", names.collect::<Vec<_>>().join(", "))?;
     }
-    if !rendered.widening.first && !rendered.widening.lines.is_empty() {
-        write!(text, "\nThe agent can newly do:\n{}", rendered.widening.list())?;
+    if !rendered.question.first && !rendered.question.lines.is_empty() {
+        write!(text, "\nNewly allowed:\n{}", rendered.question.list())?;
     }
+    writeln!(text, "\nAgreed: {}", rendered.digest)?;
     let next = |verb| source::command(verb, &site.project.file);
-    writeln!(text, "\nNext: {}      or: docker compose -f {out}/docker-compose.yml up -d", next("up"))?;
+    writeln!(text, "Next: {}      or: docker compose -f {out}/docker-compose.yml up -d", next("up"))?;
     if rendered.again && !rendered.written.replaced.is_empty() {
         writeln!(text, "      {}  when it is up and only rules changed", next("reload"))?;
     }
@@ -99,7 +106,7 @@ fn hosts(text: &mut String, hosts: &[HostPlan]) -> std::fmt::Result {
         let label = if at == 0 { "hosts" } else { "" };
         let line =
             format!("  {label:<11} {:<name$}  {:<methods$}  {:<paths$}  {}", row[0], row[1], row[2], row[3]);
-        writeln!(text, "{}", line.trim_end())?;
+        writeln!(text, "{}", printable_name(line.trim_end()))?;
     }
     Ok(())
 }
@@ -172,7 +179,9 @@ fn as_json(rendered: &Rendered<'_>) -> Value {
             "pipelock": authority(&rendered.minted.pipelock),
         },
         "image_changed": rendered.minted.image_changed,
-        "newly_allowed": if rendered.widening.first { &[] } else { rendered.widening.lines.as_slice() },
+        "first": rendered.question.first,
+        "newly_allowed": rendered.question.lines.iter().map(|line| &line.text).collect::<Vec<_>>(),
+        "digest": rendered.digest,
         "warnings": plan.warnings.json(),
     })
 }

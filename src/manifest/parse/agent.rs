@@ -2,7 +2,7 @@
 
 use super::super::findings::{Findings, quoted};
 use super::super::written::{self, Item};
-use super::{env, path};
+use super::{env, path, resources};
 use crate::manifest::{Agent, Build, Image, Mount};
 use camino::Utf8Path;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +29,8 @@ pub(super) fn agent(
     token_refs: &BTreeSet<&str>,
     findings: &mut Findings<'_>,
 ) -> Option<Agent> {
-    let written::Agent { image, build, command, user, workdir, mounts, env, read_only } = written;
+    let written::Agent { image, build, command, user, workdir, mounts, env, read_only, runtime, resources } =
+        written;
     let image = self::image(image, build, findings);
     let command = command.map(|items| self::command(items, findings));
     let user = user.and_then(|user| self::user(user, findings));
@@ -37,7 +38,22 @@ pub(super) fn agent(
         workdir.and_then(|text| path::agent_path(&text, "agent.workdir", findings)).map(String::from);
     let mounts = self::mounts(mounts.unwrap_or_default(), findings);
     let env = env::agent(env.unwrap_or_default(), "/agent/env", token_refs, findings);
-    Some(Agent { image: image?, command, user, workdir, mounts, env, read_only: read_only.unwrap_or(false) })
+    let runtime = runtime.and_then(|name| self::runtime(name, findings));
+    let resources = resources::resources(resources.unwrap_or_default(), findings);
+    let read_only = read_only.unwrap_or(false);
+    Some(Agent { image: image?, command, user, workdir, mounts, env, read_only, runtime, resources })
+}
+
+/// The characters of a key of `runtimes` in the engine's `daemon.json`; the engine knows which there are.
+fn runtime(name: String, findings: &mut Findings<'_>) -> Option<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(fits) {
+        return Some(name);
+    }
+    let message = format!("{} can't be the name of a runtime", quoted(&name));
+    let problem = findings.value("runtime", "agent.runtime", message);
+    findings.push(problem.hint("write the name that `docker info` lists under Runtimes: runsc"));
+    None
 }
 
 fn image(image: Option<String>, build: Option<written::Build>, findings: &mut Findings<'_>) -> Option<Image> {
@@ -80,8 +96,8 @@ fn image_name(name: String, findings: &mut Findings<'_>) -> Option<String> {
 fn build(written: written::Build, findings: &mut Findings<'_>) -> Option<Build> {
     let written::Build { context, dockerfile, args, target } = written;
     let context = context.and_then(|text| path::project_path(&text, "agent.build.context", findings));
-    let dockerfile =
-        dockerfile.and_then(|text| path::project_path(&text, "agent.build.dockerfile", findings));
+    let dockerfile = dockerfile
+        .and_then(|text| path::path_inside(&text, "agent.build.dockerfile", "the build context", findings));
     let args = env::literals(args.unwrap_or_default(), "/agent/build/args", findings);
     let target = target.and_then(|text| {
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);

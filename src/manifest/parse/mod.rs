@@ -9,6 +9,7 @@ mod auth;
 mod env;
 mod hosts;
 mod path;
+mod resources;
 mod route;
 
 pub(super) use env::is_variable_name;

@@ -38,6 +38,30 @@ pub(super) fn project_path(text: &str, pointer: &str, findings: &mut Findings<'_
     Some(path)
 }
 
+/// The path of a file that lies inside a folder, relative to it. `folder` is how a message names it.
+pub(super) fn path_inside(
+    text: &str,
+    pointer: &str,
+    folder: &str,
+    findings: &mut Findings<'_>,
+) -> Option<Utf8PathBuf> {
+    let path = host_path(text, pointer, findings)?;
+    let parents = path.components().any(|part| part == Utf8Component::ParentDir);
+    let (message, hint) = if path.is_absolute() || path.starts_with("..") {
+        (format!("{} is outside of {folder}", quoted(text)), format!("move it into {folder}"))
+    } else if parents {
+        // A symlink may stand before `..`, and then it leads anywhere.
+        (format!("{} is not in canonical form", quoted(text)), "write it without `..`".to_owned())
+    } else if path == "." {
+        (format!("{} is a folder, not a file", quoted(text)), format!("name a file in {folder}"))
+    } else {
+        return Some(path);
+    };
+    let problem = findings.value("path", pointer, message);
+    findings.push(problem.hint(hint));
+    None
+}
+
 /// An absolute path in the agent, in canonical form.
 pub(super) fn agent_path(text: &str, pointer: &str, findings: &mut Findings<'_>) -> Option<Utf8PathBuf> {
     let (message, hint) = if !text.starts_with('/') {

@@ -95,6 +95,7 @@ fn paths(
     pointer: &str,
     findings: &mut Findings<'_>,
 ) -> Vec<PathPattern> {
+    too_many("path_allowlist", items.len(), MOST_PATHS, pointer, findings);
     let mut out: Vec<PathPattern> = Vec::new();
     let mut seen = HashSet::new();
     for (index, text) in items.into_iter().enumerate() {
@@ -153,8 +154,22 @@ fn methods(items: Vec<Item<String>>, pointer: &str, findings: &mut Findings<'_>)
     out
 }
 
+/// A person has to read what a rule allows, and a rule is a product of its lists.
+const MOST_PORTS: usize = 16;
+const MOST_PATHS: usize = 2000;
+
+fn too_many(key: &str, count: usize, most: usize, pointer: &str, findings: &mut Findings<'_>) {
+    if count > most {
+        let message = format!("{count} entries, and a route has {most} at most");
+        let problem = findings.value("too-many", &format!("{pointer}.{key}"), message);
+        findings
+            .push(problem.hint("nobody can review as many; allow what lies above them, or split the bottle"));
+    }
+}
+
 fn ports(items: Option<Vec<Item<u16>>>, pointer: &str, findings: &mut Findings<'_>) -> Vec<u16> {
     let Some(items) = items else { return vec![443] };
+    too_many("ports", items.len(), MOST_PORTS, pointer, findings);
     let mut out = Vec::new();
     let mut seen = HashSet::new();
     for (index, port) in items.into_iter().enumerate() {

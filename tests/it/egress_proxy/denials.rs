@@ -240,7 +240,7 @@ async fn upstream_unreachable() {
     let stack = Stack::with(|config| config.upstream.proxy = free.to_string()).await;
     insta::assert_snapshot!(get(&stack, "open.test", "/").await.replace(&free.to_string(), "PIPELOCK"));
     let record = stack.record().await;
-    assert_eq!(record.verdict, bottle::telemetry::audit::Verdict::Allow, "no rule denied it");
+    assert_eq!(record.verdict, bottle::telemetry::audit::Verdict::Error, "no rule denied it");
     assert_eq!((record.status, record.reason.as_deref()), (Some(502), Some("upstream_unreachable")));
 }
 

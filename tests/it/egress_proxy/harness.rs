@@ -10,7 +10,7 @@ use bottle::{
     egress_proxy::EgressProxy,
     intercept::{Drain, Listener},
     pki::{CaKind, CertificateAuthority},
-    telemetry::audit::{Log, Record, Sink},
+    telemetry::audit::{Event, Log, Record, Sink},
 };
 use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use std::{
@@ -223,13 +223,17 @@ impl Stack {
         self.request(&format!("{host}:443"), &format!("GET {path} HTTP/1.1\r\nHost: {host}"), "").await
     }
 
-    /// Every audit record so far, once there are `count`.
+    /// Every audit record of an end so far, once there are `count`: the whole of what became of each request.
     pub(super) async fn records(&self, count: usize) -> Vec<Record> {
         let poll = async {
             loop {
                 let text = self.audit.text();
-                if text.lines().count() >= count {
-                    return text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>();
+                // The last line may be on its way.
+                let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+                let records = whole.lines().map(|line| serde_json::from_str::<Record>(line).unwrap());
+                let ends: Vec<_> = records.filter(|record| record.event != Event::Dispatch).collect();
+                if ends.len() >= count {
+                    return ends;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

@@ -101,9 +101,9 @@ async fn draining_ends_what_is_in_flight_and_takes_nothing_new() {
     assert!(tokio::net::TcpStream::connect(&stack.address).await.is_err(), "nobody listens any more");
 }
 
-struct Running {
-    child: Child,
-    listen: String,
+pub(super) struct Running {
+    pub(super) child: Child,
+    pub(super) listen: String,
     admin: String,
     lines: std::io::Lines<std::io::BufReader<std::process::ChildStderr>>,
 }
@@ -112,7 +112,7 @@ fn bottle(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_bottle")).args(arguments).output().unwrap()
 }
 
-fn start(files: &Files, arguments: &[&str]) -> Running {
+pub(super) fn start(files: &Files, arguments: &[&str]) -> Running {
     let config = files.path("routes.yaml");
     let mut child = Command::new(env!("CARGO_BIN_EXE_bottle"))
         .args(["egress-proxy", "run", "--config", config.to_str().unwrap()])
@@ -132,7 +132,7 @@ fn start(files: &Files, arguments: &[&str]) -> Running {
 
 impl Running {
     /// Ends it as an engine does, and gives its exit code, its audit records and the rest of its log.
-    fn stop(mut self) -> (Option<i32>, String, Vec<String>) {
+    pub(super) fn stop(mut self) -> (Option<i32>, String, Vec<String>) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         let mut audit = String::new();
@@ -176,6 +176,7 @@ async fn the_binary_serves_reloads_and_ends_with_0() {
     let metrics = String::from_utf8(metrics.stdout).unwrap();
     for line in [
         "bottle_egress_proxy_generation 2",
+        "bottle_egress_proxy_audit_writable 1",
         "bottle_egress_proxy_upstream_connections_total 0",
         "bottle_egress_proxy_reloads_total{outcome=\"taken\"} 1",
         "bottle_egress_proxy_reloads_total{outcome=\"refused\"} 1",
@@ -190,7 +191,7 @@ async fn the_binary_serves_reloads_and_ends_with_0() {
     drop(tunnel);
     let (code, audit, log) = running.stop();
     assert_eq!(code, Some(0), "{log:?}");
-    assert_eq!(audit.lines().count(), 2, "{audit}");
+    assert_eq!(audit.lines().count(), 3, "an answer of its own, a dispatch and its end: {audit}");
     assert!(log.iter().any(|line| line.contains("the new config is refused; the old one stays")), "{log:?}");
     for text in [audit, log.concat(), metrics] {
         assert!(!text.contains(PLANTED) && !text.contains("planted-query"), "{text}");

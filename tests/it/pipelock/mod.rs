@@ -2,8 +2,10 @@
 //! network that says what a test wants it to say.
 
 mod answers;
+mod audit;
 mod bodies;
 mod life;
+mod memory;
 mod ways;
 
 use crate::{
@@ -20,6 +22,7 @@ use bottle::{
     intercept::{Drain, Listener, Protocol},
     pipelock::{Events, Network, Paths, Pending, Pipelock},
     pki::{CaKind, CertificateAuthority},
+    telemetry::audit::{Log, Sink},
     yaml,
 };
 use std::{
@@ -38,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) embedded: EmbeddedFile,
     /// The answers of the name server, one after the other; the last one stays.
     pub(crate) names: Vec<Vec<IpAddr>>,
+    /// The audit folder, if there is one.
+    pub(crate) audit: Option<std::path::PathBuf>,
 }
 
 pub(crate) fn setup() -> Setup {
@@ -65,7 +70,12 @@ pub(crate) fn setup() -> Setup {
         hosts: vec![entry("api.test", &[443, 8443]), entry("web.test", &[80, 443])],
         placeholders: Vec::new(),
     };
-    Setup { file: PipelockFile::stack(&options), embedded, names: vec![vec![PUBLIC.parse().unwrap()]] }
+    Setup {
+        file: PipelockFile::stack(&options),
+        embedded,
+        names: vec![vec![PUBLIC.parse().unwrap()]],
+        audit: None,
+    }
 }
 
 /// What a log sink was sent.
@@ -146,7 +156,11 @@ impl Setup {
         let paths = self.write(folder.path());
         let dialled = Arc::new(Mutex::new(Vec::new()));
         let log = Lines::default();
-        let events = Events::new(log.clone(), Clock::system());
+        let mut events = Events::new(log.clone(), Clock::system());
+        if let Some(audit) = &self.audit {
+            let sink = Sink::folder(audit, "pipelock").unwrap();
+            events = events.recorded_in(Log::start(sink).unwrap());
+        }
         let network = network(self.names, origin, Arc::clone(&dialled));
         let pipelock = Arc::new(Pipelock::build(&paths, &Clock::system(), network, events).unwrap());
         let listener = Listener::tcp("127.0.0.1:0").await.unwrap();

@@ -43,7 +43,11 @@ fn cage(stack: &Stack) -> BTreeMap<PathBuf, Vec<u8>> {
     let project = &stack.project;
     let folders = [project.folder().join(".bottle"), project.state(), project.folder().join("agent")];
     let all = folders.iter().flat_map(|folder| files(folder));
-    all.map(|file| (file.clone(), fs::read(&file).unwrap())).collect()
+    // What is recorded of the traffic and of the last start decides nothing.
+    let decides = |file: &PathBuf| {
+        !file.components().any(|it| it.as_os_str() == "audit") && !file.ends_with("running.json")
+    };
+    all.filter(decides).map(|file| (file.clone(), fs::read(&file).unwrap())).collect()
 }
 
 #[test]
@@ -165,28 +169,26 @@ fn a_link_that_the_agent_planted_leads_nowhere() {
             "rm -rf /work/data.old; mv /work/ca.pem /work/ca.old; ln -s {target}/none /work/ca.pem"
         ))
         .ok();
-    let ran = project.bottle(&["render"]);
+    let ran = project.bottle(&["render", "--accept-widening"]);
     assert_ne!(ran.code, Some(0), "a certificate outside of the project was read: {}", ran.text());
     stack.agent("rm /work/ca.pem; mv /work/ca.old /work/ca.pem").ok();
     project.bottle(&["render"]).ok();
 
-    // A folder that is mounted becomes a link to the keys, or to anything else of the machine.
+    // A folder that is mounted becomes a link to the keys, or to anything else of the machine. The agent can't do it,
+    // since the folder is pinned; what a host does with it is another matter.
+    let data = project.folder().join("data");
+    assert_ne!(stack.agent("mv /work/data /work/data.old").code, Some(0));
     for target in [keys.to_str().unwrap(), "/etc"] {
-        stack.agent(&format!("mv /work/data /work/data.old && ln -s {target} /work/data")).ok();
+        fs::rename(&data, project.folder().join("data.old")).unwrap();
+        std::os::unix::fs::symlink(target, &data).unwrap();
         for verb in ["render", "up", "run"] {
             let ran = project.bottle(&[verb]);
             assert_eq!(ran.code, Some(2), "{verb}: {}", ran.text());
             assert!(ran.text().contains("goes through the link"), "{verb}: {}", ran.text());
         }
-        stack.agent("rm /work/data && mv /work/data.old /work/data").ok();
+        fs::remove_file(&data).unwrap();
+        fs::rename(project.folder().join("data.old"), &data).unwrap();
     }
-    // What the manifest says by now does not matter: what was rendered is what is started.
-    stack
-        .agent("mv /work/data /work/data.old && ln -s /etc /work/data && sed -i /data/d /work/bottle.yaml")
-        .ok();
-    let ran = project.bottle(&["up"]);
-    assert_eq!(ran.code, Some(2), "{}", ran.text());
-    assert!(ran.text().contains("goes through the link"), "{}", ran.text());
 }
 
 /// The threat model: single files may be replaced, as editors and git do it; a folder that is moved away takes its
@@ -222,7 +224,7 @@ fn a_host_that_replaces_files_keeps_the_cage_and_one_that_replaces_folders_is_to
     for verb in [&["up"][..], &["run", "--", "true"]] {
         let ran = project.bottle(verb);
         assert_eq!(ran.code, Some(2), "{verb:?}: {}", ran.text());
-        assert!(ran.text().contains("no longer protected"), "{verb:?}: {}", ran.text());
+        assert!(ran.text().contains("does not see what it must"), "{verb:?}: {}", ran.text());
     }
     // What it names is what heals.
     project.compose(&["up", "-d", "--force-recreate", "agent"]).ok();

@@ -54,6 +54,12 @@ impl Project {
         self.root.path().join("state")
     }
 
+    /// The state of what was rendered: where the agreed copy and the audit records are.
+    pub(super) fn host_state(&self) -> PathBuf {
+        let states = std::fs::read_dir(self.state().join("bottle")).unwrap();
+        states.map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap()
+    }
+
     /// The rendered tree.
     pub(super) fn out(&self) -> PathBuf {
         self.folder().join(".bottle").join(&self.name)

@@ -1,0 +1,160 @@
+//! Which bottle of the registry a command is about. A manifest and a `.env` are only where a person looks; what is
+//! acted on is what was rendered from there, as the registry has it.
+
+use super::project::real;
+use super::source;
+use crate::consent::{Bottle, Registry};
+use crate::manifest::Loaded;
+use crate::state::Location;
+use anyhow::{Context as _, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// The folder of all states of this user.
+pub(crate) fn home() -> anyhow::Result<Utf8PathBuf> {
+    Ok(Location::home(|name| std::env::var(name).ok())?)
+}
+
+/// The registry of this user.
+pub(crate) fn registry() -> anyhow::Result<Registry> {
+    Ok(Registry::load(&home()?)?)
+}
+
+/// A bottle, and the manifest that it was rendered from as it is now.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// What the registry has.
+    pub(crate) bottle: Bottle,
+    /// The manifest as a person names it.
+    pub(crate) file: Utf8PathBuf,
+    /// What it says by now, where it can be read.
+    pub(crate) loaded: Option<Loaded>,
+    /// The manifest's folder as it is called now.
+    pub(crate) folder: Utf8PathBuf,
+}
+
+/// The one bottle that the arguments, or the current folder, mean.
+pub(crate) fn find(manifest: Option<&Utf8Path>, out: Option<&Utf8Path>) -> anyhow::Result<Found> {
+    let registry = registry()?;
+    if let Some(out) = out {
+        let path = real(&camino::absolute_utf8(out).with_context(|| format!("{out} has no absolute form"))?);
+        let bottle = registry.of_out(&path).cloned();
+        let bottle = bottle.with_context(|| not_rendered(out))?;
+        let file = manifest.map_or_else(|| bottle.manifest.clone(), Utf8Path::to_owned);
+        return Ok(found(bottle, file));
+    }
+    if let Some(bottle) = manifest.filter(|it| !it.exists()).map(by_name).transpose()?.flatten() {
+        let file = bottle.manifest.clone();
+        return Ok(found(bottle, file));
+    }
+    let file = match manifest {
+        Some(_) => source::find_one(manifest)?,
+        None => match deleted_manifest(&registry)? {
+            Some(file) => file,
+            None => source::find_one(None)?,
+        },
+    };
+    let folder = folder_of(&file)?;
+    let loaded = source::load(&file).ok();
+    let candidates = candidates(&registry, &file, &folder);
+    let names = |bottle: &Bottle| loaded.as_ref().is_some_and(|it| it.manifest.name == bottle.name);
+    let bottle = match (candidates.as_slice(), candidates.iter().find(|bottle| names(bottle))) {
+        (_, Some(one)) | ([one], None) => one.clone(),
+        ([], None) if !file.exists() => bail!("there is no manifest {file}, and no bottle of that name"),
+        ([], None) => {
+            let name = loaded.as_ref().map_or("NAME", |it| it.manifest.name.as_str());
+            bail!("{}", not_rendered(&source::beside(&file).join(".bottle").join(name)))
+        }
+        (several, None) => {
+            let outs: Vec<_> = several.iter().map(|bottle| bottle.out.as_str()).collect();
+            bail!("{file} was rendered into {}; say which one with --out DIR", outs.join(" and "))
+        }
+    };
+    Ok(Found { bottle, file, loaded, folder })
+}
+
+/// Every bottle that was rendered from the folder that this is in, or from the nearest one above it. For what must
+/// work whatever became of the manifest.
+pub(crate) fn of_here() -> anyhow::Result<Vec<Bottle>> {
+    let registry = registry()?;
+    for folder in here()?.ancestors() {
+        let all: Vec<Bottle> = registry.of_folder(folder).cloned().collect();
+        if !all.is_empty() {
+            return Ok(all);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The current folder: absolute, without links.
+fn here() -> anyhow::Result<Utf8PathBuf> {
+    let here = std::env::current_dir().context("the current folder can't be read")?;
+    let here = Utf8PathBuf::from_path_buf(here).ok().context("the current folder's name is not UTF-8")?;
+    Ok(real(&here))
+}
+
+/// The one bottle of that name or Compose project. A name comes first, whatever a folder holds under it: an agent can
+/// put anything there.
+pub(crate) fn by_name(name: &Utf8Path) -> anyhow::Result<Option<Bottle>> {
+    let registry = registry()?;
+    let called: Vec<&Bottle> =
+        registry.bottles().filter(|bottle| bottle.project == *name || bottle.name == *name).collect();
+    let here = here()?;
+    let of_here = |bottle: &&&Bottle| bottle.manifest.parent().is_some_and(|folder| here.starts_with(folder));
+    match (called.as_slice(), called.iter().find(of_here)) {
+        ([], _) => Ok(None),
+        ([one], _) | (_, Some(one)) => Ok(Some((*one).clone())),
+        (several, None) => {
+            let projects: Vec<&str> = several.iter().map(|bottle| bottle.project.as_str()).collect();
+            bail!("several bottles are called {name}; say which one: {}", projects.join(", "))
+        }
+    }
+}
+
+/// Every bottle that an argument names: by its name or Compose project, or by a manifest, which need not be there any
+/// more.
+pub(crate) fn named(argument: &Utf8Path) -> anyhow::Result<Vec<Bottle>> {
+    if let Some(bottle) = by_name(argument)? {
+        return Ok(vec![bottle]);
+    }
+    let file = if argument.is_dir() { argument.join(source::FILE_NAME) } else { argument.to_owned() };
+    let folder = folder_of(&file)?;
+    Ok(candidates(&registry()?, &file, &folder))
+}
+
+fn found(bottle: Bottle, file: Utf8PathBuf) -> Found {
+    let folder = bottle.manifest.parent().unwrap_or(Utf8Path::new("/")).to_owned();
+    Found { loaded: source::load(&file).ok(), bottle, file, folder }
+}
+
+/// What was rendered from this manifest, under its folder's name of now or of then.
+fn candidates(registry: &Registry, file: &Utf8Path, folder: &Utf8Path) -> Vec<Bottle> {
+    let name = file.file_name();
+    registry.of_folder(folder).filter(|bottle| bottle.manifest.file_name() == name).cloned().collect()
+}
+
+/// The manifest that was rendered in this folder or one above it and is not there any more, where no other one is
+/// nearer.
+fn deleted_manifest(registry: &Registry) -> anyhow::Result<Option<Utf8PathBuf>> {
+    for folder in here()?.ancestors() {
+        if folder.join(source::FILE_NAME).symlink_metadata().is_ok() {
+            return Ok(None);
+        }
+        if let Some(name) = registry.of_folder(folder).find_map(|bottle| bottle.manifest.file_name()) {
+            return Ok(Some(folder.join(name)));
+        }
+    }
+    Ok(None)
+}
+
+/// The folder of a manifest: absolute, without links.
+pub(crate) fn folder_of(file: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+    let folder = source::beside(file);
+    let folder = camino::absolute_utf8(&folder).with_context(|| format!("{folder} has no absolute form"))?;
+    Ok(real(&folder))
+}
+
+fn not_rendered(out: &Utf8Path) -> String {
+    format!(
+        "{out} is not rendered on this machine by you; run `bottle render`, which shows what it allows and asks"
+    )
+}

@@ -1,0 +1,395 @@
+//! What the engine and the kernel say of the containers of a stack. Nothing that runs inside is asked about its own
+//! cage.
+
+use super::project::real;
+use super::stack::{Stack, docker, output_of};
+use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
+use crate::plan::layout;
+use crate::yaml;
+use anyhow::{Context as _, bail, ensure};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// One container of a stack, as the engine has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Container {
+    /// The full id.
+    pub(crate) id: String,
+    /// The Compose project that it is of.
+    pub(crate) project: String,
+    /// Its first process on the host; 0 when it does not run.
+    pub(crate) pid: u32,
+    /// The service that it is of.
+    pub(crate) service: String,
+    /// Whether `compose run` made it.
+    pub(crate) one_off: bool,
+    /// Docker's word: `running`, `exited`, …
+    pub(crate) status: String,
+    /// Of its last end.
+    pub(crate) exit_code: i64,
+    /// `none`, `container:<id>`, or a network's name.
+    pub(crate) network_mode: String,
+    /// The networks that it is on, sorted.
+    pub(crate) networks: Vec<String>,
+    /// What Compose made it of.
+    pub(crate) config_hash: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// The config that a proxy was made with.
+    pub(crate) config_label: String,
+    /// What the engine was asked to mount in it.
+    mounts: Vec<EngineMount>,
+    /// Targets of file systems in memory.
+    tmpfs: Vec<Utf8PathBuf>,
+}
+
+/// One mount as `docker inspect` lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct EngineMount {
+    #[serde(rename = "Type")]
+    kind: String,
+    #[serde(default)]
+    name: String,
+    #[serde(default)]
+    source: String,
+    destination: Utf8PathBuf,
+    #[serde(rename = "RW")]
+    writable: bool,
+}
+
+impl Container {
+    pub(crate) fn is_running(&self) -> bool {
+        self.status == "running"
+    }
+}
+
+const TEMPLATE: &str = "{{json .Id}} {{json (index .Config.Labels \"com.docker.compose.project\")}} \
+    {{json .State.Pid}} \
+    {{json (index .Config.Labels \"com.docker.compose.service\")}} \
+    {{json (index .Config.Labels \"com.docker.compose.oneoff\")}} \
+    {{json .State.Status}} {{json .State.ExitCode}} {{json .HostConfig}} \
+    {{json .NetworkSettings.Networks}} {{json (index .Config.Labels \"com.docker.compose.config-hash\")}} \
+    {{json .Name}} {{json .Mounts}} {{json (index .Config.Labels \"bottle.config\")}}";
+
+/// Every container of a Compose project.
+pub(crate) fn containers(project: &str) -> anyhow::Result<Vec<Container>> {
+    with_label(&format!("label=com.docker.compose.project={project}"))
+}
+
+/// Every container that bottle has made on this engine.
+pub(crate) fn all() -> anyhow::Result<Vec<Container>> {
+    with_label("label=bottle.name")
+}
+
+fn with_label(label: &str) -> anyhow::Result<Vec<Container>> {
+    let ids = output_of(docker().args(["ps", "--all", "--quiet", "--no-trunc", "--filter", label]))?;
+    let ids: Vec<&str> = ids.split_whitespace().collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let inspected = docker().args(["inspect", "--format", TEMPLATE]).args(&ids).output()?;
+    let (lines, said) =
+        (String::from_utf8_lossy(&inspected.stdout), String::from_utf8_lossy(&inspected.stderr));
+    let read = |line: &str| container(line).with_context(|| format!("docker inspect answers {line:?}"));
+    let found: Vec<Container> = lines.lines().map(read).collect::<anyhow::Result<_>>()?;
+    // One that was removed in between is not there any more; of every other one there is a line.
+    let gone = said.matches("No such object").count();
+    ensure!(found.len() + gone >= ids.len(), "docker inspect failed: {}", said.trim());
+    Ok(found)
+}
+
+fn container(line: &str) -> Option<Container> {
+    use serde_json::Value;
+    let mut values = serde_json::Deserializer::from_str(line).into_iter::<Value>();
+    let mut next = || values.next()?.ok();
+    let text = |value: Value| value.as_str().unwrap_or_default().to_owned();
+    let host_config;
+    Some(Container {
+        id: text(next()?),
+        project: text(next()?),
+        pid: next()?.as_u64()?.try_into().ok()?,
+        service: text(next()?),
+        one_off: text(next()?).eq_ignore_ascii_case("true"),
+        status: text(next()?),
+        exit_code: next()?.as_i64()?,
+        network_mode: {
+            host_config = next()?;
+            text(host_config["NetworkMode"].clone())
+        },
+        networks: {
+            let networks = next()?;
+            let mut names: Vec<String> =
+                networks.as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default();
+            names.sort();
+            names
+        },
+        config_hash: text(next()?),
+        name: text(next()?).trim_start_matches('/').to_owned(),
+        mounts: serde_json::from_value(next()?).ok()?,
+        config_label: text(next()?),
+        tmpfs: host_config["Tmpfs"].as_object().into_iter().flatten().map(|(key, _)| key.into()).collect(),
+    })
+}
+
+/// Refuses to go on while a container that runs does not hold, whatever it was made of.
+pub(crate) fn require(stack: &Stack) -> anyhow::Result<()> {
+    let all = containers(&stack.bottle.project)?;
+    refuse(&holds(stack, &all))
+}
+
+/// Refuses what was started a moment ago, and stops it, when it does not hold or is not what was agreed to.
+pub(crate) fn require_or_stop(stack: &Stack, is_new: impl Fn(&Container) -> bool) -> anyhow::Result<()> {
+    let all = containers(&stack.bottle.project)?;
+    let mut problems = holds(stack, &all);
+    for container in all.iter().filter(|it| is_new(it) && it.is_running()) {
+        problems.extend(other_mounts(stack, container)?);
+    }
+    if !problems.is_empty() {
+        for container in all.iter().filter(|it| is_new(it)) {
+            let _ = docker().args(["kill", &container.id]).output(); // one that ended is no danger
+        }
+    }
+    refuse(&problems)
+}
+
+fn refuse(problems: &[String]) -> anyhow::Result<()> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{}\nsomething on this machine replaced or removed what a container sees, or it lost its network; look at the \
+         folders that are named, then: bottle down, and bottle up",
+        problems.join("\n")
+    )
+}
+
+/// What is wrong with the containers that run, a sentence each: whether each sees what it was given, and whether those
+/// that share the namespace of `netns` are in it. By the kernel's word.
+pub(crate) fn holds(stack: &Stack, all: &[Container]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut seen = Vec::new();
+    for container in all.iter().filter(|it| it.is_running()) {
+        match look_at(container) {
+            Ok(namespace) => seen.push((container, namespace)),
+            // A binary that was replaced by an upgrade lies in the state, where no agent can write.
+            Err(Fault::Mounts { found, .. }) if found.iter().all(is_upgrade) => {}
+            // An agent may end at any time, also between the engine's answer and this look.
+            Err(Fault::Ended { .. }) => {}
+            Err(Fault::NotHere { .. }) if stack.unchecked || has_ended(container) => {}
+            Err(fault) => problems.push(format!("{}: {fault}", container.name)),
+        }
+    }
+    let holder = seen.iter().find(|(container, _)| container.service == "netns").cloned();
+    for (container, namespace) in &seen {
+        let Some(joined) = container.network_mode.strip_prefix("container:") else { continue };
+        match &holder {
+            Some((netns, there)) if netns.id == joined && namespace == there => {}
+            _ => problems.push(format!(
+                "{} is in another network namespace than the gate (the engine restarted?), and what it reaches there is \
+                 not the gate",
+                container.name
+            )),
+        }
+    }
+    problems
+}
+
+/// Where a container's network is, by what the kernel lets this user know: the namespace itself to root and to the
+/// user that the container runs as, the device of its `/sys` to everybody.
+#[derive(Clone, Debug)]
+struct Namespace {
+    inode: Option<u64>,
+    sysfs: Option<kernel_view::Device>,
+}
+
+impl PartialEq for Namespace {
+    /// What is not known of both is no match.
+    fn eq(&self, other: &Self) -> bool {
+        match (self.inode, other.inode) {
+            (Some(one), Some(two)) => one == two,
+            _ => self.sysfs.is_some() && self.sysfs == other.sysfs,
+        }
+    }
+}
+
+fn look_at(container: &Container) -> Result<Namespace, Fault> {
+    let process = kernel_view::Container::find(container.pid, &container.id)?;
+    process.check_mounts(&container.expected()?)?;
+    let inode = match process.network_namespace() {
+        Ok(inode) => Some(inode),
+        Err(Fault::Denied { .. }) => None,
+        Err(fault) => return Err(fault),
+    };
+    Ok(Namespace { inode, sysfs: process.network_by_sysfs()? })
+}
+
+fn is_upgrade(mismatch: &Mismatch) -> bool {
+    matches!(mismatch, Mismatch::Deleted { target, .. } if target == "/run/bottle/bottle")
+}
+
+/// Whether the process that the engine named is no more the container's, by the engine's word of now.
+fn has_ended(container: &Container) -> bool {
+    let now = output_of(docker().args(["inspect", "--format", "{{.State.Pid}}", &container.id]));
+    now.map_or(true, |pid| pid.trim() != container.pid.to_string())
+}
+
+impl Container {
+    /// Whether a process in it could rename or replace this place of the machine, or a folder on the way to it.
+    fn could_move(&self, place: &Utf8Path) -> bool {
+        let binds = || self.mounts.iter().filter(|mount| mount.kind == "bind");
+        let is_pinned = |target: &Utf8Path, source: &Utf8Path| {
+            binds().any(|pin| pin.destination == target && real(Utf8Path::new(&pin.source)) == source)
+        };
+        binds().filter(|mount| mount.writable).any(|mount| {
+            let root = real(Utf8Path::new(&mount.source));
+            let Ok(below) = place.strip_prefix(&root) else { return false };
+            let mut way = below.ancestors().filter(|step| !step.as_str().is_empty());
+            way.any(|step| !is_pinned(&mount.destination.join(step), &root.join(step)))
+        })
+    }
+
+    /// What the kernel must show for what the engine was asked to mount.
+    fn expected(&self) -> Result<Expected, Fault> {
+        let mut expected = Expected { binds: Vec::new(), volumes: Vec::new(), tmpfs: self.tmpfs.clone() };
+        for mount in &self.mounts {
+            let (target, read_only) = (mount.destination.clone(), !mount.writable);
+            match mount.kind.as_str() {
+                "bind" => {
+                    let source = Source::of(Utf8Path::new(&mount.source))?;
+                    expected.binds.push(Bind { target, source, read_only });
+                }
+                "volume" => {
+                    expected.volumes.push(Volume { target, name: mount.name.clone(), read_only });
+                }
+                "tmpfs" => expected.tmpfs.push(target),
+                _ => {} // the kernel shows it as something that nobody expects
+            }
+        }
+        Ok(expected)
+    }
+}
+
+/// The agents, of any bottle on this engine, that run and could rename or replace a source of this stack while it
+/// starts, each with what it could move: the source lies in what it can write, and it was started without a pin on it.
+fn movers(stack: &Stack) -> anyhow::Result<Vec<(Container, Utf8PathBuf)>> {
+    let agents = all()?.into_iter().filter(|it| it.service == "agent" && it.is_running());
+    let moves = agents.filter_map(|agent| {
+        let mut sources = stack.agreed.record.capabilities.sources().map(|(_, real)| real);
+        let source = sources.find(|source| agent.could_move(source))?.to_owned();
+        Some((agent, source))
+    });
+    Ok(moves.collect())
+}
+
+/// Makes sure that nothing which an agent controls can change a source between the look at it and the start. This
+/// stack's own agent ends here when it could, since it would be made again; any other one is a person's to end.
+pub(crate) fn require_no_movers(stack: &Stack, replaces_own: bool) -> anyhow::Result<()> {
+    for (container, source) in movers(stack)? {
+        let project = &container.project;
+        let own = *project == stack.bottle.project && !container.one_off;
+        if own && replaces_own {
+            stack.compose(&["rm", "--stop", "--force", "agent"])?;
+        } else {
+            bail!(
+                "{} runs and can put something else in the place of {source}: it was started before that was to be \
+                 mounted; end it first{}",
+                container.name,
+                if container.one_off {
+                    String::new()
+                } else {
+                    format!(", with bottle down {project}, or run `bottle up` for it again")
+                }
+            );
+        }
+    }
+    stack.require_safe_places()
+}
+
+/// How what the engine was asked to mount in a container differs from what was agreed to.
+pub(crate) fn other_mounts(stack: &Stack, container: &Container) -> anyhow::Result<Option<String>> {
+    let agreed = agreed_mounts(stack, &container.service)?;
+    let mut differing: Vec<&Utf8Path> = Vec::new();
+    let binds = container.mounts.iter().filter(|mount| mount.kind == "bind");
+    let asked: BTreeMap<&Utf8Path, (Utf8PathBuf, bool)> =
+        binds.map(|it| (it.destination.as_path(), (Utf8PathBuf::from(&it.source), it.writable))).collect();
+    for (target, mount) in &agreed {
+        if asked.get(target.as_path()) != Some(mount) {
+            differing.push(target);
+        }
+    }
+    differing.extend(asked.keys().filter(|target| !agreed.contains_key(**target)));
+    Ok((!differing.is_empty()).then(|| {
+        let list: Vec<&str> = differing.iter().map(|target| target.as_str()).collect();
+        format!("{} has other mounts than those that you agreed to: {}", container.name, list.join(", "))
+    }))
+}
+
+/// Every bind of a service in the agreed compose file: target → real source, and whether it can be written.
+fn agreed_mounts(stack: &Stack, service: &str) -> anyhow::Result<BTreeMap<Utf8PathBuf, (Utf8PathBuf, bool)>> {
+    const STATE: &str = "${BOTTLE_STATE:?run bottle render}";
+    let text = stack.agreed.tree.get(Utf8Path::new("docker-compose.yml")).map(Vec::as_slice);
+    let document = yaml::parse(text.unwrap_or_default(), yaml::Limits::default());
+    let document = document.ok().context("the agreed docker-compose.yml can't be read")?;
+    let volumes = &document.value["services"][service]["volumes"];
+    let mut mounts = BTreeMap::new();
+    for volume in volumes.as_array().into_iter().flatten().filter(|it| it["type"] == "bind") {
+        let text = |key: &str| volume[key].as_str().map(|text| text.replace("$$", "$"));
+        let (Some(source), Some(target)) = (text("source"), text("target")) else { continue };
+        let source = match source.strip_prefix(STATE) {
+            Some(below) => format!("{}{below}", stack.bottle.state).into(),
+            None => layout::normal(&stack.bottle.out.join(source)),
+        };
+        let writable = volume["read_only"] != serde_json::Value::Bool(true);
+        mounts.insert(target.into(), (source, writable));
+    }
+    if service == "agent" {
+        mounts
+            .extend(stack.pins.iter().map(|(target, source)| (target.to_owned(), (source.to_owned(), true))));
+    }
+    Ok(mounts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A pin on the place alone is not enough: the folder on the way could be renamed with it.
+    #[test]
+    fn what_is_not_pinned_with_all_on_the_way_can_be_moved() {
+        let with = |mounts: &str| {
+            let line = format!(
+                r#""abc" "p" 1 "agent" "False" "running" 0 {{}} {{}} "h" "/a" [{{"Type":"bind","Source":"/p","Destination":"/w","RW":true}}{mounts}] """#
+            );
+            container(&line).unwrap()
+        };
+        let pin = |path: &str| {
+            format!(r#",{{"Type":"bind","Source":"/p/{path}","Destination":"/w/{path}","RW":true}}"#)
+        };
+        let place = Utf8Path::new("/p/a/b");
+        assert!(with("").could_move(place));
+        assert!(with(&pin("a/b")).could_move(place));
+        assert!(with(&pin("a")).could_move(place));
+        assert!(!with(&(pin("a") + &pin("a/b"))).could_move(place));
+        assert!(!with("").could_move(Utf8Path::new("/p")), "the mount's own folder is out of its reach");
+        assert!(!with("").could_move(Utf8Path::new("/q/a")));
+        let other = r#",{"Type":"bind","Source":"/q","Destination":"/w/a","RW":false}"#;
+        assert!(with(other).could_move(place), "another folder there is no pin");
+    }
+
+    #[test]
+    fn a_container_is_read_from_the_engines_answer() {
+        let line = r#""abc" "p" 12 "agent" "False" "running" 0 {"NetworkMode":"container:def","Tmpfs":{"/tmp":"mode=1777"}} {"b":{},"a":{}} "h" "/p-agent-1" [{"Type":"bind","Source":"/s","Destination":"/t","RW":false,"Mode":""},{"Type":"volume","Name":"p_socket","Source":"/v","Destination":"/run","RW":true}] "sha256:1""#;
+        let found = container(line).unwrap();
+        assert!(found.is_running() && !found.one_off && found.pid == 12 && found.name == "p-agent-1");
+        assert_eq!(
+            (found.network_mode.as_str(), found.networks),
+            ("container:def", vec!["a".to_owned(), "b".into()])
+        );
+        assert_eq!(found.mounts.len(), 2);
+        assert!(!found.mounts[0].writable && found.mounts[1].name == "p_socket");
+        assert_eq!(found.tmpfs, ["/tmp"]);
+        assert_eq!(container("\"abc\" 12"), None, "a line that broke off is no container");
+    }
+}

@@ -1,0 +1,158 @@
+//! What a render would newly allow, and whether a person agreed. What it is compared with is the record of what this
+//! person last agreed to, in the private state; never the tree in the project, which an agent may have written.
+
+use crate::capability::{Widening, widened};
+use crate::cli::say;
+use crate::cli::site::Site;
+use crate::cli::wish::{Wish, context_folder, listed};
+use crate::consent::{Agreed, ConsentError, Context, ContextChange, Record};
+use crate::printable::printable_name;
+use crate::tree::Folder;
+use camino::Utf8Path;
+use std::io::{BufRead as _, IsTerminal as _};
+
+/// The question.
+#[derive(Debug)]
+pub(super) struct Question {
+    /// What the agent could newly do, the dangerous first.
+    pub(super) lines: Vec<Widening>,
+    /// Nothing was agreed to before.
+    pub(super) first: bool,
+    /// Why there is nothing to compare with, where there should be.
+    damaged: Option<String>,
+    /// How the build context differs from the agreed one.
+    files: Vec<ContextChange>,
+    /// How its Dockerfile differs, as a unified diff.
+    dockerfile: String,
+}
+
+/// How a person can say yes beforehand.
+#[derive(Debug)]
+pub(super) enum Answer<'a> {
+    /// Ask on the terminal.
+    Ask,
+    /// `--accept DIGEST`: yes to exactly this.
+    Digest(&'a str),
+    /// `--accept-widening`: yes to whatever it is.
+    Anything,
+}
+
+impl Question {
+    /// Compares a wish with what was agreed to in `state`.
+    pub(super) fn of(wish: &Wish, site: &Site, state: &Utf8Path) -> anyhow::Result<Self> {
+        let (record, damaged) = match Record::load(state) {
+            Ok(record) => (record, None),
+            Err(error @ ConsentError::Damaged { .. }) => (None, Some(error.to_string())),
+            Err(error) => return Err(error.into()),
+        };
+        let lines = widened(record.as_ref().map(|it| &it.capabilities), &wish.capabilities);
+        let (mut files, mut dockerfile) = (Vec::new(), String::new());
+        if let (Some(old), Some(new)) = (record.as_ref().and_then(|it| it.context.as_ref()), &wish.context) {
+            files = old.changes(new);
+            if !files.is_empty() {
+                dockerfile = dockerfile_diff(site, state)?;
+            }
+        }
+        let first = record.is_none() && damaged.is_none();
+        Ok(Self { lines, first, damaged, files, dockerfile })
+    }
+
+    /// Whether nothing here goes beyond what was asked about.
+    pub(super) fn is_within(&self, asked: &Self) -> bool {
+        self.lines.iter().all(|line| asked.lines.contains(line))
+    }
+
+    /// Asks, where it must; says what it says.
+    pub(super) fn is_agreed(
+        &self,
+        manifest: &Utf8Path,
+        wish: &Wish,
+        answer: &Answer<'_>,
+    ) -> anyhow::Result<bool> {
+        if let Answer::Digest(expected) = answer
+            && **expected != wish.digest
+        {
+            say(&format!(
+                "nothing was written: {manifest} comes to {}, and you accept {expected}; `bottle render --check` \
+                 shows what it comes to\n",
+                wish.digest
+            ));
+            return Ok(false);
+        }
+        if self.lines.is_empty() || !matches!(answer, Answer::Ask) {
+            return Ok(true);
+        }
+        say(&self.text(manifest));
+        if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+            say("Agree? [y/N] ");
+            let mut typed = String::new();
+            std::io::stdin().lock().read_line(&mut typed)?;
+            if matches!(typed.trim(), "y" | "Y" | "yes") {
+                return Ok(true);
+            }
+            say("nothing was written\n");
+        } else {
+            say(&format!(
+                "nothing was written: an agent can have edited the manifest, so a person agrees on a terminal; \
+                 or say what you agree to:\n  --accept {}\n(--accept-widening agrees to whatever is there, on a \
+                 machine that can be thrown away)\n",
+                wish.digest
+            ));
+        }
+        Ok(false)
+    }
+
+    fn text(&self, manifest: &Utf8Path) -> String {
+        let heading = match &self.damaged {
+            Some(why) => format!("{why}\n{manifest} lets the agent:\n"),
+            None if self.first => {
+                format!("You have not run this bottle here before. {manifest} lets the agent:\n")
+            }
+            None => format!("{manifest} would allow more than you agreed to:\n"),
+        };
+        let mut text = heading + &self.list();
+        if !self.files.is_empty() {
+            text += "The files that its image is built from changed:\n";
+            text.extend(self.files.iter().map(|change| format!("  {change}\n")));
+            text += &self.dockerfile;
+        }
+        // On a long list what matters has scrolled away.
+        if self.lines.len() > SCREEN {
+            let grave: Vec<Widening> =
+                self.lines.iter().filter(|line| line.risk.is_grave()).cloned().collect();
+            text.extend([
+                format!("{} lines, {} of them marked `!`\n", self.lines.len(), grave.len()),
+                listed(&grave),
+            ]);
+        }
+        text
+    }
+
+    /// The lines, each with its sign.
+    pub(super) fn list(&self) -> String {
+        listed(&self.lines)
+    }
+}
+
+/// Lines that fit on a screen.
+const SCREEN: usize = 30;
+
+/// The Dockerfile of now against the one that was agreed to.
+fn dockerfile_diff(site: &Site, state: &Utf8Path) -> anyhow::Result<String> {
+    let Some(now) = context_folder(&site.project.plan, &site.project.folder)? else {
+        return Ok(String::new());
+    };
+    let agreed = Agreed::load(state).ok().flatten();
+    let then = agreed.and_then(|agreed| Folder::open(&agreed.context_folder(state)?).ok());
+    let read = |folder: &Folder| Context::read_text(folder, &now.dockerfile).unwrap_or_default();
+    if Context::read_text(&now.folder, &now.dockerfile).is_none() {
+        return Ok(format!(
+            "{} is not text of at most 64 KiB, so it is not shown: read it before you agree\n",
+            printable_name(now.dockerfile.as_str())
+        ));
+    }
+    let (old, new) = (then.as_ref().map(read).unwrap_or_default(), read(&now.folder));
+    let diff = similar::TextDiff::from_lines(&old, &new);
+    let (from, to) = (format!("agreed/{}", now.dockerfile), now.dockerfile.to_string());
+    Ok(diff.unified_diff().context_radius(3).header(&from, &to).to_string())
+}

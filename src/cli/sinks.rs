@@ -1,0 +1,87 @@
+//! The only ways to stdout and stderr. What goes through here can't steer a terminal, whoever wrote it: names,
+//! values and messages come from files and servers that an agent chooses.
+
+use super::{Format, Globals};
+use crate::diagnostic::Report;
+use crate::printable::{is_unprintable, printable_coloured, printable_json, printable_text};
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Writes text for people to stdout.
+pub(crate) fn print(text: &str) -> std::io::Result<()> {
+    print_as(Format::Text, text)
+}
+
+/// Writes data to stdout; JSON keeps its values, and is escaped as JSON escapes.
+pub(crate) fn print_as(format: Format, text: &str) -> std::io::Result<()> {
+    let shown = match format {
+        Format::Text => printable_text(text),
+        Format::Json => printable_json(text),
+    };
+    let mut out = std::io::stdout().lock();
+    out.write_all(shown.as_bytes())?;
+    out.flush()
+}
+
+/// Says something to a person, on stderr. A reader who went away does not matter.
+pub(crate) fn say(text: &str) {
+    write_stderr(&printable_text(text));
+}
+
+/// Says a report on stderr, in colour where colour is wanted.
+pub(crate) fn say_report(report: &Report, globals: &Globals) {
+    write_stderr(&printable_coloured(&report.render(globals.colors_stderr())));
+}
+
+/// A report in its own look, anything else on one line; JSON for those who asked for it. In one write: between two,
+/// Docker puts what a container has printed elsewhere.
+pub(super) fn say_error(error: &anyhow::Error, globals: &Globals) {
+    let report = error.downcast_ref::<Report>();
+    match (globals.format, report) {
+        (Format::Json, Some(report)) => say_json(&serde_json::json!({"problems": report.json()})),
+        (Format::Json, None) => say_json(&serde_json::json!({"error": format!("{error:#}")})),
+        (Format::Text, Some(report)) => say_report(report, globals),
+        (Format::Text, None) => say(&format!("error: {}\n", indented(&format!("{error:#}")))),
+    }
+}
+
+/// Says what is wrong with the command line, or prints the help that was asked for.
+pub(super) fn say_usage(error: &clap::Error) -> ExitCode {
+    // Help is the program's own text. A mistake repeats arguments, which a shell may have taken from file names.
+    let hostile = |argument: std::ffi::OsString| argument.to_string_lossy().contains(is_unprintable);
+    if error.use_stderr() && std::env::args_os().any(hostile) {
+        say(&error.render().to_string());
+    } else {
+        let _ = error.print(); // a reader who went away does not matter
+    }
+    u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+fn say_json(value: &serde_json::Value) {
+    write_stderr(&format!("{}\n", printable_json(&value.to_string())));
+}
+
+/// No later line of an error begins where a message of its own would.
+fn indented(text: &str) -> String {
+    let mut lines = text.split('\n');
+    let first = lines.next().unwrap_or_default().to_owned();
+    lines.fold(
+        first,
+        |text, line| if line.starts_with(' ') { text + "\n" + line } else { text + "\n  " + line },
+    )
+}
+
+fn write_stderr(shown: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = out.write_all(shown.as_bytes()).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::indented;
+
+    #[test]
+    fn a_line_break_in_an_error_begins_no_message() {
+        assert_eq!(indented("a.yaml\nnote: all is well\n  b"), "a.yaml\n  note: all is well\n  b");
+    }
+}

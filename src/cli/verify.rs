@@ -1,0 +1,167 @@
+//! `bottle verify`: whether what runs, and what lies in the project, is what was agreed to.
+
+use super::stack::{Stack, docker, output_of};
+use super::{Format, Globals, Outcome, cage, difference, print_as};
+use crate::consent::Running;
+use crate::plan::Shape;
+use crate::state::ENV_FILE;
+use crate::tree::Folder;
+use anyhow::ensure;
+use camino::{Utf8Path, Utf8PathBuf};
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::process::Stdio;
+
+/// Check a running stack, and the tree in the project, against what you agreed to
+///
+/// Exit code 0: in sync; 1: something differs; 2: could not be checked.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: bottle verify")]
+pub(crate) struct Args {
+    /// The manifest; without one, the nearest bottle.yaml
+    #[arg(value_name = "MANIFEST")]
+    manifest: Option<Utf8PathBuf>,
+    /// Where the tree is [default: .bottle/NAME beside the manifest]
+    #[arg(long, value_name = "DIR")]
+    out: Option<Utf8PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    let mut problems = Vec::new();
+    if let Some(difference) = difference::of(&stack)? {
+        problems.push(format!("{} is not what you agreed to:\n{difference}", stack.shown()));
+    }
+    problems.extend(env_file(&stack)?);
+    let containers = cage::containers(&stack.bottle.project)?;
+    let running: Vec<_> = containers.into_iter().filter(cage::Container::is_running).collect();
+    problems.extend(cage::holds(&stack, &running));
+    for container in &running {
+        problems.extend(cage::other_mounts(&stack, container)?);
+    }
+    problems.extend(drift(&stack, &running)?);
+    let started = Running::load(&stack.bottle.state).filter(|_| !running.is_empty());
+    if started.is_some_and(|started| started.digest != stack.agreed.record.digest) {
+        problems.push(
+            "what runs is what you agreed to before; `bottle reload` takes new rules, `bottle up` everything"
+                .to_owned(),
+        );
+    }
+    let services: Vec<&str> = running.iter().map(|it| it.service.as_str()).collect();
+    print_as(
+        globals.format,
+        &match globals.format {
+            Format::Json => format!(
+                "{:#}\n",
+                serde_json::json!({
+                    "project": stack.bottle.project, "digest": stack.agreed.record.digest, "running": services,
+                    "same": problems.is_empty(), "problems": problems,
+                })
+            ),
+            Format::Text if problems.is_empty() && running.is_empty() => {
+                format!("{} is what you agreed to; nothing runs\n", stack.shown())
+            }
+            Format::Text if problems.is_empty() => {
+                format!("{} and {} containers are what you agreed to\n", stack.shown(), running.len())
+            }
+            Format::Text => problems.iter().flat_map(|problem| [problem.trim_end(), "\n"]).collect(),
+        },
+    )?;
+    Ok(if problems.is_empty() { Outcome::Done } else { Outcome::Differs })
+}
+
+/// Compose by hand reads the one in the project.
+fn env_file(stack: &Stack) -> anyhow::Result<Option<String>> {
+    let agreed = Folder::open(&stack.bottle.state)?.read(ENV_FILE)?;
+    let below = stack.bottle.out.strip_prefix("/").unwrap_or(&stack.bottle.out);
+    let found = match Folder::open(Utf8Path::new("/"))?.find(below)? {
+        Some(folder) => folder.read(ENV_FILE)?,
+        None => None,
+    };
+    Ok((found.is_some() && found != agreed).then(|| {
+        let file = stack.shown().join(ENV_FILE);
+        format!(
+            "{file} is not what `bottle render` wrote, and `docker compose` by hand reads it; render again"
+        )
+    }))
+}
+
+/// What each service was made of against what it would be made of, and the networks that it is on.
+fn drift(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<Vec<String>> {
+    let hashes = hashes(stack, running)?;
+    let hashes: BTreeMap<&str, &str> =
+        hashes.lines().filter_map(|line| line.trim().split_once(' ')).map(|(k, v)| (k, v.trim())).collect();
+    let mut problems = Vec::new();
+    for container in running {
+        match hashes.get(container.service.as_str()) {
+            None => problems.push(format!("{} is no service of this stack", container.name)),
+            // `compose run` makes its container with changes of its own.
+            Some(hash) if !container.one_off && *hash != container.config_hash => problems.push(format!(
+                "{} was made from other settings than those that you agreed to; `bottle up` makes it again",
+                container.name
+            )),
+            Some(_) => {}
+        }
+        if let Some(problem) = networks(stack, container) {
+            problems.push(problem);
+        }
+    }
+    problems.extend(image(stack, running)?);
+    Ok(problems)
+}
+
+/// Compose's hash of every service as it would make it now. It hashes a joined namespace by the id of the container
+/// that holds it, which it does not ask for here: so it is told.
+fn hashes(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<String> {
+    let holder = running.iter().find(|it| it.service == "netns").map(|it| it.id.as_str());
+    let mode = format!("container:{}", holder.unwrap_or_default());
+    let mut joined: serde_json::Map<String, serde_json::Value> = ["gate", "agent", "attack"]
+        .into_iter()
+        .map(|service| (service.to_owned(), serde_json::json!({ "network_mode": mode })))
+        .collect();
+    // A reload takes new rules without a new container, whose label is that of its creation.
+    for proxy in running.iter().filter(|it| !it.config_label.is_empty()) {
+        let label = serde_json::json!({ "labels": { "bottle.config": proxy.config_label } });
+        joined.insert(proxy.service.clone(), label);
+    }
+    let mut command = stack.command(&["-f", "-", "--profile", "*", "config", "--hash", "*"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        // One that ended already says why on its own stderr.
+        let _ = input.write_all(serde_json::json!({ "services": joined }).to_string().as_bytes());
+    }
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "docker compose config failed: {}", said.trim());
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Somebody may have connected a container to one network more.
+fn networks(stack: &Stack, container: &cage::Container) -> Option<String> {
+    let named = |name: &str| format!("{}_{name}", stack.bottle.project);
+    let egress = stack.plan.egress_network.clone().unwrap_or_else(|| named("egress"));
+    let mut wanted = match (container.service.as_str(), stack.plan.shape) {
+        ("egress-proxy", _) => vec![named("chain")],
+        ("pipelock", Shape::Chain) => vec![named("chain"), egress],
+        ("pipelock", Shape::Direct) => vec![egress],
+        ("netns", _) => vec!["none".to_owned()],
+        _ => Vec::new(), // in the namespace of netns
+    };
+    wanted.sort();
+    (container.networks != wanted).then(|| {
+        format!("{} is on the networks {:?}, and should be on {wanted:?}", container.name, container.networks)
+    })
+}
+
+/// All of bottle's own services are one image, which is built from the state.
+fn image(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<Option<String>> {
+    let own: Vec<&str> = running.iter().filter(|it| it.service != "agent").map(|it| it.id.as_str()).collect();
+    if own.is_empty() {
+        return Ok(None);
+    }
+    let tag = format!("{}:local", stack.bottle.project);
+    let tagged = output_of(docker().args(["image", "inspect", "--format", "{{.Id}}", &tag]))?;
+    let used = output_of(docker().args(["inspect", "--format", "{{.Image}}"]).args(own))?;
+    let other = used.lines().any(|id| id.trim() != tagged.trim());
+    Ok(other.then(|| format!("a service runs another image than {tag}; `bottle up` makes it again")))
+}

@@ -1,0 +1,73 @@
+//! What a manifest would come to on this machine: the tree, what it lets the agent do here, and the digest by which
+//! a person agrees to it.
+
+use super::project::real;
+use super::site::Site;
+use crate::capability::{Capabilities, Machine, Widening};
+use crate::consent::{self, Context};
+use crate::plan::{AgentImage, Plan};
+use crate::printable::printable_name;
+use crate::tree::Folder;
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// A manifest's wish.
+#[derive(Debug)]
+pub(crate) struct Wish {
+    /// What it lets the agent do.
+    pub(crate) capabilities: Capabilities,
+    /// What its image is built from; nothing for an image by name, and where the folder is not on this machine.
+    pub(crate) context: Option<Context>,
+    /// Of tree and context.
+    pub(crate) digest: String,
+}
+
+impl Wish {
+    /// What the site's manifest comes to now.
+    pub(crate) fn of(site: &Site) -> anyhow::Result<Self> {
+        let plan = &site.project.plan;
+        let context = match context_folder(plan, &site.project.folder)? {
+            Some(context) => Some(Context::read(&context.folder, &context.dockerfile)?),
+            None => None,
+        };
+        let files = context.as_ref().map(Context::digest);
+        let digest = consent::digest(&site.tree, files.as_deref());
+        let machine = machine(plan, &site.project.folder, files.as_deref());
+        Ok(Self { capabilities: Capabilities::of(plan, &machine)?, context, digest })
+    }
+}
+
+/// What an agent could newly do, a line each, with a sign: `!` for what deserves a second look.
+pub(crate) fn listed(lines: &[Widening]) -> String {
+    let sign = |line: &Widening| if line.risk.is_grave() { "  ! " } else { "  + " };
+    lines.iter().flat_map(|line| [sign(line).into(), printable_name(&line.text), "\n".into()]).collect()
+}
+
+/// The build context on this machine, open, and its Dockerfile.
+pub(crate) struct ContextFolder {
+    pub(crate) folder: Folder,
+    /// Relative to the context.
+    pub(crate) dockerfile: Utf8PathBuf,
+}
+
+/// The folder that the agent's image is built from, if it is on this machine. Its links are not followed.
+pub(crate) fn context_folder(plan: &Plan, project: &Utf8Path) -> anyhow::Result<Option<ContextFolder>> {
+    let AgentImage::Built(build) = &plan.agent.image else { return Ok(None) };
+    let Some(folder) = Folder::open(project)?.find(&build.context)? else { return Ok(None) };
+    let dockerfile = build.dockerfile.clone().unwrap_or_else(|| "Dockerfile".into());
+    if folder.find(dockerfile.parent().unwrap_or(Utf8Path::new("")))?.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(ContextFolder { folder, dockerfile }))
+}
+
+/// The places of a plan on this machine.
+pub(crate) fn machine(plan: &Plan, project: &Utf8Path, context: Option<&str>) -> Machine {
+    let place = |source: &Utf8Path| real(&crate::plan::layout::normal(&project.join(source)));
+    let mounts = plan.agent.mounts.iter();
+    Machine {
+        project: project.to_owned(),
+        sources: mounts.map(|mount| (mount.target.clone(), place(&mount.source))).collect(),
+        context: context.map(str::to_owned),
+        memory: crate::state::agent_memory(),
+    }
+}

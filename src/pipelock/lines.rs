@@ -1,0 +1,100 @@
+//! What a log line holds, and how text from outside gets into one: without a secret, printable, and short.
+
+use super::{
+    block::{Block, Part},
+    events::Events,
+    rules::Rules,
+};
+use crate::intercept::{Client, Peer};
+use crate::telemetry::audit::cut;
+use serde::Serialize;
+
+/// One event. What is unknown is left out.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Line {
+    pub(super) event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) method: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) target: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) client_ip: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) request_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scanner: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pattern: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) encoding: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) action: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status_code: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) size_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duration_ms: Option<u64>,
+    /// Something of the request may have reached the origin.
+    #[serde(skip)]
+    pub(super) sent_on: bool,
+}
+
+impl Line {
+    /// The beginning of a line about a connection.
+    pub(super) fn of(client: &Client, events: &Events) -> Self {
+        let client_ip = match client.peer {
+            Peer::Unix => "unix".to_owned(),
+            Peer::Tcp(address) => address.ip().to_string(),
+        };
+        let request_id = Some(events.id(client.id, None));
+        Self { client_ip: Some(client_ip), request_id, ..Self::default() }
+    }
+
+    /// Whether it tells of a request or a tunnel that came to nothing, and of which nothing was sent on.
+    pub(super) fn is_refusal(&self) -> bool {
+        !self.sent_on && matches!(self.event, "blocked" | "error" | "sni_mismatch")
+    }
+
+    /// The line with why a request is refused, or would be.
+    pub(super) fn found(self, block: &Block, rules: &Rules) -> Self {
+        let (pattern, encoding) = match block {
+            Block::Dlp { finding, .. } => {
+                let chain: Vec<_> = finding.encodings.iter().map(|e| e.as_str()).collect();
+                (Some(finding.pattern.to_string()), (!chain.is_empty()).then(|| chain.join("+")))
+            }
+            _ => (None, None),
+        };
+        let reason = Some(shown(&block.to_string(), rules));
+        Self { scanner: Some(block.code()), reason, pattern, encoding, ..self }
+    }
+}
+
+/// Logs a finding that does not end the request.
+pub(super) fn warn(events: &Events, line: Line, block: &Block, rules: &Rules) {
+    let event = match block {
+        Block::Dlp { part: Part::Header, .. } => "header_dlp",
+        Block::Dlp { part: Part::Body, .. } => "body_dlp",
+        _ => "dlp_warn",
+    };
+    events.write("warn", &Line { event, action: Some("warn"), ..line.found(block, rules) });
+}
+
+/// A text that a client chose, as it may stand in a log.
+pub(super) fn shown(text: &str, rules: &Rules) -> String {
+    let text: String = rules.scanner.mask(text).chars().map(visible).collect();
+    cut(&text).into_owned()
+}
+
+/// A name that a client chose, as it may stand in an answer to it.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(visible).take(1000).collect()
+}
+
+fn visible(c: char) -> char {
+    if c.is_ascii_graphic() || c == ' ' { c } else { '?' }
+}

@@ -1,0 +1,263 @@
+//! A rendered tree back to the plan that it was made of.
+//!
+//! Rendering the plan that was read must give the same bytes: [`exactly`] refuses every other tree. So whatever a
+//! tree says has passed through the types of a plan, and a line that this version would not write (a privilege, a
+//! device, one more service) is no question of capabilities but a refusal.
+
+use super::{RenderError, Tree, tree};
+use crate::config::embedded::EmbeddedFile;
+use crate::config::pipelock::{Action, PipelockFile};
+use crate::config::routes::{AnyOr, RouteEntry, RoutesFile};
+use crate::diagnostic::Report;
+use crate::manifest::{Build, DlpAction};
+use crate::plan::layout::normal;
+use crate::plan::{
+    AgentImage, AgentPlan, ExtraCa, HostPlan, Layout, MountPlan, Plan, Resources, SeedPhrases, Shape, User,
+    Variable,
+};
+use crate::yaml;
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Why a tree is not one that can be acted on.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// A file does not say what it must.
+    #[error("{file}: {problem}")]
+    File {
+        /// Relative to the tree.
+        file: Utf8PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file says something that this version would not render.
+    #[error("{file} says what this version of bottle does not render:\n{difference}")]
+    NotRendered {
+        /// Relative to the tree.
+        file: Utf8PathBuf,
+        /// The lines, `-` for what the file says and `+` for what would be rendered.
+        difference: String,
+    },
+    /// Writing it down again failed.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+}
+
+const COMPOSE: &str = "docker-compose.yml";
+const ROUTES: &str = "egress-proxy/routes.yaml";
+const PIPELOCK: &str = "pipelock/pipelock.yaml";
+const EMBEDDED: &str = "pipelock/embedded.yaml";
+const EXTRA_CA: &str = "pipelock/extra-ca.pem";
+
+/// The lines of a difference that are shown at most.
+const LINES: usize = 40;
+
+/// The plan of a tree that this version would render byte for byte.
+pub fn exactly(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
+    let plan = plan_of(tree, layout)?;
+    let again = self::tree(&plan)?;
+    for (file, bytes) in tree {
+        if again.get(file) != Some(bytes) {
+            return Err(not_rendered(file, bytes, again.get(file)));
+        }
+    }
+    match again.keys().find(|file| !tree.contains_key(*file)) {
+        Some(file) => Err(unreadable(file.as_str(), "the file is missing")),
+        None => Ok(plan),
+    }
+}
+
+fn not_rendered(file: &Utf8Path, said: &[u8], rendered: Option<&Vec<u8>>) -> Unreadable {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (old, new) = (text(said), text(rendered.map(Vec::as_slice).unwrap_or_default()));
+    let diff = similar::TextDiff::from_lines(&old, &new);
+    let changed = diff.iter_all_changes().filter(|change| change.tag() != similar::ChangeTag::Equal);
+    // The first line is the checksum, which differs in any case.
+    let mut lines: Vec<String> = changed
+        .filter(|change| !change.value().contains("bottle:sha256:"))
+        .map(|change| format!("{}{}", change.tag(), change.value().trim_end()))
+        .collect();
+    if lines.len() > LINES {
+        let more = lines.len() - LINES;
+        lines.truncate(LINES);
+        lines.push(format!("… and {more} more lines"));
+    }
+    if lines.is_empty() {
+        lines.push("its checksum is wrong".to_owned());
+    }
+    Unreadable::NotRendered { file: file.to_owned(), difference: lines.join("\n") }
+}
+
+/// The plan of a tree of this or an earlier version, as far as a plan can say it. For trees whose bytes are
+/// trusted: a line that no plan holds is passed over.
+pub fn plan_of(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
+    let pipelock = PipelockFile::read(text(tree, PIPELOCK)?).map_err(|e| unreadable(PIPELOCK, &e))?;
+    let embedded = EmbeddedFile::read(text(tree, EMBEDDED)?).map_err(|e| unreadable(EMBEDDED, &e))?;
+    let routes = match tree.get(Utf8Path::new(ROUTES)) {
+        Some(file) => Some(RoutesFile::read(file).map_err(|e| unreadable(ROUTES, &e))?),
+        None => None,
+    };
+    let document = yaml::parse(text(tree, COMPOSE)?, yaml::Limits::default());
+    let compose = document.map_err(|problems| {
+        unreadable(COMPOSE, &problems.first().map(ToString::to_string).unwrap_or_default())
+    })?;
+    let compose = &compose.value;
+    let extra_ca = tree
+        .get(Utf8Path::new(EXTRA_CA))
+        .map(|sealed| ExtraCa { file: EXTRA_CA.into(), pem: unsealed(&String::from_utf8_lossy(sealed)) });
+    Ok(Plan {
+        name: embedded.bottle.clone(),
+        layout: layout.clone(),
+        shape: if routes.is_some() { Shape::Chain } else { Shape::Direct },
+        hosts: match &routes {
+            Some(routes) => chained(routes, &embedded),
+            None => direct(&pipelock, &embedded),
+        },
+        egress_network: literal(&compose["networks"]["egress"]["name"]),
+        dlp_action: match pipelock.request_body_scanning.action {
+            Action::Block => DlpAction::Block,
+            Action::Warn => DlpAction::Warn,
+        },
+        seed_phrases: SeedPhrases {
+            enabled: pipelock.seed_phrase_detection.enabled,
+            why: "as it was rendered",
+        },
+        extra_ca,
+        agent: agent(compose, layout, &embedded)?,
+        warnings: Report(Vec::new()),
+    })
+}
+
+fn unreadable(file: &str, problem: &(impl ToString + ?Sized)) -> Unreadable {
+    Unreadable::File { file: file.into(), problem: problem.to_string() }
+}
+
+fn text<'a>(tree: &'a Tree, file: &str) -> Result<&'a [u8], Unreadable> {
+    let found = tree.get(Utf8Path::new(file));
+    found.map(Vec::as_slice).ok_or_else(|| unreadable(file, "the file is missing"))
+}
+
+fn unsealed(sealed: &str) -> String {
+    sealed.split_once('\n').map(|(_, body)| body.to_owned()).unwrap_or_default()
+}
+
+fn chained(routes: &RoutesFile, embedded: &EmbeddedFile) -> Vec<HostPlan> {
+    let addresses = |host: &str| {
+        let entry = embedded.hosts.iter().find(|entry| entry.host == host);
+        entry.map(|entry| entry.addresses.clone()).unwrap_or_default()
+    };
+    let hosts = routes.routes.iter();
+    hosts.map(|rule| HostPlan { rule: rule.clone(), addresses: addresses(&rule.host) }).collect()
+}
+
+/// Without egress-proxy a rule has nothing but what pipelock knows.
+fn direct(pipelock: &PipelockFile, embedded: &EmbeddedFile) -> Vec<HostPlan> {
+    let host = |entry: &crate::config::embedded::HostEntry| HostPlan {
+        rule: RouteEntry {
+            id: entry.host.clone(),
+            source: entry.source.clone(),
+            host: entry.host.clone(),
+            ports: entry.ports.clone(),
+            methods: AnyOr::Any,
+            paths: AnyOr::Any,
+            auth: None,
+            encoded_slash: false,
+            inspect: !pipelock.tls_interception.passthrough_domains.contains(&entry.host),
+            until: None,
+            reason: None,
+        },
+        addresses: entry.addresses.clone(),
+    };
+    embedded.hosts.iter().map(host).collect()
+}
+
+fn agent(compose: &Value, layout: &Layout, embedded: &EmbeddedFile) -> Result<AgentPlan, Unreadable> {
+    let agent =
+        compose.pointer("/services/agent").ok_or_else(|| unreadable(COMPOSE, "it has no service `agent`"))?;
+    Ok(AgentPlan {
+        image: image(compose, agent)?,
+        command: texts(&agent["command"]),
+        user: match agent["user"].as_str() {
+            Some(user) if user.starts_with("${BOTTLE_AGENT_USER") => User::Owner,
+            Some(user) => User::Named(undoubled(user)),
+            None => User::Image,
+        },
+        workdir: literal(&agent["working_dir"]),
+        read_only: agent["read_only"] == Value::Bool(true),
+        runtime: literal(&agent["runtime"]),
+        resources: Resources {
+            memory: agent["mem_limit"].as_str().and_then(|text| text.strip_suffix('b')?.parse().ok()),
+            millicpus: literal(&agent["cpus"]).as_deref().and_then(millicpus),
+            pids: agent["pids_limit"].as_u64().and_then(|n| n.try_into().ok()).unwrap_or_default(),
+        },
+        mounts: mounts(agent, layout)?,
+        environment: environment(agent, embedded),
+    })
+}
+
+fn image(compose: &Value, agent: &Value) -> Result<AgentImage, Unreadable> {
+    if let Some(name) = literal(&agent["image"]) {
+        return Ok(AgentImage::Named(name));
+    }
+    let build = &agent["build"];
+    let context = literal(&compose["x-bottle"]["context"]);
+    let args = build["args"].as_object().into_iter().flatten();
+    Ok(AgentImage::Built(Build {
+        context: context
+            .ok_or_else(|| unreadable(COMPOSE, "the service `agent` has no image and no build context"))?
+            .into(),
+        dockerfile: literal(&build["dockerfile"]).map(Into::into),
+        target: literal(&build["target"]),
+        args: args.map(|(name, value)| (name.clone(), literal(value).unwrap_or_default())).collect(),
+    }))
+}
+
+/// Everything that is mounted from outside of the state.
+fn mounts(agent: &Value, layout: &Layout) -> Result<Vec<MountPlan>, Unreadable> {
+    let mut mounts = Vec::new();
+    for volume in agent["volumes"].as_array().into_iter().flatten() {
+        let (Some(source), Some(target)) = (volume["source"].as_str(), literal(&volume["target"])) else {
+            return Err(unreadable(COMPOSE, "a volume of the agent has no source or no target"));
+        };
+        if !source.starts_with("${BOTTLE_STATE") {
+            let source = undoubled(source);
+            mounts.push(MountPlan {
+                source: normal(&layout.out().join(source)),
+                target: target.into(),
+                read_only: volume["read_only"] == Value::Bool(true),
+                why: None,
+            });
+        }
+    }
+    Ok(mounts)
+}
+
+fn environment(agent: &Value, embedded: &EmbeddedFile) -> BTreeMap<String, Variable> {
+    let variables = agent["environment"].as_object().into_iter().flatten();
+    let variable = |(name, value): (&String, &Value)| {
+        let value = literal(value).unwrap_or_default();
+        let placeholder = embedded.placeholders.contains(&value);
+        (name.clone(), Variable { value, why: None, placeholder })
+    };
+    variables.map(variable).collect()
+}
+
+/// A text as Compose understands it: a doubled `$` is one.
+fn literal(value: &Value) -> Option<String> {
+    value.as_str().map(undoubled)
+}
+
+fn undoubled(text: &str) -> String {
+    text.replace("$$", "$")
+}
+
+fn texts(value: &Value) -> Vec<String> {
+    value.as_array().into_iter().flatten().filter_map(literal).collect()
+}
+
+fn millicpus(text: &str) -> Option<u32> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let part = format!("{part:0<3}");
+    whole.parse::<u32>().ok()?.checked_mul(1000)?.checked_add(part.get(..3)?.parse().ok()?)
+}

@@ -1,0 +1,109 @@
+//! A line of an audit folder, read back: whoever wrote it.
+
+use super::{Event, Record, Suppressed, Verdict};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A line. Its texts come from an agent: they may hold anything that a terminal obeys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A request, as egress-proxy saw it.
+    EgressProxy(Box<Record>),
+    /// An event of pipelock.
+    Pipelock(Box<PipelockRecord>),
+    /// A flood of refusals, counted.
+    Suppressed(Suppressed),
+}
+
+/// An event of pipelock, in the format of its log; what is unknown is absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PipelockRecord {
+    /// `info`, `warn` or `error`.
+    pub level: String,
+    /// When.
+    pub time: Timestamp,
+    /// Always `pipelock`.
+    pub component: String,
+    /// What happened: `dispatch`, `allowed`, `blocked`, `tunnel_open`, `header_dlp`, …
+    pub event: String,
+    /// The method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Scheme, host and path of a request, without the query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// `host:port` of a CONNECT.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The client's address, or `unix`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ip: Option<String>,
+    /// The same in every line of one request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The code of what blocked it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scanner: Option<String>,
+    /// Why, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The name of the pattern that was found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pattern: Option<String>,
+    /// What it was encoded in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<String>,
+    /// `block` or `warn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// The status of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_code: Option<u16>,
+    /// Bytes that a tunnel carried, in both directions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+    /// From the request's head to the answer's head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+}
+
+impl Entry {
+    /// Reads a line; `None` when it is none of ours.
+    pub(super) fn parse(line: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Kind<'a> {
+            #[serde(borrow, default)]
+            component: Option<std::borrow::Cow<'a, str>>,
+            #[serde(borrow, default)]
+            event: Option<std::borrow::Cow<'a, str>>,
+        }
+        let kind: Kind<'_> = serde_json::from_slice(line).ok()?;
+        if kind.event.as_deref() == Some("suppressed") {
+            return serde_json::from_slice(line).ok().map(Self::Suppressed);
+        }
+        if kind.component.as_deref() == Some("pipelock") {
+            return serde_json::from_slice(line).ok().map(Self::Pipelock);
+        }
+        serde_json::from_slice(line).ok().map(Self::EgressProxy)
+    }
+
+    /// When it happened.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        match self {
+            Self::EgressProxy(record) => record.time,
+            Self::Pipelock(record) => record.time,
+            Self::Suppressed(counted) => counted.time,
+        }
+    }
+
+    /// Whether it tells of a refusal: what `bottle logs --denied` shows. An error is none, nor is a dispatch.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::EgressProxy(record) => record.verdict == Verdict::Deny && record.event != Event::Dispatch,
+            Self::Pipelock(record) => record.event == "blocked",
+            Self::Suppressed(_) => true,
+        }
+    }
+}

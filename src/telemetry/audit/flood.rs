@@ -1,0 +1,207 @@
+//! A flood of refusals is counted instead of written, so that nobody erases older ones by asking often.
+
+use super::{Refused, cut};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, HashSet},
+    hash::{BuildHasher as _, RandomState},
+    time::{Duration, Instant},
+};
+
+/// How long refusals are counted together.
+const WINDOW: Duration = Duration::from_secs(10);
+/// Refusals of one window that are written.
+const PER_WINDOW: u32 = 200;
+/// How long a client that never stops has to be outlasted.
+const LONG_WINDOW: Duration = Duration::from_hours(1);
+/// Refusals of one long window after which a window has only [`PER_WINDOW_WHEN_LONG`]. At 4 KiB a record, the files
+/// that are kept then last for more than a day of the worst client.
+const PER_LONG_WINDOW: u32 = 2000;
+/// Refusals of a window in a flood that does not stop.
+const PER_WINDOW_WHEN_LONG: u32 = 5;
+/// Reasons that are told apart; they are codes of ours, and there are fewer.
+const REASONS: usize = 64;
+/// Hosts that are told apart.
+const HOSTS: usize = 1024;
+/// Where further reasons are counted.
+const OTHER: &str = "other";
+
+/// Refusals that were counted instead of written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suppressed {
+    /// When the last of them was refused.
+    pub time: Timestamp,
+    /// Always `suppressed`.
+    pub event: String,
+    /// Who refused: `egress-proxy` or `pipelock`.
+    pub decided_by: String,
+    /// How many.
+    pub count: u64,
+    /// How many for each reason.
+    pub reasons: BTreeMap<String, u64>,
+    /// How many different hosts they were for.
+    pub hosts: u64,
+    /// Whether there were more hosts than are told apart.
+    pub more_hosts: bool,
+    /// When the first of them was refused.
+    pub first: Timestamp,
+    /// When the last of them was refused.
+    pub last: Timestamp,
+}
+
+/// Decides which refusals are written.
+pub(super) struct Flood {
+    by: &'static str,
+    window: Option<Instant>,
+    written: u32,
+    long_window: Option<Instant>,
+    long_written: u32,
+    counted: Option<Suppressed>,
+    hosts: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl Flood {
+    pub(super) fn new(by: &'static str) -> Self {
+        Self {
+            by,
+            window: None,
+            written: 0,
+            long_window: None,
+            long_written: 0,
+            counted: None,
+            hosts: HashSet::new(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// Whether the refusal is written; else it was counted. What [`take`](Self::take) has comes first.
+    pub(super) fn admit(&mut self, refused: &Refused, now: Instant) -> bool {
+        if over(self.window, WINDOW, now) {
+            (self.window, self.written) = (Some(now), 0);
+        }
+        if over(self.long_window, LONG_WINDOW, now) {
+            (self.long_window, self.long_written) = (Some(now), 0);
+        }
+        let most = if self.long_written < PER_LONG_WINDOW { PER_WINDOW } else { PER_WINDOW_WHEN_LONG };
+        if self.written < most {
+            self.written += 1;
+            self.long_written = self.long_written.saturating_add(1);
+            return true;
+        }
+        self.count(refused);
+        false
+    }
+
+    fn count(&mut self, refused: &Refused) {
+        let counted = self.counted.get_or_insert_with(|| Suppressed {
+            time: refused.time,
+            event: "suppressed".to_owned(),
+            decided_by: self.by.to_owned(),
+            count: 0,
+            reasons: BTreeMap::new(),
+            hosts: 0,
+            more_hosts: false,
+            first: refused.time,
+            last: refused.time,
+        });
+        counted.count += 1;
+        (counted.time, counted.last) = (refused.time, refused.time);
+        let reason = cut(&refused.reason);
+        let known = counted.reasons.len() < REASONS || counted.reasons.contains_key(&*reason);
+        *counted.reasons.entry(if known { reason.into_owned() } else { OTHER.to_owned() }).or_default() += 1;
+        let Some(host) = &refused.host else { return };
+        let host = self.hasher.hash_one(host);
+        if self.hosts.len() < HOSTS {
+            self.hosts.insert(host);
+        } else if !self.hosts.contains(&host) {
+            counted.more_hosts = true;
+        }
+        counted.hosts = self.hosts.len() as u64;
+    }
+
+    /// When what was counted is due to be written, if anything was.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.counted.as_ref().and(self.window).map(|start| start + WINDOW)
+    }
+
+    /// What was counted, once its window is over.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Suppressed> {
+        self.due().filter(|due| now >= *due)?;
+        self.take_all()
+    }
+
+    /// What was counted, at the end of the process.
+    pub(super) fn take_all(&mut self) -> Option<Suppressed> {
+        self.hosts.clear();
+        self.counted.take()
+    }
+}
+
+fn over(window: Option<Instant>, length: Duration, now: Instant) -> bool {
+    window.is_none_or(|start| now.saturating_duration_since(start) >= length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(second: i64, reason: &str, host: &str) -> Refused {
+        Refused {
+            time: Timestamp::from_second(1_800_000_000 + second).unwrap(),
+            reason: reason.to_owned(),
+            host: Some(host.to_owned()),
+        }
+    }
+
+    /// Refuses `count` times; says how many of them are written.
+    fn ask(flood: &mut Flood, now: Instant, count: u32) -> u32 {
+        (0..count).map(|_| u32::from(flood.admit(&refused(0, "host_not_allowed", "a.test"), now))).sum()
+    }
+
+    #[test]
+    fn what_is_beyond_the_rate_is_counted_by_reason_and_host() {
+        let (mut flood, start) = (Flood::new("egress-proxy"), Instant::now());
+        assert_eq!(ask(&mut flood, start, PER_WINDOW), PER_WINDOW);
+        assert_eq!(flood.due(), None, "nothing was counted yet");
+        for n in 0..30 {
+            let reason = if n % 3 == 0 { "git_push" } else { "host_not_allowed" };
+            assert!(!flood.admit(&refused(n, reason, &format!("{}.test", n % 7)), start));
+        }
+        assert_eq!(flood.take(start), None, "the window is not over");
+        let counted = flood.take(start + WINDOW).unwrap();
+        assert_eq!((counted.count, counted.hosts, counted.more_hosts), (30, 7, false));
+        assert_eq!(counted.reasons, [("git_push".into(), 10), ("host_not_allowed".into(), 20)].into());
+        assert_eq!((counted.first, counted.last), (refused(0, "", "").time, refused(29, "", "").time));
+        assert_eq!(flood.due(), None);
+        assert_eq!(ask(&mut flood, start + WINDOW, 10), 10, "a new window");
+    }
+
+    #[test]
+    fn memory_is_bounded_whatever_is_asked_for() {
+        let (mut flood, start) = (Flood::new("egress-proxy"), Instant::now());
+        ask(&mut flood, start, PER_WINDOW);
+        for n in 0..100_000 {
+            flood.admit(&refused(n, &format!("reason {n}"), &format!("{n}.test")), start);
+        }
+        let counted = flood.take_all().unwrap();
+        assert_eq!((counted.count, counted.hosts, counted.more_hosts), (100_000, HOSTS as u64, true));
+        assert_eq!(counted.reasons.len(), REASONS + 1);
+        assert_eq!(counted.reasons.values().sum::<u64>(), 100_000);
+    }
+
+    #[test]
+    fn a_flood_that_does_not_stop_gets_less_and_is_forgiven_later() {
+        let (mut flood, start) = (Flood::new("egress-proxy"), Instant::now());
+        let mut written = 0;
+        for window in 0..360 {
+            let now = start + WINDOW * window;
+            flood.take(now);
+            written += ask(&mut flood, now, 1000);
+        }
+        assert_eq!(written, PER_LONG_WINDOW + (360 - PER_LONG_WINDOW / PER_WINDOW) * PER_WINDOW_WHEN_LONG);
+        flood.take(start + LONG_WINDOW);
+        assert_eq!(ask(&mut flood, start + LONG_WINDOW, 1000), PER_WINDOW);
+    }
+}

@@ -1,0 +1,308 @@
+//! A folder that audit records are appended to.
+//!
+//! `sent.jsonl` and `denied.jsonl` are live. When one reaches [`FILE_BYTES`] it is renamed to
+//! `sent-0000000001.jsonl`, with a number that only grows, and the oldest beyond [`FILES_KEPT`] is removed: nothing
+//! else ever removes or shortens one. A file is synced to disk when it is renamed and when the process ends: what
+//! a kill of the process interrupts has been handed to the kernel, and only a crash of the machine can lose the
+//! last lines.
+//!
+//! Two processes may append at the same time, as when a container replaces another: each looks before it writes
+//! whether its file is still the live one.
+
+use super::{Series, flood::Flood};
+use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{FileExt as _, MetadataExt as _},
+    },
+    path::Path,
+};
+
+/// The size at which a file is renamed and the next one begins: 8 MiB.
+pub const FILE_BYTES: u64 = 8 << 20;
+/// The files of each series that are kept, the live one included: 512 MiB.
+pub const FILES_KEPT: usize = 64;
+
+/// A folder that records go to.
+pub struct Folder {
+    handle: OwnedFd,
+    sent: Lane,
+    denied: Lane,
+    file_bytes: u64,
+    files_kept: usize,
+    pub(super) flood: Flood,
+}
+
+/// One series.
+struct Lane {
+    live: Option<Live>,
+}
+
+struct Live {
+    file: File,
+    length: u64,
+    /// The last line has no end: the process before this one was killed while it wrote, or the disk was full.
+    torn: bool,
+}
+
+impl Folder {
+    /// Opens a folder that is there, and its files, which are made where there are none. `by` names the writer in
+    /// the records that count refusals: `egress-proxy` or `pipelock`.
+    pub fn open(path: &Path, by: &'static str) -> io::Result<Self> {
+        Self::with_limits(path, by, FILE_BYTES, FILES_KEPT)
+    }
+
+    pub(super) fn with_limits(
+        path: &Path,
+        by: &'static str,
+        file_bytes: u64,
+        files_kept: usize,
+    ) -> io::Result<Self> {
+        let opened = || {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let handle = rustix::fs::open(path, flags, Mode::empty())?;
+            let (sent, denied) = (Lane { live: None }, Lane { live: None });
+            let mut folder = Self { handle, sent, denied, file_bytes, files_kept, flood: Flood::new(by) };
+            for series in Series::ALL {
+                folder.prepare(series, 0)?;
+            }
+            Ok(folder)
+        };
+        opened().map_err(|error: io::Error| {
+            let text = format!(
+                "can't write audit records to {}: {error}; it must be a folder that this process may write to, and \
+                 sent.jsonl and denied.jsonl in it plain files",
+                path.display()
+            );
+            io::Error::new(error.kind(), text)
+        })
+    }
+
+    /// Has the live file open, with room for that many bytes.
+    pub(super) fn prepare(&mut self, series: Series, bytes: usize) -> io::Result<()> {
+        self.follow_the_name(series)?;
+        let bound = self.file_bytes;
+        if self.lane(series).is_full(bytes as u64, bound) {
+            self.rotate(series)?;
+            self.follow_the_name(series)?;
+        }
+        if bytes > 0 && self.lane(series).live.as_ref().is_some_and(|live| live.torn) {
+            self.write(series, b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// Writes to the live file, which was prepared.
+    pub(super) fn write(&mut self, series: Series, bytes: &[u8]) -> io::Result<usize> {
+        let Some(live) = &mut self.lane(series).live else { return Err(io::ErrorKind::NotFound.into()) };
+        let written = live.file.write(bytes)?;
+        live.length += written as u64;
+        if let Some(last) = bytes[..written].last() {
+            live.torn = *last != b'\n';
+        }
+        Ok(written)
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        for lane in [&self.sent, &self.denied] {
+            lane.live.as_ref().map_or(Ok(()), |live| live.file.sync_data())?;
+        }
+        Ok(())
+    }
+
+    fn lane(&mut self, series: Series) -> &mut Lane {
+        match series {
+            Series::Sent => &mut self.sent,
+            Series::Denied => &mut self.denied,
+        }
+    }
+
+    /// Opens the live file, also when the one that is held was renamed or removed.
+    fn follow_the_name(&mut self, series: Series) -> io::Result<()> {
+        if let Some(live) = &self.lane(series).live {
+            let held = live.file.metadata()?;
+            match rustix::fs::statat(&self.handle, series.live_name(), AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(named) if (named.st_dev, named.st_ino) == (held.dev(), held.ino()) => return Ok(()),
+                Ok(_) | Err(rustix::io::Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // NONBLOCK: a pipe in its place is refused below and not waited for.
+        let flags = OFlags::RDWR
+            | OFlags::APPEND
+            | OFlags::CREATE
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let file = File::from(rustix::fs::openat(&self.handle, series.live_name(), flags, mode)?);
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            let text = format!("{} is no plain file", series.live_name());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let length = metadata.len();
+        let mut last = [b'\n'];
+        if length > 0 {
+            file.read_exact_at(&mut last, length - 1)?;
+        }
+        self.lane(series).live = Some(Live { file, length, torn: last != *b"\n" });
+        Ok(())
+    }
+
+    /// Moves the live file away, and removes the oldest ones.
+    fn rotate(&mut self, series: Series) -> io::Result<()> {
+        if let Some(live) = self.lane(series).live.take() {
+            live.file.sync_data()?;
+        }
+        let mut numbers = series.rotated(&self.handle)?;
+        let next = numbers.last().map_or(1, |last| last.saturating_add(1));
+        let (from, to) = (series.live_name(), series.rotated_name(next));
+        let renamed = rustix::fs::renameat_with(
+            &self.handle,
+            &from,
+            &self.handle,
+            &to,
+            // Another process may have taken the number meanwhile.
+            RenameFlags::NOREPLACE,
+        );
+        match renamed {
+            // A shared folder of a virtual machine may not know the flag.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+                rustix::fs::renameat(&self.handle, &from, &self.handle, &to)?;
+            }
+            outcome => outcome?,
+        }
+        numbers.push(next);
+        let surplus = (numbers.len() + 1).saturating_sub(self.files_kept);
+        for number in &numbers[..surplus.min(numbers.len())] {
+            match rustix::fs::unlinkat(&self.handle, series.rotated_name(*number), AtFlags::empty()) {
+                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Lane {
+    fn is_full(&self, more: u64, bound: u64) -> bool {
+        self.live.as_ref().is_some_and(|live| live.length > 0 && live.length + more > bound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn put(folder: &mut Folder, series: Series, line: &str) {
+        folder.prepare(series, line.len()).unwrap();
+        assert_eq!(folder.write(series, line.as_bytes()).unwrap(), line.len());
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs_err::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    fn read(dir: &Path, name: &str) -> String {
+        fs_err::read_to_string(dir.join(name)).unwrap()
+    }
+
+    #[test]
+    fn a_file_is_renamed_when_it_is_full_and_the_oldest_is_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", 10, 3).unwrap();
+        put(&mut folder, Series::Denied, "denied\n");
+        for n in 0..5 {
+            put(&mut folder, Series::Sent, &format!("line {n}\n"));
+        }
+        assert_eq!(
+            names(dir.path()),
+            ["denied.jsonl", "sent-0000000003.jsonl", "sent-0000000004.jsonl", "sent.jsonl"]
+        );
+        assert_eq!(read(dir.path(), "sent-0000000003.jsonl"), "line 2\n");
+        assert_eq!(read(dir.path(), "sent.jsonl"), "line 4\n");
+        assert_eq!(read(dir.path(), "denied.jsonl"), "denied\n", "the other series is left alone");
+        drop(folder);
+        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", 10, 3).unwrap();
+        put(&mut folder, Series::Sent, "line 5\n");
+        assert_eq!(
+            read(dir.path(), "sent-0000000005.jsonl"),
+            "line 4\n",
+            "the numbers go on after a restart"
+        );
+    }
+
+    #[test]
+    fn a_restart_appends_and_begins_on_a_new_line() {
+        let dir = tempfile::tempdir().unwrap();
+        fs_err::write(dir.path().join("sent.jsonl"), "whole\n{\"torn").unwrap();
+        let mut folder = Folder::open(dir.path(), "egress-proxy").unwrap();
+        assert_eq!(read(dir.path(), "sent.jsonl"), "whole\n{\"torn", "nothing to write yet");
+        put(&mut folder, Series::Sent, "next\n");
+        put(&mut folder, Series::Sent, "more\n");
+        assert_eq!(read(dir.path(), "sent.jsonl"), "whole\n{\"torn\nnext\nmore\n");
+        let mode = fs_err::metadata(dir.path().join("denied.jsonl")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn two_processes_at_once_lose_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Folder::with_limits(dir.path(), "egress-proxy", 20, 64).unwrap();
+        let (mut old, mut new) = (open(), open());
+        for n in 0..10 {
+            put(&mut old, Series::Sent, &format!("old {n}\n"));
+            put(&mut new, Series::Sent, &format!("new {n}\n"));
+        }
+        let all: String = names(dir.path()).iter().map(|name| read(dir.path(), name)).collect();
+        for n in 0..10 {
+            assert!(all.contains(&format!("old {n}\n")) && all.contains(&format!("new {n}\n")), "{all}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_was_removed_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut folder = Folder::open(dir.path(), "egress-proxy").unwrap();
+        put(&mut folder, Series::Sent, "one\n");
+        fs_err::remove_file(dir.path().join("sent.jsonl")).unwrap();
+        put(&mut folder, Series::Sent, "two\n");
+        assert_eq!(read(dir.path(), "sent.jsonl"), "two\n");
+    }
+
+    #[test]
+    fn neither_a_link_nor_a_pipe_is_written_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let (inside, target) = (dir.path().join("audit"), dir.path().join("target"));
+        let why = || Folder::open(&inside, "egress-proxy").map(drop).unwrap_err().to_string();
+        let advice = "; it must be a folder that this process may write to, and sent.jsonl and denied.jsonl in it \
+                      plain files";
+        let expect =
+            |what: &str| format!("can't write audit records to {}: {what}{advice}", inside.display());
+        assert_eq!(why(), expect("No such file or directory (os error 2)"));
+        fs_err::create_dir(&inside).unwrap();
+        fs_err::os::unix::fs::symlink(&target, inside.join("sent.jsonl")).unwrap();
+        assert_eq!(why(), expect("Too many levels of symbolic links (os error 40)"));
+        fs_err::remove_file(inside.join("sent.jsonl")).unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            inside.join("sent.jsonl"),
+            rustix::fs::FileType::Fifo,
+            Mode::RUSR | Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        assert_eq!(why(), expect("sent.jsonl is no plain file"));
+        assert!(!target.exists());
+    }
+}

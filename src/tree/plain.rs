@@ -1,0 +1,140 @@
+//! Reading a file that an agent could have put there: plain files only, no link at the end of the path, no wait for
+//! somebody who writes into a pipe, and no more bytes than the caller has use for.
+
+use super::folder::kind;
+use super::{Entry, TreeError};
+use camino::Utf8Path;
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::OwnedFd;
+
+/// As large as a rendered file can be, in bytes.
+pub const LARGEST: u64 = 16 * 1024 * 1024;
+
+pub(super) const LINK: &str = "a symbolic link";
+pub(super) const FOLDER: &str = "a folder";
+
+/// Opens what is no link, waits for nobody, and makes no terminal this process's own.
+pub(super) const FLAGS: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY);
+
+/// Why a file was not read.
+pub(super) enum Refusal {
+    /// It is this.
+    Is(&'static str),
+    TooLarge,
+    Io(std::io::Error),
+}
+
+/// The bytes of the plain file at `path`, which a person or a manifest named. Links in the path to its folder are
+/// followed, since they are the person's own; the file itself may be none. Use a [`Folder`](super::Folder) for what
+/// lies deeper below a folder that an agent can write.
+pub fn read_plain(path: &Utf8Path, limit: u64) -> Result<Vec<u8>, TreeError> {
+    let failed = |source| TreeError::Io { doing: "read", path: path.to_owned(), source };
+    let refused = |what| TreeError::NotAFile { path: path.to_owned(), what };
+    // Looked at before it is opened, since opening a device can do something.
+    let stat = rustix::fs::lstat(path.as_std_path()).map_err(|error| failed(error.into()))?;
+    require_plain(stat.st_mode).map_err(refused)?;
+    let handle = match rustix::fs::open(path.as_std_path(), FLAGS, Mode::empty()) {
+        Ok(handle) => handle,
+        Err(Errno::LOOP) => return Err(refused(LINK)), // it became one just now
+        Err(error) => return Err(failed(error.into())),
+    };
+    read(handle, limit).map_err(|refusal| match refusal {
+        Refusal::Is(what) => refused(what),
+        Refusal::TooLarge => TreeError::TooLarge { path: path.to_owned(), limit },
+        Refusal::Io(source) => failed(source),
+    })
+}
+
+/// The bytes of an open file, if it is a plain one of at most `limit` bytes.
+pub(super) fn read(handle: OwnedFd, limit: u64) -> Result<Vec<u8>, Refusal> {
+    let stat = rustix::fs::fstat(&handle).map_err(|error| Refusal::Io(error.into()))?;
+    require_plain(stat.st_mode).map_err(Refusal::Is)?;
+    if u64::try_from(stat.st_size).is_ok_and(|size| size > limit) {
+        return Err(Refusal::TooLarge);
+    }
+    let mut bytes = Vec::new();
+    // It can grow while it is read.
+    let read = File::from(handle).take(limit.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(Refusal::Io)?;
+    if bytes.len() as u64 > limit { Err(Refusal::TooLarge) } else { Ok(bytes) }
+}
+
+fn require_plain(mode: rustix::fs::RawMode) -> Result<(), &'static str> {
+    match kind(FileType::from_raw_mode(mode)) {
+        Entry::File => Ok(()),
+        Entry::Folder => Err(FOLDER),
+        Entry::Other(what) => Err(what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use camino::Utf8PathBuf;
+
+    fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
+        (dir, path)
+    }
+
+    fn refused(path: &Utf8Path) -> String {
+        read_plain(path, 8).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_plain_file_is_read_up_to_its_limit() {
+        let (_dir, folder) = folder();
+        let file = folder.join("f");
+        std::fs::write(&file, "12345678").unwrap();
+        assert_eq!(read_plain(&file, 8).unwrap(), b"12345678");
+        std::os::unix::fs::symlink(&folder, folder.join("way")).unwrap();
+        assert_eq!(read_plain(&folder.join("way/f"), 8).unwrap(), b"12345678", "the way may have links");
+        std::fs::write(&file, "123456789").unwrap();
+        assert_eq!(refused(&file), format!("{file} is larger than 8 bytes"));
+        let sparse = File::create(&file).unwrap();
+        sparse.set_len(2 << 30).unwrap();
+        let error = read_plain(&file, 1024 * 1024).unwrap_err();
+        assert_eq!(error.to_string(), format!("{file} is larger than 1 MiB"));
+    }
+
+    #[test]
+    fn what_is_no_plain_file_is_named_and_nothing_waits_for_it() {
+        let (_dir, folder) = folder();
+        let at = |name: &str| folder.join(name);
+        std::os::unix::fs::symlink("/etc/passwd", at("link")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, at("pipe").as_std_path(), FileType::Fifo, 0o600.into(), 0)
+            .unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        let planted = "and no file: an agent could have put it there; remove it, or name a file";
+        assert_eq!(
+            refused(&at("link")),
+            format!(
+                "{} is a symbolic link, which bottle does not follow: an agent could have put it there; remove it, \
+                 or name the file that it leads to",
+                at("link")
+            )
+        );
+        assert_eq!(refused(&at("pipe")), format!("{} is a pipe {planted}", at("pipe")));
+        assert_eq!(refused(&at("socket")), format!("{} is a socket {planted}", at("socket")));
+        assert_eq!(refused("/dev/null".into()), format!("/dev/null is a device {planted}"));
+        assert_eq!(refused(&folder), format!("{folder} is a folder and no file; name a file"));
+        assert!(refused(&at("none")).starts_with(&format!("can't read {}: No such file", at("none"))));
+    }
+
+    #[test]
+    fn a_pipe_that_takes_the_place_of_a_file_is_still_not_waited_for() {
+        let (_dir, folder) = folder();
+        let pipe = folder.join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, pipe.as_std_path(), FileType::Fifo, 0o600.into(), 0).unwrap();
+        let handle = rustix::fs::open(pipe.as_std_path(), FLAGS, Mode::empty()).unwrap();
+        assert!(matches!(read(handle, 8), Err(Refusal::Is("a pipe"))));
+    }
+}

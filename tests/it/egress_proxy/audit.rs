@@ -1,0 +1,193 @@
+//! The audit trail: what is recorded, when, and what is left of it after a kill or a flood.
+
+use super::{
+    harness::{Files, SOON, Stack, exchange, usual_routes},
+    life::start,
+    pipelock::{FakePipelock, Manner},
+};
+use bottle::{
+    clock::Clock,
+    egress_proxy::EgressProxy,
+    intercept::{Drain, Listener},
+    telemetry::audit::{Entry, Event, Log, Reader, Record, Series, Sink, Verdict},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::Frame;
+use std::{convert::Infallible, path::Path};
+use tokio::io::AsyncWriteExt as _;
+
+fn secret() -> String {
+    format!("ghp_{}", "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3z0A")
+}
+
+fn lines(stack: &Stack) -> Vec<Record> {
+    stack.audit.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn entries(folder: &Path, series: &[Series]) -> Vec<Entry> {
+    let mut reader = Reader::open(&[folder], series, None).unwrap();
+    let all = std::iter::from_fn(|| reader.next().unwrap()).collect();
+    assert_eq!(reader.skipped().lines, 0);
+    all
+}
+
+fn records(folder: &Path, series: &[Series]) -> Vec<Record> {
+    let record = |entry| match entry {
+        Entry::EgressProxy(record) => *record,
+        other => panic!("{other:?}"),
+    };
+    entries(folder, series).into_iter().map(record).collect()
+}
+
+#[tokio::test]
+async fn a_request_has_a_record_at_its_dispatch_and_one_with_the_same_name_at_its_end() {
+    let stack = Stack::start().await;
+    for _ in 0..2 {
+        assert_eq!(stack.get("api.test", "/user?q=1").await.status, 200);
+    }
+    stack.records(2).await;
+    let all = lines(&stack);
+    let events: Vec<_> = all.iter().map(|record| (record.event, record.verdict)).collect();
+    let (dispatch, end) = ((Event::Dispatch, Verdict::Allow), (Event::End, Verdict::Allow));
+    assert_eq!(events, [dispatch, end, dispatch, end]);
+    assert_eq!(all[0].request, all[1].request);
+    assert_eq!(all[2].request, all[3].request);
+    assert_ne!(all[0].request, all[2].request);
+    let parts: Vec<&str> = all[0].request.split('-').collect();
+    assert!(parts.len() == 3 && i64::from_str_radix(parts[0], 16).is_ok(), "{parts:?}");
+    assert_eq!(parts[1], all[0].connection.to_string());
+    let sent = &all[0];
+    assert_eq!((sent.status, sent.complete, sent.path.as_deref()), (None, false, Some("/user")));
+    assert_eq!(sent.credential.as_deref(), Some("TOKEN"));
+}
+
+#[tokio::test]
+async fn the_dispatch_is_recorded_before_anything_is_sent_on() {
+    let stack = Stack::start().await;
+    let audit = stack.audit.clone();
+    stack.pipelock.answer(move |_| super::pipelock::text(200, &audit.text()));
+    let answer = stack.get("open.test", "/first").await;
+    let record: Record = serde_json::from_str(answer.body.trim()).unwrap();
+    assert_eq!((record.event, record.path.as_deref()), (Event::Dispatch, Some("/first")));
+}
+
+#[tokio::test]
+async fn what_is_not_sent_on_has_one_record_and_an_error_is_no_permission() {
+    let stack = Stack::start().await;
+    stack.get("paths.test", "/v2").await.assert_refused(403, "path_not_allowed");
+    let refused = stack.record().await;
+    assert_eq!((refused.event, refused.verdict), (Event::Deny, Verdict::Deny));
+    stack.raw("GET http://bottle.internal/allowlist HTTP/1.1\r\nHost: bottle.internal\r\n\r\n").await;
+    assert_eq!(stack.records(2).await[1].event, Event::Answer);
+    stack.pipelock.behave(Manner::Connect("HTTP/1.1 502 No\r\nContent-Length: 0\r\n\r\n"));
+    assert_eq!(stack.get("open.test", "/").await.status, 502);
+    let failed = stack.records(3).await.remove(2);
+    assert_eq!((failed.event, failed.verdict), (Event::End, Verdict::Error), "sent on to pipelock");
+    assert_eq!(lines(&stack).len(), 4, "one dispatch");
+}
+
+#[tokio::test]
+async fn a_secret_in_a_path_is_masked_and_a_long_path_is_cut() {
+    let stack = Stack::start().await;
+    let encoded: String = secret().bytes().flat_map(|b| ["%".to_owned(), format!("{b:02x}")]).collect();
+    stack.get("paths.test", &format!("/v2/{}/rest", secret())).await.assert_refused(403, "path_not_allowed");
+    stack.get("paths.test", &format!("/v2/{encoded}")).await.assert_refused(403, "path_not_allowed");
+    stack.get("open.test", &format!("/{}/rest", secret())).await;
+    stack.get("paths.test", &"/abcdefg".repeat(2000)).await.assert_refused(403, "path_not_allowed");
+    let all = stack.records(4).await;
+    assert_eq!(all[0].path.as_deref(), Some("/v2/***[GitHub Token]/rest"));
+    assert_eq!(all[2].path.as_deref(), Some("/***[GitHub Token]/rest"));
+    let long = all[3].path.as_deref().unwrap();
+    assert!(long.len() <= 512 && long.ends_with("…[+15520 bytes]"), "{long}");
+    let text = stack.audit.text();
+    assert!(!text.contains(&secret()) && !text.contains(&encoded), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_leaves_the_dispatch_and_a_new_process_appends() {
+    let pipelock = FakePipelock::start(&["h2"]).await;
+    let files = Files::new(&pipelock.ca_pem);
+    files.write(&files.config(&pipelock.address, usual_routes()));
+    let audit = files.path("audit");
+    std::fs::create_dir(&audit).unwrap();
+    let arguments = ["--audit-dir", audit.to_str().unwrap()];
+
+    pipelock.answer(|_| {
+        let never = futures_util::stream::pending::<Result<Frame<Bytes>, Infallible>>();
+        http::Response::new(StreamBody::new(never).boxed())
+    });
+    let mut running = start(&files, &arguments);
+    let ca = &files.agent_ca;
+    let mut tunnel = super::harness::tunnel(&running.listen, ca, "api.test:443", "api.test").await;
+    tunnel.write_all(b"POST /charge HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    let asked = async {
+        while pipelock.seen().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, asked).await.expect("pipelock was asked");
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    let left = records(&audit, &Series::ALL);
+    assert_eq!(left.len(), 1, "{left:#?}");
+    assert_eq!((left[0].event, left[0].path.as_deref()), (Event::Dispatch, Some("/charge")));
+
+    // As a kill in the middle of a line leaves it.
+    let mut file = std::fs::File::options().append(true).open(audit.join("denied.jsonl")).unwrap();
+    std::io::Write::write_all(&mut file, b"{\"time\":\"2026").unwrap();
+    let running = start(&files, &arguments);
+    let mut agent = tokio::net::TcpStream::connect(&running.listen).await.unwrap();
+    let answer =
+        exchange(&mut agent, b"CONNECT evil.example:22 HTTP/1.1\r\nHost: evil.example:22\r\n\r\n").await;
+    answer.assert_refused(403, "host_not_allowed");
+    let (code, stdout, log) = running.stop();
+    assert_eq!((code, stdout.as_str()), (Some(0), ""), "{log:?}");
+    assert_eq!(records(&audit, &[Series::Sent]), left, "the record of the killed process is still there");
+    let mut reader = Reader::open(&[&audit], &[Series::Denied], None).unwrap();
+    let Some(Entry::EgressProxy(refused)) = reader.next().unwrap() else { panic!("no refusal") };
+    assert_eq!((refused.event, refused.host.as_deref()), (Event::Deny, Some("evil.example")));
+    assert_eq!((reader.next().unwrap(), reader.skipped().lines), (None, 1));
+    assert_ne!(refused.request, left[0].request);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_refusals_is_counted_and_what_was_sent_on_stays() {
+    let pipelock = FakePipelock::start(&["h2"]).await;
+    let files = Files::new(&pipelock.ca_pem);
+    let config = files.write(&files.config(&pipelock.address, usual_routes()));
+    let audit = files.path("audit");
+    std::fs::create_dir(&audit).unwrap();
+    let log = Log::start(Sink::folder(&audit, "egress-proxy").unwrap()).unwrap();
+    let proxy = EgressProxy::build(&config, &Clock::system(), log.clone()).unwrap();
+    let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let drain = Drain::new();
+    let serving = tokio::spawn(proxy.serve(listener, drain.clone()));
+    let mut tunnel = super::harness::tunnel(&address, &files.agent_ca, "open.test:443", "open.test").await;
+    assert_eq!(exchange(&mut tunnel, b"GET /kept HTTP/1.1\r\nHost: open.test\r\n\r\n").await.status, 200);
+    drop(tunnel);
+    let asked = 700;
+    for n in 0..asked {
+        let mut agent = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let head = format!("CONNECT evil{0}.example:22 HTTP/1.1\r\nHost: evil{0}.example:22\r\n\r\n", n % 9);
+        exchange(&mut agent, head.as_bytes()).await.assert_refused(403, "host_not_allowed");
+    }
+    drain.start();
+    serving.await.unwrap();
+    assert!(log.finish(SOON).await);
+    assert_eq!(records(&audit, &[Series::Sent]).len(), 2);
+    let (mut written, mut counted) = (0, 0);
+    for entry in entries(&audit, &[Series::Denied]) {
+        match entry {
+            Entry::EgressProxy(_) => written += 1,
+            Entry::Suppressed(flood) => {
+                assert_eq!(flood.reasons, [("host_not_allowed".to_owned(), flood.count)].into());
+                assert!(flood.hosts <= 9 && flood.first <= flood.last, "{flood:?}");
+                counted += flood.count;
+            }
+            Entry::Pipelock(other) => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(written + counted, asked, "each is written or counted");
+}
