@@ -355,10 +355,10 @@ fn runtime(old: Option<&Option<String>>, new: Option<&String>, lines: &mut Lines
     }
 }
 
-/// At first only what goes beyond the defaults is worth a line.
+/// At first memory is always said, since its default differs per host; of the others what goes beyond the defaults.
 fn limits(old: Option<&Limits>, new: &Limits, lines: &mut Lines) {
     let Limits { memory, millicpus, pids } = new;
-    if *memory > old.map_or(u64::MAX, |old| old.memory) {
+    if old.is_none_or(|old| *memory > old.memory) {
         lines.add(Risk::Minor, format!("the agent uses up to {} MiB of memory", memory >> 20));
     }
     let all = u32::MAX; // absent: every processor

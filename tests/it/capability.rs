@@ -9,7 +9,7 @@ fn capabilities(manifest: &str) -> Capabilities {
     let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap_or_else(|report| panic!("{report}"));
     let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev"))
         .unwrap_or_else(|report| panic!("{report}"));
-    Capabilities::of(&plan, &Machine { project: "/p".into(), ..Machine::default() }).unwrap()
+    Capabilities::of(&plan, &Machine { project: "/p".into(), memory: 4 << 30, ..Machine::default() }).unwrap()
 }
 
 fn lines(old: Option<&str>, new: &str) -> Vec<Widening> {
@@ -160,6 +160,7 @@ fn without_an_old_side_everything_is_new_and_the_dangerous_comes_first() {
         (Risk::Project, "the agent reads and writes `.`, as /work"),
         (Risk::Reach, "any method https://a.example/x/** with A_TOKEN"),
         (Risk::Code, "the agent's image is built from `agent`, with an open network"),
+        (Risk::Minor, "the agent uses up to 4096 MiB of memory"),
         (Risk::Minor, "the agent's environment has EDITOR"),
     ];
     let expected: Vec<(Risk, String)> =
