@@ -21,7 +21,7 @@ pub(super) enum Show {
     OnFailure,
 }
 
-/// Runs a command, which gets no input: a question that nobody sees would wait for ever.
+/// Runs a command, which gets no input: a question that nobody sees would wait forever.
 pub(super) fn run(command: &mut Command, show: Show, out: &mut impl Write) -> io::Result<ExitStatus> {
     let (mut reader, writer) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);

@@ -22,7 +22,7 @@ impl Scanner {
             let Some(finding) = self.text(&*masked) else { return masked };
             let mark = format!("***[{}]", finding.pattern);
             let (start, end) = self.span(&masked, &finding);
-            // A name that looks like a credential itself would be found for ever.
+            // A name that looks like a credential itself would be found again and again.
             if masked.get(start..end).is_none_or(|there| there == mark) {
                 break;
             }

@@ -37,7 +37,7 @@ impl StreamScanner {
     }
 
     /// What may go on although more may follow, when nothing came for a while: everything but a credential that
-    /// has begun. Without this a peer that waits for an answer before it sends more would wait for ever.
+    /// has begun. Without this a peer that waits for an answer before it sends more would wait forever.
     pub fn idle(&mut self) -> usize {
         self.clear(self.view.hold_when_idle())
     }

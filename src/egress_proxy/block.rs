@@ -79,7 +79,7 @@ fn refused(status: StatusCode, headers: &HeaderMap, text: &str, route: &Route) -
         ),
         504 => (
             Reason::UpstreamTimeout,
-            format!("pipelock waited in vain for {}: {finding}; try again later", route.host),
+            format!("pipelock got no answer from {} in time: {finding}; try again later", route.host),
         ),
         429 | 503 => (
             Reason::LimitReached,

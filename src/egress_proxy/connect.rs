@@ -66,7 +66,7 @@ pub(super) enum ConnectError {
     #[error("pipelock answers {status}: {}", .answer.text)]
     Refused { status: StatusCode, answer: Box<Answer> },
     /// Not an HTTP proxy.
-    #[error("pipelock's answer to CONNECT is no HTTP: {0}")]
+    #[error("pipelock's answer to CONNECT is not HTTP: {0}")]
     NotHttp(String),
     /// The certificate or the handshake.
     #[error("TLS through pipelock failed: {0}")]

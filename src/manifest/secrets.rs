@@ -24,7 +24,7 @@ static LONG_REF: LazyLock<Regex> =
 
 #[expect(clippy::expect_used, reason = "the patterns are literals, and the tests below compile them")]
 fn compiled(pattern: &str) -> Regex {
-    Regex::new(pattern).expect("a pattern of this file is no regular expression")
+    Regex::new(pattern).expect("a pattern of this file is not a regular expression")
 }
 
 /// The places of secrets.

@@ -224,7 +224,7 @@ impl Share {
         }
     }
 
-    /// Holds so much from now on. Takes back what others hold in vain, but does not wait.
+    /// Holds so much from now on. Takes back what others hold without using it, but does not wait.
     pub(super) fn set(&self, need: Need) -> Result<(), NoRoom> {
         let mut passed_over = Vec::new();
         loop {

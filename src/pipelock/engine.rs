@@ -420,7 +420,7 @@ fn checked_target(request: &Request<Body>, exchange: &Exchange<Opened>) -> Resul
     }
 }
 
-/// A WebSocket, or whatever else is no HTTP any more. An offer of h2c is declined by not passing it on.
+/// A WebSocket, or whatever else is no longer HTTP. An offer of h2c is declined by not passing it on.
 fn is_upgrade(request: &Request<Body>) -> bool {
     let value = request.headers().get(header::UPGRADE).map(HeaderValue::as_bytes);
     value.is_some_and(|value| !value.trim_ascii().eq_ignore_ascii_case(b"h2c"))

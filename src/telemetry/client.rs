@@ -26,8 +26,8 @@ pub enum ClientError {
         /// What the system said.
         source: io::Error,
     },
-    /// The answer is no HTTP.
-    #[error("what {0} answered is no HTTP")]
+    /// The answer is not HTTP.
+    #[error("what {0} answered is not HTTP")]
     NotHttp(String),
 }
 

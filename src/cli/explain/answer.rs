@@ -118,7 +118,7 @@ impl Answer {
         Ok(self)
     }
 
-    /// [`INTERNAL_HOST`](crate::policy::INTERNAL_HOST) is no host of the Internet.
+    /// [`INTERNAL_HOST`](crate::policy::INTERNAL_HOST) is not a host on the Internet.
     fn by_the_proxy_itself() -> Answer {
         let note = "egress-proxy answers for this host itself; nothing leaves";
         Answer {

@@ -17,7 +17,7 @@ pub enum SendError<E> {
     /// The connection failed before the whole request was sent, or before any of the response came.
     #[error("the upstream closed the connection without a response: {0}")]
     Send(#[source] hyper::Error),
-    /// What came is no HTTP response.
+    /// What came is not an HTTP response.
     #[error("the upstream's response is malformed: {0}")]
     Response(#[source] BoxError),
     /// The upstream switches protocols although nobody asked for it.

@@ -1,4 +1,4 @@
-//! The memory of request bodies in flight: one budget, and whoever holds it in vain gives way.
+//! The memory of request bodies in flight: one budget, and whoever holds it without using it gives way.
 
 use super::{Running, setup};
 use crate::wire::Wire;
