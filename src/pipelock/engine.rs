@@ -9,6 +9,7 @@ use super::{
     fields, injection,
     lines::{Line, printable, shown, warn},
     metrics::Metrics,
+    response::Room,
     rules::Rules,
     url,
 };
@@ -295,6 +296,7 @@ impl Engine {
             port: destination.port,
             generation: rules.generation,
         };
+        let room = Room::find(&self.budget).await.map_err(Block::from)?;
         if !self.events.dispatch(trail, line).await {
             return Err(stopping().into());
         }
@@ -305,6 +307,13 @@ impl Engine {
         let sent = sent.map_err(|_| Block::Timeout { host: host(), seconds })?;
         let mut response = sent.map_err(|error| failure(error, &destination.host))?;
         fields::strip_response(response.headers_mut());
+        let (events, cut) = (self.events.clone(), line.clone());
+        let held = room.hold(response, move || {
+            let reason = Some("the client did not read it while other requests needed its memory".to_owned());
+            let line = cut.clone();
+            events.write("warn", &Line { event: "response_stalled", reason, action: Some("cut"), ..line });
+        });
+        response = held.map_err(Block::from)?;
         if rules.scan_responses && injection::is_readable(response.headers(), rules.scan_events) {
             let (events, line) = (self.events.clone(), line.clone());
             response = response.map(|inner| {
