@@ -6,7 +6,7 @@
 //!
 //! * `POST /v1/messages` streams an answer in the form of the Messages API, one event at a time.
 //! * Below `--git-root`, repositories are served by `git http-backend`.
-//! * `/v1/things/endless` answers without end; `/v1/things/unread` neither reads the request's body nor answers.
+//! * `/v1/things/stalled` answers without end and never reads the request's body.
 //! * Every other path answers with what was received. A credential is shown as its SHA-256, never as itself.
 //!
 //! Each request is one JSON line on stdout, as soon as its head is there; with `--bodies` each piece of a body is
@@ -130,10 +130,8 @@ async fn answer(
     if let Some(root) = settings.git_root.as_deref().filter(|_| request.uri().path().contains(".git/")) {
         return git::answer(request, root).await;
     }
-    match request.uri().path() {
-        "/v1/things/endless" => return Ok(Response::new(endless())),
-        "/v1/things/unread" => return std::future::pending().await,
-        _ => {}
+    if request.uri().path() == "/v1/things/stalled" {
+        return Ok(Response::new(endless(request.into_body())));
     }
     let mut bytes = 0;
     let mut body = request.into_body();
@@ -202,9 +200,12 @@ fn respond(status: StatusCode, content_type: &str, text: String) -> Result<Respo
         .map_err(std::io::Error::other)
 }
 
-fn endless() -> Body {
-    let chunk = Bytes::from_static(&[0; 16 << 10]);
-    let frames = std::iter::repeat(chunk).map(|chunk| Ok(Frame::data(chunk)));
+/// Zeros without end, which hold the request's body unread.
+fn endless(unread: Incoming) -> Body {
+    let frames = std::iter::repeat(Bytes::from_static(&[0; 16 << 10])).map(move |chunk| {
+        let _ = &unread;
+        Ok(Frame::data(chunk))
+    });
     StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
 }
 
