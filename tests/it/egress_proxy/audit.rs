@@ -186,8 +186,93 @@ async fn a_flood_of_refusals_is_counted_and_what_was_sent_on_stays() {
                 assert!(flood.hosts <= 9 && flood.first <= flood.last, "{flood:?}");
                 counted += flood.count;
             }
-            Entry::Pipelock(other) => panic!("{other:?}"),
+            Entry::Counting(begins) => assert_eq!(begins.series, "denied"),
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!(written + counted, asked, "each is written or counted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_flood_requests_are_counted_and_that_is_written_before_the_first_is_sent_on() {
+    let pipelock = FakePipelock::start(&["h2"]).await;
+    let files = Files::new(&pipelock.ca_pem);
+    let config = files.write(&files.config(&pipelock.address, usual_routes()));
+    let audit = files.path("audit");
+    std::fs::create_dir(&audit).unwrap();
+    // As a flood before this start left it; nothing is written to its blocks.
+    let full = audit.join("sent-0000000001.jsonl");
+    std::fs::File::create(&full).unwrap().set_len(1 << 30).unwrap();
+    let log = Log::start(Sink::folder(&audit, "egress-proxy").unwrap()).unwrap();
+    std::fs::remove_file(&full).unwrap();
+    let proxy = EgressProxy::build(&config, &Clock::system(), log.clone()).unwrap();
+    let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let drain = Drain::new();
+    let serving = tokio::spawn(proxy.serve(listener, drain.clone()));
+    let live = audit.join("sent.jsonl");
+    pipelock.answer(move |_| super::pipelock::text(200, &std::fs::read_to_string(&live).unwrap()));
+    let mut tunnel = super::harness::tunnel(&address, &files.agent_ca, "open.test:443", "open.test").await;
+    let asked = 100;
+    for n in 0..asked {
+        let head = format!("GET /{n} HTTP/1.1\r\nHost: open.test\r\n\r\n");
+        let answer = exchange(&mut tunnel, head.as_bytes()).await;
+        let written = answer.body.contains(&format!("\"path\":\"/{n}\""));
+        assert!(written || answer.body.contains("\"event\":\"counting\""), "{}", answer.body);
+    }
+    drop(tunnel);
+    drain.start();
+    serving.await.unwrap();
+    assert!(log.finish(SOON).await);
+    let (mut written, mut counted, mut begun) = (0, 0, 0);
+    for entry in entries(&audit, &[Series::Sent]) {
+        match entry {
+            Entry::EgressProxy(record) => written += u64::from(record.event == Event::Dispatch),
+            Entry::Counting(begins) => {
+                assert_eq!((begins.series.as_str(), begins.decided_by.as_str()), ("sent", "egress-proxy"));
+                begun += 1;
+            }
+            Entry::Counted(count) => {
+                let [kind] = &count.kinds[..] else { panic!("{count:#?}") };
+                assert_eq!(
+                    (kind.host.as_deref(), kind.rule.as_deref()),
+                    (Some("open.test"), Some("open.test"))
+                );
+                assert_eq!(kind.paths, kind.requests, "each has a path of its own");
+                assert_eq!(kind.outcomes.keys().collect::<Vec<_>>(), ["allow 2xx"]);
+                assert!(kind.response_bytes > 0 && kind.method.as_deref() == Some("GET"), "{kind:?}");
+                counted += count.requests;
+                begun -= 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((written + counted, begun), (asked, 0), "each is written or counted");
+    assert!(counted > 0, "nothing was counted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_in_a_flood_leaves_that_a_count_is_missing() {
+    let pipelock = FakePipelock::start(&["h2"]).await;
+    let files = Files::new(&pipelock.ca_pem);
+    files.write(&files.config(&pipelock.address, usual_routes()));
+    let audit = files.path("audit");
+    std::fs::create_dir(&audit).unwrap();
+    let mut running = start(&files, &["--audit-dir", audit.to_str().unwrap()]);
+    let begun = async {
+        loop {
+            let mut agent = tokio::net::TcpStream::connect(&running.listen).await.unwrap();
+            exchange(&mut agent, b"CONNECT evil.example:22 HTTP/1.1\r\nHost: evil.example:22\r\n\r\n").await;
+            let text = std::fs::read_to_string(audit.join("denied.jsonl")).unwrap();
+            if text.contains("\"event\":\"counting\"") {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, begun).await.expect("refusals are counted");
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    let all = entries(&audit, &[Series::Denied]);
+    let Some(Entry::Counting(begins)) = all.last() else { panic!("{:?}", all.last()) };
+    assert_eq!((begins.series.as_str(), begins.decided_by.as_str()), ("denied", "egress-proxy"));
 }
