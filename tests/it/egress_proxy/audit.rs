@@ -1,7 +1,7 @@
 //! The audit trail: what is recorded, when, and what is left of it after a kill or a flood.
 
 use super::{
-    harness::{Files, SOON, Stack, exchange, usual_routes},
+    harness::{Files, SOON, Stack, exchange, read_head, usual_routes},
     life::start,
     pipelock::{FakePipelock, Manner},
 };
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use std::{convert::Infallible, path::Path};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn secret() -> String {
     format!("ghp_{}", "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3z0A")
@@ -275,4 +275,44 @@ async fn a_kill_in_a_flood_leaves_that_a_count_is_missing() {
     let all = entries(&audit, &[Series::Denied]);
     let Some(Entry::Counting(begins)) = all.last() else { panic!("{:?}", all.last()) };
     assert_eq!((begins.series.as_str(), begins.decided_by.as_str()), ("denied", "egress-proxy"));
+}
+
+#[tokio::test]
+async fn a_connect_that_comes_to_nothing_is_a_refusal_where_no_route_allows_the_host() {
+    let stack = Stack::start().await;
+    let connect = async |host: &str, then: &[u8]| {
+        let mut agent = stack.dial().await;
+        let head = format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n");
+        agent.write_all(head.as_bytes()).await.unwrap();
+        assert!(read_head(&mut agent).await.starts_with("HTTP/1.1 200"));
+        agent.write_all(then).await.unwrap();
+        agent.shutdown().await.unwrap();
+        // Its end: whatever is recorded of it is.
+        let _ = agent.read_to_end(&mut Vec::new()).await;
+    };
+    // Nothing is due for these: a route allows the host, or it is the proxy's own.
+    for host in ["open.test", "bottle.internal"] {
+        connect(host, b"").await;
+    }
+    for then in [&b""[..], b"\x16\x03\x01\x00\x05\x01", b"\x16\x03\x01\x00\x04\x01\x00\x00\x00"] {
+        connect("evil.test", then).await;
+    }
+    // TLS, and then nothing.
+    drop(stack.tunnel("evil.test:443").await);
+    let all = stack.records(4).await;
+    for record in &all {
+        assert_eq!((record.event, record.verdict), (Event::Deny, Verdict::Deny));
+        assert_eq!(
+            (record.reason.as_deref(), record.method.as_deref()),
+            (Some("host_not_allowed"), Some("CONNECT"))
+        );
+        assert_eq!((record.host.as_deref(), record.port), (Some("evil.test"), Some(443)));
+    }
+    // A request says more than its CONNECT does.
+    stack.get("evil.test", "/a").await.assert_refused(403, "host_not_allowed");
+    let last = stack.records(5).await.remove(4);
+    assert_eq!((last.method.as_deref(), last.path.as_deref()), (Some("GET"), Some("/a")));
+    connect("evil.test", b"SSH-2.0-x\r\n").await;
+    let last = stack.records(6).await.remove(5);
+    assert_eq!(last.reason.as_deref(), Some("tls_required"));
 }
