@@ -158,6 +158,7 @@ impl Handler for Engine {
             event: "tunnel_close",
             target: Some(shown(&format!("{}:{}", tunnel.host, tunnel.state.port), &self.rules.load())),
             size_bytes: Some(end.sent + end.received),
+            carried: (end.sent, end.received),
             reason: end.error.clone(),
             sent_on: true,
             ..Line::of(&tunnel.client, &self.events)
