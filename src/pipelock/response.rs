@@ -111,12 +111,10 @@ impl http_body::Body for Unread {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.held.waker.register(cx.waker());
-        let polled = match &mut *self.held.inner() {
-            Some(inner) => Pin::new(inner).poll_frame(cx),
-            None => {
-                let why = "the client did not read the response while other requests needed its memory";
-                return Poll::Ready(Some(Err(BodyError::Refused(why.into()))));
-            }
+        let polled = self.held.inner().as_mut().map(|inner| Pin::new(inner).poll_frame(cx));
+        let Some(polled) = polled else {
+            let why = "the client did not read the response while other requests needed its memory";
+            return Poll::Ready(Some(Err(BodyError::Refused(why.into()))));
         };
         self.is_waiting(polled.is_pending());
         if let Poll::Ready(Some(Ok(frame))) = &polled {
