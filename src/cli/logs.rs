@@ -7,16 +7,18 @@
 use super::stack::{NO_DOCKER, Stack};
 use super::{Format, Globals, Outcome, passing, print_as, say};
 use crate::plan::Shape;
-use crate::telemetry::audit::{Entry, Reader, Series};
+use crate::telemetry::audit::{Counting, Entry, Reader, Series};
 use anyhow::{Context as _, ensure};
 use blocked::Blocked;
 use camino::Utf8PathBuf;
+use counted::Announced;
 use jiff::{SignedDuration, Timestamp};
 use std::ops::ControlFlow;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 mod blocked;
+mod counted;
 mod suggestion;
 
 /// Show what a stack logs
@@ -82,16 +84,22 @@ fn denied(stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Outco
     let folder = stack.bottle.state.join("audit").join(first);
     let mut reader = Reader::open(&[&folder], &Series::ALL, args.since)?;
     let mut failed = None;
-    reader.follow(LOOK, |entry| match entry {
-        None if args.no_follow => ControlFlow::Break(()),
-        None => ControlFlow::Continue(()),
-        Some(entry) => match show(stack, &entry, globals) {
+    let mut announced = Announced::default();
+    reader.follow(LOOK, |entry| {
+        let missing = match &entry {
+            Some(entry) => announced.see(entry).into_iter().collect(),
+            None => announced.late(Timestamp::now()),
+        };
+        let shown = missing.iter().try_for_each(|counting| show_missing(counting, globals));
+        let shown = shown.and_then(|()| entry.as_ref().map_or(Ok(()), |entry| show(stack, entry, globals)));
+        match shown {
+            Ok(()) if entry.is_none() && args.no_follow => ControlFlow::Break(()),
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => {
                 failed = Some(error);
                 ControlFlow::Break(())
             }
-        },
+        }
     })?;
     if let Some(error) = failed {
         return Err(error);
@@ -103,6 +111,15 @@ fn denied(stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Outco
         ));
     }
     Ok(Outcome::Done)
+}
+
+/// A count that the proxy announced and did not write.
+fn show_missing(counting: &Counting, globals: &Globals) -> anyhow::Result<()> {
+    let text = match globals.format {
+        Format::Text => counted::missing(counting),
+        Format::Json => format!("{}\n", serde_json::to_string(counting)?),
+    };
+    Ok(print_as(globals.format, &text)?)
 }
 
 fn show(stack: &Stack, entry: &Entry, globals: &Globals) -> anyhow::Result<()> {
@@ -117,6 +134,10 @@ fn show(stack: &Stack, entry: &Entry, globals: &Globals) -> anyhow::Result<()> {
         (Entry::Pipelock(record), Format::Json) => format!("{}\n", Blocked::of(record).as_json()),
         (Entry::Suppressed(counted), Format::Text) => suggestion::counted(counted),
         (Entry::Suppressed(counted), Format::Json) => format!("{}\n", serde_json::to_string(counted)?),
+        (Entry::Counted(counted), Format::Text) => counted::as_text(counted),
+        (Entry::Counted(counted), Format::Json) => format!("{}\n", serde_json::to_string(counted)?),
+        // Shown when its count is missing.
+        (Entry::Counting(_), _) => return Ok(()),
     };
     Ok(print_as(globals.format, &text)?)
 }

@@ -48,7 +48,7 @@ use http::{Request, Response};
 use metrics::Metrics;
 use record::{Names, Open};
 use std::sync::Arc;
-use tunnel::Opened;
+use tunnel::{Due, Opened};
 
 /// What every connection shares.
 struct Proxy {
@@ -100,13 +100,24 @@ impl Proxy {
         Ok(Open::new(place, &self.metrics, rules, connection, &self.names))
     }
 
-    /// Decides on a CONNECT, and keeps the place of the record that is due if no request comes of it.
+    /// Decides on a CONNECT, and keeps what is due to the audit trail if no request comes of it.
     async fn open_tunnel(&self, request: &ConnectRequest) -> Result<Opened, Response<Body>> {
         let rules = self.rules.load_full();
         let reader = Reader::of(&request.headers, b"");
         let place = self.audit.reserve().await.ok_or_else(|| denial(&shutting_down(), reader))?;
         match authority::at_connect(request, &rules.policy) {
-            Ok(authority) => Ok(Opened::new(authority, place)),
+            Ok(authority)
+                if authority.host.is_internal() || rules.policy.route(&authority.host).is_some() =>
+            {
+                Ok(Opened::new(authority, Due::Place(place)))
+            }
+            Ok(authority) => {
+                let message = format!("{} is not an allowed host; retrying does not help", authority.host);
+                let refused = Refusal::new(Reason::HostNotAllowed, message).into();
+                let mut record = self.record_of_connect(place, &rules, request.client.id, &refused);
+                record.at_authority(&authority);
+                Ok(Opened::new(authority, Due::Refusal(Box::new(record))))
+            }
             Err(refusal) => {
                 let failure = Failure::from(refusal);
                 let mut record = self.record_of_connect(place, &rules, request.client.id, &failure);
@@ -220,8 +231,8 @@ impl Handler for Proxy {
     async fn exchange(&self, request: Request<Body>, exchange: Exchange<Opened>) -> Response<Body> {
         let rules = self.rules.load_full();
         let reader = Reader::of(request.headers(), &exchange.target);
-        if let Some(tunnel) = &exchange.tunnel {
-            drop(tunnel.state.take_place());
+        if let Some(due) = exchange.tunnel.as_ref().and_then(|tunnel| tunnel.state.take_due()) {
+            due.withdraw();
         }
         let mut record = match self.open(&rules, exchange.client.id).await {
             Ok(record) => record,
@@ -241,12 +252,15 @@ impl Handler for Proxy {
         let host = &tunnel.state.authority;
         match failure {
             TunnelFailure::NotTls => {
-                let Some(place) = tunnel.state.take_place() else { return };
+                let Some(due) = tunnel.state.take_due() else { return };
                 let message = format!("the tunnel to {host} does not carry TLS; retrying does not help");
                 let refused = Refusal::new(Reason::TlsRequired, message).into();
-                let mut record =
-                    self.record_of_connect(place, &self.rules.load(), tunnel.client.id, &refused);
-                record.at_authority(host);
+                match due {
+                    Due::Refusal(mut record) => record.failed(&refused),
+                    Due::Place(place) => self
+                        .record_of_connect(place, &self.rules.load(), tunnel.client.id, &refused)
+                        .at_authority(host),
+                }
             }
             TunnelFailure::Closed => tracing::debug!(%host, "a tunnel was closed before its TLS handshake"),
             failure => tracing::warn!(%host, %failure, "a tunnel carried no request"),

@@ -158,6 +158,11 @@ impl Open {
         }
     }
 
+    /// Leaves no record: another one tells of it.
+    pub(super) fn withdraw(mut self) {
+        self.place = None;
+    }
+
     /// The answer's head is known; the record is written when its body has ended.
     pub(super) fn answered(mut self, response: Response<Body>) -> Response<Body> {
         self.record.status = Some(response.status().as_u16());
@@ -177,12 +182,11 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
+        let Some(place) = self.place.take() else { return };
         self.record.duration_ms = self.elapsed_ms();
         self.record.request_bytes = self.sent.bytes();
         self.metrics.request(&self.record);
-        if let Some(place) = self.place.take() {
-            place.write(&self.record);
-        }
+        place.write(&self.record);
     }
 }
 

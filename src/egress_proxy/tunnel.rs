@@ -1,5 +1,6 @@
 //! What is kept of a granted CONNECT.
 
+use super::record::Open;
 use crate::policy::Authority;
 use crate::telemetry::audit::Place;
 use std::sync::{Mutex, PoisonError};
@@ -7,17 +8,33 @@ use std::sync::{Mutex, PoisonError};
 /// A granted CONNECT: the authority that everything inside is held to.
 pub(super) struct Opened {
     pub(super) authority: Authority,
-    /// The place of the record that is written if no request ever comes.
-    place: Mutex<Option<Place>>,
+    due: Mutex<Option<Due>>,
+}
+
+/// What becomes of the audit trail if no request ever comes.
+pub(super) enum Due {
+    /// Nothing: a route allows the host, and nothing is sent on. The place serves another refusal of the tunnel.
+    Place(Place),
+    /// A refusal, which is written when it is dropped: no route allows the host.
+    Refusal(Box<Open>),
 }
 
 impl Opened {
-    pub(super) fn new(authority: Authority, place: Place) -> Self {
-        Self { authority, place: Mutex::new(Some(place)) }
+    pub(super) fn new(authority: Authority, due: Due) -> Self {
+        Self { authority, due: Mutex::new(Some(due)) }
     }
 
-    /// The place, to the first who asks: a failure, or the first request, which frees it.
-    pub(super) fn take_place(&self) -> Option<Place> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// What is due, to the first who asks: a failure, or the first request, which has a record of its own.
+    pub(super) fn take_due(&self) -> Option<Due> {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Due {
+    /// A request has come: its record tells of the host.
+    pub(super) fn withdraw(self) {
+        if let Self::Refusal(record) = self {
+            record.withdraw();
+        }
     }
 }

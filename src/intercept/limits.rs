@@ -18,6 +18,8 @@ pub struct Limits {
     pub handshakes: usize,
     /// Streams at the same time on one HTTP/2 connection.
     pub streams: u32,
+    /// Bytes of a request body that one HTTP/2 stream may send ahead of what is read of it.
+    pub stream_window: u32,
     /// From the first byte of a request head to its last.
     pub head: Duration,
     /// From the answer to CONNECT to the end of the TLS handshake.
@@ -32,6 +34,12 @@ pub struct Limits {
     pub grace: Duration,
 }
 
+/// The window of an HTTP/2 connection that has room for all of its streams, so that those that stall hold up no
+/// others. RFC 9113 §6.9.1 allows up to 2^31-1 bytes.
+pub(super) fn connection_window(streams: u32, stream_window: u32) -> u32 {
+    streams.saturating_mul(stream_window).min((1 << 31) - 1)
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -41,6 +49,7 @@ impl Default for Limits {
             head_fields: 128,
             handshakes: 256,
             streams: 256,
+            stream_window: 64 * 1024,
             head: Duration::from_secs(30),
             handshake: Duration::from_secs(15),
             idle: Duration::from_mins(5),

@@ -121,7 +121,7 @@ pub enum Block {
     #[error("request body expands more than {0} times, so it cannot be scanned")]
     Expansion(u64),
     /// Bodies of other requests take all the memory that there is for them.
-    #[error("other requests take all memory for scanning request bodies; try again later")]
+    #[error("other requests take all memory for bodies in flight; try again later")]
     NoMemory,
     /// The body held memory that others needed, and came no further.
     #[error("request body made no progress while other requests needed its memory; send it again")]

@@ -1,7 +1,7 @@
-//! One budget of memory for every request body in flight, shared fairly.
+//! One budget of memory for every body in flight, shared fairly.
 //!
-//! A body takes what its scanner, its decoder and its parts that wait may hold, before they hold it. The sum never
-//! exceeds the budget. When it is short, bodies that hold some of it and do not move are the ones to give it back:
+//! A request body takes what its scanner, its decoder and its parts that wait may hold, before they hold it; a response
+//! takes what its origin may send ahead. The sum never exceeds the budget. When it is short, bodies that hold some of it and do not move are the ones to give it back:
 //! of those that came no further for [`Terms::patience`], the one with the most bytes times seconds goes first.
 //! What comes new waits for that, up to [`Terms::wait`]. Decoders leave a part of the budget to bodies that need none,
 //! and large decoders a part of theirs to small ones, so that a small body is served whatever the others hold.
@@ -17,8 +17,9 @@ use tokio::{
 };
 
 /// What the process takes for bodies. The rendered stack gives pipelock 512 MiB. The other half is for what is not
-/// in here: the process with its patterns (about 60 MiB), connections with their TLS and read buffers (1,024 of
-/// about 64 KiB when idle), leaves, and the kernel's socket buffers.
+/// in here: the process with its patterns (about 60 MiB), leaves, the kernel's socket buffers, and what each exchange
+/// may hold whatever becomes of it: its TLS and read buffers, and at most some 200 KiB that wait in the windows and send
+/// buffers towards egress-proxy and the origin. The gate lets an agent have 512 of them.
 const TOTAL: usize = 256 << 20;
 /// What decoders may take of it …
 const DECODERS: usize = 160 << 20;
@@ -257,20 +258,12 @@ impl Share {
     /// As `set`, but waits for room.
     pub(super) async fn obtain(&self, need: Need) -> Result<(), NoRoom> {
         let until = Instant::now() + self.budget.terms.wait;
-        let mut waited = false;
         loop {
             let freed = self.budget.freed.notified();
             match self.set(need) {
                 Err(NoRoom::Short) if Instant::now() < until => {}
-                outcome => {
-                    if waited {
-                        // It could not move until now.
-                        self.now();
-                    }
-                    return outcome;
-                }
+                outcome => return outcome,
             }
-            waited = true;
             self.waiting(true);
             let waiting = Waiting(self);
             let _ = timeout(TICK, freed).await;
@@ -288,15 +281,10 @@ impl Share {
         }
     }
 
-    fn now(&self) {
+    /// Whether the body waits for something, so that it can't move. What waited has the patience from its end on.
+    pub(super) fn waiting(&self, waiting: bool) {
         if let Some(entry) = self.budget.state().shares.get_mut(&self.id) {
-            (entry.step, entry.moved) = (0, Instant::now());
-        }
-    }
-
-    fn waiting(&self, waiting: bool) {
-        if let Some(entry) = self.budget.state().shares.get_mut(&self.id) {
-            entry.waiting = waiting;
+            (entry.waiting, entry.step, entry.moved) = (waiting, 0, Instant::now());
         }
     }
 }

@@ -9,6 +9,7 @@ use super::{
     fields, injection,
     lines::{Line, printable, shown, warn},
     metrics::Metrics,
+    response::Room,
     rules::Rules,
     url,
 };
@@ -157,6 +158,7 @@ impl Handler for Engine {
             event: "tunnel_close",
             target: Some(shown(&format!("{}:{}", tunnel.host, tunnel.state.port), &self.rules.load())),
             size_bytes: Some(end.sent + end.received),
+            carried: (end.sent, end.received),
             reason: end.error.clone(),
             sent_on: true,
             ..Line::of(&tunnel.client, &self.events)
@@ -295,6 +297,7 @@ impl Engine {
             port: destination.port,
             generation: rules.generation,
         };
+        let room = Room::find(&self.budget).await.map_err(Block::from)?;
         if !self.events.dispatch(trail, line).await {
             return Err(stopping().into());
         }
@@ -305,6 +308,13 @@ impl Engine {
         let sent = sent.map_err(|_| Block::Timeout { host: host(), seconds })?;
         let mut response = sent.map_err(|error| failure(error, &destination.host))?;
         fields::strip_response(response.headers_mut());
+        let (events, cut) = (self.events.clone(), line.clone());
+        let held = room.hold(response, move || {
+            let reason = Some("the client did not read it while other requests needed its memory".to_owned());
+            let line = cut.clone();
+            events.write("warn", &Line { event: "response_stalled", reason, action: Some("cut"), ..line });
+        });
+        response = held.map_err(Block::from)?;
         if rules.scan_responses && injection::is_readable(response.headers(), rules.scan_events) {
             let (events, line) = (self.events.clone(), line.clone());
             response = response.map(|inner| {

@@ -8,7 +8,7 @@
 
 use super::lines::Line;
 use crate::clock::Clock;
-use crate::telemetry::audit::{Log, Place, Recorded, Refused, Series};
+use crate::telemetry::audit::{Facts, Log, Place, Recorded, Series, common_method, outcome};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::{
@@ -37,12 +37,22 @@ impl Recorded for Whole<'_> {
         if self.line.is_refusal() { Series::Denied } else { Series::Sent }
     }
 
-    fn refused(&self) -> Option<Refused> {
-        self.line.is_refusal().then(|| Refused {
+    fn facts(&self) -> Facts {
+        let line = self.line;
+        let (host, path) = line.place();
+        Facts {
             time: self.time,
-            reason: self.line.scanner.unwrap_or(self.line.event).to_owned(),
-            host: self.line.target.clone().or_else(|| self.line.url.clone()),
-        })
+            host: host.map(str::to_owned),
+            method: line.method.as_deref().map(common_method),
+            rule: None,
+            path: path.map(str::to_owned),
+            outcome: match self.series() {
+                Series::Sent => outcome(line.event, line.status_code),
+                Series::Denied => line.scanner.unwrap_or(line.event).to_owned(),
+            },
+            request_bytes: line.carried.0,
+            response_bytes: line.carried.1,
+        }
     }
 }
 

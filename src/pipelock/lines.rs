@@ -42,6 +42,9 @@ pub(super) struct Line {
     /// Something of the request may have reached the origin.
     #[serde(skip)]
     pub(super) sent_on: bool,
+    /// Bytes that a tunnel carried from the client, and to it.
+    #[serde(skip)]
+    pub(super) carried: (u64, u64),
 }
 
 impl Line {
@@ -58,6 +61,14 @@ impl Line {
     /// Whether it tells of a request or a tunnel that came to nothing, and of which nothing was sent on.
     pub(super) fn is_refusal(&self) -> bool {
         !self.sent_on && matches!(self.event, "blocked" | "error" | "sni_mismatch")
+    }
+
+    /// The host, with the port of a CONNECT, and the path.
+    pub(super) fn place(&self) -> (Option<&str>, Option<&str>) {
+        let Some(url) = &self.url else { return (self.target.as_deref(), None) };
+        let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        (Some(host), Some(path))
     }
 
     /// The line with why a request is refused, or would be.

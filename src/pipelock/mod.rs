@@ -30,6 +30,7 @@ mod network;
 mod pointer;
 mod rate;
 mod reading;
+mod response;
 mod rules;
 mod runtime;
 mod url;

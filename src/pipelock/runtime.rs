@@ -8,6 +8,7 @@ use super::{
     lines::Line,
     metrics::Metrics,
     network::Network,
+    response::WINDOW,
     rules::{Loaded, Paths, Rules, RulesError},
 };
 use crate::clock::Clock;
@@ -70,7 +71,10 @@ impl Pipelock {
         let fingerprint = Mutex::new(authority.fingerprint());
         let interception = interception(authority, clock)?;
         let rules = Arc::new(ArcSwap::from_pointee(rules));
-        let pool = Pool::new(WayOut { rules: Arc::clone(&rules), network }, PoolLimits::default());
+        let pool = Pool::new(
+            WayOut { rules: Arc::clone(&rules), network },
+            PoolLimits { stream_window: WINDOW, ..PoolLimits::default() },
+        );
         let budget = Budget::new(Terms::default());
         let engine = Arc::new(Engine { rules: Arc::clone(&rules), pool, events, metrics, budget });
         let server = Server::new(Arc::clone(&engine), interception, limits);

@@ -607,6 +607,41 @@ fn denied_requests_come_with_file_line_and_the_missing_entry() {
     assert_eq!(stack.asked(), [] as [&str; 0]);
 }
 
+/// What a proxy counted, and what it had no time to count.
+#[test]
+fn counts_are_shown_and_so_is_that_one_is_missing() {
+    let stack = rendered();
+    let counting = |second: u8, series: &str| {
+        format!(
+            r#"{{"time":"2020-11-24T12:30:{second:02}Z","event":"counting","decided_by":"egress-proxy","series":"{series}"}}"#
+        )
+    };
+    let counts = |second: u8| {
+        format!(
+            r#""requests":3,"request_bytes":1,"response_bytes":2,"paths":1,"more_paths":false,"first":"2020-11-24T12:30:00Z","last":"2020-11-24T12:30:{second:02}Z","outcomes":{{"allow 2xx":2,"deny 4xx":1}}"#
+        )
+    };
+    let sent = format!(
+        "{}\n{{\"time\":\"2020-11-24T12:30:09Z\",\"event\":\"counted\",\"decided_by\":\"egress-proxy\",\"requests\":3,\
+         \"kinds\":[{{\"host\":\"api.example\",\"method\":\"GET\",{}}}],\"first\":\"2020-11-24T12:30:00Z\",\
+         \"last\":\"2020-11-24T12:30:09Z\"}}\n",
+        counting(0, "sent"),
+        counts(9)
+    );
+    let denied = r#"{"time":"2020-11-24T12:30:18Z","event":"suppressed","decided_by":"egress-proxy","count":4,"reasons":{"git_push":4},"hosts":1,"more_hosts":false,"first":"2020-11-24T12:30:12Z","last":"2020-11-24T12:30:18Z"}"#;
+    audit(&stack, "egress-proxy", "sent", &sent);
+    let denied = format!("{}\n{denied}\n{}\n", counting(12, "denied"), counting(20, "denied"));
+    audit(&stack, "egress-proxy", "denied", &denied);
+    let output = stack.run(&["logs", "--denied", "--no-follow"]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "12:30:00  3 requests until 12:30:09 were counted instead of written\n    \
+         GET api.example: 3 requests for 1 paths; 2 allow 2xx, 1 deny 4xx; 1 bytes sent, 2 received\n\
+         12:30:12  4 refusals more until 12:30:18, for 1 hosts: 4 git_push\n\
+         12:30:20  the count of refusals in the 10 seconds from here on is missing: egress-proxy was killed\n"
+    );
+}
+
 #[test]
 fn in_a_bottle_without_routes_what_pipelock_refused_is_shown() {
     let (head, _) = MANIFEST.split_once("egress_proxy:").unwrap();

@@ -6,6 +6,7 @@
 //!
 //! * `POST /v1/messages` streams an answer in the form of the Messages API, one event at a time.
 //! * Below `--git-root`, repositories are served by `git http-backend`.
+//! * `/v1/things/stalled` answers without end and never reads the request's body.
 //! * Every other path answers with what was received. A credential is shown as its SHA-256, never as itself.
 //!
 //! Each request is one JSON line on stdout, as soon as its head is there; with `--bodies` each piece of a body is
@@ -19,8 +20,11 @@ mod messages;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Full, combinators::UnsyncBoxBody};
-use hyper::{body::Incoming, service::service_fn};
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::{
+    body::{Frame, Incoming},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use sha2::{Digest as _, Sha256};
 use std::{io::Write as _, path::PathBuf, sync::Arc};
@@ -126,6 +130,9 @@ async fn answer(
     if let Some(root) = settings.git_root.as_deref().filter(|_| request.uri().path().contains(".git/")) {
         return git::answer(request, root).await;
     }
+    if request.uri().path() == "/v1/things/stalled" {
+        return Ok(Response::new(endless(request.into_body())));
+    }
     let mut bytes = 0;
     let mut body = request.into_body();
     while let Some(frame) = body.frame().await {
@@ -191,6 +198,15 @@ fn respond(status: StatusCode, content_type: &str, text: String) -> Result<Respo
         .header("content-type", content_type)
         .body(body)
         .map_err(std::io::Error::other)
+}
+
+/// Zeros without end, which hold the request's body unread.
+fn endless(unread: Incoming) -> Body {
+    let frames = std::iter::repeat(Bytes::from_static(&[0; 16 << 10])).map(move |chunk| {
+        let _ = &unread;
+        Ok(Frame::data(chunk))
+    });
+    StreamBody::new(futures_util::stream::iter(frames)).boxed_unsync()
 }
 
 fn say(line: &serde_json::Value) {

@@ -5,6 +5,7 @@ use crate::intercept::{
     Client, Drain, Event, Handler, Limits, Stream,
     activity::Activity,
     head::{CheckedIo, Place},
+    limits::connection_window,
     watch::Watch,
 };
 use hyper::server::conn::{http1, http2};
@@ -16,12 +17,11 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-/// The buffer of the HTTP/1 library, which must hold a head and what is pipelined behind it.
-const HTTP1_BUFFER: usize = 400 * 1024;
-/// How much of one HTTP/2 stream is in flight, and of one connection: enough for fast links, and flat.
-/// A connection has room for many streams whose upstreams stall, so that they hold up no others.
-const STREAM_WINDOW: u32 = 512 * 1024;
-const CONNECTION_WINDOW: u32 = 32 * 1024 * 1024;
+/// What the HTTP/1 library reads ahead, and what it queues to be written: at least two heads, so that one fits
+/// behind what is pipelined in front of it.
+const HTTP1_BUFFER: usize = 128 * 1024;
+/// What one HTTP/2 stream may queue to be written.
+const SEND_BUFFER: usize = 64 * 1024;
 /// How long a client is given to let go of an idle HTTP/2 connection.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -105,8 +105,9 @@ fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
+        .max_send_buf_size(SEND_BUFFER)
+        .initial_stream_window_size(limits.stream_window)
+        .initial_connection_window_size(connection_window(limits.streams, limits.stream_window));
     builder
 }
 

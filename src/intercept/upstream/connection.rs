@@ -1,10 +1,10 @@
 //! One connection to an upstream, and one request on it.
 
 use super::{
-    Connected, SendError,
+    Connected, PoolLimits, SendError,
     message::{Message, Outgoing, end_to_end},
 };
-use crate::intercept::Protocol;
+use crate::intercept::{Protocol, limits::connection_window};
 use http::{Response, StatusCode};
 use hyper::{
     body::Incoming,
@@ -12,22 +12,23 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::time::Duration;
+use tokio::task::AbortHandle;
 
-/// See the server's side: room for many streams whose clients stall.
-const STREAM_WINDOW: u32 = 512 * 1024;
-const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 /// How much may wait to be sent on one HTTP/2 stream.
-const SEND_BUFFER: usize = 256 * 1024;
+const SEND_BUFFER: usize = 64 * 1024;
+/// What the HTTP/1 library reads ahead, heads included, and what it queues to be written.
+const HTTP1_BUFFER: usize = 256 * 1024;
 /// Fields of a response.
 const MAX_FIELDS: usize = 256;
 const MAX_FIELD_BYTES: u32 = 256 * 1024;
 /// A peer that vanished without a word is noticed within a minute; one that is merely slow answers pings.
 const PING: Duration = Duration::from_secs(30);
 
-/// The sending half of an HTTP/1 connection.
+/// The sending half of an HTTP/1 connection, which ends when this is dropped, whatever it has not written yet.
 pub(super) struct Http1 {
     pub(super) sender: http1::SendRequest<Outgoing>,
-    pub(super) absolute_form: bool,
+    absolute_form: bool,
+    _driver: Driver,
 }
 
 /// The sending half of an HTTP/2 connection.
@@ -47,23 +48,23 @@ pub(super) struct Failure<E> {
 }
 
 /// Begins HTTP on a connection.
-pub(super) async fn open<E>(connected: Connected) -> Result<Opened, SendError<E>> {
+pub(super) async fn open<E>(connected: Connected, limits: &PoolLimits) -> Result<Opened, SendError<E>> {
     let Connected { stream, protocol, absolute_form } = connected;
     let io = TokioIo::new(stream);
     match protocol {
         Protocol::Http1 => {
             let mut builder = http1::Builder::new();
-            let handshake = builder.max_headers(MAX_FIELDS).handshake(io);
+            let handshake = builder.max_headers(MAX_FIELDS).max_buf_size(HTTP1_BUFFER).handshake(io);
             let (sender, connection) = handshake.await.map_err(SendError::Handshake)?;
-            drive(connection);
-            Ok(Opened::One(Http1 { sender, absolute_form }))
+            Ok(Opened::One(Http1 { sender, absolute_form, _driver: Driver(drive(connection)) }))
         }
         Protocol::Http2 => {
+            let streams = u32::try_from(limits.streams_per_connection).unwrap_or(u32::MAX);
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder
                 .timer(TokioTimer::new())
-                .initial_stream_window_size(STREAM_WINDOW)
-                .initial_connection_window_size(CONNECTION_WINDOW)
+                .initial_stream_window_size(limits.stream_window)
+                .initial_connection_window_size(connection_window(streams, limits.stream_window))
                 .max_send_buf_size(SEND_BUFFER)
                 .max_header_list_size(MAX_FIELD_BYTES)
                 .keep_alive_interval(PING)
@@ -76,13 +77,24 @@ pub(super) async fn open<E>(connected: Connected) -> Result<Opened, SendError<E>
     }
 }
 
-/// Ends when all senders are gone or the peer closes. Its errors reach those who wait for responses.
-fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) {
-    tokio::spawn(async move {
+/// Moves a connection's bytes until all senders are gone or the peer closes. Its errors reach those who wait for
+/// responses.
+fn drive(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) -> AbortHandle {
+    let task = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%error, "an upstream connection ended");
         }
     });
+    task.abort_handle()
+}
+
+/// Ends a connection when it is dropped.
+struct Driver(AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Http1 {

@@ -203,7 +203,7 @@ impl<C: Connector> Pool<C> {
     async fn connect(&self, key: &C::Key, turn: Option<Turn<C>>) -> Result<Ready, SendError<C::Error>> {
         let connected = self.0.connector.connect(key).await.map_err(SendError::Connect)?;
         let id = self.0.opened.fetch_add(1, Ordering::Relaxed);
-        let ready = match open(connected).await? {
+        let ready = match open(connected, &self.0.limits).await? {
             Opened::One(connection) => {
                 self.0.places().by_key.entry(key.clone()).or_default().protocol = Some(Protocol::Http1);
                 Ready::One { connection, reused: false }

@@ -1,6 +1,6 @@
 //! A line of an audit folder, read back: whoever wrote it.
 
-use super::{Event, Record, Suppressed, Verdict};
+use super::{Counted, Counting, Event, Record, Series, Suppressed, Verdict};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,10 @@ pub enum Entry {
     Pipelock(Box<PipelockRecord>),
     /// A flood of refusals, counted.
     Suppressed(Suppressed),
+    /// A flood of requests that were sent on, counted.
+    Counted(Counted),
+    /// From now on one of the two is counted.
+    Counting(Counting),
 }
 
 /// An event of pipelock, in the format of its log; what is unknown is absent.
@@ -78,8 +82,11 @@ impl Entry {
             event: Option<std::borrow::Cow<'a, str>>,
         }
         let kind: Kind<'_> = serde_json::from_slice(line).ok()?;
-        if kind.event.as_deref() == Some("suppressed") {
-            return serde_json::from_slice(line).ok().map(Self::Suppressed);
+        match kind.event.as_deref() {
+            Some("suppressed") => return serde_json::from_slice(line).ok().map(Self::Suppressed),
+            Some("counted") => return serde_json::from_slice(line).ok().map(Self::Counted),
+            Some("counting") => return serde_json::from_slice(line).ok().map(Self::Counting),
+            _ => {}
         }
         if kind.component.as_deref() == Some("pipelock") {
             return serde_json::from_slice(line).ok().map(Self::Pipelock);
@@ -94,6 +101,8 @@ impl Entry {
             Self::EgressProxy(record) => record.time,
             Self::Pipelock(record) => record.time,
             Self::Suppressed(counted) => counted.time,
+            Self::Counted(counted) => counted.time,
+            Self::Counting(counting) => counting.time,
         }
     }
 
@@ -104,6 +113,8 @@ impl Entry {
             Self::EgressProxy(record) => record.verdict == Verdict::Deny && record.event != Event::Dispatch,
             Self::Pipelock(record) => record.event == "blocked",
             Self::Suppressed(_) => true,
+            Self::Counted(counted) => counted.refused() > 0,
+            Self::Counting(counting) => counting.series == Series::Denied.as_str(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A flood of refusals is counted instead of written, so that nobody erases older ones by asking often.
 
-use super::{Refused, cut};
+use super::{Facts, Series, budget::WINDOW, counted::Counting, cut};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -9,8 +9,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long refusals are counted together.
-const WINDOW: Duration = Duration::from_secs(10);
 /// Refusals of one window that are written.
 const PER_WINDOW: u32 = 200;
 /// How long a client that never stops has to be outlasted.
@@ -50,6 +48,14 @@ pub struct Suppressed {
     pub last: Timestamp,
 }
 
+/// What becomes of a record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Admission {
+    Written,
+    /// It is counted; before the first of a window this is written.
+    Counted(Option<Counting>),
+}
+
 /// Decides which refusals are written.
 pub(super) struct Flood {
     by: &'static str,
@@ -76,8 +82,8 @@ impl Flood {
         }
     }
 
-    /// Whether the refusal is written; else it was counted. What [`take`](Self::take) has comes first.
-    pub(super) fn admit(&mut self, refused: &Refused, now: Instant) -> bool {
+    /// Decides on a refusal, and counts it if it is not written. What [`take`](Self::take) has comes first.
+    pub(super) fn admit(&mut self, refused: &Facts, now: Instant) -> Admission {
         if over(self.window, WINDOW, now) {
             (self.window, self.written) = (Some(now), 0);
         }
@@ -88,13 +94,14 @@ impl Flood {
         if self.written < most {
             self.written += 1;
             self.long_written = self.long_written.saturating_add(1);
-            return true;
+            return Admission::Written;
         }
+        let begins = self.counted.is_none().then(|| Counting::new(Series::Denied, self.by, refused.time));
         self.count(refused);
-        false
+        Admission::Counted(begins)
     }
 
-    fn count(&mut self, refused: &Refused) {
+    fn count(&mut self, refused: &Facts) {
         let counted = self.counted.get_or_insert_with(|| Suppressed {
             time: refused.time,
             event: "suppressed".to_owned(),
@@ -108,7 +115,7 @@ impl Flood {
         });
         counted.count += 1;
         (counted.time, counted.last) = (refused.time, refused.time);
-        let reason = cut(&refused.reason);
+        let reason = cut(&refused.outcome);
         let known = counted.reasons.len() < REASONS || counted.reasons.contains_key(&*reason);
         *counted.reasons.entry(if known { reason.into_owned() } else { OTHER.to_owned() }).or_default() += 1;
         let Some(host) = &refused.host else { return };
@@ -145,19 +152,24 @@ fn over(window: Option<Instant>, length: Duration, now: Instant) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Recorded as _;
     use super::*;
 
-    fn refused(second: i64, reason: &str, host: &str) -> Refused {
-        Refused {
+    fn refused(second: i64, reason: &str, host: &str) -> Facts {
+        Facts {
             time: Timestamp::from_second(1_800_000_000 + second).unwrap(),
-            reason: reason.to_owned(),
+            outcome: reason.to_owned(),
             host: Some(host.to_owned()),
+            ..super::super::record::tests::record(1).facts()
         }
     }
 
     /// Refuses `count` times; says how many of them are written.
     fn ask(flood: &mut Flood, now: Instant, count: u32) -> u32 {
-        (0..count).map(|_| u32::from(flood.admit(&refused(0, "host_not_allowed", "a.test"), now))).sum()
+        (0..count)
+            .map(|_| flood.admit(&refused(0, "host_not_allowed", "a.test"), now))
+            .map(|admission| u32::from(admission == Admission::Written))
+            .sum()
     }
 
     #[test]
@@ -167,7 +179,9 @@ mod tests {
         assert_eq!(flood.due(), None, "nothing was counted yet");
         for n in 0..30 {
             let reason = if n % 3 == 0 { "git_push" } else { "host_not_allowed" };
-            assert!(!flood.admit(&refused(n, reason, &format!("{}.test", n % 7)), start));
+            let admission = flood.admit(&refused(n, reason, &format!("{}.test", n % 7)), start);
+            let begins = Counting::new(Series::Denied, "egress-proxy", refused(0, "", "").time);
+            assert_eq!(admission, Admission::Counted((n == 0).then_some(begins)), "refusal {n}");
         }
         assert_eq!(flood.take(start), None, "the window is not over");
         let counted = flood.take(start + WINDOW).unwrap();

@@ -9,7 +9,12 @@
 //! Two processes may append at the same time, as when a container replaces another: each looks before it writes
 //! whether its file is still the live one.
 
-use super::{Series, flood::Flood};
+use super::{
+    Series,
+    budget::{Budget, KEPT},
+    flood::Flood,
+    sent::Sent,
+};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use std::{
     fs::File,
@@ -19,6 +24,7 @@ use std::{
         unix::fs::{FileExt as _, MetadataExt as _},
     },
     path::Path,
+    time::{Duration, Instant, SystemTime},
 };
 
 /// The size at which a file is renamed and the next one begins: 8 MiB.
@@ -29,11 +35,12 @@ pub const FILES_KEPT: usize = 64;
 /// A folder that records go to.
 pub struct Folder {
     handle: OwnedFd,
-    sent: Lane,
-    denied: Lane,
+    sent_lane: Lane,
+    denied_lane: Lane,
     file_bytes: u64,
     files_kept: usize,
-    pub(super) flood: Flood,
+    pub(super) sent: Sent,
+    pub(super) refusals: Flood,
 }
 
 /// One series.
@@ -52,7 +59,7 @@ impl Folder {
     /// Opens a folder that is there, and its files, which are made where there are none. `by` names the writer in
     /// the records that count refusals: `egress-proxy` or `pipelock`.
     pub fn open(path: &Path, by: &'static str) -> io::Result<Self> {
-        Self::with_limits(path, by, FILE_BYTES, FILES_KEPT)
+        Self::with_limits(path, by, FILE_BYTES, FILES_KEPT, KEPT)
     }
 
     pub(super) fn with_limits(
@@ -60,12 +67,16 @@ impl Folder {
         by: &'static str,
         file_bytes: u64,
         files_kept: usize,
+        kept: Duration,
     ) -> io::Result<Self> {
         let opened = || {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let handle = rustix::fs::open(path, flags, Mode::empty())?;
-            let (sent, denied) = (Lane { live: None }, Lane { live: None });
-            let mut folder = Self { handle, sent, denied, file_bytes, files_kept, flood: Flood::new(by) };
+            let (sent_lane, denied_lane) = (Lane { live: None }, Lane { live: None });
+            let written = written_since(&handle, Series::Sent, SystemTime::now() - kept)?;
+            let budget = Budget::new(file_bytes, files_kept, kept, written, Instant::now());
+            let (sent, refusals) = (Sent::new(by, budget), Flood::new(by));
+            let mut folder = Self { handle, sent_lane, denied_lane, file_bytes, files_kept, sent, refusals };
             for series in Series::ALL {
                 folder.prepare(series, 0)?;
             }
@@ -107,7 +118,7 @@ impl Folder {
     }
 
     pub(super) fn sync(&self) -> io::Result<()> {
-        for lane in [&self.sent, &self.denied] {
+        for lane in [&self.sent_lane, &self.denied_lane] {
             lane.live.as_ref().map_or(Ok(()), |live| live.file.sync_data())?;
         }
         Ok(())
@@ -115,8 +126,8 @@ impl Folder {
 
     fn lane(&mut self, series: Series) -> &mut Lane {
         match series {
-            Series::Sent => &mut self.sent,
-            Series::Denied => &mut self.denied,
+            Series::Sent => &mut self.sent_lane,
+            Series::Denied => &mut self.denied_lane,
         }
     }
 
@@ -188,6 +199,24 @@ impl Folder {
     }
 }
 
+/// The bytes of the files that were written to at that time or later: no fewer than were written since then.
+fn written_since(folder: &OwnedFd, series: Series, since: SystemTime) -> io::Result<u64> {
+    let since = since.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    let renamed = series.rotated(folder)?.into_iter().map(|number| series.rotated_name(number));
+    let mut bytes = 0;
+    for name in renamed.chain([series.live_name()]) {
+        match rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            // A time before 1970 is that of no file of ours.
+            Ok(stat) if u64::try_from(stat.st_mtime).is_ok_and(|written| written >= since) => {
+                bytes += u64::try_from(stat.st_size).unwrap_or_default();
+            }
+            Ok(_) | Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(bytes)
+}
+
 impl Lane {
     fn is_full(&self, more: u64, bound: u64) -> bool {
         self.live.as_ref().is_some_and(|live| live.length > 0 && live.length + more > bound)
@@ -220,7 +249,7 @@ mod tests {
     #[test]
     fn a_file_is_renamed_when_it_is_full_and_the_oldest_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", 10, 3).unwrap();
+        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", 10, 3, KEPT).unwrap();
         put(&mut folder, Series::Denied, "denied\n");
         for n in 0..5 {
             put(&mut folder, Series::Sent, &format!("line {n}\n"));
@@ -233,7 +262,7 @@ mod tests {
         assert_eq!(read(dir.path(), "sent.jsonl"), "line 4\n");
         assert_eq!(read(dir.path(), "denied.jsonl"), "denied\n", "the other series is left alone");
         drop(folder);
-        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", 10, 3).unwrap();
+        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", 10, 3, KEPT).unwrap();
         put(&mut folder, Series::Sent, "line 5\n");
         assert_eq!(
             read(dir.path(), "sent-0000000005.jsonl"),
@@ -258,7 +287,7 @@ mod tests {
     #[test]
     fn two_processes_at_once_lose_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || Folder::with_limits(dir.path(), "egress-proxy", 20, 64).unwrap();
+        let open = || Folder::with_limits(dir.path(), "egress-proxy", 20, 64, KEPT).unwrap();
         let (mut old, mut new) = (open(), open());
         for n in 0..10 {
             put(&mut old, Series::Sent, &format!("old {n}\n"));
@@ -304,5 +333,24 @@ mod tests {
         .unwrap();
         assert_eq!(why(), expect("sent.jsonl is no plain file"));
         assert!(!target.exists());
+    }
+
+    #[test]
+    fn a_start_knows_what_was_written_in_the_last_hours() {
+        let dir = tempfile::tempdir().unwrap();
+        let now = SystemTime::now();
+        for (name, bytes, age) in [
+            ("sent-0000000001.jsonl", 100, 30),
+            ("sent-0000000002.jsonl", 20, 23),
+            ("sent.jsonl", 3, 0),
+            ("denied.jsonl", 1000, 0),
+        ] {
+            let file = fs_err::File::create(dir.path().join(name)).unwrap();
+            file.set_len(bytes).unwrap();
+            file.file().set_modified(now - Duration::from_hours(age)).unwrap();
+        }
+        let handle = fs_err::File::open(dir.path()).unwrap().into_parts().0.into();
+        assert_eq!(written_since(&handle, Series::Sent, now - KEPT).unwrap(), 23);
+        assert_eq!(written_since(&handle, Series::Sent, now - KEPT * 2).unwrap(), 123);
     }
 }

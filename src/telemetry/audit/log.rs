@@ -4,43 +4,46 @@
 //! the sink is slow; what can't be recorded is not done. Writing happens on a thread of its own, so that a slow
 //! stdout never holds up a request that has its place. Only a dispatch waits until it is written.
 
-use super::{Recorded, Refused, Series, Sink};
+use super::{
+    Facts, Recorded, Series, Sink,
+    sent::Decision,
+    writer::{Message, Writer},
+};
 use std::{
     io,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+        mpsc::{Sender, channel},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Records that may wait for a slow sink; one place is held by each request in flight.
 const PLACES: usize = 8192;
 
-/// Lines written by one system call.
-const BATCH: usize = 256;
-
-/// How long the writer waits before it tries a failed write again.
-const RETRY: Duration = Duration::from_millis(200);
-
-/// Free again when the place is gone and all of its lines are written, so that what waits is bounded.
-type Permit = Arc<OwnedSemaphorePermit>;
-
-struct Line {
-    series: Series,
-    json: Vec<u8>,
-    refused: Option<Refused>,
+/// What the records of one place share. The place is free again when this is gone, which the writer holds until the
+/// lines are written: what waits is bounded.
+pub(super) struct Held {
+    _place: OwnedSemaphorePermit,
+    /// A line was written ahead.
+    announced: AtomicBool,
+    /// What the writer decided on that line.
+    pub(super) decision: OnceLock<Decision>,
 }
 
-enum Message {
-    /// The last line of a place.
-    Last(Line, Permit),
-    /// A line that somebody waits for, unless they went away.
-    Ahead(Line, Permit, oneshot::Sender<()>),
-    Reopen,
-    Finish(oneshot::Sender<()>),
+impl Held {
+    pub(super) fn new(place: OwnedSemaphorePermit) -> Arc<Self> {
+        Arc::new(Self { _place: place, announced: AtomicBool::new(false), decision: OnceLock::new() })
+    }
+}
+
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Line {
+    pub(super) series: Series,
+    pub(super) json: Vec<u8>,
+    pub(super) facts: Facts,
 }
 
 /// A handle to the log; cheap to clone.
@@ -53,8 +56,8 @@ pub struct Log {
 
 #[derive(Default)]
 pub(super) struct State {
-    stuck: AtomicBool,
-    finishing: AtomicBool,
+    pub(super) stuck: AtomicBool,
+    pub(super) finishing: AtomicBool,
     pub(super) written: AtomicU64,
     pub(super) suppressed: AtomicU64,
 }
@@ -62,7 +65,8 @@ pub(super) struct State {
 /// The place of one request's records.
 #[must_use = "a place that is dropped leaves no record"]
 pub struct Place {
-    permit: Permit,
+    /// Gone when the last record is on its way.
+    held: Option<Arc<Held>>,
     messages: Sender<Message>,
 }
 
@@ -76,31 +80,24 @@ impl Log {
         let (messages, receiver) = channel();
         let state = Arc::new(State::default());
         let places = Arc::new(Semaphore::new(places));
-        let writer = Writer {
-            sink,
-            receiver,
-            state: Arc::clone(&state),
-            places: Arc::clone(&places),
-            sent: Vec::new(),
-            denied: Vec::new(),
-            held: Held::default(),
-            gave_up: false,
-        };
+        let writer = Writer::new(sink, receiver, Arc::clone(&state), Arc::clone(&places));
         std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run())?;
         Ok(Self { messages, places, state })
     }
 
     /// A place for one request, as soon as there is one; nothing after [`finish`](Self::finish).
     pub async fn reserve(&self) -> Option<Place> {
-        let permit = Arc::clone(&self.places).acquire_owned().await.ok()?;
-        Some(Place { permit: Arc::new(permit), messages: self.messages.clone() })
+        Some(self.place(Arc::clone(&self.places).acquire_owned().await.ok()?))
     }
 
     /// A place if there is one now.
     #[must_use]
     pub fn try_reserve(&self) -> Option<Place> {
-        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
-        Some(Place { permit: Arc::new(permit), messages: self.messages.clone() })
+        Some(self.place(Arc::clone(&self.places).try_acquire_owned().ok()?))
+    }
+
+    fn place(&self, place: OwnedSemaphorePermit) -> Place {
+        Place { held: Some(Held::new(place)), messages: self.messages.clone() }
     }
 
     /// Whether the last write went through.
@@ -132,20 +129,32 @@ impl Log {
 
 impl Place {
     /// Writes the record; never waits.
-    pub fn write(self, record: &impl Recorded) {
+    pub fn write(mut self, record: &impl Recorded) {
         let Some(line) = line(record) else { return };
+        let Some(held) = self.held.take() else { return };
         // Fails only after `finish`.
-        let _ = self.messages.send(Message::Last(line, self.permit));
+        let _ = self.messages.send(Message::Last(line, held));
     }
 
     /// Writes a record before another one, and waits until the system has it. False when the process is ending:
     /// what the record announces must not be done then.
     #[must_use = "what could not be recorded must not be done"]
     pub async fn write_ahead(&self, record: &impl Recorded) -> bool {
-        let Some(line) = line(record) else { return false };
+        let (Some(line), Some(held)) = (line(record), &self.held) else { return false };
+        held.announced.store(true, Ordering::Relaxed);
         let (done, written) = oneshot::channel();
-        let ahead = Message::Ahead(line, Arc::clone(&self.permit), done);
+        let ahead = Message::Ahead(line, Arc::clone(held), done);
         self.messages.send(ahead).is_ok() && written.await.is_ok()
+    }
+}
+
+impl Drop for Place {
+    /// The client went away: what was set aside for the end goes back.
+    fn drop(&mut self) {
+        if let Some(held) = self.held.take().filter(|held| held.announced.load(Ordering::Relaxed)) {
+            // Fails only after `finish`.
+            let _ = self.messages.send(Message::Gone(held));
+        }
     }
 }
 
@@ -153,7 +162,7 @@ fn line(record: &impl Recorded) -> Option<Line> {
     match serde_json::to_vec(record) {
         Ok(mut json) => {
             json.push(b'\n');
-            Some(Line { series: record.series(), json, refused: record.refused() })
+            Some(Line { series: record.series(), json, facts: record.facts() })
         }
         Err(error) => {
             tracing::error!(%error, "an audit record could not be written as JSON");
@@ -162,184 +171,14 @@ fn line(record: &impl Recorded) -> Option<Line> {
     }
 }
 
-struct Writer {
-    sink: Sink,
-    receiver: Receiver<Message>,
-    state: Arc<State>,
-    places: Arc<Semaphore>,
-    sent: Vec<u8>,
-    denied: Vec<u8>,
-    held: Held,
-    /// Lines were lost, since the process was ending.
-    gave_up: bool,
-}
-
-/// What is given back when the lines of a batch are written.
-#[derive(Default)]
-struct Held {
-    permits: Vec<Permit>,
-    waiting: Vec<oneshot::Sender<()>>,
-    lines: u64,
-}
-
-impl Writer {
-    fn run(mut self) {
-        let done = self.until_the_end();
-        self.count_out(None);
-        self.flush();
-        self.sink.sync();
-        self.places.close();
-        if let Some(done) = done.filter(|_| !self.gave_up) {
-            // The asker may have stopped waiting.
-            let _ = done.send(());
-        }
-    }
-
-    /// Writes whatever comes; gives the one to tell when all is written.
-    fn until_the_end(&mut self) -> Option<oneshot::Sender<()>> {
-        loop {
-            let first = match self.next_due() {
-                Some(due) => self.receiver.recv_timeout(due.saturating_duration_since(Instant::now())),
-                None => self.receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            };
-            let now = Instant::now();
-            self.count_out(Some(now));
-            match first {
-                Ok(message) => {
-                    let rest: Vec<_> = self.receiver.try_iter().take(BATCH - 1).collect();
-                    for message in std::iter::once(message).chain(rest) {
-                        if let Some(done) = self.take(message, now) {
-                            return Some(done);
-                        }
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return None,
-            }
-            self.flush();
-        }
-    }
-
-    fn take(&mut self, message: Message, now: Instant) -> Option<oneshot::Sender<()>> {
-        match message {
-            Message::Last(line, permit) => {
-                self.gather(&line, now);
-                self.held.permits.push(permit);
-            }
-            Message::Ahead(line, permit, done) => {
-                self.gather(&line, now);
-                self.held.permits.push(permit);
-                self.held.waiting.push(done);
-            }
-            Message::Reopen => {
-                self.flush();
-                self.sink.reopen();
-            }
-            Message::Finish(done) => return Some(done),
-        }
-        None
-    }
-
-    fn gather(&mut self, line: &Line, now: Instant) {
-        if let (Sink::Folder(folder), Some(refused)) = (&mut self.sink, &line.refused)
-            && !folder.flood.admit(refused, now)
-        {
-            self.state.suppressed.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        self.append(line.series, &line.json);
-    }
-
-    fn append(&mut self, series: Series, json: &[u8]) {
-        match self.sink.lane(series) {
-            Series::Sent => self.sent.extend_from_slice(json),
-            Series::Denied => self.denied.extend_from_slice(json),
-        }
-        self.held.lines += 1;
-    }
-
-    fn next_due(&self) -> Option<Instant> {
-        if let Sink::Folder(folder) = &self.sink { folder.flood.due() } else { None }
-    }
-
-    /// Writes the count of a flood when its window is over, or now.
-    fn count_out(&mut self, now: Option<Instant>) {
-        let Sink::Folder(folder) = &mut self.sink else { return };
-        let counted = match now {
-            Some(now) => folder.flood.take(now),
-            None => folder.flood.take_all(),
-        };
-        let Some(counted) = counted else { return };
-        match serde_json::to_vec(&counted) {
-            Ok(mut json) => {
-                json.push(b'\n');
-                self.append(Series::Denied, &json);
-            }
-            Err(error) => tracing::error!(%error, "an audit record could not be written as JSON"),
-        }
-    }
-
-    /// Writes what was gathered, and gives back what was held for it.
-    fn flush(&mut self) {
-        let sent = std::mem::take(&mut self.sent);
-        let denied = std::mem::take(&mut self.denied);
-        let written = self.write(Series::Sent, &sent) & self.write(Series::Denied, &denied);
-        (self.sent, self.denied) = (sent, denied);
-        self.sent.clear();
-        self.denied.clear();
-        let held = std::mem::take(&mut self.held);
-        if written {
-            self.state.written.fetch_add(held.lines, Ordering::Relaxed);
-            for waiting in held.waiting {
-                // A request that went away no longer waits.
-                let _ = waiting.send(());
-            }
-        }
-        self.gave_up |= !written;
-    }
-
-    /// Tries until it is written; gives up only when the process is ending.
-    fn write(&mut self, series: Series, bytes: &[u8]) -> bool {
-        let (mut rest, mut prepared) = (bytes, false);
-        while !rest.is_empty() {
-            let outcome = if prepared { Ok(()) } else { self.sink.prepare(series, rest.len()) };
-            match outcome.and_then(|()| {
-                prepared = true;
-                self.sink.write(series, rest)
-            }) {
-                Ok(0) => self.wait(&io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    rest = rest.get(written..).unwrap_or_default();
-                    if self.state.stuck.swap(false, Ordering::Relaxed) {
-                        tracing::info!("audit records can be written again");
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    if self.state.finishing.load(Ordering::Relaxed) {
-                        tracing::error!(%error, bytes = rest.len(), "audit records are lost: the process is ending");
-                        return false;
-                    }
-                    self.wait(&error);
-                }
-            }
-        }
-        true
-    }
-
-    fn wait(&self, error: &io::Error) {
-        if !self.state.stuck.swap(true, Ordering::Relaxed) {
-            tracing::error!(%error, "audit records can't be written; they wait, and so will requests");
-        }
-        std::thread::sleep(RETRY);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{Event, Folder, Record, record::tests::record};
+    use super::super::{Counted, Counting, Event, Folder, KEPT, Record, record::tests::record};
     use super::*;
-    use std::{io::Write, sync::Mutex};
+    use std::{
+        io::Write,
+        sync::{Mutex, mpsc::Receiver},
+    };
 
     /// A sink that takes what a test lets it take.
     struct Gated {
@@ -478,9 +317,60 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_flood_of_requests_is_counted_whole_and_says_so_before_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::with_limits(dir.path(), "egress-proxy", 1 << 20, 3, KEPT).unwrap();
+        let log = Log::start(Sink::Folder(Box::new(folder))).unwrap();
+        let text = || fs_err::read_to_string(dir.path().join("sent.jsonl")).unwrap();
+        let asked = 1500;
+        for n in 0..asked {
+            let place = log.reserve().await.unwrap();
+            let event = Event::Dispatch;
+            assert!(place.write_ahead(&Record { event, request: format!("r{n}"), ..record(n) }).await);
+            if n == asked - 1 {
+                assert!(text().contains(r#""event":"counting""#) && !text().contains(r#""request":"r1499""#));
+            }
+            if n % 10 == 9 {
+                continue;
+            }
+            place.write(&Record { event: Event::End, request: format!("r{n}"), ..record(n) });
+        }
+        assert!(log.finish(Duration::from_secs(20)).await);
+        let (mut dispatched, mut ended, mut counted, mut outcomes, mut counting) =
+            (vec![], vec![], 0, 0, false);
+        for line in text().lines() {
+            let event = serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].clone();
+            match event.as_str().unwrap() {
+                "counting" => {
+                    let begins: Counting = serde_json::from_str(line).unwrap();
+                    assert_eq!((begins.series.as_str(), counting), ("sent", false));
+                    counting = true;
+                }
+                "counted" => {
+                    let count: Counted = serde_json::from_str(line).unwrap();
+                    assert!(std::mem::take(&mut counting), "no count without its beginning");
+                    counted += count.requests;
+                    outcomes += count.kinds.iter().flat_map(|kind| kind.outcomes.values()).sum::<u64>();
+                }
+                event => {
+                    let record: Record = serde_json::from_str(line).unwrap();
+                    if event == "dispatch" { &mut dispatched } else { &mut ended }.push(record.request);
+                }
+            }
+        }
+        assert!(!counting, "the last count is there, too");
+        let written = dispatched.len() as u64;
+        assert!(written > 500 && counted > 500, "{written} are written, {counted} are counted");
+        assert_eq!(written + counted, asked, "each is written or counted");
+        assert_eq!(ended.len() as u64 + outcomes, asked * 9 / 10, "a request that is given up has no end");
+        dispatched.retain(|request| !request.ends_with('9'));
+        assert_eq!(dispatched, ended, "the end of a request goes where its dispatch went");
+    }
+
+    #[tokio::test]
     async fn a_flood_of_refusals_is_counted_and_erases_nothing_that_was_sent_on() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::with_limits(dir.path(), "egress-proxy", 4096, 3).unwrap();
+        let folder = Folder::with_limits(dir.path(), "egress-proxy", 1 << 20, 3, KEPT).unwrap();
         let log = Log::start(Sink::Folder(Box::new(folder))).unwrap();
         let dispatch = Record { event: Event::Dispatch, request: "kept".to_owned(), ..record(0) };
         assert!(log.reserve().await.unwrap().write_ahead(&dispatch).await);

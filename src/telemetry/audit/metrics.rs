@@ -38,7 +38,11 @@ impl Collector for Numbers {
         writable.encode(metric)?;
         let counters = [
             ("audit_records", "Audit records that were written", &state.written),
-            ("audit_suppressed", "Refusals that were counted together in one record", &state.suppressed),
+            (
+                "audit_suppressed",
+                "Audit records that were counted together instead of written",
+                &state.suppressed,
+            ),
         ];
         for (name, help, value) in counters {
             let name = format!("{}_{name}", self.prefix);

@@ -153,7 +153,9 @@ fn unreadable(path: &Path, source: io::Error) -> ReadError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Folder, Record, Suppressed, record::tests::record, tail::LONGEST_LINE};
+    use super::super::{
+        Counting, Folder, KEPT, Record, Suppressed, record::tests::record, tail::LONGEST_LINE,
+    };
     use super::*;
     use std::time::SystemTime;
 
@@ -188,7 +190,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // Three lines a file.
         let bytes = line(10).len() as u64 * 3;
-        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 64).unwrap();
+        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 64, KEPT).unwrap();
         for second in 10..20 {
             let series = if second % 3 == 0 { Series::Denied } else { Series::Sent };
             put(&mut folder, series, &line(second));
@@ -208,7 +210,7 @@ mod tests {
     fn what_was_written_just_before_a_rotation_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let bytes = line(10).len() as u64 * 2;
-        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 64).unwrap();
+        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 64, KEPT).unwrap();
         put(&mut folder, Series::Sent, &line(10));
         let mut reader = Reader::open(&[dir.path()], &[Series::Sent], None).unwrap();
         assert_eq!(seconds(&mut reader), [10]);
@@ -222,7 +224,7 @@ mod tests {
     fn a_reader_that_is_slower_than_the_rotation_goes_on_with_what_is_left() {
         let dir = tempfile::tempdir().unwrap();
         let bytes = line(10).len() as u64;
-        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 3).unwrap();
+        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 3, KEPT).unwrap();
         put(&mut folder, Series::Sent, &line(10));
         let mut reader = Reader::open(&[dir.path()], &[Series::Sent], None).unwrap();
         assert_eq!(seconds(&mut reader), [10]);
@@ -236,7 +238,7 @@ mod tests {
     fn only_what_is_later_is_given() {
         let dir = tempfile::tempdir().unwrap();
         let bytes = line(10).len() as u64 * 2;
-        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 64).unwrap();
+        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 64, KEPT).unwrap();
         for second in 10..20 {
             put(&mut folder, Series::Sent, &line(second));
         }
@@ -320,7 +322,11 @@ mod tests {
             last: at(3),
         };
         let blocked = r#"{"level":"warn","time":"2026-11-25T00:30:48Z","component":"pipelock","event":"blocked","method":"CONNECT","target":"new.example:443","scanner":"domain_not_allowed"}"#;
-        let text = format!("{blocked}\n{}{}\n", line(2), serde_json::to_string(&counted).unwrap());
+        let json = |value: serde_json::Result<String>| value.unwrap() + "\n";
+        let begins = Counting::new(Series::Denied, "egress-proxy", at(2));
+        let sent = r#"{"time":"2027-01-15T08:00:04Z","event":"counted","decided_by":"pipelock","requests":2,"kinds":[{"host":"a.test","requests":2,"outcomes":{"blocked 4xx":1},"request_bytes":0,"response_bytes":0,"paths":1,"more_paths":false,"first":"2027-01-15T08:00:04Z","last":"2027-01-15T08:00:04Z"}],"first":"2027-01-15T08:00:04Z","last":"2027-01-15T08:00:04Z"}"#;
+        let (begun, counts) = (json(serde_json::to_string(&begins)), json(serde_json::to_string(&counted)));
+        let text = format!("{blocked}\n{}{begun}{counts}{sent}\n", line(2));
         fs_err::write(dir.path().join("denied.jsonl"), text).unwrap();
         let mut reader = Reader::open(&[dir.path()], &Series::ALL, None).unwrap();
         let mut entries = Vec::new();
@@ -333,10 +339,17 @@ mod tests {
         });
         outcome.unwrap();
         assert!(entries.iter().all(Entry::is_refusal), "{entries:#?}");
-        let [Entry::Pipelock(pipelock), Entry::EgressProxy(record), Entry::Suppressed(read)] = &entries[..]
+        let [
+            Entry::Pipelock(pipelock),
+            Entry::EgressProxy(record),
+            Entry::Counting(begun),
+            Entry::Suppressed(read),
+            Entry::Counted(sent),
+        ] = &entries[..]
         else {
             panic!("{entries:#?}");
         };
+        assert_eq!((begun, sent.requests, sent.kinds[0].method.as_deref()), (&begins, 2, None));
         assert_eq!(pipelock.target.as_deref(), Some("new.example:443"));
         assert_eq!((record.connection, read), (2, &counted));
     }

@@ -40,19 +40,44 @@ pub enum Event {
 pub trait Recorded: Serialize {
     /// Where it goes.
     fn series(&self) -> Series;
-    /// Its parts that a flood of refusals is counted by; `None` for what is always written.
-    fn refused(&self) -> Option<Refused>;
+    /// What is kept of it when it is counted instead of written.
+    fn facts(&self) -> Facts;
 }
 
-/// A refusal, as it is counted in a flood.
+/// What is kept of a record when it is counted instead of written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct Facts {
     /// When.
     pub time: Timestamp,
-    /// The stable code of the reason.
-    pub reason: String,
     /// The host that was asked for.
     pub host: Option<String>,
+    /// The method, as [`common_method`] names it.
+    pub method: Option<&'static str>,
+    /// The route's id.
+    pub rule: Option<String>,
+    /// The path, without the query.
+    pub path: Option<String>,
+    /// Of a refusal the stable code of its reason, of the end of what was sent on a word such as `allow 2xx`. There
+    /// are few of them, and none comes from a client.
+    pub outcome: String,
+    /// Bytes of the request's body.
+    pub request_bytes: u64,
+    /// Bytes of the response's body.
+    pub response_bytes: u64,
+}
+
+/// The method (RFC 9110 §9.3, RFC 5789), or `other`: a client can make up any number of them.
+#[must_use]
+pub fn common_method(method: &str) -> &'static str {
+    const COMMON: [&str; 9] =
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+    COMMON.into_iter().find(|common| *common == method).unwrap_or("other")
+}
+
+/// How something ended: `allow` and 204 are `allow 2xx`, and without a status it is `allow`.
+#[must_use]
+pub fn outcome(word: &str, status: Option<u16>) -> String {
+    status.map_or_else(|| word.to_owned(), |status| format!("{word} {}xx", status / 100))
 }
 
 /// One request: its dispatch or its end. Optional parts are left out of the line when they are unknown.
@@ -135,14 +160,33 @@ impl Recorded for Record {
         }
     }
 
-    /// Whatever was not sent on is cheap for a client to repeat, whether it was refused or not.
-    fn refused(&self) -> Option<Refused> {
-        let counted = self.series() == Series::Denied;
-        counted.then(|| Refused {
+    fn facts(&self) -> Facts {
+        let outcome = match self.series() {
+            Series::Sent => outcome(self.verdict.as_str(), self.status),
+            Series::Denied => self.reason.clone().unwrap_or_else(|| self.event.as_str().to_owned()),
+        };
+        Facts {
             time: self.time,
-            reason: self.reason.clone().unwrap_or_else(|| self.event.as_str().to_owned()),
             host: self.host.clone(),
-        })
+            method: self.method.as_deref().map(common_method),
+            rule: self.rule.clone(),
+            path: self.path.clone(),
+            outcome,
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+        }
+    }
+}
+
+impl Verdict {
+    /// As it stands in a line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Error => "error",
+        }
     }
 }
 
@@ -235,15 +279,17 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_was_sent_on_is_never_counted_instead_of_written() {
+    fn what_was_sent_on_is_counted_by_its_outcome_and_what_was_not_by_its_reason() {
         for event in [Event::Dispatch, Event::End] {
-            let record = Record { event, ..record(1) };
-            assert_eq!((record.series(), record.refused()), (Series::Sent, None));
+            let record = Record { event, method: Some("get".into()), ..record(1) };
+            let facts = record.facts();
+            assert_eq!((record.series(), facts.outcome.as_str()), (Series::Sent, "deny 4xx"));
+            assert_eq!(facts.method, Some("other"), "methods are case-sensitive");
         }
         for event in [Event::Deny, Event::Error, Event::Answer, Event::Aborted] {
             let record = Record { event, reason: None, host: Some("a.test".into()), ..record(1) };
-            let refused = record.refused().unwrap();
-            assert_eq!((refused.reason.as_str(), refused.host.as_deref()), (event.as_str(), Some("a.test")));
+            let facts = record.facts();
+            assert_eq!((facts.outcome.as_str(), facts.host.as_deref()), (event.as_str(), Some("a.test")));
             let line = serde_json::to_value(&record).unwrap();
             assert_eq!((line["event"].as_str(), record.series()), (Some(event.as_str()), Series::Denied));
         }

@@ -10,7 +10,7 @@ const NAMES: usize = 10_000;
 /// other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Series {
-    /// What was sent on: the record at dispatch and the one at the end. Never collapsed.
+    /// What was sent on: the record at dispatch and the one at the end.
     Sent,
     /// What was answered without being sent on: refusals, and errors before the dispatch.
     Denied,

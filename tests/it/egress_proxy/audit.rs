@@ -1,7 +1,7 @@
 //! The audit trail: what is recorded, when, and what is left of it after a kill or a flood.
 
 use super::{
-    harness::{Files, SOON, Stack, exchange, usual_routes},
+    harness::{Files, SOON, Stack, exchange, read_head, usual_routes},
     life::start,
     pipelock::{FakePipelock, Manner},
 };
@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use std::{convert::Infallible, path::Path};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn secret() -> String {
     format!("ghp_{}", "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3z0A")
@@ -186,8 +186,133 @@ async fn a_flood_of_refusals_is_counted_and_what_was_sent_on_stays() {
                 assert!(flood.hosts <= 9 && flood.first <= flood.last, "{flood:?}");
                 counted += flood.count;
             }
-            Entry::Pipelock(other) => panic!("{other:?}"),
+            Entry::Counting(begins) => assert_eq!(begins.series, "denied"),
+            other => panic!("{other:?}"),
         }
     }
     assert_eq!(written + counted, asked, "each is written or counted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_flood_requests_are_counted_and_that_is_written_before_the_first_is_sent_on() {
+    let pipelock = FakePipelock::start(&["h2"]).await;
+    let files = Files::new(&pipelock.ca_pem);
+    let config = files.write(&files.config(&pipelock.address, usual_routes()));
+    let audit = files.path("audit");
+    std::fs::create_dir(&audit).unwrap();
+    // As a flood before this start left it; nothing is written to its blocks.
+    let full = audit.join("sent-0000000001.jsonl");
+    std::fs::File::create(&full).unwrap().set_len(1 << 30).unwrap();
+    let log = Log::start(Sink::folder(&audit, "egress-proxy").unwrap()).unwrap();
+    std::fs::remove_file(&full).unwrap();
+    let proxy = EgressProxy::build(&config, &Clock::system(), log.clone()).unwrap();
+    let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let drain = Drain::new();
+    let serving = tokio::spawn(proxy.serve(listener, drain.clone()));
+    let live = audit.join("sent.jsonl");
+    pipelock.answer(move |_| super::pipelock::text(200, &std::fs::read_to_string(&live).unwrap()));
+    let mut tunnel = super::harness::tunnel(&address, &files.agent_ca, "open.test:443", "open.test").await;
+    let asked = 100;
+    for n in 0..asked {
+        let head = format!("GET /{n} HTTP/1.1\r\nHost: open.test\r\n\r\n");
+        let answer = exchange(&mut tunnel, head.as_bytes()).await;
+        let written = answer.body.contains(&format!("\"path\":\"/{n}\""));
+        assert!(written || answer.body.contains("\"event\":\"counting\""), "{}", answer.body);
+    }
+    drop(tunnel);
+    drain.start();
+    serving.await.unwrap();
+    assert!(log.finish(SOON).await);
+    let (mut written, mut counted, mut begun) = (0, 0, 0);
+    for entry in entries(&audit, &[Series::Sent]) {
+        match entry {
+            Entry::EgressProxy(record) => written += u64::from(record.event == Event::Dispatch),
+            Entry::Counting(begins) => {
+                assert_eq!((begins.series.as_str(), begins.decided_by.as_str()), ("sent", "egress-proxy"));
+                begun += 1;
+            }
+            Entry::Counted(count) => {
+                let [kind] = &count.kinds[..] else { panic!("{count:#?}") };
+                assert_eq!(
+                    (kind.host.as_deref(), kind.rule.as_deref()),
+                    (Some("open.test"), Some("open.test"))
+                );
+                assert_eq!(kind.paths, kind.requests, "each has a path of its own");
+                assert_eq!(kind.outcomes.keys().collect::<Vec<_>>(), ["allow 2xx"]);
+                assert!(kind.response_bytes > 0 && kind.method.as_deref() == Some("GET"), "{kind:?}");
+                counted += count.requests;
+                begun -= 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((written + counted, begun), (asked, 0), "each is written or counted");
+    assert!(counted > 0, "nothing was counted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_in_a_flood_leaves_that_a_count_is_missing() {
+    let pipelock = FakePipelock::start(&["h2"]).await;
+    let files = Files::new(&pipelock.ca_pem);
+    files.write(&files.config(&pipelock.address, usual_routes()));
+    let audit = files.path("audit");
+    std::fs::create_dir(&audit).unwrap();
+    let mut running = start(&files, &["--audit-dir", audit.to_str().unwrap()]);
+    let begun = async {
+        loop {
+            let mut agent = tokio::net::TcpStream::connect(&running.listen).await.unwrap();
+            exchange(&mut agent, b"CONNECT evil.example:22 HTTP/1.1\r\nHost: evil.example:22\r\n\r\n").await;
+            let text = std::fs::read_to_string(audit.join("denied.jsonl")).unwrap();
+            if text.contains("\"event\":\"counting\"") {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(SOON, begun).await.expect("refusals are counted");
+    running.child.kill().unwrap();
+    running.child.wait().unwrap();
+    let all = entries(&audit, &[Series::Denied]);
+    let Some(Entry::Counting(begins)) = all.last() else { panic!("{:?}", all.last()) };
+    assert_eq!((begins.series.as_str(), begins.decided_by.as_str()), ("denied", "egress-proxy"));
+}
+
+#[tokio::test]
+async fn a_connect_that_comes_to_nothing_is_a_refusal_where_no_route_allows_the_host() {
+    let stack = Stack::start().await;
+    let connect = async |host: &str, then: &[u8]| {
+        let mut agent = stack.dial().await;
+        let head = format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n");
+        agent.write_all(head.as_bytes()).await.unwrap();
+        assert!(read_head(&mut agent).await.starts_with("HTTP/1.1 200"));
+        agent.write_all(then).await.unwrap();
+        agent.shutdown().await.unwrap();
+        // Its end: whatever is recorded of it is.
+        let _ = agent.read_to_end(&mut Vec::new()).await;
+    };
+    // Nothing is due for these: a route allows the host, or it is the proxy's own.
+    for host in ["open.test", "bottle.internal"] {
+        connect(host, b"").await;
+    }
+    for then in [&b""[..], b"\x16\x03\x01\x00\x05\x01", b"\x16\x03\x01\x00\x04\x01\x00\x00\x00"] {
+        connect("evil.test", then).await;
+    }
+    // TLS, and then nothing.
+    drop(stack.tunnel("evil.test:443").await);
+    let all = stack.records(4).await;
+    for record in &all {
+        assert_eq!((record.event, record.verdict), (Event::Deny, Verdict::Deny));
+        assert_eq!(
+            (record.reason.as_deref(), record.method.as_deref()),
+            (Some("host_not_allowed"), Some("CONNECT"))
+        );
+        assert_eq!((record.host.as_deref(), record.port), (Some("evil.test"), Some(443)));
+    }
+    // A request says more than its CONNECT does.
+    stack.get("evil.test", "/a").await.assert_refused(403, "host_not_allowed");
+    let last = stack.records(5).await.remove(4);
+    assert_eq!((last.method.as_deref(), last.path.as_deref()), (Some("GET"), Some("/a")));
+    connect("evil.test", b"SSH-2.0-x\r\n").await;
+    let last = stack.records(6).await.remove(5);
+    assert_eq!(last.reason.as_deref(), Some("tls_required"));
 }

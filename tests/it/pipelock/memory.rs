@@ -3,8 +3,10 @@
 use super::{Running, setup};
 use crate::wire::Wire;
 use bottle::intercept::body;
-use http::{Request, Response};
-use http_body_util::BodyExt as _;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
@@ -21,10 +23,13 @@ use tokio::{
 const HELD: [u8; 10] = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x68, 0x02, 0x00, 0x10, b'a'];
 /// So many of them would take 2.6 GB.
 const MANY: usize = 300;
+/// So many unread responses take all of the budget.
+const UNREAD: usize = 520;
 /// Other tests take the processor too.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// An origin without TLS, which reads every body to its end: hundreds of handshakes would take the test's time.
+/// An origin without TLS, since hundreds of handshakes would take the test's time. It reads every body to its end;
+/// what it answers to GET has none.
 async fn plain_origin() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -32,6 +37,12 @@ async fn plain_origin() -> SocketAddr {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             let service = service_fn(|request: Request<Incoming>| async {
+                if *request.method() == Method::GET {
+                    let chunk = Bytes::from_static(&[0; 16 << 10]);
+                    let frames = std::iter::repeat(chunk).map(|chunk| Ok(Frame::data(chunk)));
+                    let endless = StreamBody::new(futures_util::stream::iter(frames));
+                    return Ok(Response::new(body::boxed(endless)));
+                }
                 let read = request.into_body().collect().await.map_or(0, |all| all.to_bytes().len());
                 Ok::<_, Infallible>(Response::new(body::full(format!("read {read}"))))
             });
@@ -105,7 +116,7 @@ async fn hundreds_of_decoded_bodies_that_are_held_open_give_way() {
         assert!(fields.contains("x-pipelock-retry: transient"), "{fields}");
         *reasons.entry(body).or_default() += 1;
     }
-    let memory = "blocked: other requests take all memory for scanning request bodies; try again later\n";
+    let memory = "blocked: other requests take all memory for bodies in flight; try again later\n";
     let stalled =
         "blocked: request body made no progress while other requests needed its memory; send it again\n";
     assert_eq!(reasons.keys().map(String::as_str).collect::<Vec<_>>(), [memory, stalled]);
@@ -115,6 +126,38 @@ async fn hundreds_of_decoded_bodies_that_are_held_open_give_way() {
 
     // Everything comes back when the last ones end, whichever way.
     answers.shutdown().await;
+    until(&running, |used, _| used == 0).await;
+}
+
+/// A response whose client does not read it fills the window of its stream, and no more than the budget.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn responses_that_nobody_reads_give_way() {
+    let running = setup().start(plain_origin().await, None).await;
+    let get = "GET http://web.test/v1 HTTP/1.1\r\nHost: web.test\r\n\r\n";
+    let mut unread = Vec::new();
+    for _ in 0..UNREAD {
+        let mut wire = running.client().await;
+        wire.send(get).await;
+        unread.push(wire);
+    }
+    until(&running, |used, total| used > total - (1 << 20)).await;
+
+    let began = Instant::now();
+    let mut asked = 0;
+    loop {
+        let (head, text) = ask(&running, (head("Content-Length: 5", "") + "hello").into_bytes()).await;
+        let (used, total) = running.pipelock.body_memory();
+        assert!(used <= total, "{used} of {total} bytes");
+        asked += 1;
+        if text == "read 5" {
+            break;
+        }
+        assert!(head.starts_with("HTTP/1.1 503"), "{head}");
+        assert!(began.elapsed() < PATIENCE, "{asked} requests were refused");
+    }
+    let line = running.log.event("response_stalled").await;
+    assert_eq!(line["reason"], "the client did not read it while other requests needed its memory");
+    drop(unread);
     until(&running, |used, _| used == 0).await;
 }
 

@@ -6,6 +6,7 @@
 mod cage;
 mod change;
 mod examples;
+mod flood;
 mod harness;
 mod internet;
 mod kernel;
