@@ -27,4 +27,5 @@ pub mod render;
 pub mod state;
 pub mod telemetry;
 pub mod tree;
+pub mod verdict;
 pub mod yaml;

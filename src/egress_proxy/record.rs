@@ -4,7 +4,6 @@
 //! A secret in what the agent chose (a path, a host, a method) or in what pipelock says is masked here.
 
 use super::{
-    authority::Destination,
     failure::{Author, Failure},
     metrics::Metrics,
     rules::Rules,
@@ -15,6 +14,7 @@ use crate::dlp::Scanner;
 use crate::intercept::{Body, BodyEnd, BodyOutcome, Exchange, Fault, Meter, body};
 use crate::policy::{Authority, Intent, Route, Scheme};
 use crate::telemetry::audit::{Event, Place, Record, Verdict, cut};
+use crate::verdict::egress_proxy::Destination;
 use http::{Request, Response};
 use std::{
     sync::{
@@ -63,7 +63,7 @@ impl Open {
         Self {
             record: blank(rules, connection, names.name(connection)),
             clock: rules.clock.clone(),
-            scanner: rules.scanner.clone(),
+            scanner: rules.ruleset.scanner().clone(),
             place: Some(place),
             metrics: Arc::clone(metrics),
             started: Instant::now(),

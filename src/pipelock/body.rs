@@ -5,13 +5,13 @@
 //! flat whatever the length.
 
 use super::{
-    block::Block,
     budget::{Budget, Holder, NoRoom, Share},
     decode::Coding,
     reading::Scan,
     rules::Rules,
 };
 use crate::intercept::{Body, BodyError, body};
+use crate::verdict::pipelock::Block;
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http::{HeaderMap, header};

@@ -1,7 +1,8 @@
 //! The way out: resolve, vet every address, dial one that was vetted, end TLS with the real origin.
 
-use super::{address::may_dial, block::Block, network::Network, rules::Rules};
+use super::{address::may_dial, network::Network, rules::Rules};
 use crate::intercept::{Connected, Connector, Protocol, Stream};
+use crate::verdict::pipelock::Block;
 use arc_swap::ArcSwap;
 use rustls::pki_types::ServerName;
 use std::{
@@ -63,7 +64,7 @@ impl WayOut {
     pub(super) async fn vetted(&self, rules: &Rules, host: &str) -> Result<Vec<IpAddr>, ConnectError> {
         let found = self.network.resolve(host).await;
         let addresses = found.map_err(|error| ConnectError::Resolve { host: host.to_owned(), error })?;
-        let own = rules.addresses(host);
+        let own = rules.ruleset.addresses(host);
         match addresses.iter().find(|address| !may_dial(**address, &rules.internal, own)) {
             Some(address) => Err(ConnectError::Forbidden { host: host.to_owned(), address: *address }),
             None => Ok(addresses),

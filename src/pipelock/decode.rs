@@ -3,10 +3,8 @@
 //! What comes out goes to the reader in the pieces in which the library has it, 32 KiB at most: a few bytes that
 //! stand for many megabytes take no more memory than others.
 
-use super::{
-    block::Block,
-    window::{Frames, Window, ZSTD_LOG},
-};
+use super::window::{Frames, Window, ZSTD_LOG};
+use crate::verdict::pipelock::Block;
 use http::{HeaderMap, header};
 use std::io::{self, Write};
 

@@ -1,15 +1,14 @@
 //! What was read of a body and is not yet passed on: its parts, its decoder, its scanner.
 
 use super::{
-    block::{Block, Part},
     body::OnFinding,
     budget::Need,
     decode::{Coding, Decoder, Reader},
-    fields,
     pointer::pointer,
     rules::Rules,
 };
 use crate::dlp::{Finding, StreamScanner};
+use crate::verdict::pipelock::{Block, Part};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::{collections::VecDeque, sync::Arc};
@@ -98,8 +97,8 @@ impl Scan {
         json: bool,
         on_finding: OnFinding,
     ) -> Result<Self, Block> {
-        let stream = Some(rules.scanner.stream());
-        let text = Text { stream, only_warn: rules.only_warn, ..Text::default() };
+        let stream = Some(rules.ruleset.scanner().stream());
+        let text = Text { stream, only_warn: rules.ruleset.only_warns(), ..Text::default() };
         let text = match coding {
             None => Source::Plain(text),
             Some(coding) => Source::Encoded(Box::new(Decoder::new(coding, text)?)),
@@ -164,8 +163,8 @@ impl Scan {
         self.warn();
         self.text = Source::Plain(std::mem::take(self.text()));
         let Some(trailers) = trailers else { return Ok(()) };
-        match fields::scan(&self.rules, trailers) {
-            Err(block) if self.rules.only_warn => {
+        match self.rules.ruleset.scan_fields(trailers) {
+            Err(block) if self.rules.ruleset.only_warns() => {
                 (self.on_finding)(&block);
                 Ok(())
             }

@@ -1,6 +1,6 @@
 //! Lists of hosts: exact ones, and `*.host`, which matches what lies below the host and the host itself.
 
-use super::rules::RulesError;
+use super::RulesetError;
 use crate::policy::Host;
 use std::collections::HashSet;
 
@@ -13,14 +13,14 @@ pub(super) struct HostList {
 
 impl HostList {
     /// Reads the entries of the key `key`. One that could never match is refused.
-    pub(super) fn parse(key: &str, entries: &[String]) -> Result<Self, RulesError> {
+    pub(super) fn parse(key: &str, entries: &[String]) -> Result<Self, RulesetError> {
         let mut list = Self::default();
         for (index, entry) in entries.iter().enumerate() {
             let (into, name) = match entry.strip_prefix("*.") {
                 Some(name) => (&mut list.below, name),
                 None => (&mut list.exact, entry.as_str()),
             };
-            let host = Host::parse(name).map_err(|error| RulesError::Value {
+            let host = Host::parse(name).map_err(|error| RulesetError::Value {
                 key: format!("{key}[{index}]"),
                 problem: format!("`{entry}` is no host: {error}"),
             })?;

@@ -2,14 +2,14 @@
 //! or it would take the injected credential for a leak), and the few that it ignores always. A secret of the
 //! agent's in one of them is refused here.
 
-use super::rules::Rules;
+use super::Ruleset;
 use crate::policy::{Reason, Refusal, Route, UNREAD_BY_PIPELOCK};
 use http::{HeaderMap, HeaderName};
 
 /// Refuses a request whose unread fields carry a secret. The message names the field and the pattern, never a byte.
-pub(super) fn search(headers: &HeaderMap, rules: &Rules, route: &Route) -> Result<(), Refusal> {
+pub(super) fn search(headers: &HeaderMap, rules: &Ruleset, route: &Route) -> Result<(), Refusal> {
     let unread = UNREAD_BY_PIPELOCK.iter().copied();
-    let names = rules.credential_fields().iter().map(HeaderName::as_str).chain(unread);
+    let names = rules.credential_fields.iter().map(HeaderName::as_str).chain(unread);
     for name in names {
         for value in headers.get_all(name) {
             if let Some(finding) = rules.scanner.text(value.as_bytes()) {
