@@ -3,6 +3,7 @@
 use super::denial;
 use crate::intercept::{BodyError, HeadFault};
 use crate::policy::{Reason, Refusal};
+use crate::verdict::egress_proxy::{body_too_large, malformed};
 use http::StatusCode;
 
 /// A refusal with its author, and a status where the reason alone does not tell it.
@@ -39,9 +40,8 @@ impl Failure {
 
     /// A request that is no request.
     pub(super) fn malformed(fault: &HeadFault) -> Self {
-        let message = format!("the request is malformed: {}; retrying does not help", fault.kind);
         Self {
-            refusal: Box::new(Refusal::new(Reason::MalformedRequest, message)),
+            refusal: Box::new(malformed(fault.kind)),
             by: Author::EgressProxy,
             status: Some(fault.kind.status()),
         }
@@ -50,11 +50,7 @@ impl Failure {
     /// The request's own body failed.
     pub(super) fn of_body(error: &BodyError) -> Self {
         match error {
-            BodyError::TooLarge { limit } => Refusal::new(
-                Reason::BodyTooLarge,
-                format!("the request's body is larger than {limit} bytes, which is the limit; retrying does not help"),
-            )
-            .into(),
+            BodyError::TooLarge { limit } => body_too_large(*limit).into(),
             BodyError::Malformed(kind) => {
                 Self::malformed(&HeadFault { kind: *kind, method: None, target: None })
             }

@@ -39,7 +39,7 @@ use crate::policy::{GitOperation, Grant, Intent, Method, Reason, Refusal};
 use crate::telemetry::audit::{self, Place};
 use crate::verdict::{
     Head,
-    egress_proxy::{Destination, server_name_differs, strip_trailers},
+    egress_proxy::{Destination, Permit, server_name_differs, strip_trailers},
 };
 use arc_swap::ArcSwap;
 use denial::{Reader, denial};
@@ -82,8 +82,10 @@ impl Proxy {
         let mut intent = rules.ruleset.intent(&destination, head)?;
         let mut request = weigh_body(request, rules, &destination.target, &mut intent, record).await?;
         record.meant(&intent);
-        let grant = rules.ruleset.permit(&intent, request.headers_mut(), rules.clock.today())?;
+        let Permit { grant, uri } =
+            rules.ruleset.permit(&intent, request.headers_mut(), rules.clock.today())?;
         record.under(grant.route);
+        *request.uri_mut() = uri;
         let request = with_credential(request, rules, &grant)?;
         let response = self.forward.send(rules, &grant, &intent, request, record).await?;
         Ok(respond::undress(response))
@@ -191,12 +193,7 @@ fn with_credential(
 fn unavailable(token_ref: &str, grant: &Grant<'_>) -> Failure {
     let message =
         format!("the credential {token_ref} of {} can't be had; nothing was sent", grant.route.host);
-    Refusal {
-        rule: Some(grant.route.id.clone()),
-        source: Some(grant.route.source.clone()),
-        ..Refusal::new(Reason::CredentialUnavailable, message)
-    }
-    .into()
+    Refusal::new(Reason::CredentialUnavailable, message).under(grant.route).into()
 }
 
 fn shutting_down() -> Failure {

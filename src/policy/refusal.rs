@@ -1,5 +1,6 @@
 //! Why a request is not let through, in words for a person and in a code for a machine.
 
+use super::route::Route;
 use serde::Serialize;
 use std::fmt;
 
@@ -107,6 +108,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// The same, decided by a rule.
+    #[must_use]
+    pub fn under(self, route: &Route) -> Refusal {
+        Refusal { rule: Some(route.id.clone()), source: Some(route.source.clone()), ..self }
+    }
+
     /// A refusal that no rule is behind and that a retry does not change.
     #[must_use]
     pub fn new(reason: Reason, message: impl Into<String>) -> Refusal {

@@ -3,32 +3,39 @@
 //! agent's in one of them is refused here.
 
 use super::Ruleset;
+use crate::dlp::Finding;
 use crate::policy::{Reason, Refusal, Route, UNREAD_BY_PIPELOCK};
 use http::{HeaderMap, HeaderName};
 
-/// Refuses a request whose unread fields carry a secret. The message names the field and the pattern, never a byte.
-pub(super) fn search(headers: &HeaderMap, rules: &Ruleset, route: &Route) -> Result<(), Refusal> {
-    let unread = UNREAD_BY_PIPELOCK.iter().copied();
-    let names = rules.credential_fields.iter().map(HeaderName::as_str).chain(unread);
-    for name in names {
-        for value in headers.get_all(name) {
-            if let Some(finding) = rules.scanner.text(value.as_bytes()) {
-                return Err(leaked(name, &finding.pattern, route));
-            }
-        }
-    }
-    Ok(())
+/// A secret in a field that pipelock does not read. Holds no byte of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leak {
+    /// The field's name.
+    pub field: String,
+    /// What was found; its offset is that in the field's value.
+    pub finding: Finding,
 }
 
-fn leaked(field: &str, pattern: &str, route: &Route) -> Refusal {
-    let message = format!(
-        "the field {field} of this request to {} carries a secret ({pattern}), and no rule sends one there; take it \
-         out; retrying does not help",
-        route.host
-    );
-    Refusal {
-        rule: Some(route.id.clone()),
-        source: Some(route.source.clone()),
-        ..Refusal::new(Reason::CredentialInRequest, message)
+impl Ruleset {
+    /// The first secret in the fields of a request that pipelock does not read.
+    #[must_use]
+    pub fn leak(&self, headers: &HeaderMap) -> Option<Leak> {
+        let unread = UNREAD_BY_PIPELOCK.iter().copied();
+        self.credential_fields.iter().map(HeaderName::as_str).chain(unread).find_map(|name| {
+            let mut values = headers.get_all(name).iter();
+            let finding = values.find_map(|value| self.scanner.text(value.as_bytes()))?;
+            Some(Leak { field: name.to_owned(), finding })
+        })
+    }
+}
+
+impl Leak {
+    pub(super) fn refusal(&self, route: &Route) -> Refusal {
+        let message = format!(
+            "the field {} of this request to {} carries a secret ({}), and no rule sends one there; take it out; \
+             retrying does not help",
+            self.field, route.host, self.finding.pattern
+        );
+        Refusal::new(Reason::CredentialInRequest, message).under(route)
     }
 }

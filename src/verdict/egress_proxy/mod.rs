@@ -4,17 +4,24 @@
 mod authority;
 mod fields;
 mod leak;
+mod lfs;
+mod passed_on;
 
 pub use authority::{Destination, server_name_differs};
 pub use fields::{strip_internal, strip_trailers};
+pub use leak::Leak;
+pub use lfs::{LFS_BODY, body_too_large, lfs_operation};
+pub use passed_on::{PassedOn, PipelockAnswer, passed_on};
 
 use crate::config::routes::{RoutesFile, RuleError};
 use crate::dlp::{Scanner, Settings, SettingsError};
-use crate::policy::{Authority, CREDENTIAL_FIELDS, Grant, Intent, Method, Policy, Refusal, refuse_upgrade};
+use crate::policy::{
+    Authority, CREDENTIAL_FIELDS, Grant, Intent, Method, Policy, Reason, Refusal, refuse_upgrade,
+};
 use crate::verdict::Head;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use jiff::civil::Date;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, fmt::Display, sync::Arc};
 
 /// Why a file is no rules.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +87,7 @@ impl Ruleset {
         intent: &Intent,
         headers: &mut HeaderMap,
         today: Date,
-    ) -> Result<Grant<'_>, Refusal> {
+    ) -> Result<Permit<'_>, Refusal> {
         let grant = self.policy.decide(intent, today)?;
         let upgrades = headers.get_all(header::UPGRADE);
         refuse_upgrade(upgrades.iter().map(HeaderValue::as_bytes), grant.route)?;
@@ -88,7 +95,48 @@ impl Ruleset {
         if grant.route.credential.is_some() {
             fields::strip_credentials(headers, &self.credential_fields);
         }
-        leak::search(headers, self, grant.route)?;
-        Ok(grant)
+        match self.leak(headers) {
+            Some(leak) => Err(leak.refusal(grant.route)),
+            None => Ok(Permit { uri: uri(intent)?, grant }),
+        }
     }
+}
+
+/// A request that may be sent on.
+#[derive(Debug)]
+pub struct Permit<'r> {
+    /// The rule that allows it.
+    pub grant: Grant<'r>,
+    /// Scheme, authority and target as they are sent.
+    pub uri: Uri,
+}
+
+/// A request whose syntax has a fault.
+#[must_use]
+pub fn malformed(fault: impl Display) -> Refusal {
+    let message = format!("the request is malformed: {fault}; retrying does not help");
+    Refusal::new(Reason::MalformedRequest, message)
+}
+
+/// The bytes that were matched are the bytes that are sent, or nothing is.
+fn uri(intent: &Intent) -> Result<Uri, Refusal> {
+    let authority = if intent.authority.port == intent.scheme.default_port() {
+        intent.authority.host.to_string()
+    } else {
+        intent.authority.to_string()
+    };
+    let target = intent.target.to_string();
+    Uri::builder()
+        .scheme(intent.scheme.as_str())
+        .authority(authority)
+        .path_and_query(target.as_str())
+        .build()
+        .ok()
+        .filter(|uri| uri.path_and_query().is_some_and(|sent| sent.as_str() == target))
+        .ok_or_else(|| {
+            Refusal::new(
+                Reason::MalformedTarget,
+                "the target holds characters that must be percent-encoded; retrying does not help",
+            )
+        })
 }
