@@ -33,6 +33,7 @@ mod rules;
 mod runtime;
 mod window;
 
+pub use body::scan_body;
 pub use events::Events;
 pub use network::{Network, Pending};
 pub use rules::{Loaded, Paths, Rules, RulesError};

@@ -5,10 +5,9 @@ use super::{
     budget::Need,
     decode::{Coding, Decoder, Reader},
     pointer::pointer,
-    rules::Rules,
 };
 use crate::dlp::{Finding, StreamScanner};
-use crate::verdict::pipelock::{Block, Part};
+use crate::verdict::pipelock::{Block, Part, Ruleset};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::{collections::VecDeque, sync::Arc};
@@ -24,7 +23,7 @@ const SCANNER: usize = 208 << 10;
 
 /// What was read and not yet passed on.
 pub(super) struct Scan {
-    rules: Arc<Rules>,
+    ruleset: Arc<Ruleset>,
     text: Source,
     /// Parts in the order of the body, each with its end as the scanner counts.
     queue: VecDeque<(Bytes, u64)>,
@@ -92,18 +91,18 @@ impl Scan {
     }
 
     pub(super) fn new(
-        rules: Arc<Rules>,
+        ruleset: Arc<Ruleset>,
         coding: Option<Coding>,
         json: bool,
         on_finding: OnFinding,
     ) -> Result<Self, Block> {
-        let stream = Some(rules.ruleset.scanner().stream());
-        let text = Text { stream, only_warn: rules.ruleset.only_warns(), ..Text::default() };
+        let stream = Some(ruleset.scanner().stream());
+        let text = Text { stream, only_warn: ruleset.only_warns(), ..Text::default() };
         let text = match coding {
             None => Source::Plain(text),
             Some(coding) => Source::Encoded(Box::new(Decoder::new(coding, text)?)),
         };
-        Ok(Self { rules, text, queue: VecDeque::new(), queued: 0, beginning: true, json, on_finding })
+        Ok(Self { ruleset, text, queue: VecDeque::new(), queued: 0, beginning: true, json, on_finding })
     }
 
     /// Bytes that the parts take which wait.
@@ -163,8 +162,8 @@ impl Scan {
         self.warn();
         self.text = Source::Plain(std::mem::take(self.text()));
         let Some(trailers) = trailers else { return Ok(()) };
-        match self.rules.ruleset.scan_fields(trailers) {
-            Err(block) if self.rules.ruleset.only_warns() => {
+        match self.ruleset.scan_fields(trailers) {
+            Err(block) if self.ruleset.only_warns() => {
                 (self.on_finding)(&block);
                 Ok(())
             }

@@ -90,7 +90,7 @@ pub struct Rules {
     pub(super) admin: Option<std::net::SocketAddr>,
     pub(super) limits: Limits,
     /// What is decided by.
-    pub(super) ruleset: Ruleset,
+    pub(super) ruleset: Arc<Ruleset>,
     pub(super) internal: Vec<IpNet>,
     pub(super) hold: usize,
     pub(super) rate: RateLimit,
@@ -142,7 +142,7 @@ impl Rules {
         clock: &Clock,
     ) -> Result<Self, RulesError> {
         refuse_what_is_not_implemented(file)?;
-        let ruleset = Ruleset::of(file, embedded)?;
+        let ruleset = Arc::new(Ruleset::of(file, embedded)?);
         let listen = match embedded {
             Some(embedded) => embedded.listen.clone(),
             None => file.fetch_proxy.listen.parse().map_err(|e: crate::config::listen::ListenError| {

@@ -4,7 +4,7 @@ use super::{
     Ruleset,
     block::{Block, printable},
 };
-use crate::policy::Authority;
+use crate::policy::{Authority, Scheme};
 use crate::verdict::Head;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
@@ -90,6 +90,16 @@ impl Ruleset {
             tunnel: tunnel.as_ref(),
         };
         self.request(head, &mut Reading::default())
+    }
+
+    /// Whether this host is served on this port, over TLS or as plain http.
+    #[must_use]
+    pub fn admits(&self, authority: &Authority, scheme: Scheme) -> bool {
+        let host = authority.host.as_str();
+        match scheme {
+            Scheme::Https => self.allow_tunnel(authority).is_ok(),
+            Scheme::Http => self.allowed.contains(host) && self.plain_http(host) && authority.port == 80,
+        }
     }
 
     /// Tunnels are for allowed hosts, on every port of theirs but that of plain http.
