@@ -229,7 +229,7 @@ impl Handler for Proxy {
         };
         record.received(&request, &exchange);
         match self.exchange(&rules, request, &exchange, &mut record).await {
-            Ok(response) => record.answered(response),
+            Ok(response) => record.allowed(response),
             Err(failure) => {
                 record.failed(&failure);
                 record.answered(denial(&failure, reader))

@@ -298,7 +298,17 @@ impl Answer {
     /// That it is a refusal with this status and reason: marked in its fields, a sentence in its body.
     pub(super) fn assert_refused(&self, status: u16, reason: &str) {
         assert_eq!((self.status, self.header("x-bottle-reason")), (status, Some(reason)), "{self:#?}");
-        assert_eq!(self.header("x-bottle-verdict"), Some(if status < 500 { "deny" } else { "error" }));
+        let failed = matches!(
+            reason,
+            "credential_unavailable"
+                | "limit_reached"
+                | "request_incomplete"
+                | "shutting_down"
+                | "upstream_invalid"
+                | "upstream_timeout"
+                | "upstream_unreachable"
+        );
+        assert_eq!(self.header("x-bottle-verdict"), Some(if failed { "error" } else { "deny" }));
         assert_eq!(self.header("cache-control"), Some("no-store"));
         if self.header("content-type") == Some("application/json") {
             let json = self.json();
