@@ -11,6 +11,7 @@ use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{Action, PipelockFile};
 use crate::config::{Limits, Listen};
 use crate::dlp::{Scanner, SeedPhrases, Settings, SettingsError};
+use crate::intercept;
 use crate::pki::{CertificateAuthority, PkiError};
 use http::HeaderName;
 use ipnet::IpNet;
@@ -89,7 +90,10 @@ pub struct Rules {
     pub hash: String,
     pub(super) listen: Listen,
     pub(super) admin: Option<std::net::SocketAddr>,
+    /// What `embedded.yaml` says.
     pub(super) limits: Limits,
+    /// The same, within what `forward_proxy` says.
+    pub(super) bounds: intercept::Limits,
     pub(super) allowed: HostList,
     pub(super) passed_through: HostList,
     hosts: HashMap<String, HostEntry>,
@@ -105,8 +109,6 @@ pub struct Rules {
     pub(super) label_entropy_exclusions: HostList,
     pub(super) rate: RateLimit,
     pub(super) plain_http_timeout: u32,
-    pub(super) idle: Duration,
-    pub(super) total: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) scan_responses: bool,
     pub(super) scan_events: bool,
@@ -175,11 +177,12 @@ impl Rules {
             seed_phrases: file.seed_phrase_detection.enabled.then_some(seed),
         })?;
         let limits = embedded.map(|e| e.limits.clone()).unwrap_or_default();
-        let idle = file.forward_proxy.idle_timeout_seconds.min(limits.idle_seconds);
-        let total = match (file.forward_proxy.max_tunnel_seconds, limits.total_seconds) {
+        let idle_seconds = file.forward_proxy.idle_timeout_seconds.min(limits.idle_seconds);
+        let total_seconds = match (file.forward_proxy.max_tunnel_seconds, limits.total_seconds) {
             (tunnel, 0) => tunnel,
             (tunnel, total) => tunnel.min(total),
         };
+        let bounds = intercept::Limits::from(&Limits { idle_seconds, total_seconds, ..limits.clone() });
         let exempt = if embedded.is_some() { Vec::new() } else { file.ssrf.ip_allowlist.clone() };
         let responses = &file.response_scanning;
         Ok(Self {
@@ -203,8 +206,6 @@ impl Rules {
             label_entropy_exclusions,
             rate: RateLimit::new(monitoring.max_requests_per_minute),
             plain_http_timeout: file.fetch_proxy.timeout_seconds,
-            idle: Duration::from_secs(idle.into()),
-            total: Duration::from_secs(total.into()),
             connect_timeout: Duration::from_secs(limits.connect_seconds.into()),
             scan_responses: responses.enabled,
             scan_events: responses.enabled && responses.sse_streaming.enabled,
@@ -212,6 +213,7 @@ impl Rules {
             log_blocked: file.logging.include_blocked,
             tls: Arc::new(client_config(extra_ca.as_deref(), clock)?),
             limits,
+            bounds,
         })
     }
 

@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("capability", &["config", "plan", "render", "manifest", "policy"]),
     ("state", &["plan", "pki", "clock", "tree", "printable"]),
     ("consent", &["tree", "capability", "render", "state", "printable"]),
-    ("intercept", &["policy", "pki", "clock", "telemetry"]),
+    ("intercept", &["policy", "pki", "clock", "telemetry", "config"]),
     ("egress_proxy", &["intercept", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
     ("pipelock", &["intercept", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
     ("attack", &["dlp"]),

@@ -159,6 +159,27 @@ async fn a_reload_takes_a_good_configuration_and_keeps_the_last_good_one() {
     running.log.event("config_reload").await;
 }
 
+/// A leaf that is not kept is made again. The cache drops what is too much once it has written some dozens.
+#[tokio::test]
+async fn no_more_leaves_are_kept_than_the_limit_says() {
+    const HOSTS: usize = 200;
+    let origin = Origin::serving(&[Protocol::Http1], |_| async { Response::new(body::full("hello")) }).await;
+    let mut setup = setup();
+    let hosts: Vec<_> = (0..HOSTS).map(|n| format!("h{n}.test")).collect();
+    setup.file.api_allowlist.extend_from_slice(&hosts);
+    setup.embedded.limits.leaf_cache = 1;
+    let running = setup.before(&origin).await;
+    for host in hosts.iter().chain(&hosts) {
+        running.tunnel(&format!("{host}:443"), Protocol::Http1).await;
+    }
+    let mut metrics = String::new();
+    prometheus_client::encoding::text::encode(&mut metrics, &running.pipelock.admin().metrics).unwrap();
+    let made =
+        metrics.lines().find_map(|line| line.strip_prefix("pipelock_events_total{kind=\"leaf_issued\"} "));
+    let made: usize = made.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap();
+    assert!(made > HOSTS + HOSTS / 2, "{made} leaves were made for {HOSTS} hosts that were asked for twice");
+}
+
 /// A tunnel that was opened under other rules is no way around the live ones.
 #[tokio::test]
 async fn a_host_that_a_reload_takes_away_is_gone_in_open_tunnels_too() {
