@@ -33,7 +33,6 @@ mod tunnel;
 pub use rules::{Loaded, Rules, RulesError};
 pub use runtime::{EgressProxy, StartError};
 pub use secret::SecretError;
-pub use trust::TrustError;
 
 use crate::intercept::{
     Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Tunnel, TunnelFailure, body,

@@ -3,7 +3,7 @@
 
 use super::{
     secret::{Credential, SecretError},
-    trust::{Trust, TrustError},
+    trust::Trust,
 };
 use crate::clock::Clock;
 use crate::config::{
@@ -11,6 +11,7 @@ use crate::config::{
     routes::{Auth, RoutesFile, RuleError},
 };
 use crate::dlp::{Scanner, Settings, SettingsError};
+use crate::intercept::TrustError;
 use crate::pki::{CertificateAuthority, PkiError};
 use crate::policy::{CREDENTIAL_FIELDS, Policy, Route};
 use http::HeaderName;
@@ -127,7 +128,7 @@ impl Rules {
         let scanner = Scanner::new(Settings::default())?;
         let mut errors = Vec::new();
         let authority = keep(load_authority(&file, clock), &mut errors);
-        let trust = keep(Trust::load(&file, generation).map_err(RulesError::from), &mut errors);
+        let trust = keep(Trust::load(&file, generation, clock).map_err(RulesError::from), &mut errors);
         let mut credentials = HashMap::new();
         for route in &file.routes {
             let Some(auth) = &route.auth else { continue };

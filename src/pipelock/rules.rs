@@ -11,11 +11,10 @@ use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{Action, PipelockFile};
 use crate::config::{Limits, Listen};
 use crate::dlp::{Scanner, SeedPhrases, Settings, SettingsError};
-use crate::intercept;
+use crate::intercept::{self, Roots, TrustError};
 use crate::pki::{CertificateAuthority, PkiError};
 use http::HeaderName;
 use ipnet::IpNet;
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::{HashMap, HashSet},
@@ -66,13 +65,8 @@ pub enum RulesError {
     #[error("the pipelock CA can't be used: {0}")]
     Authority(#[from] PkiError),
     /// The certificates that are trusted.
-    #[error("{path}: {problem}")]
-    Roots {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        problem: String,
-    },
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 fn value(key: &str, problem: impl Into<String>) -> RulesError {
@@ -169,7 +163,10 @@ impl Rules {
             })?,
         };
         let hosts = hosts(file, embedded, &allowed)?;
-        let extra_ca = embedded.and_then(|e| e.extra_ca_file.clone());
+        let roots = match embedded.and_then(|e| e.extra_ca_file.as_deref()) {
+            Some(path) => Roots::public().and_file(path)?,
+            None => Roots::public(),
+        };
         let seed = SeedPhrases { min_words: 12, verify_checksum: true };
         let scanner = Scanner::new(Settings {
             custom: Vec::new(),
@@ -211,7 +208,7 @@ impl Rules {
             scan_events: responses.enabled && responses.sse_streaming.enabled,
             log_allowed: file.logging.include_allowed,
             log_blocked: file.logging.include_blocked,
-            tls: Arc::new(client_config(extra_ca.as_deref(), clock)?),
+            tls: roots.client(clock)?,
             limits,
             bounds,
         })
@@ -323,43 +320,4 @@ fn authority(file: &PipelockFile, folder: &Path, clock: &Clock) -> Result<Certif
     let authority = CertificateAuthority::load(&certificate, &key)?;
     authority.require_valid(clock.now())?;
     Ok(authority)
-}
-
-/// TLS with origins: the public roots, and what the bottle trusts besides.
-fn client_config(extra_ca: Option<&str>, clock: &Clock) -> Result<rustls::ClientConfig, RulesError> {
-    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(path) = extra_ca {
-        let problem = |problem: String| RulesError::Roots { path: path.to_owned(), problem };
-        let pem = fs_err::read(path)?;
-        let mut count = 0;
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|e| problem(format!("no PEM certificate: {e}")))?;
-            roots
-                .add(certificate)
-                .map_err(|e| problem(format!("a certificate that can't be trusted: {e}")))?;
-            count += 1;
-        }
-        if count == 0 {
-            return Err(problem("holds no certificate".to_owned()));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let time = Arc::new(InjectedTime(clock.clone()));
-    let mut config = rustls::ClientConfig::builder_with_details(provider, time)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| value("tls", e.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-#[derive(Debug)]
-struct InjectedTime(Clock);
-
-impl rustls::time_provider::TimeProvider for InjectedTime {
-    fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
-        let seconds = u64::try_from(self.0.now().as_second()).ok()?;
-        Some(rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
-    }
 }

@@ -4,6 +4,7 @@ use super::harness::{SOON, Stack, exchange, read_chunk, read_head, route};
 use super::pipelock::{Answer, Manner, text};
 use bottle::clock::Clock;
 use bottle::config::routes::RouteEntry;
+use bottle::pki::LEAF_VALIDITY;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
@@ -72,6 +73,21 @@ async fn a_host_that_is_passed_through_is_not_believed_to_pipelock() {
     })
     .await;
     assert_eq!(stack.get("bulk.test", "/").await.status, 200, "the extra CA is believed there");
+}
+
+#[tokio::test]
+async fn a_certificate_is_verified_at_the_time_of_the_injected_clock() {
+    let now = Clock::system().now();
+    let within = Clock::fixed(now + LEAF_VALIDITY / 2);
+    let stack = Stack::build(&["h2"], within, |_| {}).await;
+    assert_eq!(stack.get("open.test", "/").await.status, 200);
+
+    let past = Clock::fixed(now + LEAF_VALIDITY * 2);
+    let stack = Stack::build(&["h2"], past, |_| {}).await;
+    let answer = stack.get("open.test", "/").await;
+    answer.assert_refused(502, "upstream_invalid");
+    assert!(answer.message().contains("certificate expired"), "{answer:?}");
+    assert!(stack.pipelock.seen().is_empty());
 }
 
 #[tokio::test]

@@ -78,7 +78,7 @@ fn a_value_that_is_not_implemented_is_refused_by_name() {
         ),
         (
             |s| s.embedded.extra_ca_file = Some("/nowhere.pem".to_owned()),
-            "failed to open file `/nowhere.pem`",
+            "can't read the CA certificates in /nowhere.pem: ",
         ),
     ];
     for (change, expected) in cases {
