@@ -72,7 +72,7 @@ impl Rules {
         let plan = Plan::resolve(&loaded.manifest, &Surroundings { layout, extra_ca })?;
         let routes = (plan.shape == Shape::Chain).then(|| render::routes_file(&plan));
         let places = Places::Manifest(Box::new(loaded));
-        Rules::new(routes, render::pipelock_file(&plan), render::embedded_file(&plan), places)
+        Rules::new(routes, &render::pipelock_file(&plan), render::embedded_file(&plan), places)
     }
 
     /// Reads the configs of a rendered tree.
@@ -88,25 +88,25 @@ impl Rules {
         let embedded = EmbeddedFile::read(&embedded_text).with_context(|| parsed(EMBEDDED))?;
         let Some(text) = find(&open, ROUTES)? else {
             let places = Places::tree(folder.join(EMBEDDED), &embedded_text, "hosts")?;
-            return Rules::new(None, pipelock, embedded, places);
+            return Rules::new(None, &pipelock, embedded, places);
         };
         let routes = RoutesFile::read(&text).with_context(|| parsed(ROUTES))?;
-        Rules::new(Some(routes), pipelock, embedded, Places::tree(folder.join(ROUTES), &text, "routes")?)
+        Rules::new(Some(routes), &pipelock, embedded, Places::tree(folder.join(ROUTES), &text, "routes")?)
     }
 
     fn new(
         routes: Option<RoutesFile>,
-        pipelock: PipelockFile,
+        pipelock: &PipelockFile,
         embedded: EmbeddedFile,
         places: Places,
     ) -> anyhow::Result<Rules> {
         let policy = match &routes {
             Some(routes) => routes.to_policy()?,
-            None => of_pipelock(&pipelock, &embedded)?,
+            None => of_pipelock(pipelock, &embedded)?,
         };
         let chain = Chain {
             egress_proxy: routes.as_ref().map(egress_proxy::Ruleset::of).transpose()?,
-            pipelock: Arc::new(pipelock::Ruleset::of(&pipelock, Some(&embedded))?),
+            pipelock: Arc::new(pipelock::Ruleset::of(pipelock, Some(&embedded))?),
         };
         let entries = routes.map(|file| file.routes).unwrap_or_default();
         Ok(Rules { bottle: embedded.bottle, chain, policy, entries, places })

@@ -2,11 +2,13 @@
 //! source, so that nobody takes them for the upstream's answer or for a rule of the manifest.
 
 use super::{connect::ConnectError, failure::Failure};
-use crate::intercept::{Body, body};
+use crate::intercept::{
+    Body,
+    body::{self, Peeked},
+};
 use crate::policy::{Reason, Refusal, Route};
 use crate::verdict::egress_proxy::{PassedOn, PipelockAnswer};
 use http::{HeaderMap, HeaderName, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
 use std::time::Duration;
 
 /// The field that marks a refusal, since pipelock 2.4.
@@ -15,7 +17,7 @@ const BLOCK_REASON: HeaderName = HeaderName::from_static("x-pipelock-block-reaso
 const RETRY: HeaderName = HeaderName::from_static("x-pipelock-retry");
 /// How the body of a refusal begins; all that marks one before 2.4.
 const PREFIX: &[u8] = b"blocked: ";
-/// No refusal's body is larger.
+/// So much of a refusal's body is read; none is larger.
 const MAX_BODY: usize = 4 * 1024;
 /// How long that body is waited for.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,10 +50,18 @@ pub(super) async fn of_response(
         return Ok(response);
     }
     let (parts, inner) = response.into_parts();
-    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(inner, MAX_BODY).collect()).await;
-    let bytes = read.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let mut peeked = Peeked::new(inner);
+    let read = async {
+        peeked.read(PREFIX.len()).await;
+        if marked || peeked.bytes().starts_with(PREFIX) {
+            peeked.read(MAX_BODY).await;
+        }
+    };
+    // What has come until then is what is looked at.
+    let _ = tokio::time::timeout(BODY_TIMEOUT, read).await;
+    let bytes = peeked.bytes();
     if !marked && !bytes.starts_with(PREFIX) {
-        return Ok(Response::from_parts(parts, body::full(bytes)));
+        return Ok(Response::from_parts(parts, body::boxed(peeked)));
     }
     Err(refused(parts.status, &parts.headers, &String::from_utf8_lossy(&bytes), route))
 }

@@ -30,7 +30,6 @@ mod tunnel;
 pub use rules::{Loaded, Rules, RulesError};
 pub use runtime::{EgressProxy, StartError};
 pub use secret::SecretError;
-pub use trust::TrustError;
 
 use crate::intercept::{
     Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Tunnel, TunnelFailure, body,
@@ -223,7 +222,7 @@ impl Handler for Proxy {
         };
         record.received(&request, &exchange);
         match self.exchange(&rules, request, &exchange, &mut record).await {
-            Ok(response) => record.answered(response),
+            Ok(response) => record.allowed(response),
             Err(failure) => {
                 record.failed(&failure);
                 record.answered(denial(&failure, reader))

@@ -118,10 +118,13 @@ impl Open {
     /// Writes that the request is about to be sent on, and waits until the system has it: a kill from now on leaves
     /// a trace. False when it can't be recorded any more, since the process is ending.
     pub(super) async fn dispatch(&mut self) -> bool {
-        self.record.event = Event::Dispatch;
-        self.record.verdict = Verdict::Allow;
-        let dispatch =
-            Record { time: self.clock.now(), duration_ms: self.elapsed_ms(), ..self.record.clone() };
+        let dispatch = Record {
+            time: self.clock.now(),
+            event: Event::Dispatch,
+            verdict: Verdict::Allow,
+            duration_ms: self.elapsed_ms(),
+            ..self.record.clone()
+        };
         // What follows, whatever becomes of the request, is its end.
         self.record.event = Event::End;
         match &self.place {
@@ -133,16 +136,14 @@ impl Open {
     /// The proxy answers by itself.
     pub(super) fn answers_itself(&mut self) {
         self.record.event = Event::Answer;
-        self.record.verdict = Verdict::Allow;
     }
 
     /// The request is not served. Status and size follow with the answer.
     pub(super) fn failed(&mut self, failure: &Failure) {
-        let (verdict, event) =
-            if failure.is_denial() { (Verdict::Deny, Event::Deny) } else { (Verdict::Error, Event::Error) };
-        self.record.verdict = verdict;
+        self.record.verdict = failure.verdict();
+        let denied = self.record.verdict == Verdict::Deny;
         if self.record.event != Event::End {
-            self.record.event = event;
+            self.record.event = if denied { Event::Deny } else { Event::Error };
         }
         self.record.reason = Some(failure.refusal.reason.code().to_owned());
         failure.by.name().clone_into(&mut self.record.decided_by);
@@ -153,7 +154,7 @@ impl Open {
             self.record.rule.clone_from(&failure.refusal.rule);
             self.record.source.clone_from(&failure.refusal.source);
         }
-        if matches!(self.record.verdict, Verdict::Deny) {
+        if denied {
             self.record.credential = None;
         }
     }
@@ -161,6 +162,12 @@ impl Open {
     /// Leaves no record: another one tells of it.
     pub(super) fn withdraw(mut self) {
         self.place = None;
+    }
+
+    /// The origin answers, or this proxy in its own name.
+    pub(super) fn allowed(mut self, response: Response<Body>) -> Response<Body> {
+        self.record.verdict = Verdict::Allow;
+        self.answered(response)
     }
 
     /// The answer's head is known; the record is written when its body has ended.
@@ -190,7 +197,7 @@ impl Drop for Open {
     }
 }
 
-/// Nothing is decided yet: a client that goes away now leaves this.
+/// Nothing is decided yet, and no answer has come: a client that goes away now leaves this.
 fn blank(rules: &Rules, connection: u64, request: String) -> Record {
     Record {
         time: rules.clock.now(),

@@ -3,13 +3,14 @@
 
 use super::{
     secret::{Credential, SecretError},
-    trust::{Trust, TrustError},
+    trust::Trust,
 };
 use crate::clock::Clock;
 use crate::config::{
     ConfigError,
     routes::{Auth, RoutesFile},
 };
+use crate::intercept::TrustError;
 use crate::pki::{CertificateAuthority, PkiError};
 use crate::policy::Route;
 use crate::verdict::egress_proxy::{Ruleset, RulesetError};
@@ -117,7 +118,7 @@ impl Rules {
             Ruleset::of(&file).map_err(|source| RulesError::Ruleset { path: shown.clone(), source })?;
         let mut errors = Vec::new();
         let authority = keep(load_authority(&file, clock), &mut errors);
-        let trust = keep(Trust::load(&file, generation).map_err(RulesError::from), &mut errors);
+        let trust = keep(Trust::load(&file, generation, clock).map_err(RulesError::from), &mut errors);
         let mut credentials = HashMap::new();
         for route in &file.routes {
             let Some(auth) = &route.auth else { continue };

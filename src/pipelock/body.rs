@@ -6,12 +6,11 @@
 
 use super::{
     budget::{Budget, Holder, NoRoom, Share},
-    decode::Coding,
     reading::Scan,
     rules::Rules,
 };
 use crate::intercept::{Body, BodyError, body};
-use crate::verdict::pipelock::{Block, Ruleset};
+use crate::verdict::pipelock::{Block, Coding, Ruleset};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http::{HeaderMap, header};

@@ -3,11 +3,11 @@
 use super::{
     body::OnFinding,
     budget::Need,
-    decode::{Coding, Decoder, Reader},
+    decode::{Decoder, Reader},
     pointer::pointer,
 };
 use crate::dlp::{Finding, StreamScanner};
-use crate::verdict::pipelock::{Block, Part, Ruleset};
+use crate::verdict::pipelock::{Block, Coding, Part, Ruleset};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::{collections::VecDeque, sync::Arc};

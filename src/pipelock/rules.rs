@@ -11,10 +11,10 @@ use crate::config::embedded::EmbeddedFile;
 use crate::config::pipelock::{Action, PipelockFile};
 use crate::config::{Limits, Listen};
 use crate::dlp::Scanner;
+use crate::intercept::{self, Roots, TrustError};
 use crate::pki::{CertificateAuthority, PkiError};
 use crate::verdict::pipelock::{Block, Ruleset, RulesetError};
 use ipnet::IpNet;
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use sha2::{Digest as _, Sha256};
 use std::{
     io,
@@ -64,13 +64,8 @@ pub enum RulesError {
     #[error("the pipelock CA can't be used: {0}")]
     Authority(#[from] PkiError),
     /// The certificates that are trusted.
-    #[error("{path}: {problem}")]
-    Roots {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        problem: String,
-    },
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 fn value(key: &str, problem: impl Into<String>) -> RulesError {
@@ -88,15 +83,16 @@ pub struct Rules {
     pub hash: String,
     pub(super) listen: Listen,
     pub(super) admin: Option<std::net::SocketAddr>,
+    /// What `embedded.yaml` says.
     pub(super) limits: Limits,
+    /// The same, within what `forward_proxy` says.
+    pub(super) bounds: intercept::Limits,
     /// What is decided by.
     pub(super) ruleset: Arc<Ruleset>,
     pub(super) internal: Vec<IpNet>,
     pub(super) hold: usize,
     pub(super) rate: RateLimit,
     pub(super) plain_http_timeout: u32,
-    pub(super) idle: Duration,
-    pub(super) total: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) scan_responses: bool,
     pub(super) scan_events: bool,
@@ -149,13 +145,17 @@ impl Rules {
                 value("fetch_proxy.listen", e.to_string())
             })?,
         };
-        let extra_ca = embedded.and_then(|e| e.extra_ca_file.clone());
+        let roots = match embedded.and_then(|e| e.extra_ca_file.as_deref()) {
+            Some(path) => Roots::public().and_file(path)?,
+            None => Roots::public(),
+        };
         let limits = embedded.map(|e| e.limits.clone()).unwrap_or_default();
-        let idle = file.forward_proxy.idle_timeout_seconds.min(limits.idle_seconds);
-        let total = match (file.forward_proxy.max_tunnel_seconds, limits.total_seconds) {
+        let idle_seconds = file.forward_proxy.idle_timeout_seconds.min(limits.idle_seconds);
+        let total_seconds = match (file.forward_proxy.max_tunnel_seconds, limits.total_seconds) {
             (tunnel, 0) => tunnel,
             (tunnel, total) => tunnel.min(total),
         };
+        let bounds = intercept::Limits::from(&Limits { idle_seconds, total_seconds, ..limits.clone() });
         let responses = &file.response_scanning;
         Ok(Self {
             generation,
@@ -168,15 +168,14 @@ impl Rules {
             hold: usize::try_from(HOLD.min(file.request_body_scanning.max_body_bytes)).unwrap_or(usize::MAX),
             rate: RateLimit::new(file.fetch_proxy.monitoring.max_requests_per_minute),
             plain_http_timeout: file.fetch_proxy.timeout_seconds,
-            idle: Duration::from_secs(idle.into()),
-            total: Duration::from_secs(total.into()),
             connect_timeout: Duration::from_secs(limits.connect_seconds.into()),
             scan_responses: responses.enabled,
             scan_events: responses.enabled && responses.sse_streaming.enabled,
             log_allowed: file.logging.include_allowed,
             log_blocked: file.logging.include_blocked,
-            tls: Arc::new(client_config(extra_ca.as_deref(), clock)?),
+            tls: roots.client(clock)?,
             limits,
+            bounds,
         })
     }
 
@@ -243,43 +242,4 @@ fn authority(file: &PipelockFile, folder: &Path, clock: &Clock) -> Result<Certif
     let authority = CertificateAuthority::load(&certificate, &key)?;
     authority.require_valid(clock.now())?;
     Ok(authority)
-}
-
-/// TLS with origins: the public roots, and what the bottle trusts besides.
-fn client_config(extra_ca: Option<&str>, clock: &Clock) -> Result<rustls::ClientConfig, RulesError> {
-    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(path) = extra_ca {
-        let problem = |problem: String| RulesError::Roots { path: path.to_owned(), problem };
-        let pem = fs_err::read(path)?;
-        let mut count = 0;
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|e| problem(format!("no PEM certificate: {e}")))?;
-            roots
-                .add(certificate)
-                .map_err(|e| problem(format!("a certificate that can't be trusted: {e}")))?;
-            count += 1;
-        }
-        if count == 0 {
-            return Err(problem("holds no certificate".to_owned()));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let time = Arc::new(InjectedTime(clock.clone()));
-    let mut config = rustls::ClientConfig::builder_with_details(provider, time)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| value("tls", e.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-#[derive(Debug)]
-struct InjectedTime(Clock);
-
-impl rustls::time_provider::TimeProvider for InjectedTime {
-    fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
-        let seconds = u64::try_from(self.0.now().as_second()).ok()?;
-        Some(rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
-    }
 }

@@ -168,7 +168,6 @@ fn content_size(field: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::verdict::pipelock::Block;
     use std::io::Write as _;
 
     fn zstd(text: &[u8], log: u32, sized: bool) -> Vec<u8> {

@@ -51,6 +51,8 @@ reasons! {
     MalformedTarget = "malformed_target",
     /// The request is not HTTP as RFC 9112 and RFC 9113 want it.
     MalformedRequest = "malformed_request",
+    /// The request did not come whole: it broke off, or took too long.
+    RequestIncomplete = "request_incomplete",
     /// The tunnel does not carry TLS.
     TlsRequired = "tls_required",
     /// An upgrade that the rule does not allow.

@@ -60,19 +60,12 @@ impl Chain {
     #[must_use]
     pub fn verdict(&self, asked: &Asked, today: Date) -> Verdict<'_> {
         let mut verdict = Verdict::default();
-        match &self.egress_proxy {
-            Some(first) => {
-                if let Err(refusal) = self.through_both(first, asked, today, &mut verdict) {
-                    verdict.refusal = Some(refusal);
-                }
-            }
-            None => {
-                let connect = asked.connect.as_ref().map(|(target, fields)| (target.as_str(), fields));
-                verdict.sent.clone_from(asked.request.headers());
-                if let Err(block) = self.by_pipelock(connect, &asked.request, &asked.target, &mut verdict) {
-                    verdict.block = Some(block);
-                }
-            }
+        if let Some(first) = &self.egress_proxy {
+            verdict.refusal = self.through_both(first, asked, today, &mut verdict).err();
+        } else {
+            let connect = asked.connect.as_ref().map(|(target, fields)| (target.as_str(), fields));
+            verdict.sent.clone_from(asked.request.headers());
+            verdict.block = self.by_pipelock(connect, &asked.request, &asked.target, &mut verdict).err();
         }
         verdict
     }

@@ -23,7 +23,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("state", &["plan", "pki", "clock", "tree", "printable"]),
     ("consent", &["tree", "capability", "render", "state", "printable"]),
     ("verdict", &["policy", "config", "dlp"]),
-    ("intercept", &["policy", "pki", "clock", "telemetry"]),
+    ("intercept", &["policy", "pki", "clock", "telemetry", "config"]),
     ("egress_proxy", &["intercept", "verdict", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
     ("pipelock", &["intercept", "verdict", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
     ("attack", &["dlp"]),

@@ -52,7 +52,7 @@ mod tests {
         assert_eq!(request.headers().get_all("x").iter().collect::<Vec<_>>(), ["1", "2"]);
         for (head, kind) in [
             ("GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\n\r\n", FaultKind::HostSeveral),
-            ("GET / HTTP/1.1\r\nHost: a.test\r\n folded\r\n\r\n", FaultKind::FieldFolded),
+            ("GET / HTTP/1.1\r\nHost: a.test\r\n folded\r\n\r\n", FaultKind::ObsFold),
             ("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\n", FaultKind::Connect),
             ("GET / HTTP/1.1\r\n", FaultKind::RequestLine),
         ] {

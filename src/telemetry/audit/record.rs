@@ -8,12 +8,25 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// The request was passed on, or may be.
+    /// It was let through, and an answer came; in a `dispatch`, none has come yet.
     Allow,
-    /// The request was answered by a refusal.
+    /// A rule refused it: of the manifest, of HTTP, or of pipelock.
     Deny,
-    /// Nobody refused it, and it failed: a missing credential, an upstream that does not answer, a limit.
+    /// No rule refused it, and it failed: a missing credential, an upstream that does not answer, a limit that is
+    /// reached, a client that went away.
     Error,
+}
+
+impl Verdict {
+    /// As it stands in a line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// What a record tells of.
@@ -117,7 +130,7 @@ pub struct Record {
     /// The git operation: `none`, `fetch`, `push`, `lfs_upload`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<String>,
-    /// What was decided; of a `dispatch`, so far.
+    /// What became of the request; in a `dispatch`, what was decided.
     pub verdict: Verdict,
     /// The stable code of the refusal, or of what went wrong upstream.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "cut::option")]
@@ -174,18 +187,6 @@ impl Recorded for Record {
             outcome,
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
-        }
-    }
-}
-
-impl Verdict {
-    /// As it stands in a line.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Deny => "deny",
-            Self::Error => "error",
         }
     }
 }

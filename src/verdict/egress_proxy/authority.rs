@@ -85,6 +85,7 @@ fn in_absolute_form(head: Head<'_>) -> Result<Destination, Refusal> {
 }
 
 /// The client names another server at TLS than at CONNECT, or none.
+#[must_use]
 pub fn server_name_differs(authority: &Authority, sni: Option<&str>) -> Refusal {
     let asked =
         sni.map_or_else(|| "no server name".to_owned(), |name| format!("`{}`", name.escape_default()));

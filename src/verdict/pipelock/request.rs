@@ -1,7 +1,7 @@
 //! Where a CONNECT or a request goes, and whether it may.
 
 use super::{
-    Ruleset,
+    Coding, Ruleset,
     block::{Block, printable},
 };
 use crate::policy::{Authority, Scheme};
@@ -63,7 +63,8 @@ impl Ruleset {
         if is_upgrade(head.headers) {
             return Err(Block::Upgrade);
         }
-        self.unless_only_logged(self.scan_fields(head.headers), reading)
+        self.unless_only_logged(self.scan_fields(head.headers), reading)?;
+        Coding::of(head.headers).map(drop)
     }
 
     /// What would become of a GET of this URL.

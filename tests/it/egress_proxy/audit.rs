@@ -3,7 +3,7 @@
 use super::{
     harness::{Files, SOON, Stack, exchange, read_head, usual_routes},
     life::start,
-    pipelock::{FakePipelock, Manner},
+    pipelock::{FakePipelock, Manner, Seen, text},
 };
 use bottle::{
     clock::Clock,
@@ -66,7 +66,7 @@ async fn a_request_has_a_record_at_its_dispatch_and_one_with_the_same_name_at_it
 async fn the_dispatch_is_recorded_before_anything_is_sent_on() {
     let stack = Stack::start().await;
     let audit = stack.audit.clone();
-    stack.pipelock.answer(move |_| super::pipelock::text(200, &audit.text()));
+    stack.pipelock.answer(move |_| text(200, &audit.text()));
     let answer = stack.get("open.test", "/first").await;
     let record: Record = serde_json::from_str(answer.body.trim()).unwrap();
     assert_eq!((record.event, record.path.as_deref()), (Event::Dispatch, Some("/first")));
@@ -85,6 +85,76 @@ async fn what_is_not_sent_on_has_one_record_and_an_error_is_no_permission() {
     let failed = stack.records(3).await.remove(2);
     assert_eq!((failed.event, failed.verdict), (Event::End, Verdict::Error), "sent on to pipelock");
     assert_eq!(lines(&stack).len(), 4, "one dispatch");
+}
+
+/// A status tells who is to act, not whether a rule refused.
+#[tokio::test]
+async fn a_verdict_is_of_the_reason_and_not_of_the_status() {
+    let stack = Stack::start().await;
+    let mut expected = Vec::new();
+    for (status, reason, verdict) in [
+        (403, "blocked_by_pipelock", Verdict::Deny),
+        (413, "blocked_by_pipelock", Verdict::Deny),
+        (429, "limit_reached", Verdict::Error),
+        (502, "upstream_unreachable", Verdict::Error),
+        (503, "limit_reached", Verdict::Error),
+        (504, "upstream_timeout", Verdict::Error),
+    ] {
+        let refusal = move |_: &Seen| {
+            let mut response = text(status, "blocked: for a test");
+            response.headers_mut().insert("x-pipelock-block-reason", "test".parse().unwrap());
+            response
+        };
+        stack.pipelock.answer(refusal);
+        stack.get("open.test", "/").await.assert_refused(if status == 413 { 403 } else { status }, reason);
+        expected.push((Event::End, verdict, Some(reason.to_owned())));
+    }
+    stack.pipelock.answer(|_| text(503, "the origin's own"));
+    assert_eq!(stack.get("open.test", "/").await.status, 503);
+    expected.push((Event::End, Verdict::Allow, None));
+    let version = "GET / HTTP/1.2\r\nHost: open.test";
+    stack.request("open.test:443", version, "").await.assert_refused(505, "malformed_request");
+    expected.push((Event::Deny, Verdict::Deny, Some("malformed_request".to_owned())));
+
+    let records = stack.records(expected.len()).await;
+    let recorded = records.into_iter().map(|record| (record.event, record.verdict, record.reason));
+    assert_eq!(recorded.collect::<Vec<_>>(), expected);
+    let mut metrics = String::new();
+    prometheus_client::encoding::text::encode(&mut metrics, &stack.proxy.admin().metrics).unwrap();
+    let limits: Vec<_> = metrics.lines().filter(|line| line.contains("limit_reached")).collect();
+    assert!(
+        limits.len() == 1 && limits[0].contains("verdict=\"error\"") && limits[0].ends_with("} 2"),
+        "{limits:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_no_answer_came_to_was_not_allowed_but_failed() {
+    let stack = Stack::start().await;
+    stack.pipelock.behave(Manner::Silent);
+    let mut tunnel = stack.tunnel("open.test:443").await;
+    tunnel.write_all(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n").await.unwrap();
+    let dispatched = async {
+        while !stack.audit.text().ends_with('\n') {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, dispatched).await.expect("it is sent on");
+    drop(tunnel);
+    let record = stack.record().await;
+    assert_eq!((record.event, record.verdict, record.status), (Event::End, Verdict::Error, None));
+    assert_eq!(lines(&stack)[0].verdict, Verdict::Allow, "so far it was allowed");
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_was_not_refused_but_failed() {
+    let stack = Stack::start().await;
+    let mut tunnel = stack.tunnel("open.test:443").await;
+    tunnel.write_all(b"POST / HTTP/1.1\r\nHost: open.test\r\nContent-Length: 10\r\n\r\n123").await.unwrap();
+    tunnel.shutdown().await.unwrap();
+    let record = stack.record().await;
+    assert_eq!((record.event, record.verdict), (Event::End, Verdict::Error), "{record:#?}");
+    assert_eq!(record.reason.as_deref(), Some("request_incomplete"));
 }
 
 #[tokio::test]
@@ -211,7 +281,7 @@ async fn after_a_flood_requests_are_counted_and_that_is_written_before_the_first
     let drain = Drain::new();
     let serving = tokio::spawn(proxy.serve(listener, drain.clone()));
     let live = audit.join("sent.jsonl");
-    pipelock.answer(move |_| super::pipelock::text(200, &std::fs::read_to_string(&live).unwrap()));
+    pipelock.answer(move |_| text(200, &std::fs::read_to_string(&live).unwrap()));
     let mut tunnel = super::harness::tunnel(&address, &files.agent_ca, "open.test:443", "open.test").await;
     let asked = 100;
     for n in 0..asked {

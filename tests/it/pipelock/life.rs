@@ -78,7 +78,7 @@ fn a_value_that_is_not_implemented_is_refused_by_name() {
         ),
         (
             |s| s.embedded.extra_ca_file = Some("/nowhere.pem".to_owned()),
-            "failed to open file `/nowhere.pem`",
+            "can't read the CA certificates in /nowhere.pem: ",
         ),
     ];
     for (change, expected) in cases {
@@ -157,6 +157,27 @@ async fn a_reload_takes_a_good_configuration_and_keeps_the_last_good_one() {
     let status = running.pipelock.live().get();
     assert_eq!((status.generation, status.ready, status.last_error), (2, true, None));
     running.log.event("config_reload").await;
+}
+
+/// A leaf that is not kept is made again. The cache drops what is too much once it has written some dozens.
+#[tokio::test]
+async fn no_more_leaves_are_kept_than_the_limit_says() {
+    const HOSTS: usize = 200;
+    let origin = Origin::serving(&[Protocol::Http1], |_| async { Response::new(body::full("hello")) }).await;
+    let mut setup = setup();
+    let hosts: Vec<_> = (0..HOSTS).map(|n| format!("h{n}.test")).collect();
+    setup.file.api_allowlist.extend_from_slice(&hosts);
+    setup.embedded.limits.leaf_cache = 1;
+    let running = setup.before(&origin).await;
+    for host in hosts.iter().chain(&hosts) {
+        running.tunnel(&format!("{host}:443"), Protocol::Http1).await;
+    }
+    let mut metrics = String::new();
+    prometheus_client::encoding::text::encode(&mut metrics, &running.pipelock.admin().metrics).unwrap();
+    let made =
+        metrics.lines().find_map(|line| line.strip_prefix("pipelock_events_total{kind=\"leaf_issued\"} "));
+    let made: usize = made.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap();
+    assert!(made > HOSTS + HOSTS / 2, "{made} leaves were made for {HOSTS} hosts that were asked for twice");
 }
 
 /// A tunnel that was opened under other rules is no way around the live ones.
