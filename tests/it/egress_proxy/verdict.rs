@@ -409,7 +409,10 @@ async fn the_function_and_the_running_chain_say_the_same_of_every_request() {
                 (inside, outside) = (None, None);
             }
             let hidden = said.rule.is_none() && said.sent.is_none();
-            let same = said.reason == expected.reason && (hidden || said == expected);
+            // The origin has no plain http: that the request was sent to it is all that can be seen.
+            let left = !tunnelled && said.reason.as_deref() == Some("upstream_unreachable");
+            let reason = said.reason.as_deref().filter(|_| !left);
+            let same = reason == expected.reason.as_deref() && (hidden || left || said == expected);
             if !same {
                 wrong.push(format!("{target} {head:?}\n  function: {expected:?}\n  chain:    {said:?}"));
             }
