@@ -18,6 +18,9 @@ pub(super) fn as_text(record: &Record, current: &Current<'_>) -> String {
     };
     let said = format!("{}  {reason}{by}", request(record));
     let mut text = format!("{}  {}\n", when(record.time, current.clock.now()), printable_name(&said));
+    if let Some(message) = &record.message {
+        let _ = writeln!(text, "    why:   {}", printable_name(message)); // writing to a String can't fail
+    }
     if let Some(finding) = &record.finding {
         let _ = writeln!(text, "    found: {}", printable_name(finding)); // writing to a String can't fail
     }
@@ -69,14 +72,25 @@ pub(super) fn as_json(record: &Record, current: &Current<'_>) -> serde_json::Res
 }
 
 fn request(record: &Record) -> String {
+    let method = record.method.as_deref().unwrap_or("?");
+    // What was received instead of a URL.
+    if let Some(target) = record.target.as_deref().filter(|it| record.host.is_none() || !it.starts_with('/'))
+    {
+        return format!("{method} {target}{}", query(record));
+    }
     let host = record.host.as_deref().unwrap_or("?");
     let scheme = record.scheme.as_deref().unwrap_or("https");
     let port = match (scheme, record.port) {
         (_, None) | ("https", Some(443)) | ("http", Some(80)) => String::new(),
         (_, Some(port)) => format!(":{port}"),
     };
-    let path = record.path.as_deref().unwrap_or_default();
-    format!("{} {scheme}://{host}{port}{path}", record.method.as_deref().unwrap_or("?"))
+    let path = record.path.as_deref().or(record.target.as_deref()).unwrap_or_default();
+    format!("{method} {scheme}://{host}{port}{path}{}", query(record))
+}
+
+/// Only its length is recorded.
+fn query(record: &Record) -> String {
+    record.query_bytes.map(|bytes| format!("?[{bytes} bytes]")).unwrap_or_default()
 }
 
 fn why_nothing_allows(reason: &str) -> &'static str {
@@ -173,6 +187,24 @@ egress_proxy:
              routes:\n          - host: new.example\n            ports: [8443]\n            path_allowlist: [/a/b/c]\n            \
              methods: [POST]\n"
         );
+    }
+
+    #[test]
+    fn what_was_received_is_shown_where_it_is_no_url_and_why_it_was_refused() {
+        let message = "the host of CONNECT is malformed: an address";
+        let connect = text(serde_json::json!({
+            "method": "CONNECT", "scheme": null, "host": null, "port": null, "target": "10.0.0.1:443",
+            "reason": "malformed_authority", "message": message,
+        }));
+        let first: Vec<&str> = connect.lines().take(2).collect();
+        assert_eq!(first[0], "12:30:01  CONNECT 10.0.0.1:443  malformed_authority");
+        assert_eq!(first[1], format!("    why:   {message}"));
+        let path = text(serde_json::json!({
+            "target": "/a/../b", "query_bytes": 7, "reason": "malformed_target", "message": "m\u{1b}[2J",
+        }));
+        let first: Vec<&str> = path.lines().take(2).collect();
+        assert_eq!(first[0], "12:30:01  POST https://api.example/a/../b?[7 bytes]  malformed_target");
+        assert_eq!(first[1], "    why:   m\\u{1b}[2J");
     }
 
     #[test]
