@@ -232,6 +232,7 @@ impl Engine {
         let origin = destination.origin();
         line.url = Some(shown(&(origin.clone() + "/"), rules));
         let target = checked_target(&request, exchange)?;
+        line.query_bytes = target.split_once('?').map(|(_, query)| query.len() as u64);
         self.judge(url::scan_target(rules, &origin, &target), rules, line)?;
         line.url = Some(shown(&(origin.clone() + target.split('?').next().unwrap_or_default()), rules));
         if is_upgrade(&request) {

@@ -639,7 +639,7 @@ fn counts_are_shown_and_so_is_that_one_is_missing() {
         counting(0, "sent"),
         counts(9)
     );
-    let denied = r#"{"time":"2020-11-24T12:30:18Z","event":"suppressed","decided_by":"egress-proxy","count":4,"reasons":{"git_push":4},"hosts":1,"more_hosts":false,"first":"2020-11-24T12:30:12Z","last":"2020-11-24T12:30:18Z"}"#;
+    let denied = r#"{"time":"2020-11-24T12:30:18Z","event":"suppressed","decided_by":"egress-proxy","count":4,"reasons":{"git_push":4},"hosts":1,"host":"git.example","more_hosts":false,"first":"2020-11-24T12:30:12Z","last":"2020-11-24T12:30:18Z"}"#;
     audit(&stack, "egress-proxy", "sent", &sent);
     let denied = format!("{}\n{denied}\n{}\n", counting(12, "denied"), counting(20, "denied"));
     audit(&stack, "egress-proxy", "denied", &denied);
@@ -648,7 +648,7 @@ fn counts_are_shown_and_so_is_that_one_is_missing() {
         String::from_utf8_lossy(&output.stdout),
         "2020-11-24 12:30:00  3 requests until 2020-11-24 12:30:09 were counted instead of written\n    \
          GET api.example: 3 requests for 1 paths; 2 allow 2xx, 1 deny 4xx; 1 bytes sent, 2 received\n\
-         2020-11-24 12:30:12  4 refusals more until 2020-11-24 12:30:18, for 1 hosts: 4 git_push\n\
+         2020-11-24 12:30:12  4 more refusals until 2020-11-24 12:30:18 (git.example): 4 git_push\n\
          2020-11-24 12:30:20  the count of refusals in the 10 seconds from here on is missing: egress-proxy was killed\n"
     );
 }

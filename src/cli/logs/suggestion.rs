@@ -43,13 +43,18 @@ pub(super) fn as_text(record: &Record, current: &Current<'_>) -> String {
 /// A flood of refusals, of which the proxy wrote the numbers alone.
 pub(super) fn counted(counted: &Suppressed, now: Timestamp) -> String {
     let reasons: Vec<String> = counted.reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
-    let more = if counted.more_hosts { "more than " } else { "" };
+    let hosts = match (&counted.host, counted.hosts, counted.more_hosts) {
+        (Some(host), ..) => host.clone(),
+        (None, 1, false) => "1 host".to_owned(),
+        (None, hosts, false) => format!("{hosts} hosts"),
+        (None, hosts, true) => format!("more than {hosts} hosts"),
+    };
     format!(
-        "{}  {} refusals more until {}, for {more}{} hosts: {}\n",
+        "{}  {} more refusals until {} ({}): {}\n",
         when(counted.first, now),
         counted.count,
         when(counted.last, now),
-        counted.hosts,
+        printable_name(&hosts),
         printable_name(&reasons.join(", "))
     )
 }
