@@ -14,7 +14,6 @@ use crate::clock::Clock;
 use crate::dlp::Scanner;
 use crate::intercept::{Body, BodyEnd, BodyOutcome, Exchange, Fault, Meter, body};
 use crate::policy::{Authority, Intent, Route, Scheme};
-use crate::printable::printable_name;
 use crate::telemetry::audit::{Event, Place, Record, Verdict, cut};
 use http::{Request, Response};
 use std::{
@@ -74,15 +73,12 @@ impl Open {
 
     /// What is known of the request whatever becomes of it.
     pub(super) fn received(&mut self, request: &Request<Body>, exchange: &Exchange<Opened>) {
-        match &exchange.fault {
-            Some(Fault::Head(fault)) => {
-                self.record.method = fault.method.as_deref().map(|method| self.shown(method));
-                self.asked_target(fault.target.as_deref().unwrap_or_default().as_bytes());
-            }
-            _ => {
-                self.asked_method(request.method().as_str());
-                self.asked_target(&exchange.target);
-            }
+        if let Some(Fault::Head(fault)) = &exchange.fault {
+            self.record.method = fault.method.as_deref().map(|method| self.shown(method));
+            self.asked_target(fault.target.as_deref().unwrap_or_default().as_bytes());
+        } else {
+            self.asked_method(request.method().as_str());
+            self.asked_target(&exchange.target);
         }
         if let Some(tunnel) = &exchange.tunnel {
             self.record.scheme = Some(Scheme::Https.as_str().to_owned());
@@ -96,13 +92,17 @@ impl Open {
 
     /// The target as it was received, until it has a canonical form.
     pub(super) fn asked_target(&mut self, target: &[u8]) {
-        let (rest, query) = match target.iter().position(|b| *b == b'?') {
+        let (rest, query) = match target.iter().position(|b| matches!(b, b'?' | b'#')) {
             Some(at) => (&target[..at], Some(target.len() - at - 1)),
             None => (target, None),
         };
         self.record.query_bytes = query.map(|bytes| bytes as u64);
-        let masked = self.scanner.mask(&without_user(&String::from_utf8_lossy(rest))).into_owned();
-        self.record.target = Some(cut(&printable_name(&masked)).into_owned()).filter(|it| !it.is_empty());
+        let shown = without_user(&String::from_utf8_lossy(rest));
+        let mut escaped = String::new();
+        for c in self.scanner.mask(&shown).chars() {
+            if c.is_ascii_graphic() { escaped.push(c) } else { escaped.extend(c.escape_default()) }
+        }
+        self.record.target = Some(cut(&escaped).into_owned()).filter(|it| !it.is_empty());
     }
 
     pub(super) fn at(&mut self, destination: &Destination) {
@@ -166,7 +166,7 @@ impl Open {
         match &failure.by {
             Author::Pipelock { finding } => self.record.finding = Some(self.shown(finding)),
             Author::EgressProxy => {
-                self.record.message = Some(self.shown(&without_quoted_user(&failure.refusal.message)))
+                self.record.message = Some(self.shown(&without_quoted_user(&failure.refusal.message)));
             }
         }
         if failure.refusal.rule.is_some() {

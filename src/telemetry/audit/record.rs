@@ -115,10 +115,10 @@ pub struct Record {
     /// The path, canonical, without the query; absent when it was refused before it had a canonical form.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "cut::option")]
     pub path: Option<String>,
-    /// In the place of `path`: the target as it was received, escaped, without query and user information.
+    /// In the place of `path`: the target as it was received, escaped, without query, fragment and user information.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "cut::option")]
     pub target: Option<String>,
-    /// Bytes of the query, which is recorded nowhere; absent when there is none.
+    /// Bytes of the query (or of a fragment), which is recorded nowhere; absent when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query_bytes: Option<u64>,
     /// The git operation: `none`, `fetch`, `push`, `lfs_upload`.

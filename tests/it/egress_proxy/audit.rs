@@ -131,13 +131,18 @@ async fn what_has_no_canonical_form_is_recorded_as_it_was_received_and_so_is_the
     let folded = "GET /b HTTP/1.1\r\nHost: open.test\r\nX-A: 1\r\n 2";
     stack.request("open.test:443", folded, "").await.assert_refused(400, "malformed_request");
     stack.get("paths.test", "/v2?12345").await.assert_refused(403, "path_not_allowed");
-    let all = stack.records(6).await;
+    stack.get("open.test", "/f\u{202e}#abc").await.assert_refused(400, "malformed_target");
+    let all = stack.records(7).await;
     let targets: Vec<_> = all.iter().map(|record| record.target.as_deref().unwrap_or("-")).collect();
     assert_eq!(targets[..2], ["10.0.0.1:443", "/a/../***[GitHub Token]/\""]);
     assert!(targets[2].len() <= 512 && targets[2].ends_with(" bytes]"), "{targets:?}");
-    assert_eq!(targets[3..], ["http://***@plain.test/x", "/b", "-"], "a path stands for itself");
+    assert_eq!(
+        targets[3..],
+        ["http://***@plain.test/x", "/b", "-", r"/f\u{202e}"],
+        "a path stands for itself"
+    );
     let queries: Vec<_> = all.iter().map(|record| record.query_bytes).collect();
-    assert_eq!(queries, [None, Some(9), None, None, None, Some(5)]);
+    assert_eq!(queries, [None, Some(9), None, None, None, Some(5), Some(3)]);
     let messages: Vec<_> = all.iter().map(|record| record.message.as_deref().unwrap()).collect();
     assert!(messages[0].starts_with("the host of CONNECT is malformed: "), "{messages:?}");
     assert!(
