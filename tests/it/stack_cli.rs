@@ -679,6 +679,10 @@ fn a_service_that_is_not_there_and_a_time_that_is_none_are_said() {
     let output = stack.run(&["logs", "--since", "5x"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(err(&output).contains("write a time such as"), "{}", err(&output));
+    let help = String::from_utf8(stack.run(&["logs", "--help"]).stdout).unwrap();
+    assert!(help.contains("Times are in UTC") && help.contains("--since 2d"), "{help}");
+    let error = refused(&stack.run(&["plan", "/nope.yaml"]));
+    assert_eq!(error, "error: can't read /nope.yaml: No such file or directory (os error 2)", "once");
 }
 
 #[test]
