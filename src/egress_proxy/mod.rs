@@ -116,8 +116,9 @@ impl Proxy {
             Err(refusal) => {
                 let failure = Failure::from(refusal);
                 let mut record = self.record_of_connect(place, &rules, request.client.id, &failure);
-                if let Ok(authority) = crate::policy::Authority::parse(&request.target, None) {
-                    record.at_authority(&authority);
+                match crate::policy::Authority::parse(&request.target, None) {
+                    Ok(authority) => record.at_authority(&authority),
+                    Err(_) => record.asked_target(request.target.as_bytes()),
                 }
                 Err(record.answered(denial(&failure, reader)))
             }

@@ -208,6 +208,8 @@ impl Engine {
             destination.origin() + path.split('?').next().unwrap_or_default()
         });
         line.url = url.map(|url| shown(&url, rules));
+        let query = exchange.target.iter().position(|byte| *byte == b'?');
+        line.query_bytes = query.map(|at| (exchange.target.len() - at - 1) as u64);
         for finding in findings {
             warn(&self.events, line.clone(), &finding, rules);
         }

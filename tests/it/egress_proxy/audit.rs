@@ -14,7 +14,15 @@ use bottle::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
-use std::{convert::Infallible, path::Path};
+use jiff::SignedDuration;
+use std::{
+    convert::Infallible,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn secret() -> String {
@@ -60,6 +68,7 @@ async fn a_request_has_a_record_at_its_dispatch_and_one_with_the_same_name_at_it
     let sent = &all[0];
     assert_eq!((sent.status, sent.complete, sent.path.as_deref()), (None, false, Some("/user")));
     assert_eq!(sent.credential.as_deref(), Some("TOKEN"));
+    assert_eq!((sent.query_bytes, sent.target.as_deref()), (Some(3), None));
 }
 
 #[tokio::test]
@@ -155,6 +164,64 @@ async fn a_request_that_breaks_off_was_not_refused_but_failed() {
     let record = stack.record().await;
     assert_eq!((record.event, record.verdict), (Event::End, Verdict::Error), "{record:#?}");
     assert_eq!(record.reason.as_deref(), Some("request_incomplete"));
+}
+
+#[tokio::test]
+async fn a_record_has_the_time_at_which_it_was_made() {
+    let seconds = Arc::new(AtomicI64::new(0));
+    let start = Clock::system().now();
+    let ticks = Arc::clone(&seconds);
+    let clock = Clock::from_fn(move || start + SignedDuration::from_secs(ticks.load(Ordering::SeqCst)));
+    let stack = Stack::build(&["h2"], clock, |_| {}).await;
+    // The origin takes its time.
+    stack.pipelock.answer(move |_| {
+        seconds.store(30, Ordering::SeqCst);
+        text(200, "late")
+    });
+    assert_eq!(stack.get("open.test", "/").await.status, 200);
+    stack.records(1).await;
+    let times: Vec<_> = lines(&stack).iter().map(|record| (record.event, record.time)).collect();
+    let later = start + SignedDuration::from_secs(30);
+    assert_eq!(times, [(Event::Dispatch, start), (Event::End, later)]);
+}
+
+#[tokio::test]
+async fn what_has_no_canonical_form_is_recorded_as_it_was_received_and_so_is_the_refusal() {
+    let stack = Stack::start().await;
+    let connect = |target: &str| format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
+    stack.raw(&connect("10.0.0.1:443")).await.assert_refused(400, "malformed_authority");
+    let path = format!("/a/../{}/\"?token=abc", secret());
+    stack.get("open.test", &path).await.assert_refused(400, "malformed_target");
+    stack
+        .get("open.test", &format!("/{}/../", "a".repeat(9000)))
+        .await
+        .assert_refused(400, "malformed_target");
+    let user = "GET http://user:pass-word@plain.test/x HTTP/1.1\r\nHost: plain.test\r\n\r\n";
+    stack.raw(user).await.assert_refused(400, "malformed_authority");
+    let folded = "GET /b HTTP/1.1\r\nHost: open.test\r\nX-A: 1\r\n 2";
+    stack.request("open.test:443", folded, "").await.assert_refused(400, "malformed_request");
+    stack.get("paths.test", "/v2?12345").await.assert_refused(403, "path_not_allowed");
+    stack.get("open.test", "/f\u{202e}#abc").await.assert_refused(400, "malformed_target");
+    let all = stack.records(7).await;
+    let targets: Vec<_> = all.iter().map(|record| record.target.as_deref().unwrap_or("-")).collect();
+    assert_eq!(targets[..2], ["10.0.0.1:443", "/a/../***[GitHub Token]/\""]);
+    assert!(targets[2].len() <= 512 && targets[2].ends_with(" bytes]"), "{targets:?}");
+    assert_eq!(
+        targets[3..],
+        ["http://***@plain.test/x", "/b", "-", r"/f\u{202e}"],
+        "a path stands for itself"
+    );
+    let queries: Vec<_> = all.iter().map(|record| record.query_bytes).collect();
+    assert_eq!(queries, [None, Some(9), None, None, None, Some(5), Some(3)]);
+    let messages: Vec<_> = all.iter().map(|record| record.message.as_deref().unwrap()).collect();
+    assert!(messages[0].starts_with("the host of CONNECT is malformed: "), "{messages:?}");
+    assert!(
+        messages[1].contains("`..` segment") && messages[5].contains("not an allowed path"),
+        "{messages:?}"
+    );
+    assert!(messages[3].contains("`***@plain.test` is not a port"), "{messages:?}");
+    let text = stack.audit.text();
+    assert!(!["abc", "pass-word", &secret()].iter().any(|it| text.contains(it)), "{text}");
 }
 
 #[tokio::test]
