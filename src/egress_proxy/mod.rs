@@ -8,7 +8,7 @@
 //! and one more before anything of it is sent on.
 //!
 //! What must hold: there is no way out but pipelock; the bytes that were matched are the bytes that are sent; a
-//! credential that can't be had is an error and never a request without it; a config that can't be used never
+//! credential that is unavailable is an error and never a request without it; a config that can't be used never
 //! replaces one that can.
 
 mod block;
@@ -192,7 +192,7 @@ fn with_credential(
 
 fn unavailable(token_ref: &str, grant: &Grant<'_>) -> Failure {
     let message =
-        format!("the credential {token_ref} of {} can't be had; nothing was sent", grant.route.host);
+        format!("the credential {token_ref} of {} is unavailable; nothing was sent", grant.route.host);
     Refusal::new(Reason::CredentialUnavailable, message).under(grant.route).into()
 }
 

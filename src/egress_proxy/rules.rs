@@ -185,7 +185,7 @@ fn read_credential(auth: &Auth) -> Result<Credential, SecretError> {
     let not_a_field = || SecretError::NotAToken {
         path: auth.secret_file.clone(),
         token_ref: auth.token_ref.clone(),
-        what: "is to be set in something that is no field name",
+        what: "would be set in a field whose name is not valid",
     };
     let field = HeaderName::from_bytes(auth.header.as_bytes()).map_err(|_| not_a_field())?;
     Credential::read(field, &auth.prefix, auth.username.as_deref(), &auth.secret_file, &auth.token_ref)

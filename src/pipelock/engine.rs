@@ -44,6 +44,21 @@ enum End {
     Malformed(StatusCode, String),
 }
 
+impl End {
+    /// The status of the answer, and why.
+    fn told(self) -> (StatusCode, Block) {
+        match self {
+            End::Block(block) => (block.status(), block),
+            End::Malformed(status, text) => (status, Block::Request(text)),
+            End::Client(error) => {
+                let too_large = matches!(error, BodyError::TooLarge { .. });
+                let block = Block::Request(error.to_string());
+                (if too_large { StatusCode::PAYLOAD_TOO_LARGE } else { block.status() }, block)
+            }
+        }
+    }
+}
+
 impl From<Block> for End {
     fn from(block: Block) -> Self {
         End::Block(block)
@@ -69,7 +84,7 @@ impl Handler for Engine {
             Ok(connect) => connect,
             Err(block) => {
                 line.duration_ms = Some(millis(started));
-                self.blocked(&rules, line, &block, &mut trail);
+                self.blocked(&rules, line, &block, block.status(), &mut trail);
                 Connect::Refuse(answer::to_connect(&block))
             }
         }
@@ -95,24 +110,11 @@ impl Handler for Engine {
                 self.allowed(&rules, line, &mut trail);
                 response
             }
-            Err(End::Block(block)) => {
-                self.blocked(&rules, line, &block, &mut trail);
-                answer::to_request(&block)
-            }
-            Err(End::Malformed(status, text)) => {
-                let block = Block::Request(text);
-                self.blocked(&rules, line, &block, &mut trail);
+            Err(end) => {
+                let (status, block) = end.told();
                 let mut response = answer::to_request(&block);
                 *response.status_mut() = status;
-                response
-            }
-            Err(End::Client(error)) => {
-                let block = Block::Request(error.to_string());
-                self.blocked(&rules, line, &block, &mut trail);
-                let mut response = answer::to_request(&block);
-                if matches!(error, BodyError::TooLarge { .. }) {
-                    *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-                }
+                self.blocked(&rules, line, &block, status, &mut trail);
                 response
             }
         }
@@ -300,9 +302,9 @@ impl Engine {
         self.events.decided(trail, "info", &Line { event: "allowed", ..line }, rules.log_allowed);
     }
 
-    fn blocked(&self, rules: &Rules, line: Line, block: &Block, trail: &mut Trail) {
+    fn blocked(&self, rules: &Rules, line: Line, block: &Block, status: StatusCode, trail: &mut Trail) {
         self.metrics.count("blocked", block.code());
-        let status_code = Some(block.status().as_u16());
+        let status_code = Some(status.as_u16());
         let line = Line { event: "blocked", status_code, action: Some("block"), ..line.found(block, rules) };
         self.events.decided(trail, "warn", &line, rules.log_blocked);
     }

@@ -57,7 +57,7 @@ reasons! {
     TlsRequired = "tls_required",
     /// An upgrade that the rule does not allow.
     UpgradeNotSupported = "upgrade_not_supported",
-    /// The rule's credential can't be had.
+    /// The rule's credential is unavailable.
     CredentialUnavailable = "credential_unavailable",
     /// The request carries a secret.
     CredentialInRequest = "credential_in_request",

@@ -28,7 +28,7 @@ fn decoded<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Ref
             flate2::read::MultiGzDecoder::new(body)
                 .take(LFS_BODY + 1)
                 .read_to_end(&mut plain)
-                .map_err(|_| malformed("the body of the LFS batch request is no valid gzip"))?;
+                .map_err(|_| malformed("the body of the LFS batch request is not valid gzip"))?;
             if plain.len() as u64 > LFS_BODY {
                 return Err(body_too_large(LFS_BODY));
             }

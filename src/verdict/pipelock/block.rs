@@ -46,7 +46,7 @@ pub enum Block {
         allowed: Vec<u16>,
     },
     /// The target of a CONNECT, or an absolute-form target, is none.
-    #[error("the target is no host and port: {0}")]
+    #[error("the target is not a host and port: {0}")]
     Target(String),
     /// The request names another host than its tunnel.
     #[error("authority mismatch: blocked; the request is for {asked}, its tunnel for {tunnel}")]

@@ -22,7 +22,7 @@ impl HostList {
             };
             let host = Host::parse(name).map_err(|error| RulesetError::Value {
                 key: format!("{key}[{index}]"),
-                problem: format!("`{entry}` is no host: {error}"),
+                problem: format!("`{entry}` is not a host: {error}"),
             })?;
             into.insert(host.as_str().to_owned());
         }
@@ -67,7 +67,7 @@ mod tests {
     fn an_entry_that_can_never_match_is_refused() {
         for entry in ["*", "https://x.example", "x.example:443", "", "10.0.0.1", "*.*.example"] {
             let error = HostList::parse("api_allowlist", &[entry.to_owned()]).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("api_allowlist[0]: `{entry}` is no host: ")), "{error}");
+            assert!(error.starts_with(&format!("api_allowlist[0]: `{entry}` is not a host: ")), "{error}");
         }
     }
 }

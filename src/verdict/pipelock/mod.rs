@@ -158,7 +158,7 @@ fn ignored_fields(file: &PipelockFile) -> Result<HashSet<HeaderName>, RulesetErr
     let names = &file.request_body_scanning.ignore_headers;
     let parse = |(index, name): (usize, &String)| {
         let key = format!("request_body_scanning.ignore_headers[{index}]");
-        name.parse().map_err(|_| value(&key, format!("`{name}` is no field name")))
+        name.parse().map_err(|_| value(&key, format!("`{name}` is not a field name")))
     };
     names.iter().enumerate().map(parse).collect()
 }

@@ -69,7 +69,7 @@ impl Ruleset {
 
     /// What would become of a GET of this URL.
     pub fn url(&self, url: &str) -> Result<(), Block> {
-        let uri: Uri = url.parse().map_err(|_| Block::Target(format!("`{url}` is no URL")))?;
+        let uri: Uri = url.parse().map_err(|_| Block::Target(format!("`{url}` is not a URL")))?;
         let tunnel = match uri.scheme_str() {
             Some("http") => None,
             Some("https") => {

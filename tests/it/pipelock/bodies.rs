@@ -103,6 +103,7 @@ async fn a_body_beyond_the_limit_is_refused() {
     let running = setup.before(&origin).await;
     let (refused, text) = running.ask(head(11, "") + "12345678901").await;
     assert!(refused.starts_with("HTTP/1.1 413"), "{refused}");
+    assert_eq!(running.log.event("blocked").await["status_code"], 413, "what is logged is what was answered");
     assert_eq!(text, "blocked: malformed request: the body is longer than 10 bytes\n");
     assert!(origin.seen().is_empty());
     assert_eq!(running.ask(head(10, "") + "1234567890").await.1, "read 10");

@@ -63,7 +63,7 @@ fn a_value_that_is_not_implemented_is_refused_by_name() {
             |s| s.file.fetch_proxy.monitoring.entropy_threshold = 0.0,
             "fetch_proxy.monitoring: an entropy threshold must be above 0",
         ),
-        (|s| s.file.api_allowlist.push("*".to_owned()), "api_allowlist[4]: `*` is no host: "),
+        (|s| s.file.api_allowlist.push("*".to_owned()), "api_allowlist[4]: `*` is not a host: "),
         (
             |s| s.embedded.hosts[0].host = "gone.test".to_owned(),
             "hosts[0].host: `gone.test` is not in api_allowlist; render both files again",
@@ -74,7 +74,7 @@ fn a_value_that_is_not_implemented_is_refused_by_name() {
         ),
         (
             |s| s.file.request_body_scanning.ignore_headers.push("no name".to_owned()),
-            "request_body_scanning.ignore_headers[14]: `no name` is no field name",
+            "request_body_scanning.ignore_headers[14]: `no name` is not a field name",
         ),
         (
             |s| s.embedded.extra_ca_file = Some("/nowhere.pem".to_owned()),
@@ -111,7 +111,7 @@ fn the_verb_checks_the_files_and_a_url() {
         (
             "ftp://api.test/",
             1,
-            "blocked: the target is no host and port: `ftp://api.test/` is neither http:// nor https://\n",
+            "blocked: the target is not a host and port: `ftp://api.test/` is neither http:// nor https://\n",
         ),
     ];
     for (url, code, out) in cases {
