@@ -2,8 +2,8 @@
 //!
 //! Two halves meet in one place. The compiler (`manifest` → `plan` → `render` → `tree` and `state`) turns a
 //! manifest into plain files. The runtime (`egress_proxy` and `pipelock`, both made of `intercept`) enforces
-//! what those files say. Both halves ask the same [`policy`], so that what `bottle explain` says is what the
-//! proxy does. `tests/it/architecture.rs` asserts the direction of every dependency between modules.
+//! what those files say. Both halves ask the same [`policy`] and [`verdict`], so that what `bottle explain` says is what
+//! the proxies do. `docs/architecture.md` shows both ways; `tests/it/architecture.rs` asserts the direction of every dependency between modules.
 
 pub mod attack;
 pub mod capability;
@@ -27,4 +27,5 @@ pub mod render;
 pub mod state;
 pub mod telemetry;
 pub mod tree;
+pub mod verdict;
 pub mod yaml;

@@ -1,7 +1,7 @@
 //! `bottle explain METHOD URL`: what the proxies would do with a request, and why.
 //!
-//! The answer is the proxies' own: the request goes through [`Intent::read`](crate::policy::Intent::read) and
-//! [`Policy::decide`](crate::policy::Policy::decide) byte for byte as it is written here, nothing is normalised before.
+//! The answer is the proxies' own: the request goes through [`Chain::verdict`](crate::verdict::Chain::verdict), byte
+//! for byte as it is written here. Nothing is normalised before.
 
 mod answer;
 mod asked;
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         None => Rules::of_manifest(&source::find_one(args.manifest.as_deref())?)?,
     };
     let today = args.now.unwrap_or_else(|| Clock::system().today());
-    let answer = Answer::find(&asked, &rules, today)?;
+    let answer = Answer::find(&asked, &rules, today);
     super::print_as(
         globals.format,
         &match globals.format {

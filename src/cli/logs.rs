@@ -1,29 +1,36 @@
-//! `bottle logs`: what the services print; `--denied`: what the proxies refused, where the rule stands, and the
-//! manifest entry that would allow it.
+//! `bottle logs`: what the services print; `--denied`: what the proxies refused, where the rule stands
+//! now, and the manifest entry that would allow it.
 //!
 //! What was refused is read from the audit records on this machine, so it is there whether or not anything runs, and
 //! whatever became of the manifest.
 
 use super::stack::{NO_DOCKER, Stack};
 use super::{Format, Globals, Outcome, passing, print_as, say};
+use crate::clock::Clock;
 use crate::plan::Shape;
 use crate::telemetry::audit::{Counting, Entry, Reader, Series};
 use anyhow::{Context as _, ensure};
 use blocked::Blocked;
 use camino::Utf8PathBuf;
 use counted::Announced;
-use jiff::{SignedDuration, Timestamp};
+use current::Current;
+use jiff::{Span, SpanRelativeTo, Timestamp, tz::TimeZone};
 use std::ops::ControlFlow;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 mod blocked;
 mod counted;
+mod current;
 mod suggestion;
 
 /// Show what a stack logs
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: bottle logs --denied")]
+#[command(after_help = "Times are in UTC; a time without a date is one of today.
+
+Examples:
+  bottle logs --denied
+  bottle logs --denied --no-follow --since 2d")]
 pub(crate) struct Args {
     /// The manifest; without one, the nearest bottle.yaml
     #[arg(value_name = "MANIFEST")]
@@ -37,7 +44,7 @@ pub(crate) struct Args {
     /// Stop at the end of what was logged so far
     #[arg(long)]
     no_follow: bool,
-    /// Only what was logged since: a time such as 2026-11-26T10:00:00Z, or an age such as 10m
+    /// Only what was logged since: a time such as 2026-11-26T10:00:00Z, or an age such as 10m or 2d
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Timestamp>,
     /// Only these services
@@ -85,13 +92,16 @@ fn denied(stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Outco
     let mut reader = Reader::open(&[&folder], &Series::ALL, args.since)?;
     let mut failed = None;
     let mut announced = Announced::default();
+    let current = Current::new(&stack.file, stack.loaded.as_ref(), Clock::system());
     reader.follow(LOOK, |entry| {
         let missing = match &entry {
             Some(entry) => announced.see(entry).into_iter().collect(),
-            None => announced.late(Timestamp::now()),
+            None => announced.late(current.clock.now()),
         };
-        let shown = missing.iter().try_for_each(|counting| show_missing(counting, globals));
-        let shown = shown.and_then(|()| entry.as_ref().map_or(Ok(()), |entry| show(stack, entry, globals)));
+        let shown =
+            missing.iter().try_for_each(|counting| show_missing(counting, current.clock.now(), globals));
+        let shown =
+            shown.and_then(|()| entry.as_ref().map_or(Ok(()), |entry| show(&current, entry, globals)));
         match shown {
             Ok(()) if entry.is_none() && args.no_follow => ControlFlow::Break(()),
             Ok(()) => ControlFlow::Continue(()),
@@ -114,27 +124,27 @@ fn denied(stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Outco
 }
 
 /// A count that the proxy announced and did not write.
-fn show_missing(counting: &Counting, globals: &Globals) -> anyhow::Result<()> {
+fn show_missing(counting: &Counting, now: Timestamp, globals: &Globals) -> anyhow::Result<()> {
     let text = match globals.format {
-        Format::Text => counted::missing(counting),
+        Format::Text => counted::missing(counting, now),
         Format::Json => format!("{}\n", serde_json::to_string(counting)?),
     };
     Ok(print_as(globals.format, &text)?)
 }
 
-fn show(stack: &Stack, entry: &Entry, globals: &Globals) -> anyhow::Result<()> {
+fn show(current: &Current<'_>, entry: &Entry, globals: &Globals) -> anyhow::Result<()> {
     if !entry.is_refusal() {
         return Ok(());
     }
-    let loaded = stack.loaded.as_ref();
+    let now = current.clock.now();
     let text = match (entry, globals.format) {
-        (Entry::EgressProxy(record), Format::Text) => suggestion::as_text(record, loaded),
-        (Entry::EgressProxy(record), Format::Json) => format!("{}\n", suggestion::as_json(record, loaded)?),
-        (Entry::Pipelock(record), Format::Text) => Blocked::of(record).as_text(),
+        (Entry::EgressProxy(record), Format::Text) => suggestion::as_text(record, current),
+        (Entry::EgressProxy(record), Format::Json) => format!("{}\n", suggestion::as_json(record, current)?),
+        (Entry::Pipelock(record), Format::Text) => Blocked::of(record).as_text(now),
         (Entry::Pipelock(record), Format::Json) => format!("{}\n", Blocked::of(record).as_json()),
-        (Entry::Suppressed(counted), Format::Text) => suggestion::counted(counted),
+        (Entry::Suppressed(counted), Format::Text) => suggestion::counted(counted, now),
         (Entry::Suppressed(counted), Format::Json) => format!("{}\n", serde_json::to_string(counted)?),
-        (Entry::Counted(counted), Format::Text) => counted::as_text(counted),
+        (Entry::Counted(counted), Format::Text) => counted::as_text(counted, now),
         (Entry::Counted(counted), Format::Json) => format!("{}\n", serde_json::to_string(counted)?),
         // Shown when its count is missing.
         (Entry::Counting(_), _) => return Ok(()),
@@ -142,14 +152,22 @@ fn show(stack: &Stack, entry: &Entry, globals: &Globals) -> anyhow::Result<()> {
     Ok(print_as(globals.format, &text)?)
 }
 
+/// A time for a person, in UTC: with its date unless that is today.
+fn when(time: Timestamp, now: Timestamp) -> impl std::fmt::Display {
+    let date = |time| TimeZone::UTC.to_datetime(time).date();
+    time.strftime(if date(time) == date(now) { "%H:%M:%S" } else { "%Y-%m-%d %H:%M:%S" })
+}
+
 /// A time, or how long ago.
 fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
-    let age = text.parse::<SignedDuration>().ok().filter(|age| !age.is_negative());
+    let age = text.parse::<Span>().ok();
+    let age = age.and_then(|age| age.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    let age = age.filter(|age| !age.is_negative());
     age.and_then(|age| Timestamp::now().checked_sub(age).ok()).ok_or_else(|| {
-        "write a time such as 2026-11-26T10:00:00Z, or an age such as 90s, 10m or 2h".to_owned()
+        "write a time such as 2026-11-26T10:00:00Z, or an age such as 90s, 10m, 2h or 2d".to_owned()
     })
 }
 
@@ -158,10 +176,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_time_has_its_date_unless_that_is_today_in_utc() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let now = at("2026-11-26T00:30:00Z");
+        assert_eq!(when(at("2026-11-26T00:10:00Z"), now).to_string(), "00:10:00");
+        assert_eq!(when(at("2026-11-25T23:59:59Z"), now).to_string(), "2026-11-25 23:59:59");
+    }
+
+    #[test]
     fn since_is_a_time_or_an_age() {
         assert_eq!(since("2026-11-26T10:00:00Z").unwrap().to_string(), "2026-11-26T10:00:00Z");
         let ago = Timestamp::now().duration_since(since("10m").unwrap());
         assert!((590..=610).contains(&ago.as_secs()), "{ago}");
+        let days = Timestamp::now().duration_since(since("2d").unwrap());
+        assert!((172_790..=172_810).contains(&days.as_secs()), "{days}");
         for bad in ["5x", "", "-10m", "yesterday"] {
             assert!(since(bad).unwrap_err().starts_with("write a time such as"), "{bad}");
         }

@@ -11,9 +11,11 @@ use crate::plan::{Layout, Plan, Shape, Surroundings};
 use crate::policy::{Host, Policy, Route};
 use crate::render;
 use crate::tree::Folder;
+use crate::verdict::{Chain, egress_proxy, pipelock};
 use crate::yaml::{self, Document};
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
+use std::sync::Arc;
 
 /// The files of a rendered tree that decide.
 const PIPELOCK: &str = "pipelock/pipelock.yaml";
@@ -21,20 +23,15 @@ const EMBEDDED: &str = "pipelock/embedded.yaml";
 const ROUTES: &str = "egress-proxy/routes.yaml";
 
 /// The rules of one bottle, with the place of each.
-#[derive(Debug)]
 pub(crate) struct Rules {
     /// The bottle's name.
     pub(crate) bottle: String,
-    /// What stands between the agent and the Internet.
-    pub(crate) shape: Shape,
+    /// What both proxies decide by.
+    pub(crate) chain: Chain,
     /// What the first proxy decides by.
     pub(crate) policy: Policy,
     /// The same rules as egress-proxy's config writes them; empty without egress-proxy.
     pub(crate) entries: Vec<RouteEntry>,
-    /// The config of pipelock.
-    pub(crate) pipelock: PipelockFile,
-    /// What the embedded engine reads besides.
-    pub(crate) embedded: EmbeddedFile,
     places: Places,
 }
 
@@ -75,7 +72,7 @@ impl Rules {
         let plan = Plan::resolve(&loaded.manifest, &Surroundings { layout, extra_ca })?;
         let routes = (plan.shape == Shape::Chain).then(|| render::routes_file(&plan));
         let places = Places::Manifest(Box::new(loaded));
-        Rules::new(routes, render::pipelock_file(&plan), render::embedded_file(&plan), places)
+        Rules::new(routes, &render::pipelock_file(&plan), render::embedded_file(&plan), places)
     }
 
     /// Reads the configs of a rendered tree.
@@ -91,25 +88,33 @@ impl Rules {
         let embedded = EmbeddedFile::read(&embedded_text).with_context(|| parsed(EMBEDDED))?;
         let Some(text) = find(&open, ROUTES)? else {
             let places = Places::tree(folder.join(EMBEDDED), &embedded_text, "hosts")?;
-            return Rules::new(None, pipelock, embedded, places);
+            return Rules::new(None, &pipelock, embedded, places);
         };
         let routes = RoutesFile::read(&text).with_context(|| parsed(ROUTES))?;
-        Rules::new(Some(routes), pipelock, embedded, Places::tree(folder.join(ROUTES), &text, "routes")?)
+        Rules::new(Some(routes), &pipelock, embedded, Places::tree(folder.join(ROUTES), &text, "routes")?)
     }
 
     fn new(
         routes: Option<RoutesFile>,
-        pipelock: PipelockFile,
+        pipelock: &PipelockFile,
         embedded: EmbeddedFile,
         places: Places,
     ) -> anyhow::Result<Rules> {
-        let shape = if routes.is_some() { Shape::Chain } else { Shape::Direct };
         let policy = match &routes {
             Some(routes) => routes.to_policy()?,
-            None => of_pipelock(&pipelock, &embedded)?,
+            None => of_pipelock(pipelock, &embedded)?,
+        };
+        let chain = Chain {
+            egress_proxy: routes.as_ref().map(egress_proxy::Ruleset::of).transpose()?,
+            pipelock: Arc::new(pipelock::Ruleset::of(pipelock, Some(&embedded))?),
         };
         let entries = routes.map(|file| file.routes).unwrap_or_default();
-        Ok(Rules { bottle: embedded.bottle.clone(), shape, policy, entries, pipelock, embedded, places })
+        Ok(Rules { bottle: embedded.bottle, chain, policy, entries, places })
+    }
+
+    /// What stands between the agent and the Internet.
+    pub(crate) fn shape(&self) -> Shape {
+        if self.chain.egress_proxy.is_some() { Shape::Chain } else { Shape::Direct }
     }
 
     /// The line that a pointer into the manifest stands on: `egress_proxy.routes[1].methods`. A rendered tree gives

@@ -39,10 +39,19 @@ pub(super) fn say_error(error: &anyhow::Error, globals: &Globals) {
     let report = error.downcast_ref::<Report>();
     match (globals.format, report) {
         (Format::Json, Some(report)) => say_json(&serde_json::json!({"problems": report.json()})),
-        (Format::Json, None) => say_json(&serde_json::json!({"error": format!("{error:#}")})),
+        (Format::Json, None) => say_json(&serde_json::json!({"error": chain(error)})),
         (Format::Text, Some(report)) => say_report(report, globals),
-        (Format::Text, None) => say(&format!("error: {}\n", indented(&format!("{error:#}")))),
+        (Format::Text, None) => say(&format!("error: {}\n", indented(&chain(error)))),
     }
+}
+
+/// The error and its causes; a cause that an error says itself is not said again.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+        "" => cause,
+        earlier if earlier.ends_with(&cause) => said,
+        _ => said + ": " + &cause,
+    })
 }
 
 /// Says what is wrong with the command line, or prints the help that was asked for.
@@ -78,7 +87,18 @@ fn write_stderr(shown: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::indented;
+    use super::{chain, indented};
+    use crate::tree::TreeError;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let source = || std::io::Error::from_raw_os_error(2);
+        let error = TreeError::Io { doing: "read", path: "/nope.yaml".into(), source: source() };
+        let error = anyhow::Error::new(error).context("no stack");
+        assert_eq!(chain(&error), "no stack: can't read /nope.yaml: No such file or directory (os error 2)");
+        let error = anyhow::Error::new(source()).context("can't start");
+        assert_eq!(chain(&error), "can't start: No such file or directory (os error 2)");
+    }
 
     #[test]
     fn a_line_break_in_an_error_begins_no_message() {

@@ -127,7 +127,7 @@ impl Auth {
     fn check(&self) -> Result<(), (&'static str, String)> {
         let name = http::HeaderName::from_bytes(self.header.as_bytes());
         if !name.is_ok_and(|name| name.as_str() == self.header) {
-            return Err(("header", format!("`{}` is no field name in lower case", self.header)));
+            return Err(("header", format!("`{}` is not a field name in lower case", self.header)));
         }
         if http::HeaderValue::from_str(&self.prefix).is_err() {
             return Err(("prefix", "holds characters that no field value can".to_owned()));
@@ -374,7 +374,7 @@ mod tests {
             (
                 "header: authorization",
                 "header: Authorization",
-                "routes[0].auth.header: `Authorization` is no field name",
+                "routes[0].auth.header: `Authorization` is not a field name",
             ),
             ("username: null", "username: \"a:b\"", "routes[0].auth.username: a user name holds neither"),
             (

@@ -2,10 +2,13 @@
 //! source, so that nobody takes them for the upstream's answer or for a rule of the manifest.
 
 use super::{connect::ConnectError, failure::Failure};
-use crate::intercept::{Body, body};
+use crate::intercept::{
+    Body,
+    body::{self, Peeked},
+};
 use crate::policy::{Reason, Refusal, Route};
+use crate::verdict::egress_proxy::{PassedOn, PipelockAnswer};
 use http::{HeaderMap, HeaderName, Response, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
 use std::time::Duration;
 
 /// The field that marks a refusal, since pipelock 2.4.
@@ -14,12 +17,10 @@ const BLOCK_REASON: HeaderName = HeaderName::from_static("x-pipelock-block-reaso
 const RETRY: HeaderName = HeaderName::from_static("x-pipelock-retry");
 /// How the body of a refusal begins; all that marks one before 2.4.
 const PREFIX: &[u8] = b"blocked: ";
-/// No refusal's body is larger.
+/// So much of a refusal's body is read; none is larger.
 const MAX_BODY: usize = 4 * 1024;
 /// How long that body is waited for.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
-/// So much of a finding is passed on.
-const MAX_FINDING: usize = 400;
 
 /// No tunnel, hence no answer.
 pub(super) fn of_connect(error: &ConnectError, route: &Route) -> Failure {
@@ -34,7 +35,7 @@ pub(super) fn of_connect(error: &ConnectError, route: &Route) -> Failure {
             (Reason::UpstreamInvalid, format!("{} can't be verified: {error}", route.host))
         }
     };
-    of_route(Refusal::new(reason, format!("{message}; try again later")).retryable(), route).into()
+    Refusal::new(reason, format!("{message}; try again later")).retryable().under(route).into()
 }
 
 /// The response as it is, unless it is pipelock's refusal.
@@ -49,10 +50,18 @@ pub(super) async fn of_response(
         return Ok(response);
     }
     let (parts, inner) = response.into_parts();
-    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(inner, MAX_BODY).collect()).await;
-    let bytes = read.ok().and_then(Result::ok).map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let mut peeked = Peeked::new(inner);
+    let read = async {
+        peeked.read(PREFIX.len()).await;
+        if marked || peeked.bytes().starts_with(PREFIX) {
+            peeked.read(MAX_BODY).await;
+        }
+    };
+    // What has come until then is what is looked at.
+    let _ = tokio::time::timeout(BODY_TIMEOUT, read).await;
+    let bytes = peeked.bytes();
     if !marked && !bytes.starts_with(PREFIX) {
-        return Ok(Response::from_parts(parts, body::full(bytes)));
+        return Ok(Response::from_parts(parts, body::boxed(peeked)));
     }
     Err(refused(parts.status, &parts.headers, &String::from_utf8_lossy(&bytes), route))
 }
@@ -68,61 +77,8 @@ fn may_be_unmarked(response: &Response<Body>) -> bool {
 }
 
 fn refused(status: StatusCode, headers: &HeaderMap, text: &str, route: &Route) -> Failure {
-    let code = headers.get(&BLOCK_REASON).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let finding = finding(text, code, status);
-    let transient = headers.get(&RETRY).is_some_and(|v| v.as_bytes() == b"transient")
-        || matches!(status.as_u16(), 429 | 502 | 503 | 504);
-    let (reason, message) = match status.as_u16() {
-        502 => (
-            Reason::UpstreamUnreachable,
-            format!("pipelock can't reach {}: {finding}; try again later", route.host),
-        ),
-        504 => (
-            Reason::UpstreamTimeout,
-            format!("pipelock got no answer from {} in time: {finding}; try again later", route.host),
-        ),
-        429 | 503 => (
-            Reason::LimitReached,
-            format!("pipelock does not take this request now: {finding}; try again later"),
-        ),
-        _ => (
-            Reason::BlockedByPipelock,
-            format!("pipelock refused this request: {finding}; {}", advice(code, &finding)),
-        ),
-    };
-    let refusal = Refusal { retry: transient, ..of_route(Refusal::new(reason, message), route) };
-    // Only a refusal's status is passed on: what else a proxy may answer (401, 407) would mean something else here.
-    let status = match status.as_u16() {
-        429 | 502 | 503 | 504 => status,
-        _ => StatusCode::FORBIDDEN,
-    };
+    let field = |name| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let answer = PipelockAnswer { status, code: field(&BLOCK_REASON), retry: field(&RETRY), text };
+    let PassedOn { refusal, finding, status } = answer.passed_on(route);
     Failure::by_pipelock(refusal, finding, status)
-}
-
-/// What to do about it.
-fn advice(code: &str, finding: &str) -> &'static str {
-    let secret = code.contains("dlp") || finding.contains("secret") || finding.contains("DLP");
-    if secret {
-        "take the secret out; in a chat /clear or rewind first, since a conversation repeats its history; retrying \
-         does not help"
-    } else {
-        "retrying does not help"
-    }
-}
-
-/// pipelock's words on one line, bounded.
-fn finding(text: &str, code: &str, status: StatusCode) -> String {
-    let text = text.trim();
-    let text = text.strip_prefix("CONNECT ").unwrap_or(text);
-    let text = text.strip_prefix("blocked: ").unwrap_or(text);
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_FINDING).collect();
-    match (line.trim(), code) {
-        ("", "") => format!("status {}", status.as_u16()),
-        ("", code) => code.to_owned(),
-        (line, _) => line.to_owned(),
-    }
-}
-
-fn of_route(refusal: Refusal, route: &Route) -> Refusal {
-    Refusal { rule: Some(route.id.clone()), source: Some(route.source.clone()), ..refusal }
 }

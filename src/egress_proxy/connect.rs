@@ -1,10 +1,9 @@
 //! The way out: TCP to pipelock, CONNECT, TLS inside. There is no other: a host is never dialled directly.
 
 use super::trust::Trust;
-use crate::intercept::{Connected, Connector, Protocol};
+use crate::intercept::{Connected, Connector, Protocol, secure};
 use crate::policy::{Authority, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use rustls::pki_types::ServerName;
 use std::{
     hash::{Hash, Hasher},
     io,
@@ -15,7 +14,6 @@ use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
-use tokio_rustls::TlsConnector;
 
 /// The head of an answer to CONNECT is never larger.
 const MAX_HEAD: usize = 16 * 1024;
@@ -102,17 +100,8 @@ async fn connect(way: &Way) -> Result<Connected, ConnectError> {
         return Ok(Connected { stream: Box::new(stream), protocol: Protocol::Http1, absolute_form: true });
     }
     open_tunnel(&mut stream, &way.authority).await?;
-    let name = ServerName::try_from(way.authority.host.as_str().to_owned())
-        .map_err(|error| ConnectError::Tls(io::Error::new(io::ErrorKind::InvalidInput, error)))?;
-    let tls = TlsConnector::from(way.trust.client(way.inspected))
-        .connect(name, stream)
-        .await
-        .map_err(ConnectError::Tls)?;
-    let protocol = match tls.get_ref().1.alpn_protocol() {
-        Some(b"h2") => Protocol::Http2,
-        _ => Protocol::Http1,
-    };
-    Ok(Connected { stream: Box::new(tls), protocol, absolute_form: false })
+    let client = way.trust.client(way.inspected);
+    secure(client, way.authority.host.as_str(), stream).await.map_err(ConnectError::Tls)
 }
 
 async fn open_tunnel(stream: &mut TcpStream, authority: &Authority) -> Result<(), ConnectError> {

@@ -86,7 +86,7 @@ pub(super) fn denial(failure: &Failure, reader: Reader) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(VERDICT, HeaderValue::from_static(if failure.is_denial() { "deny" } else { "error" }));
+    headers.insert(VERDICT, HeaderValue::from_static(failure.verdict().as_str()));
     headers.insert(REASON, HeaderValue::from_static(refusal.reason.code()));
     response
 }
@@ -111,16 +111,28 @@ fn json(refusal: &Refusal, source: Option<&str>, message: &str, lfs: bool) -> St
 /// The status of a reason: 400 for what has no one meaning, 403 for what is forbidden, 5xx for what is beyond us.
 pub(super) fn status(reason: Reason) -> StatusCode {
     match reason {
-        Reason::MalformedAuthority | Reason::MalformedTarget | Reason::MalformedRequest => {
-            StatusCode::BAD_REQUEST
-        }
+        Reason::MalformedAuthority
+        | Reason::MalformedTarget
+        | Reason::MalformedRequest
+        | Reason::RequestIncomplete => StatusCode::BAD_REQUEST,
+        Reason::GitPush
+        | Reason::HostNotAllowed
+        | Reason::PortNotAllowed
+        | Reason::RuleExpired
+        | Reason::MethodNotAllowed
+        | Reason::PathNotAllowed
+        | Reason::AuthorityMismatch
+        | Reason::TlsRequired
+        | Reason::UpgradeNotSupported
+        | Reason::CredentialInRequest
+        | Reason::BlockedByPipelock
+        | Reason::AddressNotAllowed => StatusCode::FORBIDDEN,
         Reason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Reason::LimitReached | Reason::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
         Reason::CredentialUnavailable
         | Reason::UpstreamUnreachable
         | Reason::UpstreamInvalid
         | Reason::UpstreamTimeout => StatusCode::BAD_GATEWAY,
-        _ => StatusCode::FORBIDDEN,
+        Reason::LimitReached | Reason::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 

@@ -1,8 +1,10 @@
 //! Why a request is not served, and by whose decision.
 
 use super::denial;
-use crate::intercept::{BodyError, HeadFault};
+use crate::intercept::{BodyError, FaultKind, HeadFault};
 use crate::policy::{Reason, Refusal};
+use crate::telemetry::audit::Verdict;
+use crate::verdict::egress_proxy::{body_too_large, malformed};
 use http::StatusCode;
 
 /// A refusal with its author, and a status where the reason alone does not tell it.
@@ -37,28 +39,26 @@ impl Failure {
         Self { refusal: Box::new(refusal), by: Author::Pipelock { finding }, status: Some(status) }
     }
 
-    /// A request that is no request.
+    /// A request that is no request, or not all of one.
     pub(super) fn malformed(fault: &HeadFault) -> Self {
-        let message = format!("the request is malformed: {}; retrying does not help", fault.kind);
-        Self {
-            refusal: Box::new(Refusal::new(Reason::MalformedRequest, message)),
-            by: Author::EgressProxy,
-            status: Some(fault.kind.status()),
-        }
+        let refusal = match fault.kind {
+            FaultKind::HeadTimeout => incomplete(&fault.kind.to_string()),
+            kind => malformed(kind),
+        };
+        Self { status: Some(fault.kind.status()), ..refusal.into() }
     }
 
     /// The request's own body failed.
     pub(super) fn of_body(error: &BodyError) -> Self {
         match error {
-            BodyError::TooLarge { limit } => Refusal::new(
-                Reason::BodyTooLarge,
-                format!("the request's body is larger than {limit} bytes, which is the limit; retrying does not help"),
-            )
-            .into(),
+            BodyError::TooLarge { limit } => body_too_large(*limit).into(),
             BodyError::Malformed(kind) => {
                 Self::malformed(&HeadFault { kind: *kind, method: None, target: None })
             }
-            other => Refusal::new(Reason::MalformedRequest, other.to_string()).into(),
+            BodyError::Client(_) | BodyError::Upstream(_) | BodyError::TimedOut(_) => {
+                incomplete(&error.to_string()).into()
+            }
+            BodyError::Refused(_) => Refusal::new(Reason::MalformedRequest, error.to_string()).into(),
         }
     }
 
@@ -66,9 +66,33 @@ impl Failure {
         self.status.unwrap_or_else(|| denial::status(self.refusal.reason))
     }
 
-    /// Forbidden, as opposed to failed.
-    pub(super) fn is_denial(&self) -> bool {
-        self.status().is_client_error()
+    /// `Deny` where a rule refuses, `Error` where none does; whoever decided, and whatever the status.
+    pub(super) fn verdict(&self) -> Verdict {
+        match self.refusal.reason {
+            Reason::GitPush
+            | Reason::HostNotAllowed
+            | Reason::PortNotAllowed
+            | Reason::RuleExpired
+            | Reason::MethodNotAllowed
+            | Reason::PathNotAllowed
+            | Reason::AuthorityMismatch
+            | Reason::MalformedAuthority
+            | Reason::MalformedTarget
+            | Reason::MalformedRequest
+            | Reason::TlsRequired
+            | Reason::UpgradeNotSupported
+            | Reason::CredentialInRequest
+            | Reason::BlockedByPipelock
+            | Reason::BodyTooLarge
+            | Reason::AddressNotAllowed => Verdict::Deny,
+            Reason::RequestIncomplete
+            | Reason::CredentialUnavailable
+            | Reason::UpstreamUnreachable
+            | Reason::UpstreamInvalid
+            | Reason::UpstreamTimeout
+            | Reason::LimitReached
+            | Reason::ShuttingDown => Verdict::Error,
+        }
     }
 
     /// Where the decision comes from: a place in the manifest, or the next proxy.
@@ -83,5 +107,58 @@ impl Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self { refusal: Box::new(refusal), by: Author::EgressProxy, status: None }
+    }
+}
+
+fn incomplete(what: &str) -> Refusal {
+    Refusal::new(Reason::RequestIncomplete, format!("the request is incomplete: {what}; send it again"))
+        .retryable()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verdict_on_every_reason() {
+        let failed = [
+            "request_incomplete",
+            "credential_unavailable",
+            "upstream_unreachable",
+            "upstream_invalid",
+            "upstream_timeout",
+            "limit_reached",
+            "shutting_down",
+        ];
+        let mut errors = Vec::new();
+        for reason in Reason::ALL {
+            let ours = Failure::from(Refusal::new(*reason, ""));
+            // The same of pipelock, with a status that says the opposite.
+            let status =
+                if ours.status().is_client_error() { StatusCode::BAD_GATEWAY } else { StatusCode::FORBIDDEN };
+            let pipelocks = Failure::by_pipelock(Refusal::new(*reason, ""), String::new(), status);
+            assert_eq!(ours.verdict(), pipelocks.verdict(), "{reason}");
+            if ours.verdict() == Verdict::Error {
+                errors.push(reason.code());
+            } else {
+                assert_eq!(ours.verdict(), Verdict::Deny, "{reason}");
+            }
+        }
+        assert_eq!(errors, failed);
+    }
+
+    #[test]
+    fn what_is_not_whole_is_told_from_what_is_malformed() {
+        for kind in FaultKind::ALL {
+            let failure = Failure::malformed(&HeadFault { kind: *kind, method: None, target: None });
+            let whole = *kind != FaultKind::HeadTimeout;
+            let verdict = if whole { Verdict::Deny } else { Verdict::Error };
+            assert_eq!((failure.verdict(), failure.status()), (verdict, kind.status()), "{kind}");
+        }
+        let of = |error| Failure::of_body(&error);
+        assert_eq!(of(BodyError::Client("reset".into())).verdict(), Verdict::Error);
+        assert_eq!(of(BodyError::TimedOut("late")).verdict(), Verdict::Error);
+        assert_eq!(of(BodyError::TooLarge { limit: 1 }).verdict(), Verdict::Deny);
+        assert_eq!(of(BodyError::Malformed(FaultKind::Chunk)).verdict(), Verdict::Deny);
     }
 }

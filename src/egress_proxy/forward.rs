@@ -10,7 +10,7 @@ use super::{
 };
 use crate::intercept::{Body, Pool, PoolLimits, SendError};
 use crate::policy::{Grant, Intent, Reason, Refusal, Route};
-use http::{Request, Response, Uri};
+use http::{Request, Response};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
@@ -42,11 +42,10 @@ impl Forward {
         rules: &Rules,
         grant: &Grant<'_>,
         intent: &Intent,
-        mut request: Request<Body>,
+        request: Request<Body>,
         record: &mut Open,
     ) -> Result<Response<Body>, Failure> {
         let inspected = rules.inspects(grant.route);
-        *request.uri_mut() = uri(intent)?;
         let way = Way {
             scheme: intent.scheme,
             authority: intent.authority.clone(),
@@ -88,29 +87,6 @@ impl Collector for Connections {
     }
 }
 
-/// The bytes that were matched are the bytes that are sent, or nothing is.
-fn uri(intent: &Intent) -> Result<Uri, Refusal> {
-    let authority = if intent.authority.port == intent.scheme.default_port() {
-        intent.authority.host.to_string()
-    } else {
-        intent.authority.to_string()
-    };
-    let target = intent.target.to_string();
-    Uri::builder()
-        .scheme(intent.scheme.as_str())
-        .authority(authority)
-        .path_and_query(target.as_str())
-        .build()
-        .ok()
-        .filter(|uri| uri.path_and_query().is_some_and(|sent| sent.as_str() == target))
-        .ok_or_else(|| {
-            Refusal::new(
-                Reason::MalformedTarget,
-                "the target holds characters that must be percent-encoded; retrying does not help",
-            )
-        })
-}
-
 fn failure(error: SendError<ConnectError>, route: &Route) -> Failure {
     let (reason, message) = match error {
         SendError::Connect(error) => return block::of_connect(&error, route),
@@ -120,10 +96,7 @@ fn failure(error: SendError<ConnectError>, route: &Route) -> Failure {
             (Reason::UpstreamInvalid, error.to_string())
         }
     };
-    let refusal = Refusal {
-        rule: Some(route.id.clone()),
-        source: Some(route.source.clone()),
-        ..Refusal::new(reason, format!("{}: {message}; try again later", route.host)).retryable()
-    };
+    let refusal =
+        Refusal::new(reason, format!("{}: {message}; try again later", route.host)).retryable().under(route);
     refusal.into()
 }

@@ -1,10 +1,7 @@
 //! What an operator can count and plot. Labels are bounded: verdicts, reason codes, ids of rules.
 
 use crate::intercept::Event;
-use crate::telemetry::{
-    audit::{Record, Verdict},
-    status::Live,
-};
+use crate::telemetry::{audit::Record, status::Live};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -81,11 +78,7 @@ impl Metrics {
     /// Counts one audit record.
     pub(super) fn request(&self, record: &Record) {
         let rule = record.rule.clone().unwrap_or_default();
-        let verdict = match record.verdict {
-            Verdict::Allow => "allow",
-            Verdict::Deny => "deny",
-            Verdict::Error => "error",
-        };
+        let verdict = record.verdict.as_str();
         let reason = record.reason.clone().unwrap_or_default();
         let decided_by = record.decided_by.clone();
         self.requests.get_or_create(&RequestLabels { verdict, reason, rule: rule.clone(), decided_by }).inc();

@@ -8,18 +8,15 @@
 //! and one more before anything of it is sent on.
 //!
 //! What must hold: there is no way out but pipelock; the bytes that were matched are the bytes that are sent; a
-//! credential that can't be had is an error and never a request without it; a config that can't be used never
+//! credential that is unavailable is an error and never a request without it; a config that can't be used never
 //! replaces one that can.
 
-mod authority;
 mod block;
 mod connect;
 mod denial;
-mod dress;
 mod failure;
 mod forward;
 mod internal;
-mod leak;
 mod lfs;
 mod metrics;
 mod record;
@@ -33,13 +30,16 @@ mod tunnel;
 pub use rules::{Loaded, Rules, RulesError};
 pub use runtime::{EgressProxy, StartError};
 pub use secret::SecretError;
-pub use trust::TrustError;
 
 use crate::intercept::{
     Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Tunnel, TunnelFailure, body,
 };
-use crate::policy::{GitOperation, Grant, Intent, Method, Reason, Refusal, refuse_upgrade};
+use crate::policy::{GitOperation, Grant, Intent, Method, Reason, Refusal};
 use crate::telemetry::audit::{self, Place};
+use crate::verdict::{
+    Head,
+    egress_proxy::{Destination, Permit, server_name_differs, strip_trailers},
+};
 use arc_swap::ArcSwap;
 use denial::{Reader, denial};
 use failure::Failure;
@@ -69,28 +69,23 @@ impl Proxy {
         record: &mut Open,
     ) -> Result<Response<Body>, Failure> {
         refuse_fault(exchange)?;
-        let destination = authority::of_request(&request, exchange)?;
+        let tunnel = exchange.tunnel.as_ref().map(|tunnel| &tunnel.state.authority);
+        let head = Head::of(&request, &exchange.target, tunnel);
+        let destination = Destination::of(head)?;
         record.at(&destination);
-        let method = Method::from(request.method());
         if destination.authority.host.is_internal() {
             record.answers_itself();
+            let method = Method::from(request.method());
             return Ok(internal::answer(&method, &destination.target, rules));
         }
-        let route = rules.policy.route(&destination.authority.host);
-        let content_type = authority::content_type(request.headers())?;
-        let mut intent = Intent::read(
-            destination.scheme,
-            &destination.authority,
-            &method,
-            &destination.target,
-            content_type,
-            route,
-        )?;
-        let request = weigh_body(request, rules, &destination.target, &mut intent, record).await?;
+        let mut intent = rules.ruleset.intent(&destination, head)?;
+        let mut request = weigh_body(request, rules, &destination.target, &mut intent, record).await?;
         record.meant(&intent);
-        let grant = rules.policy.decide(&intent, rules.clock.today())?;
+        let Permit { grant, uri } =
+            rules.ruleset.permit(&intent, request.headers_mut(), rules.clock.today())?;
         record.under(grant.route);
-        let request = dressed(request, rules, &grant)?;
+        *request.uri_mut() = uri;
+        let request = with_credential(request, rules, &grant)?;
         let response = self.forward.send(rules, &grant, &intent, request, record).await?;
         Ok(respond::undress(response))
     }
@@ -105,9 +100,9 @@ impl Proxy {
         let rules = self.rules.load_full();
         let reader = Reader::of(&request.headers, b"");
         let place = self.audit.reserve().await.ok_or_else(|| denial(&shutting_down(), reader))?;
-        match authority::at_connect(request, &rules.policy) {
+        match rules.ruleset.connect(&request.target, &request.headers) {
             Ok(authority)
-                if authority.host.is_internal() || rules.policy.route(&authority.host).is_some() =>
+                if authority.host.is_internal() || rules.ruleset.policy.route(&authority.host).is_some() =>
             {
                 Ok(Opened::new(authority, Due::Place(place)))
             }
@@ -121,8 +116,9 @@ impl Proxy {
             Err(refusal) => {
                 let failure = Failure::from(refusal);
                 let mut record = self.record_of_connect(place, &rules, request.client.id, &failure);
-                if let Ok(authority) = crate::policy::Authority::parse(&request.target, None) {
-                    record.at_authority(&authority);
+                match crate::policy::Authority::parse(&request.target, None) {
+                    Ok(authority) => record.at_authority(&authority),
+                    Err(_) => record.asked_target(request.target.as_bytes()),
                 }
                 Err(record.answered(denial(&failure, reader)))
             }
@@ -143,7 +139,7 @@ fn refuse_fault(exchange: &Exchange<Opened>) -> Result<(), Failure> {
         (None, _) => Ok(()),
         (Some(Fault::Head(fault)), _) => Err(Failure::malformed(fault)),
         (Some(Fault::Sni), Some(tunnel)) => {
-            Err(authority::server_name_differs(&tunnel.state.authority, tunnel.sni.as_deref()).into())
+            Err(server_name_differs(&tunnel.state.authority, tunnel.sni.as_deref()).into())
         }
         (Some(Fault::Sni), None) => {
             Err(Refusal::new(Reason::AuthorityMismatch, "TLS names another server; retrying does not help")
@@ -180,37 +176,24 @@ async fn weigh_body(
     Ok(request)
 }
 
-/// The request as it leaves: ours instead of the agent's credential, and no secret in what pipelock does not read.
-fn dressed(mut request: Request<Body>, rules: &Rules, grant: &Grant<'_>) -> Result<Request<Body>, Failure> {
-    let upgrades = request.headers().get_all(http::header::UPGRADE);
-    refuse_upgrade(upgrades.iter().map(http::HeaderValue::as_bytes), grant.route)?;
-    let credential = match &grant.route.credential {
-        None => None,
-        Some(name) => Some(rules.credential(grant.route).ok_or_else(|| unavailable(name, grant))?),
-    };
-    let headers = request.headers_mut();
-    dress::strip(headers);
-    if credential.is_some() {
-        dress::strip_credentials(headers, rules.credential_fields());
+/// The request as it leaves: with our credential, and no field in its trailers that was taken off its head.
+fn with_credential(
+    mut request: Request<Body>,
+    rules: &Rules,
+    grant: &Grant<'_>,
+) -> Result<Request<Body>, Failure> {
+    if let Some(name) = &grant.route.credential {
+        let credential = rules.credential(grant.route).ok_or_else(|| unavailable(name, grant))?;
+        request.headers_mut().insert(credential.field.clone(), credential.value.clone());
     }
-    leak::search(headers, rules, grant.route)?;
-    if let Some(credential) = credential {
-        headers.insert(credential.field.clone(), credential.value.clone());
-    }
-    let fields = Arc::clone(rules.credential_fields());
-    Ok(request
-        .map(|inner| body::on_trailers(inner, move |trailers| dress::strip_trailers(trailers, &fields))))
+    let fields = Arc::clone(rules.ruleset.credential_fields());
+    Ok(request.map(|inner| body::on_trailers(inner, move |trailers| strip_trailers(trailers, &fields))))
 }
 
 fn unavailable(token_ref: &str, grant: &Grant<'_>) -> Failure {
     let message =
-        format!("the credential {token_ref} of {} can't be had; nothing was sent", grant.route.host);
-    Refusal {
-        rule: Some(grant.route.id.clone()),
-        source: Some(grant.route.source.clone()),
-        ..Refusal::new(Reason::CredentialUnavailable, message)
-    }
-    .into()
+        format!("the credential {token_ref} of {} is unavailable; nothing was sent", grant.route.host);
+    Refusal::new(Reason::CredentialUnavailable, message).under(grant.route).into()
 }
 
 fn shutting_down() -> Failure {
@@ -240,7 +223,7 @@ impl Handler for Proxy {
         };
         record.received(&request, &exchange);
         match self.exchange(&rules, request, &exchange, &mut record).await {
-            Ok(response) => record.answered(response),
+            Ok(response) => record.allowed(response),
             Err(failure) => {
                 record.failed(&failure);
                 record.answered(denial(&failure, reader))

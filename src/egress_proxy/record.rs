@@ -4,7 +4,6 @@
 //! A secret in what the agent chose (a path, a host, a method) or in what pipelock says is masked here.
 
 use super::{
-    authority::Destination,
     failure::{Author, Failure},
     metrics::Metrics,
     rules::Rules,
@@ -15,6 +14,7 @@ use crate::dlp::Scanner;
 use crate::intercept::{Body, BodyEnd, BodyOutcome, Exchange, Fault, Meter, body};
 use crate::policy::{Authority, Intent, Route, Scheme};
 use crate::telemetry::audit::{Event, Place, Record, Verdict, cut};
+use crate::verdict::egress_proxy::Destination;
 use http::{Request, Response};
 use std::{
     sync::{
@@ -63,7 +63,7 @@ impl Open {
         Self {
             record: blank(rules, connection, names.name(connection)),
             clock: rules.clock.clone(),
-            scanner: rules.scanner.clone(),
+            scanner: rules.ruleset.scanner().clone(),
             place: Some(place),
             metrics: Arc::clone(metrics),
             started: Instant::now(),
@@ -73,11 +73,12 @@ impl Open {
 
     /// What is known of the request whatever becomes of it.
     pub(super) fn received(&mut self, request: &Request<Body>, exchange: &Exchange<Opened>) {
-        match &exchange.fault {
-            Some(Fault::Head(fault)) => {
-                self.record.method = fault.method.as_deref().map(|method| self.shown(method));
-            }
-            _ => self.asked_method(request.method().as_str()),
+        if let Some(Fault::Head(fault)) = &exchange.fault {
+            self.record.method = fault.method.as_deref().map(|method| self.shown(method));
+            self.asked_target(fault.target.as_deref().unwrap_or_default().as_bytes());
+        } else {
+            self.asked_method(request.method().as_str());
+            self.asked_target(&exchange.target);
         }
         if let Some(tunnel) = &exchange.tunnel {
             self.record.scheme = Some(Scheme::Https.as_str().to_owned());
@@ -87,6 +88,21 @@ impl Open {
 
     pub(super) fn asked_method(&mut self, method: &str) {
         self.record.method = Some(self.shown(method));
+    }
+
+    /// The target as it was received, until it has a canonical form.
+    pub(super) fn asked_target(&mut self, target: &[u8]) {
+        let (rest, query) = match target.iter().position(|b| matches!(b, b'?' | b'#')) {
+            Some(at) => (&target[..at], Some(target.len() - at - 1)),
+            None => (target, None),
+        };
+        self.record.query_bytes = query.map(|bytes| bytes as u64);
+        let shown = without_user(&String::from_utf8_lossy(rest));
+        let mut escaped = String::new();
+        for c in self.scanner.mask(&shown).chars() {
+            if c.is_ascii_graphic() { escaped.push(c) } else { escaped.extend(c.escape_default()) }
+        }
+        self.record.target = Some(cut(&escaped).into_owned()).filter(|it| !it.is_empty());
     }
 
     pub(super) fn at(&mut self, destination: &Destination) {
@@ -101,6 +117,7 @@ impl Open {
 
     pub(super) fn meant(&mut self, intent: &Intent) {
         self.record.path = Some(self.shown(intent.target.path.as_str()));
+        self.record.target = None;
         self.record.git = Some(intent.git.as_str().to_owned());
     }
 
@@ -118,10 +135,13 @@ impl Open {
     /// Writes that the request is about to be sent on, and waits until the system has it: a kill from now on leaves
     /// a trace. False when it can't be recorded any more, since the process is ending.
     pub(super) async fn dispatch(&mut self) -> bool {
-        self.record.event = Event::Dispatch;
-        self.record.verdict = Verdict::Allow;
-        let dispatch =
-            Record { time: self.clock.now(), duration_ms: self.elapsed_ms(), ..self.record.clone() };
+        let dispatch = Record {
+            time: self.clock.now(),
+            event: Event::Dispatch,
+            verdict: Verdict::Allow,
+            duration_ms: self.elapsed_ms(),
+            ..self.record.clone()
+        };
         // What follows, whatever becomes of the request, is its end.
         self.record.event = Event::End;
         match &self.place {
@@ -133,27 +153,28 @@ impl Open {
     /// The proxy answers by itself.
     pub(super) fn answers_itself(&mut self) {
         self.record.event = Event::Answer;
-        self.record.verdict = Verdict::Allow;
     }
 
     /// The request is not served. Status and size follow with the answer.
     pub(super) fn failed(&mut self, failure: &Failure) {
-        let (verdict, event) =
-            if failure.is_denial() { (Verdict::Deny, Event::Deny) } else { (Verdict::Error, Event::Error) };
-        self.record.verdict = verdict;
+        self.record.verdict = failure.verdict();
+        let denied = self.record.verdict == Verdict::Deny;
         if self.record.event != Event::End {
-            self.record.event = event;
+            self.record.event = if denied { Event::Deny } else { Event::Error };
         }
         self.record.reason = Some(failure.refusal.reason.code().to_owned());
         failure.by.name().clone_into(&mut self.record.decided_by);
-        if let Author::Pipelock { finding } = &failure.by {
-            self.record.finding = Some(self.shown(finding));
+        match &failure.by {
+            Author::Pipelock { finding } => self.record.finding = Some(self.shown(finding)),
+            Author::EgressProxy => {
+                self.record.message = Some(self.shown(&without_quoted_user(&failure.refusal.message)));
+            }
         }
         if failure.refusal.rule.is_some() {
             self.record.rule.clone_from(&failure.refusal.rule);
             self.record.source.clone_from(&failure.refusal.source);
         }
-        if matches!(self.record.verdict, Verdict::Deny) {
+        if denied {
             self.record.credential = None;
         }
     }
@@ -161,6 +182,12 @@ impl Open {
     /// Leaves no record: another one tells of it.
     pub(super) fn withdraw(mut self) {
         self.place = None;
+    }
+
+    /// The origin answers, or this proxy in its own name.
+    pub(super) fn allowed(mut self, response: Response<Body>) -> Response<Body> {
+        self.record.verdict = Verdict::Allow;
+        self.answered(response)
     }
 
     /// The answer's head is known; the record is written when its body has ended.
@@ -183,6 +210,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         let Some(place) = self.place.take() else { return };
+        self.record.time = self.clock.now();
         self.record.duration_ms = self.elapsed_ms();
         self.record.request_bytes = self.sent.bytes();
         self.metrics.request(&self.record);
@@ -190,7 +218,25 @@ impl Drop for Open {
     }
 }
 
-/// Nothing is decided yet: a client that goes away now leaves this.
+/// A target without what stands before the `@` of its authority: it can hold a password.
+fn without_user(target: &str) -> String {
+    let start = target.find("://").map_or(0, |at| at + 3);
+    let end = target[start..].find('/').map_or(target.len(), |at| start + at);
+    match target[start..end].rfind('@') {
+        Some(at) => format!("{}***{}", &target[..start], &target[start + at..]),
+        None => target.to_owned(),
+    }
+}
+
+/// A refusal that quotes an authority, the same way.
+fn without_quoted_user(message: &str) -> String {
+    match (message.find('`'), message.rfind('@')) {
+        (Some(quote), Some(at)) if quote < at => format!("{}***{}", &message[..=quote], &message[at..]),
+        _ => message.to_owned(),
+    }
+}
+
+/// Nothing is decided yet, and no answer has come: a client that goes away now leaves this.
 fn blank(rules: &Rules, connection: u64, request: String) -> Record {
     Record {
         time: rules.clock.now(),
@@ -204,10 +250,13 @@ fn blank(rules: &Rules, connection: u64, request: String) -> Record {
         host: None,
         port: None,
         path: None,
+        target: None,
+        query_bytes: None,
         git: None,
         verdict: Verdict::Error,
         reason: None,
         decided_by: Author::EgressProxy.name().to_owned(),
+        message: None,
         finding: None,
         rule: None,
         source: None,

@@ -1,7 +1,7 @@
 //! Stage 11: what of the upstream's answer reaches the agent. The body is passed on as it comes.
 
-use super::dress::strip_internal;
 use crate::intercept::Body;
+use crate::verdict::egress_proxy::strip_internal;
 use http::Response;
 
 /// `Alt-Svc` would lead around this proxy; a proxy's challenge is none of the agent's.

@@ -3,25 +3,20 @@
 
 use super::{
     secret::{Credential, SecretError},
-    trust::{Trust, TrustError},
+    trust::Trust,
 };
 use crate::clock::Clock;
 use crate::config::{
     ConfigError,
-    routes::{Auth, RoutesFile, RuleError},
+    routes::{Auth, RoutesFile},
 };
-use crate::dlp::{Scanner, Settings, SettingsError};
+use crate::intercept::TrustError;
 use crate::pki::{CertificateAuthority, PkiError};
-use crate::policy::{CREDENTIAL_FIELDS, Policy, Route};
+use crate::policy::Route;
+use crate::verdict::egress_proxy::{Ruleset, RulesetError};
 use http::HeaderName;
 use sha2::{Digest as _, Sha256};
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt::Write as _,
-    io,
-    path::Path,
-    sync::Arc,
-};
+use std::{collections::HashMap, fmt::Write as _, io, path::Path, sync::Arc};
 
 /// Why a config can't be used. Each says which file, and what is wrong there.
 #[derive(Debug, thiserror::Error)]
@@ -44,15 +39,12 @@ pub enum RulesError {
     },
     /// Rules that contradict each other.
     #[error("{path}: {source}")]
-    Rule {
+    Ruleset {
         /// The file.
         path: String,
         /// What is wrong.
-        source: RuleError,
+        source: RulesetError,
     },
-    /// The built-in patterns can't be set up.
-    #[error(transparent)]
-    Scanner(#[from] SettingsError),
     /// The CA can't be used.
     #[error("{path}: {source}")]
     Authority {
@@ -83,12 +75,11 @@ pub struct Rules {
     pub(super) file: RoutesFile,
     /// SHA-256 of the file's bytes, in hex.
     pub(super) hash: String,
-    pub(super) policy: Policy,
+    /// What is decided by.
+    pub(super) ruleset: Ruleset,
     pub(super) trust: Arc<Trust>,
     pub(super) clock: Clock,
-    pub(super) scanner: Scanner,
     credentials: HashMap<String, Credential>,
-    credential_fields: Arc<[HeaderName]>,
 }
 
 /// What was loaded: the rules, and the CA that goes to the TLS side.
@@ -123,11 +114,11 @@ impl Rules {
         let shown = path.display().to_string();
         let config_error = |source| RulesError::Config { path: shown.clone(), source };
         let file = RoutesFile::read(&text).map_err(config_error)?;
-        let policy = file.to_policy().map_err(|source| RulesError::Rule { path: shown.clone(), source })?;
-        let scanner = Scanner::new(Settings::default())?;
+        let ruleset =
+            Ruleset::of(&file).map_err(|source| RulesError::Ruleset { path: shown.clone(), source })?;
         let mut errors = Vec::new();
         let authority = keep(load_authority(&file, clock), &mut errors);
-        let trust = keep(Trust::load(&file, generation).map_err(RulesError::from), &mut errors);
+        let trust = keep(Trust::load(&file, generation, clock).map_err(RulesError::from), &mut errors);
         let mut credentials = HashMap::new();
         for route in &file.routes {
             let Some(auth) = &route.auth else { continue };
@@ -137,21 +128,10 @@ impl Rules {
         }
         match (authority, trust) {
             (Some(authority), Some(trust)) if errors.is_empty() => {
-                let credential_fields = credential_fields(&credentials);
                 let hash = hex(&Sha256::digest(&text));
                 let trust = Arc::new(trust);
                 let clock = clock.clone();
-                let rules = Self {
-                    generation,
-                    file,
-                    hash,
-                    policy,
-                    trust,
-                    clock,
-                    scanner,
-                    credentials,
-                    credential_fields,
-                };
+                let rules = Self { generation, file, hash, ruleset, trust, clock, credentials };
                 Ok(Loaded { rules, authority })
             }
             _ => Err(one_or_several(errors)),
@@ -161,12 +141,6 @@ impl Rules {
     /// The credential that the route's requests carry.
     pub(super) fn credential(&self, route: &Route) -> Option<&Credential> {
         self.credentials.get(&route.id)
-    }
-
-    /// Every field in which a client could send a credential of its own: the well-known ones, and those that any
-    /// route of this bottle injects.
-    pub(super) fn credential_fields(&self) -> &Arc<[HeaderName]> {
-        &self.credential_fields
     }
 
     /// Whether pipelock looks inside the route's TLS.
@@ -211,16 +185,10 @@ fn read_credential(auth: &Auth) -> Result<Credential, SecretError> {
     let not_a_field = || SecretError::NotAToken {
         path: auth.secret_file.clone(),
         token_ref: auth.token_ref.clone(),
-        what: "is to be set in something that is no field name",
+        what: "would be set in a field whose name is not valid",
     };
     let field = HeaderName::from_bytes(auth.header.as_bytes()).map_err(|_| not_a_field())?;
     Credential::read(field, &auth.prefix, auth.username.as_deref(), &auth.secret_file, &auth.token_ref)
-}
-
-fn credential_fields(credentials: &HashMap<String, Credential>) -> Arc<[HeaderName]> {
-    let injected = credentials.values().map(|credential| credential.field.as_str());
-    let names: BTreeSet<&str> = CREDENTIAL_FIELDS.iter().copied().chain(injected).collect();
-    names.into_iter().filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok()).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -8,8 +8,8 @@ use super::{
     rules::{Loaded, Rules, RulesError},
 };
 use crate::clock::Clock;
-use crate::config::{Limits, Listen};
-use crate::intercept::{self, Drain, Drained, Interception, IssueLeaf, Listener, Protocol, Server};
+use crate::config::Listen;
+use crate::intercept::{Drain, Drained, Interception, IssueLeaf, Limits, Listener, Protocol, Server};
 use crate::pki::{CertificateAuthority, LeafIssuer, PkiError};
 use crate::telemetry::{admin::Admin, audit, status::Live};
 use arc_swap::ArcSwap;
@@ -17,13 +17,7 @@ use prometheus_client::registry::Registry;
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
-
-/// A tunnel or connection without a request in flight is kept this long.
-const IDLE: Duration = Duration::from_mins(5);
-/// What stands for no bound at all.
-const UNBOUNDED: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Why the proxy can't start, or a config can't replace the live one.
 #[derive(Debug, thiserror::Error)]
@@ -60,9 +54,9 @@ impl EgressProxy {
         let mut registry = Registry::default();
         let metrics = Arc::new(Metrics::register(&mut registry));
         let live = Live::new(rules.file.bottle.clone(), rules.hash.clone());
-        let limits = limits(&rules.file.limits);
+        let limits = Limits::from(&rules.file.limits);
         let fingerprint = authority.fingerprint();
-        let interception = interception(authority, &rules.file.limits, clock)?;
+        let interception = interception(authority, &limits, clock)?;
         let forward = Forward::new();
         registry.register_collector(forward.collector());
         registry.register_collector(audit.collector("bottle_egress_proxy"));
@@ -156,7 +150,7 @@ impl EgressProxy {
         };
         require_same(&old, &rules)?;
         let new_fingerprint = authority.fingerprint();
-        let interception = interception(authority, &rules.file.limits, &self.clock)?;
+        let interception = interception(authority, &Limits::from(&rules.file.limits), &self.clock)?;
         // Nothing below can fail: from here on the new config is live.
         let mut fingerprint = self.fingerprint.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if *fingerprint != new_fingerprint {
@@ -193,26 +187,6 @@ fn interception(
     clock: &Clock,
 ) -> Result<Interception, StartError> {
     let issuer: Arc<dyn IssueLeaf> = Arc::new(LeafIssuer::new(authority, clock.clone())?);
-    let interception = Interception::new(issuer, &[Protocol::Http1]);
-    let interception = interception.map_err(|error| StartError::Tls(error.to_string()))?;
-    Ok(interception.keep_leaves(limits.leaf_cache.into()))
-}
-
-fn limits(limits: &Limits) -> intercept::Limits {
-    let seconds = |n: u32| Duration::from_secs(n.into());
-    let count = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
-    intercept::Limits {
-        connections: count(limits.connections),
-        requests_per_connection: limits.requests_per_connection.into(),
-        head_bytes: count(limits.header_bytes),
-        head_fields: count(limits.header_fields),
-        handshakes: count(limits.handshakes_in_flight),
-        head: seconds(limits.header_seconds),
-        handshake: seconds(limits.handshake_seconds),
-        idle: IDLE.min(seconds(limits.idle_seconds)),
-        stall: seconds(limits.idle_seconds),
-        total: if limits.total_seconds == 0 { UNBOUNDED } else { seconds(limits.total_seconds) },
-        grace: seconds(limits.drain_seconds),
-        ..intercept::Limits::default()
-    }
+    Interception::new(issuer, &[Protocol::Http1], limits.leaves)
+        .map_err(|error| StartError::Tls(error.to_string()))
 }

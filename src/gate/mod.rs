@@ -59,7 +59,7 @@ enum Listener {
 
 impl Relay {
     /// Binds the listening side, or borrows it. A socket file that nobody serves any more is replaced; one that is
-    /// served, and a file that is no socket, is an error. Whoever lends a listener is waited for, up to 30 s.
+    /// served, and a file that is not a socket, is an error. Whoever lends a listener is waited for, up to 30 s.
     pub async fn bind(self) -> io::Result<Bound> {
         let explain =
             |e: io::Error| io::Error::new(e.kind(), format!("can't listen on {}: {e}", self.listen));
@@ -81,7 +81,7 @@ async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     let listener = match UnixListener::bind(path) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
             if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
-                return Err(io::Error::new(e.kind(), "a file that is no socket is in the way"));
+                return Err(io::Error::new(e.kind(), "a file that is not a socket is in the way"));
             }
             if UnixStream::connect(path).await.is_ok() {
                 return Err(io::Error::new(e.kind(), "another process already serves it"));

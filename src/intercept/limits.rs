@@ -1,6 +1,10 @@
-//! Every bound of the client's side, with its default.
+//! Every bound of the client's side, with its default, and as a config says it.
 
+use crate::config;
 use std::time::Duration;
+
+/// What stands for no bound at all.
+const UNBOUNDED: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Bounds on what clients may hold or take. None of the times ends an exchange that waits less than
 /// [`Limits::stall`] for a silent upstream.
@@ -16,6 +20,8 @@ pub struct Limits {
     pub head_fields: usize,
     /// TLS handshakes at the same time; more wait for their turn within [`Limits::handshake`].
     pub handshakes: usize,
+    /// Leaf certificates that are kept; any name may be asked for.
+    pub leaves: u64,
     /// Streams at the same time on one HTTP/2 connection.
     pub streams: u32,
     /// Bytes of a request body that one HTTP/2 stream may send ahead of what is read of it.
@@ -40,6 +46,45 @@ pub(super) fn connection_window(streams: u32, stream_window: u32) -> u32 {
     streams.saturating_mul(stream_window).min((1 << 31) - 1)
 }
 
+impl From<&config::Limits> for Limits {
+    /// No key of the config may be left out here.
+    fn from(limits: &config::Limits) -> Self {
+        let config::Limits {
+            connections,
+            requests_per_connection,
+            header_bytes,
+            header_fields,
+            body_bytes: _,      // the handler's: it knows what the answer says
+            connect_seconds: _, // the connector's
+            header_seconds,
+            idle_seconds,
+            total_seconds,
+            handshake_seconds,
+            handshakes_in_flight,
+            leaf_cache,
+            drain_seconds,
+        } = *limits;
+        let seconds = |n: u32| Duration::from_secs(n.into());
+        let count = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+        let default = Self::default();
+        Self {
+            connections: count(connections),
+            requests_per_connection: requests_per_connection.into(),
+            head_bytes: count(header_bytes),
+            head_fields: count(header_fields),
+            handshakes: count(handshakes_in_flight),
+            leaves: leaf_cache.into(),
+            head: seconds(header_seconds),
+            handshake: seconds(handshake_seconds),
+            idle: default.idle.min(seconds(idle_seconds)),
+            stall: seconds(idle_seconds),
+            total: if total_seconds == 0 { UNBOUNDED } else { seconds(total_seconds) },
+            grace: seconds(drain_seconds),
+            ..default
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -48,6 +93,7 @@ impl Default for Limits {
             head_bytes: 64 * 1024,
             head_fields: 128,
             handshakes: 256,
+            leaves: 4096,
             streams: 256,
             stream_window: 64 * 1024,
             head: Duration::from_secs(30),
@@ -57,5 +103,47 @@ impl Default for Limits {
             total: Duration::from_hours(24),
             grace: Duration::from_secs(8),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_of_a_config_bounds_something() {
+        let limits = config::Limits {
+            connections: 1,
+            requests_per_connection: 2,
+            header_bytes: 3,
+            header_fields: 4,
+            header_seconds: 5,
+            idle_seconds: 6,
+            total_seconds: 7,
+            handshake_seconds: 8,
+            handshakes_in_flight: 9,
+            leaf_cache: 10,
+            drain_seconds: 11,
+            ..config::Limits::default()
+        };
+        let bounds = Limits {
+            connections: 1,
+            requests_per_connection: 2,
+            head_bytes: 3,
+            head_fields: 4,
+            head: Duration::from_secs(5),
+            idle: Duration::from_secs(6),
+            stall: Duration::from_secs(6),
+            total: Duration::from_secs(7),
+            handshake: Duration::from_secs(8),
+            handshakes: 9,
+            leaves: 10,
+            grace: Duration::from_secs(11),
+            ..Limits::default()
+        };
+        assert_eq!(Limits::from(&limits), bounds);
+        let patient = Limits::from(&config::Limits { idle_seconds: 900, total_seconds: 0, ..limits });
+        assert_eq!((patient.idle, patient.stall), (Duration::from_mins(5), Duration::from_mins(15)));
+        assert_eq!(patient.total, UNBOUNDED);
     }
 }

@@ -20,8 +20,8 @@ pub enum Listener {
 /// Why there is no listener.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// Something stands where the socket belongs, and it is no socket.
-    #[error("`{}` is no socket: move it away or listen elsewhere", .0.display())]
+    /// Something stands where the socket belongs, and it is not a socket.
+    #[error("`{}` is not a socket: move it away or listen elsewhere", .0.display())]
     NotASocket(PathBuf),
     /// Another process answers there.
     #[error("another process listens on `{}`: stop it first", .0.display())]
@@ -132,7 +132,7 @@ mod tests {
         let error = Listener::unix(&file, 0o660).unwrap_err();
         assert_eq!(
             error.to_string(),
-            format!("`{}` is no socket: move it away or listen elsewhere", file.display())
+            format!("`{}` is not a socket: move it away or listen elsewhere", file.display())
         );
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
     }

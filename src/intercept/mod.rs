@@ -35,7 +35,9 @@ pub use limits::Limits;
 pub use listener::{ListenError, Listener};
 pub use server::Server;
 pub use tls::{Interception, IssueLeaf};
-pub use upstream::{Connected, Connector, Pool, PoolLimits, PoolStats, SendError, Stream};
+pub use upstream::{
+    Connected, Connector, Pool, PoolLimits, PoolStats, Roots, SendError, Stream, TrustError, secure,
+};
 
 /// An error of any kind, where this module only passes it on.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -19,8 +19,6 @@ use std::{
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-/// Leaves that are kept; any name may be asked for.
-const CACHE: u64 = 4096;
 /// How long a leaf is used: well below what it is valid for.
 const REUSE: Duration = Duration::from_hours(6);
 /// More than any ClientHello, with room for hybrid key shares and many extensions.
@@ -40,10 +38,6 @@ impl IssueLeaf for crate::pki::LeafIssuer {
     }
 }
 
-fn cache(leaves: u64) -> Cache<String, Arc<CertifiedKey>> {
-    Cache::builder().max_capacity(leaves).time_to_live(REUSE).build()
-}
-
 /// One CA's way of ending TLS: its leaves, its session tickets, the protocols it offers.
 pub struct Interception {
     issuer: Arc<dyn IssueLeaf>,
@@ -53,8 +47,13 @@ pub struct Interception {
 }
 
 impl Interception {
-    /// Offers `protocols`, the preferred one first. A client without ALPN gets HTTP/1.1.
-    pub fn new(issuer: Arc<dyn IssueLeaf>, protocols: &[Protocol]) -> Result<Self, rustls::Error> {
+    /// Offers `protocols`, the preferred one first, and keeps at most so many `leaves`. A client without ALPN gets
+    /// HTTP/1.1.
+    pub fn new(
+        issuer: Arc<dyn IssueLeaf>,
+        protocols: &[Protocol],
+        leaves: u64,
+    ) -> Result<Self, rustls::Error> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -62,13 +61,8 @@ impl Interception {
             .with_cert_resolver(Arc::new(NoLeaf));
         config.alpn_protocols = protocols.iter().map(|protocol| protocol.alpn().to_vec()).collect();
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()?;
-        Ok(Self { issuer, leaves: cache(CACHE), issued: AtomicU64::new(0), config })
-    }
-
-    /// The same, keeping at most so many leaves.
-    #[must_use]
-    pub fn keep_leaves(self, count: u64) -> Self {
-        Self { leaves: cache(count), ..self }
+        let leaves = Cache::builder().max_capacity(leaves).time_to_live(REUSE).build();
+        Ok(Self { issuer, leaves, issued: AtomicU64::new(0), config })
     }
 
     /// How many leaves were made, as opposed to found.

@@ -78,7 +78,7 @@ impl Manifest {
         let mut findings = Findings::new(&document, &source);
         of_yaml.for_each(|problem| findings.push(problem));
         for place in secrets::find(&shown) {
-            let problem = findings.place("secret", place, "a secret stands in the manifest");
+            let problem = findings.place("secret", place, "the manifest holds a secret");
             findings.push(problem.hint(
                 "put it into an environment variable and name that in `token_ref`; revoke this one if anyone else can read the file",
             ));

@@ -127,7 +127,7 @@ impl Shape<'_, '_> {
         } else if let Some(meant) = nearest(key, known.iter().copied()) {
             problem = problem.hint(format!("did you mean `{meant}`?"));
         } else {
-            problem = problem.hint(format!("the keys that may stand here: {}", known.join(", ")));
+            problem = problem.hint(format!("the keys that are allowed here: {}", known.join(", ")));
         }
         self.out.push(pointer);
         self.findings.push(problem);

@@ -5,13 +5,12 @@
 //! flat whatever the length.
 
 use super::{
-    block::Block,
     budget::{Budget, Holder, NoRoom, Share},
-    decode::Coding,
     reading::Scan,
     rules::Rules,
 };
 use crate::intercept::{Body, BodyError, body};
+use crate::verdict::pipelock::{Block, Coding, Ruleset};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http::{HeaderMap, header};
@@ -67,7 +66,8 @@ pub(super) async fn inspect(
     let hint = inner.size_hint();
     let share = Arc::new(budget.share());
     share.obtain(Scan::least()).await.map_err(no_room)?;
-    let scan = Scan::new(Arc::clone(rules), coding, is_json(request), on_finding).map_err(Stop::Block)?;
+    let scan =
+        Scan::new(Arc::clone(&rules.ruleset), coding, is_json(request), on_finding).map_err(Stop::Block)?;
     let held = Held::new(scan, &share);
     let (mut finished, mut trailers) = (false, None);
     let patience = if is_grpc(request) { PAUSE } else { HOLD_PAUSE };
@@ -100,6 +100,19 @@ pub(super) async fn inspect(
     let pause = Box::pin(tokio::time::sleep(PAUSE));
     let left = hint.exact();
     Ok(body::boxed(Scanned { inner, held, share, left, finished, trailers, pause, paused: false }))
+}
+
+/// What the engine would find in a whole body with these fields: what it only logs, or why it refuses the request.
+pub fn scan_body(ruleset: &Arc<Ruleset>, request: &HeaderMap, body: Bytes) -> Result<Vec<Block>, Block> {
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&found);
+    let on_finding: OnFinding =
+        Arc::new(move |block| into.lock().unwrap_or_else(PoisonError::into_inner).push(block.clone()));
+    let mut scan = Scan::new(Arc::clone(ruleset), Coding::of(request)?, is_json(request), on_finding)?;
+    scan.foresee(&body)?;
+    scan.push(body)?;
+    scan.finish(None)?;
+    Ok(std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner)))
 }
 
 fn is_json(request: &HeaderMap) -> bool {

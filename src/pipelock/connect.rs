@@ -1,9 +1,9 @@
 //! The way out: resolve, vet every address, dial one that was vetted, end TLS with the real origin.
 
-use super::{address::may_dial, block::Block, network::Network, rules::Rules};
-use crate::intercept::{Connected, Connector, Protocol, Stream};
+use super::{address::may_dial, network::Network, rules::Rules};
+use crate::intercept::{Connected, Connector, Protocol, Stream, secure};
+use crate::verdict::pipelock::Block;
 use arc_swap::ArcSwap;
-use rustls::pki_types::ServerName;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
@@ -11,7 +11,6 @@ use std::{
     time::Duration,
 };
 use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::TlsConnector;
 
 /// How long one address may take before the next one is tried.
 const PER_ADDRESS: Duration = Duration::from_secs(5);
@@ -63,7 +62,7 @@ impl WayOut {
     pub(super) async fn vetted(&self, rules: &Rules, host: &str) -> Result<Vec<IpAddr>, ConnectError> {
         let found = self.network.resolve(host).await;
         let addresses = found.map_err(|error| ConnectError::Resolve { host: host.to_owned(), error })?;
-        let own = rules.addresses(host);
+        let own = rules.ruleset.addresses(host);
         match addresses.iter().find(|address| !may_dial(**address, &rules.internal, own)) {
             Some(address) => Err(ConnectError::Forbidden { host: host.to_owned(), address: *address }),
             None => Ok(addresses),
@@ -98,18 +97,10 @@ impl WayOut {
 
     async fn secure(&self, rules: &Rules, host: &str, stream: TcpStream) -> Result<Connected, ConnectError> {
         let tls = |error| ConnectError::Tls { host: host.to_owned(), error };
-        let name = ServerName::try_from(host.to_owned())
-            .map_err(|e| tls(io::Error::new(io::ErrorKind::InvalidInput, e)))?;
-        let connector = TlsConnector::from(Arc::clone(&rules.tls));
-        let stream = timeout(rules.connect_timeout, connector.connect(name, stream))
+        timeout(rules.connect_timeout, secure(Arc::clone(&rules.tls), host, stream))
             .await
             .map_err(|_| tls(io::Error::new(io::ErrorKind::TimedOut, "no handshake in time")))?
-            .map_err(tls)?;
-        let protocol = match stream.get_ref().1.alpn_protocol() {
-            Some(b"h2") => Protocol::Http2,
-            _ => Protocol::Http1,
-        };
-        Ok(Connected { stream: Box::new(stream), protocol, absolute_form: false })
+            .map_err(tls)
     }
 }
 

@@ -3,11 +3,8 @@
 //! What comes out goes to the reader in the pieces in which the library has it, 32 KiB at most: a few bytes that
 //! stand for many megabytes take no more memory than others.
 
-use super::{
-    block::Block,
-    window::{Frames, Window, ZSTD_LOG},
-};
-use http::{HeaderMap, header};
+use super::window::{Frames, Window, ZSTD_LOG};
+use crate::verdict::pipelock::{Block, Coding};
 use std::io::{self, Write};
 
 /// A body may grow this many times over before it counts as a bomb …
@@ -35,36 +32,6 @@ enum Inner<R: Reader> {
     Deflate(flate2::write::ZlibDecoder<Out<R>>),
     Brotli(Box<brotli_decompressor::DecompressorWriter<Out<R>>>),
     Zstd(Box<zstd::stream::write::Decoder<'static, Out<R>>>),
-}
-
-/// What a body is encoded with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
-    Gzip,
-    Deflate,
-    Brotli,
-    Zstd,
-}
-
-impl Coding {
-    /// What the fields ask for; `None` for a body that stands as it is.
-    pub(super) fn of(fields: &HeaderMap) -> Result<Option<Self>, Block> {
-        let values = fields.get_all(header::CONTENT_ENCODING).iter();
-        let text = values.map(|v| String::from_utf8_lossy(v.as_bytes())).collect::<Vec<_>>().join(",");
-        let codings = text.split(',').map(|c| c.trim().to_ascii_lowercase());
-        let mut codings = codings.filter(|c| !c.is_empty() && c != "identity");
-        let Some(coding) = codings.next() else { return Ok(None) };
-        if codings.next().is_some() {
-            return Err(Block::Encoding(printable(&text)));
-        }
-        Ok(Some(match coding.as_str() {
-            "gzip" | "x-gzip" => Coding::Gzip,
-            "deflate" => Coding::Deflate,
-            "br" => Coding::Brotli,
-            "zstd" => Coding::Zstd,
-            _ => return Err(Block::Encoding(printable(&text))),
-        }))
-    }
 }
 
 impl<R: Reader> Decoder<R> {
@@ -204,13 +171,10 @@ impl<R: Reader> Inner<R> {
     }
 }
 
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).take(60).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::{HeaderMap, header};
 
     /// Keeps what it reads, and the length of the longest piece.
     #[derive(Default)]

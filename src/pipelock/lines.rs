@@ -1,12 +1,9 @@
 //! What a log line holds, and how text from outside gets into one: without a secret, printable, and short.
 
-use super::{
-    block::{Block, Part},
-    events::Events,
-    rules::Rules,
-};
+use super::{events::Events, rules::Rules};
 use crate::intercept::{Client, Peer};
 use crate::telemetry::audit::cut;
+use crate::verdict::pipelock::{Block, Part, visible};
 use serde::Serialize;
 
 /// One event. What is unknown is left out.
@@ -17,6 +14,8 @@ pub(super) struct Line {
     pub(super) method: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) query_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,15 +96,6 @@ pub(super) fn warn(events: &Events, line: Line, block: &Block, rules: &Rules) {
 
 /// A text that a client chose, as it may stand in a log.
 pub(super) fn shown(text: &str, rules: &Rules) -> String {
-    let text: String = rules.scanner.mask(text).chars().map(visible).collect();
+    let text: String = rules.ruleset.scanner().mask(text).chars().map(visible).collect();
     cut(&text).into_owned()
-}
-
-/// A name that a client chose, as it may stand in an answer to it.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(visible).take(1000).collect()
-}
-
-fn visible(c: char) -> char {
-    if c.is_ascii_graphic() || c == ' ' { c } else { '?' }
 }

@@ -14,15 +14,13 @@
 //! block; requests are counted for each host, not for each registrable domain.
 
 mod address;
-mod block;
+mod answer;
 mod body;
 mod budget;
 mod connect;
 mod decode;
 mod engine;
 mod events;
-mod fields;
-mod hosts;
 mod injection;
 mod lines;
 mod metrics;
@@ -33,41 +31,10 @@ mod reading;
 mod response;
 mod rules;
 mod runtime;
-mod url;
 mod window;
 
-pub use block::{Block, Part};
+pub use body::scan_body;
 pub use events::Events;
 pub use network::{Network, Pending};
 pub use rules::{Loaded, Paths, Rules, RulesError};
 pub use runtime::{Pipelock, StartError};
-
-impl Rules {
-    /// What would become of a GET of this URL, as far as that can be said without a network.
-    pub fn check_url(&self, target: &str) -> Result<(), Block> {
-        let uri: http::Uri = target.parse().map_err(|_| Block::Target(format!("`{target}` is no URL")))?;
-        let plain = match uri.scheme_str() {
-            Some("http") => true,
-            Some("https") => false,
-            _ => return Err(Block::Target(format!("`{target}` is neither http:// nor https://"))),
-        };
-        let authority = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-        let default = if plain { 80 } else { 443 };
-        let authority = crate::policy::Authority::parse(authority, Some(default))
-            .map_err(|error| Block::Target(error.to_string()))?;
-        let host = authority.host.as_str();
-        if !self.allowed.contains(host) {
-            return Err(Block::Host { host: host.to_owned() });
-        }
-        if plain && !self.plain_http(host) {
-            return Err(Block::PlainHttp { host: host.to_owned() });
-        }
-        if !self.ports(host).contains(&authority.port) {
-            let allowed = self.ports(host).to_vec();
-            return Err(Block::Port { host: host.to_owned(), port: authority.port, allowed });
-        }
-        url::scan_host(self, host)?;
-        let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        url::scan_target(self, &format!("{}://{authority}", if plain { "http" } else { "https" }), path)
-    }
-}

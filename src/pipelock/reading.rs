@@ -1,15 +1,13 @@
 //! What was read of a body and is not yet passed on: its parts, its decoder, its scanner.
 
 use super::{
-    block::{Block, Part},
     body::OnFinding,
     budget::Need,
-    decode::{Coding, Decoder, Reader},
-    fields,
+    decode::{Decoder, Reader},
     pointer::pointer,
-    rules::Rules,
 };
 use crate::dlp::{Finding, StreamScanner};
+use crate::verdict::pipelock::{Block, Coding, Part, Ruleset};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::{collections::VecDeque, sync::Arc};
@@ -25,7 +23,7 @@ const SCANNER: usize = 208 << 10;
 
 /// What was read and not yet passed on.
 pub(super) struct Scan {
-    rules: Arc<Rules>,
+    ruleset: Arc<Ruleset>,
     text: Source,
     /// Parts in the order of the body, each with its end as the scanner counts.
     queue: VecDeque<(Bytes, u64)>,
@@ -93,18 +91,18 @@ impl Scan {
     }
 
     pub(super) fn new(
-        rules: Arc<Rules>,
+        ruleset: Arc<Ruleset>,
         coding: Option<Coding>,
         json: bool,
         on_finding: OnFinding,
     ) -> Result<Self, Block> {
-        let stream = Some(rules.scanner.stream());
-        let text = Text { stream, only_warn: rules.only_warn, ..Text::default() };
+        let stream = Some(ruleset.scanner().stream());
+        let text = Text { stream, only_warn: ruleset.only_warns(), ..Text::default() };
         let text = match coding {
             None => Source::Plain(text),
             Some(coding) => Source::Encoded(Box::new(Decoder::new(coding, text)?)),
         };
-        Ok(Self { rules, text, queue: VecDeque::new(), queued: 0, beginning: true, json, on_finding })
+        Ok(Self { ruleset, text, queue: VecDeque::new(), queued: 0, beginning: true, json, on_finding })
     }
 
     /// Bytes that the parts take which wait.
@@ -164,8 +162,8 @@ impl Scan {
         self.warn();
         self.text = Source::Plain(std::mem::take(self.text()));
         let Some(trailers) = trailers else { return Ok(()) };
-        match fields::scan(&self.rules, trailers) {
-            Err(block) if self.rules.only_warn => {
+        match self.ruleset.scan_fields(trailers) {
+            Err(block) if self.ruleset.only_warns() => {
                 (self.on_finding)(&block);
                 Ok(())
             }

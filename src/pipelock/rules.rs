@@ -4,20 +4,19 @@
 //! engine does. Keys that bound what the upstream program holds in memory (`max_response_mb`,
 //! `max_response_bytes`, `max_event_bytes`) bound nothing here, since nothing is held: responses stream.
 
-use super::{hosts::HostList, rate::RateLimit};
+use super::rate::RateLimit;
 use crate::clock::Clock;
 use crate::config::ConfigError;
-use crate::config::embedded::{EmbeddedFile, HostEntry};
+use crate::config::embedded::EmbeddedFile;
 use crate::config::pipelock::{Action, PipelockFile};
 use crate::config::{Limits, Listen};
-use crate::dlp::{Scanner, SeedPhrases, Settings, SettingsError};
+use crate::dlp::Scanner;
+use crate::intercept::{self, Roots, TrustError};
 use crate::pki::{CertificateAuthority, PkiError};
-use http::HeaderName;
+use crate::verdict::pipelock::{Block, Ruleset, RulesetError};
 use ipnet::IpNet;
-use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use sha2::{Digest as _, Sha256};
 use std::{
-    collections::{HashMap, HashSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -58,20 +57,15 @@ pub enum RulesError {
         /// What is wrong, and what to do.
         problem: String,
     },
-    /// The scanner.
+    /// What is decided by.
     #[error(transparent)]
-    Scanner(#[from] SettingsError),
+    Ruleset(#[from] RulesetError),
     /// The CA.
     #[error("the pipelock CA can't be used: {0}")]
     Authority(#[from] PkiError),
     /// The certificates that are trusted.
-    #[error("{path}: {problem}")]
-    Roots {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        problem: String,
-    },
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 fn value(key: &str, problem: impl Into<String>) -> RulesError {
@@ -89,24 +83,16 @@ pub struct Rules {
     pub hash: String,
     pub(super) listen: Listen,
     pub(super) admin: Option<std::net::SocketAddr>,
+    /// What `embedded.yaml` says.
     pub(super) limits: Limits,
-    pub(super) allowed: HostList,
-    pub(super) passed_through: HostList,
-    hosts: HashMap<String, HostEntry>,
-    exempt: Vec<IpNet>,
+    /// The same, within what `forward_proxy` says.
+    pub(super) bounds: intercept::Limits,
+    /// What is decided by.
+    pub(super) ruleset: Arc<Ruleset>,
     pub(super) internal: Vec<IpNet>,
-    pub(super) scanner: Scanner,
-    pub(super) only_warn: bool,
-    pub(super) ignored_fields: HashSet<HeaderName>,
     pub(super) hold: usize,
-    pub(super) max_url_length: u32,
-    pub(super) entropy: f64,
-    pub(super) label_entropy: f64,
-    pub(super) label_entropy_exclusions: HostList,
     pub(super) rate: RateLimit,
     pub(super) plain_http_timeout: u32,
-    pub(super) idle: Duration,
-    pub(super) total: Duration,
     pub(super) connect_timeout: Duration,
     pub(super) scan_responses: bool,
     pub(super) scan_events: bool,
@@ -152,35 +138,24 @@ impl Rules {
         clock: &Clock,
     ) -> Result<Self, RulesError> {
         refuse_what_is_not_implemented(file)?;
-        let monitoring = &file.fetch_proxy.monitoring;
-        let allowed = HostList::parse("api_allowlist", &file.api_allowlist)?;
-        let passed_through = HostList::parse(
-            "tls_interception.passthrough_domains",
-            &file.tls_interception.passthrough_domains,
-        )?;
-        let exclusions = "fetch_proxy.monitoring.subdomain_entropy_exclusions";
-        let label_entropy_exclusions = HostList::parse(exclusions, &monitoring.subdomain_entropy_exclusions)?;
+        let ruleset = Arc::new(Ruleset::of(file, embedded)?);
         let listen = match embedded {
             Some(embedded) => embedded.listen.clone(),
             None => file.fetch_proxy.listen.parse().map_err(|e: crate::config::listen::ListenError| {
                 value("fetch_proxy.listen", e.to_string())
             })?,
         };
-        let hosts = hosts(file, embedded, &allowed)?;
-        let extra_ca = embedded.and_then(|e| e.extra_ca_file.clone());
-        let seed = SeedPhrases { min_words: 12, verify_checksum: true };
-        let scanner = Scanner::new(Settings {
-            custom: Vec::new(),
-            placeholders: embedded.map(|e| e.placeholders.clone()).unwrap_or_default(),
-            seed_phrases: file.seed_phrase_detection.enabled.then_some(seed),
-        })?;
+        let roots = match embedded.and_then(|e| e.extra_ca_file.as_deref()) {
+            Some(path) => Roots::public().and_file(path)?,
+            None => Roots::public(),
+        };
         let limits = embedded.map(|e| e.limits.clone()).unwrap_or_default();
-        let idle = file.forward_proxy.idle_timeout_seconds.min(limits.idle_seconds);
-        let total = match (file.forward_proxy.max_tunnel_seconds, limits.total_seconds) {
+        let idle_seconds = file.forward_proxy.idle_timeout_seconds.min(limits.idle_seconds);
+        let total_seconds = match (file.forward_proxy.max_tunnel_seconds, limits.total_seconds) {
             (tunnel, 0) => tunnel,
             (tunnel, total) => tunnel.min(total),
         };
-        let exempt = if embedded.is_some() { Vec::new() } else { file.ssrf.ip_allowlist.clone() };
+        let bounds = intercept::Limits::from(&Limits { idle_seconds, total_seconds, ..limits.clone() });
         let responses = &file.response_scanning;
         Ok(Self {
             generation,
@@ -188,53 +163,32 @@ impl Rules {
             hash,
             listen,
             admin: embedded.map(|e| e.admin),
-            allowed,
-            passed_through,
-            hosts,
-            exempt,
+            ruleset,
             internal: file.internal.clone(),
-            scanner,
-            only_warn: file.request_body_scanning.action == Action::Warn,
-            ignored_fields: ignored_fields(file)?,
             hold: usize::try_from(HOLD.min(file.request_body_scanning.max_body_bytes)).unwrap_or(usize::MAX),
-            max_url_length: monitoring.max_url_length,
-            entropy: monitoring.entropy_threshold,
-            label_entropy: monitoring.subdomain_entropy_threshold,
-            label_entropy_exclusions,
-            rate: RateLimit::new(monitoring.max_requests_per_minute),
+            rate: RateLimit::new(file.fetch_proxy.monitoring.max_requests_per_minute),
             plain_http_timeout: file.fetch_proxy.timeout_seconds,
-            idle: Duration::from_secs(idle.into()),
-            total: Duration::from_secs(total.into()),
             connect_timeout: Duration::from_secs(limits.connect_seconds.into()),
             scan_responses: responses.enabled,
             scan_events: responses.enabled && responses.sse_streaming.enabled,
             log_allowed: file.logging.include_allowed,
             log_blocked: file.logging.include_blocked,
-            tls: Arc::new(client_config(extra_ca.as_deref(), clock)?),
+            tls: roots.client(clock)?,
             limits,
+            bounds,
         })
     }
 
-    /// The ports of a host.
-    pub(super) fn ports(&self, host: &str) -> &[u16] {
-        self.hosts.get(host).map_or(&[443], |entry| &entry.ports)
-    }
-
-    /// Whether a host is served as plain http.
-    pub(super) fn plain_http(&self, host: &str) -> bool {
-        self.hosts.get(host).is_some_and(|entry| entry.plain_http)
-    }
-
-    /// The private ranges that a host may resolve to.
-    pub(super) fn addresses(&self, host: &str) -> &[IpNet] {
-        self.hosts.get(host).map_or(&self.exempt, |entry| &entry.addresses)
+    /// What would become of a GET of this URL, as far as that can be said without a network.
+    pub fn check_url(&self, url: &str) -> Result<(), Block> {
+        self.ruleset.url(url)
     }
 
     /// What a check prints.
     #[must_use]
     pub fn summary(&self) -> String {
         let patterns = Scanner::builtin().count();
-        format!("OK mode=strict hosts={} dlp={patterns} config={}\n", self.allowed.len(), self.hash)
+        format!("OK mode=strict hosts={} dlp={patterns} config={}\n", self.ruleset.count(), self.hash)
     }
 }
 
@@ -281,39 +235,6 @@ fn refuse_what_is_not_implemented(file: &PipelockFile) -> Result<(), RulesError>
     zero("request_body_scanning.max_body_bytes", file.request_body_scanning.max_body_bytes)
 }
 
-/// What `embedded.yaml` says of each host, and that both files speak of the same ones.
-fn hosts(
-    file: &PipelockFile,
-    embedded: Option<&EmbeddedFile>,
-    allowed: &HostList,
-) -> Result<HashMap<String, HostEntry>, RulesError> {
-    let Some(embedded) = embedded else { return Ok(HashMap::new()) };
-    let mut hosts = HashMap::new();
-    for (index, entry) in embedded.hosts.iter().enumerate() {
-        if !allowed.contains(&entry.host) {
-            let problem = format!("`{}` is not in api_allowlist; render both files again", entry.host);
-            return Err(value(&format!("hosts[{index}].host"), problem));
-        }
-        hosts.insert(entry.host.clone(), entry.clone());
-    }
-    for (index, range) in file.ssrf.ip_allowlist.iter().enumerate() {
-        if !embedded.hosts.iter().any(|entry| entry.addresses.contains(range)) {
-            let problem = format!("{range} belongs to no host of embedded.yaml; render both files again");
-            return Err(value(&format!("ssrf.ip_allowlist[{index}]"), problem));
-        }
-    }
-    Ok(hosts)
-}
-
-fn ignored_fields(file: &PipelockFile) -> Result<HashSet<HeaderName>, RulesError> {
-    let names = &file.request_body_scanning.ignore_headers;
-    let parse = |(index, name): (usize, &String)| {
-        let key = format!("request_body_scanning.ignore_headers[{index}]");
-        name.parse().map_err(|_| value(&key, format!("`{name}` is no field name")))
-    };
-    names.iter().enumerate().map(parse).collect()
-}
-
 fn authority(file: &PipelockFile, folder: &Path, clock: &Clock) -> Result<CertificateAuthority, RulesError> {
     let tls = &file.tls_interception;
     let certificate = fs_err::read_to_string(folder.join(&tls.ca_cert))?;
@@ -321,43 +242,4 @@ fn authority(file: &PipelockFile, folder: &Path, clock: &Clock) -> Result<Certif
     let authority = CertificateAuthority::load(&certificate, &key)?;
     authority.require_valid(clock.now())?;
     Ok(authority)
-}
-
-/// TLS with origins: the public roots, and what the bottle trusts besides.
-fn client_config(extra_ca: Option<&str>, clock: &Clock) -> Result<rustls::ClientConfig, RulesError> {
-    let mut roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    if let Some(path) = extra_ca {
-        let problem = |problem: String| RulesError::Roots { path: path.to_owned(), problem };
-        let pem = fs_err::read(path)?;
-        let mut count = 0;
-        for certificate in CertificateDer::pem_slice_iter(&pem) {
-            let certificate = certificate.map_err(|e| problem(format!("no PEM certificate: {e}")))?;
-            roots
-                .add(certificate)
-                .map_err(|e| problem(format!("a certificate that can't be trusted: {e}")))?;
-            count += 1;
-        }
-        if count == 0 {
-            return Err(problem("holds no certificate".to_owned()));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let time = Arc::new(InjectedTime(clock.clone()));
-    let mut config = rustls::ClientConfig::builder_with_details(provider, time)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| value("tls", e.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-#[derive(Debug)]
-struct InjectedTime(Clock);
-
-impl rustls::time_provider::TimeProvider for InjectedTime {
-    fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
-        let seconds = u64::try_from(self.0.now().as_second()).ok()?;
-        Some(rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
-    }
 }

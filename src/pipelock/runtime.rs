@@ -20,13 +20,7 @@ use crate::pki::{CertificateAuthority, LeafIssuer, PkiError};
 use crate::telemetry::{admin::Admin, status::Live};
 use arc_swap::ArcSwap;
 use prometheus_client::registry::Registry;
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-
-/// A connection without a request in flight is kept this long.
-const IDLE: Duration = Duration::from_mins(5);
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Why the engine can't start, or a configuration can't replace the live one.
 #[derive(Debug, thiserror::Error)]
@@ -67,9 +61,9 @@ impl Pipelock {
             registry.register_collector(audit.collector("pipelock"));
         }
         let live = Live::new(rules.bottle.clone(), rules.hash.clone());
-        let limits = limits(&rules);
+        let bounds = rules.bounds.clone();
         let fingerprint = Mutex::new(authority.fingerprint());
-        let interception = interception(authority, clock)?;
+        let interception = interception(authority, &bounds, clock)?;
         let rules = Arc::new(ArcSwap::from_pointee(rules));
         let pool = Pool::new(
             WayOut { rules: Arc::clone(&rules), network },
@@ -77,7 +71,7 @@ impl Pipelock {
         );
         let budget = Budget::new(Terms::default());
         let engine = Arc::new(Engine { rules: Arc::clone(&rules), pool, events, metrics, budget });
-        let server = Server::new(Arc::clone(&engine), interception, limits);
+        let server = Server::new(Arc::clone(&engine), interception, bounds);
         Ok(Self {
             paths: paths.clone(),
             clock: clock.clone(),
@@ -175,7 +169,7 @@ impl Pipelock {
         };
         require_same(&old, &rules)?;
         let new_fingerprint = authority.fingerprint();
-        let interception = interception(authority, &self.clock)?;
+        let interception = interception(authority, &rules.bounds, &self.clock)?;
         // Nothing below can fail: from here on the new configuration is live.
         let mut fingerprint = self.fingerprint.lock().unwrap_or_else(PoisonError::into_inner);
         if *fingerprint != new_fingerprint {
@@ -199,7 +193,7 @@ fn require_same(old: &Rules, new: &Rules) -> Result<(), StartError> {
         Some("admin")
     } else if old.limits != new.limits {
         Some("limits")
-    } else if (old.idle, old.total) != (new.idle, new.total) {
+    } else if old.bounds != new.bounds {
         Some("forward_proxy")
     } else {
         None
@@ -208,28 +202,12 @@ fn require_same(old: &Rules, new: &Rules) -> Result<(), StartError> {
 }
 
 /// HTTP/2 is preferred, as egress-proxy expects.
-fn interception(authority: CertificateAuthority, clock: &Clock) -> Result<Interception, StartError> {
+fn interception(
+    authority: CertificateAuthority,
+    bounds: &Limits,
+    clock: &Clock,
+) -> Result<Interception, StartError> {
     let issuer: Arc<dyn IssueLeaf> = Arc::new(LeafIssuer::new(authority, clock.clone())?);
     let protocols = [Protocol::Http2, Protocol::Http1];
-    Interception::new(issuer, &protocols).map_err(|error| StartError::Tls(error.to_string()))
-}
-
-fn limits(rules: &Rules) -> Limits {
-    let limits = &rules.limits;
-    let seconds = |n: u32| Duration::from_secs(n.into());
-    let count = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
-    Limits {
-        connections: count(limits.connections),
-        requests_per_connection: limits.requests_per_connection.into(),
-        head_bytes: count(limits.header_bytes),
-        head_fields: count(limits.header_fields),
-        handshakes: count(limits.handshakes_in_flight),
-        head: seconds(limits.header_seconds),
-        handshake: seconds(limits.handshake_seconds),
-        idle: IDLE.min(rules.idle),
-        stall: rules.idle,
-        total: rules.total,
-        grace: seconds(limits.drain_seconds),
-        ..Limits::default()
-    }
+    Interception::new(issuer, &protocols, bounds.leaves).map_err(|error| StartError::Tls(error.to_string()))
 }

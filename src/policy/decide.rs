@@ -240,11 +240,7 @@ fn rule_expired(route: &Route) -> Refusal {
         "the rule for {} expired{until}, so nothing is allowed there; {NO_RETRY} until a person renews the rule",
         route.host
     );
-    Refusal {
-        rule: Some(route.id.clone()),
-        source: Some(route.source.clone()),
-        ..Refusal::new(Reason::RuleExpired, message)
-    }
+    Refusal::new(Reason::RuleExpired, message).under(route)
 }
 
 fn method_not_allowed(method: &Method, route: &Route) -> Refusal {

@@ -1,5 +1,6 @@
 //! Why a request is not let through, in words for a person and in a code for a machine.
 
+use super::route::Route;
 use serde::Serialize;
 use std::fmt;
 
@@ -50,11 +51,13 @@ reasons! {
     MalformedTarget = "malformed_target",
     /// The request is not HTTP as RFC 9112 and RFC 9113 want it.
     MalformedRequest = "malformed_request",
+    /// The request did not come whole: it broke off, or took too long.
+    RequestIncomplete = "request_incomplete",
     /// The tunnel does not carry TLS.
     TlsRequired = "tls_required",
     /// An upgrade that the rule does not allow.
     UpgradeNotSupported = "upgrade_not_supported",
-    /// The rule's credential can't be had.
+    /// The rule's credential is unavailable.
     CredentialUnavailable = "credential_unavailable",
     /// The request carries a secret.
     CredentialInRequest = "credential_in_request",
@@ -107,6 +110,12 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// The same, decided by a rule.
+    #[must_use]
+    pub fn under(self, route: &Route) -> Refusal {
+        Refusal { rule: Some(route.id.clone()), source: Some(route.source.clone()), ..self }
+    }
+
     /// A refusal that no rule is behind and that a retry does not change.
     #[must_use]
     pub fn new(reason: Reason, message: impl Into<String>) -> Refusal {

@@ -13,11 +13,7 @@ pub fn refuse_upgrade<'v>(values: impl IntoIterator<Item = &'v [u8]>, route: &Ro
         "an upgrade (WebSocket) to {} is not supported; use plain requests there; retrying does not help",
         route.host
     );
-    Err(Refusal {
-        rule: Some(route.id.clone()),
-        source: Some(route.source.clone()),
-        ..Refusal::new(Reason::UpgradeNotSupported, message)
-    })
+    Err(Refusal::new(Reason::UpgradeNotSupported, message).under(route))
 }
 
 #[cfg(test)]

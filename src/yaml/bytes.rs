@@ -65,7 +65,7 @@ fn control(text: &str) -> Option<Problem> {
                 _ => format!("a control character (U+{:04X})", c as u32),
             };
             return Some(
-                Problem::new(at..at + c.len_utf8(), format!("{what} stands in the text"))
+                Problem::new(at..at + c.len_utf8(), format!("{what} is in the text"))
                     .hint("remove it, or write it as an escape inside double quotes, such as \"\\x07\""),
             );
         }

@@ -257,7 +257,7 @@ impl<'t> Composer<'t, '_> {
         let Some((height, nodes, bytes)) = self.anchors.get(&id).map(|it| (it.height, it.nodes, it.bytes))
         else {
             let at = self.range(span);
-            return self.stop(Problem::new(at, "this alias stands inside of what it repeats"));
+            return self.stop(Problem::new(at, "this alias is inside what it repeats"));
         };
         self.count(nodes - 1, bytes, span)?;
         self.refuse_depth(depth + height, span)?;
@@ -351,7 +351,7 @@ impl<'t> Composer<'t, '_> {
 
     fn refuse_duplicate(&mut self, name: &str, at: Range<usize>, places: &BTreeMap<String, Place>) {
         let first = places.get(name).and_then(|place| place.key.clone());
-        let mut problem = Problem::new(at, format!("the key `{}` stands here twice", shortened(name)))
+        let mut problem = Problem::new(at, format!("the key `{}` is listed twice", shortened(name)))
             .hint("keep one of the two");
         problem.related = first.map(|span| (span, "first here".to_owned()));
         self.problems.push(problem);

@@ -1,4 +1,4 @@
-//! The document: its value, and where each part of it stands in the text.
+//! The document: its value, and where each part of it is in the text.
 
 use serde_json::Value;
 use std::{collections::BTreeMap, ops::Range};

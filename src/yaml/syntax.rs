@@ -8,7 +8,7 @@ pub(super) fn problem(text: &str, at: usize, info: &str, limits: Limits) -> Prob
     let line = text[line_start..].lines().next().unwrap_or_default();
     let indentation = &line[..line.len() - line.trim_start().len()];
     if let Some(tab) = indentation.find('\t') {
-        return Problem::new(line_start + tab..line_start + tab + 1, "a tab stands in the indentation")
+        return Problem::new(line_start + tab..line_start + tab + 1, "a tab is in the indentation")
             .hint("indent with spaces");
     }
     let end = text[at..].chars().next().map_or(at, |c| at + c.len_utf8());

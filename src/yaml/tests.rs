@@ -67,7 +67,7 @@ fn every_value_and_key_has_its_place() {
 #[test]
 fn what_means_two_things_is_refused_with_its_place() {
     let cases = [
-        ("a: 1\nb: 2\na: 3\n", "the key `a` stands here twice", "a"),
+        ("a: 1\nb: 2\na: 3\n", "the key `a` is listed twice", "a"),
         ("a: 1\n---\nb: 2\n", "a second document begins here", "---"),
         ("a: !!str 1\n", "tags (`!…`) are not supported", "!!str"),
         ("a: !local {b: 1}\n", "tags (`!…`) are not supported", "!local"),
@@ -75,13 +75,13 @@ fn what_means_two_things_is_refused_with_its_place() {
         ("%YAML 1.1\n---\na: 1\n", "directives are not supported", "%YAML 1.1"),
         ("\u{feff}a: é\n", "the file begins with a byte order mark", "\u{feff}"),
         ("a: 1\r\nb: 2\r\n", "the line ends with CRLF", "\r"),
-        ("a: 1\rb: 2\n", "a carriage return stands in the text", "\r"),
-        ("a: \u{0}\n", "a control character (U+0000) stands in the text", "\u{0}"),
-        ("a: x\u{1b}[2J\n", "a control character (U+001B) stands in the text", "\u{1b}"),
-        ("a: x\u{2028}y\n", "a Unicode line separator (U+2028) stands in the text", "\u{2028}"),
-        ("a:\n\tb: 1\n", "a tab stands in the indentation", "\t"),
+        ("a: 1\rb: 2\n", "a carriage return is in the text", "\r"),
+        ("a: \u{0}\n", "a control character (U+0000) is in the text", "\u{0}"),
+        ("a: x\u{1b}[2J\n", "a control character (U+001B) is in the text", "\u{1b}"),
+        ("a: x\u{2028}y\n", "a Unicode line separator (U+2028) is in the text", "\u{2028}"),
+        ("a:\n\tb: 1\n", "a tab is in the indentation", "\t"),
         ("[a, b]: 1\n", "a key must be text", "["),
-        ("a: &x [*x]\n", "this alias stands inside of what it repeats", "*x"),
+        ("a: &x [*x]\n", "this alias is inside what it repeats", "*x"),
         ("a: .nan\n", "infinity and not-a-number can't be used here", ".nan"),
         ("a: 99999999999999999999\n", "this number is too large", "99999999999999999999"),
         ("", "the file is empty", ""),

@@ -22,9 +22,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("capability", &["config", "plan", "render", "manifest", "policy"]),
     ("state", &["plan", "pki", "clock", "tree", "printable"]),
     ("consent", &["tree", "capability", "render", "state", "printable"]),
-    ("intercept", &["policy", "pki", "clock", "telemetry"]),
-    ("egress_proxy", &["intercept", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
-    ("pipelock", &["intercept", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
+    ("verdict", &["policy", "config", "dlp"]),
+    ("intercept", &["policy", "pki", "clock", "telemetry", "config"]),
+    ("egress_proxy", &["intercept", "verdict", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
+    ("pipelock", &["intercept", "verdict", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
     ("attack", &["dlp"]),
     ("cli", &["*"]),
 ];

@@ -131,7 +131,7 @@ async fn a_socket_file_that_nobody_serves_is_replaced_and_one_that_is_served_is_
     std::fs::write(&file, "x").unwrap();
     let onto: Relay = format!("unix:{}=127.0.0.1:9", file.display()).parse().unwrap();
     let error = onto.bind().await.unwrap_err().to_string();
-    assert!(error.ends_with("a file that is no socket is in the way"), "{error}");
+    assert!(error.ends_with("a file that is not a socket is in the way"), "{error}");
 }
 
 /// What a client can write that nobody reads: the gate's share of it, and the kernel's, have bounds.

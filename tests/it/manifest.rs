@@ -141,7 +141,7 @@ fn a_hostile_text_is_refused_at_its_place_in_under_a_second() {
         (lines(1_000_000).into(), "nested more than 32 deep", "bottle.yaml:1:"),
         (format!("{good}x: {}", "{a: ".repeat(200_000)).into(), "nested more than 32 deep", "bottle.yaml:4:"),
         (bomb.into(), "more than 50000 values", "bottle.yaml:5:"),
-        (format!("{good}name: dev\n").into(), "`name` stands here twice", "bottle.yaml:4:1"),
+        (format!("{good}name: dev\n").into(), "`name` is listed twice", "bottle.yaml:4:1"),
         (format!("{good}---\n{good}").into(), "second document", "bottle.yaml:4:1"),
         (format!("\u{feff}{good}").into(), "byte order mark", "bottle.yaml:1:1"),
         (good.replace('\n', "\r\n").into(), "CRLF", "bottle.yaml:1:11"),

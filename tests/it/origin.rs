@@ -11,9 +11,10 @@ use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::{
     ClientConfig, RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, pem::PemObject},
+    pki_types::{CertificateDer, UnixTime, pem::PemObject},
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
+    time_provider::TimeProvider,
 };
 use std::{
     convert::Infallible,
@@ -23,6 +24,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -172,16 +174,31 @@ impl Origin {
 
 /// A client's TLS that trusts one CA.
 pub(crate) fn trusting(ca_pem: &str, protocols: &[Protocol]) -> Arc<ClientConfig> {
+    trusting_at(ca_pem, protocols, &Clock::system())
+}
+
+/// The same, at the time of a clock.
+pub(crate) fn trusting_at(ca_pem: &str, protocols: &[Protocol], clock: &Clock) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_details(provider, Arc::new(TimeOf(clock.clone())))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.alpn().to_vec()).collect();
     Arc::new(config)
+}
+
+#[derive(Debug)]
+struct TimeOf(Clock);
+
+impl TimeProvider for TimeOf {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = self.0.now().as_second().try_into().unwrap();
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
 }
 
 async fn accept(listener: TcpListener, tls: TlsAcceptor, behaviour: Behaviour, records: Records) {

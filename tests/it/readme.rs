@@ -1,6 +1,11 @@
-//! What the README shows is what the binary does.
+//! What the README and the page on the audit trail show is what the binary does.
 
-use std::process::Command;
+use bottle::telemetry::audit::{
+    Counted, CountedKind, Counting, Event, PipelockRecord, Record, Suppressed, Verdict,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::{collections::BTreeSet, process::Command};
 
 const README: &str = include_str!("../../README.md");
 
@@ -29,7 +34,7 @@ fn its_manifest_is_one_that_bottle_accepts() {
 fn every_command_that_it_names_is_there() {
     let folder = tempfile::tempdir().unwrap();
     let named = regex::Regex::new(r"(?m)(?:^|`|or: )bottle ([a-z-]+)").unwrap();
-    let verbs: std::collections::BTreeSet<_> = named.captures_iter(README).map(|c| c[1].to_owned()).collect();
+    let verbs: BTreeSet<_> = named.captures_iter(README).map(|c| c[1].to_owned()).collect();
     assert!(verbs.len() > 7, "{verbs:?}");
     for verb in verbs {
         let ran = bottle(&[&verb, "--help"], folder.path());
@@ -47,4 +52,122 @@ fn every_file_that_it_names_is_there() {
         assert!(root.join(&file[1]).exists(), "{}", &file[1]);
     }
     assert!(count > 4, "{count}");
+}
+
+const AUDIT: &str = include_str!("../../docs/audit.md");
+
+/// The names in the first column of the table below a heading.
+fn documented(heading: &str) -> BTreeSet<String> {
+    let (_, rest) = AUDIT.split_once(&format!("\n## {heading}\n")).unwrap();
+    let section = rest.split("\n## ").next().unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    rows.map(|(name, _)| name.to_owned()).collect()
+}
+
+/// The fields of a record in which everything is known.
+fn fields(record: &impl Serialize) -> BTreeSet<String> {
+    let value = serde_json::to_value(record).unwrap();
+    value.as_object().unwrap().keys().cloned().collect()
+}
+
+#[test]
+fn every_field_of_an_audit_record_is_in_its_table() {
+    let (at, text) = ("2026-11-24T12:30:01Z".parse().unwrap(), || Some("x".to_owned()));
+    let record = Record {
+        time: at,
+        event: Event::End,
+        request: "1-1-1".into(),
+        bottle: "dev".into(),
+        config: "c".into(),
+        connection: 1,
+        method: text(),
+        scheme: text(),
+        host: text(),
+        port: Some(1),
+        path: text(),
+        target: text(),
+        query_bytes: Some(1),
+        git: text(),
+        verdict: Verdict::Deny,
+        reason: text(),
+        decided_by: "pipelock".into(),
+        message: text(),
+        finding: text(),
+        rule: text(),
+        source: text(),
+        credential: text(),
+        status: Some(1),
+        request_bytes: 1,
+        response_bytes: 1,
+        complete: true,
+        first_byte_ms: Some(1),
+        duration_ms: 1,
+    };
+    assert_eq!(documented("Fields of egress-proxy"), fields(&record));
+    let pipelock = PipelockRecord {
+        level: "info".into(),
+        time: at,
+        component: "pipelock".into(),
+        event: "blocked".into(),
+        method: text(),
+        url: text(),
+        query_bytes: Some(1),
+        target: text(),
+        client_ip: text(),
+        request_id: text(),
+        scanner: text(),
+        reason: text(),
+        pattern: text(),
+        encoding: text(),
+        action: text(),
+        status_code: Some(1),
+        size_bytes: Some(1),
+        duration_ms: Some(1),
+    };
+    assert_eq!(documented("Fields of pipelock"), fields(&pipelock));
+    let kind = json!({
+        "host": "x", "method": "x", "rule": "x", "requests": 1, "outcomes": {}, "request_bytes": 1, "response_bytes": 1,
+        "paths": 1, "more_paths": true, "first": at, "last": at,
+    });
+    let kind: CountedKind = serde_json::from_value(kind).unwrap();
+    let by = || "pipelock".to_owned();
+    let counted = Counted {
+        time: at,
+        event: "counted".into(),
+        decided_by: by(),
+        requests: 1,
+        kinds: Vec::new(),
+        other: Some(kind.clone()),
+        first: at,
+        last: at,
+    };
+    let suppressed = Suppressed {
+        time: at,
+        event: "suppressed".into(),
+        decided_by: by(),
+        count: 1,
+        reasons: std::collections::BTreeMap::new(),
+        hosts: 1,
+        host: text(),
+        more_hosts: true,
+        first: at,
+        last: at,
+    };
+    let counting = Counting { time: at, event: "counting".into(), decided_by: by(), series: "sent".into() };
+    let counts = [fields(&kind), fields(&counted), fields(&suppressed), fields(&counting)];
+    assert_eq!(documented("Counts"), counts.into_iter().flatten().collect());
+}
+
+#[test]
+fn the_records_that_the_page_shows_are_a_dispatch_and_its_end() {
+    let lines = AUDIT.split("```json\n").nth(1).unwrap().split("\n```").next().unwrap();
+    let records: Vec<Record> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [dispatch, end] = &records[..] else { panic!("two records: {records:?}") };
+    assert_eq!((dispatch.event, end.event), (Event::Dispatch, Event::End));
+    assert_eq!(dispatch.request, end.request);
+    assert!(dispatch.time < end.time);
+    for (line, record) in lines.lines().zip(&records) {
+        let shown: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(shown, serde_json::to_value(record).unwrap(), "no field that a record has not");
+    }
 }

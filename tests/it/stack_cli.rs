@@ -585,7 +585,7 @@ fn denied_requests_come_with_file_line_and_the_missing_entry() {
     let stack = rendered();
     let record = |verdict: &str, path: &str| {
         format!(
-            r#"{{"time":"2026-11-24T12:30:01Z","bottle":"dev","config":"c","connection":1,"method":"GET","scheme":"https","host":"api.example","port":443,"path":"{path}","verdict":"{verdict}","reason":"path_not_allowed","decided_by":"egress-proxy","source":"egress_proxy.routes[0]","request_bytes":0,"response_bytes":0,"complete":true,"duration_ms":1}}"#
+            r#"{{"time":"2020-11-24T12:30:01Z","bottle":"dev","config":"c","connection":1,"method":"GET","scheme":"https","host":"api.example","port":443,"path":"{path}","verdict":"{verdict}","reason":"path_not_allowed","decided_by":"egress-proxy","source":"egress_proxy.routes[0]","request_bytes":0,"response_bytes":0,"complete":true,"duration_ms":1}}"#
         )
     };
     let lines = format!("{}\n{{\"level\":\"INFO\"}}\n{}\n", record("allow", "/v1"), record("deny", "/v2"));
@@ -597,13 +597,24 @@ fn denied_requests_come_with_file_line_and_the_missing_entry() {
     };
     assert_eq!(
         logs(&[]),
-        "12:30:01  GET https://api.example/v2  path_not_allowed\n    \
+        "2020-11-24 12:30:01  GET https://api.example/v2  path_not_allowed\n    \
          rule:  bottle.yaml:9 (egress_proxy.routes[0])\n    \
          to allow it:\n      egress_proxy.routes[0]:\n        path_allowlist: [..., /v2]\n"
     );
-    assert_eq!(logs(&["--since", "2026-11-25T00:00:00Z"]), "");
-    std::fs::write(stack.root.join("project/bottle.yaml"), "junk: [").unwrap();
-    assert!(logs(&[]).contains("    rule:  egress_proxy.routes[0]\n"), "{}", logs(&[]));
+    assert_eq!(logs(&["--since", "2020-11-25T00:00:00Z"]), "");
+    let manifest = stack.root.join("project/bottle.yaml");
+    let other = MANIFEST.replace("  routes:\n", "  routes:\n    - host: other.example\n");
+    std::fs::write(&manifest, &other).unwrap();
+    let moved = logs(&[]);
+    assert!(moved.contains("    rule:  bottle.yaml:10 (egress_proxy.routes[1])\n"), "{moved}");
+    assert!(moved.contains("      egress_proxy.routes[1]:\n"), "{moved}");
+    std::fs::write(&manifest, MANIFEST.replace("api.example", "other.example")).unwrap();
+    let gone = logs(&[]);
+    assert!(gone.contains("    rule:  the rule for api.example is no longer in bottle.yaml\n"), "{gone}");
+    assert!(!gone.contains("routes[0]"), "{gone}");
+    std::fs::write(&manifest, "junk: [").unwrap();
+    let unreadable = logs(&[]);
+    assert!(unreadable.contains("    rule:  api.example; bottle.yaml can't be read now\n"), "{unreadable}");
     assert_eq!(stack.asked(), [] as [&str; 0]);
 }
 
@@ -628,17 +639,17 @@ fn counts_are_shown_and_so_is_that_one_is_missing() {
         counting(0, "sent"),
         counts(9)
     );
-    let denied = r#"{"time":"2020-11-24T12:30:18Z","event":"suppressed","decided_by":"egress-proxy","count":4,"reasons":{"git_push":4},"hosts":1,"more_hosts":false,"first":"2020-11-24T12:30:12Z","last":"2020-11-24T12:30:18Z"}"#;
+    let denied = r#"{"time":"2020-11-24T12:30:18Z","event":"suppressed","decided_by":"egress-proxy","count":4,"reasons":{"git_push":4},"hosts":1,"host":"git.example","more_hosts":false,"first":"2020-11-24T12:30:12Z","last":"2020-11-24T12:30:18Z"}"#;
     audit(&stack, "egress-proxy", "sent", &sent);
     let denied = format!("{}\n{denied}\n{}\n", counting(12, "denied"), counting(20, "denied"));
     audit(&stack, "egress-proxy", "denied", &denied);
     let output = stack.run(&["logs", "--denied", "--no-follow"]);
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
-        "12:30:00  3 requests until 12:30:09 were counted instead of written\n    \
+        "2020-11-24 12:30:00  3 requests until 2020-11-24 12:30:09 were counted instead of written\n    \
          GET api.example: 3 requests for 1 paths; 2 allow 2xx, 1 deny 4xx; 1 bytes sent, 2 received\n\
-         12:30:12  4 refusals more until 12:30:18, for 1 hosts: 4 git_push\n\
-         12:30:20  the count of refusals in the 10 seconds from here on is missing: egress-proxy was killed\n"
+         2020-11-24 12:30:12  4 more refusals until 2020-11-24 12:30:18 (git.example): 4 git_push\n\
+         2020-11-24 12:30:20  the count of refusals in the 10 seconds from here on is missing: egress-proxy was killed\n"
     );
 }
 
@@ -647,12 +658,12 @@ fn in_a_bottle_without_routes_what_pipelock_refused_is_shown() {
     let (head, _) = MANIFEST.split_once("egress_proxy:").unwrap();
     let stack = stack(&format!("{head}egress: {{allowlist: [api.example]}}\n"));
     stack.render(&[]);
-    let line = r#"{"level":"warn","time":"2026-11-25T00:30:48Z","component":"pipelock","event":"blocked","method":"CONNECT","target":"new.example:443","scanner":"domain_not_allowed","reason":"new.example is not in the allowlist"}"#;
+    let line = r#"{"level":"warn","time":"2020-11-25T00:30:48Z","component":"pipelock","event":"blocked","method":"CONNECT","target":"new.example:443","scanner":"domain_not_allowed","reason":"new.example is not in the allowlist"}"#;
     audit(&stack, "pipelock", "denied", &format!("{line}\n"));
     let output = stack.run(&["logs", "--denied", "--no-follow"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        said.starts_with("00:30:48  CONNECT new.example:443  domain_not_allowed, by pipelock\n"),
+        said.starts_with("2020-11-25 00:30:48  CONNECT new.example:443  domain_not_allowed, by pipelock\n"),
         "{said}"
     );
 }
@@ -668,6 +679,10 @@ fn a_service_that_is_not_there_and_a_time_that_is_none_are_said() {
     let output = stack.run(&["logs", "--since", "5x"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(err(&output).contains("write a time such as"), "{}", err(&output));
+    let help = String::from_utf8(stack.run(&["logs", "--help"]).stdout).unwrap();
+    assert!(help.contains("Times are in UTC") && help.contains("--since 2d"), "{help}");
+    let error = refused(&stack.run(&["plan", "/nope.yaml"]));
+    assert_eq!(error, "error: can't read /nope.yaml: No such file or directory (os error 2)", "once");
 }
 
 #[test]

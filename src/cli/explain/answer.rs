@@ -1,13 +1,19 @@
-//! The answer: the verdict of the first proxy, then pipelock's, with the rule behind it and the nearest other one.
+//! The answer: the verdict of both proxies, with the rule behind it and the nearest other one.
 
 use super::asked::Asked;
-use super::secrets::{Found, Search};
+use super::secrets::Found;
 use crate::cli::rules::{Place, Rules};
-use crate::config::pipelock::Action;
+use crate::intercept::Limits;
+use crate::pipelock::scan_body;
 use crate::plan::Shape;
 use crate::policy::{
     Authority, Difference, GitOperation, Grant, HOST_OVERRIDES, Intent, METHOD_OVERRIDES, Method, Nearest,
-    PATH_OVERRIDES, PathPattern, Reason, Refusal, Route, Scheme, refuse_upgrade, same_variable,
+    PATH_OVERRIDES, PathPattern, Reason, Refusal, Route, same_variable,
+};
+use crate::verdict::{
+    Verdict,
+    egress_proxy::{malformed, passed_on},
+    pipelock::Ruleset,
 };
 use jiff::civil::Date;
 
@@ -72,74 +78,107 @@ pub(super) enum Pipelock {
 }
 
 impl Answer {
-    pub(super) fn find(asked: &Asked, rules: &Rules, today: Date) -> anyhow::Result<Answer> {
-        let authority = match &asked.authority {
-            Ok(authority) => authority,
-            Err(error) => {
-                let message = format!("the host of the URL is malformed: {error}; retrying does not help");
-                let refusal = Refusal::new(Reason::MalformedAuthority, message);
-                return Ok(Answer::refused(refusal, Pipelock::Refuses));
-            }
+    pub(super) fn find(asked: &Asked, rules: &Rules, today: Date) -> Answer {
+        let wire = match asked.on_the_wire(&Limits::default()) {
+            Ok(wire) => wire,
+            Err(fault) => return Answer::refused(malformed(fault.kind)),
         };
-        if rules.shape == Shape::Chain && authority.host.is_internal() {
-            return Ok(Answer::by_the_proxy_itself());
+        let verdict = rules.chain.verdict(&wire, today);
+        if rules.shape() == Shape::Chain && verdict.authority.as_ref().is_some_and(|it| it.host.is_internal())
+        {
+            return Answer::by_the_proxy_itself();
         }
-        let pipelock = of_pipelock(rules, authority);
-        let answer = match rules.shape {
-            Shape::Chain => of_chain(asked, authority, rules, today, pipelock),
-            Shape::Direct => of_direct(asked, authority, rules, today, pipelock),
-        };
-        answer.searched(asked, rules.policy.route(&authority.host), rules)
+        let mut answer = Answer::of(asked, rules, verdict, today);
+        if answer.refusal.is_none() {
+            answer.search_body(asked, rules, wire.request.headers());
+        }
+        answer
     }
 
-    /// What is let through so far is searched for secrets: by egress-proxy in the fields that pipelock does not read,
-    /// then by pipelock, if it looks inside.
-    fn searched(mut self, asked: &Asked, route: Option<&Route>, rules: &Rules) -> anyhow::Result<Answer> {
-        if self.refusal.is_some() {
-            return Ok(self);
-        }
-        let search = Search::of(asked, route, rules)?;
-        if let Some(found) = search.by_egress_proxy().filter(|_| rules.shape == Shape::Chain) {
-            let message = secret_found("egress-proxy", &found);
-            let refusal = Refusal::new(Reason::CredentialInRequest, message);
-            return Ok(Answer { refusal: Some(refusal), secret: Some(found), ..self });
-        }
-        let Pipelock::Inspects { blocks } = self.pipelock else {
-            if asked.body.is_some() {
-                self.notes
-                    .push("the body is not searched for secrets: pipelock does not look inside".to_owned());
-            }
-            return Ok(self);
+    fn of(asked: &Asked, rules: &Rules, verdict: Verdict<'_>, today: Date) -> Answer {
+        let chain = rules.shape() == Shape::Chain;
+        let Verdict { authority, intent, grant, refusal, leak, block, findings, inspected: _, sent: _ } =
+            verdict;
+        let route = authority.as_ref().and_then(|authority| rules.policy.route(&authority.host));
+        let hostwise = || {
+            let authority = authority.as_ref()?;
+            Intent::read(asked.scheme, authority, &Method::GET, b"/", None, route).ok()
         };
-        self.secret = search.by_pipelock();
-        if let Some(found) = self.secret.as_ref().filter(|_| blocks) {
-            self.refusal = Some(Refusal::new(Reason::BlockedByPipelock, secret_found("pipelock", found)));
+        let matched = if chain { intent.clone() } else { hostwise() };
+        let refusal = refusal.or_else(|| {
+            let block = block.as_ref().filter(|_| !chain)?;
+            let decided = matched.as_ref().map(|intent| rules.policy.decide(intent, today));
+            Some(match (decided, route) {
+                (Some(Err(refusal)), _) => refusal,
+                (_, Some(route)) => passed_on(block, route).refusal,
+                _ => Refusal::new(Reason::MalformedRequest, format!("{block}; retrying does not help")),
+            })
+        });
+        let nearest =
+            matched.as_ref().filter(|_| refusal.is_some()).and_then(|intent| rules.policy.nearest(intent));
+        let entry = grant.as_ref().and_then(|grant| entry_of(grant, rules));
+        let secret =
+            leak.map(Found::of_leak).or_else(|| block.iter().chain(&findings).find_map(Found::of_block));
+        Answer {
+            rule: route.map(|route| Rule { entry, ..rule_of(route, rules) }),
+            git: intent.as_ref().filter(|_| chain).map(|intent| intent.git),
+            sends: intent.as_ref().filter(|_| chain).map(|intent| intent.target.to_string()),
+            pipelock: authority
+                .as_ref()
+                .map_or(Pipelock::Refuses, |it| Pipelock::of(&rules.chain.pipelock, it, asked)),
+            secret,
+            nearest: nearest.map(|nearest| near_of(&nearest, rules)),
+            notes: match &intent {
+                Some(intent) if chain => notes_of(asked, route, intent),
+                _ if chain => Vec::new(),
+                _ => vec![DIRECT.to_owned()],
+            },
+            refusal,
         }
-        Ok(self)
+    }
+
+    /// The body of what is let through so far, as pipelock reads it.
+    fn search_body(&mut self, asked: &Asked, rules: &Rules, headers: &http::HeaderMap) {
+        let Some(body) = &asked.body else { return };
+        if !matches!(self.pipelock, Pipelock::Inspects { .. }) {
+            self.notes.push("the body is not searched for secrets: pipelock does not look inside".to_owned());
+            return;
+        }
+        let scanned = scan_body(&rules.chain.pipelock, headers, body.clone());
+        let found = match &scanned {
+            Ok(findings) => findings.iter().find_map(Found::of_block),
+            Err(block) => Found::of_block(block),
+        };
+        self.secret = self.secret.take().or(found);
+        if let Err(block) = scanned {
+            let route =
+                self.rule.as_ref().and_then(|rule| rules.policy.routes().iter().find(|it| it.id == rule.id));
+            self.refusal = route.map(|route| passed_on(&block, route).refusal);
+        }
     }
 
     /// [`INTERNAL_HOST`](crate::policy::INTERNAL_HOST) is not a host on the Internet.
     fn by_the_proxy_itself() -> Answer {
-        let note = "egress-proxy answers for this host itself; nothing leaves";
+        let note = "egress-proxy answers for this host itself; nothing leaves".to_owned();
+        Answer {
+            refusal: None,
+            pipelock: Pipelock::NotAsked,
+            notes: vec![note],
+            ..Answer::refused_by_nobody()
+        }
+    }
+
+    fn refused(refusal: Refusal) -> Answer {
+        Answer { refusal: Some(refusal), ..Answer::refused_by_nobody() }
+    }
+
+    fn refused_by_nobody() -> Answer {
         Answer {
             refusal: None,
             rule: None,
             git: None,
             sends: None,
-            pipelock: Pipelock::NotAsked,
-            secret: None,
-            nearest: None,
-            notes: vec![note.to_owned()],
-        }
-    }
-
-    fn refused(refusal: Refusal, pipelock: Pipelock) -> Answer {
-        Answer {
-            refusal: Some(refusal),
-            rule: None,
-            git: None,
-            sends: None,
-            pipelock,
+            pipelock: Pipelock::Refuses,
             secret: None,
             nearest: None,
             notes: Vec::new(),
@@ -147,100 +186,19 @@ impl Answer {
     }
 }
 
-fn secret_found(by: &str, Found { finding, place }: &Found) -> String {
-    format!(
-        "{by} finds a secret ({}) in {place} and blocks the request; retrying does not help",
-        finding.pattern
-    )
-}
+const DIRECT: &str =
+    "this bottle has no routes: no path rule holds, git push is not refused, and pipelock decides by host";
 
-/// egress-proxy decides, then pipelock.
-fn of_chain(asked: &Asked, authority: &Authority, rules: &Rules, today: Date, pipelock: Pipelock) -> Answer {
-    let route = rules.policy.route(&authority.host);
-    // A tunnel that is refused carries no request; plain http has none.
-    let opened =
-        if asked.scheme == Scheme::Https { rules.policy.decide_connect(authority).map(drop) } else { Ok(()) };
-    let intent = match opened.and_then(|()| read(asked, authority, route)) {
-        Ok(intent) => intent,
-        Err(refusal) => {
-            let rule = route.map(|route| rule_of(route, rules));
-            return Answer { rule, ..Answer::refused(refusal, pipelock) };
-        }
-    };
-    Answer {
-        git: Some(intent.git),
-        sends: Some(intent.target.to_string()),
-        notes: notes_of(asked, route, &intent),
-        ..dressed(asked, route, decided(&intent, rules, today, pipelock))
-    }
-}
-
-/// What was let through so far is refused if it asks for an upgrade.
-fn dressed(asked: &Asked, route: Option<&Route>, answer: Answer) -> Answer {
-    let upgrades = asked.values("upgrade").map(str::as_bytes);
-    let refused = route.filter(|_| answer.refusal.is_none()).map(|route| refuse_upgrade(upgrades, route));
-    match refused {
-        Some(Err(refusal)) => Answer { refusal: Some(refusal), ..answer },
-        _ => answer,
-    }
-}
-
-/// Without egress-proxy pipelock alone decides, by host and port.
-fn of_direct(asked: &Asked, authority: &Authority, rules: &Rules, today: Date, pipelock: Pipelock) -> Answer {
-    let route = rules.policy.route(&authority.host);
-    let note = "this bottle has no routes: no path rule holds, git push is not refused, and pipelock decides by host";
-    match Intent::read(asked.scheme, authority, &Method::GET, b"/", None, route) {
-        Ok(host) => Answer { notes: vec![note.to_owned()], ..decided(&host, rules, today, pipelock) },
-        Err(refusal) => Answer::refused(refusal, pipelock),
-    }
-}
-
-fn decided(intent: &Intent, rules: &Rules, today: Date, pipelock: Pipelock) -> Answer {
-    let decided = rules.policy.decide(intent, today);
-    let entry = decided.as_ref().ok().and_then(|grant| entry_of(grant, rules));
-    let rule =
-        rules.policy.route(&intent.authority.host).map(|route| Rule { entry, ..rule_of(route, rules) });
-    let refusal = match decided {
-        Err(refusal) => Some(refusal),
-        Ok(_) if pipelock == Pipelock::Refuses => Some(only_pipelock_refuses(&intent.authority)),
-        Ok(_) => None,
-    };
-    let nearest = refusal.as_ref().and_then(|_| rules.policy.nearest(intent));
-    let nearest = nearest.map(|nearest| near_of(&nearest, rules));
-    Answer { refusal, rule, git: None, sends: None, pipelock, secret: None, nearest, notes: Vec::new() }
-}
-
-/// The request as egress-proxy reads it: one authority in CONNECT (or the target) and `Host`, then the target.
-fn read(asked: &Asked, authority: &Authority, route: Option<&Route>) -> Result<Intent, Refusal> {
-    let hosts: Vec<&str> = asked.values("host").collect();
-    if hosts.len() > 1 {
-        return Err(Refusal::new(
-            Reason::MalformedRequest,
-            "a request has one `Host` field, not several; retrying does not help",
-        ));
-    }
-    if let [host] = hosts.as_slice() {
-        let named = Authority::parse(host, Some(asked.scheme.default_port())).map_err(|error| {
-            let message = format!("the host of Host is malformed: {error}; retrying does not help");
-            Refusal::new(Reason::MalformedAuthority, message)
-        })?;
-        if named != *authority {
-            let message = format!(
-                "the URL names {authority} but Host names {named}; they must be the same; retrying does not help"
-            );
-            return Err(Refusal::new(Reason::AuthorityMismatch, message));
+impl Pipelock {
+    fn of(ruleset: &Ruleset, authority: &Authority, asked: &Asked) -> Self {
+        if !ruleset.admits(authority, asked.scheme) {
+            Pipelock::Refuses
+        } else if ruleset.passes_through(authority.host.as_str()) {
+            Pipelock::PassesThrough
+        } else {
+            Pipelock::Inspects { blocks: !ruleset.only_warns() }
         }
     }
-    let content_type = asked.values("content-type").collect::<Vec<_>>().join(", ");
-    let content_type = (!content_type.is_empty()).then_some(content_type.as_bytes());
-    let target = asked.target.as_bytes();
-    let mut intent = Intent::read(asked.scheme, authority, &asked.method, target, content_type, route)?;
-    if let Some(body) = asked.body.as_ref().filter(|_| is_lfs_batch(&intent) && !intent.git.is_push()) {
-        intent.git = GitOperation::lfs_operation(body).map_err(|error| {
-            Refusal::new(Reason::MalformedRequest, format!("{error}; retrying does not help"))
-        })?;
-    }
-    Ok(intent)
 }
 
 fn is_lfs_batch(intent: &Intent) -> bool {
@@ -281,29 +239,6 @@ fn near_of(nearest: &Nearest<'_>, rules: &Rules) -> Near {
         Difference::Date(_) => rules.place_of(&format!("{source}.until")),
     };
     Near { text: nearest.to_string(), rule: nearest.route.id.clone(), place }
-}
-
-fn of_pipelock(rules: &Rules, authority: &Authority) -> Pipelock {
-    let Authority { host, port } = authority;
-    let config = &rules.pipelock;
-    let listed = config.api_allowlist.iter().any(|name| name == host.as_str());
-    let entry = rules.embedded.hosts.iter().find(|entry| entry.host == host.as_str());
-    if !listed || !entry.map_or(*port == 443, |entry| entry.ports.contains(port)) {
-        return Pipelock::Refuses;
-    }
-    let tls = &config.tls_interception;
-    if !tls.enabled || tls.passthrough_domains.iter().any(|name| name == host.as_str()) {
-        return Pipelock::PassesThrough;
-    }
-    Pipelock::Inspects { blocks: config.request_body_scanning.action == Action::Block }
-}
-
-fn only_pipelock_refuses(authority: &Authority) -> Refusal {
-    let message = format!(
-        "egress-proxy has a rule for {authority} but pipelock does not let it through: the two files are not of one \
-         render; retrying does not help"
-    );
-    Refusal::new(Reason::HostNotAllowed, message)
 }
 
 /// What happens to the request on the way, and what the question leaves open.

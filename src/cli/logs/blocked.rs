@@ -1,8 +1,10 @@
 //! What pipelock refused in a bottle where nobody stands before it: its own log lines, in pipelock's format.
 
-use super::suggestion::scalar;
+use super::current::scalar;
+use super::when;
 use crate::printable::printable_name;
 use crate::telemetry::audit::PipelockRecord;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -15,11 +17,11 @@ impl<'a> Blocked<'a> {
     }
 
     /// A few lines.
-    pub(super) fn as_text(&self) -> String {
+    pub(super) fn as_text(&self, now: Timestamp) -> String {
         let or_unknown = |text: &Option<String>| printable_name(text.as_deref().unwrap_or("?")).into_owned();
         let mut text = format!(
             "{}  {} {}  {}, by pipelock\n",
-            self.0.time.strftime("%H:%M:%S"),
+            when(self.0.time, now),
             or_unknown(&self.0.method),
             or_unknown(&self.0.target),
             or_unknown(&self.0.scanner)
@@ -65,7 +67,7 @@ mod tests {
         let record: PipelockRecord = serde_json::from_str(LINE).unwrap();
         let blocked = Blocked::of(&record);
         assert_eq!(
-            blocked.as_text(),
+            blocked.as_text("2026-11-25T10:00:00Z".parse().unwrap()),
             "00:30:48  CONNECT new.example:443  domain_not_allowed, by pipelock\n    \
              why:   new.example is not in the allowlist\n    \
              to allow it:\n      egress:\n        allowlist: [..., new.example]\n"
@@ -75,7 +77,8 @@ mod tests {
 
     #[test]
     fn what_no_entry_allows_has_none_and_what_the_agent_wrote_moves_no_cursor() {
-        let text = |line: &str| Blocked::of(&serde_json::from_str(line).unwrap()).as_text();
+        let text =
+            |line: &str| Blocked::of(&serde_json::from_str(line).unwrap()).as_text(Timestamp::UNIX_EPOCH);
         let line = LINE.replace("domain_not_allowed", "dlp").replace("new.example is", "\\u001b[2J\\nheld");
         let shown = text(&line);
         assert!(!shown.contains("allowlist: [") && !shown.contains('\u{1b}'), "{shown}");

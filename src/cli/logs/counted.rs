@@ -1,5 +1,6 @@
 //! What a proxy counted instead of writing it, for a person, and the counts that are missing.
 
+use super::when;
 use crate::printable::printable_name;
 use crate::telemetry::audit::{Counted, CountedKind, Counting, Entry, Series};
 use jiff::{SignedDuration, Timestamp};
@@ -35,22 +36,22 @@ impl Announced {
 }
 
 /// A count that is not there.
-pub(super) fn missing(counting: &Counting) -> String {
+pub(super) fn missing(counting: &Counting, now: Timestamp) -> String {
     let what = if counting.series == Series::Denied.as_str() { "refusals" } else { "requests" };
     format!(
         "{}  the count of {what} in the 10 seconds from here on is missing: {} was killed\n",
-        counting.time.strftime("%H:%M:%S"),
+        when(counting.time, now),
         printable_name(&counting.decided_by)
     )
 }
 
 /// Requests that were sent on, of which some were refused further on.
-pub(super) fn as_text(counted: &Counted) -> String {
+pub(super) fn as_text(counted: &Counted, now: Timestamp) -> String {
     let mut text = format!(
         "{}  {} requests until {} were counted instead of written\n",
-        counted.first.strftime("%H:%M:%S"),
+        when(counted.first, now),
         counted.requests,
-        counted.last.strftime("%H:%M:%S"),
+        when(counted.last, now),
     );
     for kind in &counted.kinds {
         let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".to_owned());
@@ -106,7 +107,7 @@ mod tests {
     fn counted_requests_are_shown_by_kind_and_move_no_cursor() {
         let Entry::Counted(counted) = entry(COUNTED) else { panic!("no count") };
         assert_eq!(counted.refused(), 1);
-        let text = as_text(&counted);
+        let text = as_text(&counted, counted.time);
         assert!(!text.contains('\u{1b}'), "{text}");
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "12:30:00  7 requests until 12:30:09 were counted instead of written");
@@ -127,7 +128,7 @@ mod tests {
         assert_eq!(announced.see(&entry(COUNTED)), None, "the count of the first");
         let missing_one = announced.see(&counting("denied", 30)).unwrap();
         assert_eq!(
-            missing(&missing_one),
+            missing(&missing_one, missing_one.time),
             "12:30:02  the count of refusals in the 10 seconds from here on is missing: pipelock was killed\n"
         );
         let at = |second: i64| entry(COUNTED).time() + SignedDuration::from_secs(second);

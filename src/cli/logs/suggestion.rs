@@ -1,13 +1,15 @@
 //! One refusal for a person: the request, the reason, the place of the rule, and what would allow it.
 
-use crate::manifest::Loaded;
+use super::current::{Advice, Current, Standing};
+use super::when;
 use crate::printable::printable_name;
 use crate::telemetry::audit::{Record, Suppressed};
+use jiff::Timestamp;
 use serde_json::Value;
 use std::fmt::Write as _;
 
 /// A few lines.
-pub(super) fn as_text(record: &Record, loaded: Option<&Loaded>) -> String {
+pub(super) fn as_text(record: &Record, current: &Current<'_>) -> String {
     let reason = record.reason.as_deref().unwrap_or("refused");
     let by = if record.decided_by == "egress-proxy" {
         String::new()
@@ -15,113 +17,85 @@ pub(super) fn as_text(record: &Record, loaded: Option<&Loaded>) -> String {
         format!(", by {}", record.decided_by)
     };
     let said = format!("{}  {reason}{by}", request(record));
-    let mut text = format!("{}  {}\n", record.time.strftime("%H:%M:%S"), printable_name(&said));
+    let mut text = format!("{}  {}\n", when(record.time, current.clock.now()), printable_name(&said));
+    if let Some(message) = &record.message {
+        let _ = writeln!(text, "    why:   {}", printable_name(message)); // writing to a String can't fail
+    }
     if let Some(finding) = &record.finding {
         let _ = writeln!(text, "    found: {}", printable_name(finding)); // writing to a String can't fail
     }
-    if let Some(place) = place(record, loaded) {
-        let _ = writeln!(text, "    rule:  {}", printable_name(&place));
+    if let Some(standing) = current.standing(record) {
+        let (Standing::At(place) | Standing::Nowhere(place)) = &standing;
+        let _ = writeln!(text, "    rule:  {}", printable_name(place));
     }
-    match entry(record) {
-        Some(entry) => {
-            let _ = write!(text, "    to allow it:\n{}", indented(&entry));
-        }
-        None => {
-            let _ = writeln!(text, "    {}", why_nothing_allows(reason));
-        }
-    }
+    let _ = match current.advice(record) {
+        Advice::Entry(entry) => write!(text, "    to allow it:\n{}", indented(&entry)),
+        Advice::Allowed => writeln!(
+            text,
+            "    the manifest allows it now; `bottle render` and `bottle reload` put it in force"
+        ),
+        Advice::Nothing => writeln!(text, "    {}", why_nothing_allows(reason)),
+        Advice::Unknown(why) => writeln!(text, "    no entry is suggested: {}", printable_name(&why)),
+    };
     text
 }
 
 /// A flood of refusals, of which the proxy wrote the numbers alone.
-pub(super) fn counted(counted: &Suppressed) -> String {
+pub(super) fn counted(counted: &Suppressed, now: Timestamp) -> String {
     let reasons: Vec<String> = counted.reasons.iter().map(|(reason, n)| format!("{n} {reason}")).collect();
-    let more = if counted.more_hosts { "more than " } else { "" };
+    let hosts = match (&counted.host, counted.hosts, counted.more_hosts) {
+        (Some(host), ..) => host.clone(),
+        (None, 1, false) => "1 host".to_owned(),
+        (None, hosts, false) => format!("{hosts} hosts"),
+        (None, hosts, true) => format!("more than {hosts} hosts"),
+    };
     format!(
-        "{}  {} refusals more until {}, for {more}{} hosts: {}\n",
-        counted.first.strftime("%H:%M:%S"),
+        "{}  {} more refusals until {} ({}): {}\n",
+        when(counted.first, now),
         counted.count,
-        counted.last.strftime("%H:%M:%S"),
-        counted.hosts,
+        when(counted.last, now),
+        printable_name(&hosts),
         printable_name(&reasons.join(", "))
     )
 }
 
-/// The record with `place` and `entry` beside its own fields.
-pub(super) fn as_json(record: &Record, loaded: Option<&Loaded>) -> serde_json::Result<Value> {
+/// The record with `place` (or why it has none) and `entry` beside its own fields.
+pub(super) fn as_json(record: &Record, current: &Current<'_>) -> serde_json::Result<Value> {
     let mut value = serde_json::to_value(record)?;
-    value["place"] = place(record, loaded).into();
-    value["entry"] = entry(record).into();
+    let (place, note) = match current.standing(record) {
+        Some(Standing::At(place)) => (Some(place), None),
+        Some(Standing::Nowhere(note)) => (None, Some(note)),
+        None => (None, None),
+    };
+    value["place"] = place.into();
+    value["place_note"] = note.into();
+    value["entry"] = match current.advice(record) {
+        Advice::Entry(entry) => entry.into(),
+        Advice::Allowed | Advice::Nothing | Advice::Unknown(_) => Value::Null,
+    };
     Ok(value)
 }
 
 fn request(record: &Record) -> String {
+    let method = record.method.as_deref().unwrap_or("?");
+    // What was received instead of a URL.
+    if let Some(target) = record.target.as_deref().filter(|it| record.host.is_none() || !it.starts_with('/'))
+    {
+        return format!("{method} {target}{}", query(record));
+    }
     let host = record.host.as_deref().unwrap_or("?");
     let scheme = record.scheme.as_deref().unwrap_or("https");
     let port = match (scheme, record.port) {
         (_, None) | ("https", Some(443)) | ("http", Some(80)) => String::new(),
         (_, Some(port)) => format!(":{port}"),
     };
-    let path = record.path.as_deref().unwrap_or_default();
-    format!("{} {scheme}://{host}{port}{path}", record.method.as_deref().unwrap_or("?"))
+    let path = record.path.as_deref().or(record.target.as_deref()).unwrap_or_default();
+    format!("{method} {scheme}://{host}{port}{path}{}", query(record))
 }
 
-/// `bottle.yaml:12 (egress_proxy.routes[1])`, at the key that refused where the rule has it.
-fn place(record: &Record, loaded: Option<&Loaded>) -> Option<String> {
-    let source = record.source.as_ref()?;
-    let key = match record.reason.as_deref() {
-        Some("path_not_allowed") => ".path_allowlist",
-        Some("method_not_allowed") => ".methods",
-        Some("port_not_allowed") => ".ports",
-        Some("rule_expired") => ".until",
-        _ => "",
-    };
-    Some(match loaded {
-        Some(loaded) => format!("{} ({source})", loaded.place_of(&format!("{source}{key}"))),
-        None => source.clone(),
-    })
-}
-
-/// The entry that would allow the request, or nothing where no entry would, or where the record holds less than the
-/// request did: a path that was cut, or in which a secret was masked.
-fn entry(record: &Record) -> Option<String> {
-    let whole =
-        |text: &Option<String>| !text.as_ref().is_some_and(|it| it.contains("…[+") || it.contains("***["));
-    if ![&record.host, &record.path, &record.method].into_iter().all(whole) {
-        return None;
-    }
-    let host = record.host.as_deref()?;
-    let key = record.source.as_deref().unwrap_or("egress_proxy.routes");
-    let more = |name: &str, value: &str| Some(format!("{key}:\n  {name}: [..., {value}]\n"));
-    match record.reason.as_deref()? {
-        "host_not_allowed" => Some(new_route(record, host)),
-        "path_not_allowed" => more("path_allowlist", &scalar(record.path.as_deref()?)),
-        "method_not_allowed" => more("methods", &scalar(record.method.as_deref()?)),
-        "port_not_allowed" => more("ports", &record.port?.to_string()),
-        "rule_expired" => Some(format!("{key}:\n  until: a later date\n")),
-        _ => None,
-    }
-}
-
-/// As narrow as the request; a refused CONNECT says nothing but the host.
-fn new_route(record: &Record, host: &str) -> String {
-    let mut entry = format!("egress_proxy:\n  routes:\n    - host: {}\n", scalar(host));
-    if let Some(port) = record.port.filter(|port| *port != 443) {
-        let _ = writeln!(entry, "      ports: [{port}]"); // writing to a String can't fail
-    }
-    if let Some(path) = record.path.as_deref() {
-        let _ = writeln!(entry, "      path_allowlist: [{}]", scalar(path));
-    }
-    if let Some(method) = record.method.as_deref().filter(|method| *method != "CONNECT") {
-        let _ = writeln!(entry, "      methods: [{}]", scalar(method));
-    }
-    entry
-}
-
-/// Text from a request, as YAML: it comes from the agent.
-pub(super) fn scalar(text: &str) -> String {
-    let quoted = text.contains([',', '[', ']', '{', '}']);
-    if quoted { format!("{text:?}") } else { crate::yaml::emit_value(&text.into()).trim_end().to_owned() }
+/// Only its length is recorded.
+fn query(record: &Record) -> String {
+    record.query_bytes.map(|bytes| format!("?[{bytes} bytes]")).unwrap_or_default()
 }
 
 fn why_nothing_allows(reason: &str) -> &'static str {
@@ -151,6 +125,7 @@ fn indented(entry: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
     use crate::manifest::Manifest;
 
     const MANIFEST: &str = "\
@@ -162,6 +137,7 @@ egress_proxy:
     - host: api.example
       path_allowlist:
         - /v1
+      methods: [GET]
 ";
 
     fn record(fields: &Value) -> Record {
@@ -176,36 +152,64 @@ egress_proxy:
         serde_json::from_value(record).unwrap()
     }
 
+    fn shown(manifest: &str, record: &Record) -> String {
+        let loaded = Manifest::load("bottle.yaml", manifest.as_bytes()).ok();
+        let clock = Clock::fixed("2026-11-24T20:00:00Z".parse().unwrap());
+        as_text(record, &Current::new("bottle.yaml".into(), loaded.as_ref(), clock))
+    }
+
     #[expect(clippy::needless_pass_by_value, reason = "reads better where it is called")]
     fn text(fields: Value) -> String {
-        let loaded = Manifest::load("bottle.yaml", MANIFEST.as_bytes()).unwrap();
-        as_text(&record(&fields), Some(&loaded))
+        shown(MANIFEST, &record(&fields))
+    }
+
+    /// What a manifest has to become for a request to be allowed is what is suggested.
+    fn manifest(entry: &str) -> String {
+        MANIFEST.replace("      path_allowlist:\n        - /v1\n      methods: [GET]\n", entry)
     }
 
     #[test]
     fn a_path_is_shown_with_its_list_and_the_entry_that_is_missing() {
         let shown = text(serde_json::json!({
-            "path": "/v2/x", "reason": "path_not_allowed", "source": "egress_proxy.routes[0]",
+            "method": "GET", "path": "/v2/x", "reason": "path_not_allowed", "source": "egress_proxy.routes[0]",
         }));
         assert_eq!(
             shown,
-            "12:30:01  POST https://api.example/v2/x  path_not_allowed\n    \
+            "12:30:01  GET https://api.example/v2/x  path_not_allowed\n    \
              rule:  bottle.yaml:7 (egress_proxy.routes[0])\n    \
              to allow it:\n      egress_proxy.routes[0]:\n        path_allowlist: [..., /v2/x]\n"
         );
     }
 
     #[test]
-    fn an_unknown_host_gets_a_route_as_narrow_as_the_request() {
+    fn an_unknown_host_gets_a_route_with_the_first_segments_of_the_path() {
         let shown = text(serde_json::json!({
-            "host": "new.example", "port": 8443, "path": "/a", "reason": "host_not_allowed",
+            "host": "new.example", "port": 8443, "path": "/a/b/c/d", "reason": "host_not_allowed",
         }));
         assert_eq!(
             shown,
-            "12:30:01  POST https://new.example:8443/a  host_not_allowed\n    to allow it:\n      egress_proxy:\n        \
-             routes:\n          - host: new.example\n            ports: [8443]\n            path_allowlist: [/a]\n            \
+            "12:30:01  POST https://new.example:8443/a/b/c/d  host_not_allowed\n    to allow it:\n      egress_proxy:\n        \
+             routes:\n          - host: new.example\n            ports: [8443]\n            path_allowlist: [/a/b/c]\n            \
              methods: [POST]\n"
         );
+    }
+
+    #[test]
+    fn what_was_received_is_shown_where_it_is_no_url_and_why_it_was_refused() {
+        let message = "the host of CONNECT is malformed: an address";
+        let connect = text(serde_json::json!({
+            "method": "CONNECT", "scheme": null, "host": null, "port": null, "target": "10.0.0.1:443",
+            "reason": "malformed_authority", "message": message,
+        }));
+        let first: Vec<&str> = connect.lines().take(2).collect();
+        assert_eq!(first[0], "12:30:01  CONNECT 10.0.0.1:443  malformed_authority");
+        assert_eq!(first[1], format!("    why:   {message}"));
+        let path = text(serde_json::json!({
+            "target": "/a/../b", "query_bytes": 7, "reason": "malformed_target", "message": "m\u{1b}[2J",
+        }));
+        let first: Vec<&str> = path.lines().take(2).collect();
+        assert_eq!(first[0], "12:30:01  POST https://api.example/a/../b?[7 bytes]  malformed_target");
+        assert_eq!(first[1], "    why:   m\\u{1b}[2J");
     }
 
     #[test]
@@ -223,9 +227,105 @@ egress_proxy:
     }
 
     #[test]
+    fn a_rule_is_found_by_its_id_and_never_by_where_it_stood() {
+        let refused = record(&serde_json::json!({
+            "path": "/v1", "reason": "method_not_allowed", "rule": "api.example", "source": "egress_proxy.routes[0]",
+        }));
+        let moved = MANIFEST.replace("  routes:\n", "  routes:\n    - host: other.example\n");
+        let shown_then = shown(&moved, &refused);
+        assert!(shown_then.contains("    rule:  bottle.yaml:10 (egress_proxy.routes[1])\n"), "{shown_then}");
+        assert!(
+            shown_then.contains("      egress_proxy.routes[1]:\n        methods: [..., POST]\n"),
+            "{shown_then}"
+        );
+
+        let gone = shown(&MANIFEST.replace("api.example", "other.example"), &refused);
+        assert!(gone.contains("    rule:  the rule for api.example is no longer in bottle.yaml\n"), "{gone}");
+        assert!(!gone.contains("routes[0]") && !gone.contains("other.example"), "{gone}");
+        assert!(
+            gone.contains("          - host: api.example\n            path_allowlist: [/v1]\n"),
+            "{gone}"
+        );
+
+        let unreadable = shown("junk: [", &refused);
+        assert!(
+            unreadable.ends_with(
+                "    rule:  api.example; bottle.yaml can't be read now\n    \
+                 no entry is suggested: bottle.yaml can't be read now\n"
+            ),
+            "{unreadable}"
+        );
+        let allowed = shown(&MANIFEST.replace("[GET]", "[GET, POST]"), &refused);
+        assert!(allowed.contains("    the manifest allows it now"), "{allowed}");
+    }
+
+    #[test]
+    fn what_is_suggested_is_enough() {
+        let asked = serde_json::json!({
+            "port": 8443, "path": "/v2/x", "reason": "port_not_allowed", "source": "egress_proxy.routes[0]",
+        });
+        let suggested = text(asked.clone());
+        assert!(
+            suggested.ends_with(
+                "      egress_proxy.routes[0]:\n        ports: [..., 8443]\n        methods: [..., POST]\n        \
+                 path_allowlist: [..., /v2/x]\n"
+            ),
+            "{suggested}"
+        );
+        let followed = manifest(
+            "      ports: [443, 8443]\n      methods: [GET, POST]\n      path_allowlist: [/v1, /v2/x]\n",
+        );
+        let followed = shown(&followed, &record(&asked));
+        assert!(followed.contains("    the manifest allows it now"), "{followed}");
+        let expired = manifest("      until: 2026-11-23\n      path_allowlist: [/v2]\n      ports: [8443]\n");
+        let expired = shown(&expired, &record(&asked));
+        assert!(
+            expired.ends_with("      egress_proxy.routes[0]:\n        until: a later date\n"),
+            "{expired}"
+        );
+    }
+
+    #[test]
+    fn a_fetch_is_allowed_for_its_repository_and_every_path_is_called_so() {
+        let fetch = text(serde_json::json!({
+            "host": "git.example", "path": "/acme/app.git/git-upload-pack", "git": "fetch",
+            "reason": "host_not_allowed",
+        }));
+        assert!(fetch.contains("            path_allowlist: [/acme/app.git]\n"), "{fetch}");
+        let root = text(serde_json::json!({"host": "a.example", "path": "/", "reason": "host_not_allowed"}));
+        assert!(root.contains("path_allowlist: [/] # every path; name those that are needed\n"), "{root}");
+        let tunnel = text(serde_json::json!({
+            "host": "a.example", "method": "CONNECT", "port": 8443, "reason": "host_not_allowed",
+        }));
+        assert!(
+            tunnel.contains("path_allowlist: [/] # every path") && !tunnel.contains("methods"),
+            "{tunnel}"
+        );
+    }
+
+    #[test]
+    fn a_request_that_the_record_does_not_hold_whole_gets_no_entry() {
+        for path in ["/***[GitHub Token]/x", "/a…[+9 bytes]"] {
+            let shown = text(serde_json::json!({"path": path, "reason": "path_not_allowed"}));
+            assert!(
+                shown.ends_with(
+                    "no entry is suggested: a part of the request was masked or cut in the record\n"
+                ),
+                "{shown}"
+            );
+        }
+    }
+
+    #[test]
     fn what_the_agent_sent_cannot_break_out_of_the_entry() {
-        let shown = text(serde_json::json!({"path": "/a], methods: [POST", "reason": "path_not_allowed"}));
-        assert!(shown.contains("path_allowlist: [..., \"/a], methods: [POST\"]"), "{shown}");
+        for (path, listed) in [("/a],b", "\"/a%5D,b\""), ("/a,b", "\"/a,b\""), ("/a: b", "")] {
+            let shown =
+                text(serde_json::json!({"method": "GET", "path": path, "reason": "path_not_allowed"}));
+            match listed {
+                "" => assert!(!shown.contains("to allow it"), "{shown}"),
+                listed => assert!(shown.ends_with(&format!("path_allowlist: [..., {listed}]\n")), "{shown}"),
+            }
+        }
     }
 
     #[test]
@@ -234,7 +334,8 @@ egress_proxy:
         let denied = record(&serde_json::json!({
             "path": "/v2", "reason": "path_not_allowed", "source": "egress_proxy.routes[0]",
         }));
-        let value = as_json(&denied, Some(&loaded)).unwrap();
+        let current = Current::new("bottle.yaml".into(), Some(&loaded), Clock::system());
+        let value = as_json(&denied, &current).unwrap();
         assert_eq!(value["place"], "bottle.yaml:7 (egress_proxy.routes[0])");
         assert_eq!(value["host"], "api.example");
         assert!(value["entry"].as_str().unwrap().contains("path_allowlist"));

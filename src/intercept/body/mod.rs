@@ -4,9 +4,11 @@
 //! trailers on.
 
 mod error;
+mod peek;
 mod wrap;
 
 pub use error::{BodyError, Party};
+pub use peek::Peeked;
 pub use wrap::{BodyEnd, BodyOutcome, Meter, limited, metered, on_end, on_trailers};
 
 use bytes::Bytes;

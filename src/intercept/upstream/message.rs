@@ -41,9 +41,7 @@ impl Message {
         }
         let mut headers = parts.headers;
         remove_hop_by_hop(&mut headers);
-        if headers.get(TE).is_some_and(|te| te != "trailers") {
-            headers.remove(TE);
-        }
+        only_trailers(&mut headers);
         // The client was told to go on when its body was first asked for; nothing waits for the upstream's word.
         headers.remove(EXPECT);
         // The length that is announced is the length that is sent, whatever was done to the body.
@@ -95,6 +93,17 @@ impl Message {
     /// The error that the body failed with.
     pub(super) fn body_error(&self) -> Option<BodyError> {
         self.body.state().error.take()
+    }
+}
+
+/// Of `TE` only `trailers` goes on, and HTTP/2 has no other value (RFC 9113 §8.2.2). A client may list it beside codings
+/// that concern its own connection, in one field or in several (RFC 9110 §10.1.4).
+fn only_trailers(headers: &mut HeaderMap) {
+    let listed = headers.get_all(TE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let trailers = listed.map(<[u8]>::trim_ascii).any(|item| item.eq_ignore_ascii_case(b"trailers"));
+    headers.remove(TE);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
     }
 }
 
@@ -217,6 +226,24 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, ["content-length", "host", "te", "trailer"]);
         assert_eq!(headers["content-length"], "3");
+    }
+
+    #[test]
+    fn of_te_only_trailers_goes_on() {
+        for (fields, left) in [
+            (&["trailers", "gzip"][..], Some("trailers")),
+            (&["gzip;q=0.5, Trailers"], Some("trailers")),
+            (&["gzip", "deflate"], None),
+            (&[], None),
+        ] {
+            let message = message(|builder| {
+                let builder = builder.uri("https://a.test/");
+                fields.iter().fold(builder, |builder, value| builder.header("TE", *value))
+            });
+            let headers = message.http2().headers().clone();
+            let sent: Vec<_> = headers.get_all(TE).iter().map(|value| value.to_str().unwrap()).collect();
+            assert_eq!(sent, left.into_iter().collect::<Vec<_>>(), "{fields:?}");
+        }
     }
 
     #[test]

@@ -6,10 +6,12 @@ mod limits;
 mod message;
 mod pool;
 mod response;
+mod tls;
 
 pub use error::SendError;
 pub use limits::{PoolLimits, PoolStats};
 pub use pool::Pool;
+pub use tls::{Roots, TrustError, secure};
 
 use super::Protocol;
 use std::{fmt::Debug, hash::Hash};

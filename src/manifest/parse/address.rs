@@ -38,7 +38,7 @@ pub(super) fn ranges(
                 let problem = findings.value(
                     "duplicate",
                     &format!("{pointer}[{index}]"),
-                    format!("{range} stands here twice"),
+                    format!("{range} is listed twice"),
                 );
                 findings.push(problem);
             }

@@ -100,7 +100,7 @@ pub(super) fn check_duplicates(hosts: &[Named], findings: &mut Findings<'_>) {
         let message = if bare {
             format!("`{}` is in the allowlist and is a route too", named.host)
         } else {
-            format!("the host `{}` stands here twice", named.host)
+            format!("the host `{}` is listed twice", named.host)
         };
         let hint =
             if bare { "remove it from the allowlist; its route decides" } else { "merge the two into one" };

@@ -104,7 +104,7 @@ fn paths(
         match PathPattern::parse(&text, encoded_slash) {
             Ok(pattern) if !seen.insert(pattern.clone()) => {
                 let problem =
-                    findings.value("duplicate", &at, format!("the path {} stands here twice", quoted(&text)));
+                    findings.value("duplicate", &at, format!("the path {} is listed twice", quoted(&text)));
                 findings.push(problem.hint("remove one of the two"));
             }
             Ok(pattern) => out.push(pattern),
@@ -141,7 +141,7 @@ fn methods(items: Vec<Item<String>>, pointer: &str, findings: &mut Findings<'_>)
                     .value("method", &at, format!("{shown} is not a method that servers know"))
                     .hint(format!("methods are case-sensitive: {meant}")),
                 None if !seen.insert(text.clone()) => {
-                    findings.value("duplicate", &at, format!("the method {shown} stands here twice"))
+                    findings.value("duplicate", &at, format!("the method {shown} is listed twice"))
                 }
                 None => {
                     out.push(method);
@@ -178,7 +178,7 @@ fn ports(items: Option<Vec<Item<u16>>>, pointer: &str, findings: &mut Findings<'
             out.push(port);
         } else {
             let at = format!("{pointer}.ports[{index}]");
-            let problem = findings.value("duplicate", &at, format!("the port {port} stands here twice"));
+            let problem = findings.value("duplicate", &at, format!("the port {port} is listed twice"));
             findings.push(problem);
         }
     }

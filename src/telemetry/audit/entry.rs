@@ -36,6 +36,9 @@ pub struct PipelockRecord {
     /// Scheme, host and path of a request, without the query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Bytes of the query, which is recorded nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_bytes: Option<u64>,
     /// `host:port` of a CONNECT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,

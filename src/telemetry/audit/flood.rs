@@ -1,6 +1,11 @@
 //! A flood of refusals is counted instead of written, so that nobody erases older ones by asking often.
 
-use super::{Facts, Series, budget::WINDOW, counted::Counting, cut};
+use super::{
+    Facts, Series,
+    budget::WINDOW,
+    counted::Counting,
+    cut::{self, cut},
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -40,6 +45,9 @@ pub struct Suppressed {
     pub reasons: BTreeMap<String, u64>,
     /// How many different hosts they were for.
     pub hosts: u64,
+    /// The host, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "cut::option")]
+    pub host: Option<String>,
     /// Whether there were more hosts than are told apart.
     pub more_hosts: bool,
     /// When the first of them was refused.
@@ -109,6 +117,7 @@ impl Flood {
             count: 0,
             reasons: BTreeMap::new(),
             hosts: 0,
+            host: None,
             more_hosts: false,
             first: refused.time,
             last: refused.time,
@@ -119,10 +128,11 @@ impl Flood {
         let known = counted.reasons.len() < REASONS || counted.reasons.contains_key(&*reason);
         *counted.reasons.entry(if known { reason.into_owned() } else { OTHER.to_owned() }).or_default() += 1;
         let Some(host) = &refused.host else { return };
-        let host = self.hasher.hash_one(host);
+        let hash = self.hasher.hash_one(host);
         if self.hosts.len() < HOSTS {
-            self.hosts.insert(host);
-        } else if !self.hosts.contains(&host) {
+            self.hosts.insert(hash);
+            counted.host = (self.hosts.len() == 1).then(|| host.clone());
+        } else if !self.hosts.contains(&hash) {
             counted.more_hosts = true;
         }
         counted.hosts = self.hosts.len() as u64;
@@ -186,10 +196,13 @@ mod tests {
         assert_eq!(flood.take(start), None, "the window is not over");
         let counted = flood.take(start + WINDOW).unwrap();
         assert_eq!((counted.count, counted.hosts, counted.more_hosts), (30, 7, false));
+        assert_eq!(counted.host, None);
         assert_eq!(counted.reasons, [("git_push".into(), 10), ("host_not_allowed".into(), 20)].into());
         assert_eq!((counted.first, counted.last), (refused(0, "", "").time, refused(29, "", "").time));
         assert_eq!(flood.due(), None);
         assert_eq!(ask(&mut flood, start + WINDOW, 10), 10, "a new window");
+        assert_eq!(ask(&mut flood, start + WINDOW, PER_WINDOW), PER_WINDOW - 10);
+        assert_eq!(flood.take_all().unwrap().host.as_deref(), Some("a.test"), "there was one");
     }
 
     #[test]

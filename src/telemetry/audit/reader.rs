@@ -317,6 +317,7 @@ mod tests {
             count: 5,
             reasons: [("git_push".to_owned(), 5)].into(),
             hosts: 1,
+            host: None,
             more_hosts: false,
             first: at(1),
             last: at(3),

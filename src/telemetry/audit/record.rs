@@ -8,12 +8,25 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// The request was passed on, or may be.
+    /// It was let through, and an answer came; in a `dispatch`, none has come yet.
     Allow,
-    /// The request was answered by a refusal.
+    /// A rule refused it: of the manifest, of HTTP, or of pipelock.
     Deny,
-    /// Nobody refused it, and it failed: a missing credential, an upstream that does not answer, a limit.
+    /// No rule refused it, and it failed: a missing credential, an upstream that does not answer, a limit that is
+    /// reached, a client that went away.
     Error,
+}
+
+impl Verdict {
+    /// As it stands in a line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// What a record tells of.
@@ -80,10 +93,11 @@ pub fn outcome(word: &str, status: Option<u16>) -> String {
     status.map_or_else(|| word.to_owned(), |status| format!("{word} {}xx", status / 100))
 }
 
-/// One request: its dispatch or its end. Optional parts are left out of the line when they are unknown.
+/// One request: its dispatch or its end. At most one of `path` and `target` is there, and of `message` and `finding`, so that
+/// a line stays short. Optional parts are left out of the line when they are unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// When the request's head had arrived; in a `dispatch`, when it was sent on.
+    /// When the record was made: in a `dispatch`, when the request was sent on; else when it ended.
     pub time: Timestamp,
     /// What it tells of. Lines of older versions have none: each was an end.
     #[serde(default)]
@@ -111,19 +125,28 @@ pub struct Record {
     /// The port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// The path, canonical, without the query; absent when the target has no canonical form.
+    /// The path, canonical, without the query; absent when it was refused before it had a canonical form.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "cut::option")]
     pub path: Option<String>,
+    /// In the place of `path`: the target as it was received, escaped, without query, fragment and user information.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "cut::option")]
+    pub target: Option<String>,
+    /// Bytes of the query (or of a fragment), which is recorded nowhere; absent when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query_bytes: Option<u64>,
     /// The git operation: `none`, `fetch`, `push`, `lfs_upload`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<String>,
-    /// What was decided; of a `dispatch`, so far.
+    /// What became of the request; in a `dispatch`, what was decided.
     pub verdict: Verdict,
     /// The stable code of the refusal, or of what went wrong upstream.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "cut::option")]
     pub reason: Option<String>,
     /// Who decided: `egress-proxy` or `pipelock`.
     pub decided_by: String,
+    /// The refusal in words, as the agent was told, when egress-proxy decided.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "cut::option")]
+    pub message: Option<String>,
     /// What pipelock found, in its own words, when it decided.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "cut::option")]
     pub finding: Option<String>,
@@ -178,18 +201,6 @@ impl Recorded for Record {
     }
 }
 
-impl Verdict {
-    /// As it stands in a line.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::Deny => "deny",
-            Self::Error => "error",
-        }
-    }
-}
-
 impl Event {
     /// As it stands in a line.
     #[must_use]
@@ -222,10 +233,13 @@ pub(super) mod tests {
             host: None,
             port: None,
             path: None,
+            target: None,
+            query_bytes: None,
             git: None,
             verdict: Verdict::Deny,
             reason: Some("host_not_allowed".to_owned()),
             decided_by: "egress-proxy".to_owned(),
+            message: None,
             finding: None,
             rule: None,
             source: None,
@@ -265,16 +279,18 @@ pub(super) mod tests {
                 config: "f".repeat(64),
                 method: long.clone(),
                 host: long.clone(),
-                path: long.clone(),
-                finding: long.clone(),
+                query_bytes: Some(u64::MAX),
                 rule: long.clone(),
                 source: long.clone(),
-                credential: long,
+                credential: long.clone(),
                 ..record(u64::MAX)
             };
-            let line = serde_json::to_string(&record).unwrap();
-            assert!(line.len() <= 4096, "{}", line.len());
-            assert!(line.contains(" bytes]\""), "{line}");
+            let by_pipelock = Record { path: long.clone(), finding: long.clone(), ..record.clone() };
+            for record in [by_pipelock, Record { target: long.clone(), message: long, ..record }] {
+                let line = serde_json::to_string(&record).unwrap();
+                assert!(line.len() <= 4096, "{}", line.len());
+                assert!(line.contains(" bytes]\""), "{line}");
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     harness::{Files, SOON, Stack, exchange, read_head, usual_routes},
     life::start,
-    pipelock::{FakePipelock, Manner},
+    pipelock::{FakePipelock, Manner, Seen, text},
 };
 use bottle::{
     clock::Clock,
@@ -14,7 +14,15 @@ use bottle::{
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
-use std::{convert::Infallible, path::Path};
+use jiff::SignedDuration;
+use std::{
+    convert::Infallible,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn secret() -> String {
@@ -60,13 +68,14 @@ async fn a_request_has_a_record_at_its_dispatch_and_one_with_the_same_name_at_it
     let sent = &all[0];
     assert_eq!((sent.status, sent.complete, sent.path.as_deref()), (None, false, Some("/user")));
     assert_eq!(sent.credential.as_deref(), Some("TOKEN"));
+    assert_eq!((sent.query_bytes, sent.target.as_deref()), (Some(3), None));
 }
 
 #[tokio::test]
 async fn the_dispatch_is_recorded_before_anything_is_sent_on() {
     let stack = Stack::start().await;
     let audit = stack.audit.clone();
-    stack.pipelock.answer(move |_| super::pipelock::text(200, &audit.text()));
+    stack.pipelock.answer(move |_| text(200, &audit.text()));
     let answer = stack.get("open.test", "/first").await;
     let record: Record = serde_json::from_str(answer.body.trim()).unwrap();
     assert_eq!((record.event, record.path.as_deref()), (Event::Dispatch, Some("/first")));
@@ -85,6 +94,134 @@ async fn what_is_not_sent_on_has_one_record_and_an_error_is_no_permission() {
     let failed = stack.records(3).await.remove(2);
     assert_eq!((failed.event, failed.verdict), (Event::End, Verdict::Error), "sent on to pipelock");
     assert_eq!(lines(&stack).len(), 4, "one dispatch");
+}
+
+/// A status tells who is to act, not whether a rule refused.
+#[tokio::test]
+async fn a_verdict_is_of_the_reason_and_not_of_the_status() {
+    let stack = Stack::start().await;
+    let mut expected = Vec::new();
+    for (status, reason, verdict) in [
+        (403, "blocked_by_pipelock", Verdict::Deny),
+        (413, "blocked_by_pipelock", Verdict::Deny),
+        (429, "limit_reached", Verdict::Error),
+        (502, "upstream_unreachable", Verdict::Error),
+        (503, "limit_reached", Verdict::Error),
+        (504, "upstream_timeout", Verdict::Error),
+    ] {
+        let refusal = move |_: &Seen| {
+            let mut response = text(status, "blocked: for a test");
+            response.headers_mut().insert("x-pipelock-block-reason", "test".parse().unwrap());
+            response
+        };
+        stack.pipelock.answer(refusal);
+        stack.get("open.test", "/").await.assert_refused(if status == 413 { 403 } else { status }, reason);
+        expected.push((Event::End, verdict, Some(reason.to_owned())));
+    }
+    stack.pipelock.answer(|_| text(503, "the origin's own"));
+    assert_eq!(stack.get("open.test", "/").await.status, 503);
+    expected.push((Event::End, Verdict::Allow, None));
+    let version = "GET / HTTP/1.2\r\nHost: open.test";
+    stack.request("open.test:443", version, "").await.assert_refused(505, "malformed_request");
+    expected.push((Event::Deny, Verdict::Deny, Some("malformed_request".to_owned())));
+
+    let records = stack.records(expected.len()).await;
+    let recorded = records.into_iter().map(|record| (record.event, record.verdict, record.reason));
+    assert_eq!(recorded.collect::<Vec<_>>(), expected);
+    let mut metrics = String::new();
+    prometheus_client::encoding::text::encode(&mut metrics, &stack.proxy.admin().metrics).unwrap();
+    let limits: Vec<_> = metrics.lines().filter(|line| line.contains("limit_reached")).collect();
+    assert!(
+        limits.len() == 1 && limits[0].contains("verdict=\"error\"") && limits[0].ends_with("} 2"),
+        "{limits:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_request_that_no_answer_came_to_was_not_allowed_but_failed() {
+    let stack = Stack::start().await;
+    stack.pipelock.behave(Manner::Silent);
+    let mut tunnel = stack.tunnel("open.test:443").await;
+    tunnel.write_all(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n").await.unwrap();
+    let dispatched = async {
+        while !stack.audit.text().ends_with('\n') {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(SOON, dispatched).await.expect("it is sent on");
+    drop(tunnel);
+    let record = stack.record().await;
+    assert_eq!((record.event, record.verdict, record.status), (Event::End, Verdict::Error, None));
+    assert_eq!(lines(&stack)[0].verdict, Verdict::Allow, "so far it was allowed");
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_off_was_not_refused_but_failed() {
+    let stack = Stack::start().await;
+    let mut tunnel = stack.tunnel("open.test:443").await;
+    tunnel.write_all(b"POST / HTTP/1.1\r\nHost: open.test\r\nContent-Length: 10\r\n\r\n123").await.unwrap();
+    tunnel.shutdown().await.unwrap();
+    let record = stack.record().await;
+    assert_eq!((record.event, record.verdict), (Event::End, Verdict::Error), "{record:#?}");
+    assert_eq!(record.reason.as_deref(), Some("request_incomplete"));
+}
+
+#[tokio::test]
+async fn a_record_has_the_time_at_which_it_was_made() {
+    let seconds = Arc::new(AtomicI64::new(0));
+    let start = Clock::system().now();
+    let ticks = Arc::clone(&seconds);
+    let clock = Clock::from_fn(move || start + SignedDuration::from_secs(ticks.load(Ordering::SeqCst)));
+    let stack = Stack::build(&["h2"], clock, |_| {}).await;
+    // The origin takes its time.
+    stack.pipelock.answer(move |_| {
+        seconds.store(30, Ordering::SeqCst);
+        text(200, "late")
+    });
+    assert_eq!(stack.get("open.test", "/").await.status, 200);
+    stack.records(1).await;
+    let times: Vec<_> = lines(&stack).iter().map(|record| (record.event, record.time)).collect();
+    let later = start + SignedDuration::from_secs(30);
+    assert_eq!(times, [(Event::Dispatch, start), (Event::End, later)]);
+}
+
+#[tokio::test]
+async fn what_has_no_canonical_form_is_recorded_as_it_was_received_and_so_is_the_refusal() {
+    let stack = Stack::start().await;
+    let connect = |target: &str| format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
+    stack.raw(&connect("10.0.0.1:443")).await.assert_refused(400, "malformed_authority");
+    let path = format!("/a/../{}/\"?token=abc", secret());
+    stack.get("open.test", &path).await.assert_refused(400, "malformed_target");
+    stack
+        .get("open.test", &format!("/{}/../", "a".repeat(9000)))
+        .await
+        .assert_refused(400, "malformed_target");
+    let user = "GET http://user:pass-word@plain.test/x HTTP/1.1\r\nHost: plain.test\r\n\r\n";
+    stack.raw(user).await.assert_refused(400, "malformed_authority");
+    let folded = "GET /b HTTP/1.1\r\nHost: open.test\r\nX-A: 1\r\n 2";
+    stack.request("open.test:443", folded, "").await.assert_refused(400, "malformed_request");
+    stack.get("paths.test", "/v2?12345").await.assert_refused(403, "path_not_allowed");
+    stack.get("open.test", "/f\u{202e}#abc").await.assert_refused(400, "malformed_target");
+    let all = stack.records(7).await;
+    let targets: Vec<_> = all.iter().map(|record| record.target.as_deref().unwrap_or("-")).collect();
+    assert_eq!(targets[..2], ["10.0.0.1:443", "/a/../***[GitHub Token]/\""]);
+    assert!(targets[2].len() <= 512 && targets[2].ends_with(" bytes]"), "{targets:?}");
+    assert_eq!(
+        targets[3..],
+        ["http://***@plain.test/x", "/b", "-", r"/f\u{202e}"],
+        "a path stands for itself"
+    );
+    let queries: Vec<_> = all.iter().map(|record| record.query_bytes).collect();
+    assert_eq!(queries, [None, Some(9), None, None, None, Some(5), Some(3)]);
+    let messages: Vec<_> = all.iter().map(|record| record.message.as_deref().unwrap()).collect();
+    assert!(messages[0].starts_with("the host of CONNECT is malformed: "), "{messages:?}");
+    assert!(
+        messages[1].contains("`..` segment") && messages[5].contains("not an allowed path"),
+        "{messages:?}"
+    );
+    assert!(messages[3].contains("`***@plain.test` is not a port"), "{messages:?}");
+    let text = stack.audit.text();
+    assert!(!["abc", "pass-word", &secret()].iter().any(|it| text.contains(it)), "{text}");
 }
 
 #[tokio::test]
@@ -211,7 +348,7 @@ async fn after_a_flood_requests_are_counted_and_that_is_written_before_the_first
     let drain = Drain::new();
     let serving = tokio::spawn(proxy.serve(listener, drain.clone()));
     let live = audit.join("sent.jsonl");
-    pipelock.answer(move |_| super::pipelock::text(200, &std::fs::read_to_string(&live).unwrap()));
+    pipelock.answer(move |_| text(200, &std::fs::read_to_string(&live).unwrap()));
     let mut tunnel = super::harness::tunnel(&address, &files.agent_ca, "open.test:443", "open.test").await;
     let asked = 100;
     for n in 0..asked {

@@ -1,6 +1,7 @@
 //! The proxy under test, its config, and a client that writes raw bytes: HTTP libraries tidy up what they send.
 
 use super::pipelock::FakePipelock;
+use crate::origin::trusting_at;
 use bottle::{
     clock::Clock,
     config::{
@@ -8,11 +9,11 @@ use bottle::{
         routes::{AnyOr, Auth, CaFiles, RouteEntry, RoutesFile, Upstream},
     },
     egress_proxy::EgressProxy,
-    intercept::{Drain, Listener},
+    intercept::{Drain, Listener, Protocol},
     pki::{CaKind, CertificateAuthority},
     telemetry::audit::{Event, Log, Record, Sink},
 };
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use rustls::pki_types::ServerName;
 use std::{
     io::Write,
     path::PathBuf,
@@ -161,6 +162,7 @@ pub(super) struct Stack {
     pub(super) files: Files,
     pub(super) config: RoutesFile,
     pub(super) proxy: EgressProxy,
+    clock: Clock,
     pub(super) address: String,
     pub(super) drain: Drain,
     pub(super) audit: Captured,
@@ -190,7 +192,7 @@ impl Stack {
         let address = listener.local_addr().unwrap().to_string();
         let drain = Drain::new();
         let serving = tokio::spawn(proxy.serve(listener, drain.clone()));
-        Self { pipelock, files, config, proxy, address, drain, audit, log, serving }
+        Self { pipelock, files, config, proxy, clock, address, drain, audit, log, serving }
     }
 
     pub(super) async fn dial(&self) -> TcpStream {
@@ -209,7 +211,7 @@ impl Stack {
     }
 
     pub(super) async fn tunnel_with_sni(&self, authority: &str, sni: &str) -> TlsStream<TcpStream> {
-        tunnel(&self.address, &self.files.agent_ca, authority, sni).await
+        tunnel_at(&self.address, &self.files.agent_ca, authority, sni, &self.clock).await
     }
 
     /// One request in a tunnel of its own; `head` is what stands before the empty line, `Host` included.
@@ -251,27 +253,18 @@ impl Stack {
 
 /// Opens a tunnel through a proxy, and TLS with the agent's trust inside.
 pub(super) async fn tunnel(proxy: &str, ca: &str, authority: &str, sni: &str) -> TlsStream<TcpStream> {
+    tunnel_at(proxy, ca, authority, sni, &Clock::system()).await
+}
+
+async fn tunnel_at(proxy: &str, ca: &str, authority: &str, sni: &str, clock: &Clock) -> TlsStream<TcpStream> {
     let mut stream = TcpStream::connect(proxy).await.unwrap();
     let connect = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
     stream.write_all(connect.as_bytes()).await.unwrap();
     let head = read_head(&mut stream).await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     let name = ServerName::try_from(sni.to_owned()).unwrap();
-    tokio_rustls::TlsConnector::from(client(&[ca])).connect(name, stream).await.unwrap()
-}
-
-pub(super) fn client(cas: &[&str]) -> Arc<rustls::ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    for ca in cas {
-        roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Arc::new(config)
+    let trust = trusting_at(ca, &[Protocol::Http1], clock);
+    tokio_rustls::TlsConnector::from(trust).connect(name, stream).await.unwrap()
 }
 
 /// A response as it came.
@@ -298,7 +291,17 @@ impl Answer {
     /// That it is a refusal with this status and reason: marked in its fields, a sentence in its body.
     pub(super) fn assert_refused(&self, status: u16, reason: &str) {
         assert_eq!((self.status, self.header("x-bottle-reason")), (status, Some(reason)), "{self:#?}");
-        assert_eq!(self.header("x-bottle-verdict"), Some(if status < 500 { "deny" } else { "error" }));
+        let failed = matches!(
+            reason,
+            "credential_unavailable"
+                | "limit_reached"
+                | "request_incomplete"
+                | "shutting_down"
+                | "upstream_invalid"
+                | "upstream_timeout"
+                | "upstream_unreachable"
+        );
+        assert_eq!(self.header("x-bottle-verdict"), Some(if failed { "error" } else { "deny" }));
         assert_eq!(self.header("cache-control"), Some("no-store"));
         if self.header("content-type") == Some("application/json") {
             let json = self.json();

@@ -13,3 +13,4 @@ mod hosts;
 mod life;
 mod pipelock;
 mod upstream;
+mod verdict;

@@ -4,6 +4,7 @@ use super::harness::{SOON, Stack, exchange, read_chunk, read_head, route};
 use super::pipelock::{Answer, Manner, text};
 use bottle::clock::Clock;
 use bottle::config::routes::RouteEntry;
+use bottle::pki::LEAF_VALIDITY;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
@@ -72,6 +73,21 @@ async fn a_host_that_is_passed_through_is_not_believed_to_pipelock() {
     })
     .await;
     assert_eq!(stack.get("bulk.test", "/").await.status, 200, "the extra CA is believed there");
+}
+
+#[tokio::test]
+async fn a_certificate_is_verified_at_the_time_of_the_injected_clock() {
+    let now = Clock::system().now();
+    let within = Clock::fixed(now + LEAF_VALIDITY / 2);
+    let stack = Stack::build(&["h2"], within, |_| {}).await;
+    assert_eq!(stack.get("open.test", "/").await.status, 200);
+
+    let past = Clock::fixed(now + LEAF_VALIDITY * 2);
+    let stack = Stack::build(&["h2"], past, |_| {}).await;
+    let answer = stack.get("open.test", "/").await;
+    answer.assert_refused(502, "upstream_invalid");
+    assert!(answer.message().contains("certificate expired"), "{answer:?}");
+    assert!(stack.pipelock.seen().is_empty());
 }
 
 #[tokio::test]
@@ -196,6 +212,27 @@ async fn a_truncated_answer_is_no_whole_answer() {
     assert!(end.is_err() || !all.ends_with(b"\r\n0\r\n\r\n"), "{end:?} {}", String::from_utf8_lossy(&all));
     let record = stack.record().await;
     assert_eq!((record.complete, record.response_bytes), (false, 9));
+}
+
+/// Its first bytes are read to tell whose it is; that must not hide how it ends.
+#[tokio::test]
+async fn a_short_refusal_of_an_origin_that_breaks_off_breaks_off_for_the_client() {
+    for (status, body) in [(403, "Forbidden by"), (403, ""), (429, "Too"), (429, "blocke")] {
+        let stack = Stack::build(&["http/1.1"], Clock::system(), |_| {}).await;
+        let head = format!("HTTP/1.1 {status} No\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n");
+        stack.pipelock.behave(Manner::Raw((head + body).leak()));
+        let mut tunnel = stack.tunnel("open.test:443").await;
+        tunnel.write_all(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n").await.unwrap();
+        let mut all = Vec::new();
+        // Whether TLS ends in good order does not matter: the body is shorter than its head says.
+        let _ = tokio::time::timeout(SOON, tunnel.read_to_end(&mut all)).await.unwrap();
+        let all = String::from_utf8(all).unwrap().to_ascii_lowercase();
+        assert!(all.starts_with(&format!("http/1.1 {status}")), "{all}");
+        assert!(all.contains("\r\ncontent-length: 100\r\n"), "{all}");
+        assert!(all.ends_with(&format!("\r\n\r\n{}", body.to_ascii_lowercase())), "{all}");
+        let record = stack.record().await;
+        assert_eq!((record.complete, record.response_bytes), (false, body.len() as u64), "{status} {body}");
+    }
 }
 
 #[tokio::test]

@@ -235,7 +235,8 @@ impl Proxy {
         };
         let pool = Pool::new(dial, PoolLimits::default());
         let relay = Relay { log: Arc::clone(&log), pool: pool.clone(), origin: origin.address };
-        let interception = Interception::new(Arc::clone(&leaves) as Arc<dyn IssueLeaf>, protocols).unwrap();
+        let interception =
+            Interception::new(Arc::clone(&leaves) as Arc<dyn IssueLeaf>, protocols, limits.leaves).unwrap();
         let server = Server::new(Arc::new(relay), interception, limits);
         let address = listener.local_addr().unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)));
         let drain = Drain::new();
@@ -245,7 +246,8 @@ impl Proxy {
 
     /// Another way to end TLS with this proxy's CA.
     pub(super) fn interception(&self, protocols: &[Protocol]) -> Interception {
-        Interception::new(Arc::clone(&self.leaves) as Arc<dyn IssueLeaf>, protocols).unwrap()
+        Interception::new(Arc::clone(&self.leaves) as Arc<dyn IssueLeaf>, protocols, Limits::default().leaves)
+            .unwrap()
     }
 
     /// A client's TLS that trusts this proxy's CA.

@@ -63,7 +63,7 @@ async fn a_connect_is_refused_with_its_reason() {
         let (head, body, _) = running.connect(target).await;
         let expected = refusal("400 Bad Request", &malformed, &body);
         assert_eq!(shown(&(head, body.clone())), expected, "{target}");
-        assert!(body.starts_with("CONNECT blocked: the target is no host and port: "), "{target}: {body}");
+        assert!(body.starts_with("CONNECT blocked: the target is not a host and port: "), "{target}: {body}");
     }
     assert!(origin.seen().is_empty() && running.dialled.lock().unwrap().is_empty());
 }

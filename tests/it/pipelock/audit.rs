@@ -58,6 +58,8 @@ async fn a_dispatch_is_recorded_before_the_origin_is_asked_whatever_is_logged() 
     let [_, dispatch, allowed] = &sent[..] else { panic!("{sent:#?}") };
     assert_eq!(dispatch.request_id, allowed.request_id);
     assert_eq!(allowed.url.as_deref(), Some("https://api.test/a"));
+    assert_eq!((dispatch.query_bytes, allowed.query_bytes), (Some(3), Some(3)));
+    assert!(dispatch.time <= allowed.time, "each has the time at which it was made");
     assert_eq!((dispatch.status_code, allowed.status_code), (None, Some(200)));
     assert!(!running.log.text().contains("\"allowed\""), "the log says what it is told to say");
 }

@@ -95,6 +95,20 @@ async fn a_small_body_that_is_refused_never_reaches_the_origin() {
     assert!(origin.seen().is_empty());
 }
 
+#[tokio::test]
+async fn a_body_beyond_the_limit_is_refused() {
+    let (origin, _ends) = reading(Protocol::Http1).await;
+    let mut setup = setup();
+    setup.embedded.limits.body_bytes = 10;
+    let running = setup.before(&origin).await;
+    let (refused, text) = running.ask(head(11, "") + "12345678901").await;
+    assert!(refused.starts_with("HTTP/1.1 413"), "{refused}");
+    assert_eq!(running.log.event("blocked").await["status_code"], 413, "what is logged is what was answered");
+    assert_eq!(text, "blocked: malformed request: the body is longer than 10 bytes\n");
+    assert!(origin.seen().is_empty());
+    assert_eq!(running.ask(head(10, "") + "1234567890").await.1, "read 10");
+}
+
 /// In the middle of 5 MB: the origin sees a request that breaks off, the client the refusal.
 #[tokio::test]
 async fn a_finding_in_the_middle_ends_the_request_before_it_is_complete() {

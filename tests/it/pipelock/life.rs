@@ -63,7 +63,7 @@ fn a_value_that_is_not_implemented_is_refused_by_name() {
             |s| s.file.fetch_proxy.monitoring.entropy_threshold = 0.0,
             "fetch_proxy.monitoring: an entropy threshold must be above 0",
         ),
-        (|s| s.file.api_allowlist.push("*".to_owned()), "api_allowlist[4]: `*` is no host: "),
+        (|s| s.file.api_allowlist.push("*".to_owned()), "api_allowlist[4]: `*` is not a host: "),
         (
             |s| s.embedded.hosts[0].host = "gone.test".to_owned(),
             "hosts[0].host: `gone.test` is not in api_allowlist; render both files again",
@@ -74,11 +74,11 @@ fn a_value_that_is_not_implemented_is_refused_by_name() {
         ),
         (
             |s| s.file.request_body_scanning.ignore_headers.push("no name".to_owned()),
-            "request_body_scanning.ignore_headers[14]: `no name` is no field name",
+            "request_body_scanning.ignore_headers[14]: `no name` is not a field name",
         ),
         (
             |s| s.embedded.extra_ca_file = Some("/nowhere.pem".to_owned()),
-            "failed to open file `/nowhere.pem`",
+            "can't read the CA certificates in /nowhere.pem: ",
         ),
     ];
     for (change, expected) in cases {
@@ -111,7 +111,7 @@ fn the_verb_checks_the_files_and_a_url() {
         (
             "ftp://api.test/",
             1,
-            "blocked: the target is no host and port: `ftp://api.test/` is neither http:// nor https://\n",
+            "blocked: the target is not a host and port: `ftp://api.test/` is neither http:// nor https://\n",
         ),
     ];
     for (url, code, out) in cases {
@@ -157,6 +157,27 @@ async fn a_reload_takes_a_good_configuration_and_keeps_the_last_good_one() {
     let status = running.pipelock.live().get();
     assert_eq!((status.generation, status.ready, status.last_error), (2, true, None));
     running.log.event("config_reload").await;
+}
+
+/// A leaf that is not kept is made again. The cache drops what is too much once it has written some dozens.
+#[tokio::test]
+async fn no_more_leaves_are_kept_than_the_limit_says() {
+    const HOSTS: usize = 200;
+    let origin = Origin::serving(&[Protocol::Http1], |_| async { Response::new(body::full("hello")) }).await;
+    let mut setup = setup();
+    let hosts: Vec<_> = (0..HOSTS).map(|n| format!("h{n}.test")).collect();
+    setup.file.api_allowlist.extend_from_slice(&hosts);
+    setup.embedded.limits.leaf_cache = 1;
+    let running = setup.before(&origin).await;
+    for host in hosts.iter().chain(&hosts) {
+        running.tunnel(&format!("{host}:443"), Protocol::Http1).await;
+    }
+    let mut metrics = String::new();
+    prometheus_client::encoding::text::encode(&mut metrics, &running.pipelock.admin().metrics).unwrap();
+    let made =
+        metrics.lines().find_map(|line| line.strip_prefix("pipelock_events_total{kind=\"leaf_issued\"} "));
+    let made: usize = made.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap();
+    assert!(made > HOSTS + HOSTS / 2, "{made} leaves were made for {HOSTS} hosts that were asked for twice");
 }
 
 /// A tunnel that was opened under other rules is no way around the live ones.

@@ -119,7 +119,7 @@ pub(crate) struct Running {
     pub(crate) log: Lines,
     pub(crate) dialled: Arc<Mutex<Vec<SocketAddr>>>,
     pub(crate) folder: tempfile::TempDir,
-    ca_pem: String,
+    pub(crate) ca_pem: String,
     drain: Drain,
 }
 

@@ -1,6 +1,6 @@
 //! Lists of hosts: exact ones, and `*.host`, which matches what lies below the host and the host itself.
 
-use super::rules::RulesError;
+use super::RulesetError;
 use crate::policy::Host;
 use std::collections::HashSet;
 
@@ -13,16 +13,16 @@ pub(super) struct HostList {
 
 impl HostList {
     /// Reads the entries of the key `key`. One that could never match is refused.
-    pub(super) fn parse(key: &str, entries: &[String]) -> Result<Self, RulesError> {
+    pub(super) fn parse(key: &str, entries: &[String]) -> Result<Self, RulesetError> {
         let mut list = Self::default();
         for (index, entry) in entries.iter().enumerate() {
             let (into, name) = match entry.strip_prefix("*.") {
                 Some(name) => (&mut list.below, name),
                 None => (&mut list.exact, entry.as_str()),
             };
-            let host = Host::parse(name).map_err(|error| RulesError::Value {
+            let host = Host::parse(name).map_err(|error| RulesetError::Value {
                 key: format!("{key}[{index}]"),
-                problem: format!("`{entry}` is no host: {error}"),
+                problem: format!("`{entry}` is not a host: {error}"),
             })?;
             into.insert(host.as_str().to_owned());
         }
@@ -67,7 +67,7 @@ mod tests {
     fn an_entry_that_can_never_match_is_refused() {
         for entry in ["*", "https://x.example", "x.example:443", "", "10.0.0.1", "*.*.example"] {
             let error = HostList::parse("api_allowlist", &[entry.to_owned()]).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("api_allowlist[0]: `{entry}` is no host: ")), "{error}");
+            assert!(error.starts_with(&format!("api_allowlist[0]: `{entry}` is not a host: ")), "{error}");
         }
     }
 }

@@ -1,8 +1,7 @@
-//! A refusal, as bytes: the answers and field names of the program whose place this engine can take.
+//! Why pipelock refuses a request: the codes of the program whose place the embedded engine can take.
 
 use crate::dlp::{Finding, Severity};
-use crate::intercept::{Body, body};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::StatusCode;
 
 /// Where in a request something was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +46,7 @@ pub enum Block {
         allowed: Vec<u16>,
     },
     /// The target of a CONNECT, or an absolute-form target, is none.
-    #[error("the target is no host and port: {0}")]
+    #[error("the target is not a host and port: {0}")]
     Target(String),
     /// The request names another host than its tunnel.
     #[error("authority mismatch: blocked; the request is for {asked}, its tunnel for {tunnel}")]
@@ -246,38 +245,14 @@ impl Block {
             _ => StatusCode::FORBIDDEN,
         }
     }
-
-    /// The answer to a request in a tunnel, or in absolute-form.
-    #[must_use]
-    pub fn answer(&self) -> Response<Body> {
-        self.answer_with("blocked: ")
-    }
-
-    /// The answer to a CONNECT.
-    #[must_use]
-    pub fn answer_connect(&self) -> Response<Body> {
-        self.answer_with("CONNECT blocked: ")
-    }
-
-    fn answer_with(&self, prefix: &str) -> Response<Body> {
-        let mut response = Response::new(body::full(format!("{prefix}{self}\n")));
-        *response.status_mut() = self.status();
-        let fields = response.headers_mut();
-        fields.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-        fields.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        fields.insert("x-pipelock-block-reason", HeaderValue::from_static(self.code()));
-        fields.insert("x-pipelock-block-reason-version", HeaderValue::from_static("1"));
-        fields.insert("x-pipelock-severity", HeaderValue::from_static(self.severity().as_str()));
-        fields.insert("x-pipelock-retry", HeaderValue::from_static(self.retry()));
-        fields.insert("x-pipelock-layer", HeaderValue::from_static(self.layer()));
-        if let Block::Dlp { finding, location, .. } = self {
-            let place = location.as_deref().and_then(|l| HeaderValue::from_str(l).ok());
-            fields.extend(HeaderValue::from_str(&finding.pattern).ok().map(|v| (PATTERN, v)));
-            fields.extend(place.map(|v| (LOCATION, v)));
-        }
-        response
-    }
 }
 
-const PATTERN: header::HeaderName = header::HeaderName::from_static("x-pipelock-pattern");
-const LOCATION: header::HeaderName = header::HeaderName::from_static("x-pipelock-location");
+/// A name that a client chose, as it may stand in an answer to it.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(visible).take(1000).collect()
+}
+
+/// A character of a text from outside, or a stand-in for it.
+pub(crate) fn visible(c: char) -> char {
+    if c.is_ascii_graphic() || c == ' ' { c } else { '?' }
+}

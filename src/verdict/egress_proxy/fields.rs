@@ -1,7 +1,6 @@
-//! Stage 9: what the request looks like when it leaves. The order is the argument: fields that belong to one
-//! connection go first, so that nothing the client nominates can remove what is set later; then everything by
-//! which a client could mean another request than the one that was decided on; then its credentials; and last,
-//! once, ours.
+//! What a request looks like when it leaves. The order is the argument: fields that belong to one connection go first,
+//! so that nothing the client nominates can remove what is set later; then everything by which a client could mean
+//! another request than the one that was decided on; then its credentials. The proxy's own credential is set last, once.
 
 use crate::policy::{HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES, UNREAD_BY_PIPELOCK, same_variable};
 use http::{HeaderMap, HeaderName, header};
@@ -40,7 +39,7 @@ pub(super) fn strip_credentials(headers: &mut HeaderMap, fields: &[HeaderName]) 
 
 /// What no trailer may say (RFC 9110 §6.5.1): all that is taken off the head, credentials on every route, and what
 /// pipelock does not read. Some servers merge trailers into the head.
-pub(super) fn strip_trailers(trailers: &mut HeaderMap, credential_fields: &[HeaderName]) {
+pub fn strip_trailers(trailers: &mut HeaderMap, credential_fields: &[HeaderName]) {
     strip(trailers);
     strip_credentials(trailers, credential_fields);
     remove(trailers, &UNREAD_BY_PIPELOCK.iter().chain(NOT_NOMINABLE).copied());
@@ -86,7 +85,7 @@ fn strip_twins_of_the_framing(headers: &mut HeaderMap) {
 }
 
 /// pipelock takes `X-Pipelock-Agent` for the agent's identity; `X-Bottle-*` is this proxy's voice.
-pub(super) fn strip_internal(headers: &mut HeaderMap) {
+pub fn strip_internal(headers: &mut HeaderMap) {
     let ours: Vec<HeaderName> = headers
         .keys()
         .filter(|name| name.as_str().starts_with("x-pipelock-") || name.as_str().starts_with("x-bottle-"))

@@ -1,26 +1,28 @@
-//! Stage 2 and 5: which host a request is for. CONNECT, the TLS server name, `Host` and the target's own
+//! Which host a request is for. CONNECT, the TLS server name, `Host` and the target's own
 //! authority all name the same place, or the request is refused; what has no canonical form is refused before
 //! anything is compared.
 
-use super::tunnel::Opened;
-use crate::intercept::{Body, ConnectRequest, Exchange};
 use crate::policy::{Authority, HostError, Policy, Reason, Refusal, Scheme};
+use crate::verdict::Head;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, header};
+use http::{HeaderMap, HeaderValue, header};
 
 /// Where a request goes, and what it asks for there.
-#[derive(Debug)]
-pub(super) struct Destination {
-    pub(super) scheme: Scheme,
-    pub(super) authority: Authority,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// How.
+    pub scheme: Scheme,
+    /// Where.
+    pub authority: Authority,
     /// The target in origin-form, as it was received.
-    pub(super) target: Bytes,
+    pub target: Bytes,
 }
 
-/// Whether a tunnel may be opened. An unknown host on port 443 may: it is refused inside, where clients show why.
-pub(super) fn at_connect(request: &ConnectRequest, policy: &Policy) -> Result<Authority, Refusal> {
-    let authority = Authority::parse(&request.target, None).map_err(|e| malformed("CONNECT", &e))?;
-    if let Some(host) = request.headers.get(header::HOST) {
+/// Whether a tunnel to `target` may be opened. An unknown host on port 443 may: it is refused inside, where clients
+/// show why.
+pub(super) fn at_connect(target: &str, headers: &HeaderMap, policy: &Policy) -> Result<Authority, Refusal> {
+    let authority = Authority::parse(target, None).map_err(|e| malformed("CONNECT", &e))?;
+    if let Some(host) = headers.get(header::HOST) {
         require_same("CONNECT", &authority, "Host", host, authority.port)?;
     }
     if !authority.host.is_internal() {
@@ -29,39 +31,39 @@ pub(super) fn at_connect(request: &ConnectRequest, policy: &Policy) -> Result<Au
     Ok(authority)
 }
 
-/// Where one request goes.
-pub(super) fn of_request(
-    request: &Request<Body>,
-    exchange: &Exchange<Opened>,
-) -> Result<Destination, Refusal> {
-    match &exchange.tunnel {
-        Some(tunnel) => inside(request, &exchange.target, &tunnel.state.authority),
-        None => in_absolute_form(request, &exchange.target),
+impl Destination {
+    /// Where a request goes.
+    pub fn of(head: Head<'_>) -> Result<Self, Refusal> {
+        match head.tunnel {
+            Some(tunnel) => inside(head, tunnel),
+            None => in_absolute_form(head),
+        }
     }
 }
 
 /// Inside a tunnel the CONNECT decides; everything else must agree with it.
-fn inside(request: &Request<Body>, target: &Bytes, authority: &Authority) -> Result<Destination, Refusal> {
+fn inside(head: Head<'_>, authority: &Authority) -> Result<Destination, Refusal> {
     let port = Scheme::Https.default_port();
-    for host in request.headers().get_all(header::HOST) {
+    for host in head.headers.get_all(header::HOST) {
         require_same("CONNECT", authority, "Host", host, port)?;
     }
-    if let Some(named) = request.uri().authority() {
-        let field = if request.version() == http::Version::HTTP_2 { ":authority" } else { "the target" };
+    if let Some(named) = head.uri.authority() {
+        let field = if head.version == http::Version::HTTP_2 { ":authority" } else { "the target" };
         require_same_text("CONNECT", authority, field, named.as_str(), port)?;
-        if request.uri().scheme().is_some_and(|scheme| *scheme != http::uri::Scheme::HTTPS) {
+        if head.uri.scheme().is_some_and(|scheme| *scheme != http::uri::Scheme::HTTPS) {
             return Err(Refusal::new(
                 Reason::MalformedRequest,
                 "a request inside a TLS tunnel can't be for another scheme than https; retrying does not help",
             ));
         }
     }
-    Ok(Destination { scheme: Scheme::Https, authority: authority.clone(), target: origin_form(target) })
+    let target = origin_form(head.target);
+    Ok(Destination { scheme: Scheme::Https, authority: authority.clone(), target })
 }
 
 /// Outside a tunnel only plain http in absolute-form is understood (RFC 9112 §3.2.2).
-fn in_absolute_form(request: &Request<Body>, target: &Bytes) -> Result<Destination, Refusal> {
-    let (Some(scheme), Some(named)) = (request.uri().scheme_str(), request.uri().authority()) else {
+fn in_absolute_form(head: Head<'_>) -> Result<Destination, Refusal> {
+    let (Some(scheme), Some(named)) = (head.uri.scheme_str(), head.uri.authority()) else {
         return Err(Refusal::new(
             Reason::MalformedRequest,
             "this is a proxy, not a server: requests come with a whole URL; set HTTP_PROXY and HTTPS_PROXY to this \
@@ -76,14 +78,15 @@ fn in_absolute_form(request: &Request<Body>, target: &Bytes) -> Result<Destinati
     }
     let port = Scheme::Http.default_port();
     let authority = Authority::parse(named.as_str(), Some(port)).map_err(|e| malformed("the target", &e))?;
-    for host in request.headers().get_all(header::HOST) {
+    for host in head.headers.get_all(header::HOST) {
         require_same("the target", &authority, "Host", host, port)?;
     }
-    Ok(Destination { scheme: Scheme::Http, authority, target: origin_form(target) })
+    Ok(Destination { scheme: Scheme::Http, authority, target: origin_form(head.target) })
 }
 
 /// The client names another server at TLS than at CONNECT, or none.
-pub(super) fn server_name_differs(authority: &Authority, sni: Option<&str>) -> Refusal {
+#[must_use]
+pub fn server_name_differs(authority: &Authority, sni: Option<&str>) -> Refusal {
     let asked =
         sni.map_or_else(|| "no server name".to_owned(), |name| format!("`{}`", name.escape_default()));
     mismatch(&format!("CONNECT names {} but TLS asks for {asked}", authority.host))

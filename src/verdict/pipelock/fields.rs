@@ -1,28 +1,30 @@
 //! The fields of a request: which are scanned, which are not passed on.
 
 use super::{
+    Ruleset,
     block::{Block, Part},
-    rules::Rules,
 };
 use http::{HeaderMap, HeaderName, header};
 
-/// Looks at every field but the ignored ones, names included.
-pub(super) fn scan(rules: &Rules, fields: &HeaderMap) -> Result<(), Block> {
-    let mut text = Vec::new();
-    let mut places = Vec::new();
-    for (name, value) in fields.iter().filter(|(name, _)| !rules.ignored_fields.contains(*name)) {
-        text.extend_from_slice(name.as_str().as_bytes());
-        text.extend_from_slice(b": ");
-        text.extend_from_slice(value.as_bytes());
-        text.push(b'\n');
-        places.push((text.len() as u64, name));
-    }
-    match rules.scanner.text(&text) {
-        None => Ok(()),
-        Some(finding) => {
-            let place = places.iter().find(|(end, _)| finding.offset < *end);
-            let location = place.map(|(_, name)| field_name(name));
-            Err(Block::Dlp { part: Part::Header, finding, location })
+impl Ruleset {
+    /// Looks at every field but the ignored ones, names included.
+    pub fn scan_fields(&self, fields: &HeaderMap) -> Result<(), Block> {
+        let mut text = Vec::new();
+        let mut places = Vec::new();
+        for (name, value) in fields.iter().filter(|(name, _)| !self.ignored_fields.contains(*name)) {
+            text.extend_from_slice(name.as_str().as_bytes());
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(value.as_bytes());
+            text.push(b'\n');
+            places.push((text.len() as u64, name));
+        }
+        match self.scanner.text(&text) {
+            None => Ok(()),
+            Some(finding) => {
+                let place = places.iter().find(|(end, _)| finding.offset < *end);
+                let location = place.map(|(_, name)| field_name(name));
+                Err(Block::Dlp { part: Part::Header, finding, location })
+            }
         }
     }
 }
@@ -33,7 +35,7 @@ fn field_name(name: &HeaderName) -> String {
 }
 
 /// Takes off what concerns one connection only (RFC 9110 §7.6.1), and what is said between proxies.
-pub(super) fn strip_request(fields: &mut HeaderMap) {
+pub fn strip_request(fields: &mut HeaderMap) {
     strip_hop_by_hop(fields);
     strip_own(fields);
     // Answered on this side, when the body was first read.
@@ -41,7 +43,7 @@ pub(super) fn strip_request(fields: &mut HeaderMap) {
 }
 
 /// Takes off what an origin must not say for this proxy, and the way around it.
-pub(super) fn strip_response(fields: &mut HeaderMap) {
+pub fn strip_response(fields: &mut HeaderMap) {
     strip_own(fields);
     fields.remove(header::ALT_SVC);
 }

@@ -1,0 +1,142 @@
+//! What egress-proxy decides from a CONNECT and from the head of a request: authority, route, git, date, path, method,
+//! upgrade, and secrets in fields.
+
+mod authority;
+mod fields;
+mod leak;
+mod lfs;
+mod passed_on;
+
+pub use authority::{Destination, server_name_differs};
+pub use fields::{strip_internal, strip_trailers};
+pub use leak::Leak;
+pub use lfs::{LFS_BODY, body_too_large, lfs_operation};
+pub use passed_on::{PassedOn, PipelockAnswer, passed_on};
+
+use crate::config::routes::{RoutesFile, RuleError};
+use crate::dlp::{Scanner, Settings, SettingsError};
+use crate::policy::{
+    Authority, CREDENTIAL_FIELDS, Grant, Intent, Method, Policy, Reason, Refusal, refuse_upgrade,
+};
+use crate::verdict::Head;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use jiff::civil::Date;
+use std::{collections::BTreeSet, fmt::Display, sync::Arc};
+
+/// Why a file is no rules.
+#[derive(Debug, thiserror::Error)]
+pub enum RulesetError {
+    /// Rules that contradict each other.
+    #[error(transparent)]
+    Rule(#[from] RuleError),
+    /// The built-in patterns can't be set up.
+    #[error(transparent)]
+    Scanner(#[from] SettingsError),
+}
+
+/// What egress-proxy decides by.
+pub struct Ruleset {
+    /// The routes.
+    pub policy: Policy,
+    scanner: Scanner,
+    credential_fields: Arc<[HeaderName]>,
+}
+
+impl Ruleset {
+    /// From the config.
+    pub fn of(file: &RoutesFile) -> Result<Self, RulesetError> {
+        let injected =
+            file.routes.iter().filter_map(|route| route.auth.as_ref()).map(|auth| auth.header.as_str());
+        let names: BTreeSet<&str> = CREDENTIAL_FIELDS.iter().copied().chain(injected).collect();
+        Ok(Self {
+            policy: file.to_policy()?,
+            scanner: Scanner::new(Settings::default())?,
+            credential_fields: names.into_iter().filter_map(|name| name.parse().ok()).collect(),
+        })
+    }
+
+    /// What is searched for in fields, and masked in what is logged.
+    #[must_use]
+    pub fn scanner(&self) -> &Scanner {
+        &self.scanner
+    }
+
+    /// Every field in which a client could send a credential of its own: the well-known ones, and those that any
+    /// route of this bottle injects.
+    #[must_use]
+    pub fn credential_fields(&self) -> &Arc<[HeaderName]> {
+        &self.credential_fields
+    }
+
+    /// Decides on a CONNECT to `target`, in authority-form. An unknown host is refused in its tunnel.
+    pub fn connect(&self, target: &str, headers: &HeaderMap) -> Result<Authority, Refusal> {
+        authority::at_connect(target, headers, &self.policy)
+    }
+
+    /// What a request for this destination asks for, but for an LFS batch, whose body says it.
+    pub fn intent(&self, destination: &Destination, head: Head<'_>) -> Result<Intent, Refusal> {
+        let Destination { scheme, authority, target } = destination;
+        let route = self.policy.route(&authority.host);
+        let content_type = authority::content_type(head.headers)?;
+        Intent::read(*scheme, authority, &Method::from(head.method), target, content_type, route)
+    }
+
+    /// Decides on a request, and takes off its fields what does not leave.
+    pub fn permit(
+        &self,
+        intent: &Intent,
+        headers: &mut HeaderMap,
+        today: Date,
+    ) -> Result<Permit<'_>, Refusal> {
+        let grant = self.policy.decide(intent, today)?;
+        let upgrades = headers.get_all(header::UPGRADE);
+        refuse_upgrade(upgrades.iter().map(HeaderValue::as_bytes), grant.route)?;
+        fields::strip(headers);
+        if grant.route.credential.is_some() {
+            fields::strip_credentials(headers, &self.credential_fields);
+        }
+        match self.leak(headers) {
+            Some(leak) => Err(leak.refusal(grant.route)),
+            None => Ok(Permit { uri: uri(intent)?, grant }),
+        }
+    }
+}
+
+/// A request that may be sent on.
+#[derive(Debug)]
+pub struct Permit<'r> {
+    /// The rule that allows it.
+    pub grant: Grant<'r>,
+    /// Scheme, authority and target as they are sent.
+    pub uri: Uri,
+}
+
+/// A request whose syntax has a fault.
+#[must_use]
+pub fn malformed(fault: impl Display) -> Refusal {
+    let message = format!("the request is malformed: {fault}; retrying does not help");
+    Refusal::new(Reason::MalformedRequest, message)
+}
+
+/// The bytes that were matched are the bytes that are sent, or nothing is.
+fn uri(intent: &Intent) -> Result<Uri, Refusal> {
+    let authority = if intent.authority.port == intent.scheme.default_port() {
+        intent.authority.host.to_string()
+    } else {
+        intent.authority.to_string()
+    };
+    let target = intent.target.to_string();
+    Uri::builder()
+        .scheme(intent.scheme.as_str())
+        .authority(authority)
+        .path_and_query(target.as_str())
+        .build()
+        .ok()
+        .filter(|uri| uri.path_and_query().is_some_and(|sent| sent.as_str() == target))
+        .ok_or_else(|| {
+            Refusal::new(
+                Reason::MalformedTarget,
+                "the target holds characters that must be percent-encoded; retrying does not help",
+            )
+        })
+}

@@ -1,0 +1,104 @@
+//! What is looked at in a URL: its length, its entropy, credentials in it.
+
+use super::{
+    Ruleset,
+    block::{Block, Part},
+};
+
+/// A path segment or query value that is shorter tells nothing.
+const SHORTEST_VALUE: usize = 20;
+/// A label that is shorter tells nothing.
+const SHORTEST_LABEL: usize = 8;
+
+impl Ruleset {
+    /// Looks at a host.
+    pub(super) fn scan_host(&self, host: &str) -> Result<(), Block> {
+        let labels: Vec<&str> = host.split('.').collect();
+        if labels.len() < 3 || self.label_entropy_exclusions.contains(host) {
+            return Ok(());
+        }
+        let measured = labels[..labels.len() - 2].iter().filter(|l| l.len() >= SHORTEST_LABEL);
+        let highest = measured.map(|label| entropy(label.as_bytes())).fold(0.0, f64::max);
+        if highest > self.label_entropy {
+            return Err(Block::Entropy {
+                what: "a label of the host",
+                bits: highest,
+                threshold: self.label_entropy,
+                code: "subdomain_entropy",
+            });
+        }
+        Ok(())
+    }
+
+    /// Looks at the target of a request for `origin` (`https://host`).
+    pub(super) fn scan_target(&self, origin: &str, target: &str) -> Result<(), Block> {
+        if let Some(finding) = self.scanner.text(target) {
+            return Err(Block::Dlp { part: Part::Url, finding, location: None });
+        }
+        let length = origin.len() + target.len();
+        if length > usize::try_from(self.max_url_length).unwrap_or(usize::MAX) {
+            return Err(Block::UrlLength { length, limit: self.max_url_length });
+        }
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let segments = path.split('/').map(|segment| ("a path segment", "path_entropy", segment));
+        let values = query.split('&').map(|pair| {
+            let value = pair.split_once('=').map_or(pair, |(_, value)| value);
+            ("a query value", "query_entropy", value)
+        });
+        for (what, code, text) in segments.chain(values).filter(|(_, _, text)| text.len() >= SHORTEST_VALUE) {
+            let bits = entropy(&percent_decoded(text));
+            if bits > self.entropy {
+                return Err(Block::Entropy { what, bits, threshold: self.entropy, code });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Shannon's entropy, in bits per byte.
+fn entropy(text: &[u8]) -> f64 {
+    let mut counts = [0_u32; 256];
+    for byte in text {
+        counts[usize::from(*byte)] += 1;
+    }
+    let total = f64::from(u32::try_from(text.len()).unwrap_or(u32::MAX).max(1));
+    counts
+        .iter()
+        .filter(|count| **count > 0)
+        .map(|count| f64::from(*count) / total)
+        .map(|share| -share * share.log2())
+        .sum()
+}
+
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text.as_bytes());
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = |at: usize| tail.get(at).and_then(|b| char::from(*b).to_digit(16));
+        if let (b'%', Some(high), Some(low)) = (first, hex(0), hex(1)) {
+            out.push(u8::try_from(high << 4 | low).unwrap_or(b'%'));
+            rest = &tail[2..];
+        } else {
+            out.push(*first);
+            rest = tail;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entropy_is_that_of_the_literature() {
+        assert!((entropy(b"aaaaaaaa") - 0.0).abs() < 1e-9);
+        assert!((entropy(b"abcdefgh") - 3.0).abs() < 1e-9);
+        let wheel = entropy(b"cryptography-44.0.2-cp39-abi3-manylinux_2_34_x86_64.whl");
+        assert!((4.0..5.0).contains(&wheel), "{wheel}");
+    }
+
+    #[test]
+    fn escapes_are_measured_decoded() {
+        assert_eq!(percent_decoded("a%20b%2"), b"a b%2");
+    }
+}

@@ -1,0 +1,435 @@
+//! The running chain and the function that `explain` asks say the same of every request: generated heads go to both
+//! proxies, with a real origin behind them, and to [`Chain::verdict`].
+
+use super::harness::{Files, SOON, auth, only, read_answer, read_head, route, tunnel};
+use crate::{origin::Origin, pipelock::setup};
+use bottle::{
+    clock::Clock,
+    config::{
+        embedded::HostEntry,
+        pipelock::{PipelockFile, StackOptions},
+        routes::RouteEntry,
+    },
+    egress_proxy::EgressProxy,
+    intercept::{Drain, Limits, Listener, Protocol, body, head::read_head as read},
+    pipelock::scan_body,
+    policy::Authority,
+    telemetry::audit::{Log, Sink},
+    verdict::{Asked, Chain, Verdict, egress_proxy, pipelock},
+};
+use http::{HeaderValue, Method, Response, header};
+use jiff::civil::date;
+use std::sync::Arc;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+/// Heads that are tried.
+const HEADS: usize = 5000;
+/// Heads on one connection, as long as it stays open.
+const PER_CONNECTION: usize = 25;
+
+/// Splitmix64: the same numbers in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.roll().is_multiple_of(n)
+    }
+
+    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from[usize::try_from(self.roll() % from.len() as u64).unwrap()]
+    }
+}
+
+const HOSTS: &[&str] = &[
+    "api.test",
+    "paths.test",
+    "read.test",
+    "ports.test",
+    "plain.test",
+    "blind.test",
+    "old.test",
+    "open.test",
+];
+
+fn routes() -> Vec<RouteEntry> {
+    vec![
+        RouteEntry { auth: Some(auth("authorization", "Bearer ", None)), ..route("api.test") },
+        RouteEntry { paths: only(&["/v1/messages", "/repos/*/app"]), ..route("paths.test") },
+        RouteEntry {
+            methods: only(&["GET", "HEAD"]),
+            auth: Some(auth("x-own-key", "", None)),
+            ..route("read.test")
+        },
+        RouteEntry { ports: vec![443, 8443], encoded_slash: true, ..route("ports.test") },
+        RouteEntry { ports: vec![80, 443], paths: only(&["/a"]), ..route("plain.test") },
+        RouteEntry { inspect: false, ..route("blind.test") },
+        RouteEntry { until: Some(date(2020, 1, 1)), ..route("old.test") },
+        route("open.test"),
+    ]
+}
+
+/// pipelock's files; it does not know `open.test`, as after half a render.
+fn files() -> crate::pipelock::Setup {
+    let mut files = setup();
+    let known = HOSTS.iter().filter(|host| **host != "open.test");
+    files.file = PipelockFile::stack(&StackOptions {
+        hosts: known.clone().map(|host| (*host).to_owned()).collect(),
+        uninspected: vec!["blind.test".to_owned()],
+        injected_headers: vec!["authorization".to_owned(), "x-own-key".to_owned()],
+        ..StackOptions::default()
+    });
+    files.file.fetch_proxy.monitoring.max_requests_per_minute = 1_000_000;
+    files.file.logging.include_blocked = false;
+    let ports = |host: &str| routes().into_iter().find(|route| route.host == host).unwrap().ports;
+    files.embedded.hosts = known
+        .map(|host| HostEntry {
+            host: (*host).to_owned(),
+            source: "egress_proxy.routes".to_owned(),
+            ports: ports(host),
+            addresses: Vec::new(),
+            plain_http: ports(host).contains(&80),
+        })
+        .collect();
+    files
+}
+
+fn secret() -> String {
+    ["gh", "p_", "16C7e42F292c6912E7", "710c838347Ae178B4a"].concat()
+}
+
+/// A CONNECT's target, most often of a host that has a rule.
+fn connect(dice: &mut Dice) -> String {
+    let host = dice.pick(HOSTS);
+    match dice.roll() % 24 {
+        0 => format!("{}:443", host.to_uppercase()),
+        1 => format!("{host}.:443"),
+        2 => format!("{host}:8443"),
+        3 => format!("{host}:80"),
+        4 => dice
+            .pick(&["nobody.test:443", "api.test.evil.test:443", "xapi.test:443", "bottle.internal:443"])
+            .to_owned(),
+        5 => dice
+            .pick(&["127.0.0.1:443", "[::1]:443", "0x7f.1:443", "api.test", "a..test:443", "u@api.test:443"])
+            .to_owned(),
+        6 => "xq7k9v2m4z8w1r5t.api.test:443".to_owned(),
+        _ => format!("{host}:443"),
+    }
+}
+
+/// A target in origin-form, in the encodings that proxies and servers read differently.
+fn target(dice: &mut Dice) -> String {
+    let segments = [
+        "a",
+        "v1",
+        "messages",
+        "repos",
+        "acme",
+        "app",
+        "..",
+        ".",
+        "%2e%2e",
+        "%2E",
+        "%2f",
+        "%5c",
+        "\\",
+        ";x=1",
+        "%00",
+        "%61",
+        "%zz",
+        "%25",
+        "%252e%252e",
+        "",
+        "app.git",
+        "info",
+        "refs",
+        "git-receive-pack",
+        "git-upload-pack",
+        "caf%c3%a9",
+        "%c0%ae",
+        "{x}",
+        "~user",
+        "@acme%2Fapp",
+        "git%2dreceive-pack",
+        "lfs",
+        "objects",
+        "batch",
+    ];
+    let fixed = [
+        "/v1/messages",
+        "/repos/acme/app",
+        "/repos/acme/app/issues?page=2",
+        "/a",
+        "/",
+        "*",
+        "//v1/messages",
+        "/acme/app.git/info/refs?service=git-receive-pack",
+        "/acme/app.git/info/refs?service=git-upload-pack",
+        "/acme/app.git/git-receive-pack",
+        "/a?service=git%2Dreceive%2Dpack",
+        "/a#b",
+        "https://api.test/a",
+        "/a%20b",
+    ];
+    let mut target = match dice.roll() % 3 {
+        0 => dice.pick(&fixed).to_owned(),
+        _ => (0..=dice.roll() % 5).flat_map(|_| ["/", dice.pick(&segments)]).collect(),
+    };
+    match dice.roll() % 16 {
+        0 => target = target + "?token=" + &secret(),
+        1 => target += "?q=Zx9Kq2Lm7Wp4Rt8Yv1Bn6Hc3Jd5Fg0",
+        2 => target = target + "/" + &"k".repeat(3000),
+        3 => target += "/qX7zK2mW9pL4vT8rY1nB6hC3jD5fG0sA",
+        4 => target += "?a=1&b=c%20d",
+        _ => {}
+    }
+    target
+}
+
+fn fields(dice: &mut Dice) -> String {
+    let secret = secret();
+    let all = [
+        "Accept: */*".to_owned(),
+        format!("Authorization: token {secret}"),
+        format!("X-Own-Key: {secret}"),
+        format!("X_Own_Key: {secret}"),
+        format!("Cookie: session={secret}"),
+        format!("User-Agent: {secret}"),
+        format!("X-Note: {secret}"),
+        "X-Note: two words".to_owned(),
+        "Content-Type: application/json".to_owned(),
+        "Content-Type: application/x-git-receive-pack-request".to_owned(),
+        "Upgrade: websocket".to_owned(),
+        "Upgrade: h2c".to_owned(),
+        "Connection: x-note, authorization".to_owned(),
+        "Connection: keep-alive".to_owned(),
+        "X-HTTP-Method-Override: DELETE".to_owned(),
+        "X-Original-URL: /admin".to_owned(),
+        "X-Forwarded-Host: evil.test".to_owned(),
+        "X-Bottle-Verdict: allow".to_owned(),
+        "X-Pipelock-Agent: other".to_owned(),
+        "TE: trailers".to_owned(),
+        "TE: gzip".to_owned(),
+        "Proxy-Authorization: Basic YTpi".to_owned(),
+        " folded: 1".to_owned(),
+        "bad name: 1".to_owned(),
+        "X-Empty:".to_owned(),
+        "Content-Encoding: gzip".to_owned(),
+        "Content-Encoding: zip".to_owned(),
+    ];
+    let names: Vec<&str> = all.iter().map(String::as_str).collect();
+    let count = dice.roll() % 4;
+    (0..count).flat_map(|_| [dice.pick(&names), "\r\n"]).collect()
+}
+
+/// A whole head for a request to `authority`, in a tunnel or outside of one, with its body.
+fn head(dice: &mut Dice, authority: &str, tunnelled: bool) -> (String, String) {
+    let methods =
+        ["GET", "GET", "GET", "POST", "HEAD", "PUT", "DELETE", "PROPFIND", "get", "TRACE", "CONNECT", "G@T"];
+    let method = dice.pick(&methods);
+    let target = target(dice);
+    let target = if tunnelled { target } else { format!("http://{authority}{target}") };
+    let host = match dice.roll() % 20 {
+        0 => String::new(),
+        1 => format!("Host: {authority}\r\nHost: {authority}\r\n"),
+        2 => "Host: evil.test\r\n".to_owned(),
+        3 => format!("Host: {}\r\n", authority.to_uppercase()),
+        4 => format!("Host: {}\r\n", authority.split(':').next().unwrap()),
+        5 => "Host: a b\r\n".to_owned(),
+        _ => format!("Host: {authority}\r\n"),
+    };
+    let (length, body) = match dice.roll() % 6 {
+        0 => ("Content-Length: 5\r\n".to_owned(), "hello".to_owned()),
+        1 if dice.one_in(4) => ("Content-Length: 5\r\nContent-Length: 6\r\n".to_owned(), "hello".to_owned()),
+        _ => (String::new(), String::new()),
+    };
+    let version = if dice.one_in(30) { "HTTP/1.2" } else { "HTTP/1.1" };
+    (format!("{method} {target} {version}\r\n{host}{}{length}\r\n", fields(dice)), body)
+}
+
+/// What is compared.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    /// `None`: let through.
+    reason: Option<String>,
+    /// Of a refusal, where its form has room for it.
+    rule: Option<String>,
+    /// Host, method and target as the origin saw them, where the answer has a body.
+    sent: Option<String>,
+}
+
+/// What the function says of a request. `shown`: what the client got has a body to read the rest in.
+fn expected(chain: &Chain, connect: Option<&str>, head: &str, body: &str) -> (Said, Option<Authority>) {
+    let refused =
+        |reason: &str, rule: Option<String>| Said { reason: Some(reason.to_owned()), rule, sent: None };
+    let connect = connect.map(|target| {
+        let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
+        let (_, target) = read(head.as_bytes(), false, &Limits::default())?;
+        let target = String::from_utf8(target.to_vec()).unwrap();
+        let host = HeaderValue::from_str(&target).unwrap();
+        Ok::<_, bottle::intercept::HeadFault>((target, [(header::HOST, host)].into_iter().collect()))
+    });
+    let Ok(connect) = connect.transpose() else {
+        return (refused("malformed_request", None), None);
+    };
+    let first = chain.egress_proxy.as_ref().unwrap();
+    let opened = connect.as_ref().map(|(target, fields)| first.connect(target, fields)).transpose();
+    let tunnel = match opened {
+        Ok(tunnel) => tunnel,
+        Err(refusal) => return (refused(refusal.reason.code(), refusal.rule), None),
+    };
+    let Ok((request, target)) = read(head.as_bytes(), connect.is_some(), &Limits::default()) else {
+        return (refused("malformed_request", None), tunnel);
+    };
+    let method = request.method().clone();
+    let body: Option<bytes::Bytes> = (!body.is_empty()).then(|| body.to_owned().into());
+    let asked = Asked { connect, request, target, body: body.clone() };
+    let verdict = chain.verdict(&asked, Clock::system().today());
+    let Verdict { intent, grant, refusal, inspected, sent, .. } = verdict;
+    let refusal = refusal.or_else(|| {
+        let block = scan_body(&chain.pipelock, &sent, body.filter(|_| inspected)?).err()?;
+        Some(egress_proxy::passed_on(&block, grant.as_ref()?.route).refusal)
+    });
+    let sent = intent.zip(grant);
+    let sent = sent.map(|(intent, _)| format!("{} {method} {}", intent.authority.host, intent.target));
+    let allowed = Said { reason: None, rule: None, sent };
+    let said = refusal.map_or(allowed, |refusal| refused(refusal.reason.code(), refusal.rule));
+    (said, tunnel)
+}
+
+/// What the chain answered, in the same form.
+async fn answered(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    head: &str,
+    body: &str,
+) -> (Said, bool) {
+    let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
+    let _ = stream.flush().await;
+    let (head, body) = if head.starts_with("HEAD ") {
+        (tokio::time::timeout(SOON, read_head(stream)).await.unwrap(), String::new())
+    } else {
+        let answer = read_answer(stream).await;
+        (answer.head, answer.body)
+    };
+    let field = |name: &str| {
+        head.lines().skip(1).find_map(|line| {
+            let (found, value) = line.split_once(':')?;
+            found.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        })
+    };
+    let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+    let closes = field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    let said = Said {
+        reason: field("x-bottle-reason"),
+        rule: json["bottle"]["rule"].as_str().map(str::to_owned),
+        sent: body.strip_prefix("origin: ").map(str::to_owned),
+    };
+    (said, closes)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_function_and_the_running_chain_say_the_same_of_every_request() {
+    let origin = Origin::serving(&[Protocol::Http2, Protocol::Http1], |request| async move {
+        let host = request.uri().host().map(str::to_owned);
+        let host = host
+            .or_else(|| Some(request.headers().get("host")?.to_str().ok()?.to_owned()))
+            .unwrap_or_default();
+        let host = host.split(':').next().unwrap_or_default().to_owned();
+        let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+        let text = format!("origin: {host} {} {target}", request.method());
+        Response::new(if *request.method() == Method::HEAD { body::empty() } else { body::full(text) })
+    })
+    .await;
+    let pipelock_files = files();
+    let rules =
+        Arc::new(pipelock::Ruleset::of(&pipelock_files.file, Some(&pipelock_files.embedded)).unwrap());
+    let second = pipelock_files.before(&origin).await;
+    let files = Files::new(&second.ca_pem);
+    let mut config = files.config(&second.address.to_string(), routes());
+    config.upstream.ca_file = Some(files.path("pipelock-ca.pem").to_str().unwrap().to_owned());
+    std::fs::write(files.path("origin-ca.pem"), origin.ca_pem()).unwrap();
+    config.upstream.extra_ca_file = Some(files.path("origin-ca.pem").to_str().unwrap().to_owned());
+    let chain = Chain { egress_proxy: Some(egress_proxy::Ruleset::of(&config).unwrap()), pipelock: rules };
+    let log = Log::start(Sink::Writer(Box::new(std::io::sink()))).unwrap();
+    let proxy = EgressProxy::build(&files.write(&config), &Clock::system(), log).unwrap();
+    let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let drain = Drain::new();
+    tokio::spawn(proxy.serve(listener, drain.clone()));
+
+    let mut dice = Dice(1);
+    let (mut tried, mut wrong, mut reasons) =
+        (0, Vec::new(), std::collections::BTreeMap::<String, usize>::new());
+    while tried < HEADS {
+        let tunnelled = !dice.one_in(8);
+        let target = connect(&mut dice);
+        let (mut inside, mut outside) = (None, None);
+        for _ in 0..PER_CONNECTION {
+            let authority = if tunnelled { target.clone() } else { target.replace(":443", "") };
+            let (head, body) = head(&mut dice, &authority, tunnelled);
+            let (expected, tunnel_to) = expected(&chain, tunnelled.then_some(target.as_str()), &head, &body);
+            tried += 1;
+            *reasons.entry(expected.reason.clone().unwrap_or_else(|| "allowed".to_owned())).or_default() += 1;
+            let (said, closes) = if !tunnelled {
+                let stream = match &mut outside {
+                    Some(stream) => stream,
+                    None => outside.insert(TcpStream::connect(&address).await.unwrap()),
+                };
+                answered(stream, &head, &body).await
+            } else if let Some(opened) = &tunnel_to {
+                let stream = match &mut inside {
+                    Some(stream) => stream,
+                    None => {
+                        inside.insert(tunnel(&address, &files.agent_ca, &target, opened.host.as_str()).await)
+                    }
+                };
+                answered(stream, &head, &body).await
+            } else {
+                let mut stream = TcpStream::connect(&address).await.unwrap();
+                let connect = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
+                answered(&mut stream, &connect, "").await
+            };
+            if closes {
+                (inside, outside) = (None, None);
+            }
+            let hidden = said.rule.is_none() && said.sent.is_none();
+            // The origin has no plain http: that the request was sent to it is all that can be seen.
+            let left = !tunnelled && said.reason.as_deref() == Some("upstream_unreachable");
+            let reason = said.reason.as_deref().filter(|_| !left);
+            let same = reason == expected.reason.as_deref() && (hidden || left || said == expected);
+            if !same {
+                wrong.push(format!("{target} {head:?}\n  function: {expected:?}\n  chain:    {said:?}"));
+            }
+            if tunnel_to.is_none() && tunnelled {
+                break;
+            }
+        }
+    }
+    drain.start();
+    assert!(
+        wrong.is_empty(),
+        "{} of {tried} differ:\n{}",
+        wrong.len(),
+        wrong[..wrong.len().min(12)].join("\n")
+    );
+    for reason in [
+        "allowed",
+        "blocked_by_pipelock",
+        "git_push",
+        "path_not_allowed",
+        "malformed_target",
+        "credential_in_request",
+    ] {
+        assert!(reasons.get(reason).is_some_and(|count| *count >= 50), "too few {reason}: {reasons:?}");
+    }
+}
