@@ -353,7 +353,7 @@ impl PipelockFile {
 
 impl PipelockFile {
     /// Reads a file strictly. A value that the embedded engine does not implement is refused and never ignored:
-    /// the file says what happens, or there is no file.
+    /// what the file says is what happens.
     pub fn read(text: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         let (file, parsed) = Parsed::read::<Self>(text.as_ref())?;
         if file.version != 1 {

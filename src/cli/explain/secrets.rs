@@ -22,6 +22,7 @@ impl Found {
     pub(super) fn of_block(block: &Block) -> Option<Self> {
         let Block::Dlp { part, finding, location } = block else { return None };
         let place = match (part, location) {
+            (Part::Method, _) => "the method".to_owned(),
             (Part::Url, _) => "the URL".to_owned(),
             (Part::Header, Some(name)) => format!("the field {name}"),
             (Part::Header, None) => "a field".to_owned(),

@@ -104,7 +104,8 @@ impl<C: Connector> Pool<C> {
     }
 
     /// Sends a request and waits for the head of its response. The URI must be absolute; it becomes what the
-    /// connection wants. Dropping the future, or the response's body, ends the request at the upstream.
+    /// connection wants. Dropping the future ends the request at the upstream. Dropping the response's body
+    /// does so on HTTP/1; on HTTP/2 a request body that waits for its window stays open (hyper 1.12).
     ///
     /// When the connection turns out to be dead before anything of the request was processed, the request is
     /// sent again, once.
@@ -194,7 +195,7 @@ impl<C: Connector> Pool<C> {
         }
         match self.0.take(key, idle) {
             Taken::Ready(ready) => Ok(ready),
-            // Whoever was waited for failed, or its connection is full: everyone for himself now.
+            // Whoever was waited for failed, or its connection is full: each one makes its own now.
             Taken::Wait(_) => self.connect(key, None).await,
             Taken::Connect(turn) => self.connect(key, turn).await,
         }

@@ -6,6 +6,8 @@ use http::StatusCode;
 /// Where in a request something was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
+    /// The method.
+    Method,
     /// Path or query.
     Url,
     /// A field's name or value.
@@ -19,6 +21,7 @@ impl Part {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Part::Method => "method",
             Part::Url => "url",
             Part::Header => "header",
             Part::Body => "body",
@@ -186,6 +189,7 @@ impl Block {
             Block::Host { .. } | Block::Port { .. } | Block::PlainHttp { .. } => "allowlist",
             Block::Target(_) | Block::Authority { .. } | Block::Request(_) | Block::Upgrade => "protocol",
             Block::Address { .. } => "ssrf",
+            Block::Dlp { part: Part::Method, .. } => "method_dlp",
             Block::Dlp { part: Part::Url, .. } => "url_dlp",
             Block::Dlp { part: Part::Header, .. } => "header_dlp",
             Block::UrlLength { .. } => "url_length",

@@ -2,7 +2,7 @@
 
 use super::{
     Coding, Ruleset,
-    block::{Block, printable},
+    block::{Block, Part, printable},
 };
 use crate::policy::{Authority, Scheme};
 use crate::verdict::Head;
@@ -57,6 +57,7 @@ impl Ruleset {
         let origin = destination.origin();
         reading.destination = Some(destination);
         let target = checked_target(head)?;
+        self.unless_only_logged(self.scan_method(head.method), reading)?;
         let warned = self.unless_only_logged(self.scan_target(&origin, &target), reading);
         reading.target = Some(target).filter(|_| warned.is_ok());
         warned?;
@@ -158,6 +159,12 @@ impl Ruleset {
         }
         self.scan_host(host)?;
         Ok(Destination { secure: false, authority })
+    }
+
+    /// A method is any token (RFC 9110 §9.1), so it can carry a secret.
+    fn scan_method(&self, method: &Method) -> Result<(), Block> {
+        let found = self.scanner.text(method.as_str());
+        found.map_or(Ok(()), |finding| Err(Block::Dlp { part: Part::Method, finding, location: None }))
     }
 
     /// A secret that is only logged does not end the request.

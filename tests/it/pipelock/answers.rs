@@ -138,6 +138,11 @@ async fn a_credential_is_refused_wherever_it_is_and_never_logged() {
     };
     let json = format!(r#"{{"messages":[{{"content":"hi"}},{{"content":"key: {secret}"}}]}}"#);
     let cases = [
+        (
+            get("/x").replacen("GET", &secret, 1),
+            dlp("method_dlp", None),
+            "method contains secret: GitHub Token",
+        ),
         (get(&format!("/x/{secret}/y?a=b")), dlp("url_dlp", None), "url contains secret: GitHub Token"),
         (get(&format!("/x?q=1&k={encoded}")), dlp("url_dlp", None), "url contains secret: GitHub Token"),
         (
