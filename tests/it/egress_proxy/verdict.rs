@@ -183,12 +183,12 @@ fn target(dice: &mut Dice) -> String {
     ];
     let mut target = match dice.roll() % 3 {
         0 => dice.pick(&fixed).to_owned(),
-        _ => (0..=dice.roll() % 5).map(|_| format!("/{}", dice.pick(&segments))).collect(),
+        _ => (0..=dice.roll() % 5).flat_map(|_| ["/", dice.pick(&segments)]).collect(),
     };
     match dice.roll() % 16 {
-        0 => target += &format!("?token={}", secret()),
+        0 => target = target + "?token=" + &secret(),
         1 => target += "?q=Zx9Kq2Lm7Wp4Rt8Yv1Bn6Hc3Jd5Fg0",
-        2 => target += &format!("/{}", "k".repeat(3000)),
+        2 => target = target + "/" + &"k".repeat(3000),
         3 => target += "/qX7zK2mW9pL4vT8rY1nB6hC3jD5fG0sA",
         4 => target += "?a=1&b=c%20d",
         _ => {}
@@ -229,7 +229,7 @@ fn fields(dice: &mut Dice) -> String {
     ];
     let names: Vec<&str> = all.iter().map(String::as_str).collect();
     let count = dice.roll() % 4;
-    (0..count).map(|_| format!("{}\r\n", dice.pick(&names))).collect()
+    (0..count).flat_map(|_| [dice.pick(&names), "\r\n"]).collect()
 }
 
 /// A whole head for a request to `authority`, in a tunnel or outside of one, with its body.
@@ -279,9 +279,8 @@ fn expected(chain: &Chain, connect: Option<&str>, head: &str, body: &str) -> (Sa
         let host = HeaderValue::from_str(&target).unwrap();
         Ok::<_, bottle::intercept::HeadFault>((target, [(header::HOST, host)].into_iter().collect()))
     });
-    let connect = match connect.transpose() {
-        Ok(connect) => connect,
-        Err(_) => return (refused("malformed_request", None), None),
+    let Ok(connect) = connect.transpose() else {
+        return (refused("malformed_request", None), None);
     };
     let first = chain.egress_proxy.as_ref().unwrap();
     let opened = connect.as_ref().map(|(target, fields)| first.connect(target, fields)).transpose();
@@ -301,15 +300,10 @@ fn expected(chain: &Chain, connect: Option<&str>, head: &str, body: &str) -> (Sa
         let block = scan_body(&chain.pipelock, &sent, body.filter(|_| inspected)?).err()?;
         Some(egress_proxy::passed_on(&block, grant.as_ref()?.route).refusal)
     });
-    let said = match refusal {
-        Some(refusal) => refused(refusal.reason.code(), refusal.rule),
-        None => {
-            let sent = intent
-                .zip(grant)
-                .map(|(intent, _)| format!("{} {method} {}", intent.authority.host, intent.target));
-            Said { reason: None, rule: None, sent }
-        }
-    };
+    let sent = intent.zip(grant);
+    let sent = sent.map(|(intent, _)| format!("{} {method} {}", intent.authority.host, intent.target));
+    let allowed = Said { reason: None, rule: None, sent };
+    let said = refusal.map_or(allowed, |refusal| refused(refusal.reason.code(), refusal.rule));
     (said, tunnel)
 }
 
