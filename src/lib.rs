@@ -1,7 +1,8 @@
 //! `bottle`: one manifest in, a sealed network for an AI coding agent out, and the proxies inside it.
 //!
 //! Two halves meet in one place. The compiler (`manifest` → `plan` → `render` → `tree` and `state`) turns a
-//! manifest into plain files. The runtime (`egress_proxy` and `pipelock`, both made of `intercept`) enforces
+//! manifest into plain files. The runtime (`egress_proxy` and `pipelock`, both made of `intercept` and
+//! kept alive by `runtime`) enforces
 //! what those files say. Both halves ask the same [`policy`], so that what `bottle explain` says is what the
 //! proxy does. `tests/it/architecture.rs` asserts the direction of every dependency between modules.
 
@@ -24,6 +25,7 @@ pub mod plan;
 pub mod policy;
 pub mod printable;
 pub mod render;
+pub mod runtime;
 pub mod state;
 pub mod telemetry;
 pub mod tree;
