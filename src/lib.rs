@@ -1,9 +1,10 @@
 //! `bottle`: one manifest in, a sealed network for an AI coding agent out, and the proxies inside it.
 //!
 //! Two halves meet in one place. The compiler (`manifest` → `plan` → `render` → `tree` and `state`) turns a
-//! manifest into plain files. The runtime (`egress_proxy` and `pipelock`, both made of `intercept`) enforces
-//! what those files say. Both halves ask the same [`policy`] and [`verdict`], so that what `bottle explain` says is what
-//! the proxies do. `docs/architecture.md` shows both ways; `tests/it/architecture.rs` asserts the direction of every dependency between modules.
+//! manifest into plain files. The runtime (`egress_proxy` and `pipelock`, both instances of `runtime` and made of
+//! `intercept`) enforces what those files say. Both halves ask the same [`policy`] and [`verdict`], so that what
+//! `bottle explain` says is what the proxies do. `docs/architecture.md` shows both ways; `tests/it/architecture.rs`
+//! asserts the direction of every dependency between modules.
 
 pub mod attack;
 pub mod capability;
@@ -24,6 +25,7 @@ pub mod plan;
 pub mod policy;
 pub mod printable;
 pub mod render;
+pub mod runtime;
 pub mod state;
 pub mod telemetry;
 pub mod tree;

@@ -4,13 +4,8 @@ use super::{Globals, Outcome, now, print, process};
 use crate::clock::Clock;
 use crate::config::Listen;
 use crate::egress_proxy::{EgressProxy, Rules};
-use crate::intercept::Drain;
-use crate::telemetry::{admin::Admin, audit, log};
-use anyhow::{Context as _, bail};
-use std::{path::PathBuf, time::Duration};
-
-/// How long the last audit records may take to be written when the process ends.
-const AUDIT_GRACE: Duration = Duration::from_secs(3);
+use crate::telemetry::audit;
+use std::path::PathBuf;
 
 /// Inside a stack: the proxy between the agent and pipelock
 #[derive(Debug, clap::Args)]
@@ -61,15 +56,7 @@ struct CheckArgs {
 pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<Outcome> {
     match args.verb {
         Verb::Check(args) => check(args),
-        Verb::Run(args) => {
-            log::start(log::Verbosity::from_flags(globals.quiet, globals.verbose));
-            process::guard_memory();
-            process::raise_descriptor_limit();
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let outcome = runtime.block_on(serve(args));
-            runtime.shutdown_background();
-            outcome
-        }
+        Verb::Run(args) => process::serve(globals, args.listen.as_ref(), || build(&args)),
     }
 }
 
@@ -80,36 +67,13 @@ fn check(args: CheckArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-async fn serve(args: RunArgs) -> anyhow::Result<Outcome> {
-    let mut signals = process::Signals::install()?;
-    let clock = args.now.unwrap_or_else(Clock::system);
+fn build(args: &RunArgs) -> anyhow::Result<EgressProxy> {
+    let clock = args.now.clone().unwrap_or_else(Clock::system);
     let sink = match (&args.audit_dir, &args.audit_log) {
         (Some(dir), _) => audit::Sink::folder(dir, "egress-proxy")?,
         (None, Some(path)) => audit::Sink::file(path)?,
         (None, None) => audit::Sink::Stdout,
     };
-    let audit = audit::Log::start(sink).context("can't start the audit log")?;
-    let proxy = EgressProxy::build(&args.config, &clock, audit.clone())?;
-    let listen = args.listen.unwrap_or_else(|| proxy.listen());
-    let listener = process::bind(&listen).await?;
-    let address = listener.local_addr().map_or_else(|| listen.to_string(), |address| address.to_string());
-    let admin = Admin::bind(&proxy.admin_address()).await?;
-    let status = proxy.live().get();
-    let admin_address = admin.local_addr()?;
-    tokio::spawn(proxy.admin().serve(admin));
-    let drain = Drain::new();
-    let serving = tokio::spawn(proxy.serve(listener, drain.clone()));
-    tracing::info!(
-        listen = %address, admin = %admin_address, bottle = %status.bottle, config = %status.config,
-        "ready"
-    );
-    // A reload says in the log, the metrics and the status how it went.
-    signals.follow(async || drop(proxy.reload().await)).await;
-    drain.start();
-    let drained = serving.await?;
-    tracing::info!(?drained, "stopped");
-    if !audit.finish(AUDIT_GRACE).await {
-        bail!("the last audit records could not be written");
-    }
-    Ok(Outcome::Done)
+    let audit = process::start_audit(sink)?;
+    Ok(EgressProxy::build(&args.config, &clock, audit)?)
 }

@@ -3,14 +3,9 @@
 use super::{Globals, Outcome, now, print, process};
 use crate::clock::Clock;
 use crate::config::Listen;
-use crate::intercept::Drain;
 use crate::pipelock::{Events, Network, Paths, Pipelock, Rules};
-use crate::telemetry::{admin::Admin, audit, log};
-use anyhow::{Context as _, bail};
-use std::{path::PathBuf, sync::Arc, time::Duration};
-
-/// How long the last audit records may take to be written when the process ends.
-const AUDIT_GRACE: Duration = Duration::from_secs(3);
+use crate::telemetry::audit;
+use std::path::PathBuf;
 
 /// Inside a stack: the proxy between egress-proxy and the Internet
 #[derive(Debug, clap::Args)]
@@ -79,26 +74,18 @@ impl Files {
 pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<Outcome> {
     match args.verb {
         Verb::Check(args) => check(&args),
-        Verb::Run(args) => {
-            log::start(log::Verbosity::from_flags(globals.quiet, globals.verbose));
-            process::guard_memory();
-            process::raise_descriptor_limit();
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            let outcome = runtime.block_on(serve(args));
-            runtime.shutdown_background();
-            outcome
-        }
+        Verb::Run(args) => process::serve(globals, args.listen.as_ref(), || build(&args)),
     }
 }
 
 fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
     let clock = args.files.clock();
-    let rules = Rules::load(&args.files.paths(), 1, &clock)?.rules;
+    let loaded = Rules::load(&args.files.paths(), 1, &clock)?;
     let Some(url) = &args.url else {
-        print(&rules.summary())?;
+        print(&loaded.summary())?;
         return Ok(Outcome::Done);
     };
-    match rules.check_url(url) {
+    match loaded.rules.check_url(url) {
         Ok(()) => {
             print("allowed\n")?;
             Ok(Outcome::Done)
@@ -110,41 +97,11 @@ fn check(args: &CheckArgs) -> anyhow::Result<Outcome> {
     }
 }
 
-async fn serve(args: RunArgs) -> anyhow::Result<Outcome> {
-    let mut signals = process::Signals::install()?;
+fn build(args: &RunArgs) -> anyhow::Result<Pipelock> {
     let clock = args.files.clock();
     let mut events = Events::new(std::io::stdout(), clock.clone());
-    let mut audit = None;
     if let Some(dir) = &args.audit_dir {
-        let sink = audit::Sink::folder(dir, "pipelock")?;
-        let log = audit::Log::start(sink).context("can't start the audit log")?;
-        events = events.recorded_in(log.clone());
-        audit = Some(log);
+        events = events.recorded_in(process::start_audit(audit::Sink::folder(dir, "pipelock")?)?);
     }
-    let pipelock = Arc::new(Pipelock::build(&args.files.paths(), &clock, Network::system(), events)?);
-    let listen = args.listen.unwrap_or_else(|| pipelock.listen());
-    let listener = process::bind(&listen).await?;
-    let address = listener.local_addr().map_or_else(|| listen.to_string(), |address| address.to_string());
-    if let Some(admin) = pipelock.admin_address() {
-        let admin = Admin::bind(&admin).await?;
-        tokio::spawn(pipelock.admin().serve(admin));
-    }
-    let status = pipelock.live().get();
-    let drain = Drain::new();
-    let serving = {
-        let (pipelock, drain) = (Arc::clone(&pipelock), drain.clone());
-        tokio::spawn(async move { pipelock.serve(listener, drain).await })
-    };
-    tracing::info!(listen = %address, bottle = %status.bottle, config = %status.config, "ready");
-    // A reload says in the log, the metrics and the status how it went.
-    signals.follow(async || drop(pipelock.reload().await)).await;
-    drain.start();
-    let drained = serving.await?;
-    tracing::info!(?drained, "stopped");
-    if let Some(audit) = audit
-        && !audit.finish(AUDIT_GRACE).await
-    {
-        bail!("the last audit records could not be written");
-    }
-    Ok(Outcome::Done)
+    Ok(Pipelock::build(&args.files.paths(), &clock, Network::system(), events)?)
 }

@@ -78,9 +78,8 @@ impl Collector for Connections {
             ("upstream_retried", "Requests that were sent again since nothing was processed", stats.retried),
         ];
         for (name, help, value) in counters {
-            let name = format!("bottle_egress_proxy_{name}");
             let counter = ConstCounter::new(value);
-            let metric = encoder.encode_descriptor(&name, help, None, counter.metric_type())?;
+            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
             counter.encode(metric)?;
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! What an operator can count and plot. Labels are bounded: verdicts, reason codes, ids of rules.
 
 use crate::intercept::Event;
-use crate::telemetry::{audit::Record, status::Live};
+use crate::telemetry::{audit::Record, status::Status};
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -46,9 +46,8 @@ pub(super) struct Metrics {
 }
 
 impl Metrics {
-    /// Registers every family.
+    /// Registers every family. The registry sets the prefix.
     pub(super) fn register(registry: &mut Registry) -> Self {
-        let registry = registry.sub_registry_with_prefix("bottle_egress_proxy");
         let metrics = Self {
             requests: Family::default(),
             request_bytes: Family::default(),
@@ -101,28 +100,13 @@ impl Metrics {
             }
             _ => {}
         }
-        self.events.get_or_create(&EventLabel { event: event_name(event) }).inc();
+        self.events.get_or_create(&EventLabel { event: event.name() }).inc();
     }
 
     /// Counts a reload.
-    pub(super) fn reloaded(&self, live: &Live) {
-        let status = live.get();
+    pub(super) fn reloaded(&self, status: &Status) {
         let outcome = if status.last_error.is_some() { "refused" } else { "taken" };
         self.reloads.get_or_create(&OutcomeLabel { outcome }).inc();
         self.generation.set(i64::try_from(status.generation).unwrap_or(i64::MAX));
-    }
-}
-
-fn event_name(event: Event) -> &'static str {
-    match event {
-        Event::ConnectionOpened => "connection_opened",
-        Event::ConnectionClosed => "connection_closed",
-        Event::ConnectionRefused => "connection_refused",
-        Event::AcceptFailed => "accept_failed",
-        Event::Handshake { .. } => "handshake",
-        Event::HandshakeQueued => "handshake_queued",
-        Event::LeafIssued => "leaf_issued",
-        Event::IdleClosed => "idle_closed",
-        Event::Stalled => "stalled",
     }
 }

@@ -27,8 +27,8 @@ mod secret;
 mod trust;
 mod tunnel;
 
-pub use rules::{Loaded, Rules, RulesError};
-pub use runtime::{EgressProxy, StartError};
+pub use rules::{Rules, RulesError};
+pub use runtime::EgressProxy;
 pub use secret::SecretError;
 
 use crate::intercept::{
@@ -51,7 +51,7 @@ use std::sync::Arc;
 use tunnel::{Due, Opened};
 
 /// What every connection shares.
-struct Proxy {
+pub struct Proxy {
     rules: ArcSwap<Rules>,
     forward: Forward,
     audit: audit::Log,

@@ -10,9 +10,10 @@ use crate::config::{
     ConfigError,
     routes::{Auth, RoutesFile},
 };
-use crate::intercept::TrustError;
+use crate::intercept::{Limits, TrustError};
 use crate::pki::{CertificateAuthority, PkiError};
 use crate::policy::Route;
+use crate::runtime::{Fixed, Loaded};
 use crate::verdict::egress_proxy::{Ruleset, RulesetError};
 use http::HeaderName;
 use sha2::{Digest as _, Sha256};
@@ -22,36 +23,36 @@ use std::{collections::HashMap, fmt::Write as _, io, path::Path, sync::Arc};
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
     /// The file can't be read.
-    #[error("can't read {path}: {source}")]
+    #[error("can't read {path}: {error}")]
     Unreadable {
         /// The file.
         path: String,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The text is not such a file.
-    #[error("{path}: {source}")]
+    #[error("{path}: {error}")]
     Config {
         /// The file.
         path: String,
         /// What is wrong, with line and column.
-        source: ConfigError,
+        error: ConfigError,
     },
     /// Rules that contradict each other.
-    #[error("{path}: {source}")]
+    #[error("{path}: {error}")]
     Ruleset {
         /// The file.
         path: String,
         /// What is wrong.
-        source: RulesetError,
+        error: RulesetError,
     },
     /// The CA can't be used.
-    #[error("{path}: {source}")]
+    #[error("{path}: {error}")]
     Authority {
         /// The certificate's file.
         path: String,
         /// What is wrong.
-        source: PkiError,
+        error: PkiError,
     },
     /// A CA that the upstream would be verified against can't be used.
     #[error(transparent)]
@@ -82,15 +83,7 @@ pub struct Rules {
     credentials: HashMap<String, Credential>,
 }
 
-/// What was loaded: the rules, and the CA that goes to the TLS side.
-pub struct Loaded {
-    /// The rules.
-    pub rules: Rules,
-    /// The CA that the agent trusts, within its validity.
-    pub authority: CertificateAuthority,
-}
-
-impl Loaded {
+impl Loaded<Rules> {
     /// What was found good, for a person.
     #[must_use]
     pub fn summary(&self) -> String {
@@ -109,13 +102,13 @@ impl Loaded {
 
 impl Rules {
     /// Reads the file and every file that it names. All that is wrong is said at once.
-    pub fn load(path: &Path, generation: u64, clock: &Clock) -> Result<Loaded, RulesError> {
+    pub fn load(path: &Path, generation: u64, clock: &Clock) -> Result<Loaded<Self>, RulesError> {
         let text = read(path)?;
         let shown = path.display().to_string();
-        let config_error = |source| RulesError::Config { path: shown.clone(), source };
+        let config_error = |error| RulesError::Config { path: shown.clone(), error };
         let file = RoutesFile::read(&text).map_err(config_error)?;
         let ruleset =
-            Ruleset::of(&file).map_err(|source| RulesError::Ruleset { path: shown.clone(), source })?;
+            Ruleset::of(&file).map_err(|error| RulesError::Ruleset { path: shown.clone(), error })?;
         let mut errors = Vec::new();
         let authority = keep(load_authority(&file, clock), &mut errors);
         let trust = keep(Trust::load(&file, generation, clock).map_err(RulesError::from), &mut errors);
@@ -128,11 +121,18 @@ impl Rules {
         }
         match (authority, trust) {
             (Some(authority), Some(trust)) if errors.is_empty() => {
-                let hash = hex(&Sha256::digest(&text));
+                let hash = format!("{:x}", Sha256::digest(&text));
                 let trust = Arc::new(trust);
                 let clock = clock.clone();
-                let rules = Self { generation, file, hash, ruleset, trust, clock, credentials };
-                Ok(Loaded { rules, authority })
+                let fixed = Fixed {
+                    bottle: file.bottle.clone(),
+                    listen: file.listen.clone(),
+                    admin: Some(file.admin),
+                    limits: file.limits.clone(),
+                    bounds: Limits::from(&file.limits),
+                };
+                let rules = Self { generation, file, hash: hash.clone(), ruleset, trust, clock, credentials };
+                Ok(Loaded { rules, hash, fixed, authority })
             }
             _ => Err(one_or_several(errors)),
         }
@@ -150,11 +150,11 @@ impl Rules {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RulesError> {
-    std::fs::read(path).map_err(|source| RulesError::Unreadable { path: path.display().to_string(), source })
+    std::fs::read(path).map_err(|error| RulesError::Unreadable { path: path.display().to_string(), error })
 }
 
 fn read_text(path: &str) -> Result<String, RulesError> {
-    std::fs::read_to_string(path).map_err(|source| RulesError::Unreadable { path: path.to_owned(), source })
+    std::fs::read_to_string(path).map_err(|error| RulesError::Unreadable { path: path.to_owned(), error })
 }
 
 fn keep<T>(result: Result<T, RulesError>, errors: &mut Vec<RulesError>) -> Option<T> {
@@ -175,7 +175,7 @@ fn one_or_several(mut errors: Vec<RulesError>) -> RulesError {
 fn load_authority(file: &RoutesFile, clock: &Clock) -> Result<CertificateAuthority, RulesError> {
     let certificate = read_text(&file.ca.cert_file)?;
     let key = zeroize::Zeroizing::new(read_text(&file.ca.key_file)?);
-    let authority_error = |source| RulesError::Authority { path: file.ca.cert_file.clone(), source };
+    let authority_error = |error| RulesError::Authority { path: file.ca.cert_file.clone(), error };
     let authority = CertificateAuthority::load(&certificate, &key).map_err(authority_error)?;
     authority.require_valid(clock.now()).map_err(authority_error)?;
     Ok(authority)
@@ -189,13 +189,6 @@ fn read_credential(auth: &Auth) -> Result<Credential, SecretError> {
     };
     let field = HeaderName::from_bytes(auth.header.as_bytes()).map_err(|_| not_a_field())?;
     Credential::read(field, &auth.prefix, auth.username.as_deref(), &auth.secret_file, &auth.token_ref)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // writing to a String can't fail
-        text
-    })
 }
 
 impl std::fmt::Debug for Rules {

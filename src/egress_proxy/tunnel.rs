@@ -6,7 +6,7 @@ use crate::telemetry::audit::Place;
 use std::sync::{Mutex, PoisonError};
 
 /// A granted CONNECT: the authority that everything inside is held to.
-pub(super) struct Opened {
+pub struct Opened {
     pub(super) authority: Authority,
     due: Mutex<Option<Due>>,
 }

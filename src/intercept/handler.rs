@@ -236,3 +236,21 @@ pub enum Event {
     /// A connection was closed since no byte had moved on it, or an exchange took too long.
     Stalled,
 }
+
+impl Event {
+    /// What metrics call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ConnectionOpened => "connection_opened",
+            Self::ConnectionClosed => "connection_closed",
+            Self::ConnectionRefused => "connection_refused",
+            Self::AcceptFailed => "accept_failed",
+            Self::Handshake { .. } => "handshake",
+            Self::HandshakeQueued => "handshake_queued",
+            Self::LeafIssued => "leaf_issued",
+            Self::IdleClosed => "idle_closed",
+            Self::Stalled => "stalled",
+        }
+    }
+}

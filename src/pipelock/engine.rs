@@ -27,7 +27,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// The handler of [`crate::intercept`].
-pub(super) struct Engine {
+pub struct Engine {
     pub(super) rules: Arc<ArcSwap<Rules>>,
     pub(super) pool: Pool<WayOut>,
     pub(super) events: Events,
@@ -237,8 +237,8 @@ impl Engine {
         line: &Line,
     ) -> Result<Request<Body>, End> {
         let (mut parts, mut inner) = request.into_parts();
-        if rules.limits.body_bytes > 0 {
-            inner = bodies::limited(inner, rules.limits.body_bytes);
+        if rules.body_bytes > 0 {
+            inner = bodies::limited(inner, rules.body_bytes);
         }
         let (events, line, under) = (self.events.clone(), line.clone(), Arc::clone(rules));
         let on_finding: OnFinding = Arc::new(move |block: &Block| warn(&events, line.clone(), block, &under));

@@ -1,6 +1,7 @@
 //! What is counted, in OpenMetrics.
 
 use crate::intercept::Event;
+use crate::telemetry::status::Status;
 use prometheus_client::{
     encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -24,14 +25,14 @@ pub(super) struct Metrics {
     requests: Family<Verdict, Counter>,
     connections: Gauge,
     events: Family<Kind, Counter>,
-    pub(super) generation: Gauge,
-    pub(super) reload_failures: Counter,
+    generation: Gauge,
+    reload_failures: Counter,
 }
 
 impl Metrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
+    /// Registers every family. The registry sets the prefix.
+    pub(super) fn register(own: &mut Registry) -> Self {
         let metrics = Self::default();
-        let own = registry.sub_registry_with_prefix("pipelock");
         own.register("requests", "Requests and CONNECTs, by verdict and reason", metrics.requests.clone());
         own.register(
             "connections",
@@ -53,24 +54,21 @@ impl Metrics {
         self.requests.get_or_create(&Verdict { verdict, reason }).inc();
     }
 
+    /// Counts a reload.
+    pub(super) fn reloaded(&self, status: &Status) {
+        if status.last_error.is_some() {
+            self.reload_failures.inc();
+        }
+        self.generation.set(i64::try_from(status.generation).unwrap_or(i64::MAX));
+    }
+
     pub(super) fn observe(&self, event: Event) {
-        let kind = match event {
-            Event::ConnectionOpened => {
-                self.connections.inc();
-                return;
-            }
-            Event::ConnectionClosed => {
-                self.connections.dec();
-                return;
-            }
-            Event::ConnectionRefused => "connection_refused",
-            Event::AcceptFailed => "accept_failed",
-            Event::Handshake { .. } => "handshake",
-            Event::HandshakeQueued => "handshake_queued",
-            Event::LeafIssued => "leaf_issued",
-            Event::IdleClosed => "idle_closed",
-            Event::Stalled => "stalled",
-        };
-        self.events.get_or_create(&Kind { kind }).inc();
+        if event == Event::ConnectionOpened {
+            self.connections.inc();
+        } else if event == Event::ConnectionClosed {
+            self.connections.dec();
+        } else {
+            self.events.get_or_create(&Kind { kind: event.name() }).inc();
+        }
     }
 }

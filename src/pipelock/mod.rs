@@ -34,7 +34,8 @@ mod runtime;
 mod window;
 
 pub use body::scan_body;
+pub use engine::Engine;
 pub use events::Events;
 pub use network::{Network, Pending};
-pub use rules::{Loaded, Paths, Rules, RulesError};
-pub use runtime::{Pipelock, StartError};
+pub use rules::{Paths, Rules, RulesError};
+pub use runtime::Pipelock;

@@ -7,12 +7,13 @@
 use super::rate::RateLimit;
 use crate::clock::Clock;
 use crate::config::ConfigError;
+use crate::config::Limits;
 use crate::config::embedded::EmbeddedFile;
 use crate::config::pipelock::{Action, PipelockFile};
-use crate::config::{Limits, Listen};
 use crate::dlp::Scanner;
 use crate::intercept::{self, Roots, TrustError};
 use crate::pki::{CertificateAuthority, PkiError};
+use crate::runtime::{Fixed, Loaded};
 use crate::verdict::pipelock::{Block, Ruleset, RulesetError};
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
@@ -39,7 +40,7 @@ pub struct Paths {
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
     /// A file can't be read; the error names it.
-    #[error("{0}")]
+    #[error(transparent)]
     Io(#[from] io::Error),
     /// A file is not what it must be.
     #[error("{path}: {error}")]
@@ -62,7 +63,7 @@ pub enum RulesError {
     Ruleset(#[from] RulesetError),
     /// The CA.
     #[error("the pipelock CA can't be used: {0}")]
-    Authority(#[from] PkiError),
+    Authority(PkiError),
     /// The certificates that are trusted.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -77,19 +78,11 @@ fn value(key: &str, problem: impl Into<String>) -> RulesError {
 pub struct Rules {
     /// Counts configurations from 1.
     pub(super) generation: u64,
-    /// The bottle's name; empty without `embedded.yaml`.
-    pub bottle: String,
-    /// SHA-256 of both files, in hex.
-    pub hash: String,
-    pub(super) listen: Listen,
-    pub(super) admin: Option<std::net::SocketAddr>,
-    /// What `embedded.yaml` says.
-    pub(super) limits: Limits,
-    /// The same, within what `forward_proxy` says.
-    pub(super) bounds: intercept::Limits,
     /// What is decided by.
     pub(super) ruleset: Arc<Ruleset>,
     pub(super) internal: Vec<IpNet>,
+    /// How long a body may be; 0 is any length.
+    pub(super) body_bytes: u64,
     pub(super) hold: usize,
     pub(super) rate: RateLimit,
     pub(super) plain_http_timeout: u32,
@@ -101,17 +94,9 @@ pub struct Rules {
     pub(super) tls: Arc<rustls::ClientConfig>,
 }
 
-/// A configuration with what it names.
-pub struct Loaded {
-    /// The rules.
-    pub rules: Rules,
-    /// The CA that ends TLS.
-    pub authority: CertificateAuthority,
-}
-
 impl Rules {
     /// Reads both files and everything that they name.
-    pub fn load(paths: &Paths, generation: u64, clock: &Clock) -> Result<Loaded, RulesError> {
+    pub fn load(paths: &Paths, generation: u64, clock: &Clock) -> Result<Loaded<Self>, RulesError> {
         let text = fs_err::read(&paths.config)?;
         let file = PipelockFile::read(&text).map_err(|e| config(&paths.config, e))?;
         let mut hash = Sha256::new_with_prefix(&text);
@@ -125,18 +110,16 @@ impl Rules {
         };
         let folder = paths.config.parent().unwrap_or(Path::new(""));
         let authority = authority(&file, folder, clock)?;
-        let hash = hash.finalize().iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
-        let rules = Self::resolve(&file, embedded.as_ref(), generation, hash, clock)?;
-        Ok(Loaded { rules, authority })
+        let (rules, fixed) = Self::resolve(&file, embedded.as_ref(), generation, clock)?;
+        Ok(Loaded { rules, hash: format!("{:x}", hash.finalize()), fixed, authority })
     }
 
     fn resolve(
         file: &PipelockFile,
         embedded: Option<&EmbeddedFile>,
         generation: u64,
-        hash: String,
         clock: &Clock,
-    ) -> Result<Self, RulesError> {
+    ) -> Result<(Self, Fixed), RulesError> {
         refuse_what_is_not_implemented(file)?;
         let ruleset = Arc::new(Ruleset::of(file, embedded)?);
         let listen = match embedded {
@@ -157,14 +140,11 @@ impl Rules {
         };
         let bounds = intercept::Limits::from(&Limits { idle_seconds, total_seconds, ..limits.clone() });
         let responses = &file.response_scanning;
-        Ok(Self {
+        let rules = Self {
             generation,
-            bottle: embedded.map(|e| e.bottle.clone()).unwrap_or_default(),
-            hash,
-            listen,
-            admin: embedded.map(|e| e.admin),
             ruleset,
             internal: file.internal.clone(),
+            body_bytes: limits.body_bytes,
             hold: usize::try_from(HOLD.min(file.request_body_scanning.max_body_bytes)).unwrap_or(usize::MAX),
             rate: RateLimit::new(file.fetch_proxy.monitoring.max_requests_per_minute),
             plain_http_timeout: file.fetch_proxy.timeout_seconds,
@@ -174,21 +154,29 @@ impl Rules {
             log_allowed: file.logging.include_allowed,
             log_blocked: file.logging.include_blocked,
             tls: roots.client(clock)?,
+        };
+        let fixed = Fixed {
+            bottle: embedded.map(|e| e.bottle.clone()).unwrap_or_default(),
+            listen,
+            admin: embedded.map(|e| e.admin),
             limits,
             bounds,
-        })
+        };
+        Ok((rules, fixed))
     }
 
     /// What would become of a GET of this URL, as far as that can be said without a network.
     pub fn check_url(&self, url: &str) -> Result<(), Block> {
         self.ruleset.url(url)
     }
+}
 
+impl Loaded<Rules> {
     /// What a check prints.
     #[must_use]
     pub fn summary(&self) -> String {
         let patterns = Scanner::builtin().count();
-        format!("OK mode=strict hosts={} dlp={patterns} config={}\n", self.ruleset.count(), self.hash)
+        format!("OK mode=strict hosts={} dlp={patterns} config={}\n", self.rules.ruleset.count(), self.hash)
     }
 }
 
@@ -239,7 +227,7 @@ fn authority(file: &PipelockFile, folder: &Path, clock: &Clock) -> Result<Certif
     let tls = &file.tls_interception;
     let certificate = fs_err::read_to_string(folder.join(&tls.ca_cert))?;
     let key = zeroize::Zeroizing::new(fs_err::read_to_string(folder.join(&tls.ca_key))?);
-    let authority = CertificateAuthority::load(&certificate, &key)?;
-    authority.require_valid(clock.now())?;
+    let authority = CertificateAuthority::load(&certificate, &key).map_err(RulesError::Authority)?;
+    authority.require_valid(clock.now()).map_err(RulesError::Authority)?;
     Ok(authority)
 }

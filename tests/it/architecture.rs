@@ -24,8 +24,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("consent", &["tree", "capability", "render", "state", "printable"]),
     ("verdict", &["policy", "config", "dlp"]),
     ("intercept", &["policy", "pki", "clock", "telemetry", "config"]),
-    ("egress_proxy", &["intercept", "verdict", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
-    ("pipelock", &["intercept", "verdict", "config", "policy", "pki", "telemetry", "clock", "dlp"]),
+    ("runtime", &["intercept", "config", "telemetry", "clock", "pki"]),
+    (
+        "egress_proxy",
+        &["runtime", "intercept", "verdict", "config", "policy", "pki", "telemetry", "clock", "dlp"],
+    ),
+    (
+        "pipelock",
+        &["runtime", "intercept", "verdict", "config", "policy", "pki", "telemetry", "clock", "dlp"],
+    ),
     ("attack", &["dlp"]),
     ("cli", &["*"]),
 ];

@@ -268,6 +268,7 @@ fn check_says_what_is_good_and_every_thing_that_is_not() {
     let (code, _, stderr) = check(&files, &[]);
     assert_eq!(code, Some(2));
     assert!(stderr.starts_with("error: DIR/routes.yaml: line 2, column 1: botle: unknown field"), "{stderr}");
+    assert_eq!(stderr.matches("unknown field").count(), 1, "{stderr}");
 }
 
 #[test]

@@ -9,7 +9,11 @@ use bottle::{
     pki::{CaKind, CertificateAuthority},
 };
 use http::Response;
-use std::process::Command;
+use rustix::process::Signal;
+use std::{
+    io::BufRead as _,
+    process::{Command, Stdio},
+};
 
 /// The files in a folder of their own, with a CA.
 fn written(mut setup: Setup) -> (tempfile::TempDir, Paths) {
@@ -123,6 +127,51 @@ fn the_verb_checks_the_files_and_a_url() {
         code == 2 && out.is_empty() && err.starts_with("error: ") && err.contains("pipelock.yaml: line "),
         "{err}"
     );
+    std::fs::remove_file(&paths.config).unwrap();
+    let (_, _, err) = check(&[]);
+    assert_eq!(err.matches("No such file").count(), 1, "{err}");
+}
+
+#[test]
+fn the_binary_serves_reloads_and_ends_with_0() {
+    let mut setup = setup();
+    setup.embedded.listen = "127.0.0.1:0".parse().unwrap();
+    setup.embedded.admin = "127.0.0.1:0".parse().unwrap();
+    let (_folder, paths) = written(setup);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_bottle"))
+        .args(["pipelock", "run", "--config"])
+        .arg(&paths.config)
+        .arg("--embedded")
+        .arg(paths.embedded.as_ref().unwrap())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<serde_json::Value>(&log.next().unwrap().unwrap()).unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    let send = |signal| rustix::process::kill_process(pid, signal).unwrap();
+    let ready = next();
+    let admin = ready["admin"].as_str().expect("it says where an operator asks").to_owned();
+    let get = |path| bottle::telemetry::client::get(&format!("http://{admin}{path}")).unwrap();
+    assert_eq!((ready["message"].as_str(), get("/readyz").status), (Some("ready"), 200));
+
+    send(Signal::HUP);
+    assert_eq!((next()["message"].as_str(), get("/readyz").status), (Some("a new config is live"), 200));
+    std::fs::write(&paths.config, "mode: [").unwrap();
+    send(Signal::HUP);
+    let refused = next();
+    assert_eq!(refused["message"], "the new config is refused; the old one stays");
+    assert!(refused["error"].as_str().unwrap().contains("pipelock.yaml: line 1"), "{refused}");
+
+    let events = std::io::BufReader::new(child.stdout.take().unwrap()).lines().take(3);
+    let events = events.map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let events: Vec<_> = events.map(|line| line["event"].clone()).collect();
+    assert_eq!(events, ["startup", "config_reload", "config_reload"]);
+
+    send(Signal::TERM);
+    assert_eq!(next()["message"], "stopped");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[tokio::test]
