@@ -1,11 +1,11 @@
 //! The way out: connections to upstreams, kept and shared.
 
-mod connection;
 mod error;
+mod http1;
+mod http2;
 mod limits;
 mod message;
 mod pool;
-mod response;
 mod tls;
 
 pub use error::SendError;
@@ -16,6 +16,10 @@ pub use tls::{Roots, TrustError, secure};
 use super::Protocol;
 use std::{fmt::Debug, hash::Hash};
 use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Bytes of the head of a response, and what is read ahead of an HTTP/1 body and waits to be written of one. Envoy has
+/// 60 KiB for the head.
+const MAX_HEAD_BYTES: u32 = 64 * 1024;
 
 /// Anything that carries bytes both ways.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
