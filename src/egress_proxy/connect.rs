@@ -3,6 +3,7 @@
 use super::trust::Trust;
 use crate::intercept::{Connected, Connector, Protocol, secure};
 use crate::policy::{Authority, Scheme};
+use crate::socket::LOCAL;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::{
     hash::{Hash, Hasher},
@@ -95,7 +96,7 @@ impl Connector for ThroughPipelock {
 async fn connect(way: &Way) -> Result<Connected, ConnectError> {
     let unreachable = |source| ConnectError::Unreachable { proxy: way.trust.proxy.clone(), source };
     let mut stream = TcpStream::connect(&way.trust.proxy).await.map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
+    stream.set_nodelay(true).and_then(|()| LOCAL.bound(&stream)).map_err(unreachable)?;
     if way.scheme == Scheme::Http {
         return Ok(Connected { stream: Box::new(stream), protocol: Protocol::Http1, absolute_form: true });
     }

@@ -173,7 +173,7 @@ impl Engine {
         if !self.events.dispatch(trail, line).await {
             return Err(stopping());
         }
-        let upstream = way.dial(rules, host, state.port).await.map_err(|error| Block::from(&error))?;
+        let upstream = way.tunnel(rules, host, state.port).await.map_err(|error| Block::from(&error))?;
         self.metrics.count("allowed", "passthrough");
         let opened = Line { event: "tunnel_open", method: None, ..line.clone() };
         self.events.decided(trail, "info", &opened, rules.log_allowed);

@@ -97,10 +97,13 @@ impl Http1 {
     }
 }
 
+/// Where a connection goes when its exchange is over.
+type Home = Box<dyn FnOnce(Http1) + Send>;
+
 /// The body of a response, and the connection that it holds until it is over.
 struct ResponseBody {
     inner: Incoming,
-    lease: Option<(Http1, Box<dyn FnOnce(Http1) + Send>)>,
+    lease: Option<(Http1, Home)>,
 }
 
 impl ResponseBody {

@@ -151,7 +151,7 @@ async fn keep_alive(pings: Option<PingPong>) -> Result<(), h2::Error> {
     let Some(mut pings) = pings else { return std::future::pending().await };
     loop {
         sleep(PING).await;
-        if timeout(PING, pings.ping(Ping::opaque())).await.map(|pong| pong.is_ok()) != Ok(true) {
+        if !timeout(PING, pings.ping(Ping::opaque())).await.is_ok_and(|pong| pong.is_ok()) {
             tracing::debug!("an upstream answers no ping");
             return Ok(());
         }
