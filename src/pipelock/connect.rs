@@ -1,7 +1,7 @@
 //! The way out: resolve, vet every address, dial one that was vetted, end TLS with the real origin.
 
 use super::{address::may_dial, network::Network, rules::Rules};
-use crate::intercept::{Connected, Connector, Protocol, Stream, secure};
+use crate::intercept::{Connected, Connector, Protocol, Stream, secure, unread::WINDOW};
 use crate::socket::REMOTE;
 use crate::verdict::pipelock::Block;
 use arc_swap::ArcSwap;
@@ -117,7 +117,7 @@ impl WayOut {
 
     async fn secure(&self, rules: &Rules, host: &str, stream: TcpStream) -> Result<Connected, ConnectError> {
         let tls = |error| ConnectError::Tls { host: host.to_owned(), error };
-        timeout(rules.connect_timeout, secure(Arc::clone(&rules.tls), host, stream))
+        timeout(rules.connect_timeout, secure(Arc::clone(&rules.tls), host, stream, WINDOW))
             .await
             .map_err(|_| tls(io::Error::new(io::ErrorKind::TimedOut, "no handshake in time")))?
             .map_err(tls)
@@ -136,7 +136,7 @@ impl Connector for WayOut {
             self.secure(&rules, &key.host, stream).await?
         } else {
             let stream: Stream = Box::new(stream);
-            Connected { stream, protocol: Protocol::Http1, absolute_form: false }
+            Connected { stream, protocol: Protocol::Http1, absolute_form: false, stream_window: WINDOW }
         };
         // What one exchange does not read stays in its socket; an HTTP/2 connection is always read.
         if connected.protocol == Protocol::Http1 {

@@ -3,18 +3,16 @@
 use super::{
     answer,
     body::{self, OnFinding, Stop},
-    budget::Budget,
     connect::{ConnectError, Key, WayOut},
     events::{Events, Trail},
     injection,
     lines::{Line, shown, warn},
     metrics::Metrics,
-    response::Room,
     rules::Rules,
 };
 use crate::intercept::{
     Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Pool, SendError, SpliceEnd,
-    Tunnel, TunnelFailure, body as bodies,
+    Tunnel, TunnelFailure, body as bodies, budget::Budget, unread::Room,
 };
 use crate::policy::Authority;
 use crate::verdict::{

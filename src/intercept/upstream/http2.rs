@@ -50,13 +50,17 @@ pub(super) struct Http2 {
 
 impl Http2 {
     /// Begins HTTP/2 on a connection.
-    pub(super) async fn open(stream: impl Io, limits: &PoolLimits) -> Result<Self, h2::Error> {
+    pub(super) async fn open(
+        stream: impl Io,
+        stream_window: u32,
+        limits: &PoolLimits,
+    ) -> Result<Self, h2::Error> {
         let streams = u32::try_from(limits.streams_per_connection).unwrap_or(u32::MAX);
         let (sender, mut connection) = h2::client::Builder::new()
             .enable_push(false)
             .initial_max_send_streams(limits.streams_per_connection)
-            .initial_window_size(limits.stream_window)
-            .initial_connection_window_size(connection_window(streams, limits.stream_window))
+            .initial_window_size(stream_window)
+            .initial_connection_window_size(connection_window(streams, stream_window))
             .max_header_list_size(MAX_HEAD_BYTES)
             .max_send_buffer_size(SEND_BUFFER)
             .handshake(stream)

@@ -48,4 +48,7 @@ pub struct Connected {
     pub protocol: Protocol,
     /// Requests are written in absolute-form: a plain proxy is at the other end.
     pub absolute_form: bool,
+    /// Bytes of a response body that one HTTP/2 stream may send ahead of what is read of it. A stream carries no more
+    /// than that in each round trip.
+    pub stream_window: u32,
 }

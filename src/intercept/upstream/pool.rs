@@ -189,7 +189,7 @@ impl<C: Connector> Pool<C> {
     async fn connect(&self, key: &C::Key, turn: Option<Turn<C>>) -> Result<Ready, SendError<C::Error>> {
         let connected = self.0.connector.connect(key).await.map_err(SendError::Connect)?;
         let id = self.0.opened.fetch_add(1, Ordering::Relaxed);
-        let Connected { stream, protocol, absolute_form } = connected;
+        let Connected { stream, protocol, absolute_form, stream_window } = connected;
         let ready = match protocol {
             Protocol::Http1 => {
                 let opened = Http1::open(stream, absolute_form).await;
@@ -198,7 +198,7 @@ impl<C: Connector> Pool<C> {
                 Ready::One { connection, reused: false }
             }
             Protocol::Http2 => {
-                let opened = Http2::open(stream, &self.0.limits).await;
+                let opened = Http2::open(stream, stream_window, &self.0.limits).await;
                 let connection = opened.map_err(|error| SendError::Handshake(error.into()))?;
                 let count = connection.count();
                 self.0.share(key, Shared { id, connection: connection.clone(), used: Instant::now() });
