@@ -26,6 +26,7 @@ pub mod policy;
 pub mod printable;
 pub mod render;
 pub mod runtime;
+pub mod socket;
 pub mod state;
 pub mod telemetry;
 pub mod tree;

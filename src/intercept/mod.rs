@@ -12,6 +12,7 @@
 mod activity;
 mod alarm;
 pub mod body;
+pub(crate) mod budget;
 mod drain;
 mod handler;
 pub mod head;
@@ -21,6 +22,7 @@ mod rewind;
 mod server;
 mod splice;
 mod tls;
+pub(crate) mod unread;
 pub mod upstream;
 mod watch;
 

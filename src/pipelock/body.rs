@@ -4,12 +4,11 @@
 //! with a short hold-back and is cut off at a finding: the origin never sees such a request complete. Memory is
 //! flat whatever the length.
 
-use super::{
+use super::{reading::Scan, rules::Rules};
+use crate::intercept::{
+    Body, BodyError, body,
     budget::{Budget, Holder, NoRoom, Share},
-    reading::Scan,
-    rules::Rules,
 };
-use crate::intercept::{Body, BodyError, body};
 use crate::verdict::pipelock::{Block, Coding, Ruleset};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;

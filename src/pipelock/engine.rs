@@ -3,18 +3,16 @@
 use super::{
     answer,
     body::{self, OnFinding, Stop},
-    budget::Budget,
     connect::{ConnectError, Key, WayOut},
     events::{Events, Trail},
     injection,
     lines::{Line, shown, warn},
     metrics::Metrics,
-    response::Room,
     rules::Rules,
 };
 use crate::intercept::{
     Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Pool, SendError, SpliceEnd,
-    Tunnel, TunnelFailure, body as bodies,
+    Tunnel, TunnelFailure, body as bodies, budget::Budget, unread::Room,
 };
 use crate::policy::Authority;
 use crate::verdict::{
@@ -173,7 +171,7 @@ impl Engine {
         if !self.events.dispatch(trail, line).await {
             return Err(stopping());
         }
-        let upstream = way.dial(rules, host, state.port).await.map_err(|error| Block::from(&error))?;
+        let upstream = way.tunnel(rules, host, state.port).await.map_err(|error| Block::from(&error))?;
         self.metrics.count("allowed", "passthrough");
         let opened = Line { event: "tunnel_open", method: None, ..line.clone() };
         self.events.decided(trail, "info", &opened, rules.log_allowed);

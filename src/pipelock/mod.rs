@@ -16,7 +16,6 @@
 mod address;
 mod answer;
 mod body;
-mod budget;
 mod connect;
 mod decode;
 mod engine;
@@ -28,7 +27,6 @@ mod network;
 mod pointer;
 mod rate;
 mod reading;
-mod response;
 mod rules;
 mod runtime;
 mod window;

@@ -2,11 +2,11 @@
 
 use super::{
     body::OnFinding,
-    budget::Need,
     decode::{Decoder, Reader},
     pointer::pointer,
 };
 use crate::dlp::{Finding, StreamScanner};
+use crate::intercept::budget::Need;
 use crate::verdict::pipelock::{Block, Coding, Part, Ruleset};
 use bytes::Bytes;
 use http::HeaderMap;

@@ -1,7 +1,7 @@
 //! A request on its way out, which can be taken back as long as nothing of its body was sent.
 
 use super::SendError;
-use crate::intercept::{Body, BodyError, body};
+use crate::intercept::{Body, BodyError, BoxError, body};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
@@ -90,9 +90,12 @@ impl Message {
         !self.body.state().touched
     }
 
-    /// The error that the body failed with.
-    pub(super) fn body_error(&self) -> Option<BodyError> {
-        self.body.state().error.take()
+    /// Why it was not sent or not answered: its own body, or else what the connection says.
+    pub(super) fn failure<E>(&self, error: BoxError) -> SendError<E> {
+        match self.body.state().error.take() {
+            Some(body) => SendError::RequestBody(body),
+            None => SendError::Send(error),
+        }
     }
 }
 
