@@ -17,7 +17,7 @@ use std::{
 /// Refusals of one window that are written.
 const PER_WINDOW: u32 = 200;
 /// How long a client that never stops has to be outlasted.
-const LONG_WINDOW: Duration = Duration::from_hours(1);
+pub(super) const LONG_WINDOW: Duration = Duration::from_hours(1);
 /// Refusals of one long window after which a window has only [`PER_WINDOW_WHEN_LONG`]. At 4 KiB a record, the files
 /// that are kept then last for more than a day of the worst client.
 const PER_LONG_WINDOW: u32 = 2000;
@@ -77,17 +77,13 @@ pub(super) struct Flood {
 }
 
 impl Flood {
-    pub(super) fn new(by: &'static str) -> Self {
-        Self {
-            by,
-            window: None,
-            written: 0,
-            long_window: None,
-            long_written: 0,
-            counted: None,
-            hosts: HashSet::new(),
-            hasher: RandomState::new(),
-        }
+    /// `ages` are those of the refusals that were written before: a client that makes the process restart gets no more
+    /// of them than one that does not.
+    pub(super) fn new(by: &'static str, ages: &[Duration], now: Instant) -> Self {
+        let (window, written) = begun(ages, WINDOW, now);
+        let (long_window, long_written) = begun(ages, LONG_WINDOW, now);
+        let (hosts, hasher) = (HashSet::new(), RandomState::new());
+        Self { by, window, written, long_window, long_written, counted: None, hosts, hasher }
     }
 
     /// Decides on a refusal, and counts it if it is not written. What [`take`](Self::take) has comes first.
@@ -156,6 +152,14 @@ impl Flood {
     }
 }
 
+/// A window that began with the oldest of the refusals that it can hold, and how many these are.
+fn begun(ages: &[Duration], length: Duration, now: Instant) -> (Option<Instant>, u32) {
+    let within = || ages.iter().filter(|age| **age < length);
+    // No time before the machine started can be told: then the window ends later.
+    let start = within().max().map(|oldest| now.checked_sub(*oldest).unwrap_or(now));
+    (start, u32::try_from(within().count()).unwrap_or(u32::MAX))
+}
+
 fn over(window: Option<Instant>, length: Duration, now: Instant) -> bool {
     window.is_none_or(|start| now.saturating_duration_since(start) >= length)
 }
@@ -184,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_is_beyond_the_rate_is_counted_by_reason_and_host() {
-        let (mut flood, start) = (Flood::new("egress-proxy"), Instant::now());
+        let (mut flood, start) = (Flood::new("egress-proxy", &[], Instant::now()), Instant::now());
         assert_eq!(ask(&mut flood, start, PER_WINDOW), PER_WINDOW);
         assert_eq!(flood.due(), None, "nothing was counted yet");
         for n in 0..30 {
@@ -207,7 +211,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_whatever_is_asked_for() {
-        let (mut flood, start) = (Flood::new("egress-proxy"), Instant::now());
+        let (mut flood, start) = (Flood::new("egress-proxy", &[], Instant::now()), Instant::now());
         ask(&mut flood, start, PER_WINDOW);
         for n in 0..100_000 {
             flood.admit(&refused(n, &format!("reason {n}"), &format!("{n}.test")), start);
@@ -219,8 +223,22 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_gives_a_flood_no_more_than_there_was() {
+        let start = Instant::now() + LONG_WINDOW;
+        let (seconds, minutes) = (Duration::from_secs, Duration::from_mins);
+        let resumed = |ages: &[Duration]| Flood::new("egress-proxy", ages, start);
+        assert_eq!(ask(&mut resumed(&[seconds(3); 150]), start, 1000), PER_WINDOW - 150);
+        assert_eq!(ask(&mut resumed(&[minutes(2); 150]), start, 1000), PER_WINDOW);
+        let long = [minutes(30); PER_LONG_WINDOW as usize];
+        assert_eq!(ask(&mut resumed(&long), start, 1000), PER_WINDOW_WHEN_LONG);
+        let mut later = resumed(&long);
+        assert_eq!(ask(&mut later, start + minutes(29), 1000), PER_WINDOW_WHEN_LONG);
+        assert_eq!(ask(&mut later, start + minutes(31), 1000), PER_WINDOW, "its hour is over");
+    }
+
+    #[test]
     fn a_flood_that_does_not_stop_gets_less_and_is_forgiven_later() {
-        let (mut flood, start) = (Flood::new("egress-proxy"), Instant::now());
+        let (mut flood, start) = (Flood::new("egress-proxy", &[], Instant::now()), Instant::now());
         let mut written = 0;
         for window in 0..360 {
             let now = start + WINDOW * window;

@@ -12,9 +12,12 @@
 use super::{
     Series,
     budget::{Budget, KEPT},
-    flood::Flood,
+    entry::Entry,
+    flood::{Flood, LONG_WINDOW},
     sent::Sent,
+    tail::{Step, Tail},
 };
+use jiff::{SignedDuration, Timestamp};
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use std::{
     fs::File,
@@ -75,7 +78,8 @@ impl Folder {
             let (sent_lane, denied_lane) = (Lane { live: None }, Lane { live: None });
             let written = written_since(&handle, Series::Sent, SystemTime::now() - kept)?;
             let budget = Budget::new(file_bytes, files_kept, kept, written, Instant::now());
-            let (sent, refusals) = (Sent::new(by, budget), Flood::new(by));
+            let refusals = Flood::new(by, &refused_within(&handle, LONG_WINDOW)?, Instant::now());
+            let sent = Sent::new(by, budget);
             let mut folder = Self { handle, sent_lane, denied_lane, file_bytes, files_kept, sent, refusals };
             for series in Series::ALL {
                 folder.prepare(series, 0)?;
@@ -215,6 +219,29 @@ fn written_since(folder: &OwnedFd, series: Series, since: SystemTime) -> io::Res
         }
     }
     Ok(bytes)
+}
+
+/// The ages of the refusals that were written in that time.
+fn refused_within(folder: &OwnedFd, length: Duration) -> io::Result<Vec<Duration>> {
+    let now = Timestamp::now();
+    let since = now.saturating_sub(SignedDuration::try_from(length).unwrap_or(SignedDuration::MAX));
+    let since = since.unwrap_or(Timestamp::MIN);
+    let mut tail = Tail::new(Series::Denied, Some(since));
+    let mut ages = Vec::new();
+    loop {
+        let line = match tail.next(folder)? {
+            Step::Line(line) => line,
+            Step::Bad => continue,
+            Step::End => return Ok(ages),
+        };
+        let Some(entry @ (Entry::EgressProxy(_) | Entry::Pipelock(_))) = Entry::parse(&line) else {
+            continue;
+        };
+        if entry.time() >= since {
+            // One from the future is of now: the clock was set back.
+            ages.push(now.duration_since(entry.time()).try_into().unwrap_or_default());
+        }
+    }
 }
 
 impl Lane {

@@ -387,4 +387,21 @@ mod tests {
         assert_eq!((last.event.as_str(), last.decided_by.as_str()), ("suppressed", "egress-proxy"));
         assert!(fs_err::read_dir(dir.path()).unwrap().count() <= 4, "3 files of refusals, 1 of the other");
     }
+
+    #[tokio::test]
+    async fn a_flood_of_refusals_gains_nothing_by_restarts() {
+        let dir = tempfile::tempdir().unwrap();
+        for _ in 0..5 {
+            let folder = Folder::with_limits(dir.path(), "egress-proxy", 1 << 20, 3, KEPT).unwrap();
+            let log = Log::start(Sink::Folder(Box::new(folder))).unwrap();
+            for n in 0..300 {
+                log.reserve().await.unwrap().write(&Record { time: jiff::Timestamp::now(), ..record(n) });
+            }
+            assert!(log.finish(Duration::from_secs(20)).await);
+        }
+        let denied = fs_err::read_to_string(dir.path().join("denied.jsonl")).unwrap();
+        let written = denied.lines().filter(|line| line.contains("\"request\"")).count();
+        // Two windows at most.
+        assert!((200..=400).contains(&written), "{written}");
+    }
 }
