@@ -1,7 +1,7 @@
 //! What the engine and the kernel say of the containers of a stack. Nothing that runs inside is asked about its own
 //! cage.
 
-use super::project::real;
+use super::folders::real;
 use super::stack::{Stack, docker, output_of};
 use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
 use crate::plan::layout;

@@ -1,7 +1,8 @@
 //! A project with the files that it renders to, and the folder where they go, opened without following a link that
 //! an agent could have made.
 
-use super::project::{Project, real};
+use super::folders::real;
+use super::project::Project;
 use crate::plan::AgentImage;
 use crate::render::{self, Tree};
 use crate::state::{self, ENV_FILE, EnvFile};

@@ -5,7 +5,8 @@
 //! environment) is dropped. The command is printed before it runs, so that a person can do the same by hand.
 
 use super::bottles::{self, Found};
-use super::project::{Project, real};
+use super::folders::{home, real, registry};
+use super::project::Project;
 use super::siblings::Pins;
 use super::{Globals, difference, quietly, say, wish};
 use crate::consent::{AGREED, Agreed, Bottle, Running};
@@ -76,7 +77,7 @@ impl Stack {
         let layout = Layout::between(&folder, &bottle.out);
         let plan = render::plan_of(&agreed.tree, &layout).context(bottle.state.join(AGREED))?;
         let shown = shown_from_here(&bottle.out);
-        let pins = Pins::of(&bottle, &agreed.record.capabilities, &bottles::registry()?);
+        let pins = Pins::of(&bottle, &agreed.record.capabilities, &registry()?);
         let pinning = pins.write(&bottle.state)?;
         Ok(Self {
             bottle,
@@ -106,7 +107,7 @@ impl Stack {
             "this folder was {project} when you rendered it; run `bottle render` here, and `bottle ps` shows what \
              still runs under the old name"
         );
-        if let Some(difference) = difference::of(&stack)? {
+        if let Some(difference) = difference::of(project, &stack.bottle.out, &stack.agreed)? {
             bail!(
                 "{} is not what you agreed to:\n{difference}`bottle render` writes what {} renders to, and asks about \
                  what is new",
@@ -184,7 +185,7 @@ impl Stack {
         let location =
             crate::state::Location::find(&self.bottle.out, Some(&self.bottle.state), None, self.folder())?;
         location.require_hidden(&seen)?;
-        Ok(location.require_hidden_home(&bottles::home()?, &seen)?)
+        Ok(location.require_hidden_home(&home()?, &seen)?)
     }
 
     /// Refuses a runtime that the engine does not have.

@@ -29,7 +29,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
     let mut problems = Vec::new();
-    if let Some(difference) = difference::of(&stack)? {
+    if let Some(difference) = difference::of(stack.folder(), &stack.bottle.out, &stack.agreed)? {
         problems.push(format!("{} is not what you agreed to:\n{difference}", stack.shown()));
     }
     problems.extend(env_file(&stack)?);

@@ -20,6 +20,7 @@ mod listener;
 mod rewind;
 mod server;
 mod splice;
+mod stream;
 mod tls;
 pub mod upstream;
 mod watch;
@@ -34,10 +35,9 @@ pub use head::{FaultKind, HeadFault};
 pub use limits::Limits;
 pub use listener::{ListenError, Listener};
 pub use server::Server;
+pub use stream::Stream;
 pub use tls::{Interception, IssueLeaf};
-pub use upstream::{
-    Connected, Connector, Pool, PoolLimits, PoolStats, Roots, SendError, Stream, TrustError, secure,
-};
+pub use upstream::{Connected, Connector, Pool, PoolLimits, PoolStats, Roots, SendError, TrustError, secure};
 
 /// An error of any kind, where this module only passes it on.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -6,7 +6,7 @@
 
 use super::{
     budget::{Budget, Holder, NoRoom, Share},
-    reading::Scan,
+    reading::{OnFinding, Scan},
     rules::Rules,
 };
 use crate::intercept::{Body, BodyError, body};
@@ -29,9 +29,6 @@ use tokio::time::{Instant, Sleep, timeout};
 const HOLD_PAUSE: Duration = Duration::from_millis(250);
 /// A body that pauses this long may be waiting for an answer: what is clean of it goes on.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// Told of each finding that is only logged.
-pub(super) type OnFinding = Arc<dyn Fn(&Block) + Send + Sync>;
 
 /// Why a body does not go on.
 pub(super) enum Stop {

@@ -2,13 +2,14 @@
 
 use super::{
     answer,
-    body::{self, OnFinding, Stop},
+    body::{self, Stop},
     budget::Budget,
     connect::{ConnectError, Key, WayOut},
     events::{Events, Trail},
     injection,
-    lines::{Line, shown, warn},
+    lines::{Line, shown},
     metrics::Metrics,
+    reading::OnFinding,
     response::Room,
     rules::Rules,
 };
@@ -77,7 +78,7 @@ impl Handler for Engine {
         let mut line = Line {
             method: Some("CONNECT".to_owned()),
             target: Some(shown(&request.target, &rules)),
-            ..Line::of(&request.client, &self.events)
+            ..self.events.line(&request.client)
         };
         let outcome = self.open(&rules, &request, &mut line, &mut trail).await;
         match outcome {
@@ -100,7 +101,7 @@ impl Handler for Engine {
         let mut line = Line {
             method: Some(shown(request.method().as_str(), &rules)),
             request_id: Some(self.events.id(exchange.client.id, Some(exchange.number))),
-            ..Line::of(&exchange.client, &self.events)
+            ..self.events.line(&exchange.client)
         };
         let outcome = self.answer(&rules, request, &exchange, &mut line, &trail).await;
         line.duration_ms = Some(millis(exchange.started));
@@ -127,7 +128,7 @@ impl Handler for Engine {
             event,
             target: Some(shown(&tunnel.state.to_string(), &rules)),
             reason: Some(shown(&failure.to_string(), &rules)),
-            ..Line::of(&tunnel.client, &self.events)
+            ..self.events.line(&tunnel.client)
         };
         self.metrics.count("failed", event);
         self.events.write("warn", &line);
@@ -141,7 +142,7 @@ impl Handler for Engine {
             carried: (end.sent, end.received),
             reason: end.error.clone(),
             sent_on: true,
-            ..Line::of(&tunnel.client, &self.events)
+            ..self.events.line(&tunnel.client)
         };
         self.events.write("info", &line);
     }
@@ -213,7 +214,7 @@ impl Engine {
         let query = exchange.target.iter().position(|byte| *byte == b'?');
         line.query_bytes = query.map(|at| (exchange.target.len() - at - 1) as u64);
         for finding in findings {
-            warn(&self.events, line.clone(), &finding, rules);
+            self.events.warn(line.clone(), &finding, rules);
         }
         decided?;
         let (Some(destination), Some(target)) = (destination, target) else {
@@ -241,7 +242,7 @@ impl Engine {
             inner = bodies::limited(inner, rules.body_bytes);
         }
         let (events, line, under) = (self.events.clone(), line.clone(), Arc::clone(rules));
-        let on_finding: OnFinding = Arc::new(move |block: &Block| warn(&events, line.clone(), block, &under));
+        let on_finding: OnFinding = Arc::new(move |block: &Block| events.warn(line.clone(), block, &under));
         let scanned = body::inspect(rules, &self.budget, &parts.headers, inner, on_finding).await;
         let body = scanned.map_err(|stop| match stop {
             Stop::Block(block) => End::Block(block),

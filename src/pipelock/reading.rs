@@ -1,7 +1,6 @@
 //! What was read of a body and is not yet passed on: its parts, its decoder, its scanner.
 
 use super::{
-    body::OnFinding,
     budget::Need,
     decode::{Decoder, Reader},
     pointer::pointer,
@@ -20,6 +19,9 @@ const COPIED: usize = 16 << 10;
 const PART: usize = 128;
 /// What the scanner of a long text takes at most: 13 views, each of a block of 16 KiB.
 const SCANNER: usize = 208 << 10;
+
+/// Told of each finding that is only logged.
+pub(super) type OnFinding = Arc<dyn Fn(&Block) + Send + Sync>;
 
 /// What was read and not yet passed on.
 pub(super) struct Scan {

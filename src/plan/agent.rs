@@ -2,8 +2,7 @@
 
 use super::layout::{below, normal};
 use super::pins::{self, Guard};
-use super::resolve::Problems;
-use super::{AgentImage, AgentPlan, Layout, MountPlan, Resources, User, environment};
+use super::{AgentImage, AgentPlan, Layout, MountPlan, Problems, Resources, User, environment};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Image, Manifest, Mount};
 use camino::Utf8Path;

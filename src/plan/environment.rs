@@ -1,8 +1,6 @@
 //! The agent's environment: what makes its tools use the gate, trust its CA and start without a credential.
 
-use super::Variable;
-use super::placeholder;
-use super::resolve::Problems;
+use super::{Problems, Variable, placeholder};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Manifest, Route};
 use std::collections::BTreeMap;

@@ -1,12 +1,9 @@
 //! The entry: a manifest and what surrounds it, to a plan.
 
-use super::{AgentImage, ExtraCa, HostPlan, Layout, Plan, SeedPhrases, Shape, agent, warnings};
+use super::{AgentImage, ExtraCa, HostPlan, Layout, Plan, Problems, SeedPhrases, Shape, agent, warnings};
 use crate::config::routes::{AnyOr, Auth, RouteEntry};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::manifest::{self, AuthScheme, Image, Loaded, Manifest};
-
-/// What is to be said, each with a pointer into the manifest.
-pub(super) type Problems = Vec<(String, Diagnostic)>;
 
 /// What a plan needs besides the manifest; read by the caller, so that resolving is pure.
 #[derive(Clone, Debug)]

@@ -1,12 +1,11 @@
 //! Drives the HTTP library over one connection until it ends, idles out or is drained.
 
-use super::{Server, exchange::Conversation, tunnel};
+use super::exchange::Conversation;
 use crate::intercept::{
-    Client, Drain, Event, Handler, Limits, Stream,
+    Drain, Event, Handler, Limits,
     activity::Activity,
     head::{CheckedIo, Place},
     limits::connection_window,
-    watch::Watch,
 };
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -24,20 +23,6 @@ const HTTP1_BUFFER: usize = 128 * 1024;
 const SEND_BUFFER: usize = 64 * 1024;
 /// How long a client is given to let go of an idle HTTP/2 connection.
 const GOODBYE: Duration = Duration::from_secs(5);
-
-/// Serves a client's connection, and the tunnel that may come of it.
-pub(super) async fn serve<H: Handler>(
-    server: Arc<Server<H>>,
-    client: Arc<Client>,
-    stream: Watch<Stream>,
-    drain: Drain,
-) {
-    let conversation = Conversation::new(Arc::clone(&server), Arc::clone(&client), None);
-    over_http1(stream, Place::Proxy, Arc::clone(&conversation), &drain).await;
-    if let Some(granted) = conversation.granted() {
-        tunnel::serve(server, client, granted, drain).await;
-    }
-}
 
 /// HTTP/1, on the proxy connection or in a tunnel.
 pub(super) async fn over_http1<H, S>(

@@ -13,16 +13,8 @@ pub use limits::{PoolLimits, PoolStats};
 pub use pool::Pool;
 pub use tls::{Roots, TrustError, secure};
 
-use super::Protocol;
+use super::{Protocol, Stream};
 use std::{fmt::Debug, hash::Hash};
-use tokio::io::{AsyncRead, AsyncWrite};
-
-/// Anything that carries bytes both ways.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
-
-/// A connection of whatever kind.
-pub type Stream = Box<dyn Io>;
 
 /// Makes connections.
 pub trait Connector: Send + Sync + 'static {
