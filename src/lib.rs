@@ -15,6 +15,7 @@ pub mod consent;
 pub mod diagnostic;
 pub mod dlp;
 pub mod egress_proxy;
+pub mod fields;
 pub mod gate;
 pub mod intercept;
 pub mod kernel_view;

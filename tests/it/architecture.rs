@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("policy", &[]),
     ("yaml", &[]),
+    ("fields", &["policy"]),
     ("clock", &[]),
     ("dlp", &[]),
     ("printable", &[]),
@@ -22,8 +23,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("capability", &["config", "plan", "render", "manifest", "policy"]),
     ("state", &["plan", "pki", "clock", "tree", "printable"]),
     ("consent", &["tree", "capability", "render", "state", "printable"]),
-    ("verdict", &["policy", "config", "dlp"]),
-    ("intercept", &["policy", "pki", "clock", "telemetry", "config"]),
+    ("verdict", &["policy", "fields", "config", "dlp"]),
+    ("intercept", &["policy", "fields", "pki", "clock", "telemetry", "config"]),
     ("runtime", &["intercept", "config", "telemetry", "clock", "pki"]),
     (
         "egress_proxy",
