@@ -12,6 +12,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod consent;
+pub mod content_coding;
 pub mod diagnostic;
 pub mod dlp;
 pub mod egress_proxy;

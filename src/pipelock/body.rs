@@ -9,8 +9,9 @@ use super::{
     reading::{OnFinding, Scan},
     rules::Rules,
 };
+use crate::content_coding::Coding;
 use crate::intercept::{Body, BodyError, body};
-use crate::verdict::pipelock::{Block, Coding, Ruleset};
+use crate::verdict::pipelock::{Block, Ruleset};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http::{HeaderMap, header};
@@ -55,7 +56,7 @@ pub(super) async fn inspect(
     mut inner: Body,
     on_finding: OnFinding,
 ) -> Result<Body, Stop> {
-    let coding = Coding::of(request).map_err(Stop::Block)?;
+    let coding = Coding::of(request).map_err(|why| Stop::Block(why.into()))?;
     if inner.is_end_stream() {
         return Ok(inner);
     }

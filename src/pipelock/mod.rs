@@ -18,7 +18,6 @@ mod answer;
 mod body;
 mod budget;
 mod connect;
-mod decode;
 mod engine;
 mod events;
 mod injection;
@@ -31,7 +30,6 @@ mod reading;
 mod response;
 mod rules;
 mod runtime;
-mod window;
 
 pub use body::scan_body;
 pub use engine::Engine;

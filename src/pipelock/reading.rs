@@ -1,12 +1,9 @@
 //! What was read of a body and is not yet passed on: its parts, its decoder, its scanner.
 
-use super::{
-    budget::Need,
-    decode::{Decoder, Reader},
-    pointer::pointer,
-};
+use super::{budget::Need, pointer::pointer};
+use crate::content_coding::{Coding, Decoder, Reader};
 use crate::dlp::{Finding, StreamScanner};
-use crate::verdict::pipelock::{Block, Coding, Part, Ruleset};
+use crate::verdict::pipelock::{Block, Part, Ruleset};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::{collections::VecDeque, sync::Arc};
@@ -57,6 +54,8 @@ struct Text {
 }
 
 impl Reader for Text {
+    type Stop = Block;
+
     fn read(&mut self, text: &[u8]) -> Result<(), Block> {
         self.scanned += text.len() as u64;
         let Some(stream) = &mut self.stream else { return Ok(()) };
@@ -142,7 +141,7 @@ impl Scan {
             self.queue.push_back((piece.clone(), u64::MAX));
             let read = match &mut self.text {
                 Source::Plain(text) => text.read(&piece),
-                Source::Encoded(decoder) => decoder.push(&piece),
+                Source::Encoded(decoder) => decoder.push(&piece).map_err(Block::from),
             };
             read.map_err(|block| self.located(block))?;
             self.warn();
