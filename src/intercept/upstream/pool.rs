@@ -4,7 +4,7 @@ use super::{
     Connector, PoolLimits, PoolStats, SendError,
     connection::{Failure, Http1, Http2, Opened, open, send_http2},
     message::Message,
-    response::{Lease, leased},
+    response::{GoHome, Lease, StreamCount, leased},
 };
 use crate::intercept::{Body, Protocol};
 use http::{Request, Response};
@@ -71,22 +71,6 @@ struct Shared {
 enum Ready {
     One { connection: Http1, reused: bool },
     Two { id: u64, sender: Http2, lease: StreamCount, reused: bool },
-}
-
-/// One request on a shared connection.
-pub(super) struct StreamCount(Arc<AtomicUsize>);
-
-impl StreamCount {
-    fn new(streams: &Arc<AtomicUsize>) -> Self {
-        streams.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(streams))
-    }
-}
-
-impl Drop for StreamCount {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl<C: Connector> Pool<C> {
@@ -350,11 +334,6 @@ impl Place {
     fn is_empty(&self) -> bool {
         self.idle.is_empty() && self.shared.is_empty() && self.connecting.is_none()
     }
-}
-
-/// Where a connection goes when its exchange is over.
-pub(super) trait GoHome: Send {
-    fn go_home(self: Box<Self>, connection: Http1);
 }
 
 struct Home<C: Connector> {

@@ -1,9 +1,6 @@
 //! The body of a response, and the connection that it holds until it is over.
 
-use super::{
-    connection::Http1,
-    pool::{GoHome, StreamCount},
-};
+use super::connection::Http1;
 use crate::intercept::{Body, BodyError, body};
 use bytes::Bytes;
 use http::Response;
@@ -11,6 +8,10 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use std::{
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -20,6 +21,27 @@ pub(super) enum Lease {
     One { connection: Http1, home: Box<dyn GoHome> },
     /// A place on an HTTP/2 connection.
     Two { _place: StreamCount },
+}
+
+/// Where a connection goes when its exchange is over.
+pub(super) trait GoHome: Send {
+    fn go_home(self: Box<Self>, connection: Http1);
+}
+
+/// One request on a shared connection.
+pub(super) struct StreamCount(Arc<AtomicUsize>);
+
+impl StreamCount {
+    pub(super) fn new(streams: &Arc<AtomicUsize>) -> Self {
+        streams.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(streams))
+    }
+}
+
+impl Drop for StreamCount {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A response whose body gives its connection back at its end.
