@@ -28,8 +28,8 @@ mod watch;
 pub use body::{Body, BodyEnd, BodyError, BodyOutcome, Meter, Party};
 pub use drain::{Drain, Drained};
 pub use handler::{
-    Client, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Peer, Protocol, SpliceEnd, Tunnel,
-    TunnelFailure,
+    Answer, Client, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Peer, Protocol, SpliceEnd,
+    Tunnel, TunnelFailure, Upgrade,
 };
 pub use head::{FaultKind, HeadFault};
 pub use limits::Limits;

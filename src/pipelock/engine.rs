@@ -14,8 +14,8 @@ use super::{
     rules::Rules,
 };
 use crate::intercept::{
-    Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Pool, SendError, SpliceEnd,
-    Tunnel, TunnelFailure, body as bodies,
+    Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Pool, SendError,
+    SpliceEnd, Tunnel, TunnelFailure, body as bodies,
 };
 use crate::policy::Authority;
 use crate::verdict::{
@@ -91,13 +91,15 @@ impl Handler for Engine {
         }
     }
 
-    async fn exchange(&self, request: Request<Body>, exchange: Exchange<Authority>) -> Response<Body> {
+    async fn exchange(&self, request: Request<Body>, exchange: Exchange<Authority>) -> Answer {
         // The live rules, also in a tunnel that was opened under others: a host that a reload took away is gone.
         let rules = self.rules.load_full();
         if exchange.tunnel.is_none() && exchange.fault.is_none() && is_health(&request) {
-            return health();
+            return health().into();
         }
-        let Some(mut trail) = self.events.reserve().await else { return answer::to_request(&stopping()) };
+        let Some(mut trail) = self.events.reserve().await else {
+            return answer::to_request(&stopping()).into();
+        };
         let mut line = Line {
             method: Some(shown(request.method().as_str(), &rules)),
             request_id: Some(self.events.id(exchange.client.id, Some(exchange.number))),
@@ -109,14 +111,14 @@ impl Handler for Engine {
             Ok(response) => {
                 line.status_code = Some(response.status().as_u16());
                 self.allowed(&rules, line, &mut trail);
-                response
+                response.into()
             }
             Err(end) => {
                 let (status, block) = end.told();
                 let mut response = answer::to_request(&block);
                 *response.status_mut() = status;
                 self.blocked(&rules, line, &block, status, &mut trail);
-                response
+                response.into()
             }
         }
     }

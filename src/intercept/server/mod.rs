@@ -11,7 +11,7 @@ use super::{
     watch::Watch,
 };
 use arc_swap::ArcSwap;
-use exchange::Conversation;
+use exchange::{Conversation, Exit};
 use std::{
     sync::{
         Arc,
@@ -119,12 +119,15 @@ impl<H: Handler> Server<H> {
     }
 }
 
-/// Serves a client's connection, and the tunnel that may come of it.
+/// Serves a client's connection, and the tunnel or the other protocol that may come of it.
 async fn serve<H: Handler>(server: Arc<Server<H>>, client: Arc<Client>, stream: Watch<Stream>, drain: Drain) {
     let conversation = Conversation::new(Arc::clone(&server), Arc::clone(&client), None);
-    connection::over_http1(stream, Place::Proxy, Arc::clone(&conversation), &drain).await;
-    if let Some(granted) = conversation.granted() {
-        tunnel::serve(server, client, granted, drain).await;
+    match connection::over_http1(stream, Place::Proxy, conversation, &drain).await {
+        Some(Exit::Tunnel(granted)) => tunnel::serve(server, client, granted, drain).await,
+        Some(Exit::Upgrade(switched)) => {
+            connection::upgraded::<Watch<Stream>>(switched, server.limits.total).await;
+        }
+        None => {}
     }
 }
 
