@@ -17,6 +17,7 @@ use crate::plan::places::{planted_link, through};
 use crate::plan::{Layout, Plan, Shape};
 use crate::printable::printable_output;
 use crate::render;
+use crate::stack::service;
 use crate::state::{ENV_FILE, ENV_VARIABLES};
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -224,8 +225,8 @@ impl Stack {
     /// The services between the agent and the Internet.
     pub(crate) fn infrastructure(&self) -> Vec<&'static str> {
         match self.plan.shape {
-            Shape::Chain => vec!["netns", "gate", "pipelock", "egress-proxy"],
-            Shape::Direct => vec!["netns", "gate", "pipelock"],
+            Shape::Chain => vec![service::NETNS, service::GATE, service::PIPELOCK, service::EGRESS_PROXY],
+            Shape::Direct => vec![service::NETNS, service::GATE, service::PIPELOCK],
         }
     }
 

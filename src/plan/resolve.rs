@@ -4,6 +4,7 @@ use super::{AgentImage, ExtraCa, HostPlan, Layout, Plan, Problems, SeedPhrases, 
 use crate::config::routes::{AnyOr, Auth, RouteEntry};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::manifest::{self, AuthScheme, Image, Loaded, Manifest};
+use crate::stack::SECRETS;
 
 /// What a plan needs besides the manifest; read by the caller, so that resolving is pure.
 #[derive(Clone, Debug)]
@@ -153,7 +154,7 @@ fn auth(auth: &manifest::Auth) -> Auth {
         header: header.to_owned(),
         prefix: prefix.to_owned(),
         username,
-        secret_file: format!("/run/secrets/{}", auth.token_ref),
+        secret_file: format!("{SECRETS}/{}", auth.token_ref),
         token_ref: auth.token_ref.clone(),
     }
 }

@@ -159,6 +159,8 @@ fn write_value(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::{self, network, service};
+    use std::collections::BTreeSet;
 
     /// A filter could mark text as safe; the only one that the template needs takes a map apart.
     #[test]
@@ -173,6 +175,54 @@ mod tests {
             assert!(!tag.as_str().contains("autoescape"), "{}", tag.as_str());
         }
         assert!(tags > 100, "{tags}");
+    }
+
+    /// The template is read by people, so it spells out what `stack` has.
+    #[test]
+    fn the_template_has_the_paths_ports_and_names_of_the_stack() {
+        let listener = format!("{}/listener.sock", stack::LENT);
+        let paths = [
+            stack::RUN,
+            stack::EGRESS_SOCKET,
+            stack::AGENT_BINARY,
+            stack::BINARY,
+            stack::TRUST,
+            stack::LENT,
+            stack::EGRESS_PROXY_CONFIG,
+            stack::ROUTES,
+            stack::PIPELOCK_CONFIG,
+            stack::PIPELOCK,
+            stack::EMBEDDED,
+            stack::CA,
+            stack::AUDIT,
+            &listener,
+        ];
+        let path = regex::Regex::new(r"[ :](/(?:run/|etc/|var/|bottle)[\w./-]*)").unwrap();
+        let found: BTreeSet<&str> =
+            path.captures_iter(TEMPLATE).map(|found| found.get(1).unwrap().as_str()).collect();
+        assert_eq!(found, BTreeSet::from(paths));
+
+        let port = regex::Regex::new(r"127\.0\.0\.1:\d+").unwrap();
+        let gate = stack::GATE.to_string();
+        assert!(port.find_iter(TEMPLATE).all(|found| found.as_str() == gate));
+        assert_eq!(stack::GATE_URL, format!("http://{gate}"));
+
+        let name = regex::Regex::new(r"(?m)^  ([a-z-]+):$").unwrap();
+        let found: BTreeSet<&str> =
+            name.captures_iter(TEMPLATE).map(|found| found.get(1).unwrap().as_str()).collect();
+        let names = [
+            service::NETNS,
+            service::GATE,
+            service::EGRESS_PROXY,
+            service::PIPELOCK,
+            service::AGENT,
+            service::ATTACK,
+            network::CHAIN,
+            network::EGRESS,
+            "listener",
+            "socket",
+        ];
+        assert_eq!(found, BTreeSet::from(names));
     }
 
     #[test]
