@@ -16,7 +16,7 @@ use crate::pki;
 use crate::plan::places::{planted_link, through};
 use crate::plan::{Layout, Plan, Shape};
 use crate::printable::printable_output;
-use crate::render;
+use crate::render::{self, RenderTarget};
 use crate::stack::service;
 use crate::state::{ENV_FILE, ENV_VARIABLES};
 use anyhow::{Context as _, bail, ensure};
@@ -140,7 +140,7 @@ impl Stack {
     /// Whether the manifest of now renders to the agreed tree.
     fn follows_the_manifest(&self) -> bool {
         let project = Project::load(&self.file, Some(&self.bottle.out));
-        let tree = project.ok().and_then(|project| render::tree(&project.plan).ok());
+        let tree = project.ok().and_then(|project| render::tree(&project.plan, RenderTarget::Compose).ok());
         tree.is_some_and(|tree| tree == self.agreed.tree)
     }
 

@@ -8,6 +8,12 @@ use crate::plan::{HostPlan, Plan, Shape};
 use crate::stack;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+/// Hashes of the configs, in hexadecimal: a target makes a container anew when the one that it was started with changes.
+pub(super) struct ConfigHashes {
+    pub(super) routes: String,
+    pub(super) pipelock: String,
+}
+
 /// The config of egress-proxy.
 #[must_use]
 pub fn routes_file(plan: &Plan) -> RoutesFile {
