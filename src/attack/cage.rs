@@ -1,6 +1,7 @@
 //! The container: privileges, the engine's socket, and the rendered files that the agent must not change.
 
 use super::{Check, Outcome, describe};
+use crate::stack::{AGENT_BINARY, ENGINE_SOCKETS, TRUST};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -35,13 +36,7 @@ fn privileges(status: &str) -> Outcome {
 }
 
 fn engine() -> Outcome {
-    let sockets = [
-        "/var/run/docker.sock",
-        "/run/docker.sock",
-        "/run/podman/podman.sock",
-        "/run/containerd/containerd.sock",
-    ];
-    match sockets.into_iter().find(|path| Path::new(path).exists()) {
+    match ENGINE_SOCKETS.into_iter().find(|path| Path::new(path).exists()) {
         None => Outcome::Held("no engine socket".into()),
         Some(path) => Outcome::Broken(format!("{path} is here")),
     }
@@ -85,7 +80,7 @@ fn rendered() -> Outcome {
 }
 
 fn trust() -> Outcome {
-    let (bundle, binary) = (Path::new("/etc/bottle/trust"), Path::new("/run/bottle/bottle"));
+    let (bundle, binary) = (Path::new(TRUST), Path::new(AGENT_BINARY));
     if !bundle.exists() && !binary.exists() {
         return Outcome::NotApplicable("neither is mounted here".into());
     }

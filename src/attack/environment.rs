@@ -2,6 +2,7 @@
 //! the password of a user in them (<https://docs.docker.com/engine/cli/proxy/>).
 
 use super::{Check, Outcome};
+use crate::stack::{GATE_URL, NO_PROXY, NODE_SWITCH};
 
 pub(super) const CHECKS: &[Check] =
     &[Check {
@@ -14,24 +15,17 @@ pub(super) const CHECKS: &[Check] =
         },
     }];
 
-/// The gate, as every proxy variable of the agent names it.
-const GATE: &str = "http://127.0.0.1:9099";
-/// What is reached without a proxy.
-const LOOPBACK: &str = "localhost,127.0.0.1,::1";
-/// Node's switch ends like the name of a variable that names a proxy.
-const SWITCH: &str = "NODE_USE_ENV_PROXY";
-
 /// `http_proxy`, `https_proxy`, `ftp_proxy`, `all_proxy`, `no_proxy` and whatever else ends like them, in any case.
 /// A finding names the variable and not its value, which may be a secret.
 fn proxies(variables: impl Iterator<Item = (String, String)>) -> Outcome {
     let mut count = 0;
     for (name, value) in variables {
         let lower = name.to_lowercase();
-        if !lower.ends_with("_proxy") || name == SWITCH {
+        if !lower.ends_with("_proxy") || name == NODE_SWITCH {
             continue;
         }
         count += 1;
-        let ours = if lower.ends_with("no_proxy") { LOOPBACK } else { GATE };
+        let ours = if lower.ends_with("no_proxy") { NO_PROXY } else { GATE_URL };
         if !value.is_empty() && value != ours {
             let with = if value.contains('@') { ", with a user or a password in it" } else { "" };
             return Outcome::Broken(format!(
@@ -53,10 +47,10 @@ mod tests {
     #[test]
     fn bottles_own_variables_and_empty_ones_are_in_order() {
         let ours = [
-            ("HTTPS_PROXY", GATE),
-            ("http_proxy", GATE),
-            ("npm_config_https_proxy", GATE),
-            ("no_proxy", LOOPBACK),
+            ("HTTPS_PROXY", GATE_URL),
+            ("http_proxy", GATE_URL),
+            ("npm_config_https_proxy", GATE_URL),
+            ("no_proxy", NO_PROXY),
             ("NO_PROXY", ""),
             ("ALL_PROXY", ""),
             ("NODE_USE_ENV_PROXY", "1"),
@@ -78,10 +72,10 @@ mod tests {
         }
         for (name, value) in [
             ("http_proxy", "http://127.0.0.1:9100"),
-            ("https_proxy", LOOPBACK),
+            ("https_proxy", NO_PROXY),
             ("no_proxy", "*"),
             ("NO_PROXY", "localhost,127.0.0.1,::1,.corp.example"),
-            ("no_proxy", GATE),
+            ("no_proxy", GATE_URL),
         ] {
             let outcome = with(&[(name, value)]);
             assert_eq!(
@@ -89,15 +83,6 @@ mod tests {
                 Outcome::Broken(format!("{name} is not bottle's; Docker's client configuration may add it")),
                 "{value}"
             );
-        }
-    }
-
-    /// The suite reaches no other module, so it repeats what `plan` sets; the two can't drift.
-    #[test]
-    fn the_values_are_those_that_the_plan_sets() {
-        let plan = include_str!("../plan/environment.rs");
-        for value in [GATE, LOOPBACK, SWITCH] {
-            assert!(plan.contains(&format!("\"{value}\"")), "{value}");
         }
     }
 }

@@ -3,8 +3,10 @@
 //! A refusal by the filter is told from one by the kernel: the filter says `EPERM` before the kernel looks at a
 //! call, so calls are made in a way that the kernel itself would answer with something else.
 
-use super::{Check, Outcome, describe};
-use rustix::io::Errno;
+use super::{
+    Check, Outcome, describe,
+    syscalls::{self, all_refused},
+};
 use socket2::{Domain, Socket, Type};
 use std::{
     fs, io,
@@ -29,7 +31,7 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "kernel/calls",
         tried: "use bpf, perf, keyrings, userfaultfd",
-        attempt: |_| super::syscalls::attempt(),
+        attempt: |_| syscalls::attempt(),
     },
     Check { name: "kernel/core", tried: "leave memory in a core file", attempt: |_| core() },
     Check {
@@ -39,25 +41,6 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check { name: "kernel/devices", tried: "find a device of the host", attempt: |_| devices() },
 ];
-
-/// Judges calls that a filter must refuse: `EPERM`, or `ENOSYS` as a call that does not exist. Any other error is
-/// the kernel's own, so the call reached it.
-pub(super) fn all_refused<T>(attempts: impl IntoIterator<Item = (String, io::Result<T>)>) -> Outcome {
-    let (mut count, mut last) = (0, String::from("nothing was tried"));
-    for (what, result) in attempts {
-        let Err(error) = result else { return Outcome::Broken(format!("{what} worked")) };
-        let code = error.raw_os_error().map(Errno::from_raw_os_error);
-        if !matches!(code, Some(Errno::PERM | Errno::NOSYS)) {
-            return Outcome::Broken(format!("{what} reached the kernel, which says: {}", describe(&error)));
-        }
-        (count, last) = (count + 1, describe(&error));
-    }
-    match count {
-        0 => Outcome::NotTried(last),
-        1 => Outcome::Held(last),
-        _ => Outcome::Held(format!("{count} attempts: {last}")),
-    }
-}
 
 /// `/proc/self/status` (proc(5)): mode 2 is a filter. Containers of Docker run without one on a kernel that lacks
 /// it, in a privileged container and with `seccomp=unconfined`.
@@ -194,27 +177,6 @@ fn is_standard(number: (u32, u32)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn ended(code: Errno) -> (String, io::Result<()>) {
-        ("x".to_owned(), Err(code.into()))
-    }
-
-    #[test]
-    fn only_the_filters_own_answers_count_as_refused() {
-        assert!(matches!(all_refused([ended(Errno::PERM), ended(Errno::NOSYS)]), Outcome::Held(_)));
-        for code in [Errno::INVAL, Errno::NOENT, Errno::AFNOSUPPORT, Errno::FAULT, Errno::ACCESS] {
-            let outcome = all_refused([ended(Errno::PERM), ended(code)]);
-            assert!(
-                matches!(&outcome, Outcome::Broken(why) if why.starts_with("x reached the kernel, which says: ")),
-                "{outcome:?}"
-            );
-        }
-        assert_eq!(
-            all_refused([ended(Errno::PERM), ("y".to_owned(), Ok(()))]),
-            Outcome::Broken("y worked".into())
-        );
-        assert!(matches!(all_refused::<()>([]), Outcome::NotTried(_)), "no attempt proves nothing");
-    }
 
     #[test]
     fn a_filter_is_mode_two() {

@@ -2,6 +2,7 @@
 
 use super::client::{Answer, Tunnelled, plain, tls_config, tunnelled};
 use super::{Check, Outcome, Surroundings};
+use crate::stack::{ADMIN, PIPELOCK_PORT, service};
 use rustls::ClientConfig;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -250,14 +251,14 @@ fn another_port(proxy: &mut Proxy) -> Outcome {
 
 fn address(proxy: &mut Proxy) -> Outcome {
     let targets = [
-        "169.254.169.254:80",
-        "127.0.0.1:9100",
-        "[::1]:443",
-        "2130706433:443",
-        "pipelock:8888",
-        "localhost:9100",
+        "169.254.169.254:80".to_owned(),
+        ADMIN.to_string(),
+        "[::1]:443".to_owned(),
+        "2130706433:443".to_owned(),
+        format!("{}:{PIPELOCK_PORT}", service::PIPELOCK),
+        format!("localhost:{}", ADMIN.port()),
     ];
-    verdict(connect_must_fail(proxy, &targets.map(str::to_owned)))
+    verdict(connect_must_fail(proxy, &targets))
 }
 
 /// CONNECT to each target must be refused before anything is dialled.

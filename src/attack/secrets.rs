@@ -4,6 +4,7 @@
 
 use super::{Check, Outcome};
 use crate::dlp::{Scanner, Settings};
+use crate::stack::{ETC, RUN, SECRETS};
 use std::{
     fs::{self, File},
     io::Read as _,
@@ -84,7 +85,7 @@ fn processes(scanner: &Scanner) -> Outcome {
                 return Outcome::Broken(format!("{} holds a value like: {pattern}", path.display()));
             }
         }
-        if let Some(found) = secret_files(&entry.path().join("root/run/secrets")).first() {
+        if let Some(found) = secret_files(&entry.path().join(format!("root{SECRETS}"))).first() {
             return Outcome::Broken(format!("{} can be reached", found.display()));
         }
     }
@@ -92,7 +93,7 @@ fn processes(scanner: &Scanner) -> Outcome {
 }
 
 fn run_secrets() -> Outcome {
-    match secret_files(Path::new("/run/secrets")).first() {
+    match secret_files(Path::new(SECRETS)).first() {
         None => Outcome::Held("no token file".into()),
         Some(found) => Outcome::Broken(format!("{} can be read", found.display())),
     }
@@ -107,7 +108,7 @@ fn secret_files(dir: &Path) -> Vec<PathBuf> {
 /// No private key in the places where a proxy keeps its own.
 fn keys() -> Outcome {
     let mut looked = 0;
-    for dir in ["/etc/bottle", "/run/bottle"] {
+    for dir in [ETC, RUN] {
         for path in walk(Path::new(dir)) {
             looked += 1;
             // The binary itself names the marker; a key file begins with it.
@@ -124,7 +125,7 @@ fn keys() -> Outcome {
 /// The rendered folders that can be seen in a mount, and what bottle mounts itself.
 fn rendered_files(scanner: &Scanner) -> Outcome {
     let mut looked = 0;
-    let roots = super::cage::rendered_folders().into_iter().chain([PathBuf::from("/etc/bottle")]);
+    let roots = super::cage::rendered_folders().into_iter().chain([PathBuf::from(ETC)]);
     for path in roots.flat_map(|root| walk(&root)) {
         looked += 1;
         // Certificates are long base64 by nature, and public.

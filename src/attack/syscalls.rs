@@ -2,8 +2,8 @@
 //!
 //! bottle's own image has none. There this check says so, and does not count them as refused.
 
-use super::Outcome;
-use super::kernel::all_refused;
+use super::{Outcome, describe};
+use rustix::io::Errno;
 use std::{io, path::Path, process::Command};
 
 /// A call: its name, its number on `x86_64` and on `aarch64` (the kernel's `arch/x86/entry/syscalls/syscall_64.tbl` and
@@ -90,6 +90,25 @@ fn judge(program: &str, output: &str) -> Outcome {
     all_refused(attempts)
 }
 
+/// Judges calls that a filter must refuse: `EPERM`, or `ENOSYS` as a call that does not exist. Any other error is
+/// the kernel's own, so the call reached it.
+pub(super) fn all_refused<T>(attempts: impl IntoIterator<Item = (String, io::Result<T>)>) -> Outcome {
+    let (mut count, mut last) = (0, String::from("nothing was tried"));
+    for (what, result) in attempts {
+        let Err(error) = result else { return Outcome::Broken(format!("{what} worked")) };
+        let code = error.raw_os_error().map(Errno::from_raw_os_error);
+        if !matches!(code, Some(Errno::PERM | Errno::NOSYS)) {
+            return Outcome::Broken(format!("{what} reached the kernel, which says: {}", describe(&error)));
+        }
+        (count, last) = (count + 1, describe(&error));
+    }
+    match count {
+        0 => Outcome::NotTried(last),
+        1 => Outcome::Held(last),
+        _ => Outcome::Held(format!("{count} attempts: {last}")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,5 +148,26 @@ mod tests {
             tried += 1;
         }
         assert!(tried > 0, "neither perl nor python3 is here; scripts/setup --tests installs python3");
+    }
+
+    fn ended(code: Errno) -> (String, io::Result<()>) {
+        ("x".to_owned(), Err(code.into()))
+    }
+
+    #[test]
+    fn only_the_filters_own_answers_count_as_refused() {
+        assert!(matches!(all_refused([ended(Errno::PERM), ended(Errno::NOSYS)]), Outcome::Held(_)));
+        for code in [Errno::INVAL, Errno::NOENT, Errno::AFNOSUPPORT, Errno::FAULT, Errno::ACCESS] {
+            let outcome = all_refused([ended(Errno::PERM), ended(code)]);
+            assert!(
+                matches!(&outcome, Outcome::Broken(why) if why.starts_with("x reached the kernel, which says: ")),
+                "{outcome:?}"
+            );
+        }
+        assert_eq!(
+            all_refused([ended(Errno::PERM), ("y".to_owned(), Ok(()))]),
+            Outcome::Broken("y worked".into())
+        );
+        assert!(matches!(all_refused::<()>([]), Outcome::NotTried(_)), "no attempt proves nothing");
     }
 }

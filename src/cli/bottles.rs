@@ -1,23 +1,12 @@
 //! Which bottle of the registry a command is about. A manifest and a `.env` are only where a person looks; what is
 //! acted on is what was rendered from there, as the registry has it.
 
-use super::project::real;
+use super::folders::{absolute, beside, folder_of, here, real, registry};
 use super::source;
 use crate::consent::{Bottle, Registry};
 use crate::manifest::Loaded;
-use crate::state::Location;
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-
-/// The folder of all states of this user.
-pub(crate) fn home() -> anyhow::Result<Utf8PathBuf> {
-    Ok(Location::home(|name| std::env::var(name).ok())?)
-}
-
-/// The registry of this user.
-pub(crate) fn registry() -> anyhow::Result<Registry> {
-    Ok(Registry::load(&home()?)?)
-}
 
 /// A bottle, and the manifest that it was rendered from as it is now.
 #[derive(Debug)]
@@ -36,7 +25,7 @@ pub(crate) struct Found {
 pub(crate) fn find(manifest: Option<&Utf8Path>, out: Option<&Utf8Path>) -> anyhow::Result<Found> {
     let registry = registry()?;
     if let Some(out) = out {
-        let path = real(&camino::absolute_utf8(out).with_context(|| format!("{out} has no absolute form"))?);
+        let path = real(&absolute(out)?);
         let bottle = registry.of_out(&path).cloned();
         let bottle = bottle.with_context(|| not_rendered(out))?;
         let file = manifest.map_or_else(|| bottle.manifest.clone(), Utf8Path::to_owned);
@@ -62,7 +51,7 @@ pub(crate) fn find(manifest: Option<&Utf8Path>, out: Option<&Utf8Path>) -> anyho
         ([], None) if !file.exists() => bail!("there is no manifest {file}, and no bottle of that name"),
         ([], None) => {
             let name = loaded.as_ref().map_or("NAME", |it| it.manifest.name.as_str());
-            bail!("{}", not_rendered(&source::beside(&file).join(".bottle").join(name)))
+            bail!("{}", not_rendered(&beside(&file).join(".bottle").join(name)))
         }
         (several, None) => {
             let outs: Vec<_> = several.iter().map(|bottle| bottle.out.as_str()).collect();
@@ -83,13 +72,6 @@ pub(crate) fn of_here() -> anyhow::Result<Vec<Bottle>> {
         }
     }
     Ok(Vec::new())
-}
-
-/// The current folder: absolute, without links.
-fn here() -> anyhow::Result<Utf8PathBuf> {
-    let here = std::env::current_dir().context("the current folder can't be read")?;
-    let here = Utf8PathBuf::from_path_buf(here).ok().context("the current folder's name is not UTF-8")?;
-    Ok(real(&here))
 }
 
 /// The one bottle of that name or Compose project. A name comes first, whatever a folder holds under it: an agent can
@@ -144,13 +126,6 @@ fn deleted_manifest(registry: &Registry) -> anyhow::Result<Option<Utf8PathBuf>> 
         }
     }
     Ok(None)
-}
-
-/// The folder of a manifest: absolute, without links.
-pub(crate) fn folder_of(file: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
-    let folder = source::beside(file);
-    let folder = camino::absolute_utf8(&folder).with_context(|| format!("{folder} has no absolute form"))?;
-    Ok(real(&folder))
 }
 
 fn not_rendered(out: &Utf8Path) -> String {

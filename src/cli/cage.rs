@@ -1,10 +1,11 @@
 //! What the engine and the kernel say of the containers of a stack. Nothing that runs inside is asked about its own
 //! cage.
 
-use super::project::real;
+use super::folders::real;
 use super::stack::{Stack, docker, output_of};
 use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
 use crate::plan::layout;
+use crate::stack::{AGENT_BINARY, service};
 use crate::yaml;
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -181,7 +182,7 @@ pub(crate) fn holds(stack: &Stack, all: &[Container]) -> Vec<String> {
             Err(fault) => problems.push(format!("{}: {fault}", container.name)),
         }
     }
-    let holder = seen.iter().find(|(container, _)| container.service == "netns").cloned();
+    let holder = seen.iter().find(|(container, _)| container.service == service::NETNS).cloned();
     for (container, namespace) in &seen {
         let Some(joined) = container.network_mode.strip_prefix("container:") else { continue };
         match &holder {
@@ -226,7 +227,7 @@ fn look_at(container: &Container) -> Result<Namespace, Fault> {
 }
 
 fn is_upgrade(mismatch: &Mismatch) -> bool {
-    matches!(mismatch, Mismatch::Deleted { target, .. } if target == "/run/bottle/bottle")
+    matches!(mismatch, Mismatch::Deleted { target, .. } if target == AGENT_BINARY)
 }
 
 /// Whether the process that the engine named is no more the container's, by the engine's word of now.
@@ -274,7 +275,7 @@ impl Container {
 /// The agents, of any bottle on this engine, that run and could rename or replace a source of this stack while it
 /// starts, each with what it could move: the source lies in what it can write, and it was started without a pin on it.
 fn movers(stack: &Stack) -> anyhow::Result<Vec<(Container, Utf8PathBuf)>> {
-    let agents = all()?.into_iter().filter(|it| it.service == "agent" && it.is_running());
+    let agents = all()?.into_iter().filter(|it| it.service == service::AGENT && it.is_running());
     let moves = agents.filter_map(|agent| {
         let mut sources = stack.agreed.record.capabilities.sources().map(|(_, real)| real);
         let source = sources.find(|source| agent.could_move(source))?.to_owned();
@@ -290,7 +291,7 @@ pub(crate) fn require_no_movers(stack: &Stack, replaces_own: bool) -> anyhow::Re
         let project = &container.project;
         let own = *project == stack.bottle.project && !container.one_off;
         if own && replaces_own {
-            stack.compose(&["rm", "--stop", "--force", "agent"])?;
+            stack.compose(&["rm", "--stop", "--force", service::AGENT])?;
         } else {
             bail!(
                 "{} runs and can put something else in the place of {source}: it was started before that was to be \
@@ -344,7 +345,7 @@ fn agreed_mounts(stack: &Stack, service: &str) -> anyhow::Result<BTreeMap<Utf8Pa
         let writable = volume["read_only"] != serde_json::Value::Bool(true);
         mounts.insert(target.into(), (source, writable));
     }
-    if service == "agent" {
+    if service == service::AGENT {
         mounts
             .extend(stack.pins.iter().map(|(target, source)| (target.to_owned(), (source.to_owned(), true))));
     }

@@ -1,7 +1,7 @@
 //! The certificates that `pipelock.extra_ca` names. What is read lands in the rendered tree, and an agent can write
 //! both the manifest that names the file and, in the project, the file.
 
-use super::project::real;
+use super::folders::real;
 use crate::plan::layout::normal;
 use crate::tree::{Folder, read_plain};
 use anyhow::Context as _;
@@ -43,7 +43,7 @@ mod tests {
     fn project() -> (tempfile::TempDir, Utf8PathBuf) {
         let dir = tempfile::tempdir().unwrap();
         let root = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
-        std::fs::create_dir(root.join("project")).unwrap();
+        fs_err::create_dir(root.join("project")).unwrap();
         (dir, root.join("project"))
     }
 
@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn in_the_project_no_link_is_followed_and_outside_they_are() {
         let (_dir, project) = project();
-        std::fs::write(project.join("../own.pem"), "own").unwrap();
+        fs_err::write(project.join("../own.pem"), "own").unwrap();
         symlink("own.pem", project.join("../linked.pem")).unwrap();
         assert_eq!(read(&project, "../linked.pem".into()).unwrap(), "own");
         symlink("../own.pem", project.join("ca.pem")).unwrap();
@@ -72,7 +72,7 @@ mod tests {
         // Out of the project and back into it.
         symlink("project/ca.pem", project.join("../back.pem")).unwrap();
         symlink("project/plain.pem", project.join("../plain.pem")).unwrap();
-        std::fs::write(project.join("plain.pem"), "plain").unwrap();
+        fs_err::write(project.join("plain.pem"), "plain").unwrap();
         assert_eq!(read(&project, "../plain.pem".into()).unwrap(), "plain");
         assert_eq!(refused(&project, "none/x.pem"), "`pipelock.extra_ca`: none/x.pem: there is no such file");
     }
@@ -81,7 +81,7 @@ mod tests {
     fn a_file_without_an_end_is_not_read() {
         let (_dir, project) = project();
         for place in ["ca.pem", "../ca.pem"] {
-            std::fs::File::create(project.join(place)).unwrap().set_len(2 << 30).unwrap();
+            fs_err::File::create(project.join(place)).unwrap().set_len(2 << 30).unwrap();
             let refused = refused(&project, place);
             assert!(refused.ends_with("ca.pem is larger than 1 MiB"), "{refused}");
         }

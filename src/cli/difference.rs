@@ -1,10 +1,9 @@
 //! How the tree in a project differs from the one that was agreed to: as what the agent could newly do, and as files.
 //! The tree is read as hostile; nothing of it is acted on.
 
-use super::stack::Stack;
 use super::wish;
 use crate::capability::{Capabilities, widened};
-use crate::consent::Context;
+use crate::consent::{Agreed, Context};
 use crate::plan::Layout;
 use crate::printable::printable_name;
 use crate::render::{self, Tree, Unreadable};
@@ -15,33 +14,31 @@ use camino::Utf8Path;
 const FILES: usize = 20;
 
 /// A few lines, or nothing where there is no difference.
-pub(super) fn of(stack: &Stack) -> anyhow::Result<Option<String>> {
-    let (project, out) = (stack.folder(), &stack.bottle.out);
+pub(super) fn of(project: &Utf8Path, out: &Utf8Path, agreed: &Agreed) -> anyhow::Result<Option<String>> {
     let below = out.strip_prefix(project).unwrap_or(out);
     let base = if out.starts_with(project) { project } else { Utf8Path::new("/") };
     let found = match Folder::open(base)?.find(below.strip_prefix("/").unwrap_or(below))? {
         Some(folder) => tree::read(&folder)?,
         None => Tree::new(),
     };
-    let agreed = &stack.agreed.tree;
-    if found == *agreed {
+    if found == agreed.tree {
         return Ok(None);
     }
     if found.is_empty() {
         return Ok(Some("  it is not there\n".to_owned()));
     }
-    Ok(Some(capabilities(stack, &found) + &files(agreed, &found)))
+    Ok(Some(capabilities(project, out, agreed, &found) + &files(&agreed.tree, &found)))
 }
 
-fn capabilities(stack: &Stack, found: &Tree) -> String {
-    let layout = Layout::between(stack.folder(), &stack.bottle.out);
+fn capabilities(project: &Utf8Path, out: &Utf8Path, agreed: &Agreed, found: &Tree) -> String {
+    let layout = Layout::between(project, out);
     match render::exactly(found, &layout) {
         Ok(plan) => {
-            let context = stack.agreed.record.context.as_ref().map(Context::digest);
-            let machine = wish::machine(&plan, stack.folder(), context.as_deref());
+            let context = agreed.record.context.as_ref().map(Context::digest);
+            let machine = wish::machine(&plan, project, context.as_deref());
             match Capabilities::of(&plan, &machine) {
                 Ok(new) => {
-                    let lines = widened(Some(&stack.agreed.record.capabilities), &new);
+                    let lines = widened(Some(&agreed.record.capabilities), &new);
                     wish::listed(&lines)
                 }
                 Err(error) => format!("  ! it holds a rule that is none: {error}\n"),

@@ -5,7 +5,7 @@
 //! the person.
 
 use super::bottles;
-use super::project::real;
+use super::folders::{absolute, real, registry};
 use super::stack::{docker, output_of, shown};
 use super::{Globals, Outcome, cage, quietly, say, source};
 use crate::consent::{Bottle, Running};
@@ -65,8 +65,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 
 fn meant(args: &Args) -> anyhow::Result<Vec<Bottle>> {
     if let Some(out) = &args.out {
-        let path = real(&camino::absolute_utf8(out).with_context(|| format!("{out} has no absolute form"))?);
-        return Ok(bottles::registry()?.of_out(&path).cloned().into_iter().collect());
+        let path = real(&absolute(out)?);
+        return Ok(registry()?.of_out(&path).cloned().into_iter().collect());
     }
     match &args.bottle {
         Some(name) => bottles::named(name),

@@ -1,6 +1,7 @@
 //! `bottle healthcheck`: one question to an admin listener, for images without a shell.
 
 use super::{Globals, Outcome, print, say};
+use crate::stack::ADMIN;
 use crate::telemetry::client;
 
 /// Inside a stack: ask a running proxy how it is
@@ -10,7 +11,7 @@ use crate::telemetry::client;
 #[command(after_help = "Example: bottle healthcheck --print --url http://127.0.0.1:9100/metrics")]
 pub(crate) struct Args {
     /// What to ask: an http URL, or tcp://HOST:PORT to only see that connections are served
-    #[arg(long, default_value = "http://127.0.0.1:9100/readyz")]
+    #[arg(long, default_value_t = format!("http://{ADMIN}/readyz"))]
     url: String,
     /// Print the answer
     #[arg(long)]

@@ -11,6 +11,7 @@ mod difference;
 mod down;
 mod egress_proxy;
 mod explain;
+mod folders;
 mod gate;
 mod healthcheck;
 mod logs;

@@ -1,10 +1,11 @@
 //! One manifest, resolved where it lies: what `plan`, `render` and `up` start from.
 
+use super::folders::{absolute, folder_of, real};
 use super::{certificates, source};
 use crate::manifest::Loaded;
 use crate::plan::layout::normal;
 use crate::plan::{Layout, Plan, Surroundings};
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// A manifest, its plan, and the places on this machine.
@@ -25,8 +26,7 @@ pub(crate) struct Project {
 impl Project {
     /// Resolves a manifest that was read from `file`; `out` stands above `.bottle/NAME`.
     pub(crate) fn resolve(file: &Utf8Path, loaded: Loaded, out: Option<&Utf8Path>) -> anyhow::Result<Self> {
-        let parent = file.parent().filter(|parent| !parent.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-        let folder = real(&absolute(parent)?);
+        let folder = folder_of(file)?;
         let out = match out {
             Some(out) => chosen(out, &folder)?,
             None => folder.join(".bottle").join(&loaded.manifest.name),
@@ -75,20 +75,6 @@ impl Project {
         let report = self.plan.check_places(&self.folder, real);
         if report.0.is_empty() { Ok(()) } else { Err(report.into()) }
     }
-}
-
-pub(crate) fn absolute(path: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
-    camino::absolute_utf8(path).with_context(|| format!("{path} has no absolute form"))
-}
-
-/// A path without links; what does not exist yet stays as it is written, below what does.
-pub(crate) fn real(path: &Utf8Path) -> Utf8PathBuf {
-    for known in path.ancestors() {
-        if let (Ok(real), Ok(rest)) = (known.canonicalize_utf8(), path.strip_prefix(known)) {
-            return if rest.as_str().is_empty() { real } else { real.join(rest) };
-        }
-    }
-    path.to_owned()
 }
 
 /// An output folder that the user named. In the project its links stay as they are, and are refused when they are

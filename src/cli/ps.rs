@@ -1,8 +1,9 @@
 //! `bottle ps`: every stack of this person, from any folder.
 
 use super::down::labelled;
+use super::folders::registry;
 use super::stack::shown_from_here;
-use super::{Format, Globals, Outcome, bottles, cage, print_as};
+use super::{Format, Globals, Outcome, cage, print_as};
 use crate::consent::{Bottle, FolderId, Record, Running};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -40,7 +41,7 @@ pub(crate) fn run(_: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 }
 
 fn rows() -> anyhow::Result<Vec<Row>> {
-    let registry = bottles::registry()?;
+    let registry = registry()?;
     let all = cage::all()?;
     let of = |project: &str| all.iter().filter(|it| it.project == project).collect::<Vec<_>>();
     let mut rows = Vec::new();

@@ -4,6 +4,7 @@
 use super::stack::Stack;
 use super::{Globals, Outcome, reload_inside, say};
 use crate::plan::Shape;
+use crate::stack::{self, service};
 use anyhow::bail;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -23,13 +24,13 @@ pub(crate) struct Args {
 }
 
 /// The config folders of the proxies; one of them is mounted in each proxy's container and nowhere else.
-const INSIDE: [&str; 2] = ["/etc/bottle/egress-proxy", "/etc/bottle/pipelock"];
+const INSIDE: [&str; 2] = [stack::EGRESS_PROXY_CONFIG, stack::PIPELOCK_CONFIG];
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let inside = args.manifest.is_none() && INSIDE.iter().any(|folder| Utf8Path::new(folder).is_dir());
     match &args.admin {
         Some(admin) => reload_inside::run(admin),
-        None if inside => reload_inside::run(reload_inside::ADMIN),
+        None if inside => reload_inside::run(&stack::ADMIN.to_string()),
         None => on_the_host(args, globals),
     }
 }
@@ -38,21 +39,11 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let stack = Stack::open_current(args.manifest.as_deref(), args.out.as_deref(), globals)?;
     let mut checks = vec![(
-        "pipelock",
-        vec![
-            "pipelock",
-            "check",
-            "--config",
-            "/etc/bottle/pipelock/pipelock.yaml",
-            "--embedded",
-            "/etc/bottle/pipelock/embedded.yaml",
-        ],
+        service::PIPELOCK,
+        vec!["pipelock", "check", "--config", stack::PIPELOCK, "--embedded", stack::EMBEDDED],
     )];
     if stack.plan.shape == Shape::Chain {
-        checks.push((
-            "egress-proxy",
-            vec!["egress-proxy", "check", "--config", "/etc/bottle/egress-proxy/routes.yaml"],
-        ));
+        checks.push((service::EGRESS_PROXY, vec!["egress-proxy", "check", "--config", stack::ROUTES]));
     }
     let running = stack.running()?;
     if let Some((absent, _)) = checks.iter().find(|(service, _)| !running.iter().any(|it| it == service)) {
@@ -62,7 +53,7 @@ fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     for (service, check) in &checks {
         let arguments: Vec<&str> =
-            ["exec", "-T", service, "/bottle"].into_iter().chain(check.iter().copied()).collect();
+            ["exec", "-T", service, stack::BINARY].into_iter().chain(check.iter().copied()).collect();
         if !stack.quietly(&mut stack.command(&arguments))?.success() {
             bail!(
                 "{service} would not take its config; nothing was reloaded (a route with a new token needs `bottle up --rotate`)"
@@ -71,7 +62,7 @@ fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     // What egress-proxy newly lets through must find pipelock ready for it.
     for (service, _) in &checks {
-        if !stack.quietly(&mut stack.command(&["exec", "-T", service, "/bottle", "reload"]))?.success() {
+        if !stack.quietly(&mut stack.command(&["exec", "-T", service, stack::BINARY, "reload"]))?.success() {
             bail!("{service} did not reload; it goes on with the rules that it has");
         }
     }

@@ -9,9 +9,6 @@ use std::time::{Duration, Instant};
 /// Reading and checking a config takes milliseconds; a proxy that needs this long is stuck.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// Where both proxies have their admin listener, inside their containers.
-pub(crate) const ADMIN: &str = "127.0.0.1:9100";
-
 /// Signals the runtime that serves this admin address, waits, and says how it went.
 pub(crate) fn run(admin: &str) -> anyhow::Result<Outcome> {
     let before = status(admin)?;

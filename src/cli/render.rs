@@ -6,7 +6,7 @@ mod summary;
 use super::project::Project;
 use super::site::Site;
 use super::wish::{self, Wish};
-use super::{Format, Globals, Outcome, bottles, print_as, say, say_report, source};
+use super::{Format, Globals, Outcome, folders, print_as, say, say_report, source};
 use crate::clock::Clock;
 use crate::consent::{self, Agreed, Bottle, Context, FolderId, Record, Registry};
 use crate::plan::{Shape, User};
@@ -137,7 +137,7 @@ fn check(site: &Site, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcom
 fn write(site: &Site, args: &Args, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
     compare(site, args)?;
     site.require_own_env()?;
-    let home = bottles::home()?;
+    let home = folders::home()?;
     let registry = Registry::load(&home)?;
     let known = registry.of_out(site.path());
     let registered = known.map(|bottle| bottle.state.as_path());

@@ -1,7 +1,7 @@
 //! Where a verb that decides takes its rules from: a manifest, or a rendered tree. Either way they are the files
 //! that the proxies run with, read by the code that the proxies read them with.
 
-use super::project::{absolute, real};
+use super::folders::{absolute, real};
 use super::{certificates, source};
 use crate::config::embedded::EmbeddedFile;
 use crate::config::pipelock::PipelockFile;

@@ -1,9 +1,10 @@
 //! A project with the files that it renders to, and the folder where they go, opened without following a link that
 //! an agent could have made.
 
-use super::project::{Project, real};
+use super::folders::real;
+use super::project::Project;
 use crate::plan::AgentImage;
-use crate::render::{self, Tree};
+use crate::render::{self, RenderTarget, Tree};
 use crate::state::{self, ENV_FILE, EnvFile};
 use crate::tree::Folder;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -23,7 +24,7 @@ impl Site {
     /// Refuses a project whose mounts reach what they must not.
     pub(crate) fn of(project: Project) -> anyhow::Result<Self> {
         project.require_safe_mounts()?;
-        let tree = render::tree(&project.plan)?;
+        let tree = render::tree(&project.plan, RenderTarget::Compose)?;
         // Below the project every component is opened on its own; elsewhere the path has no links any more.
         let base = if project.out.starts_with(&project.folder) {
             project.folder.as_path()

@@ -69,11 +69,6 @@ pub(crate) fn command(verb: &str, file: &Utf8Path) -> String {
     }
 }
 
-/// The folder that a file lies in, as a person names it.
-pub(crate) fn beside(file: &Utf8Path) -> Utf8PathBuf {
-    file.parent().filter(|parent| !parent.as_str().is_empty()).unwrap_or(Utf8Path::new(".")).to_owned()
-}
-
 /// Upwards from the current folder.
 pub(crate) fn nearest() -> anyhow::Result<Option<Utf8PathBuf>> {
     let here = std::env::current_dir().context("the current folder can't be read")?;

@@ -5,7 +5,8 @@
 //! environment) is dropped. The command is printed before it runs, so that a person can do the same by hand.
 
 use super::bottles::{self, Found};
-use super::project::{Project, real};
+use super::folders::{home, real, registry};
+use super::project::Project;
 use super::siblings::Pins;
 use super::{Globals, difference, quietly, say, wish};
 use crate::consent::{AGREED, Agreed, Bottle, Running};
@@ -15,7 +16,8 @@ use crate::pki;
 use crate::plan::places::{planted_link, through};
 use crate::plan::{Layout, Plan, Shape};
 use crate::printable::printable_output;
-use crate::render;
+use crate::render::{self, RenderTarget};
+use crate::stack::service;
 use crate::state::{ENV_FILE, ENV_VARIABLES};
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -76,7 +78,7 @@ impl Stack {
         let layout = Layout::between(&folder, &bottle.out);
         let plan = render::plan_of(&agreed.tree, &layout).context(bottle.state.join(AGREED))?;
         let shown = shown_from_here(&bottle.out);
-        let pins = Pins::of(&bottle, &agreed.record.capabilities, &bottles::registry()?);
+        let pins = Pins::of(&bottle, &agreed.record.capabilities, &registry()?);
         let pinning = pins.write(&bottle.state)?;
         Ok(Self {
             bottle,
@@ -106,7 +108,7 @@ impl Stack {
             "this folder was {project} when you rendered it; run `bottle render` here, and `bottle ps` shows what \
              still runs under the old name"
         );
-        if let Some(difference) = difference::of(&stack)? {
+        if let Some(difference) = difference::of(project, &stack.bottle.out, &stack.agreed)? {
             bail!(
                 "{} is not what you agreed to:\n{difference}`bottle render` writes what {} renders to, and asks about \
                  what is new",
@@ -138,7 +140,7 @@ impl Stack {
     /// Whether the manifest of now renders to the agreed tree.
     fn follows_the_manifest(&self) -> bool {
         let project = Project::load(&self.file, Some(&self.bottle.out));
-        let tree = project.ok().and_then(|project| render::tree(&project.plan).ok());
+        let tree = project.ok().and_then(|project| render::tree(&project.plan, RenderTarget::Compose).ok());
         tree.is_some_and(|tree| tree == self.agreed.tree)
     }
 
@@ -184,7 +186,7 @@ impl Stack {
         let location =
             crate::state::Location::find(&self.bottle.out, Some(&self.bottle.state), None, self.folder())?;
         location.require_hidden(&seen)?;
-        Ok(location.require_hidden_home(&bottles::home()?, &seen)?)
+        Ok(location.require_hidden_home(&home()?, &seen)?)
     }
 
     /// Refuses a runtime that the engine does not have.
@@ -223,8 +225,8 @@ impl Stack {
     /// The services between the agent and the Internet.
     pub(crate) fn infrastructure(&self) -> Vec<&'static str> {
         match self.plan.shape {
-            Shape::Chain => vec!["netns", "gate", "pipelock", "egress-proxy"],
-            Shape::Direct => vec!["netns", "gate", "pipelock"],
+            Shape::Chain => vec![service::NETNS, service::GATE, service::PIPELOCK, service::EGRESS_PROXY],
+            Shape::Direct => vec![service::NETNS, service::GATE, service::PIPELOCK],
         }
     }
 

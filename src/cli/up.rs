@@ -4,6 +4,7 @@ use super::stack::{Stack, output_of};
 use super::{Globals, Outcome, cage, say, source, tokens};
 use crate::consent::Context;
 use crate::plan::AgentImage;
+use crate::stack::service;
 use crate::tree::Folder;
 use anyhow::{Context as _, bail};
 use camino::Utf8PathBuf;
@@ -32,20 +33,20 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     require_ready(&stack)?;
     let infrastructure = stack.infrastructure();
     if args.rotate {
-        if !infrastructure.contains(&"egress-proxy") {
+        if !infrastructure.contains(&service::EGRESS_PROXY) {
             bail!("a bottle without routes has no egress-proxy and no tokens; there is nothing to rotate");
         }
         tokens::require(&stack)?;
         stack.note_start()?;
         // `--no-deps` leaves out the service that builds the image, and the stack may never have been up.
-        stack.compose(&["build", "--quiet", "netns"])?;
-        stack.compose(&["up", "-d", "--wait", "--force-recreate", "--no-deps", "egress-proxy"])?;
+        stack.compose(&["build", "--quiet", service::NETNS])?;
+        stack.compose(&["up", "-d", "--wait", "--force-recreate", "--no-deps", service::EGRESS_PROXY])?;
     }
     start(&stack)?;
     build_agent(&stack)?;
     cage::require_no_movers(&stack, true)?;
-    stack.compose(&["up", "-d", "agent"])?;
-    cage::require_or_stop(&stack, |container| container.service == "agent" && !container.one_off)?;
+    stack.compose(&["up", "-d", service::AGENT])?;
+    cage::require_or_stop(&stack, |container| container.service == service::AGENT && !container.one_off)?;
     let ended = say_if_ended(&stack)?;
     if !globals.quiet && !ended {
         let agent = format!("docker attach {}-agent-1", stack.bottle.project);
@@ -85,7 +86,7 @@ pub(crate) fn build_agent(stack: &Stack) -> anyhow::Result<bool> {
     let folder = stack.agreed.context_folder(&stack.bottle.state).context("there is no build context")?;
     let folder = Folder::open(&folder)?;
     Context::verify(&folder, &context.digest())?;
-    stack.compose(&["build", "agent"])?;
+    stack.compose(&["build", service::AGENT])?;
     Ok(true)
 }
 
@@ -114,7 +115,7 @@ fn last_words(stack: &Stack, service: &str) -> String {
 /// An agent whose command has ended is said as that, with what it said last.
 fn say_if_ended(stack: &Stack) -> anyhow::Result<bool> {
     let all = cage::containers(&stack.bottle.project)?;
-    let Some(agent) = all.iter().find(|it| it.service == "agent" && !it.one_off) else {
+    let Some(agent) = all.iter().find(|it| it.service == service::AGENT && !it.one_off) else {
         return Ok(false);
     };
     if agent.is_running() {
@@ -129,7 +130,7 @@ fn say_if_ended(stack: &Stack) -> anyhow::Result<bool> {
         "note: the agent's command has ended: {command}, with exit code {}; `bottle run` starts it on this terminal\n",
         agent.exit_code
     ));
-    let words = last_words(stack, "agent");
+    let words = last_words(stack, service::AGENT);
     if !words.is_empty() {
         say(&format!("the last that it said:\n{words}"));
     }

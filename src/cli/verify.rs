@@ -4,6 +4,7 @@ use super::stack::{Stack, docker, output_of};
 use super::{Format, Globals, Outcome, cage, difference, print_as};
 use crate::consent::Running;
 use crate::plan::Shape;
+use crate::stack::{network, service};
 use crate::state::ENV_FILE;
 use crate::tree::Folder;
 use anyhow::ensure;
@@ -29,7 +30,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
     let mut problems = Vec::new();
-    if let Some(difference) = difference::of(&stack)? {
+    if let Some(difference) = difference::of(stack.folder(), &stack.bottle.out, &stack.agreed)? {
         problems.push(format!("{} is not what you agreed to:\n{difference}", stack.shown()));
     }
     problems.extend(env_file(&stack)?);
@@ -113,12 +114,13 @@ fn drift(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<Vec<Strin
 /// Compose's hash of every service as it would make it now. It hashes a joined namespace by the id of the container
 /// that holds it, which it does not ask for here: so it is told.
 fn hashes(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<String> {
-    let holder = running.iter().find(|it| it.service == "netns").map(|it| it.id.as_str());
+    let holder = running.iter().find(|it| it.service == service::NETNS).map(|it| it.id.as_str());
     let mode = format!("container:{}", holder.unwrap_or_default());
-    let mut joined: serde_json::Map<String, serde_json::Value> = ["gate", "agent", "attack"]
-        .into_iter()
-        .map(|service| (service.to_owned(), serde_json::json!({ "network_mode": mode })))
-        .collect();
+    let mut joined: serde_json::Map<String, serde_json::Value> =
+        [service::GATE, service::AGENT, service::ATTACK]
+            .into_iter()
+            .map(|name| (name.to_owned(), serde_json::json!({ "network_mode": mode })))
+            .collect();
     // A reload takes new rules without a new container, whose label is that of its creation.
     for proxy in running.iter().filter(|it| !it.config_label.is_empty()) {
         let label = serde_json::json!({ "labels": { "bottle.config": proxy.config_label } });
@@ -139,12 +141,12 @@ fn hashes(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<String> 
 /// Somebody may have connected a container to one network more.
 fn networks(stack: &Stack, container: &cage::Container) -> Option<String> {
     let named = |name: &str| format!("{}_{name}", stack.bottle.project);
-    let egress = stack.plan.egress_network.clone().unwrap_or_else(|| named("egress"));
+    let egress = stack.plan.egress_network.clone().unwrap_or_else(|| named(network::EGRESS));
     let mut wanted = match (container.service.as_str(), stack.plan.shape) {
-        ("egress-proxy", _) => vec![named("chain")],
-        ("pipelock", Shape::Chain) => vec![named("chain"), egress],
-        ("pipelock", Shape::Direct) => vec![egress],
-        ("netns", _) => vec!["none".to_owned()],
+        (service::EGRESS_PROXY, _) => vec![named(network::CHAIN)],
+        (service::PIPELOCK, Shape::Chain) => vec![named(network::CHAIN), egress],
+        (service::PIPELOCK, Shape::Direct) => vec![egress],
+        (service::NETNS, _) => vec!["none".to_owned()],
         _ => Vec::new(), // in the namespace of netns
     };
     wanted.sort();
@@ -155,7 +157,8 @@ fn networks(stack: &Stack, container: &cage::Container) -> Option<String> {
 
 /// All of bottle's own services are one image, which is built from the state.
 fn image(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<Option<String>> {
-    let own: Vec<&str> = running.iter().filter(|it| it.service != "agent").map(|it| it.id.as_str()).collect();
+    let own: Vec<&str> =
+        running.iter().filter(|it| it.service != service::AGENT).map(|it| it.id.as_str()).collect();
     if own.is_empty() {
         return Ok(None);
     }

@@ -1,7 +1,7 @@
 //! What a manifest would come to on this machine: the tree, what it lets the agent do here, and the digest by which
 //! a person agrees to it.
 
-use super::project::real;
+use super::folders::real;
 use super::site::Site;
 use crate::capability::{Capabilities, Machine, Widening};
 use crate::consent::{self, Context};

@@ -6,6 +6,7 @@
 
 use crate::config::ConfigError;
 use crate::config::reading::Parsed;
+use crate::stack::{PIPELOCK_CA, PIPELOCK_PORT};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -396,8 +397,8 @@ impl PipelockFile {
 impl FetchProxy {
     fn stack() -> Self {
         Self {
-            listen: "0.0.0.0:8888".to_owned(), // on the internal network only
-            timeout_seconds: 600,              // agents wait as long
+            listen: format!("0.0.0.0:{PIPELOCK_PORT}"), // on the internal network only
+            timeout_seconds: 600,                       // agents wait as long
             max_response_mb: 64,
             monitoring: Monitoring {
                 max_url_length: 8192,             // signed asset addresses
@@ -416,8 +417,8 @@ impl TlsInterception {
         let both = uninspected.iter().flat_map(|host| [host.clone(), format!("*.{host}")]);
         Self {
             enabled: true,
-            ca_cert: "/etc/bottle/ca/pipelock-ca.pem".to_owned(),
-            ca_key: "/etc/bottle/ca/pipelock-ca-key.pem".to_owned(),
+            ca_cert: PIPELOCK_CA[0].to_owned(),
+            ca_key: PIPELOCK_CA[1].to_owned(),
             passthrough_domains: sorted(both),
             cert_ttl: "24h".to_owned(),
             max_response_bytes: 67_108_864, // the default of 5 MiB refuses normal downloads

@@ -4,7 +4,7 @@ use super::dockerignore::MAX_FILE;
 use super::error::size;
 use super::rules::{self, Rules};
 use super::walk::{Limits, walk};
-use super::{ContextError, Sha256Sum};
+use super::{ContextEntry, ContextError, Sha256Sum};
 use crate::printable::printable_name;
 use crate::tree::Folder;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -25,28 +25,6 @@ const MAX_TEXT: u64 = 64 << 10;
 pub struct Context {
     /// By the path in the context.
     entries: BTreeMap<Utf8PathBuf, ContextEntry>,
-}
-
-/// What stands at one path of a build context.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase", deny_unknown_fields)]
-pub enum ContextEntry {
-    /// A plain file.
-    File {
-        /// Of its bytes.
-        sha256: Sha256Sum,
-        /// In bytes.
-        size: u64,
-        /// Whether its owner may execute it. No other permission counts: the rest depends on the umask.
-        executable: bool,
-    },
-    /// A symbolic link. What it points to is not followed.
-    Link {
-        /// The text of the link.
-        target: String,
-    },
-    /// A folder with nothing in it; other folders follow from the paths.
-    Folder,
 }
 
 /// One path that differs between two build contexts.
@@ -186,17 +164,6 @@ impl fmt::Display for ContextChange {
             (None, Some(new)) => write!(f, "added: {path} ({new})"),
             (Some(old), None) => write!(f, "removed: {path} ({old})"),
             (Some(old), Some(new)) => write!(f, "changed: {path} ({})", difference(old, new)),
-        }
-    }
-}
-
-impl fmt::Display for ContextEntry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { size: bytes, executable: false, .. } => write!(f, "file of {}", size(*bytes)),
-            Self::File { size: bytes, .. } => write!(f, "executable file of {}", size(*bytes)),
-            Self::Link { target } => write!(f, "link to {}", printable_name(target)),
-            Self::Folder => f.write_str("empty folder"),
         }
     }
 }

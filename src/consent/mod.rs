@@ -18,6 +18,7 @@
 
 mod context;
 mod dockerignore;
+mod entry;
 mod error;
 mod glob;
 mod record;
@@ -27,7 +28,8 @@ mod running;
 mod sha256;
 mod walk;
 
-pub use context::{Context, ContextChange, ContextEntry};
+pub use context::{Context, ContextChange};
+pub use entry::ContextEntry;
 pub use error::{ContextError, Largest};
 pub use record::{AGREED, Agreed, Record, context_name, digest};
 pub use registry::{Bottle, FolderId, Registry};

@@ -2,7 +2,8 @@
 
 use super::{
     Encoding,
-    view::{Best, Context, Text, View, index},
+    layer::{Best, Context, Layer, Text, index},
+    view::View,
 };
 
 /// The shortest run that is decoded: 18 bytes.
@@ -35,7 +36,7 @@ fn is_base64(byte: u8) -> bool {
     VALUE[usize::from(byte)] < 64
 }
 
-pub(super) struct Base64Lens {
+pub(super) struct Base64 {
     depth: u8,
     /// Up to where the text was read; nothing before it is needed again.
     position: u64,
@@ -59,29 +60,30 @@ struct Run {
     decoded: Vec<u8>,
 }
 
-impl Base64Lens {
+impl Base64 {
     pub(super) fn new(depth: u8) -> Self {
         Self { depth, position: 0, hold: 0, hold_when_idle: 0, active: false, run: None }
     }
+}
 
-    pub(super) fn reset(&mut self) {
+impl Layer for Base64 {
+    fn reset(&mut self) {
         *self = Self { run: self.run.take(), ..Self::new(self.depth) };
     }
 
-    pub(super) fn position(&self) -> u64 {
+    fn position(&self) -> u64 {
         self.position
     }
 
-    pub(super) fn hold(&self) -> u64 {
+    fn hold(&self) -> u64 {
         self.hold
     }
 
-    pub(super) fn hold_when_idle(&self) -> u64 {
+    fn hold_when_idle(&self) -> u64 {
         self.hold_when_idle
     }
 
-    /// Reads on in `text`.
-    pub(super) fn advance(&mut self, context: Context<'_>, text: Text<'_>, best: &mut Best) {
+    fn advance(&mut self, context: Context<'_>, text: Text<'_>, best: &mut Best) {
         let mut at = index(self.position - text.base);
         loop {
             if !self.active {

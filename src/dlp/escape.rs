@@ -2,13 +2,14 @@
 
 use super::{
     Encoding,
-    view::{Best, Context, Text, View, index},
+    layer::{Best, Context, Layer, Text, index},
+    view::View,
 };
 
 /// How much of the text before the first escape is decoded with it.
 const CONTEXT: usize = 64;
 
-pub(super) struct EscapeLens {
+pub(super) struct Escapes {
     kind: Encoding,
     depth: u8,
     position: u64,
@@ -29,7 +30,7 @@ enum Unit {
     Unsure,
 }
 
-impl EscapeLens {
+impl Escapes {
     pub(super) fn new(kind: Encoding, depth: u8) -> Self {
         Self {
             kind,
@@ -41,52 +42,6 @@ impl EscapeLens {
             view: None,
             decoded: Vec::new(),
         }
-    }
-
-    pub(super) fn reset(&mut self) {
-        let (view, decoded) = (self.view.take(), std::mem::take(&mut self.decoded));
-        *self = Self { view, decoded, ..Self::new(self.kind, self.depth) };
-    }
-
-    pub(super) fn position(&self) -> u64 {
-        self.position
-    }
-
-    pub(super) fn hold(&self) -> u64 {
-        self.hold
-    }
-
-    pub(super) fn hold_when_idle(&self) -> u64 {
-        self.hold_when_idle
-    }
-
-    /// Reads on in `text`.
-    pub(super) fn advance(&mut self, context: Context<'_>, text: Text<'_>, best: &mut Best) {
-        let mut at = index(self.position - text.base);
-        loop {
-            if !self.active {
-                match self.find(text, at) {
-                    Ok(escape) => {
-                        at = Self::stretch_before(text.bytes, escape);
-                        self.active = true;
-                        let depth = self.depth;
-                        self.view.get_or_insert_with(|| Box::new(View::new(depth))).reset();
-                    }
-                    Err(resume) => {
-                        at = resume;
-                        break;
-                    }
-                }
-            }
-            let (next, over) = self.feed(context, text, at, best);
-            at = next;
-            if !over {
-                break;
-            }
-            self.active = false;
-        }
-        self.position = text.base + at as u64;
-        self.settle(text);
     }
 
     fn settle(&mut self, text: Text<'_>) {
@@ -198,6 +153,53 @@ impl EscapeLens {
             [b'%', ..] => Unit::Byte(b'%', 1),
             _ => Unit::End,
         }
+    }
+}
+
+impl Layer for Escapes {
+    fn reset(&mut self) {
+        let (view, decoded) = (self.view.take(), std::mem::take(&mut self.decoded));
+        *self = Self { view, decoded, ..Self::new(self.kind, self.depth) };
+    }
+
+    fn position(&self) -> u64 {
+        self.position
+    }
+
+    fn hold(&self) -> u64 {
+        self.hold
+    }
+
+    fn hold_when_idle(&self) -> u64 {
+        self.hold_when_idle
+    }
+
+    fn advance(&mut self, context: Context<'_>, text: Text<'_>, best: &mut Best) {
+        let mut at = index(self.position - text.base);
+        loop {
+            if !self.active {
+                match self.find(text, at) {
+                    Ok(escape) => {
+                        at = Self::stretch_before(text.bytes, escape);
+                        self.active = true;
+                        let depth = self.depth;
+                        self.view.get_or_insert_with(|| Box::new(View::new(depth))).reset();
+                    }
+                    Err(resume) => {
+                        at = resume;
+                        break;
+                    }
+                }
+            }
+            let (next, over) = self.feed(context, text, at, best);
+            at = next;
+            if !over {
+                break;
+            }
+            self.active = false;
+        }
+        self.position = text.base + at as u64;
+        self.settle(text);
     }
 }
 

@@ -17,10 +17,13 @@
 
 mod base64;
 mod custom;
+mod decoders;
 mod escape;
+mod layer;
 mod mask;
 mod patterns;
 mod seed;
+mod set;
 mod stream;
 mod validate;
 mod view;
@@ -121,7 +124,7 @@ pub struct Finding {
 /// Finds credentials. Cheap to clone, shared between threads.
 #[derive(Clone)]
 pub struct Scanner {
-    set: Arc<view::Set>,
+    set: Arc<set::Set>,
     muted: Arc<[bool]>,
 }
 
@@ -130,7 +133,7 @@ impl Scanner {
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
         // Takes some tenths of a second, once in a process: not at the first request.
         std::sync::LazyLock::force(&patterns::BUILTIN);
-        let set = view::Set::new(settings)?;
+        let set = set::Set::new(settings)?;
         let muted = vec![false; set.len()].into();
         Ok(Self { set: Arc::new(set), muted })
     }
@@ -143,7 +146,7 @@ impl Scanner {
             if ids.is_empty() {
                 return Err(SettingsError::UnknownPattern(name.to_owned()));
             }
-            if ids.iter().any(|&id| self.set.is_core(id)) {
+            if ids.iter().any(|&id| set::Set::is_core(id)) {
                 return Err(SettingsError::Core(name.to_owned()));
             }
             for id in ids {
@@ -172,14 +175,6 @@ impl Scanner {
     /// The names of the built-in patterns, and whether each belongs to the core floor.
     pub fn builtin() -> impl Iterator<Item = (&'static str, Severity, bool)> {
         patterns::TABLE.iter().map(|p| (p.name, p.severity, p.core))
-    }
-
-    pub(crate) fn set(&self) -> &view::Set {
-        &self.set
-    }
-
-    pub(crate) fn muted(&self) -> &[bool] {
-        &self.muted
     }
 }
 

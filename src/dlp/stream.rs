@@ -2,7 +2,9 @@
 
 use super::{
     Finding, Scanner,
-    view::{Best, Context, View},
+    decoders::decoders,
+    layer::{Best, Context},
+    view::View,
 };
 
 /// Scans a stream.
@@ -20,18 +22,16 @@ impl StreamScanner {
     /// Reads the next piece. Says how many more bytes of the stream may go on now: what is held back is no
     /// longer than the longest pattern under its encoding.
     pub fn push(&mut self, bytes: &[u8]) -> Result<usize, Finding> {
-        let Self { scanner, view, .. } = self;
         let mut best = Best::default();
-        view.feed(Context { set: scanner.set(), muted: scanner.muted() }, bytes, &mut best);
+        self.view.feed(context(&self.scanner), bytes, &mut best);
         self.judge(best)?;
         Ok(self.clear(self.view.hold()))
     }
 
     /// The stream is over: everything may go on.
     pub fn finish(&mut self) -> Result<usize, Finding> {
-        let Self { scanner, view, .. } = self;
         let mut best = Best::default();
-        view.finish(Context { set: scanner.set(), muted: scanner.muted() }, &mut best);
+        self.view.finish(context(&self.scanner), &mut best);
         self.judge(best)?;
         Ok(self.clear(self.view.total()))
     }
@@ -50,11 +50,15 @@ impl StreamScanner {
 
     fn judge(&self, best: Best) -> Result<(), Finding> {
         best.0.map_or(Ok(()), |found| {
-            let (pattern, severity) = self.scanner.set().describe(found.pattern);
+            let (pattern, severity) = self.scanner.set.describe(found.pattern);
             let (offset, end) = (found.start, found.certain);
             Err(Finding { pattern, severity, encodings: found.chain, offset, end })
         })
     }
+}
+
+fn context(scanner: &Scanner) -> Context<'_> {
+    Context { set: &scanner.set, muted: &scanner.muted, decoders }
 }
 
 impl std::fmt::Debug for StreamScanner {

@@ -1,126 +1,22 @@
 //! One view of a text: as it stands, or as one decoder shows it. Looks for the patterns, and opens further views.
 
 use super::{
-    CustomError, Encoding, Settings, SettingsError, Severity,
-    base64::Base64Lens,
-    custom::Custom,
-    escape::EscapeLens,
+    SeedPhrases,
+    layer::{Best, Context, Found, Layer, Text, index},
     patterns::{BUILTIN, Left, Look, TABLE},
     seed::Seed,
+    set::{LEFT, PatternId, Set},
 };
 use regex_automata::util::primitives::StateID;
-use std::sync::Arc;
 
 /// How many decoders may lie upon one another.
 const MAX_DEPTH: u8 = 2;
-/// How much of what was already judged stays, for left boundaries and for placeholders.
-pub(super) const LEFT: usize = 256;
 /// How much is taken in at once.
 const BLOCK: usize = 16 << 10;
 /// The shortest run of printable text in decoded data that can hold a finding.
 const SHORTEST_TEXT: usize = 11;
 /// How far back a pattern of the user's own may reach into what was not yet forwarded.
 const CUSTOM_HOLD: u64 = 256;
-
-/// Which pattern: an index into the table, then into the user's own, then the seed phrase.
-pub(super) type PatternId = u16;
-
-/// What a scanner looks for.
-pub(crate) struct Set {
-    custom: Option<Custom>,
-    placeholders: Vec<Vec<u8>>,
-    seed: Option<super::SeedPhrases>,
-}
-
-impl Set {
-    pub(super) fn new(settings: Settings) -> Result<Self, SettingsError> {
-        for (at, pattern) in settings.custom.iter().enumerate() {
-            let taken = TABLE.iter().any(|p| p.name == pattern.name)
-                || settings.custom[..at].iter().any(|p| p.name == pattern.name);
-            if taken {
-                return Err(CustomError::Name { name: pattern.name.clone() }.into());
-            }
-        }
-        if let Some(seed) = settings.seed_phrases
-            && ![12, 15, 18, 21, 24].contains(&seed.min_words)
-        {
-            return Err(SettingsError::SeedWords(seed.min_words));
-        }
-        Ok(Self {
-            custom: Custom::new(&settings.custom)?,
-            placeholders: settings
-                .placeholders
-                .into_iter()
-                .map(String::into_bytes)
-                .filter(|p| !p.is_empty() && p.len() <= LEFT / 2)
-                .collect(),
-            seed: settings.seed_phrases,
-        })
-    }
-
-    pub(super) fn len(&self) -> usize {
-        TABLE.len() + self.custom.as_ref().map_or(0, |c| c.names.len()) + 1
-    }
-
-    pub(super) fn ids(&self, name: &str) -> Vec<PatternId> {
-        (0..).take(self.len()).filter(|&id| &*self.describe(id).0 == name).collect()
-    }
-
-    #[expect(
-        clippy::unused_self,
-        reason = "whether a pattern is core may depend on the set one day; callers hold one"
-    )]
-    pub(super) fn is_core(&self, id: PatternId) -> bool {
-        TABLE.get(usize::from(id)).is_some_and(|p| p.core)
-    }
-
-    pub(super) fn describe(&self, id: PatternId) -> (Arc<str>, Severity) {
-        let id = usize::from(id);
-        if let Some(pattern) = TABLE.get(id) {
-            return (pattern.name.into(), pattern.severity);
-        }
-        let custom = self.custom.as_ref().and_then(|c| c.names.get(id - TABLE.len()));
-        custom.cloned().unwrap_or_else(|| ("Seed Phrase".into(), Severity::Critical))
-    }
-
-    fn custom_id(at: usize) -> PatternId {
-        PatternId::try_from(TABLE.len() + at).unwrap_or(PatternId::MAX)
-    }
-
-    fn seed_id(&self) -> PatternId {
-        PatternId::try_from(self.len() - 1).unwrap_or(PatternId::MAX)
-    }
-}
-
-/// What every view needs to know.
-#[derive(Clone, Copy)]
-pub(super) struct Context<'a> {
-    pub(super) set: &'a Set,
-    pub(super) muted: &'a [bool],
-}
-
-/// A finding, in offsets of the view that shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
-    pub(super) pattern: PatternId,
-    pub(super) start: u64,
-    pub(super) certain: u64,
-    /// Outermost first.
-    pub(super) chain: Vec<Encoding>,
-}
-
-/// The finding that was certain first, whichever was seen first.
-#[derive(Default)]
-pub(super) struct Best(pub(super) Option<Found>);
-
-impl Best {
-    pub(super) fn offer(&mut self, found: Found) {
-        let key = |f: &Found| (f.certain, f.chain.len(), f.pattern, f.start);
-        if self.0.as_ref().is_none_or(|best| key(&found) < key(best)) {
-            self.0 = Some(found);
-        }
-    }
-}
 
 #[derive(Clone, Copy)]
 struct Pending {
@@ -143,13 +39,8 @@ pub(super) struct View {
     pending: Vec<Pending>,
     custom: Option<StateID>,
     seed: Seed,
-    lenses: Option<Box<Lenses>>,
-}
-
-struct Lenses {
-    base64: Base64Lens,
-    percent: EscapeLens,
-    json: EscapeLens,
+    /// Made when the first text is read, where there may be any.
+    decoders: Option<Box<dyn Layer>>,
 }
 
 const ALNUM: u8 = 1;
@@ -195,7 +86,7 @@ impl View {
             pending: Vec::new(),
             custom: None,
             seed: Seed::default(),
-            lenses: None,
+            decoders: None,
         }
     }
 
@@ -203,13 +94,11 @@ impl View {
     pub(super) fn reset(&mut self) {
         let mut buf = std::mem::take(&mut self.buf);
         buf.clear();
-        let lenses = self.lenses.take().map(|mut lenses| {
-            lenses.base64.reset();
-            lenses.percent.reset();
-            lenses.json.reset();
-            lenses
-        });
-        *self = Self { buf, lenses, ..Self::new(self.depth) };
+        let mut decoders = self.decoders.take();
+        if let Some(decoders) = &mut decoders {
+            decoders.reset();
+        }
+        *self = Self { buf, decoders, ..Self::new(self.depth) };
     }
 
     /// How many bytes were read.
@@ -238,20 +127,15 @@ impl View {
         let own = self.pending.iter().map(|p| p.start).min().unwrap_or(u64::MAX).min(self.unjudged());
         let custom = if self.custom.is_some() { self.total().saturating_sub(CUSTOM_HOLD) } else { u64::MAX };
         let seed = self.seed.hold().unwrap_or(u64::MAX);
-        let lenses = self
-            .lenses
-            .as_ref()
-            .map_or(u64::MAX, |l| l.base64.hold().min(l.percent.hold()).min(l.json.hold()));
-        own.min(custom).min(seed).min(lenses).min(self.total())
+        let decoders = self.decoders.as_ref().map_or(u64::MAX, |decoders| decoders.hold());
+        own.min(custom).min(seed).min(decoders).min(self.total())
     }
 
     /// As `hold`, without what is only the end of the text and no match under way.
     pub(super) fn hold_when_idle(&self) -> u64 {
         let own = self.pending.iter().map(|p| p.start).min().unwrap_or(u64::MAX);
-        let lenses = self.lenses.as_ref().map_or(u64::MAX, |l| {
-            l.base64.hold_when_idle().min(l.percent.hold_when_idle()).min(l.json.hold_when_idle())
-        });
-        own.min(lenses).min(self.total())
+        let decoders = self.decoders.as_ref().map_or(u64::MAX, |decoders| decoders.hold_when_idle());
+        own.min(decoders).min(self.total())
     }
 
     /// The last byte can be a start once its successor is there.
@@ -265,12 +149,9 @@ impl View {
     }
 
     fn compact(&mut self) {
-        let lenses = self
-            .lenses
-            .as_ref()
-            .map_or(u64::MAX, |l| l.base64.position().min(l.percent.position()).min(l.json.position()));
+        let decoders = self.decoders.as_ref().map_or(u64::MAX, |decoders| decoders.position());
         let pending = self.pending.iter().map(|p| p.start).min().unwrap_or(u64::MAX);
-        let keep = self.scan.min(lenses).min(pending).saturating_sub(LEFT as u64);
+        let keep = self.scan.min(decoders).min(pending).saturating_sub(LEFT as u64);
         let gone = index(keep.saturating_sub(self.base));
         if gone > BLOCK / 2 {
             self.buf.drain(..gone);
@@ -286,18 +167,8 @@ impl View {
             self.step_seed(context, rule, at, complete, best);
         }
         if self.depth < MAX_DEPTH {
-            let depth = self.depth + 1;
-            let lenses = self.lenses.get_or_insert_with(|| {
-                Box::new(Lenses {
-                    base64: Base64Lens::new(depth),
-                    percent: EscapeLens::new(Encoding::Percent, depth),
-                    json: EscapeLens::new(Encoding::JsonEscape, depth),
-                })
-            });
-            let text = Text { bytes: &self.buf, base: self.base, complete };
-            lenses.base64.advance(context, text, best);
-            lenses.percent.advance(context, text, best);
-            lenses.json.advance(context, text, best);
+            let decoders = self.decoders.get_or_insert_with(|| (context.decoders)(self.depth + 1));
+            decoders.advance(context, Text { bytes: &self.buf, base: self.base, complete }, best);
         }
     }
 
@@ -477,7 +348,7 @@ impl View {
     fn step_seed(
         &mut self,
         context: Context<'_>,
-        rule: super::SeedPhrases,
+        rule: SeedPhrases,
         at: u64,
         complete: bool,
         best: &mut Best,
@@ -528,19 +399,4 @@ enum Cover {
     No {
         decided: usize,
     },
-}
-
-/// What a decoder sees of a view.
-#[derive(Clone, Copy)]
-pub(super) struct Text<'a> {
-    pub(super) bytes: &'a [u8],
-    /// The view's offset of `bytes[0]`.
-    pub(super) base: u64,
-    /// Nothing follows.
-    pub(super) complete: bool,
-}
-
-/// An offset within what is in memory.
-pub(super) fn index(offset: u64) -> usize {
-    usize::try_from(offset).unwrap_or(usize::MAX)
 }

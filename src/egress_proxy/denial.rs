@@ -6,7 +6,7 @@
 use super::failure::Failure;
 use crate::intercept::{Body, body};
 use crate::policy::{Reason, Refusal};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use serde::Serialize;
 
 /// `allow` never appears: an allowed request's answer is the upstream's.
@@ -108,34 +108,6 @@ fn json(refusal: &Refusal, source: Option<&str>, message: &str, lfs: bool) -> St
     serde_json::to_string(&denial).map(|text| text + "\n").unwrap_or_default()
 }
 
-/// The status of a reason: 400 for what has no one meaning, 403 for what is forbidden, 5xx for what is beyond us.
-pub(super) fn status(reason: Reason) -> StatusCode {
-    match reason {
-        Reason::MalformedAuthority
-        | Reason::MalformedTarget
-        | Reason::MalformedRequest
-        | Reason::RequestIncomplete => StatusCode::BAD_REQUEST,
-        Reason::GitPush
-        | Reason::HostNotAllowed
-        | Reason::PortNotAllowed
-        | Reason::RuleExpired
-        | Reason::MethodNotAllowed
-        | Reason::PathNotAllowed
-        | Reason::AuthorityMismatch
-        | Reason::TlsRequired
-        | Reason::UpgradeNotSupported
-        | Reason::CredentialInRequest
-        | Reason::BlockedByPipelock
-        | Reason::AddressNotAllowed => StatusCode::FORBIDDEN,
-        Reason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Reason::CredentialUnavailable
-        | Reason::UpstreamUnreachable
-        | Reason::UpstreamInvalid
-        | Reason::UpstreamTimeout => StatusCode::BAD_GATEWAY,
-        Reason::LimitReached | Reason::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,13 +125,5 @@ mod tests {
         assert_eq!(reader("git-lfs/3.3.0", "/x"), Reader::GitLfs);
         assert_eq!(reader("curl/7.88.1", "/x?/git-upload-pack"), Reader::Api);
         assert_eq!(reader("digit/1", "/x"), Reader::Api);
-    }
-
-    #[test]
-    fn every_reason_has_a_status_that_is_not_401_or_407() {
-        for reason in Reason::ALL {
-            let status = status(*reason);
-            assert!(matches!(status.as_u16(), 400 | 403 | 413 | 502 | 503), "{reason}: {status}");
-        }
     }
 }

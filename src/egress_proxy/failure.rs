@@ -1,6 +1,5 @@
 //! Why a request is not served, and by whose decision.
 
-use super::denial;
 use crate::intercept::{BodyError, FaultKind, HeadFault};
 use crate::policy::{Reason, Refusal};
 use crate::telemetry::audit::Verdict;
@@ -63,36 +62,12 @@ impl Failure {
     }
 
     pub(super) fn status(&self) -> StatusCode {
-        self.status.unwrap_or_else(|| denial::status(self.refusal.reason))
+        self.status.unwrap_or_else(|| answer(self.refusal.reason).0)
     }
 
     /// `Deny` where a rule refuses, `Error` where none does; whoever decided, and whatever the status.
     pub(super) fn verdict(&self) -> Verdict {
-        match self.refusal.reason {
-            Reason::GitPush
-            | Reason::HostNotAllowed
-            | Reason::PortNotAllowed
-            | Reason::RuleExpired
-            | Reason::MethodNotAllowed
-            | Reason::PathNotAllowed
-            | Reason::AuthorityMismatch
-            | Reason::MalformedAuthority
-            | Reason::MalformedTarget
-            | Reason::MalformedRequest
-            | Reason::TlsRequired
-            | Reason::UpgradeNotSupported
-            | Reason::CredentialInRequest
-            | Reason::BlockedByPipelock
-            | Reason::BodyTooLarge
-            | Reason::AddressNotAllowed => Verdict::Deny,
-            Reason::RequestIncomplete
-            | Reason::CredentialUnavailable
-            | Reason::UpstreamUnreachable
-            | Reason::UpstreamInvalid
-            | Reason::UpstreamTimeout
-            | Reason::LimitReached
-            | Reason::ShuttingDown => Verdict::Error,
-        }
+        answer(self.refusal.reason).1
     }
 
     /// Where the decision comes from: a place in the manifest, or the next proxy.
@@ -107,6 +82,35 @@ impl Failure {
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         Self { refusal: Box::new(refusal), by: Author::EgressProxy, status: None }
+    }
+}
+
+/// The status and the verdict of a reason: 400 for what has no one meaning, 403 for what is forbidden, 5xx for what is
+/// beyond us.
+fn answer(reason: Reason) -> (StatusCode, Verdict) {
+    match reason {
+        Reason::MalformedAuthority | Reason::MalformedTarget | Reason::MalformedRequest => {
+            (StatusCode::BAD_REQUEST, Verdict::Deny)
+        }
+        Reason::RequestIncomplete => (StatusCode::BAD_REQUEST, Verdict::Error),
+        Reason::GitPush
+        | Reason::HostNotAllowed
+        | Reason::PortNotAllowed
+        | Reason::RuleExpired
+        | Reason::MethodNotAllowed
+        | Reason::PathNotAllowed
+        | Reason::AuthorityMismatch
+        | Reason::TlsRequired
+        | Reason::UpgradeNotSupported
+        | Reason::CredentialInRequest
+        | Reason::BlockedByPipelock
+        | Reason::AddressNotAllowed => (StatusCode::FORBIDDEN, Verdict::Deny),
+        Reason::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Verdict::Deny),
+        Reason::CredentialUnavailable
+        | Reason::UpstreamUnreachable
+        | Reason::UpstreamInvalid
+        | Reason::UpstreamTimeout => (StatusCode::BAD_GATEWAY, Verdict::Error),
+        Reason::LimitReached | Reason::ShuttingDown => (StatusCode::SERVICE_UNAVAILABLE, Verdict::Error),
     }
 }
 
@@ -133,6 +137,8 @@ mod tests {
         let mut errors = Vec::new();
         for reason in Reason::ALL {
             let ours = Failure::from(Refusal::new(*reason, ""));
+            // Never 401 or 407, which make clients ask for a password.
+            assert!(matches!(ours.status().as_u16(), 400 | 403 | 413 | 502 | 503), "{reason}");
             // The same of pipelock, with a status that says the opposite.
             let status =
                 if ours.status().is_client_error() { StatusCode::BAD_GATEWAY } else { StatusCode::FORBIDDEN };

@@ -32,7 +32,8 @@ pub use runtime::EgressProxy;
 pub use secret::SecretError;
 
 use crate::intercept::{
-    Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Tunnel, TunnelFailure, body,
+    Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Tunnel, TunnelFailure,
+    body,
 };
 use crate::policy::{GitOperation, Grant, Intent, Method, Reason, Refusal};
 use crate::telemetry::audit::{self, Place};
@@ -211,7 +212,7 @@ impl Handler for Proxy {
     }
 
     /// A request is decided by the rules that are live when its head has come, and ends under them.
-    async fn exchange(&self, request: Request<Body>, exchange: Exchange<Opened>) -> Response<Body> {
+    async fn exchange(&self, request: Request<Body>, exchange: Exchange<Opened>) -> Answer {
         let rules = self.rules.load_full();
         let reader = Reader::of(request.headers(), &exchange.target);
         if let Some(due) = exchange.tunnel.as_ref().and_then(|tunnel| tunnel.state.take_due()) {
@@ -219,14 +220,14 @@ impl Handler for Proxy {
         }
         let mut record = match self.open(&rules, exchange.client.id).await {
             Ok(record) => record,
-            Err(failure) => return denial(&failure, reader),
+            Err(failure) => return denial(&failure, reader).into(),
         };
         record.received(&request, &exchange);
         match self.exchange(&rules, request, &exchange, &mut record).await {
-            Ok(response) => record.allowed(response),
+            Ok(response) => record.allowed(response).into(),
             Err(failure) => {
                 record.failed(&failure);
-                record.answered(denial(&failure, reader))
+                record.answered(denial(&failure, reader)).into()
             }
         }
     }

@@ -7,7 +7,6 @@ use super::{
     failure::{Author, Failure},
     metrics::Metrics,
     rules::Rules,
-    tunnel::Opened,
 };
 use crate::clock::Clock;
 use crate::dlp::Scanner;
@@ -72,7 +71,7 @@ impl Open {
     }
 
     /// What is known of the request whatever becomes of it.
-    pub(super) fn received(&mut self, request: &Request<Body>, exchange: &Exchange<Opened>) {
+    pub(super) fn received(&mut self, request: &Request<Body>, exchange: &Exchange<impl AsRef<Authority>>) {
         if let Some(Fault::Head(fault)) = &exchange.fault {
             self.record.method = fault.method.as_deref().map(|method| self.shown(method));
             self.asked_target(fault.target.as_deref().unwrap_or_default().as_bytes());
@@ -82,7 +81,7 @@ impl Open {
         }
         if let Some(tunnel) = &exchange.tunnel {
             self.record.scheme = Some(Scheme::Https.as_str().to_owned());
-            self.at_authority(&tunnel.state.authority);
+            self.at_authority(tunnel.state.as_ref());
         }
     }
 

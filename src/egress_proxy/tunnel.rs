@@ -30,6 +30,12 @@ impl Opened {
     }
 }
 
+impl AsRef<Authority> for Opened {
+    fn as_ref(&self) -> &Authority {
+        &self.authority
+    }
+}
+
 impl Due {
     /// A request has come: its record tells of the host.
     pub(super) fn withdraw(self) {

@@ -2,6 +2,7 @@
 
 use super::{Body, BoxError, HeadFault, Stream};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response, Version};
 use std::{net::SocketAddr, sync::Arc};
 
@@ -22,7 +23,7 @@ pub trait Handler: Send + Sync + 'static {
         &self,
         request: Request<Body>,
         exchange: Exchange<Self::Tunnel>,
-    ) -> impl Future<Output = Response<Body>> + Send;
+    ) -> impl Future<Output = Answer> + Send;
 
     /// A CONNECT was granted, but no request came of it.
     fn tunnel_failed(&self, tunnel: &Tunnel<Self::Tunnel>, failure: &TunnelFailure);
@@ -118,6 +119,29 @@ pub enum Connect<T> {
     },
     /// Answer this, without 2xx, and close the connection.
     Refuse(Response<Body>),
+}
+
+/// The answer to a request.
+pub enum Answer {
+    /// A final response.
+    Response(Response<Body>),
+    /// Another protocol from here on (RFC 9110 §7.8). Only for a request of HTTP/1.1 that asks for it and has been read
+    /// to its end.
+    Upgrade(Upgrade),
+}
+
+impl From<Response<Body>> for Answer {
+    fn from(response: Response<Body>) -> Self {
+        Self::Response(response)
+    }
+}
+
+/// A connection that goes on in another protocol.
+pub struct Upgrade {
+    /// The fields of the answer 101, `Upgrade` among them; `Connection` is added.
+    pub headers: HeaderMap,
+    /// Serves the client's connection after that answer, for at most the time of a tunnel.
+    pub serve: Box<dyn FnOnce(Stream) -> BoxFuture<'static, ()> + Send>,
 }
 
 /// A granted CONNECT.

@@ -21,6 +21,7 @@ mod listener;
 mod rewind;
 mod server;
 mod splice;
+mod stream;
 mod tls;
 pub(crate) mod unread;
 pub mod upstream;
@@ -29,17 +30,16 @@ mod watch;
 pub use body::{Body, BodyEnd, BodyError, BodyOutcome, Meter, Party};
 pub use drain::{Drain, Drained};
 pub use handler::{
-    Client, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Peer, Protocol, SpliceEnd, Tunnel,
-    TunnelFailure,
+    Answer, Client, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Peer, Protocol, SpliceEnd,
+    Tunnel, TunnelFailure, Upgrade,
 };
 pub use head::{FaultKind, HeadFault};
 pub use limits::Limits;
 pub use listener::{ListenError, Listener};
 pub use server::Server;
+pub use stream::Stream;
 pub use tls::{Interception, IssueLeaf};
-pub use upstream::{
-    Connected, Connector, Pool, PoolLimits, PoolStats, Roots, SendError, Stream, TrustError, secure,
-};
+pub use upstream::{Connected, Connector, Pool, PoolLimits, PoolStats, Roots, SendError, TrustError, secure};
 
 /// An error of any kind, where this module only passes it on.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

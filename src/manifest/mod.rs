@@ -13,6 +13,7 @@ mod schema;
 mod secrets;
 mod shape;
 mod template;
+mod variable;
 mod written;
 
 pub use model::{

@@ -42,7 +42,7 @@ fn is_random(token: &str) -> bool {
 pub(super) fn masked(text: &str) -> String {
     let mut out = text.to_owned();
     let long = LONG_REF.captures_iter(text).filter_map(|found| found.get(1));
-    let odd = long.filter(|found| !super::parse::is_variable_name(found.as_str()));
+    let odd = long.filter(|found| !super::variable::is_variable_name(found.as_str()));
     let passwords = PASSWORDS.captures_iter(text).filter_map(|found| found.get(1));
     for place in find(text).into_iter().chain(odd.chain(passwords).map(|found| found.range())) {
         out.replace_range(place.clone(), &"*".repeat(place.len()));

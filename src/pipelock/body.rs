@@ -4,12 +4,16 @@
 //! with a short hold-back and is cut off at a finding: the origin never sees such a request complete. Memory is
 //! flat whatever the length.
 
-use super::{reading::Scan, rules::Rules};
+use super::{
+    reading::{OnFinding, Scan},
+    rules::Rules,
+};
+use crate::content_coding::Coding;
 use crate::intercept::{
     Body, BodyError, body,
     budget::{Budget, Holder, NoRoom, Share},
 };
-use crate::verdict::pipelock::{Block, Coding, Ruleset};
+use crate::verdict::pipelock::{Block, Ruleset};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http::{HeaderMap, header};
@@ -28,9 +32,6 @@ use tokio::time::{Instant, Sleep, timeout};
 const HOLD_PAUSE: Duration = Duration::from_millis(250);
 /// A body that pauses this long may be waiting for an answer: what is clean of it goes on.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// Told of each finding that is only logged.
-pub(super) type OnFinding = Arc<dyn Fn(&Block) + Send + Sync>;
 
 /// Why a body does not go on.
 pub(super) enum Stop {
@@ -57,7 +58,7 @@ pub(super) async fn inspect(
     mut inner: Body,
     on_finding: OnFinding,
 ) -> Result<Body, Stop> {
-    let coding = Coding::of(request).map_err(Stop::Block)?;
+    let coding = Coding::of(request).map_err(|why| Stop::Block(why.into()))?;
     if inner.is_end_stream() {
         return Ok(inner);
     }

@@ -2,17 +2,18 @@
 
 use super::{
     answer,
-    body::{self, OnFinding, Stop},
+    body::{self, Stop},
     connect::{ConnectError, Key, WayOut},
     events::{Events, Trail},
     injection,
-    lines::{Line, shown, warn},
+    lines::{Line, shown},
     metrics::Metrics,
+    reading::OnFinding,
     rules::Rules,
 };
 use crate::intercept::{
-    Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Pool, SendError, SpliceEnd,
-    Tunnel, TunnelFailure, body as bodies, budget::Budget, unread::Room,
+    Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Pool, SendError,
+    SpliceEnd, Tunnel, TunnelFailure, body as bodies, budget::Budget, unread::Room,
 };
 use crate::policy::Authority;
 use crate::verdict::{
@@ -75,7 +76,7 @@ impl Handler for Engine {
         let mut line = Line {
             method: Some("CONNECT".to_owned()),
             target: Some(shown(&request.target, &rules)),
-            ..Line::of(&request.client, &self.events)
+            ..self.events.line(&request.client)
         };
         let outcome = self.open(&rules, &request, &mut line, &mut trail).await;
         match outcome {
@@ -88,17 +89,19 @@ impl Handler for Engine {
         }
     }
 
-    async fn exchange(&self, request: Request<Body>, exchange: Exchange<Authority>) -> Response<Body> {
+    async fn exchange(&self, request: Request<Body>, exchange: Exchange<Authority>) -> Answer {
         // The live rules, also in a tunnel that was opened under others: a host that a reload took away is gone.
         let rules = self.rules.load_full();
         if exchange.tunnel.is_none() && exchange.fault.is_none() && is_health(&request) {
-            return health();
+            return health().into();
         }
-        let Some(mut trail) = self.events.reserve().await else { return answer::to_request(&stopping()) };
+        let Some(mut trail) = self.events.reserve().await else {
+            return answer::to_request(&stopping()).into();
+        };
         let mut line = Line {
             method: Some(shown(request.method().as_str(), &rules)),
             request_id: Some(self.events.id(exchange.client.id, Some(exchange.number))),
-            ..Line::of(&exchange.client, &self.events)
+            ..self.events.line(&exchange.client)
         };
         let outcome = self.answer(&rules, request, &exchange, &mut line, &trail).await;
         line.duration_ms = Some(millis(exchange.started));
@@ -106,14 +109,14 @@ impl Handler for Engine {
             Ok(response) => {
                 line.status_code = Some(response.status().as_u16());
                 self.allowed(&rules, line, &mut trail);
-                response
+                response.into()
             }
             Err(end) => {
                 let (status, block) = end.told();
                 let mut response = answer::to_request(&block);
                 *response.status_mut() = status;
                 self.blocked(&rules, line, &block, status, &mut trail);
-                response
+                response.into()
             }
         }
     }
@@ -125,7 +128,7 @@ impl Handler for Engine {
             event,
             target: Some(shown(&tunnel.state.to_string(), &rules)),
             reason: Some(shown(&failure.to_string(), &rules)),
-            ..Line::of(&tunnel.client, &self.events)
+            ..self.events.line(&tunnel.client)
         };
         self.metrics.count("failed", event);
         self.events.write("warn", &line);
@@ -139,7 +142,7 @@ impl Handler for Engine {
             carried: (end.sent, end.received),
             reason: end.error.clone(),
             sent_on: true,
-            ..Line::of(&tunnel.client, &self.events)
+            ..self.events.line(&tunnel.client)
         };
         self.events.write("info", &line);
     }
@@ -211,7 +214,7 @@ impl Engine {
         let query = exchange.target.iter().position(|byte| *byte == b'?');
         line.query_bytes = query.map(|at| (exchange.target.len() - at - 1) as u64);
         for finding in findings {
-            warn(&self.events, line.clone(), &finding, rules);
+            self.events.warn(line.clone(), &finding, rules);
         }
         decided?;
         let (Some(destination), Some(target)) = (destination, target) else {
@@ -239,7 +242,7 @@ impl Engine {
             inner = bodies::limited(inner, rules.body_bytes);
         }
         let (events, line, under) = (self.events.clone(), line.clone(), Arc::clone(rules));
-        let on_finding: OnFinding = Arc::new(move |block: &Block| warn(&events, line.clone(), block, &under));
+        let on_finding: OnFinding = Arc::new(move |block: &Block| events.warn(line.clone(), block, &under));
         let scanned = body::inspect(rules, &self.budget, &parts.headers, inner, on_finding).await;
         let body = scanned.map_err(|stop| match stop {
             Stop::Block(block) => End::Block(block),

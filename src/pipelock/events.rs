@@ -6,9 +6,11 @@
 //! that thousands of lines wait, further ones are counted instead of written, and the count is logged. In the audit
 //! folder no decision is ever lost: a request waits for its place there.
 
-use super::lines::Line;
+use super::{lines::Line, rules::Rules};
 use crate::clock::Clock;
+use crate::intercept::{Client, Peer};
 use crate::telemetry::audit::{Facts, Log, Place, Recorded, Series, common_method, outcome};
+use crate::verdict::pipelock::{Block, Part};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::{
@@ -104,6 +106,16 @@ impl Events {
         }
     }
 
+    /// The beginning of a line about a connection.
+    pub(super) fn line(&self, client: &Client) -> Line {
+        let client_ip = match client.peer {
+            Peer::Unix => "unix".to_owned(),
+            Peer::Tcp(address) => address.ip().to_string(),
+        };
+        let request_id = Some(self.id(client.id, None));
+        Line { client_ip: Some(client_ip), request_id, ..Line::default() }
+    }
+
     /// The place of a request's lines, as soon as there is one; nothing when the process is ending.
     pub(super) async fn reserve(&self) -> Option<Trail> {
         match &self.audit {
@@ -140,6 +152,16 @@ impl Events {
                 None => drop(self.lost.fetch_add(1, Ordering::Relaxed)),
             }
         }
+    }
+
+    /// Logs a finding that does not end the request.
+    pub(super) fn warn(&self, line: Line, block: &Block, rules: &Rules) {
+        let event = match block {
+            Block::Dlp { part: Part::Header, .. } => "header_dlp",
+            Block::Dlp { part: Part::Body, .. } => "body_dlp",
+            _ => "dlp_warn",
+        };
+        self.write("warn", &Line { event, action: Some("warn"), ..line.found(block, rules) });
     }
 
     fn print(&self, level: &'static str, line: &Line) {

@@ -1,9 +1,8 @@
 //! What a log line holds, and how text from outside gets into one: without a secret, printable, and short.
 
-use super::{events::Events, rules::Rules};
-use crate::intercept::{Client, Peer};
+use super::rules::Rules;
 use crate::telemetry::audit::cut;
-use crate::verdict::pipelock::{Block, Part, visible};
+use crate::verdict::pipelock::{Block, visible};
 use serde::Serialize;
 
 /// One event. What is unknown is left out.
@@ -47,16 +46,6 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// The beginning of a line about a connection.
-    pub(super) fn of(client: &Client, events: &Events) -> Self {
-        let client_ip = match client.peer {
-            Peer::Unix => "unix".to_owned(),
-            Peer::Tcp(address) => address.ip().to_string(),
-        };
-        let request_id = Some(events.id(client.id, None));
-        Self { client_ip: Some(client_ip), request_id, ..Self::default() }
-    }
-
     /// Whether it tells of a request or a tunnel that came to nothing, and of which nothing was sent on.
     pub(super) fn is_refusal(&self) -> bool {
         !self.sent_on && matches!(self.event, "blocked" | "error" | "sni_mismatch")
@@ -82,16 +71,6 @@ impl Line {
         let reason = Some(shown(&block.to_string(), rules));
         Self { scanner: Some(block.code()), reason, pattern, encoding, ..self }
     }
-}
-
-/// Logs a finding that does not end the request.
-pub(super) fn warn(events: &Events, line: Line, block: &Block, rules: &Rules) {
-    let event = match block {
-        Block::Dlp { part: Part::Header, .. } => "header_dlp",
-        Block::Dlp { part: Part::Body, .. } => "body_dlp",
-        _ => "dlp_warn",
-    };
-    events.write("warn", &Line { event, action: Some("warn"), ..line.found(block, rules) });
 }
 
 /// A text that a client chose, as it may stand in a log.

@@ -17,7 +17,6 @@ mod address;
 mod answer;
 mod body;
 mod connect;
-mod decode;
 mod engine;
 mod events;
 mod injection;
@@ -29,7 +28,6 @@ mod rate;
 mod reading;
 mod rules;
 mod runtime;
-mod window;
 
 pub use body::scan_body;
 pub use engine::Engine;

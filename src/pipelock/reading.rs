@@ -1,13 +1,10 @@
 //! What was read of a body and is not yet passed on: its parts, its decoder, its scanner.
 
-use super::{
-    body::OnFinding,
-    decode::{Decoder, Reader},
-    pointer::pointer,
-};
+use super::pointer::pointer;
+use crate::content_coding::{Coding, Decoder, Reader};
 use crate::dlp::{Finding, StreamScanner};
 use crate::intercept::budget::Need;
-use crate::verdict::pipelock::{Block, Coding, Part, Ruleset};
+use crate::verdict::pipelock::{Block, Part, Ruleset};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::{collections::VecDeque, sync::Arc};
@@ -20,6 +17,9 @@ const COPIED: usize = 16 << 10;
 const PART: usize = 128;
 /// What the scanner of a long text takes at most: 13 views, each of a block of 16 KiB.
 const SCANNER: usize = 208 << 10;
+
+/// Told of each finding that is only logged.
+pub(super) type OnFinding = Arc<dyn Fn(&Block) + Send + Sync>;
 
 /// What was read and not yet passed on.
 pub(super) struct Scan {
@@ -55,6 +55,8 @@ struct Text {
 }
 
 impl Reader for Text {
+    type Stop = Block;
+
     fn read(&mut self, text: &[u8]) -> Result<(), Block> {
         self.scanned += text.len() as u64;
         let Some(stream) = &mut self.stream else { return Ok(()) };
@@ -140,7 +142,7 @@ impl Scan {
             self.queue.push_back((piece.clone(), u64::MAX));
             let read = match &mut self.text {
                 Source::Plain(text) => text.read(&piece),
-                Source::Encoded(decoder) => decoder.push(&piece),
+                Source::Encoded(decoder) => decoder.push(&piece).map_err(Block::from),
             };
             read.map_err(|block| self.located(block))?;
             self.warn();

@@ -2,10 +2,10 @@
 
 use super::layout::{below, normal};
 use super::pins::{self, Guard};
-use super::resolve::Problems;
-use super::{AgentImage, AgentPlan, Layout, MountPlan, Resources, User, environment};
+use super::{AgentImage, AgentPlan, Layout, MountPlan, Problems, Resources, User, environment};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Image, Manifest, Mount};
+use crate::stack::{ETC, RUN};
 use camino::Utf8Path;
 
 const GUARDS_TREE: &str = "the agent must not rewrite its own cage: the rendered files are read-only for it";
@@ -60,12 +60,9 @@ pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Probl
 
 const MOUNTS: &str = "agent.mounts";
 
-/// Folders of the agent's container that are bottle's.
-const OURS: [&str; 2] = ["/etc/bottle", "/run/bottle"];
-
 fn check_targets(mounts: &[MountPlan], problems: &mut Problems) {
     for (at, mount) in mounts.iter().enumerate() {
-        let ours = OURS
+        let ours = [ETC, RUN]
             .iter()
             .find(|&&ours| mount.target.starts_with(ours) || Utf8Path::new(ours).starts_with(&mount.target));
         if let Some(ours) = ours {

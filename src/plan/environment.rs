@@ -1,15 +1,10 @@
 //! The agent's environment: what makes its tools use the gate, trust its CA and start without a credential.
 
-use super::Variable;
-use super::placeholder;
-use super::resolve::Problems;
+use super::{Problems, Variable, placeholder};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Manifest, Route};
+use crate::stack::{GATE, GATE_URL, NO_PROXY, NODE_SWITCH, TRUST_BUNDLE, TRUST_STORE};
 use std::collections::BTreeMap;
-
-const PROXY: &str = "http://127.0.0.1:9099";
-const LOOPBACK: &str = "localhost,127.0.0.1,::1";
-const BUNDLE: &str = "/etc/bottle/trust/ca-bundle.pem";
 
 const WHY_PROXY: &str = "the gate is the only way out; the variable is a convenience, not the wall";
 const WHY_NO_PROXY: &str =
@@ -34,13 +29,6 @@ const TRUST: [&str; 10] = [
     "SSL_CERT_FILE",
 ];
 
-const JAVA: &str = "-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=9099 \
-    -Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=9099 \
-    -Dhttp.nonProxyHosts=localhost|127.*|[::1] \
-    -Djavax.net.ssl.trustStore=/etc/bottle/trust/truststore.p12 \
-    -Djavax.net.ssl.trustStoreType=PKCS12 \
-    -Djavax.net.ssl.trustStorePassword=changeit";
-
 /// Every variable that the `proxies` of a Docker client's configuration turn into (docker/cli,
 /// `cli/config/configfile`): Compose adds each one that a service does not set itself, also a proxy's password.
 pub const PROXY_VARIABLES: [&str; 10] = [
@@ -56,12 +44,21 @@ pub const PROXY_VARIABLES: [&str; 10] = [
     "no_proxy",
 ];
 
+fn java() -> String {
+    let (host, port) = (GATE.ip(), GATE.port());
+    format!(
+        "-Dhttp.proxyHost={host} -Dhttp.proxyPort={port} -Dhttps.proxyHost={host} -Dhttps.proxyPort={port} \
+         -Dhttp.nonProxyHosts=localhost|127.*|[::1] -Djavax.net.ssl.trustStore={TRUST_STORE} \
+         -Djavax.net.ssl.trustStoreType=PKCS12 -Djavax.net.ssl.trustStorePassword=changeit"
+    )
+}
+
 /// Whether bottle decides this variable, whatever the manifest allows.
 #[must_use]
 pub fn is_ours(name: &str) -> bool {
     PROXY_VARIABLES.contains(&name)
         || TRUST.contains(&name)
-        || ["JAVA_TOOL_OPTIONS", "NODE_USE_ENV_PROXY"].contains(&name)
+        || ["JAVA_TOOL_OPTIONS", NODE_SWITCH].contains(&name)
         || name.starts_with("GIT_CONFIG_")
         || placeholder::is_set_beside_a_credential(name)
 }
@@ -79,16 +76,16 @@ pub(super) fn resolve(manifest: &Manifest, problems: &mut Problems) -> BTreeMap<
         set(name, "", WHY_NO_PROXY);
     }
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"] {
-        set(name, PROXY, WHY_PROXY);
+        set(name, GATE_URL, WHY_PROXY);
     }
     for name in ["NO_PROXY", "no_proxy"] {
-        set(name, LOOPBACK, WHY_LOOPBACK);
+        set(name, NO_PROXY, WHY_LOOPBACK);
     }
     for name in TRUST {
-        set(name, BUNDLE, WHY_TRUST);
+        set(name, TRUST_BUNDLE, WHY_TRUST);
     }
-    set("JAVA_TOOL_OPTIONS", JAVA, WHY_JAVA);
-    set("NODE_USE_ENV_PROXY", "1", WHY_NODE);
+    set("JAVA_TOOL_OPTIONS", &java(), WHY_JAVA);
+    set(NODE_SWITCH, "1", WHY_NODE);
     for (name, value) in git_rewrites(manifest) {
         set(&name, &value, WHY_GIT);
     }

@@ -20,11 +20,14 @@ pub use resolve::Surroundings;
 pub use stack::{NetworkPlan, Reach, ServicePlan};
 
 use crate::config::routes::RouteEntry;
-use crate::diagnostic::Report;
+use crate::diagnostic::{Diagnostic, Report};
 use crate::manifest::{Build, DlpAction};
 use camino::Utf8PathBuf;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
+
+/// What is to be said, each with a pointer into the manifest.
+type Problems = Vec<(String, Diagnostic)>;
 
 /// A manifest, resolved.
 #[derive(Clone, Debug)]

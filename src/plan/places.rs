@@ -4,16 +4,8 @@
 use super::layout::normal;
 use super::{MountPlan, Plan};
 use crate::diagnostic::{Diagnostic, Report};
+use crate::stack::ENGINE_SOCKETS;
 use camino::{Utf8Path, Utf8PathBuf};
-
-/// Sockets that give whoever can reach them the whole machine.
-const ENGINES: [&str; 5] = [
-    "/var/run/docker.sock",
-    "/run/docker.sock",
-    "/run/containerd/containerd.sock",
-    "/run/podman/podman.sock",
-    "/run/crio/crio.sock",
-];
 
 impl Plan {
     /// The folders and files of the host that the agent sees, absolute. `real` resolves links; what does not
@@ -56,7 +48,9 @@ impl Plan {
         for mount in self.agent.mounts.iter().filter(|mount| mount.why.is_none()) {
             problems.extend(planted(&mount.source));
             let at = place(mount, manifest_folder, &real);
-            if let Some(socket) = ENGINES.iter().find(|socket| real(Utf8Path::new(socket)).starts_with(&at)) {
+            if let Some(socket) =
+                ENGINE_SOCKETS.iter().find(|socket| real(Utf8Path::new(socket)).starts_with(&at))
+            {
                 problems.push(engine(mount, socket));
             }
             if mount.read_only {

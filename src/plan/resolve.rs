@@ -1,12 +1,10 @@
 //! The entry: a manifest and what surrounds it, to a plan.
 
-use super::{AgentImage, ExtraCa, HostPlan, Layout, Plan, SeedPhrases, Shape, agent, warnings};
+use super::{AgentImage, ExtraCa, HostPlan, Layout, Plan, Problems, SeedPhrases, Shape, agent, warnings};
 use crate::config::routes::{AnyOr, Auth, RouteEntry};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::manifest::{self, AuthScheme, Image, Loaded, Manifest};
-
-/// What is to be said, each with a pointer into the manifest.
-pub(super) type Problems = Vec<(String, Diagnostic)>;
+use crate::stack::SECRETS;
 
 /// What a plan needs besides the manifest; read by the caller, so that resolving is pure.
 #[derive(Clone, Debug)]
@@ -156,7 +154,7 @@ fn auth(auth: &manifest::Auth) -> Auth {
         header: header.to_owned(),
         prefix: prefix.to_owned(),
         username,
-        secret_file: format!("/run/secrets/{}", auth.token_ref),
+        secret_file: format!("{SECRETS}/{}", auth.token_ref),
         token_ref: auth.token_ref.clone(),
     }
 }

@@ -1,6 +1,7 @@
 //! The stack around the agent, for those who print it; the compose template writes the same, and a test compares.
 
 use super::{Plan, Shape};
+use crate::stack::{network, service};
 
 /// One service of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,23 +40,29 @@ impl Plan {
     /// The services, in the compose file's order.
     #[must_use]
     pub fn services(&self) -> Vec<ServicePlan> {
-        let service = |name, role, network| ServicePlan { name, role, network };
+        let make = |name, role, reach| ServicePlan { name, role, network: reach };
         let mut services = vec![
-            service("netns", "holds the agent's network namespace, which has loopback only", Reach::None),
-            service("gate", "carries bytes from 127.0.0.1:9099 to the proxy's socket", Reach::Agent),
+            make(service::NETNS, "holds the agent's network namespace, which has loopback only", Reach::None),
+            make(service::GATE, "carries bytes from 127.0.0.1:9099 to the proxy's socket", Reach::Agent),
         ];
         let pipelock = "allows hosts, refuses private addresses, scans requests for secrets";
         match self.shape {
             Shape::Chain => {
                 let role = "decides by route, path and method, refuses git push, puts credentials on";
-                services.push(service("egress-proxy", role, Reach::Networks(&["chain"])));
-                services.push(service("pipelock", pipelock, Reach::Networks(&["chain", "egress"])));
+                services.push(make(service::EGRESS_PROXY, role, Reach::Networks(&[network::CHAIN])));
+                services.push(make(
+                    service::PIPELOCK,
+                    pipelock,
+                    Reach::Networks(&[network::CHAIN, network::EGRESS]),
+                ));
             }
-            Shape::Direct => services.push(service("pipelock", pipelock, Reach::Networks(&["egress"]))),
+            Shape::Direct => {
+                services.push(make(service::PIPELOCK, pipelock, Reach::Networks(&[network::EGRESS])));
+            }
         }
-        services.push(service("agent", "works", Reach::Agent));
-        services.push(service(
-            "attack",
+        services.push(make(service::AGENT, "works", Reach::Agent));
+        services.push(make(
+            service::ATTACK,
             "the attack suite, when it is asked for (profile `attack`)",
             Reach::Agent,
         ));
@@ -66,7 +73,7 @@ impl Plan {
     #[must_use]
     pub fn networks(&self) -> Vec<NetworkPlan> {
         let chain = NetworkPlan {
-            name: "chain",
+            name: network::CHAIN,
             existing: None,
             what: "internal, without an address of the host: egress-proxy and pipelock, nothing else",
         };
@@ -74,7 +81,7 @@ impl Plan {
             Some(_) => "a network that exists already: pipelock's way out",
             None => "a bridge of the stack's own: pipelock's way out",
         };
-        let egress = NetworkPlan { name: "egress", existing: self.egress_network.clone(), what };
+        let egress = NetworkPlan { name: network::EGRESS, existing: self.egress_network.clone(), what };
         match self.shape {
             Shape::Chain => vec![chain, egress],
             Shape::Direct => vec![egress],

@@ -1,7 +1,6 @@
 //! What the author of a manifest should know and a render does not stop for.
 
-use super::resolve::Problems;
-use super::{Plan, Shape};
+use super::{Plan, Problems, Shape};
 use crate::config::routes::{AnyOr, RouteEntry};
 use crate::diagnostic::Diagnostic;
 

@@ -5,7 +5,7 @@
 //! `$` doubled, so that neither YAML nor Compose's interpolation finds anything in a manifest's text.
 
 use crate::plan::{AgentImage, MountPlan, PROXY_VARIABLES, Plan, Shape, User};
-use crate::render::RenderError;
+use crate::render::{RenderError, checksum, configs::ConfigHashes, seccomp};
 use crate::yaml;
 use minijinja::value::{Serde, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
@@ -14,14 +14,6 @@ use std::collections::BTreeMap;
 
 const TEMPLATE: &str = include_str!("../../templates/docker-compose.yml.j2");
 const NAME: &str = "docker-compose.yml";
-
-/// Hashes of the files that services are started with. Compose hashes their paths only, so a label tells it when to
-/// make a container anew.
-pub(super) struct Hashes {
-    pub(super) routes: String,
-    pub(super) pipelock: String,
-    pub(super) seccomp: String,
-}
 
 /// What the template sees.
 #[derive(Serialize)]
@@ -70,19 +62,27 @@ struct MountView<'a> {
     read_only: bool,
 }
 
-/// Renders the compose file of a plan, without its checksum line.
-pub(super) fn render(plan: &Plan, hashes: &Hashes) -> Result<String, RenderError> {
+/// The compose file, and the profile of system calls that it names.
+pub(super) fn files(plan: &Plan, configs: &ConfigHashes) -> Result<Vec<(&'static str, String)>, RenderError> {
+    let profile = checksum::seal_json(&seccomp::members());
+    // Compose hashes the paths of files only, so a label tells it when to make a container anew.
+    let compose = render(view(plan, configs, &checksum::hex_digest(profile.as_bytes())))?;
+    Ok(vec![("seccomp.json", profile), (NAME, checksum::seal(&compose))])
+}
+
+/// Renders the compose file, without its checksum line.
+fn render(view: View<'_>) -> Result<String, RenderError> {
     let mut engine = Environment::new();
     engine.set_undefined_behavior(UndefinedBehavior::Strict);
     engine.set_auto_escape_callback(|_| AutoEscape::Custom("compose".into()));
     engine.set_formatter(write_value);
     engine.remove_filter("safe");
     engine.add_template(NAME, TEMPLATE)?;
-    let values = Value::from(Serde(view(plan, hashes)));
+    let values = Value::from(Serde(view));
     Ok(engine.get_template(NAME)?.render(values)? + "\n")
 }
 
-fn view<'a>(plan: &'a Plan, hashes: &Hashes) -> View<'a> {
+fn view<'a>(plan: &'a Plan, configs: &ConfigHashes, seccomp: &str) -> View<'a> {
     let agent = &plan.agent;
     let (image, build) = match &agent.image {
         AgentImage::Named(name) => (Some(name.as_str()), None),
@@ -103,9 +103,9 @@ fn view<'a>(plan: &'a Plan, hashes: &Hashes) -> View<'a> {
         tokens: plan.tokens().into_keys().collect(),
         egress_network: plan.egress_network.as_deref(),
         proxy_variables: &PROXY_VARIABLES,
-        routes_hash: format!("sha256:{}", hashes.routes),
-        pipelock_hash: format!("sha256:{}", hashes.pipelock),
-        seccomp_hash: format!("sha256:{}", hashes.seccomp),
+        routes_hash: format!("sha256:{}", configs.routes),
+        pipelock_hash: format!("sha256:{}", configs.pipelock),
+        seccomp_hash: format!("sha256:{seccomp}"),
         agent: AgentView {
             image,
             build,
@@ -159,6 +159,8 @@ fn write_value(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::{self, network, service};
+    use std::collections::BTreeSet;
 
     /// A filter could mark text as safe; the only one that the template needs takes a map apart.
     #[test]
@@ -173,6 +175,54 @@ mod tests {
             assert!(!tag.as_str().contains("autoescape"), "{}", tag.as_str());
         }
         assert!(tags > 100, "{tags}");
+    }
+
+    /// The template is read by people, so it spells out what `stack` has.
+    #[test]
+    fn the_template_has_the_paths_ports_and_names_of_the_stack() {
+        let listener = format!("{}/listener.sock", stack::LENT);
+        let paths = [
+            stack::RUN,
+            stack::EGRESS_SOCKET,
+            stack::AGENT_BINARY,
+            stack::BINARY,
+            stack::TRUST,
+            stack::LENT,
+            stack::EGRESS_PROXY_CONFIG,
+            stack::ROUTES,
+            stack::PIPELOCK_CONFIG,
+            stack::PIPELOCK,
+            stack::EMBEDDED,
+            stack::CA,
+            stack::AUDIT,
+            &listener,
+        ];
+        let path = regex::Regex::new(r"[ :](/(?:run/|etc/|var/|bottle)[\w./-]*)").unwrap();
+        let found: BTreeSet<&str> =
+            path.captures_iter(TEMPLATE).map(|found| found.get(1).unwrap().as_str()).collect();
+        assert_eq!(found, BTreeSet::from(paths));
+
+        let port = regex::Regex::new(r"127\.0\.0\.1:\d+").unwrap();
+        let gate = stack::GATE.to_string();
+        assert!(port.find_iter(TEMPLATE).all(|found| found.as_str() == gate));
+        assert_eq!(stack::GATE_URL, format!("http://{gate}"));
+
+        let name = regex::Regex::new(r"(?m)^  ([a-z-]+):$").unwrap();
+        let found: BTreeSet<&str> =
+            name.captures_iter(TEMPLATE).map(|found| found.get(1).unwrap().as_str()).collect();
+        let names = [
+            service::NETNS,
+            service::GATE,
+            service::EGRESS_PROXY,
+            service::PIPELOCK,
+            service::AGENT,
+            service::ATTACK,
+            network::CHAIN,
+            network::EGRESS,
+            "listener",
+            "socket",
+        ];
+        assert_eq!(found, BTreeSet::from(names));
     }
 
     #[test]

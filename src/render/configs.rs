@@ -5,33 +5,30 @@ use crate::config::pipelock::{PipelockFile, StackOptions};
 use crate::config::routes::{CaFiles, RoutesFile, Upstream};
 use crate::config::{Limits, Listen};
 use crate::plan::{HostPlan, Plan, Shape};
+use crate::stack;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// The socket between the gate and whichever proxy comes first.
-const SOCKET: &str = "/run/bottle/egress.sock";
-/// Where pipelock listens for egress-proxy, on a network that nothing else is on.
-const PIPELOCK_PORT: u16 = 8888;
-/// Health, readiness and metrics, in each proxy's own namespace.
-const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9100);
+/// Hashes of the configs, in hexadecimal: a target makes a container anew when the one that it was started with changes.
+pub(super) struct ConfigHashes {
+    pub(super) routes: String,
+    pub(super) pipelock: String,
+}
 
 /// The config of egress-proxy.
 #[must_use]
 pub fn routes_file(plan: &Plan) -> RoutesFile {
-    let extra = plan.extra_ca.as_ref().map(|_| "/etc/bottle/egress-proxy/extra-ca.pem".to_owned());
+    let extra = plan.extra_ca.as_ref().map(|_| stack::EGRESS_PROXY_EXTRA_CA.to_owned());
     RoutesFile {
         version: 1,
         bottle: plan.name.clone(),
-        listen: Listen::Unix(SOCKET.into()),
-        admin: ADMIN,
+        listen: Listen::Unix(stack::EGRESS_SOCKET.into()),
+        admin: stack::ADMIN,
         upstream: Upstream {
-            proxy: format!("pipelock:{PIPELOCK_PORT}"),
-            ca_file: Some("/etc/bottle/ca/pipelock-ca.pem".to_owned()),
+            proxy: format!("{}:{}", stack::service::PIPELOCK, stack::PIPELOCK_PORT),
+            ca_file: Some(stack::PIPELOCK_CA[0].to_owned()),
             extra_ca_file: extra,
         },
-        ca: CaFiles {
-            cert_file: "/etc/bottle/ca/agent-ca.pem".to_owned(),
-            key_file: "/etc/bottle/ca/agent-ca-key.pem".to_owned(),
-        },
+        ca: CaFiles { cert_file: stack::AGENT_CA[0].to_owned(), key_file: stack::AGENT_CA[1].to_owned() },
         limits: Limits::default(),
         routes: plan.hosts.iter().map(|host| host.rule.clone()).collect(),
     }
@@ -58,11 +55,13 @@ pub fn embedded_file(plan: &Plan) -> EmbeddedFile {
         version: 1,
         bottle: plan.name.clone(),
         listen: match plan.shape {
-            Shape::Chain => Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), PIPELOCK_PORT)),
-            Shape::Direct => Listen::Unix(SOCKET.into()),
+            Shape::Chain => {
+                Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), stack::PIPELOCK_PORT))
+            }
+            Shape::Direct => Listen::Unix(stack::EGRESS_SOCKET.into()),
         },
-        admin: ADMIN,
-        extra_ca_file: plan.extra_ca.as_ref().map(|_| "/etc/bottle/pipelock/extra-ca.pem".to_owned()),
+        admin: stack::ADMIN,
+        extra_ca_file: plan.extra_ca.as_ref().map(|_| stack::PIPELOCK_EXTRA_CA.to_owned()),
         limits: Limits::default(),
         hosts: plan.hosts.iter().map(host_entry).collect(),
         placeholders: plan.placeholders().into_iter().map(str::to_owned).collect(),

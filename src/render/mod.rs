@@ -7,13 +7,16 @@ mod compose;
 mod configs;
 mod read;
 mod seccomp;
+mod target;
 
 pub use configs::{embedded_file, pipelock_file, routes_file};
 pub use read::{Unreadable, exactly, plan_of};
+pub use target::RenderTarget;
 
 use crate::plan::{Plan, Shape};
 use crate::yaml;
 use camino::Utf8PathBuf;
+use configs::ConfigHashes;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -51,8 +54,8 @@ const GITIGNORE: &str = "\
 /.env
 ";
 
-/// Writes a plan down: every file of the committed tree.
-pub fn tree(plan: &Plan) -> Result<Tree, RenderError> {
+/// Writes a plan down for a target: every file of the committed tree.
+pub fn tree(plan: &Plan, target: RenderTarget) -> Result<Tree, RenderError> {
     let mut tree = Tree::new();
     let pipelock = add_yaml(&mut tree, "pipelock/pipelock.yaml", &pipelock_file(plan))?;
     let embedded = add_yaml(&mut tree, "pipelock/embedded.yaml", &embedded_file(plan))?;
@@ -67,14 +70,13 @@ pub fn tree(plan: &Plan) -> Result<Tree, RenderError> {
             add(&mut tree, "egress-proxy/extra-ca.pem", &ca.pem);
         }
     }
-    let profile = checksum::seal_json(&seccomp::members());
-    tree.insert("seccomp.json".into(), profile.clone().into_bytes());
-    let hashes = compose::Hashes {
+    let configs = ConfigHashes {
         routes: checksum::hex_digest(routes.as_bytes()),
         pipelock: checksum::hex_digest(of_pipelock.as_bytes()),
-        seccomp: checksum::hex_digest(profile.as_bytes()),
     };
-    add(&mut tree, "docker-compose.yml", &compose::render(plan, &hashes)?);
+    for (path, text) in target.files(plan, &configs)? {
+        tree.insert(path.into(), text.into_bytes());
+    }
     add_yaml(&mut tree, "bottle.lock", &LOCK)?;
     add(&mut tree, ".gitattributes", GITATTRIBUTES);
     add(&mut tree, ".gitignore", GITIGNORE);

@@ -4,7 +4,7 @@
 //! tree says has passed through the types of a plan, and a line that this version would not write (a privilege, a
 //! device, one more service) is no question of capabilities but a refusal.
 
-use super::{RenderError, Tree, tree};
+use super::{RenderError, RenderTarget, Tree};
 use crate::config::embedded::EmbeddedFile;
 use crate::config::pipelock::{Action, PipelockFile};
 use crate::config::routes::{AnyOr, RouteEntry, RoutesFile};
@@ -56,7 +56,7 @@ const LINES: usize = 40;
 /// The plan of a tree that this version would render byte for byte.
 pub fn exactly(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
     let plan = plan_of(tree, layout)?;
-    let again = self::tree(&plan)?;
+    let again = super::tree(&plan, RenderTarget::Compose)?;
     for (file, bytes) in tree {
         if again.get(file) != Some(bytes) {
             return Err(not_rendered(file, bytes, again.get(file)));

@@ -1,7 +1,7 @@
 //! An open folder: everything in it is reached by one name, relative to the handle, and never through a link.
 
 use super::TreeError;
-use super::plain::{self, FOLDER, LARGEST, LINK};
+use super::plain::{self, Entry, FOLDER, LARGEST, LINK, kind};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -17,17 +17,6 @@ const STAGED: &str = ".bottle-staged-";
 pub struct Folder {
     handle: OwnedFd,
     path: Utf8PathBuf,
-}
-
-/// What a folder holds under one name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Entry {
-    /// A plain file.
-    File,
-    /// A folder.
-    Folder,
-    /// A link, socket, pipe or device: what it is, with its article.
-    Other(&'static str),
 }
 
 /// A new file, complete and synced, that does not yet have its name. Dropping it removes it.
@@ -306,17 +295,6 @@ fn names(relative: &Utf8Path) -> impl Iterator<Item = &str> {
         Utf8Component::ParentDir => Some(".."),
         _ => None,
     })
-}
-
-pub(super) fn kind(found: FileType) -> Entry {
-    match found {
-        FileType::RegularFile => Entry::File,
-        FileType::Directory => Entry::Folder,
-        FileType::Symlink => Entry::Other(LINK),
-        FileType::Fifo => Entry::Other("a pipe"),
-        FileType::Socket => Entry::Other("a socket"),
-        _ => Entry::Other("a device"),
-    }
 }
 
 pub(super) fn failed(doing: &'static str, path: &Utf8Path) -> impl FnOnce(Errno) -> TreeError {

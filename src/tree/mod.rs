@@ -17,9 +17,9 @@ mod write;
 
 pub use compare::{Change, Comparison, Kind, read};
 pub(crate) use folder::is_staged;
-pub use folder::{Entry, Folder, Staged};
+pub use folder::{Folder, Staged};
+pub use plain::{Entry, LARGEST, read_plain};
 use plain::{FOLDER, LINK};
-pub use plain::{LARGEST, read_plain};
 pub use untrusted::Found;
 pub use write::Written;
 

@@ -1,8 +1,7 @@
 //! Reading a file that an agent could have put there: plain files only, no link at the end of the path, no wait for
 //! somebody who writes into a pipe, and no more bytes than the caller has use for.
 
-use super::folder::kind;
-use super::{Entry, TreeError};
+use super::TreeError;
 use camino::Utf8Path;
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::Errno;
@@ -15,6 +14,17 @@ pub const LARGEST: u64 = 16 * 1024 * 1024;
 
 pub(super) const LINK: &str = "a symbolic link";
 pub(super) const FOLDER: &str = "a folder";
+
+/// What a folder holds under one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// A plain file.
+    File,
+    /// A folder.
+    Folder,
+    /// A link, socket, pipe or device: what it is, with its article.
+    Other(&'static str),
+}
 
 /// Opens what is no link, waits for nobody, and makes no terminal this process's own.
 pub(super) const FLAGS: OFlags = OFlags::RDONLY
@@ -71,6 +81,17 @@ fn require_plain(mode: rustix::fs::RawMode) -> Result<(), &'static str> {
         Entry::File => Ok(()),
         Entry::Folder => Err(FOLDER),
         Entry::Other(what) => Err(what),
+    }
+}
+
+pub(super) fn kind(found: FileType) -> Entry {
+    match found {
+        FileType::RegularFile => Entry::File,
+        FileType::Directory => Entry::Folder,
+        FileType::Symlink => Entry::Other(LINK),
+        FileType::Fifo => Entry::Other("a pipe"),
+        FileType::Socket => Entry::Other("a socket"),
+        _ => Entry::Other("a device"),
     }
 }
 

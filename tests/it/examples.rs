@@ -72,7 +72,7 @@ fn the_list_of_examples_is_complete() {
 #[test]
 fn every_example_renders_to_its_committed_tree() {
     for example in EXAMPLES {
-        let tree = render::tree(&plan(example)).unwrap();
+        let tree = render::tree(&plan(example), render::RenderTarget::Compose).unwrap();
         if std::env::var_os("UPDATE_EXAMPLES").is_some() {
             write(example, &tree);
         }

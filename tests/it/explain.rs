@@ -407,7 +407,7 @@ fn write_tree(folder: &Utf8Path, manifest: &str) {
     let loaded = Manifest::load("bottle.yaml", manifest.as_bytes()).unwrap();
     let around = Surroundings::beside(&loaded.manifest.name);
     let plan = Plan::resolve(&loaded.manifest, &around).unwrap();
-    for (path, bytes) in render::tree(&plan).unwrap() {
+    for (path, bytes) in render::tree(&plan, render::RenderTarget::Compose).unwrap() {
         let file = folder.join(path);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         fs::write(file, bytes).unwrap();

@@ -68,7 +68,7 @@ fn resolve(manifest: &Manifest) -> Plan {
 }
 
 fn render(manifest: &Manifest) -> Tree {
-    render::tree(&resolve(manifest)).unwrap()
+    render::tree(&resolve(manifest), render::RenderTarget::Compose).unwrap()
 }
 
 fn text<'a>(tree: &'a Tree, path: &str) -> &'a str {
@@ -630,7 +630,7 @@ fn a_placeholder_stands_in_for_a_token_that_tools_look_for() {
     }
     assert!(!environment.contains_key("OTHER_TOKEN"));
     assert!(environment.values().all(|variable| variable.why.is_some()));
-    let tree = render::tree(&plan).unwrap();
+    let tree = render::tree(&plan, render::RenderTarget::Compose).unwrap();
     let embedded = EmbeddedFile::read(text(&tree, "pipelock/embedded.yaml")).unwrap();
     assert_eq!(embedded.placeholders, [environment["CLAUDE_CODE_OAUTH_TOKEN"].value.clone()]);
     assert!(!plan.seed_phrases.enabled);
@@ -677,7 +677,7 @@ fn an_absolute_path_of_the_machine_gets_into_no_file() {
             let folder = camino::Utf8Path::new(folder);
             let layout = Layout::between(folder, &folder.join(".bottle/dev"));
             let plan = Plan::resolve(&manifest, &Surroundings { layout, extra_ca: None }).unwrap();
-            render::tree(&plan).unwrap()
+            render::tree(&plan, render::RenderTarget::Compose).unwrap()
         })
         .into();
     assert_eq!(trees[0], trees[1]);

@@ -11,7 +11,10 @@ pub(crate) fn rendered() -> Vec<u8> {
     let manifest = b"version: 1\nname: dev\nagent: {image: 'agent:local'}\n";
     let manifest = Manifest::load("bottle.yaml", manifest).unwrap().manifest;
     let plan = Plan::resolve(&manifest, &Surroundings::beside("dev")).unwrap();
-    bottle::render::tree(&plan).unwrap().remove(camino::Utf8Path::new("seccomp.json")).unwrap()
+    bottle::render::tree(&plan, bottle::render::RenderTarget::Compose)
+        .unwrap()
+        .remove(camino::Utf8Path::new("seccomp.json"))
+        .unwrap()
 }
 
 /// Entries by the names that they list.

@@ -5,6 +5,7 @@ use crate::cli::{Format, Globals, source};
 use crate::config::routes::AnyOr;
 use crate::plan::{HostPlan, Plan, Shape};
 use crate::printable::printable_name;
+use crate::stack::service;
 use crate::state::{Authority, Event};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -22,8 +23,10 @@ pub(super) fn print(rendered: &Rendered<'_>, globals: &Globals) -> anyhow::Resul
 
 fn services(plan: &Plan) -> Vec<&'static str> {
     match plan.shape {
-        Shape::Chain => vec!["agent", "gate", "netns", "egress-proxy", "pipelock"],
-        Shape::Direct => vec!["agent", "gate", "netns", "pipelock"],
+        Shape::Chain => {
+            vec![service::AGENT, service::GATE, service::NETNS, service::EGRESS_PROXY, service::PIPELOCK]
+        }
+        Shape::Direct => vec![service::AGENT, service::GATE, service::NETNS, service::PIPELOCK],
     }
 }
 

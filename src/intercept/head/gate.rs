@@ -45,8 +45,8 @@ pub(super) enum Waiting {
     Head,
     /// More of a body.
     Body,
-    /// The answer to CONNECT.
-    Connect,
+    /// The end of HTTP on this connection: what follows is held back.
+    HandedOver,
     /// Nothing any more: a head was malformed.
     Nothing,
 }
@@ -55,7 +55,8 @@ enum State {
     Head(Lines),
     Length(u64),
     Chunked(Chunked),
-    Connect,
+    /// A CONNECT has passed, or an upgrade was granted.
+    HandedOver,
     Refused,
     Broken(FaultKind),
 }
@@ -115,14 +116,21 @@ impl Gate {
             State::Head(_) if self.raw.is_empty() && !self.empty_line => Waiting::Idle,
             State::Head(_) => Waiting::Head,
             State::Length(_) | State::Chunked(_) => Waiting::Body,
-            State::Connect => Waiting::Connect,
+            State::HandedOver => Waiting::HandedOver,
             State::Refused | State::Broken(_) => Waiting::Nothing,
         }
     }
 
-    /// The bytes after a CONNECT.
-    pub(super) fn into_rest(self) -> BytesMut {
-        self.raw
+    /// Holds back what follows, unless the client has sent some of it already.
+    pub(super) fn hand_over(&mut self) {
+        if self.waiting() == Waiting::Idle && self.passed.is_empty() {
+            self.state = State::HandedOver;
+        }
+    }
+
+    /// What was held back after the end of HTTP; `None` where HTTP has not ended.
+    pub(super) fn into_rest(self) -> Option<BytesMut> {
+        (self.waiting() == Waiting::HandedOver).then_some(self.raw)
     }
 
     /// Passes as much as can be passed.
@@ -160,7 +168,7 @@ impl Gate {
                     false
                 }
             },
-            State::Connect | State::Refused | State::Broken(_) => false,
+            State::HandedOver | State::Refused | State::Broken(_) => false,
         }
     }
 
@@ -183,7 +191,7 @@ impl Gate {
                     self.pass(end);
                     self.empty_line = false;
                     self.state = match head.framing {
-                        _ if head.method == Method::CONNECT => State::Connect,
+                        _ if head.method == Method::CONNECT => State::HandedOver,
                         Framing::Length(0) => State::Head(Lines::default()),
                         Framing::Length(length) => State::Length(length),
                         Framing::Chunked => State::Chunked(Chunked::new()),

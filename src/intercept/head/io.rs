@@ -15,7 +15,10 @@ use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -26,7 +29,7 @@ use tokio::{
 
 /// How much is asked for at a time.
 const READ: usize = 32 * 1024;
-/// How much is held back after a CONNECT; a ClientHello is smaller.
+/// How much is held back after the end of HTTP; a ClientHello is smaller.
 const HELD: usize = 64 * 1024;
 /// How long a client that is still sending is listened to after the answer, so that it reads the answer before
 /// it learns that nobody reads the rest (a reset would take the answer from it).
@@ -37,16 +40,23 @@ const LINGER: Duration = Duration::from_secs(10);
 pub(in crate::intercept) struct Verdicts {
     queue: Arc<Mutex<VecDeque<(Verdict, InFlight)>>>,
     activity: Activity,
+    /// An upgrade was granted: no head follows.
+    handed_over: Arc<AtomicBool>,
 }
 
 impl Verdicts {
     pub(in crate::intercept) fn new(activity: Activity) -> Self {
-        Self { queue: Arc::default(), activity }
+        Self { queue: Arc::default(), activity, handed_over: Arc::default() }
     }
 
     /// The verdict on the next head, and the token that counts its exchange as in flight.
     pub(in crate::intercept) fn next(&self) -> Option<(Verdict, InFlight)> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Ends HTTP on this connection. Called before the answer that says so.
+    pub(in crate::intercept) fn hand_over(&self) {
+        self.handed_over.store(true, Ordering::Release);
     }
 
     fn push(&self, verdict: Verdict) {
@@ -96,9 +106,18 @@ impl<S> CheckedIo<S> {
         }
     }
 
-    /// After a granted CONNECT: the connection, and what the client sent ahead.
-    pub(in crate::intercept) fn into_tunnel(self) -> (S, Bytes) {
-        (self.inner, self.gate.into_rest().freeze())
+    /// After a granted CONNECT or upgrade: the connection, and what the client sent ahead. `None` when that was read as
+    /// HTTP.
+    pub(in crate::intercept) fn into_tunnel(mut self) -> Option<(S, Bytes)> {
+        self.hold_back();
+        Some((self.inner, self.gate.into_rest()?.freeze()))
+    }
+
+    /// After an answer that ends HTTP nothing is read as a head any more.
+    fn hold_back(&mut self) {
+        if self.verdicts.handed_over.load(Ordering::Acquire) {
+            self.gate.hand_over();
+        }
     }
 
     fn publish(&mut self) {
@@ -157,6 +176,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for CheckedIo<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.hold_back();
         loop {
             let passed = this.gate.passed();
             if !passed.is_empty() {
@@ -169,7 +189,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for CheckedIo<S> {
             }
             match this.gate.waiting() {
                 Waiting::Nothing => return Poll::Pending,
-                Waiting::Connect if this.gate.raw().len() >= HELD => return Poll::Pending,
+                Waiting::HandedOver if this.gate.raw().len() >= HELD => return Poll::Pending,
                 _ => {}
             }
             match this.fill(cx) {

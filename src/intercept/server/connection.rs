@@ -1,19 +1,22 @@
 //! Drives the HTTP library over one connection until it ends, idles out or is drained.
 
-use super::{Server, exchange::Conversation, tunnel};
+use super::exchange::{Abandoned, Conversation, Exit, Switched};
 use crate::intercept::{
-    Client, Drain, Event, Handler, Limits, Stream,
+    Drain, Event, Handler, Limits,
     activity::Activity,
     head::{CheckedIo, Place},
     limits::connection_window,
-    watch::Watch,
+    rewind::Rewind,
 };
+use bytes::Bytes;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::{io, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    sync::mpsc::unbounded_channel,
     time::{Instant, sleep_until, timeout},
 };
 
@@ -25,27 +28,14 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// How long a client is given to let go of an idle HTTP/2 connection.
 const GOODBYE: Duration = Duration::from_secs(5);
 
-/// Serves a client's connection, and the tunnel that may come of it.
-pub(super) async fn serve<H: Handler>(
-    server: Arc<Server<H>>,
-    client: Arc<Client>,
-    stream: Watch<Stream>,
-    drain: Drain,
-) {
-    let conversation = Conversation::new(Arc::clone(&server), Arc::clone(&client), None);
-    over_http1(stream, Place::Proxy, Arc::clone(&conversation), &drain).await;
-    if let Some(granted) = conversation.granted() {
-        tunnel::serve(server, client, granted, drain).await;
-    }
-}
-
-/// HTTP/1, on the proxy connection or in a tunnel.
+/// HTTP/1, on the proxy connection or in a tunnel. Says what the connection goes on as.
 pub(super) async fn over_http1<H, S>(
     stream: S,
     place: Place,
     conversation: Arc<Conversation<H>>,
     drain: &Drain,
-) where
+) -> Option<Exit<H::Tunnel>>
+where
     H: Handler,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -58,7 +48,16 @@ pub(super) async fn over_http1<H, S>(
     // The check has a timer of its own for heads, which can answer.
     builder.timer(TokioTimer::new()).header_read_timeout(None);
     builder.max_headers(limits.head_fields).max_buf_size(HTTP1_BUFFER.max(limits.head_bytes * 2));
-    let service = service_fn(move |request| Arc::clone(&conversation).http1(request));
+    let (exit, mut exits) = unbounded_channel();
+    let service = service_fn(move |request| {
+        let (conversation, exit) = (Arc::clone(&conversation), exit.clone());
+        async move {
+            let (response, left) = conversation.http1(request).await?;
+            // Received below, in the same task.
+            left.map(|left| exit.send(left));
+            Ok::<_, Abandoned>(response)
+        }
+    });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -68,6 +67,30 @@ pub(super) async fn over_http1<H, S>(
         }
     };
     note(ended, &*server.handler);
+    exits.try_recv().ok()
+}
+
+/// The connection as it was before HTTP, and what the client sent ahead of the answer. `None` when that was read as HTTP,
+/// or the client is gone.
+pub(super) async fn taken_over<S>(upgrade: OnUpgrade) -> Option<(S, Bytes)>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let parts = upgrade.await.ok()?.downcast::<TokioIo<CheckedIo<S>>>().ok()?;
+    // What the library has read ahead was checked as HTTP, and is not what follows it.
+    parts.read_buf.is_empty().then(|| parts.io.into_inner().into_tunnel())?
+}
+
+/// Serves an upgraded connection, which was one over `S`, to its end.
+pub(super) async fn upgraded<S>(switched: Switched, total: Duration)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let Some((stream, ahead)) = taken_over::<S>(switched.upgrade).await else { return };
+    let served = (switched.serve)(Box::new(Rewind::new(ahead, stream)));
+    if timeout(total, served).await.is_err() {
+        tracing::debug!("the time for one upgraded connection is over");
+    }
 }
 
 /// HTTP/2, in a tunnel.

@@ -5,17 +5,21 @@ use super::{
     response::{Ending, finish, plain},
 };
 use crate::intercept::{
-    Body, Client, Connect, ConnectRequest, Event, Exchange, Fault, FaultKind, Handler, HeadFault, Protocol,
-    Stream, Tunnel,
+    Answer, Body, Client, Connect, ConnectRequest, Event, Exchange, Fault, FaultKind, Handler, HeadFault,
+    Protocol, Stream, Tunnel, Upgrade,
     activity::{Activity, InFlight},
     body,
     head::{Verdict, Verdicts},
 };
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Uri, header};
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use hyper::{
+    body::Incoming,
+    upgrade::{self, OnUpgrade},
+};
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicU64, Ordering},
 };
 use tokio::time::{Instant, timeout_at};
@@ -28,7 +32,21 @@ pub(super) struct Conversation<H: Handler> {
     pub(super) activity: Activity,
     pub(super) verdicts: Verdicts,
     count: AtomicU64,
-    granted: Mutex<Option<Granted<H::Tunnel>>>,
+}
+
+/// What is sent, and what the connection goes on as after it if that is not HTTP.
+type Answered<H> = (Response<Body>, Option<Exit<<H as Handler>::Tunnel>>);
+
+/// What a connection goes on as.
+pub(super) enum Exit<T> {
+    Tunnel(Granted<T>),
+    Upgrade(Switched),
+}
+
+/// A request that was answered 101.
+pub(super) struct Switched {
+    pub(super) serve: Box<dyn FnOnce(Stream) -> BoxFuture<'static, ()> + Send>,
+    pub(super) upgrade: OnUpgrade,
 }
 
 /// A CONNECT that was answered 200.
@@ -60,19 +78,10 @@ impl<H: Handler> Conversation<H> {
     ) -> Arc<Self> {
         let activity = Activity::new();
         let verdicts = Verdicts::new(activity.clone());
-        let (count, granted) = (AtomicU64::new(0), Mutex::new(None));
-        Arc::new(Self { server, client, tunnel, activity, verdicts, count, granted })
+        Arc::new(Self { server, client, tunnel, activity, verdicts, count: AtomicU64::new(0) })
     }
 
-    /// The CONNECT that was granted on this connection.
-    pub(super) fn granted(&self) -> Option<Granted<H::Tunnel>> {
-        self.granted.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    pub(super) async fn http1(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-    ) -> Result<Response<Body>, Abandoned> {
+    pub(super) async fn http1(self: Arc<Self>, request: Request<Incoming>) -> Result<Answered<H>, Abandoned> {
         let (target, fault, in_flight) = match self.verdicts.next() {
             Some((Verdict::Fault(fault), in_flight)) => {
                 (fault.target.clone().unwrap_or_default().into(), Some(fault), in_flight)
@@ -102,19 +111,21 @@ impl<H: Handler> Conversation<H> {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned().into();
         let fault = http2_fault(&request).map(Fault::Head);
         let in_flight = self.activity.begin();
-        self.exchange(request, Arrival { target, fault, protocol: Protocol::Http2, in_flight }).await
+        let arrival = Arrival { target, fault, protocol: Protocol::Http2, in_flight };
+        self.exchange(request, arrival).await.map(|(response, _)| response)
     }
 
     async fn exchange(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         arrival: Arrival,
-    ) -> Result<Response<Body>, Abandoned> {
+    ) -> Result<Answered<H>, Abandoned> {
         let Arrival { target, fault, protocol, in_flight } = arrival;
         let started = Instant::now();
         let deadline = started + self.server.limits.total;
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let fault = fault.or_else(|| self.tunnel.as_deref().and_then(other_name));
+        let upgrade = (fault.is_none() && asks_for_an_upgrade(&request)).then(|| upgrade::on(&mut request));
         let last = fault.is_some() || number >= self.server.limits.requests_per_connection;
         let exchange = Exchange {
             client: Arc::clone(&self.client),
@@ -129,21 +140,36 @@ impl<H: Handler> Conversation<H> {
         let (parts, incoming) = request.into_parts();
         let (body, leftover) = request_body::wrap(incoming, expects);
         let answer = self.server.handler.exchange(Request::from_parts(parts, body), exchange);
-        let Ok(response) = timeout_at(deadline, answer).await else {
+        let Ok(answer) = timeout_at(deadline, answer).await else {
             self.server.handler.observe(Event::Stalled);
             return Err(Abandoned);
         };
-        let close = protocol == Protocol::Http1 && (last || !leftover.drain().await);
-        Ok(finish(response, Ending { close, in_flight, deadline }))
+        let (response, close) = match (answer, upgrade) {
+            (Answer::Response(response), _) => {
+                let close = protocol == Protocol::Http1 && (last || !leftover.drain().await);
+                (response, close)
+            }
+            (Answer::Upgrade(Upgrade { headers, serve }), upgrade) => {
+                let whole = leftover.drain().await;
+                if let Some(upgrade) = upgrade.filter(|_| whole) {
+                    self.verdicts.hand_over();
+                    return Ok((switching(headers), Some(Exit::Upgrade(Switched { serve, upgrade }))));
+                }
+                tracing::error!("the handler upgraded a request that can't be");
+                let response = plain(StatusCode::BAD_GATEWAY, "bottle: the connection can't be upgraded\n");
+                (response, protocol == Protocol::Http1)
+            }
+        };
+        Ok((finish(response, Ending { close, in_flight, deadline }), None))
     }
 
     async fn connect(
         &self,
         mut request: Request<Incoming>,
         arrival: Arrival,
-    ) -> Result<Response<Body>, Abandoned> {
+    ) -> Result<Answered<H>, Abandoned> {
         let deadline = Instant::now() + self.server.limits.total;
-        let upgrade = hyper::upgrade::on(&mut request);
+        let upgrade = upgrade::on(&mut request);
         let connect = ConnectRequest {
             client: Arc::clone(&self.client),
             target: String::from_utf8_lossy(&arrival.target).into_owned(),
@@ -162,16 +188,28 @@ impl<H: Handler> Conversation<H> {
                     tracing::error!("the handler refused a CONNECT with a success");
                     response = plain(StatusCode::BAD_GATEWAY, "bottle: the tunnel was refused\n");
                 }
-                return Ok(finish(response, Ending { close: true, in_flight: arrival.in_flight, deadline }));
+                let ending = Ending { close: true, in_flight: arrival.in_flight, deadline };
+                return Ok((finish(response, ending), None));
             }
         };
-        let granted = Granted { host, state, upstream, upgrade };
-        *self.granted.lock().unwrap_or_else(PoisonError::into_inner) = Some(granted);
-        Ok(finish(
-            Response::new(body::empty()),
-            Ending { close: false, in_flight: arrival.in_flight, deadline },
-        ))
+        let ending = Ending { close: false, in_flight: arrival.in_flight, deadline };
+        let exit = Exit::Tunnel(Granted { host, state, upstream, upgrade });
+        Ok((finish(Response::new(body::empty()), ending), Some(exit)))
     }
+}
+
+/// Whether an upgrade can come of the request (RFC 9110 §7.8).
+fn asks_for_an_upgrade(request: &Request<Incoming>) -> bool {
+    request.version() == Version::HTTP_11 && request.headers().contains_key(header::UPGRADE)
+}
+
+/// The answer 101 (RFC 9110 §15.2.2).
+fn switching(headers: HeaderMap) -> Response<Body> {
+    let mut response = Response::new(body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = headers;
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    response
 }
 
 /// The library and the check must have read the same request line.

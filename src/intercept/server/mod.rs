@@ -7,9 +7,11 @@ mod response;
 mod tunnel;
 
 use super::{
-    Client, Drain, Drained, Event, Handler, Interception, Limits, Listener, Peer, Stream, watch::Watch,
+    Client, Drain, Drained, Event, Handler, Interception, Limits, Listener, Peer, Stream, head::Place,
+    watch::Watch,
 };
 use arc_swap::ArcSwap;
+use exchange::{Conversation, Exit};
 use std::{
     sync::{
         Arc,
@@ -112,8 +114,20 @@ impl<H: Handler> Server<H> {
         tasks.spawn(async move {
             let _open = Open { handler: &*server.handler, _permit: permit }.announce();
             let stream = Watch::new(stream, server.limits.stall);
-            connection::serve(Arc::clone(&server), client, stream, drain).await;
+            serve(Arc::clone(&server), client, stream, drain).await;
         });
+    }
+}
+
+/// Serves a client's connection, and the tunnel or the other protocol that may come of it.
+async fn serve<H: Handler>(server: Arc<Server<H>>, client: Arc<Client>, stream: Watch<Stream>, drain: Drain) {
+    let conversation = Conversation::new(Arc::clone(&server), Arc::clone(&client), None);
+    match connection::over_http1(stream, Place::Proxy, conversation, &drain).await {
+        Some(Exit::Tunnel(granted)) => tunnel::serve(server, client, granted, drain).await,
+        Some(Exit::Upgrade(switched)) => {
+            connection::upgraded::<Watch<Stream>>(switched, server.limits.total).await;
+        }
+        None => {}
     }
 }
 

@@ -1,20 +1,20 @@
 //! From a granted CONNECT to requests in TLS, or to bytes that are passed through.
 
 use super::{
-    Server, connection,
-    exchange::{Conversation, Granted},
+    Server,
+    connection::{over_http1, over_http2, taken_over, upgraded},
+    exchange::{Conversation, Exit, Granted},
 };
 use crate::intercept::{
     Client, Drain, Event, Handler, Protocol, Stream, Tunnel, TunnelFailure,
-    head::{CheckedIo, Place},
+    head::Place,
     rewind::Rewind,
     splice::splice,
     tls::{NoHello, read_hello},
     watch::Watch,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use std::sync::Arc;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
@@ -52,10 +52,16 @@ pub(super) async fn serve<H: Handler>(
             let tunnel = Arc::new(tunnel);
             server.handler.observe(Event::Handshake { protocol: tunnel.protocol });
             let client = Arc::clone(&tunnel.client);
+            let total = server.limits.total;
             let conversation = Conversation::new(server, client, Some(Arc::clone(&tunnel)));
             match tunnel.protocol {
-                Protocol::Http1 => connection::over_http1(*stream, Place::Tunnel, conversation, &drain).await,
-                Protocol::Http2 => connection::over_http2(*stream, conversation, &drain).await,
+                Protocol::Http1 => {
+                    let exit = over_http1(*stream, Place::Tunnel, conversation, &drain).await;
+                    if let Some(Exit::Upgrade(switched)) = exit {
+                        upgraded::<TlsStream<Rewind<ProxyStream>>>(switched, total).await;
+                    }
+                }
+                Protocol::Http2 => over_http2(*stream, conversation, &drain).await,
             }
         }
     }
@@ -67,8 +73,8 @@ async fn open<H: Handler>(
     upgrade: OnUpgrade,
     upstream: Option<Stream>,
 ) -> Result<Inside, TunnelFailure> {
-    let (mut stream, ahead) = taken_over(upgrade).await?;
-    let hello = read_hello(&mut stream, ahead).await.map_err(|none| match none {
+    let (mut stream, ahead) = taken_over::<ProxyStream>(upgrade).await.ok_or(TunnelFailure::Closed)?;
+    let hello = read_hello(&mut stream, ahead.into()).await.map_err(|none| match none {
         NoHello::NotTls => TunnelFailure::NotTls,
         NoHello::Closed => TunnelFailure::Closed,
         NoHello::Malformed(error) => TunnelFailure::Handshake(error),
@@ -104,14 +110,4 @@ async fn turn<H: Handler>(
     }
     server.handler.observe(Event::HandshakeQueued);
     server.handshakes.acquire().await
-}
-
-/// The connection as it was before HTTP, and what the client sent ahead of the 200.
-async fn taken_over(upgrade: OnUpgrade) -> Result<(ProxyStream, BytesMut), TunnelFailure> {
-    let upgraded = upgrade.await.map_err(|_| TunnelFailure::Closed)?;
-    let parts = upgraded.downcast::<TokioIo<CheckedIo<ProxyStream>>>().map_err(|_| TunnelFailure::Closed)?;
-    let (stream, rest) = parts.io.into_inner().into_tunnel();
-    let mut ahead = BytesMut::from(parts.read_buf.as_ref());
-    ahead.extend_from_slice(&rest);
-    Ok((stream, ahead))
 }

@@ -5,11 +5,11 @@
 //! of the request stay for as long as the connection does.
 
 use super::{
-    Io, MAX_HEAD_BYTES, PoolLimits, SendError,
+    MAX_HEAD_BYTES, PoolLimits, SendError,
     error::Failure,
     message::{Message, Outgoing, end_to_end},
 };
-use crate::intercept::{Body, BodyError, body, limits::connection_window};
+use crate::intercept::{Body, BodyError, body, limits::connection_window, stream::Io};
 use bytes::Bytes;
 use h2::{
     Ping, PingPong, Reason, RecvStream, SendStream,

@@ -1,11 +1,12 @@
 //! A request on its way out, which can be taken back as long as nothing of its body was sent.
 
 use super::SendError;
+use crate::fields::{keep_only_trailers_of_te, remove_hop_by_hop};
 use crate::intercept::{Body, BodyError, BoxError, body};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING, UPGRADE},
+    HeaderMap, HeaderValue, Method, Request, Response, Uri, Version,
+    header::{CONTENT_LENGTH, EXPECT, HOST, TE},
     uri::PathAndQuery,
 };
 use http_body::{Frame, SizeHint};
@@ -14,16 +15,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
-
-/// Fields of one connection that have no business on the next (RFC 9110 §7.6.1), beside `TE` and those that
-/// `Connection` nominates.
-const HOP_BY_HOP: [HeaderName; 5] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
 
 /// A request that can be written once or twice.
 pub(super) struct Message {
@@ -41,7 +32,7 @@ impl Message {
         }
         let mut headers = parts.headers;
         remove_hop_by_hop(&mut headers);
-        only_trailers(&mut headers);
+        keep_only_trailers_of_te(&mut headers);
         // The client was told to go on when its body was first asked for; nothing waits for the upstream's word.
         headers.remove(EXPECT);
         // The length that is announced is the length that is sent, whatever was done to the body.
@@ -99,34 +90,10 @@ impl Message {
     }
 }
 
-/// Of `TE` only `trailers` goes on, and HTTP/2 has no other value (RFC 9113 §8.2.2). A client may list it beside codings
-/// that concern its own connection, in one field or in several (RFC 9110 §10.1.4).
-fn only_trailers(headers: &mut HeaderMap) {
-    let listed = headers.get_all(TE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let trailers = listed.map(<[u8]>::trim_ascii).any(|item| item.eq_ignore_ascii_case(b"trailers"));
-    headers.remove(TE);
-    if trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-    }
-}
-
 /// Takes off a response what belongs to the connection that it came on.
 pub(super) fn end_to_end<B>(response: &mut Response<B>) {
     remove_hop_by_hop(response.headers_mut());
     response.headers_mut().remove(TE);
-}
-
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    let nominated: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in nominated.iter().filter(|name| **name != TE).chain(&HOP_BY_HOP) {
-        headers.remove(name);
-    }
 }
 
 /// The body of a message. Clones are the same body: whoever reads it takes it.
@@ -184,6 +151,7 @@ pub(super) struct Stopped;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http::HeaderName;
     use std::convert::Infallible;
 
     fn message(build: impl FnOnce(http::request::Builder) -> http::request::Builder) -> Message {

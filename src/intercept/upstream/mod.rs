@@ -13,20 +13,12 @@ pub use limits::{PoolLimits, PoolStats};
 pub use pool::Pool;
 pub use tls::{Roots, TrustError, secure};
 
-use super::Protocol;
+use super::{Protocol, Stream};
 use std::{fmt::Debug, hash::Hash};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Bytes of the head of a response, and what is read ahead of an HTTP/1 body and waits to be written of one. Envoy has
 /// 60 KiB for the head.
 const MAX_HEAD_BYTES: u32 = 64 * 1024;
-
-/// Anything that carries bytes both ways.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin + 'static {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Io for T {}
-
-/// A connection of whatever kind.
-pub type Stream = Box<dyn Io>;
 
 /// Makes connections.
 pub trait Connector: Send + Sync + 'static {

@@ -1,8 +1,9 @@
 //! TLS with upstreams: which CAs vouch for them, at what time, and what is spoken inside.
 
-use super::{Connected, Io};
+use super::Connected;
 use crate::clock::Clock;
 use crate::intercept::Protocol;
+use crate::intercept::stream::Io;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _},

@@ -1,8 +1,8 @@
 //! A route's credential.
 
 use super::super::findings::{Findings, quoted};
+use super::super::variable::is_variable_name;
 use super::super::written::{self, Scheme};
-use super::env::is_variable_name;
 use crate::manifest::{Auth, AuthScheme};
 
 /// Fields that frame a message or steer a connection (RFC 9110, RFC 9112): no credential lives there.

@@ -1,6 +1,7 @@
 //! Environment variables: what may be one, and which ones are bottle's.
 
 use super::super::findings::{Findings, quoted};
+use super::super::variable::is_variable_name;
 use super::super::written::Env;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -36,12 +37,6 @@ const BESIDE_CLAUDE: &[&str] = &[
     "DISABLE_ERROR_REPORTING",
     "DISABLE_TELEMETRY",
 ];
-
-/// The portable form of a name (POSIX 1003.1, section 8.1; lower case is admitted).
-pub(in crate::manifest) fn is_variable_name(text: &str) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && text.chars().all(fits)
-}
 
 /// The agent's environment; `pointer` is a JSON pointer, since a bad name may hold anything.
 pub(super) fn agent(

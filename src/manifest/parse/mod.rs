@@ -12,8 +12,6 @@ mod path;
 mod resources;
 mod route;
 
-pub(super) use env::is_variable_name;
-
 use super::findings::{Findings, quoted};
 use super::{Egress, EgressProxy, Engine, Manifest, Pipelock, Route, model::DlpAction, written};
 use std::collections::BTreeSet;

@@ -4,7 +4,7 @@
 //! each with its line, and never guessed.
 
 use super::super::findings::{Findings, quoted};
-use super::super::parse::is_variable_name;
+use super::super::variable::is_variable_name;
 use super::recipe::{self, Credential, Replacement};
 use crate::policy::{Host, PathPattern};
 use serde_json::Value;

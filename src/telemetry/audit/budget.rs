@@ -1,8 +1,8 @@
 //! How many bytes may be written of what is sent on, so that no rotation removes a record of the last 24 hours.
 //!
-//! The arithmetic. When the oldest file is removed, [`FILES_KEPT`](super::FILES_KEPT) - 1 renamed ones are left, all
+//! The arithmetic. When the oldest file is removed, [`FILES_KEPT`] - 1 renamed ones are left, all
 //! of them written after its last line. A file is renamed when the next batch does not fit, so each holds at least
-//! [`FILE_BYTES`](super::FILE_BYTES) - [`BATCH_BYTES`]: 63 × (8 MiB - 64 KiB) = 500 MiB. If never more than that is
+//! [`FILE_BYTES`] - [`BATCH_BYTES`]: 63 × (8 MiB - 64 KiB) = 500 MiB. If never more than that is
 //! written in 24 hours, whatever is removed is older. The bucket holds half of it, and half of it flows in over 24
 //! hours, so a client that finds the bucket full writes at most both halves within 24 hours. Less are one batch that a
 //! slow disk delays, and the records of one window of counting: those are written also when the bucket is empty.
@@ -17,6 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The size at which a file is renamed and the next one begins: 8 MiB.
+pub const FILE_BYTES: u64 = 8 << 20;
+/// The files of each series that are kept, the live one included: 512 MiB.
+pub const FILES_KEPT: usize = 64;
 /// For how long a record of what was sent on stays at least, whatever a client does: 24 hours.
 pub const KEPT: Duration = Duration::from_hours(24);
 /// The most bytes that are written together: files are renamed between such batches.
@@ -29,7 +33,7 @@ pub(super) const WINDOW: Duration = Duration::from_secs(10);
 const KINDS: usize = 256;
 
 const _: () = {
-    let each_window = total(super::FILE_BYTES, super::FILES_KEPT) / 2 * WINDOW.as_secs() / KEPT.as_secs();
+    let each_window = total(FILE_BYTES, FILES_KEPT) / 2 * WINDOW.as_secs() / KEPT.as_secs();
     assert!(each_window >= COUNT_BYTES, "counting alone would empty the bucket");
 };
 

@@ -229,7 +229,7 @@ mod tests {
         let resumed = |ages: &[Duration]| Flood::new("egress-proxy", ages, start);
         assert_eq!(ask(&mut resumed(&[seconds(3); 150]), start, 1000), PER_WINDOW - 150);
         assert_eq!(ask(&mut resumed(&[minutes(2); 150]), start, 1000), PER_WINDOW);
-        let long = [minutes(30); PER_LONG_WINDOW as usize];
+        let long = vec![minutes(30); PER_LONG_WINDOW as usize];
         assert_eq!(ask(&mut resumed(&long), start, 1000), PER_WINDOW_WHEN_LONG);
         let mut later = resumed(&long);
         assert_eq!(ask(&mut later, start + minutes(29), 1000), PER_WINDOW_WHEN_LONG);

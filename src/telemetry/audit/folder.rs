@@ -11,7 +11,7 @@
 
 use super::{
     Series,
-    budget::{Budget, KEPT},
+    budget::{Budget, FILE_BYTES, FILES_KEPT, KEPT},
     entry::Entry,
     flood::{Flood, LONG_WINDOW},
     sent::Sent,
@@ -29,11 +29,6 @@ use std::{
     path::Path,
     time::{Duration, Instant, SystemTime},
 };
-
-/// The size at which a file is renamed and the next one begins: 8 MiB.
-pub const FILE_BYTES: u64 = 8 << 20;
-/// The files of each series that are kept, the live one included: 512 MiB.
-pub const FILES_KEPT: usize = 64;
 
 /// A folder that records go to.
 pub struct Folder {

@@ -5,15 +5,14 @@
 //! stdout never holds up a request that has its place. Only a dispatch waits until it is written.
 
 use super::{
-    Facts, Recorded, Series, Sink,
-    sent::Decision,
-    writer::{Message, Writer},
+    Recorded, Sink,
+    writer::{Held, Line, Message, State, Writer},
 };
 use std::{
     io,
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        Arc,
+        atomic::Ordering,
         mpsc::{Sender, channel},
     },
     time::Duration,
@@ -23,43 +22,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 /// Records that may wait for a slow sink; one place is held by each request in flight.
 const PLACES: usize = 8192;
 
-/// What the records of one place share. The place is free again when this is gone, which the writer holds until the
-/// lines are written: what waits is bounded.
-pub(super) struct Held {
-    _place: OwnedSemaphorePermit,
-    /// A line was written ahead.
-    announced: AtomicBool,
-    /// What the writer decided on that line.
-    pub(super) decision: OnceLock<Decision>,
-}
-
-impl Held {
-    pub(super) fn new(place: OwnedSemaphorePermit) -> Arc<Self> {
-        Arc::new(Self { _place: place, announced: AtomicBool::new(false), decision: OnceLock::new() })
-    }
-}
-
-#[cfg_attr(test, derive(Clone))]
-pub(super) struct Line {
-    pub(super) series: Series,
-    pub(super) json: Vec<u8>,
-    pub(super) facts: Facts,
-}
-
 /// A handle to the log; cheap to clone.
 #[derive(Clone)]
 pub struct Log {
     messages: Sender<Message>,
     places: Arc<Semaphore>,
     state: Arc<State>,
-}
-
-#[derive(Default)]
-pub(super) struct State {
-    pub(super) stuck: AtomicBool,
-    pub(super) finishing: AtomicBool,
-    pub(super) written: AtomicU64,
-    pub(super) suppressed: AtomicU64,
 }
 
 /// The place of one request's records.

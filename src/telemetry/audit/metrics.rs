@@ -1,6 +1,6 @@
 //! What an operator can plot of the log.
 
-use super::{Log, log::State};
+use super::{Log, writer::State};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},

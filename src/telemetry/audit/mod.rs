@@ -31,12 +31,12 @@ mod sink;
 mod tail;
 mod writer;
 
-pub use budget::KEPT;
+pub use budget::{FILE_BYTES, FILES_KEPT, KEPT};
 pub use counted::{Counted, CountedKind, Counting};
 pub use cut::{LONGEST, cut};
 pub use entry::{Entry, PipelockRecord};
 pub use flood::Suppressed;
-pub use folder::{FILE_BYTES, FILES_KEPT, Folder};
+pub use folder::Folder;
 pub use log::{Log, Place};
 pub use reader::{ReadError, Reader, Skipped};
 pub use record::{Event, Facts, Record, Recorded, Verdict, common_method, outcome};

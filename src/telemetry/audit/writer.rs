@@ -1,28 +1,54 @@
 //! The thread that writes: it decides what is written and what is counted, and hands lines to the sink.
 
-use super::{
-    Series, Sink,
-    budget::BATCH_BYTES,
-    flood::Admission,
-    log::{Held, Line, State},
-};
+use super::{Facts, Series, Sink, budget::BATCH_BYTES, flood::Admission, sent::Decision};
 use serde::Serialize;
 use std::{
     io,
     sync::{
-        Arc,
-        atomic::Ordering,
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
 };
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Messages that are taken before what they hold is written.
 const BATCH: usize = 256;
 
 /// How long the writer waits before it tries a failed write again.
 const RETRY: Duration = Duration::from_millis(200);
+
+/// What the records of one place share. The place is free again when this is gone, which the writer holds until the
+/// lines are written: what waits is bounded.
+pub(super) struct Held {
+    _place: OwnedSemaphorePermit,
+    /// A line was written ahead.
+    pub(super) announced: AtomicBool,
+    /// What the writer decided on that line.
+    pub(super) decision: OnceLock<Decision>,
+}
+
+impl Held {
+    pub(super) fn new(place: OwnedSemaphorePermit) -> Arc<Self> {
+        Arc::new(Self { _place: place, announced: AtomicBool::new(false), decision: OnceLock::new() })
+    }
+}
+
+#[cfg_attr(test, derive(Clone))]
+pub(super) struct Line {
+    pub(super) series: Series,
+    pub(super) json: Vec<u8>,
+    pub(super) facts: Facts,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) stuck: AtomicBool,
+    pub(super) finishing: AtomicBool,
+    pub(super) written: AtomicU64,
+    pub(super) suppressed: AtomicU64,
+}
 
 /// What the writer is told.
 pub(super) enum Message {

@@ -1,8 +1,9 @@
 //! The one request whose body says what it is: an LFS batch is a download or an upload by its `operation`.
 
+use crate::content_coding::{Coding, DecodeError, Decoder, Reader};
 use crate::policy::{GitOperation, Reason, Refusal};
-use http::{HeaderMap, header};
-use std::{borrow::Cow, io::Read as _};
+use http::HeaderMap;
+use std::borrow::Cow;
 
 /// Bytes of the largest batch that is read, also without its content coding; git-lfs asks for 100 objects at a time,
 /// some 20 KiB.
@@ -14,27 +15,36 @@ pub fn lfs_operation(headers: &HeaderMap, body: &[u8]) -> Result<GitOperation, R
 }
 
 fn decoded<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Refusal> {
-    let codings: Vec<&[u8]> = headers
-        .get_all(header::CONTENT_ENCODING)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|b| *b == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
-        .collect();
-    match codings.as_slice() {
-        [] => Ok(body.into()),
-        [one] if one.eq_ignore_ascii_case(b"gzip") || one.eq_ignore_ascii_case(b"x-gzip") => {
-            let mut plain = Vec::new();
-            flate2::read::MultiGzDecoder::new(body)
-                .take(LFS_BODY + 1)
-                .read_to_end(&mut plain)
-                .map_err(|_| malformed("the body of the LFS batch request is not valid gzip"))?;
-            if plain.len() as u64 > LFS_BODY {
-                return Err(body_too_large(LFS_BODY));
+    match Coding::of(headers) {
+        Ok(None) => Ok(body.into()),
+        Ok(Some(Coding::Gzip)) => gunzipped(body).map(Cow::Owned).map_err(|error| match error {
+            DecodeError::Reader(TooLarge) => body_too_large(LFS_BODY),
+            DecodeError::Malformed(_) | DecodeError::Expansion(_) => {
+                malformed("the body of the LFS batch request is not valid gzip")
             }
-            Ok(plain.into())
-        }
-        _ => Err(malformed("an LFS batch request is understood plain or in gzip only")),
+        }),
+        Ok(Some(_)) | Err(_) => Err(malformed("an LFS batch request is understood plain or in gzip only")),
+    }
+}
+
+fn gunzipped(body: &[u8]) -> Result<Vec<u8>, DecodeError<TooLarge>> {
+    let mut decoder = Decoder::new(Coding::Gzip, Batch(Vec::new()))?;
+    decoder.push(body)?;
+    decoder.finish()?;
+    Ok(std::mem::take(&mut decoder.reader().0))
+}
+
+/// A batch as far as it was decoded.
+struct Batch(Vec<u8>);
+
+struct TooLarge;
+
+impl Reader for Batch {
+    type Stop = TooLarge;
+
+    fn read(&mut self, text: &[u8]) -> Result<(), TooLarge> {
+        self.0.extend_from_slice(text);
+        if self.0.len() as u64 > LFS_BODY { Err(TooLarge) } else { Ok(()) }
     }
 }
 
@@ -54,7 +64,7 @@ fn malformed(what: &str) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use http::{HeaderValue, header};
     use std::io::Write as _;
 
     fn gzip(plain: &[u8]) -> Vec<u8> {

@@ -1,5 +1,6 @@
 //! Why pipelock refuses a request: the codes of the program whose place the embedded engine can take.
 
+use crate::content_coding::{DecodeError, Unsupported};
 use crate::dlp::{Finding, Severity};
 use http::StatusCode;
 
@@ -153,6 +154,22 @@ fn list(ports: &[u16]) -> String {
 
 fn place(location: Option<&str>) -> String {
     location.map_or_else(String::new, |location| format!(" at {location}"))
+}
+
+impl From<Unsupported> for Block {
+    fn from(Unsupported(coding): Unsupported) -> Self {
+        Self::Encoding(printable(&coding))
+    }
+}
+
+impl From<DecodeError<Block>> for Block {
+    fn from(error: DecodeError<Block>) -> Self {
+        match error {
+            DecodeError::Malformed(coding) => Self::Malformed(coding.name()),
+            DecodeError::Expansion(times) => Self::Expansion(times),
+            DecodeError::Reader(block) => block,
+        }
+    }
 }
 
 impl Block {

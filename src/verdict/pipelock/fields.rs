@@ -4,6 +4,7 @@ use super::{
     Ruleset,
     block::{Block, Part},
 };
+use crate::fields::{PROXY_AUTHENTICATION, remove, remove_hop_by_hop, remove_where};
 use http::{HeaderMap, HeaderName, header};
 
 impl Ruleset {
@@ -36,7 +37,8 @@ fn field_name(name: &HeaderName) -> String {
 
 /// Takes off what concerns one connection only (RFC 9110 §7.6.1), and what is said between proxies.
 pub fn strip_request(fields: &mut HeaderMap) {
-    strip_hop_by_hop(fields);
+    remove_hop_by_hop(fields);
+    remove(fields, PROXY_AUTHENTICATION);
     strip_own(fields);
     // Answered on this side, when the body was first read.
     fields.remove(header::EXPECT);
@@ -48,29 +50,6 @@ pub fn strip_response(fields: &mut HeaderMap) {
     fields.remove(header::ALT_SVC);
 }
 
-fn strip_hop_by_hop(fields: &mut HeaderMap) {
-    let nominated: Vec<HeaderName> = fields
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .filter(|name| ![header::TE, header::HOST, header::CONTENT_LENGTH].contains(name))
-        .collect();
-    for name in nominated {
-        fields.remove(name);
-    }
-    for name in
-        ["proxy-authorization", "proxy-authenticate", "proxy-connection", "keep-alive", "http2-settings"]
-    {
-        fields.remove(name);
-    }
-}
-
 fn strip_own(fields: &mut HeaderMap) {
-    let own = |name: &HeaderName| name.as_str().starts_with("x-pipelock-");
-    let names: Vec<HeaderName> = fields.keys().filter(|name| own(name)).cloned().collect();
-    for name in names {
-        fields.remove(name);
-    }
+    remove_where(fields, |name| name.starts_with("x-pipelock-"));
 }

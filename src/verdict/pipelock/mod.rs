@@ -1,7 +1,6 @@
 //! What pipelock decides from a CONNECT and from the head of a request: host, port, authority, URL, fields.
 
 mod block;
-mod coding;
 mod fields;
 mod hosts;
 mod request;
@@ -9,7 +8,6 @@ mod url;
 
 pub use block::{Block, Part};
 pub(crate) use block::{printable, visible};
-pub use coding::Coding;
 pub use fields::{strip_request, strip_response};
 pub use request::{Destination, Reading};
 

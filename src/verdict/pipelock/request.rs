@@ -1,9 +1,10 @@
 //! Where a CONNECT or a request goes, and whether it may.
 
 use super::{
-    Coding, Ruleset,
+    Ruleset,
     block::{Block, Part, printable},
 };
+use crate::content_coding::Coding;
 use crate::policy::{Authority, Scheme};
 use crate::verdict::Head;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
@@ -65,7 +66,7 @@ impl Ruleset {
             return Err(Block::Upgrade);
         }
         self.unless_only_logged(self.scan_fields(head.headers), reading)?;
-        Coding::of(head.headers).map(drop)
+        Ok(Coding::of(head.headers).map(drop)?)
     }
 
     /// What would become of a GET of this URL.

@@ -7,13 +7,14 @@ use crate::{
 use bottle::{
     clock::Clock,
     intercept::{
-        Body, BodyEnd, BodyError, BoxError, Client, Connect, ConnectRequest, Connected, Connector, Drain,
-        Drained, Event, Exchange, Fault, Handler, Interception, IssueLeaf, Limits, Listener, Party, Pool,
-        PoolLimits, Protocol, SendError, Server, SpliceEnd, Tunnel, TunnelFailure, body,
+        Answer, Body, BodyEnd, BodyError, BoxError, Client, Connect, ConnectRequest, Connected, Connector,
+        Drain, Drained, Event, Exchange, Fault, Handler, Interception, IssueLeaf, Limits, Listener, Party,
+        Pool, PoolLimits, Protocol, SendError, Server, SpliceEnd, Stream, Tunnel, TunnelFailure, Upgrade,
+        body,
     },
     pki::{CaKind, CertificateAuthority, LeafIssuer},
 };
-use http::{Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use rustls::{ClientConfig, pki_types::ServerName, sign::CertifiedKey};
 use std::{
     io,
@@ -24,7 +25,11 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{net::TcpStream, task::JoinHandle};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    task::JoinHandle,
+};
 use tokio_rustls::TlsConnector;
 
 pub(super) const H1: &[Protocol] = &[Protocol::Http1];
@@ -112,7 +117,29 @@ impl Handler for Relay {
         }
     }
 
-    async fn exchange(&self, request: Request<Body>, exchange: Exchange<String>) -> Response<Body> {
+    async fn exchange(&self, request: Request<Body>, exchange: Exchange<String>) -> Answer {
+        if request.uri().path() == "/local/upgrade" && exchange.fault.is_none() {
+            let headers = HeaderMap::from_iter([(header::UPGRADE, HeaderValue::from_static("echo"))]);
+            return Answer::Upgrade(Upgrade { headers, serve: Box::new(|stream| Box::pin(echo(stream))) });
+        }
+        self.respond(request, exchange).await.into()
+    }
+
+    fn tunnel_failed(&self, tunnel: &Tunnel<String>, failure: &TunnelFailure) {
+        self.log.failures.lock().unwrap().push(format!("{}: {failure}", tunnel.state));
+    }
+
+    fn spliced(&self, _: &Tunnel<String>, end: &SpliceEnd) {
+        self.log.splices.lock().unwrap().push(end.clone());
+    }
+
+    fn observe(&self, event: Event) {
+        self.log.events.lock().unwrap().push(event);
+    }
+}
+
+impl Relay {
+    async fn respond(&self, request: Request<Body>, exchange: Exchange<String>) -> Response<Body> {
         self.log.clients.lock().unwrap().push((*exchange.client).clone());
         let target = exchange.target.escape_ascii().to_string();
         if let Some(fault) = exchange.fault {
@@ -130,20 +157,6 @@ impl Handler for Relay {
         self.forward(host, request).await
     }
 
-    fn tunnel_failed(&self, tunnel: &Tunnel<String>, failure: &TunnelFailure) {
-        self.log.failures.lock().unwrap().push(format!("{}: {failure}", tunnel.state));
-    }
-
-    fn spliced(&self, _: &Tunnel<String>, end: &SpliceEnd) {
-        self.log.splices.lock().unwrap().push(end.clone());
-    }
-
-    fn observe(&self, event: Event) {
-        self.log.events.lock().unwrap().push(event);
-    }
-}
-
-impl Relay {
     fn refuse(&self, fault: &Fault) -> Response<Body> {
         let (text, code, status) = match fault {
             Fault::Sni => ("sni".to_owned(), "sni", StatusCode::FORBIDDEN),
@@ -177,6 +190,14 @@ impl Relay {
                 answer(status, format!("{error}\n"))
             }
         }
+    }
+}
+
+async fn echo(mut stream: Stream) {
+    let mut bytes = [0; 1024];
+    while let Ok(count @ 1..) = stream.read(&mut bytes).await {
+        stream.write_all(&bytes[..count]).await.unwrap();
+        stream.flush().await.unwrap();
     }
 }
 

@@ -222,3 +222,55 @@ async fn it_listens_on_a_unix_socket() {
     assert_eq!(wire.message().await.1, "hello\n");
     assert_eq!(proxy.log.clients.lock().unwrap()[0].peer.to_string(), "unix");
 }
+
+const UPGRADE: &str =
+    "GET /local/upgrade HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
+
+#[tokio::test]
+async fn an_upgraded_connection_goes_on_in_another_protocol() {
+    let origin = Origin::serving(H1, hello).await;
+    let proxy = Proxy::start(&origin).await;
+    for mut wire in [proxy.tunnel("a.test").await, proxy.wire().await] {
+        // Not the first exchange of its connection, and after one whose upgrade was not granted.
+        wire.send("GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n").await;
+        assert_eq!(status(&wire.message().await.0), 200);
+        wire.send(UPGRADE).await;
+        let head = wire.head().await;
+        assert_eq!((status(&head), field(&head, "upgrade")), (101, Some("echo")));
+        assert_eq!(field(&head, "connection"), Some("upgrade"));
+        for text in ["GET / HTTP/9\r\n\r\n", "\0\x01 and whatever else"] {
+            wire.send(text).await;
+            assert_eq!(wire.exactly(text.len()).await, text.as_bytes());
+        }
+        wire.shutdown().await;
+        assert!(wire.rest().await.0.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn what_is_sent_ahead_of_a_granted_upgrade_is_never_passed_on() {
+    let origin = Origin::serving(H1, hello).await;
+    let proxy = Proxy::start(&origin).await;
+    for ahead in ["\x01\x05hello", GET] {
+        let mut wire = proxy.tunnel("a.test").await;
+        wire.send([UPGRADE, ahead].concat()).await;
+        assert_eq!(status(&wire.head().await), 101);
+        assert_eq!(wire.rest().await.0.escape_ascii().to_string(), "", "after {ahead:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_request_that_asks_for_an_upgrade_in_http_1_1_gets_one() {
+    let origin = Origin::serving(H1, hello).await;
+    let proxy = Proxy::start(&origin).await;
+    for request in [
+        "GET /local/upgrade HTTP/1.1\r\nHost: a.test\r\n\r\n",
+        "GET /local/upgrade HTTP/1.0\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n",
+    ] {
+        let mut wire = proxy.tunnel("a.test").await;
+        wire.send(request).await;
+        let (head, text) = wire.message().await;
+        assert_eq!((status(&head), text.as_str()), (502, "bottle: the connection can't be upgraded\n"));
+        assert!(wire.rest().await.0.is_empty());
+    }
+}

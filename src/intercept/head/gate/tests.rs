@@ -147,8 +147,8 @@ fn what_follows_a_connect_is_held_back() {
     gate.raw().extend_from_slice(b"\x16\x03\x01\n\0");
     gate.advance();
     assert_eq!(gate.passed().split(), &head[..]);
-    assert_eq!(gate.waiting(), Waiting::Connect);
-    assert_eq!(gate.into_rest(), &b"\x16\x03\x01\n\0"[..]);
+    assert_eq!(gate.waiting(), Waiting::HandedOver);
+    assert_eq!(gate.into_rest().unwrap(), &b"\x16\x03\x01\n\0"[..]);
 }
 
 /// A request that is well-formed, with a body of either framing.

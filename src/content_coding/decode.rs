@@ -1,10 +1,12 @@
-//! Looks through `Content-Encoding`: decodes on the fly what is forwarded as it was, within a bound on its growth.
+//! Decodes on the fly, within a bound on the growth of a body.
 //!
 //! What comes out goes to the reader in the pieces in which the library has it, 32 KiB at most: a few bytes that
 //! stand for many megabytes take no more memory than others.
 
-use super::window::{Frames, Window, ZSTD_LOG};
-use crate::verdict::pipelock::{Block, Coding};
+use super::{
+    Coding,
+    window::{Frames, Window, ZSTD_LOG},
+};
 use std::io::{self, Write};
 
 /// A body may grow this many times over before it counts as a bomb …
@@ -15,15 +17,29 @@ const FREE: u64 = 16 << 20;
 const PIECE: usize = 4096;
 
 /// Reads what was decoded.
-pub(super) trait Reader {
+pub trait Reader {
+    /// Why it reads no further.
+    type Stop;
+
     /// The next piece.
-    fn read(&mut self, text: &[u8]) -> Result<(), Block>;
+    fn read(&mut self, text: &[u8]) -> Result<(), Self::Stop>;
+}
+
+/// Why a body is not decoded any further.
+#[derive(Debug, PartialEq, Eq)]
+pub enum DecodeError<S> {
+    /// It is not what its coding says.
+    Malformed(Coding),
+    /// It grows more than so many times.
+    Expansion(u64),
+    /// The reader has had enough.
+    Reader(S),
 }
 
 /// The decoder for one body, and the reader of what comes of it.
-pub(super) struct Decoder<R: Reader> {
+pub struct Decoder<R: Reader> {
     inner: Inner<R>,
-    name: &'static str,
+    coding: Coding,
     window: Window,
 }
 
@@ -35,46 +51,45 @@ enum Inner<R: Reader> {
 }
 
 impl<R: Reader> Decoder<R> {
-    pub(super) fn new(coding: Coding, reader: R) -> Result<Self, Block> {
-        let out = Out { reader, encoded: 0, decoded: 0, block: None };
-        let (name, window, inner) = match coding {
-            Coding::Gzip => ("gzip", Window::Deflate, Inner::Gzip(flate2::write::MultiGzDecoder::new(out))),
-            Coding::Deflate => {
-                ("deflate", Window::Deflate, Inner::Deflate(flate2::write::ZlibDecoder::new(out)))
-            }
+    /// A decoder that has read nothing.
+    pub fn new(coding: Coding, reader: R) -> Result<Self, DecodeError<R::Stop>> {
+        let out = Out { reader, encoded: 0, decoded: 0, stopped: None };
+        let (window, inner) = match coding {
+            Coding::Gzip => (Window::Deflate, Inner::Gzip(flate2::write::MultiGzDecoder::new(out))),
+            Coding::Deflate => (Window::Deflate, Inner::Deflate(flate2::write::ZlibDecoder::new(out))),
             Coding::Brotli => {
                 let writer = brotli_decompressor::DecompressorWriter::new(out, PIECE);
-                ("br", Window::Brotli(None), Inner::Brotli(Box::new(writer)))
+                (Window::Brotli(None), Inner::Brotli(Box::new(writer)))
             }
             Coding::Zstd => {
                 let decoder = zstd::stream::write::Decoder::new(out).and_then(|mut decoder| {
                     decoder.window_log_max(ZSTD_LOG)?;
                     Ok(decoder)
                 });
-                let decoder = decoder.map_err(|_| Block::Malformed("zstd"))?;
-                ("zstd", Window::Zstd(Frames::new()), Inner::Zstd(Box::new(decoder)))
+                let decoder = decoder.map_err(|_| DecodeError::Malformed(coding))?;
+                (Window::Zstd(Frames::new()), Inner::Zstd(Box::new(decoder)))
             }
         };
-        Ok(Self { inner, name, window })
+        Ok(Self { inner, coding, window })
     }
 
     /// Takes note of bytes that will be pushed next. Each is to be foreseen once.
-    pub(super) fn foresee(&mut self, bytes: &[u8]) -> Result<(), Block> {
-        self.window.read(bytes).map_err(|_| Block::Malformed(self.name))
+    pub fn foresee(&mut self, bytes: &[u8]) -> Result<(), DecodeError<R::Stop>> {
+        self.window.read(bytes).map_err(|_| DecodeError::Malformed(self.coding))
     }
 
     /// What decoding the bytes that were foreseen takes at most.
-    pub(super) fn memory(&self) -> usize {
+    pub fn memory(&self) -> usize {
         self.window.memory()
     }
 
     /// Who reads.
-    pub(super) fn reader(&mut self) -> &mut R {
+    pub fn reader(&mut self) -> &mut R {
         &mut self.inner.output().reader
     }
 
     /// Decodes the next bytes; the reader gets what comes of them.
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), Block> {
+    pub fn push(&mut self, bytes: &[u8]) -> Result<(), DecodeError<R::Stop>> {
         for piece in bytes.chunks(PIECE) {
             self.inner.output().encoded += piece.len() as u64;
             let written = self.inner.write(piece);
@@ -84,7 +99,7 @@ impl<R: Reader> Decoder<R> {
     }
 
     /// The body is over.
-    pub(super) fn finish(&mut self) -> Result<(), Block> {
+    pub fn finish(&mut self) -> Result<(), DecodeError<R::Stop>> {
         if self.inner.output().encoded == 0 {
             return Ok(());
         }
@@ -92,34 +107,34 @@ impl<R: Reader> Decoder<R> {
         self.check(&finished)
     }
 
-    fn check(&mut self, outcome: &io::Result<()>) -> Result<(), Block> {
-        match (self.inner.output().block.take(), outcome) {
-            (Some(block), _) => Err(block),
+    fn check(&mut self, outcome: &io::Result<()>) -> Result<(), DecodeError<R::Stop>> {
+        match (self.inner.output().stopped.take(), outcome) {
+            (Some(why), _) => Err(why),
             (None, Ok(())) => Ok(()),
-            (None, Err(_)) => Err(Block::Malformed(self.name)),
+            (None, Err(_)) => Err(DecodeError::Malformed(self.coding)),
         }
     }
 }
 
 /// Where decoders write to.
-struct Out<R> {
+struct Out<R: Reader> {
     reader: R,
     encoded: u64,
     decoded: u64,
     /// Why nothing more is read.
-    block: Option<Block>,
+    stopped: Option<DecodeError<R::Stop>>,
 }
 
 impl<R: Reader> Write for Out<R> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.decoded += bytes.len() as u64;
         let read = if self.decoded > FREE && self.decoded / MOST_EXPANSION > self.encoded {
-            Err(Block::Expansion(MOST_EXPANSION))
+            Err(DecodeError::Expansion(MOST_EXPANSION))
         } else {
-            self.reader.read(bytes)
+            self.reader.read(bytes).map_err(DecodeError::Reader)
         };
-        read.map(|()| bytes.len()).map_err(|block| {
-            self.block = Some(block);
+        read.map(|()| bytes.len()).map_err(|why| {
+            self.stopped = Some(why);
             io::ErrorKind::InvalidData.into()
         })
     }
@@ -173,7 +188,7 @@ impl<R: Reader> Inner<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Unsupported, *};
     use http::{HeaderMap, header};
 
     /// Keeps what it reads, and the length of the longest piece.
@@ -181,17 +196,26 @@ mod tests {
     struct Kept(Vec<u8>, usize);
 
     impl Reader for Kept {
-        fn read(&mut self, text: &[u8]) -> Result<(), Block> {
+        type Stop = &'static str;
+
+        fn read(&mut self, text: &[u8]) -> Result<(), &'static str> {
+            if text.starts_with(b"stop") {
+                return Err("stopped");
+            }
             self.0.extend_from_slice(text);
             self.1 = self.1.max(text.len());
             Ok(())
         }
     }
 
-    fn decoded(coding: &str, body: &[u8], split: usize) -> Result<Vec<u8>, Block> {
+    fn of(coding: &str) -> Result<Option<Coding>, Unsupported> {
         let mut fields = HeaderMap::new();
         fields.insert(header::CONTENT_ENCODING, coding.parse().unwrap());
-        let mut decoder = Decoder::new(Coding::of(&fields)?.unwrap(), Kept::default())?;
+        Coding::of(&fields)
+    }
+
+    fn decoded(coding: &str, body: &[u8], split: usize) -> Result<Vec<u8>, DecodeError<&'static str>> {
+        let mut decoder = Decoder::new(of(coding).unwrap().unwrap(), Kept::default())?;
         for piece in body.chunks(split) {
             decoder.foresee(piece)?;
             decoder.push(piece)?;
@@ -234,29 +258,40 @@ mod tests {
     #[test]
     fn what_cannot_be_looked_through_is_refused() {
         for coding in ["compress", "gzip, br", "aws-chunked"] {
-            assert_eq!(decoded(coding, b"", 1), Err(Block::Encoding(coding.to_owned())));
+            assert_eq!(of(coding), Err(Unsupported(coding.to_owned())));
         }
-        assert_eq!(decoded("gzip", b"no gzip at all, but long enough", 9), Err(Block::Malformed("gzip")));
-        assert_eq!(decoded("zstd", b"no zstd at all, but long enough", 9), Err(Block::Malformed("zstd")));
+        assert_eq!(
+            decoded("gzip", b"no gzip at all, but long enough", 9),
+            Err(DecodeError::Malformed(Coding::Gzip))
+        );
+        assert_eq!(
+            decoded("zstd", b"no zstd at all, but long enough", 9),
+            Err(DecodeError::Malformed(Coding::Zstd))
+        );
         let hidden = [zlib(b"text"), b"hidden behind".to_vec()].concat();
-        assert_eq!(decoded("deflate", &hidden, 9), Err(Block::Malformed("deflate")));
+        assert_eq!(decoded("deflate", &hidden, 9), Err(DecodeError::Malformed(Coding::Deflate)));
         let hidden = [gzip(b"text"), b"hidden behind it".to_vec()].concat();
-        assert_eq!(decoded("gzip", &hidden, 9), Err(Block::Malformed("gzip")));
+        assert_eq!(decoded("gzip", &hidden, 9), Err(DecodeError::Malformed(Coding::Gzip)));
+    }
+
+    #[test]
+    fn a_reader_can_stop_it() {
+        assert_eq!(decoded("gzip", &gzip(b"stop here"), 9), Err(DecodeError::Reader("stopped")));
     }
 
     #[test]
     fn a_bomb_is_refused() {
         let bomb = gzip(&vec![0; 64 << 20]);
-        assert_eq!(decoded("gzip", &bomb, 16 << 10), Err(Block::Expansion(100)));
+        assert_eq!(decoded("gzip", &bomb, 16 << 10), Err(DecodeError::Expansion(100)));
         // The smallest block that says "this byte, 128 KiB of it", again and again.
         let zeros = zstd::encode_all(&vec![0; 64 << 20][..], 19).unwrap();
         assert!(zeros.len() < 64 << 10);
-        assert_eq!(decoded("zstd", &zeros, 16 << 10), Err(Block::Expansion(100)));
+        assert_eq!(decoded("zstd", &zeros, 16 << 10), Err(DecodeError::Expansion(100)));
         assert!(decoded("gzip", &gzip(&vec![0; 1 << 20]), 16 << 10).is_ok());
         // 514 bytes that stand for almost 16 MiB: free, and read in small pieces.
         let runs = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x68][..], &[2, 0, 0x10, b'a'].repeat(127)].concat();
         assert_eq!(decoded("zstd", &runs, 4096).unwrap().len(), 127 << 17);
         // Large window brotli: a decoder that takes it would take 1 GiB.
-        assert_eq!(decoded("br", &[0x11, 0x3e, 0, 0], 9), Err(Block::Malformed("br")));
+        assert_eq!(decoded("br", &[0x11, 0x3e, 0, 0], 9), Err(DecodeError::Malformed(Coding::Brotli)));
     }
 }

@@ -1,6 +1,10 @@
-//! What the body of a request is encoded with: only what can be looked through is let through.
+//! `Content-Encoding` (RFC 9110 §8.4): what a body is encoded with, and decoding it on the fly within bounds.
 
-use super::block::{Block, printable};
+mod decode;
+mod window;
+
+pub use decode::{DecodeError, Decoder, Reader};
+
 use http::{HeaderMap, header};
 
 /// What a body is encoded with.
@@ -16,23 +20,39 @@ pub enum Coding {
     Zstd,
 }
 
+/// The fields ask for a coding that is not known here, or for several; they say this.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the content coding {0:?} can't be decoded")]
+pub struct Unsupported(pub String);
+
 impl Coding {
     /// What the fields ask for; `None` for a body that stands as it is.
-    pub fn of(fields: &HeaderMap) -> Result<Option<Self>, Block> {
+    pub fn of(fields: &HeaderMap) -> Result<Option<Self>, Unsupported> {
         let values = fields.get_all(header::CONTENT_ENCODING).iter();
         let text = values.map(|v| String::from_utf8_lossy(v.as_bytes())).collect::<Vec<_>>().join(",");
         let codings = text.split(',').map(|c| c.trim().to_ascii_lowercase());
         let mut codings = codings.filter(|c| !c.is_empty() && c != "identity");
         let Some(coding) = codings.next() else { return Ok(None) };
         if codings.next().is_some() {
-            return Err(Block::Encoding(printable(&text)));
+            return Err(Unsupported(text));
         }
         Ok(Some(match coding.as_str() {
             "gzip" | "x-gzip" => Coding::Gzip,
             "deflate" => Coding::Deflate,
             "br" => Coding::Brotli,
             "zstd" => Coding::Zstd,
-            _ => return Err(Block::Encoding(printable(&text))),
+            _ => return Err(Unsupported(text)),
         }))
+    }
+
+    /// Its name in the registry of content codings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gzip => "gzip",
+            Self::Deflate => "deflate",
+            Self::Brotli => "br",
+            Self::Zstd => "zstd",
+        }
     }
 }

@@ -1,0 +1,72 @@
+//! What a view and the decoders upon it know of each other: a view shows its text to decoders, and a decoder shows what
+//! it decoded to views of its own.
+
+use super::{
+    Encoding,
+    set::{PatternId, Set},
+};
+
+/// A decoder upon a view. All offsets are the view's.
+pub(super) trait Layer: Send + Sync {
+    /// Up to where the text was read; nothing before it is needed again.
+    fn position(&self) -> u64;
+
+    /// From where on what was read may still turn out to be part of a finding.
+    fn hold(&self) -> u64;
+
+    /// The same, without what is only the end of the text and no match under way.
+    fn hold_when_idle(&self) -> u64;
+
+    /// Reads on in `text`.
+    fn advance(&mut self, context: Context<'_>, text: Text<'_>, best: &mut Best);
+
+    /// Back to the beginning of a text, with the memory kept.
+    fn reset(&mut self);
+}
+
+/// What every view needs to know.
+#[derive(Clone, Copy)]
+pub(super) struct Context<'a> {
+    pub(super) set: &'a Set,
+    pub(super) muted: &'a [bool],
+    /// Makes the decoders of a view that has none yet, for views of this depth.
+    pub(super) decoders: fn(u8) -> Box<dyn Layer>,
+}
+
+/// A finding, in offsets of the view that shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) pattern: PatternId,
+    pub(super) start: u64,
+    pub(super) certain: u64,
+    /// Outermost first.
+    pub(super) chain: Vec<Encoding>,
+}
+
+/// The finding that was certain first, whichever was seen first.
+#[derive(Default)]
+pub(super) struct Best(pub(super) Option<Found>);
+
+impl Best {
+    pub(super) fn offer(&mut self, found: Found) {
+        let key = |f: &Found| (f.certain, f.chain.len(), f.pattern, f.start);
+        if self.0.as_ref().is_none_or(|best| key(&found) < key(best)) {
+            self.0 = Some(found);
+        }
+    }
+}
+
+/// What a decoder sees of a view.
+#[derive(Clone, Copy)]
+pub(super) struct Text<'a> {
+    pub(super) bytes: &'a [u8],
+    /// The view's offset of `bytes[0]`.
+    pub(super) base: u64,
+    /// Nothing follows.
+    pub(super) complete: bool,
+}
+
+/// An offset within what is in memory.
+pub(super) fn index(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,97 @@
+//! Paths, ports and names inside the stack: what render writes, and what the proxies, the commands on the host and the
+//! attack suite look for. The template of the compose file spells them out; a test compares.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Names of services in the compose file.
+pub mod service {
+    /// Holds the agent's network namespace.
+    pub const NETNS: &str = "netns";
+    /// Carries bytes from the agent's loopback to the first proxy.
+    pub const GATE: &str = "gate";
+    /// The first proxy, where there are routes.
+    pub const EGRESS_PROXY: &str = "egress-proxy";
+    /// The last proxy.
+    pub const PIPELOCK: &str = "pipelock";
+    /// The agent.
+    pub const AGENT: &str = "agent";
+    /// The attack suite.
+    pub const ATTACK: &str = "attack";
+}
+
+/// Names of networks in the compose file.
+pub mod network {
+    /// Between the two proxies.
+    pub const CHAIN: &str = "chain";
+    /// The way out.
+    pub const EGRESS: &str = "egress";
+}
+
+/// The proxy's address in the agent's namespace.
+pub const GATE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9099);
+/// The same, as proxy variables name it.
+pub const GATE_URL: &str = "http://127.0.0.1:9099";
+/// What the agent reaches without the proxy, as `no_proxy` names it. Dialects differ, so loopback only.
+pub const NO_PROXY: &str = "localhost,127.0.0.1,::1";
+/// The variable that makes Node's own fetch heed the proxy variables.
+pub const NODE_SWITCH: &str = "NODE_USE_ENV_PROXY";
+/// Health, readiness and metrics, in each proxy's own namespace.
+pub const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9100);
+/// Where pipelock listens for egress-proxy, on a network that nothing else is on.
+pub const PIPELOCK_PORT: u16 = 8888;
+
+/// The folder of the port that netns lends to gate.
+pub const LENT: &str = "/run/bottle-gate";
+/// The folder of sockets, and of bottle's binary in the agent.
+pub const RUN: &str = "/run/bottle";
+/// The socket between the gate and whichever proxy comes first.
+pub const EGRESS_SOCKET: &str = "/run/bottle/egress.sock";
+/// bottle's binary in the agent.
+pub const AGENT_BINARY: &str = "/run/bottle/bottle";
+/// bottle's binary in its own image.
+pub const BINARY: &str = "/bottle";
+
+/// Above everything that is mounted to be read.
+pub const ETC: &str = "/etc/bottle";
+/// What the agent trusts.
+pub const TRUST: &str = "/etc/bottle/trust";
+/// The same, as one PEM file.
+pub const TRUST_BUNDLE: &str = "/etc/bottle/trust/ca-bundle.pem";
+/// The same, for Java.
+pub const TRUST_STORE: &str = "/etc/bottle/trust/truststore.p12";
+
+/// The config folder of egress-proxy.
+pub const EGRESS_PROXY_CONFIG: &str = "/etc/bottle/egress-proxy";
+/// Its config.
+pub const ROUTES: &str = "/etc/bottle/egress-proxy/routes.yaml";
+/// Further CAs that it trusts.
+pub const EGRESS_PROXY_EXTRA_CA: &str = "/etc/bottle/egress-proxy/extra-ca.pem";
+/// The config folder of pipelock.
+pub const PIPELOCK_CONFIG: &str = "/etc/bottle/pipelock";
+/// The config that both engines read.
+pub const PIPELOCK: &str = "/etc/bottle/pipelock/pipelock.yaml";
+/// The config of the embedded engine.
+pub const EMBEDDED: &str = "/etc/bottle/pipelock/embedded.yaml";
+/// Further CAs that it trusts.
+pub const PIPELOCK_EXTRA_CA: &str = "/etc/bottle/pipelock/extra-ca.pem";
+
+/// The CA whose leaves the agent sees, and its key; in egress-proxy.
+pub const AGENT_CA: [&str; 2] = ["/etc/bottle/ca/agent-ca.pem", "/etc/bottle/ca/agent-ca-key.pem"];
+/// pipelock's CA, which egress-proxy trusts, and its key, which pipelock alone has.
+pub const PIPELOCK_CA: [&str; 2] = ["/etc/bottle/ca/pipelock-ca.pem", "/etc/bottle/ca/pipelock-ca-key.pem"];
+
+/// The folder of CAs in each proxy.
+pub const CA: &str = "/etc/bottle/ca";
+/// The folder of audit files in each proxy.
+pub const AUDIT: &str = "/var/log/bottle";
+/// Where Compose puts credentials, one file each.
+pub const SECRETS: &str = "/run/secrets";
+
+/// Sockets of container engines, on the host and in whatever mounts them.
+pub const ENGINE_SOCKETS: [&str; 5] = [
+    "/var/run/docker.sock",
+    "/run/docker.sock",
+    "/run/containerd/containerd.sock",
+    "/run/podman/podman.sock",
+    "/run/crio/crio.sock",
+];
