@@ -19,6 +19,7 @@ mod base64;
 mod custom;
 mod decoders;
 mod escape;
+mod folded;
 mod layer;
 mod mask;
 mod patterns;
@@ -164,6 +165,12 @@ impl Scanner {
             Err(finding) => Some(finding),
             Ok(_) => stream.finish().err(),
         }
+    }
+
+    /// Scans the name of a field, whose letters lose their case on the way (RFC 9110 §5.1, RFC 9113 §8.2.1).
+    #[must_use]
+    pub fn field_name(&self, text: impl AsRef<[u8]>) -> Option<Finding> {
+        folded::find(&self.set, &self.muted, text.as_ref())
     }
 
     /// Scans a text that comes in pieces.

@@ -54,6 +54,25 @@ pub(super) enum Left {
     Parameter,
 }
 
+impl Left {
+    /// Whether a match may begin after these bytes; a letter or a digit is never among them. `forced` says that they
+    /// end in something that separates.
+    pub(super) fn holds(self, before: &[u8], forced: bool) -> bool {
+        let last = before.last().copied();
+        let clear = |refused: &[u8]| forced || last.is_none_or(|b| !refused.contains(&b));
+        match self {
+            Self::NotAlnum => true,
+            Self::NotWord | Self::NotData => clear(b"_-"),
+            Self::NotNumber => clear(b"_-."),
+            Self::Text(text) => before.ends_with(text.as_bytes()),
+            Self::Parameter => {
+                matches!(last, Some(b'?' | b'&'))
+                    || [&b"&amp;"[..], b"\\u0026", b"%26", b"%3F", b"%3f"].iter().any(|e| before.ends_with(e))
+            }
+        }
+    }
+}
+
 /// One built-in pattern.
 pub(super) struct Pattern {
     pub(super) name: &'static str,
@@ -239,6 +258,31 @@ impl Automaton {
             length = Some(text.len());
         }
         length.map_or(Look::No, |length| Look::Match { length, certain: text.len() })
+    }
+
+    /// The length of a match at the beginning of a text whose letters may have lost their case.
+    pub(super) fn look_folded(&self, text: &[u8]) -> Option<usize> {
+        let mut states = vec![self.start];
+        let mut length = None;
+        for (at, byte) in text.iter().enumerate() {
+            let cases = [byte.to_ascii_lowercase(), byte.to_ascii_uppercase()];
+            let mut next: Vec<_> = states
+                .iter()
+                .flat_map(|state| cases.map(|byte| self.dfa.next_state(*state, byte)))
+                .filter(|state| !self.dfa.is_dead_state(*state))
+                .collect();
+            next.sort_unstable();
+            next.dedup();
+            states = next;
+            if states.iter().any(|state| self.dfa.is_match_state(*state)) {
+                length = Some(at);
+            }
+            if states.is_empty() || length.is_some() && !self.longest {
+                return length;
+            }
+        }
+        let ends = states.iter().any(|state| self.dfa.is_match_state(self.dfa.next_eoi_state(*state)));
+        if ends { Some(text.len()) } else { length }
     }
 
     fn alive_after(&self, bytes: &[u8]) -> bool {

@@ -226,7 +226,8 @@ impl View {
             if flags & ALNUM != 0 && (before & ALNUM == 0 || at == forced) {
                 for &pattern in builtin.beginning_with(byte, self.buf[at + 1]) {
                     let start = self.base + at as u64;
-                    if self.left_holds(pattern, at, at == forced) {
+                    let left = TABLE[usize::from(pattern)].left;
+                    if left.holds(&self.buf[..at], at == forced) {
                         self.judge(context, Pending { pattern, start }, complete, best);
                     }
                 }
@@ -271,22 +272,6 @@ impl View {
             match gap {
                 Some(gap) => at += gap + 1,
                 None => return Ok(at),
-            }
-        }
-    }
-
-    fn left_holds(&self, pattern: PatternId, at: usize, forced: bool) -> bool {
-        let before = &self.buf[..at];
-        let last = before.last().copied();
-        let clear = |refused: &[u8]| forced || last.is_none_or(|b| !refused.contains(&b));
-        match TABLE[usize::from(pattern)].left {
-            Left::NotAlnum => true,
-            Left::NotWord | Left::NotData => clear(b"_-"),
-            Left::NotNumber => clear(b"_-."),
-            Left::Text(text) => before.ends_with(text.as_bytes()),
-            Left::Parameter => {
-                matches!(last, Some(b'?' | b'&'))
-                    || [&b"&amp;"[..], b"\\u0026", b"%26", b"%3F", b"%3f"].iter().any(|e| before.ends_with(e))
             }
         }
     }

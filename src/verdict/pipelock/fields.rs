@@ -3,13 +3,20 @@
 use super::{
     Ruleset,
     block::{Block, Part},
+    url::percent_decoded,
 };
+use crate::dlp::Finding;
 use crate::fields::{PROXY_AUTHENTICATION, remove, remove_hop_by_hop, remove_where};
 use http::{HeaderMap, HeaderName, header};
 
 impl Ruleset {
     /// Looks at every field but the ignored ones, names included.
     pub fn scan_fields(&self, fields: &HeaderMap) -> Result<(), Block> {
+        let names = fields.keys().filter(|name| !self.ignored_fields.contains(*name));
+        if let Some(finding) = names.into_iter().find_map(|name| self.find_in_name(name)) {
+            let location = Some("a field's name".to_owned());
+            return Err(Block::Dlp { part: Part::Header, finding, location });
+        }
         let mut text = Vec::new();
         let mut places = Vec::new();
         for (name, value) in fields.iter().filter(|(name, _)| !self.ignored_fields.contains(*name)) {
@@ -27,6 +34,13 @@ impl Ruleset {
                 Err(Block::Dlp { part: Part::Header, finding, location })
             }
         }
+    }
+
+    /// As the origin gets it, or as it decodes it.
+    fn find_in_name(&self, name: &HeaderName) -> Option<Finding> {
+        let once = percent_decoded(name.as_str().as_bytes());
+        let twice = percent_decoded(&once);
+        [name.as_str().as_bytes(), &once, &twice].into_iter().find_map(|name| self.scanner.field_name(name))
     }
 }
 

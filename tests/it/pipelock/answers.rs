@@ -137,7 +137,21 @@ async fn a_credential_is_refused_wherever_it_is_and_never_logged() {
         fields
     };
     let json = format!(r#"{{"messages":[{{"content":"hi"}},{{"content":"key: {secret}"}}]}}"#);
+    // Field names lose their case, which this token does not survive.
+    let aws = format!("{}{}", "AKIA", "Q3EGRIGF5WKUYV7Z");
+    let in_name = |name: &str| post(&format!("{name}: 1\r\n"), "");
+    let aws_in_name = || {
+        let mut fields = dlp("header_dlp", Some("a field's name"));
+        fields
+            .iter_mut()
+            .filter(|(name, _)| *name == "x-pipelock-pattern")
+            .for_each(|it| it.1 = "AWS Access ID");
+        fields
+    };
+    let aws_text = "header contains secret: AWS Access ID at a field's name";
     let cases = [
+        (in_name(&aws), aws_in_name(), aws_text),
+        (in_name(&format!("x-{}", aws.replace("KIA", "%4bIA"))), aws_in_name(), aws_text),
         (
             get("/x").replacen("GET", &secret, 1),
             dlp("method_dlp", None),
@@ -171,6 +185,7 @@ async fn a_credential_is_refused_wherever_it_is_and_never_logged() {
     running.log.event("blocked").await;
     let log = running.log.text();
     assert!(!log.contains(&secret) && !log.contains(&encoded), "{log}");
+    assert!(!log.to_lowercase().contains(&aws.to_lowercase()), "{log}");
 }
 
 /// The fields that egress-proxy injects are its own to fill.
