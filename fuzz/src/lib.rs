@@ -3,11 +3,18 @@
 //! They reach nothing but each other (`tests/it/architecture.rs` of the main crate asserts it), so that a build with
 //! sanitizers takes a minute and not the half hour that the whole crate with its TLS stack needs.
 
-#![allow(unreachable_pub, dead_code)] // `pub(crate)` of a room has its users elsewhere in the main crate
+#![allow(unreachable_pub, unused_imports, dead_code)] // `pub(crate)` of a room has its users elsewhere in the main crate
 
 #[path = "../../src/config/mod.rs"]
 pub mod config;
+#[path = "../../src/content_coding/mod.rs"]
+pub mod content_coding;
+#[path = "../../src/dlp/mod.rs"]
+pub mod dlp;
+pub mod intercept;
 #[path = "../../src/policy/mod.rs"]
 pub mod policy;
+#[path = "../../src/stack.rs"]
+pub mod stack;
 #[path = "../../src/yaml/mod.rs"]
 pub mod yaml;
