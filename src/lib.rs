@@ -28,6 +28,7 @@ pub mod policy;
 pub mod printable;
 pub mod render;
 pub mod runtime;
+pub mod socket;
 pub mod stack;
 pub mod state;
 pub mod telemetry;

@@ -1,8 +1,9 @@
 //! The way out: TCP to pipelock, CONNECT, TLS inside. There is no other: a host is never dialled directly.
 
 use super::trust::Trust;
-use crate::intercept::{Connected, Connector, Protocol, secure};
+use crate::intercept::{Connected, Connector, Protocol, secure, unread::WINDOW};
 use crate::policy::{Authority, Scheme};
+use crate::socket::LOCAL;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::{
     hash::{Hash, Hasher},
@@ -21,6 +22,9 @@ const MAX_HEAD: usize = 16 * 1024;
 const MAX_REFUSAL: usize = 4 * 1024;
 /// How long the body of a refusal is waited for.
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Bytes of one response that pipelock may send ahead of what is read: a round trip takes some 50 µs.
+const LOCAL_WINDOW: u32 = 64 * 1024;
 
 /// What a connection is for. Connections are shared only where all of this is equal.
 #[derive(Clone, Debug)]
@@ -95,13 +99,16 @@ impl Connector for ThroughPipelock {
 async fn connect(way: &Way) -> Result<Connected, ConnectError> {
     let unreachable = |source| ConnectError::Unreachable { proxy: way.trust.proxy.clone(), source };
     let mut stream = TcpStream::connect(&way.trust.proxy).await.map_err(unreachable)?;
-    stream.set_nodelay(true).map_err(unreachable)?;
+    stream.set_nodelay(true).and_then(|()| LOCAL.bound(&stream)).map_err(unreachable)?;
     if way.scheme == Scheme::Http {
-        return Ok(Connected { stream: Box::new(stream), protocol: Protocol::Http1, absolute_form: true });
+        let (stream, protocol) = (Box::new(stream), Protocol::Http1);
+        return Ok(Connected { stream, protocol, absolute_form: true, stream_window: LOCAL_WINDOW });
     }
     open_tunnel(&mut stream, &way.authority).await?;
     let client = way.trust.client(way.inspected);
-    secure(client, way.authority.host.as_str(), stream).await.map_err(ConnectError::Tls)
+    // TLS ends in pipelock, or far away.
+    let window = if way.inspected { LOCAL_WINDOW } else { WINDOW };
+    secure(client, way.authority.host.as_str(), stream, window).await.map_err(ConnectError::Tls)
 }
 
 async fn open_tunnel(stream: &mut TcpStream, authority: &Authority) -> Result<(), ConnectError> {

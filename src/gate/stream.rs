@@ -1,6 +1,7 @@
 //! A connection of either kind, and how much of it the kernel may keep for us.
 
 use super::Address;
+use crate::socket::LOCAL;
 use std::{
     io,
     os::fd::AsFd,
@@ -12,30 +13,13 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-/// What `SO_RCVBUF` is asked for. Linux doubles it, to allow for its own bookkeeping (socket(7)). Without this a
-/// receive buffer grows on its own up to `net.ipv4.tcp_rmem`: 6 MiB and more for each connection.
-pub(super) const RECEIVE_BUFFER: usize = 96 * 1024;
-
-/// The same for `SO_SNDBUF`. What is sent is taken by the other side at once or not at all, so that a small one is
-/// as fast.
-pub(super) const SEND_BUFFER: usize = 32 * 1024;
-
-/// Bounds what the kernel buffers for a socket. On a listening socket it is for what is accepted from it, and for
-/// those that still wait.
-pub(super) fn bound_buffers(socket: &impl AsFd) -> io::Result<()> {
-    use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
-    set_socket_recv_buffer_size(socket, RECEIVE_BUFFER)?;
-    set_socket_send_buffer_size(socket, SEND_BUFFER)?;
-    Ok(())
-}
-
 /// How many clients may wait to be accepted: while all connections are taken, and while a gate restarts. The
 /// kernel's own bound is `net.core.somaxconn`, 4096.
 const WAITING: i32 = 1024;
 
 /// Bounds a listening socket's buffers, and lets more clients wait than the library asks for (128).
 pub(super) fn tune_listener(listener: &impl AsFd) -> io::Result<()> {
-    bound_buffers(listener)?;
+    LOCAL.bound(listener)?;
     // A second listen(2) changes nothing but the length of the queue.
     Ok(rustix::net::listen(listener, WAITING)?)
 }
@@ -58,11 +42,11 @@ impl Stream {
     /// Bounded buffers, without which a connection must not be carried; and no waiting for more to send.
     pub(super) fn tune(&self) -> io::Result<()> {
         match self {
-            Self::Unix(stream) => bound_buffers(stream),
+            Self::Unix(stream) => LOCAL.bound(stream),
             Self::Tcp(stream) => {
                 // Only latency is at stake: a failure here is none of the connection.
                 let _ = stream.set_nodelay(true);
-                bound_buffers(stream)
+                LOCAL.bound(stream)
             }
         }
     }
@@ -119,7 +103,7 @@ mod tests {
                 socket_send_buffer_size(socket.as_fd()).unwrap(),
             )
         };
-        let most = (2 * RECEIVE_BUFFER, 2 * SEND_BUFFER);
+        let most = (2 * LOCAL.receive, 2 * LOCAL.send);
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         tune_listener(&listener).unwrap();

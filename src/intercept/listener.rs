@@ -1,6 +1,7 @@
 //! Where clients connect: a unix socket or a TCP address.
 
 use super::{Peer, Stream};
+use crate::socket::LOCAL;
 use std::{
     io,
     os::unix::fs::{FileTypeExt, PermissionsExt},
@@ -70,11 +71,13 @@ impl Listener {
         match self {
             Listener::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
+                LOCAL.bound(&stream)?;
                 Ok((Box::new(stream), Peer::Unix))
             }
             Listener::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
                 stream.set_nodelay(true)?;
+                LOCAL.bound(&stream)?;
                 Ok((Box::new(stream), Peer::Tcp(address)))
             }
         }

@@ -12,6 +12,7 @@
 mod activity;
 mod alarm;
 pub mod body;
+pub(crate) mod budget;
 mod drain;
 mod handler;
 pub mod head;
@@ -22,6 +23,7 @@ mod server;
 mod splice;
 mod stream;
 mod tls;
+pub(crate) mod unread;
 pub mod upstream;
 mod watch;
 

@@ -5,12 +5,14 @@
 //! flat whatever the length.
 
 use super::{
-    budget::{Budget, Holder, NoRoom, Share},
     reading::{OnFinding, Scan},
     rules::Rules,
 };
 use crate::content_coding::Coding;
-use crate::intercept::{Body, BodyError, body};
+use crate::intercept::{
+    Body, BodyError, body,
+    budget::{Budget, Holder, NoRoom, Share},
+};
 use crate::verdict::pipelock::{Block, Ruleset};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;

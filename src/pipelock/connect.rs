@@ -1,12 +1,14 @@
 //! The way out: resolve, vet every address, dial one that was vetted, end TLS with the real origin.
 
 use super::{address::may_dial, network::Network, rules::Rules};
-use crate::intercept::{Connected, Connector, Protocol, Stream, secure};
+use crate::intercept::{Connected, Connector, Protocol, Stream, secure, unread::WINDOW};
+use crate::socket::REMOTE;
 use crate::verdict::pipelock::Block;
 use arc_swap::ArcSwap;
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    os::fd::AsFd as _,
     sync::Arc,
     time::Duration,
 };
@@ -36,8 +38,14 @@ pub(super) enum ConnectError {
     Unreachable { host: String, address: SocketAddr, error: io::Error },
     #[error("no connection to {host} within {seconds} s")]
     Timeout { host: String, seconds: u64 },
+    #[error("the connection to {host} can't be used: {error}")]
+    Socket { host: String, error: io::Error },
     #[error("TLS with {host} failed: {error}")]
     Tls { host: String, error: io::Error },
+}
+
+fn unusable(host: &str, error: io::Error) -> ConnectError {
+    ConnectError::Socket { host: host.to_owned(), error }
 }
 
 impl From<&ConnectError> for Block {
@@ -70,7 +78,7 @@ impl WayOut {
     }
 
     /// A TCP connection to an address that was vetted; the name is not looked up again.
-    pub(super) async fn dial(&self, rules: &Rules, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    async fn dial(&self, rules: &Rules, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
         let limit = rules.connect_timeout;
         let attempt = async {
             let mut last = None;
@@ -95,9 +103,21 @@ impl WayOut {
         })
     }
 
+    /// A connection whose bytes are passed through.
+    pub(super) async fn tunnel(
+        &self,
+        rules: &Rules,
+        host: &str,
+        port: u16,
+    ) -> Result<TcpStream, ConnectError> {
+        let stream = self.dial(rules, host, port).await?;
+        REMOTE.bound(&stream).map_err(|error| unusable(host, error))?;
+        Ok(stream)
+    }
+
     async fn secure(&self, rules: &Rules, host: &str, stream: TcpStream) -> Result<Connected, ConnectError> {
         let tls = |error| ConnectError::Tls { host: host.to_owned(), error };
-        timeout(rules.connect_timeout, secure(Arc::clone(&rules.tls), host, stream))
+        timeout(rules.connect_timeout, secure(Arc::clone(&rules.tls), host, stream, WINDOW))
             .await
             .map_err(|_| tls(io::Error::new(io::ErrorKind::TimedOut, "no handshake in time")))?
             .map_err(tls)
@@ -111,10 +131,17 @@ impl Connector for WayOut {
     async fn connect(&self, key: &Key) -> Result<Connected, ConnectError> {
         let rules = self.rules.load_full();
         let stream = self.dial(&rules, &key.host, key.port).await?;
-        if key.secure {
-            return self.secure(&rules, &key.host, stream).await;
+        let socket = stream.as_fd().try_clone_to_owned().map_err(|error| unusable(&key.host, error))?;
+        let connected = if key.secure {
+            self.secure(&rules, &key.host, stream).await?
+        } else {
+            let stream: Stream = Box::new(stream);
+            Connected { stream, protocol: Protocol::Http1, absolute_form: false, stream_window: WINDOW }
+        };
+        // What one exchange does not read stays in its socket; an HTTP/2 connection is always read.
+        if connected.protocol == Protocol::Http1 {
+            REMOTE.bound(&socket).map_err(|error| unusable(&key.host, error))?;
         }
-        let stream: Stream = Box::new(stream);
-        Ok(Connected { stream, protocol: Protocol::Http1, absolute_form: false })
+        Ok(connected)
     }
 }

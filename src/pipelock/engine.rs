@@ -3,19 +3,17 @@
 use super::{
     answer,
     body::{self, Stop},
-    budget::Budget,
     connect::{ConnectError, Key, WayOut},
     events::{Events, Trail},
     injection,
     lines::{Line, shown},
     metrics::Metrics,
     reading::OnFinding,
-    response::Room,
     rules::Rules,
 };
 use crate::intercept::{
     Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Pool, SendError,
-    SpliceEnd, Tunnel, TunnelFailure, body as bodies,
+    SpliceEnd, Tunnel, TunnelFailure, body as bodies, budget::Budget, unread::Room,
 };
 use crate::policy::Authority;
 use crate::verdict::{
@@ -176,7 +174,7 @@ impl Engine {
         if !self.events.dispatch(trail, line).await {
             return Err(stopping());
         }
-        let upstream = way.dial(rules, host, state.port).await.map_err(|error| Block::from(&error))?;
+        let upstream = way.tunnel(rules, host, state.port).await.map_err(|error| Block::from(&error))?;
         self.metrics.count("allowed", "passthrough");
         let opened = Line { event: "tunnel_open", method: None, ..line.clone() };
         self.events.decided(trail, "info", &opened, rules.log_allowed);

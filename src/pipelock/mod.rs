@@ -16,7 +16,6 @@
 mod address;
 mod answer;
 mod body;
-mod budget;
 mod connect;
 mod engine;
 mod events;
@@ -27,7 +26,6 @@ mod network;
 mod pointer;
 mod rate;
 mod reading;
-mod response;
 mod rules;
 mod runtime;
 

@@ -1,8 +1,9 @@
 //! What was read of a body and is not yet passed on: its parts, its decoder, its scanner.
 
-use super::{budget::Need, pointer::pointer};
+use super::pointer::pointer;
 use crate::content_coding::{Coding, Decoder, Reader};
 use crate::dlp::{Finding, StreamScanner};
+use crate::intercept::budget::Need;
 use crate::verdict::pipelock::{Block, Part, Ruleset};
 use bytes::Bytes;
 use http::HeaderMap;

@@ -1,18 +1,19 @@
 //! The engine as an instance of [`crate::runtime`].
 
 use super::{
-    budget::{Budget, Terms},
     connect::WayOut,
     engine::Engine,
     events::Events,
     lines::Line,
     metrics::Metrics,
     network::Network,
-    response::WINDOW,
     rules::{Paths, Rules, RulesError},
 };
 use crate::clock::Clock;
-use crate::intercept::{Drained, Pool, PoolLimits, Protocol};
+use crate::intercept::{
+    Drained, Pool, PoolLimits, Protocol,
+    budget::{Budget, Terms},
+};
 use crate::runtime::{Instance, Loaded, Runtime, StartError};
 use crate::telemetry::{audit, status::Status};
 use arc_swap::ArcSwap;
@@ -32,10 +33,7 @@ impl Pipelock {
         Self::load(paths.clone(), clock, |rules, registry| {
             let metrics = Arc::new(Metrics::register(registry));
             let rules = Arc::new(ArcSwap::from_pointee(rules));
-            let pool = Pool::new(
-                WayOut { rules: Arc::clone(&rules), network },
-                PoolLimits { stream_window: WINDOW, ..PoolLimits::default() },
-            );
+            let pool = Pool::new(WayOut { rules: Arc::clone(&rules), network }, PoolLimits::default());
             Engine { rules, pool, events, metrics, budget: Budget::new(Terms::default()) }
         })
     }

@@ -1,7 +1,7 @@
 //! The quickstart's own Internet: an HTTPS server that says what reached it, so that nothing outside is needed.
 //!
 //! ```text
-//! origin [--listen ADDR] [--git-root DIR] [--bodies] NAME...
+//! origin [--listen ADDR] [--git-root DIR] [--bodies] [--http1] NAME...
 //! ```
 //!
 //! * `POST /v1/messages` streams an answer in the form of the Messages API, one event at a time.
@@ -10,7 +10,7 @@
 //! * Every other path answers with what was received. A credential is shown as its SHA-256, never as itself.
 //!
 //! Each request is one JSON line on stdout, as soon as its head is there; with `--bodies` each piece of a body is
-//! another, so that a reader sees even what was cut off. Its certificate is signed by `ca.pem` beside this file, whose key
+//! another, so that a reader sees even what was cut off. With `--http1` it does not offer HTTP/2. Its certificate is signed by `ca.pem` beside this file, whose key
 //! anyone can derive from the text below: it protects nothing.
 
 #![allow(clippy::expect_used, reason = "an example that can't start says why and ends")]
@@ -41,6 +41,7 @@ struct Settings {
     listen: String,
     git_root: Option<PathBuf>,
     bodies: bool,
+    http1: bool,
     names: Vec<String>,
 }
 
@@ -50,13 +51,14 @@ fn main() {
 }
 
 fn settings(mut args: impl Iterator<Item = String>) -> Settings {
-    let mut settings =
-        Settings { listen: "0.0.0.0:443".into(), git_root: None, bodies: false, names: Vec::new() };
+    let listen = "0.0.0.0:443".into();
+    let mut settings = Settings { listen, git_root: None, bodies: false, http1: false, names: Vec::new() };
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--listen" => settings.listen = args.next().expect("--listen wants an address"),
             "--git-root" => settings.git_root = args.next().map(PathBuf::from),
             "--bodies" => settings.bodies = true,
+            "--http1" => settings.http1 = true,
             _ => settings.names.push(arg),
         }
     }
@@ -64,7 +66,7 @@ fn settings(mut args: impl Iterator<Item = String>) -> Settings {
 }
 
 async fn serve(settings: Settings) {
-    let acceptor = TlsAcceptor::from(Arc::new(tls(&settings.names)));
+    let acceptor = TlsAcceptor::from(Arc::new(tls(&settings)));
     let listener = TcpListener::bind(&settings.listen).await.expect("the address is free");
     say(&serde_json::json!({"event": "ready", "listen": settings.listen, "names": settings.names}));
     let settings = Arc::new(settings);
@@ -87,11 +89,11 @@ async fn serve(settings: Settings) {
     }
 }
 
-/// A leaf for `names`, signed by the CA beside this file.
-fn tls(names: &[String]) -> rustls::ServerConfig {
+/// A leaf for the names, signed by the CA beside this file.
+fn tls(settings: &Settings) -> rustls::ServerConfig {
     let issuer = rcgen::Issuer::from_ca_cert_pem(include_str!("ca.pem"), ca_key()).expect("ca.pem is a CA");
     let key = rcgen::KeyPair::generate().expect("a key is made");
-    let params = rcgen::CertificateParams::new(names.to_vec()).expect("the names are DNS names");
+    let params = rcgen::CertificateParams::new(settings.names.clone()).expect("the names are DNS names");
     let leaf = params.signed_by(&key, &issuer).expect("the leaf is signed");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
@@ -104,6 +106,9 @@ fn tls(names: &[String]) -> rustls::ServerConfig {
         )
         .expect("key and certificate fit");
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    if settings.http1 {
+        config.alpn_protocols.remove(0);
+    }
     config
 }
 

@@ -10,13 +10,13 @@ pub enum SendError<E> {
     Connect(#[source] E),
     /// There is a connection, but HTTP could not be begun on it.
     #[error("the upstream does not speak HTTP on a new connection: {0}")]
-    Handshake(#[source] hyper::Error),
+    Handshake(#[source] BoxError),
     /// The request's own body failed while it was sent: see [`BodyError::party`].
     #[error("the request was not sent to its end: {0}")]
     RequestBody(#[source] BodyError),
     /// The connection failed before the whole request was sent, or before any of the response came.
     #[error("the upstream closed the connection without a response: {0}")]
-    Send(#[source] hyper::Error),
+    Send(#[source] BoxError),
     /// What came is not an HTTP response.
     #[error("the upstream's response is malformed: {0}")]
     Response(#[source] BoxError),
@@ -38,4 +38,11 @@ impl<E> SendError<E> {
             _ => Party::Upstream,
         }
     }
+}
+
+/// A request that got no response.
+pub(super) struct Failure<E> {
+    pub(super) error: SendError<E>,
+    /// Surely nothing of it was processed, and it can be sent again.
+    pub(super) unprocessed: bool,
 }

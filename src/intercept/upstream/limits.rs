@@ -11,19 +11,11 @@ pub struct PoolLimits {
     pub idle: Duration,
     /// Requests at the same time on one HTTP/2 connection, before another is made.
     pub streams_per_connection: usize,
-    /// Bytes of a response body that one HTTP/2 stream may send ahead of what is read of it. A stream carries no more
-    /// than that in each round trip.
-    pub stream_window: u32,
 }
 
 impl Default for PoolLimits {
     fn default() -> Self {
-        Self {
-            idle_per_key: 32,
-            idle: Duration::from_secs(90),
-            streams_per_connection: 100,
-            stream_window: 64 * 1024,
-        }
+        Self { idle_per_key: 32, idle: Duration::from_secs(90), streams_per_connection: 100 }
     }
 }
 

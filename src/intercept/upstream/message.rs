@@ -2,7 +2,7 @@
 
 use super::SendError;
 use crate::fields::{keep_only_trailers_of_te, remove_hop_by_hop};
-use crate::intercept::{Body, BodyError, body};
+use crate::intercept::{Body, BodyError, BoxError, body};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, Uri, Version,
@@ -81,9 +81,12 @@ impl Message {
         !self.body.state().touched
     }
 
-    /// The error that the body failed with.
-    pub(super) fn body_error(&self) -> Option<BodyError> {
-        self.body.state().error.take()
+    /// Why it was not sent or not answered: its own body, or else what the connection says.
+    pub(super) fn failure<E>(&self, error: BoxError) -> SendError<E> {
+        match self.body.state().error.take() {
+            Some(body) => SendError::RequestBody(body),
+            None => SendError::Send(error),
+        }
     }
 }
 

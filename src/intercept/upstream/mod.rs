@@ -1,11 +1,11 @@
 //! The way out: connections to upstreams, kept and shared.
 
-mod connection;
 mod error;
+mod http1;
+mod http2;
 mod limits;
 mod message;
 mod pool;
-mod response;
 mod tls;
 
 pub use error::SendError;
@@ -15,6 +15,10 @@ pub use tls::{Roots, TrustError, secure};
 
 use super::{Protocol, Stream};
 use std::{fmt::Debug, hash::Hash};
+
+/// Bytes of the head of a response, and what is read ahead of an HTTP/1 body and waits to be written of one. Envoy has
+/// 60 KiB for the head.
+const MAX_HEAD_BYTES: u32 = 64 * 1024;
 
 /// Makes connections.
 pub trait Connector: Send + Sync + 'static {
@@ -36,4 +40,7 @@ pub struct Connected {
     pub protocol: Protocol,
     /// Requests are written in absolute-form: a plain proxy is at the other end.
     pub absolute_form: bool,
+    /// Bytes of a response body that one HTTP/2 stream may send ahead of what is read of it. A stream carries no more
+    /// than that in each round trip.
+    pub stream_window: u32,
 }

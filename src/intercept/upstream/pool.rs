@@ -1,18 +1,19 @@
 //! Connections to upstreams, shared where the protocol allows and kept where it pays.
 
 use super::{
-    Connector, PoolLimits, PoolStats, SendError,
-    connection::{Failure, Http1, Http2, Opened, open, send_http2},
+    Connected, Connector, PoolLimits, PoolStats, SendError,
+    error::Failure,
+    http1::Http1,
+    http2::{Http2, StreamCount},
     message::Message,
-    response::{GoHome, Lease, StreamCount, leased},
 };
 use crate::intercept::{Body, Protocol};
 use http::{Request, Response};
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
     },
 };
 use tokio::{
@@ -62,15 +63,14 @@ struct Idle {
 
 struct Shared {
     id: u64,
-    sender: Http2,
-    streams: Arc<AtomicUsize>,
+    connection: Http2,
     used: Instant,
 }
 
 /// Something to send a request on.
 enum Ready {
     One { connection: Http1, reused: bool },
-    Two { id: u64, sender: Http2, lease: StreamCount, reused: bool },
+    Two { id: u64, connection: Http2, count: StreamCount, reused: bool },
 }
 
 impl<C: Connector> Pool<C> {
@@ -88,8 +88,7 @@ impl<C: Connector> Pool<C> {
     }
 
     /// Sends a request and waits for the head of its response. The URI must be absolute; it becomes what the
-    /// connection wants. Dropping the future ends the request at the upstream. Dropping the response's body
-    /// does so on HTTP/1; on HTTP/2 a request body that waits for its window stays open (hyper 1.12).
+    /// connection wants. Dropping the future, or the response's body, ends the request at the upstream.
     ///
     /// When the connection turns out to be dead before anything of the request was processed, the request is
     /// sent again, once.
@@ -139,23 +138,25 @@ impl<C: Connector> Pool<C> {
         let generation = self.0.places().generation;
         let ready = self.ready(key, idle).await.map_err(|error| Failure { error, unprocessed: false })?;
         match ready {
-            Ready::One { mut connection, reused } => {
+            Ready::One { connection, reused } => {
                 self.count(reused);
-                let response = connection.send(message).await?;
-                let home = Home { pool: Arc::downgrade(&self.0), key: key.clone(), generation };
-                Ok(leased(response, Lease::One { connection, home: Box::new(home) }))
-            }
-            Ready::Two { id, mut sender, lease, reused } => {
-                self.count(reused);
-                match send_http2(&mut sender, message).await {
-                    Ok(response) => Ok(leased(response, Lease::Two { _place: lease })),
-                    Err(failure) => {
-                        if failure.unprocessed || sender.is_closed() {
-                            self.0.forget(key, id);
-                        }
-                        Err(failure)
+                let (pool, key) = (Arc::downgrade(&self.0), key.clone());
+                let home = move |connection| {
+                    if let Some(pool) = pool.upgrade() {
+                        pool.keep(key, generation, connection);
                     }
+                };
+                connection.send(message, home).await
+            }
+            Ready::Two { id, connection, count, reused } => {
+                self.count(reused);
+                let sent = connection.clone().send(message, count).await;
+                if let Err(failure) = &sent
+                    && (failure.unprocessed || connection.is_closed())
+                {
+                    self.0.forget(key, id);
                 }
+                sent
             }
         }
     }
@@ -188,17 +189,20 @@ impl<C: Connector> Pool<C> {
     async fn connect(&self, key: &C::Key, turn: Option<Turn<C>>) -> Result<Ready, SendError<C::Error>> {
         let connected = self.0.connector.connect(key).await.map_err(SendError::Connect)?;
         let id = self.0.opened.fetch_add(1, Ordering::Relaxed);
-        let ready = match open(connected, &self.0.limits).await? {
-            Opened::One(connection) => {
+        let Connected { stream, protocol, absolute_form, stream_window } = connected;
+        let ready = match protocol {
+            Protocol::Http1 => {
+                let opened = Http1::open(stream, absolute_form).await;
+                let connection = opened.map_err(|error| SendError::Handshake(error.into()))?;
                 self.0.places().by_key.entry(key.clone()).or_default().protocol = Some(Protocol::Http1);
                 Ready::One { connection, reused: false }
             }
-            Opened::Two(sender) => {
-                let streams = Arc::default();
-                let lease = StreamCount::new(&streams);
-                let shared = Shared { id, sender: sender.clone(), streams, used: Instant::now() };
-                self.0.share(key, shared);
-                Ready::Two { id, sender, lease, reused: false }
+            Protocol::Http2 => {
+                let opened = Http2::open(stream, stream_window, &self.0.limits).await;
+                let connection = opened.map_err(|error| SendError::Handshake(error.into()))?;
+                let count = connection.count();
+                self.0.share(key, Shared { id, connection: connection.clone(), used: Instant::now() });
+                Ready::Two { id, connection, count, reused: false }
             }
         };
         drop(turn);
@@ -245,15 +249,11 @@ impl<C: Connector> Inner<C> {
         let place = places.by_key.entry(key.clone()).or_default();
         place.discard(now, &self.limits);
         let most = self.limits.streams_per_connection;
-        if let Some(shared) = place.shared.iter_mut().find(|one| one.streams.load(Ordering::Relaxed) < most) {
+        if let Some(shared) = place.shared.iter_mut().find(|one| one.connection.streams() < most) {
             shared.used = now;
-            let lease = StreamCount::new(&shared.streams);
-            return Taken::Ready(Ready::Two {
-                id: shared.id,
-                sender: shared.sender.clone(),
-                lease,
-                reused: true,
-            });
+            let (id, connection) = (shared.id, shared.connection.clone());
+            let count = connection.count();
+            return Taken::Ready(Ready::Two { id, connection, count, reused: true });
         }
         if idle && let Some(found) = place.idle.pop() {
             return Taken::Ready(Ready::One { connection: found.connection, reused: true });
@@ -322,30 +322,16 @@ impl<C: Connector> Inner<C> {
 
 impl Place {
     fn discard(&mut self, now: Instant, limits: &PoolLimits) {
-        self.idle.retain(|idle| !idle.connection.sender.is_closed() && now - idle.since < limits.idle);
+        self.idle.retain(|idle| !idle.connection.is_closed() && now - idle.since < limits.idle);
         self.shared.retain_mut(|shared| {
-            if shared.streams.load(Ordering::Relaxed) > 0 {
+            if shared.connection.streams() > 0 {
                 shared.used = now;
             }
-            !shared.sender.is_closed() && now - shared.used < limits.idle
+            !shared.connection.is_closed() && now - shared.used < limits.idle
         });
     }
 
     fn is_empty(&self) -> bool {
         self.idle.is_empty() && self.shared.is_empty() && self.connecting.is_none()
-    }
-}
-
-struct Home<C: Connector> {
-    pool: Weak<Inner<C>>,
-    key: C::Key,
-    generation: u64,
-}
-
-impl<C: Connector> GoHome for Home<C> {
-    fn go_home(self: Box<Self>, connection: Http1) {
-        if let Some(pool) = self.pool.upgrade() {
-            pool.keep(self.key, self.generation, connection);
-        }
     }
 }

@@ -85,7 +85,12 @@ impl TimeProvider for Clock {
 }
 
 /// TLS with `host` on a connection to it, or to a tunnel that leads there. Sets no time limit.
-pub async fn secure(config: Arc<ClientConfig>, host: &str, stream: impl Io) -> io::Result<Connected> {
+pub async fn secure(
+    config: Arc<ClientConfig>,
+    host: &str,
+    stream: impl Io,
+    stream_window: u32,
+) -> io::Result<Connected> {
     let name = ServerName::try_from(host.to_owned())
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let stream = TlsConnector::from(config).connect(name, stream).await?;
@@ -93,7 +98,7 @@ pub async fn secure(config: Arc<ClientConfig>, host: &str, stream: impl Io) -> i
         Some(b"h2") => Protocol::Http2,
         _ => Protocol::Http1,
     };
-    Ok(Connected { stream: Box::new(stream), protocol, absolute_form: false })
+    Ok(Connected { stream: Box::new(stream), protocol, absolute_form: false, stream_window })
 }
 
 #[cfg(test)]
@@ -119,7 +124,7 @@ mod tests {
         let client = roots.client(&Clock::fixed(now)).unwrap();
         let (near, far) = tokio::io::duplex(1 << 16);
         let accept = tokio_rustls::TlsAcceptor::from(Arc::new(server)).accept(far);
-        let (connected, _) = tokio::join!(secure(client, "a.test", near), accept);
+        let (connected, _) = tokio::join!(secure(client, "a.test", near, 65_535), accept);
         connected.map(|connected| connected.protocol)
     }
 

@@ -94,7 +94,7 @@ impl Connector for Dial {
         let stream = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await?;
         let protocol =
             if stream.get_ref().1.alpn_protocol() == Some(b"h2") { Protocol::Http2 } else { Protocol::Http1 };
-        Ok(Connected { stream: Box::new(stream), protocol, absolute_form: false })
+        Ok(Connected { stream: Box::new(stream), protocol, absolute_form: false, stream_window: 1 << 16 })
     }
 }
 

@@ -5,11 +5,14 @@ use crate::{
     origin::{Origin, Shows},
     wire::{field, status},
 };
-use bottle::intercept::{Body, Protocol, body};
+use bottle::intercept::{Body, Limits, Protocol, body};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 use tokio::sync::Barrier;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
@@ -265,4 +268,63 @@ async fn two_requests_at_once_over_http1_use_two_connections() {
     let proxy = Proxy::start(&origin).await;
     let (one, two) = tokio::join!(ask(&proxy, GET), ask(&proxy, GET));
     assert_eq!((one.0, two.0, origin.seen().len()), (200, 200, 2));
+}
+
+/// An HTTP/2 server that answers at once and reads of a body only what its first window lets through, unless the target
+/// is `/read`. `whole` says whether it ends its early answers.
+async fn unread(whole: bool) -> Origin {
+    Origin::scripted(H2, move |wire, _| async move {
+        let mut connection = h2::server::handshake(wire.into_stream()).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            tokio::spawn(async move {
+                let read = request.uri().path() == "/read";
+                let mut body = request.into_body();
+                let early = (!read).then(|| {
+                    let mut answer = respond.send_response(Response::new(()), false).unwrap();
+                    answer.send_data("early".into(), whole).unwrap();
+                    answer
+                });
+                let mut bytes = 0;
+                while let Some(Ok(data)) = body.data().await {
+                    bytes += data.len();
+                    if read {
+                        body.flow_control().release_capacity(data.len()).unwrap();
+                    }
+                }
+                if read {
+                    let mut answer = respond.send_response(Response::new(()), false).unwrap();
+                    answer.send_data(bytes.to_string().into(), true).unwrap();
+                }
+                drop(early);
+            });
+        }
+    })
+    .await
+}
+
+/// What the upstream does not read of a body takes nothing from the connection's window once the exchange is over.
+#[tokio::test]
+async fn an_upload_that_stalls_ends_with_its_exchange() {
+    const LENGTH: usize = 200 << 10;
+    for whole in [true, false] {
+        let origin = unread(whole).await;
+        let limits = Limits { total: Duration::from_secs(2), ..Limits::default() };
+        let proxy = Proxy::with(&origin, H1, if whole { Limits::default() } else { limits }).await;
+        let mut stalled = Vec::new();
+        for _ in 0..3 {
+            let mut wire = proxy.tunnel("a.test").await;
+            wire.send(format!("POST /stalls HTTP/1.1\r\nHost: a.test\r\nContent-Length: {LENGTH}\r\n\r\n"))
+                .await;
+            wire.send(vec![b'x'; 96 << 10]).await;
+            assert_eq!(status(&wire.head().await), 200);
+            stalled.push(wire);
+        }
+        until("the end of the stalled requests", || proxy.log.requests.lock().unwrap().len() == 3).await;
+        let mut wire = proxy.tunnel("a.test").await;
+        wire.send(format!("POST /read HTTP/1.1\r\nHost: a.test\r\nContent-Length: {LENGTH}\r\n\r\n")).await;
+        wire.send(vec![b'x'; LENGTH]).await;
+        assert_eq!(status(&wire.head().await), 200);
+        assert_eq!(wire.chunk().await, LENGTH.to_string().as_bytes());
+        assert_eq!(origin.seen().len(), 1, "all of them on one connection");
+    }
 }

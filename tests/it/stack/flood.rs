@@ -2,17 +2,21 @@
 
 use super::{
     harness,
-    internet::{NETWORK, subnet},
-    project::Project,
+    internet::{Another, NETWORK, subnet},
+    project::{Project, Stack},
+};
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
 };
 
 /// Opens tunnels through the gate, sends in each as much of a body as is taken, reads no answer, and holds all of that
 /// until it is told to end.
 const STALL: &str = r#"
 import socket, ssl, sys, time
-host, held = "api.quickstart.test", []
+host, held = sys.argv[1], []
 context = ssl.create_default_context()
-for n in range(int(sys.argv[1])):
+for n in range(int(sys.argv[2])):
     it = socket.create_connection(("127.0.0.1", 9099))
     it.sendall(f"CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n".encode())
     head = b""
@@ -40,13 +44,36 @@ sys.stdin.read()
 "#;
 /// The gate lets an agent have 512.
 const CONNECTIONS: &str = "500";
+/// Both proxies speak HTTP/2 with its origin.
+const HTTP2: &str = "api.quickstart.test";
+/// pipelock speaks HTTP/1.1 with its origin.
+const HTTP1: &str = "inspected.quickstart.test";
+/// egress-proxy speaks HTTP/1.1 with its origin, through pipelock.
+const TUNNEL: &str = "tunnel.quickstart.test";
 
+/// Holds all that it could take.
+fn stall(stack: &Stack, host: &str) -> Child {
+    let agent = stack.container("agent");
+    let mut flood = Command::new("docker")
+        .args(["exec", "--interactive", &agent, "python3", "-c", STALL, host, CONNECTIONS])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    BufReader::new(flood.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said, "holding\n", "{host}");
+    flood
+}
+
+/// One wave after the other: what was held comes back when its clients are gone.
 #[test]
 fn an_agent_that_reads_no_answer_is_refused_and_kills_neither_proxy() {
     if !harness::available() {
         return;
     }
     let subnet = subnet();
+    let _old = Another::start(&["--http1"], &[HTTP1, TUNNEL]);
     let rest = format!(
         r"
 agent:
@@ -56,7 +83,9 @@ agent:
   workdir: /home/agent
 egress_proxy:
   routes:
-    - {{host: api.quickstart.test, path_allowlist: [/v1/things], addresses: [{subnet}]}}
+    - {{host: {HTTP2}, path_allowlist: [/v1/things], addresses: [{subnet}]}}
+    - {{host: {HTTP1}, path_allowlist: [/v1/things], addresses: [{subnet}]}}
+    - {{host: {TUNNEL}, path_allowlist: [/v1/things], addresses: [{subnet}], inspect: false}}
 egress:
   network: {NETWORK}
 pipelock:
@@ -64,29 +93,27 @@ pipelock:
 "
     );
     let stack = Project::new("flood", &rest).up();
-    let agent = stack.container("agent");
-    let stall = ["exec", "--interactive", &agent, "python3", "-c", STALL, CONNECTIONS];
-    let mut flood = std::process::Command::new("docker")
-        .args(stall)
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = String::new();
-    std::io::BufRead::read_line(&mut std::io::BufReader::new(flood.stdout.take().unwrap()), &mut said)
-        .unwrap();
-    assert_eq!(said, "holding\n");
-    for n in 0..5 {
-        // No upload: what an origin does not read of one holds up the others on the same HTTP/2 connection.
-        let ask = "curl -sS -m 30 -o /dev/null -w '%{http_code}' https://api.quickstart.test/v1/things/new";
-        assert_eq!(stack.agent(ask).ok().out, "200", "request {n}");
+    for (wave, host) in [HTTP2, HTTP1, TUNNEL, TUNNEL, HTTP2, HTTP1].into_iter().enumerate() {
+        let mut flood = stall(&stack, host);
+        for asked in [HTTP2, HTTP1, TUNNEL] {
+            // No upload: what an origin does not read of one holds up the others on the same HTTP/2 connection.
+            let ask =
+                format!("curl -sS -m 30 -o /dev/null -w '%{{http_code}}' https://{asked}/v1/things/new");
+            assert_eq!(stack.agent(&ask).ok().out, "200", "{asked} in wave {wave}, {host}");
+        }
+        drop(flood.stdin.take());
+        flood.wait().unwrap();
+        for service in ["egress-proxy", "pipelock"] {
+            let container = stack.container(service);
+            let state = "{{.State.OOMKilled}} {{.RestartCount}} {{.State.Running}}";
+            let state = harness::docker(["inspect", &container, "--format", state]).ok().out;
+            assert_eq!(state.trim(), "false 0 true", "{service} after wave {wave}, {host}");
+        }
     }
-    for service in ["egress-proxy", "pipelock"] {
-        let container = stack.container(service);
-        let state = "{{.State.OOMKilled}} {{.RestartCount}} {{.State.Running}}";
-        let state = harness::docker(["inspect", &container, "--format", state]).ok().out;
-        assert_eq!(state.trim(), "false 0 true", "{service}");
+    for host in [HTTP2, HTTP1, TUNNEL] {
+        let upload =
+            "head -c 1000000 /dev/zero | curl -sS -m 30 -o /dev/null -w '%{http_code}' --data-binary @-";
+        let upload = format!("{upload} https://{host}/v1/things/new");
+        assert_eq!(stack.agent(&upload).ok().out, "200", "an upload to {host}");
     }
-    drop(flood.stdin.take());
-    flood.wait().unwrap();
 }

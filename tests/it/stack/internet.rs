@@ -24,8 +24,6 @@ pub(super) const HOSTS: [&str; 7] = [
     "guarded.quickstart.test",
     "unlisted.quickstart.test",
 ];
-/// A host that answers only while [`Fragile`] lives.
-pub(super) const FRAGILE: &str = "fragile.quickstart.test";
 /// The container.
 const ORIGIN: &str = "bottle-test-internet-origin";
 
@@ -78,27 +76,32 @@ pub(super) fn start() {
     });
 }
 
-/// A second origin, that a test may take away.
-pub(super) struct Fragile;
+/// Another origin, for as long as this lives.
+pub(super) struct Another {
+    container: &'static str,
+}
 
-impl Fragile {
-    pub(super) fn start() -> Self {
+impl Another {
+    /// The first of the hosts names the container.
+    pub(super) fn start(options: &[&str], hosts: &[&'static str]) -> Self {
+        let container = hosts[0];
         let label = format!("{PROJECT}={NETWORK}");
         let mount = format!("{}:/origin:ro", built().display());
-        let (run, name) =
-            (["run", "--detach", "--rm", "--name", FRAGILE], ["--label", &label, "--network", NETWORK]);
-        let what = ["--network-alias", FRAGILE, "--volume", &mount, harness::IMAGES[0], "/origin", FRAGILE];
-        docker(run.into_iter().chain(name).chain(what)).ok();
-        until("the second origin is ready", Duration::from_secs(20), || {
-            docker(["logs", FRAGILE]).out.contains("\"ready\"").then_some(())
+        let run = ["run", "--detach", "--rm", "--name", container, "--label", &label, "--network", NETWORK];
+        let aliases = hosts.iter().flat_map(|host| ["--network-alias", host]);
+        let what = ["--volume", &mount, harness::IMAGES[0], "/origin"];
+        let all = run.into_iter().chain(aliases).chain(what).chain(options.iter().copied());
+        docker(all.chain(hosts.iter().copied())).ok();
+        until("the other origin is ready", Duration::from_secs(20), || {
+            docker(["logs", container]).out.contains("\"ready\"").then_some(())
         });
-        Self
+        Self { container }
     }
 }
 
-impl Drop for Fragile {
+impl Drop for Another {
     fn drop(&mut self) {
-        docker(["rm", "--force", FRAGILE]);
+        docker(["rm", "--force", self.container]);
     }
 }
 

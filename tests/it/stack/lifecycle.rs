@@ -7,6 +7,8 @@ use super::{
 };
 use std::time::Duration;
 
+/// A host that answers only while its origin lives.
+const FRAGILE: &str = "fragile.quickstart.test";
 const SOON: Duration = Duration::from_secs(40);
 
 fn manifest() -> String {
@@ -19,12 +21,11 @@ egress_proxy:
       path_allowlist: [/v1/things]
       addresses: [{subnet}]
       auth: {{scheme: Bearer, token_ref: THINGS_KEY}}
-    - host: {}
+    - host: {FRAGILE}
       addresses: [{subnet}]
 egress: {{network: {NETWORK}}}
 pipelock: {{extra_ca: ./ca.pem}}
-",
-        internet::FRAGILE
+"
     )
 }
 
@@ -111,14 +112,14 @@ fn an_origin_that_is_down_is_said_to_be_down() {
         return;
     }
     let stack = project("origin").up();
-    let url = format!("https://{}/x", internet::FRAGILE);
-    let origin = internet::Fragile::start();
+    let url = format!("https://{FRAGILE}/x");
+    let origin = internet::Another::start(&[], &[FRAGILE]);
     assert_eq!(get(&stack, &url).1, "200");
     drop(origin);
     let ran = stack.agent(&format!("curl --silent --write-out '\\n%{{http_code}}' {url}")).ok();
     assert!(ran.out.ends_with("\n502"), "{}", ran.out);
-    assert!(ran.out.contains("upstream_unreachable") && ran.out.contains(internet::FRAGILE), "{}", ran.out);
-    let origin = internet::Fragile::start();
+    assert!(ran.out.contains("upstream_unreachable") && ran.out.contains(FRAGILE), "{}", ran.out);
+    let origin = internet::Another::start(&[], &[FRAGILE]);
     until("the origin is reached again", SOON, || (get(&stack, &url).1 == "200").then_some(()));
     drop(origin);
 }

@@ -16,10 +16,9 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// What the process takes for bodies. The rendered stack gives pipelock 512 MiB. The other half is for what is not
-/// in here: the process with its patterns (about 60 MiB), leaves, the kernel's socket buffers, and what each exchange
-/// may hold whatever becomes of it: its TLS and read buffers, and at most some 200 KiB that wait in the windows and send
-/// buffers towards egress-proxy and the origin. The gate lets an agent have 512 of them.
+/// What pipelock takes for bodies. The rendered stack gives it 768 MiB. The rest is for what is not in here: the
+/// process with its patterns (about 60 MiB), leaves, and what each of 512 exchanges may hold whatever becomes of it:
+/// in the kernel's socket buffers at most 800 KiB ([`crate::socket`]), or else in TLS, read and send buffers and windows some 300 KiB.
 const TOTAL: usize = 256 << 20;
 /// What decoders may take of it …
 const DECODERS: usize = 160 << 20;
@@ -34,17 +33,17 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How much there is, and how long is waited for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Terms {
+pub(crate) struct Terms {
     /// Bytes for all bodies.
-    pub(super) total: usize,
+    pub(crate) total: usize,
     /// Bytes of `total` for decoders.
-    pub(super) decoders: usize,
+    pub(crate) decoders: usize,
     /// Bytes of `decoders` for those that take more than 1 MiB.
-    pub(super) large_decoders: usize,
+    pub(crate) large_decoders: usize,
     /// How long a body may hold its share and not move, when others need it.
-    pub(super) patience: Duration,
+    pub(crate) patience: Duration,
     /// How long a body waits for room; longer than `patience`.
-    pub(super) wait: Duration,
+    pub(crate) wait: Duration,
 }
 
 impl Default for Terms {
@@ -69,11 +68,11 @@ impl Terms {
 
 /// What a body takes, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Need {
+pub(crate) struct Need {
     /// Its parts and its scanner.
-    pub(super) text: usize,
+    pub(crate) text: usize,
     /// Its decoder.
-    pub(super) decoder: usize,
+    pub(crate) decoder: usize,
 }
 
 impl Need {
@@ -84,7 +83,7 @@ impl Need {
 
 /// There is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NoRoom {
+pub(crate) enum NoRoom {
     /// Others hold it, and they move.
     Short,
     /// What this body held was taken from it, since it did not move.
@@ -92,13 +91,13 @@ pub(super) enum NoRoom {
 }
 
 /// Something that holds memory and can let go of it.
-pub(super) trait Holder: Send + Sync {
+pub(crate) trait Holder: Send + Sync {
     /// Frees what is held, unless it is in use right now. Says whether it did.
     fn let_go(&self) -> bool;
 }
 
 /// The budget.
-pub(super) struct Budget {
+pub(crate) struct Budget {
     terms: Terms,
     state: Mutex<State>,
     freed: Notify,
@@ -124,22 +123,22 @@ struct Entry {
 }
 
 impl Budget {
-    pub(super) fn new(terms: Terms) -> Arc<Self> {
+    pub(crate) fn new(terms: Terms) -> Arc<Self> {
         Arc::new(Self { terms, state: Mutex::default(), freed: Notify::new() })
     }
 
     /// Bytes that are taken now.
-    pub(super) fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.state().used
     }
 
     /// Bytes that there are.
-    pub(super) fn total(&self) -> usize {
+    pub(crate) fn total(&self) -> usize {
         self.terms.total
     }
 
     /// A share of nothing, for one body.
-    pub(super) fn share(self: &Arc<Self>) -> Share {
+    pub(crate) fn share(self: &Arc<Self>) -> Share {
         let mut state = self.state();
         let id = state.next;
         state.next += 1;
@@ -212,21 +211,21 @@ impl State {
 }
 
 /// What one body holds; given back when it is dropped.
-pub(super) struct Share {
+pub(crate) struct Share {
     budget: Arc<Budget>,
     id: u64,
 }
 
 impl Share {
     /// Who is asked to let go of the share. Without one it is never taken back.
-    pub(super) fn held_by(&self, holder: Weak<dyn Holder>) {
+    pub(crate) fn held_by(&self, holder: Weak<dyn Holder>) {
         if let Some(entry) = self.budget.state().shares.get_mut(&self.id) {
             entry.holder = Some(holder);
         }
     }
 
     /// Holds so much from now on. Takes back what others hold without using it, but does not wait.
-    pub(super) fn set(&self, need: Need) -> Result<(), NoRoom> {
+    pub(crate) fn set(&self, need: Need) -> Result<(), NoRoom> {
         let mut passed_over = Vec::new();
         loop {
             let mut state = self.budget.state();
@@ -256,7 +255,7 @@ impl Share {
     }
 
     /// As `set`, but waits for room.
-    pub(super) async fn obtain(&self, need: Need) -> Result<(), NoRoom> {
+    pub(crate) async fn obtain(&self, need: Need) -> Result<(), NoRoom> {
         let until = Instant::now() + self.budget.terms.wait;
         loop {
             let freed = self.budget.freed.notified();
@@ -272,7 +271,7 @@ impl Share {
     }
 
     /// The body came further by so many bytes.
-    pub(super) fn moved(&self, bytes: usize) {
+    pub(crate) fn moved(&self, bytes: usize) {
         if let Some(entry) = self.budget.state().shares.get_mut(&self.id) {
             entry.step += bytes;
             if entry.step >= STEP {
@@ -282,7 +281,7 @@ impl Share {
     }
 
     /// Whether the body waits for something, so that it can't move. What waited has the patience from its end on.
-    pub(super) fn waiting(&self, waiting: bool) {
+    pub(crate) fn waiting(&self, waiting: bool) {
         if let Some(entry) = self.budget.state().shares.get_mut(&self.id) {
             (entry.waiting, entry.step, entry.moved) = (waiting, 0, Instant::now());
         }

@@ -5,7 +5,7 @@
 //! it: it is cut off.
 
 use super::budget::{Budget, Holder, Need, NoRoom, Share};
-use crate::intercept::{Body, BodyError, body};
+use super::{Body, BodyError, body};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use http::Response;
@@ -18,15 +18,15 @@ use std::{
 
 /// Bytes of one response that an origin may send ahead of what is read: a stream from an origin that is 100 ms away
 /// carries 5 MB/s.
-pub(super) const WINDOW: u32 = 512 * 1024;
+pub(crate) const WINDOW: u32 = 512 * 1024;
 
 /// Room for the response to a request.
-pub(super) struct Room(Share);
+pub(crate) struct Room(Share);
 
 impl Room {
     /// Waits until there is room for a response. Nothing is held until it comes: an origin that is silent, or waits for
     /// the rest of the request, sends nothing.
-    pub(super) async fn find(budget: &Arc<Budget>) -> Result<Self, NoRoom> {
+    pub(crate) async fn find(budget: &Arc<Budget>) -> Result<Self, NoRoom> {
         let share = budget.share();
         share.obtain(bytes(WINDOW as usize)).await?;
         share.set(bytes(0))?;
@@ -35,7 +35,7 @@ impl Room {
 
     /// Takes the room for a response that begins. `on_cut` is called when it is cut off, since the client did not
     /// read it.
-    pub(super) fn hold(
+    pub(crate) fn hold(
         self,
         response: Response<Body>,
         on_cut: impl Fn() + Send + Sync + 'static,
