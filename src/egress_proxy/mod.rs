@@ -1,7 +1,7 @@
 //! The first proxy: it ends the agent's TLS, decides by the manifest's rules, sets the real credential, and
 //! forwards through pipelock.
 //!
-//! [`Proxy::exchange`] is one request from the agent's bytes to the upstream's answer. Each of its lines is a stage
+//! `Proxy::exchange` is one request from the agent's bytes to the upstream's answer. Each of its lines is a stage
 //! in a file of its own, and their order is the security argument: the host is settled before any rule is read,
 //! the target has one form before anything is matched, the decision is made before a credential is touched, the
 //! agent's own credentials are off before ours is on, and every request, refused or not, leaves an audit record,
