@@ -18,6 +18,6 @@ mod whole;
 
 pub(in crate::intercept) use fault::FramingFault;
 pub use fault::{FaultKind, HeadFault};
-pub(in crate::intercept) use gate::{Place, Verdict};
+pub(in crate::intercept) use gate::{ConnectionKind, Verdict};
 pub(in crate::intercept) use io::{CheckedIo, Verdicts};
 pub use whole::read_head;
