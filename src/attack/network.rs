@@ -47,7 +47,7 @@ pub(super) const CHECKS: &[Check] = &[
 ];
 
 fn interfaces() -> Outcome {
-    match std::fs::read_to_string("/proc/net/dev") {
+    match fs_err::read_to_string("/proc/net/dev") {
         Ok(text) => {
             // Tunnel devices that the kernel makes in every namespace (tunl0, sit0, …) are down and carry nothing.
             let up: Vec<_> =
@@ -58,7 +58,7 @@ fn interfaces() -> Outcome {
                 Outcome::Broken(format!("also {}", up.join(", ")))
             }
         }
-        Err(error) => Outcome::NotTried(format!("/proc/net/dev: {error}")),
+        Err(error) => Outcome::NotTried(error.to_string()),
     }
 }
 
@@ -74,7 +74,7 @@ fn interface_names(proc_net_dev: &str) -> Vec<String> {
 
 /// Whether an interface is administratively up: `IFF_UP` is bit 0 of its flags. Unreadable counts as up.
 fn is_up(name: &str) -> bool {
-    std::fs::read_to_string(format!("/sys/class/net/{name}/flags"))
+    fs_err::read_to_string(format!("/sys/class/net/{name}/flags"))
         .ok()
         .and_then(|flags| u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).ok())
         .is_none_or(|flags| flags & 1 == 1)
@@ -163,7 +163,7 @@ fn raw_sockets() -> Outcome {
 /// wait, mean that a datagram left; refused at once means that nothing listens.
 fn dns() -> Outcome {
     let mut resolvers = vec!["127.0.0.11".to_owned(), "127.0.0.1".to_owned(), "127.0.0.53".to_owned()];
-    if let Ok(conf) = std::fs::read_to_string("/etc/resolv.conf") {
+    if let Ok(conf) = fs_err::read_to_string("/etc/resolv.conf") {
         resolvers
             .extend(conf.lines().filter_map(|l| l.strip_prefix("nameserver ")).map(|a| a.trim().to_owned()));
     }

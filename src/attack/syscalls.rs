@@ -71,12 +71,12 @@ pub(super) fn attempt() -> Outcome {
         format!("{name},{}", words.join(","))
     });
     match Command::new(program).args([option, script]).args(words).output() {
-        Ok(output) => judge(program, &String::from_utf8_lossy(&output.stdout)),
+        Ok(output) => outcome(program, &String::from_utf8_lossy(&output.stdout)),
         Err(error) => Outcome::NotTried(format!("{program}: {error}")),
     }
 }
 
-fn judge(program: &str, output: &str) -> Outcome {
+fn outcome(program: &str, output: &str) -> Outcome {
     let mut attempts = Vec::new();
     for (name, ..) in CALLS {
         let code =
@@ -120,16 +120,18 @@ mod tests {
 
     #[test]
     fn every_call_must_be_refused_and_none_be_missing() {
-        assert!(matches!(judge("perl", &output(|_| 1)), Outcome::Held(detail) if detail.starts_with("11 ")));
+        assert!(
+            matches!(outcome("perl", &output(|_| 1)), Outcome::Held(detail) if detail.starts_with("11 "))
+        );
         let worked = output(|name| i32::from(name != "setns"));
-        assert_eq!(judge("perl", &worked), Outcome::Broken("setns worked".into()));
+        assert_eq!(outcome("perl", &worked), Outcome::Broken("setns worked".into()));
         let fault = output(|name| if name == "add_key" { 14 } else { 1 });
         assert_eq!(
-            judge("perl", &fault),
+            outcome("perl", &fault),
             Outcome::Broken("add_key reached the kernel, which says: bad address".into())
         );
         let cut = output(|_| 1).replace("setns 1\n", "");
-        assert_eq!(judge("perl", &cut), Outcome::NotTried("perl did not say how setns ended".into()));
+        assert_eq!(outcome("perl", &cut), Outcome::NotTried("perl did not say how setns ended".into()));
     }
 
     /// Outside of a filter the calls reach the kernel, with each interpreter that is here.

@@ -41,7 +41,7 @@ fn capabilities(project: &Utf8Path, out: &Utf8Path, agreed: &Agreed, found: &Tre
                     let lines = widened(Some(&agreed.record.capabilities), &new);
                     wish::listed(&lines)
                 }
-                Err(error) => format!("  ! it holds a rule that is none: {error}\n"),
+                Err(error) => format!("  ! it holds an invalid rule: {error}\n"),
             }
         }
         Err(Unreadable::NotRendered { file, difference }) => {

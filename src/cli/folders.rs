@@ -23,7 +23,7 @@ pub(crate) fn here() -> anyhow::Result<Utf8PathBuf> {
 }
 
 pub(crate) fn absolute(path: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
-    camino::absolute_utf8(path).with_context(|| format!("{path} has no absolute form"))
+    camino::absolute_utf8(path).with_context(|| format!("the absolute path of {path} is unknown"))
 }
 
 /// A path without links; what does not exist yet stays as it is written, below what does.

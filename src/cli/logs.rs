@@ -116,7 +116,7 @@ fn denied(stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Outco
     }
     if reader.skipped().lines > 0 {
         say(&format!(
-            "note: {} lines in {folder} are no whole records: a proxy was killed while it wrote them\n",
+            "note: {} lines in {folder} are incomplete: a proxy was killed while it wrote them\n",
             reader.skipped().lines
         ));
     }

@@ -27,7 +27,7 @@ pub(crate) fn run(admin: &str) -> anyhow::Result<Outcome> {
 
 fn status(admin: &str) -> anyhow::Result<Status> {
     let answer = client::get(&format!("http://{admin}/status"))?;
-    serde_json::from_str(&answer.body).with_context(|| format!("{admin} is no admin listener of bottle"))
+    serde_json::from_str(&answer.body).with_context(|| format!("{admin} is not an admin listener of bottle"))
 }
 
 fn wait(admin: &str, reloads_before: u64) -> anyhow::Result<Status> {

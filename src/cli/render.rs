@@ -4,13 +4,13 @@ mod question;
 mod summary;
 
 use super::project::Project;
-use super::site::Site;
+use super::rendered_project::RenderedProject;
 use super::wish::{self, Wish};
 use super::{Format, Globals, Outcome, folders, print_as, say, say_report, source};
 use crate::clock::Clock;
 use crate::consent::{self, Agreed, Bottle, Context, FolderId, Record, Registry};
 use crate::plan::{Shape, User};
-use crate::state::{self, ENV_FILE, EnvFile, ImageBinary, Location, Minted, State, Wants};
+use crate::state::{self, ENV_FILE, EnvFile, ImageBinary, Location, MintRequest, Minted, State};
 use crate::tree::{Comparison, Folder, Kind, Written};
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -56,7 +56,7 @@ pub(crate) struct Args {
 
 /// What `render` did, for its table.
 struct Rendered<'a> {
-    site: &'a Site,
+    target: &'a RenderedProject,
     state: &'a State,
     minted: Minted,
     written: Written,
@@ -69,15 +69,15 @@ struct Rendered<'a> {
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let clock = args.now.clone().unwrap_or_else(Clock::system);
-    let sites = load(args)?;
+    let targets = load(args)?;
     let mut outcome = Outcome::Done;
-    for site in &sites {
-        let warnings = &site.project.plan.warnings;
+    for target in &targets {
+        let warnings = &target.project.plan.warnings;
         if !globals.quiet && !warnings.0.is_empty() {
             say_report(warnings, globals);
         }
         let one =
-            if args.check { check(site, globals, &clock)? } else { write(site, args, globals, &clock)? };
+            if args.check { check(target, globals, &clock)? } else { write(target, args, globals, &clock)? };
         if one == Outcome::Differs {
             outcome = Outcome::Differs;
         }
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-fn load(args: &Args) -> anyhow::Result<Vec<Site>> {
+fn load(args: &Args) -> anyhow::Result<Vec<RenderedProject>> {
     let files = source::find(&args.manifests)?;
     let projects = match files.as_slice() {
         [file] => vec![Project::load(file, args.out.as_deref())?],
@@ -94,32 +94,35 @@ fn load(args: &Args) -> anyhow::Result<Vec<Site>> {
         }
         _ => Project::all(&args.manifests)?,
     };
-    projects.into_iter().map(Site::of).collect()
+    projects.into_iter().map(RenderedProject::of).collect()
 }
 
-fn check(site: &Site, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
-    let comparison = Comparison::of(site.find()?.as_ref(), &site.tree)?;
-    let shown = site.shown();
+fn check(target: &RenderedProject, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
+    let comparison = Comparison::of(target.find()?.as_ref(), &target.tree)?;
+    let shown = target.shown();
     let (mut outcome, mut data) = (Outcome::Done, String::new());
     if comparison.on_disk.is_empty() {
-        say(&format!("{shown} is not there; `bottle render` writes what {} renders to\n", site.project.file));
+        say(&format!(
+            "{shown} is not there; `bottle render` writes what {} renders to\n",
+            target.project.file
+        ));
         outcome = Outcome::Differs;
     } else if !comparison.is_same() {
         data = comparison.unified_diff();
-        say(&format!("{shown} is not what {} renders to; `bottle render` writes it\n", site.project.file));
+        say(&format!("{shown} is not what {} renders to; `bottle render` writes it\n", target.project.file));
         outcome = Outcome::Differs;
     }
-    for route in site.project.loaded.manifest.hosts() {
+    for route in target.project.loaded.manifest.hosts() {
         if let Some(until) = route.until.filter(|until| *until < clock.today()) {
-            let place = site.project.loaded.place_of(&format!("{}.until", route.source));
+            let place = target.project.loaded.place_of(&format!("{}.until", route.source));
             say(&format!("{place}: the rule for {} expired after {until}\n", route.host));
             outcome = Outcome::Differs;
         }
     }
     if outcome == Outcome::Done {
-        say(&format!("{shown} is what {} renders to\n", site.project.file));
+        say(&format!("{shown} is what {} renders to\n", target.project.file));
     }
-    let digest = Wish::of(site)?.digest;
+    let digest = Wish::of(target)?.digest;
     print_as(
         globals.format,
         &match globals.format {
@@ -134,74 +137,75 @@ fn check(site: &Site, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcom
     Ok(outcome)
 }
 
-fn write(site: &Site, args: &Args, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
-    compare(site, args)?;
-    site.require_own_env()?;
+fn write(target: &RenderedProject, args: &Args, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
+    compare(target, args)?;
+    target.require_own_env()?;
     let home = folders::home()?;
     let registry = Registry::load(&home)?;
-    let known = registry.of_out(site.path());
+    let known = registry.of_out(target.path());
     let registered = known.map(|bottle| bottle.state.as_path());
-    let location = Location::find(site.path(), args.state.as_deref(), registered, &home)?;
-    require_free(&site.project.file, site, known)?;
-    let project = location.project(&site.project.plan.name);
-    if let Some(other) = registry.bottles().find(|other| other.project == project && other.out != site.path())
+    let location = Location::find(target.path(), args.state.as_deref(), registered, &home)?;
+    require_free(&target.project.file, target, known)?;
+    let project = location.project(&target.project.plan.name);
+    if let Some(other) =
+        registry.bottles().find(|other| other.project == project && other.out != target.path())
     {
         bail!("the Compose project {project} is that of {}; give the bottle another name", other.manifest);
     }
     let image = ImageBinary::read(args.image_binary.as_deref())?;
-    let asked = Wish::of(site)?;
-    let question = Question::of(&asked, site, location.state())?;
+    let asked = Wish::of(target)?;
+    let question = Question::of(&asked, target, location.state())?;
     let answer = match &args.accept {
         Some(digest) => Answer::Digest(digest),
         None if args.accept_widening => Answer::Anything,
         None => Answer::Ask,
     };
-    if !question.is_agreed(&site.project.file, &asked, &answer)? {
+    if !question.is_agreed(&target.project.file, &asked, &answer)? {
         return Ok(Outcome::Differs);
     }
 
-    let waiting = || say(&format!("waiting for another `bottle render` of {}\n", site.shown()));
-    let exposed = exposed(site, args);
+    let waiting = || say(&format!("waiting for another `bottle render` of {}\n", target.shown()));
+    let exposed = exposed(target, args);
     location.require_hidden_home(&home, &exposed)?;
     let state = State::open(&location, &exposed, waiting)?;
-    let now = compare(site, args)?;
+    let now = compare(target, args)?;
     // The manifest was read once; folders and links may have changed since.
-    let wish = Wish::of(site)?;
-    if wish.digest != asked.digest || !Question::of(&wish, site, state.path())?.is_within(&question) {
-        bail!("{} changed while the question was open; run `bottle render` again", site.project.file);
+    let wish = Wish::of(target)?;
+    if wish.digest != asked.digest || !Question::of(&wish, target, state.path())?.is_within(&question) {
+        bail!("{} changed while the question was open; run `bottle render` again", target.project.file);
     }
-    let wants = Wants {
-        bottle: &site.project.plan.name,
-        egress_proxy: site.project.plan.shape == Shape::Chain,
-        extra_ca: site.project.plan.extra_ca.as_ref().map(|ca| ca.pem.as_str()),
+    let wants = MintRequest {
+        bottle: &target.project.plan.name,
+        egress_proxy: target.project.plan.shape == Shape::Chain,
+        extra_ca: target.project.plan.extra_ca.as_ref().map(|ca| ca.pem.as_str()),
         image: Some(&image),
         rotate: args.rotate_ca,
     };
     let again = !now.on_disk.is_empty();
     let minted = state.mint(&wants, clock)?;
-    let agreed = agree(site, &wish, &state, clock)?;
+    let agreed = agree(target, &wish, &state, clock)?;
     let made = format!("{}-{}", minted.label(), image.digest());
-    let written = apply(site, &now, &location, &state, &made, &agreed, args.force)?;
-    let bottle = bottle(site, &location, &agreed)?;
+    let written = apply(target, &now, &location, &state, &made, &agreed, args.force)?;
+    let bottle = bottle(target, &location, &agreed)?;
     for other in registry.of_manifest(&bottle.manifest).filter(|other| other.out != bottle.out) {
         Record::withdraw(&other.state)?;
     }
     Registry::remember(&home, bottle)?;
     if !globals.quiet {
-        say_what_is_missing(site);
+        say_what_is_missing(target);
     }
     let digest = agreed.record.digest;
-    summary::print(&Rendered { site, state: &state, minted, written, question, digest, again }, globals)?;
+    summary::print(&Rendered { target, state: &state, minted, written, question, digest, again }, globals)?;
     Ok(Outcome::Done)
 }
 
 /// Refuses to take over the output folder of another manifest.
-fn require_free(file: &Utf8Path, site: &Site, known: Option<&Bottle>) -> anyhow::Result<()> {
-    let manifest = site.project.folder.join(file.file_name().unwrap_or_default());
+fn require_free(file: &Utf8Path, target: &RenderedProject, known: Option<&Bottle>) -> anyhow::Result<()> {
+    let manifest = target.project.folder.join(file.file_name().unwrap_or_default());
     if let Some(other) = known.filter(|known| known.manifest != manifest && known.manifest.exists()) {
         bail!(
             "{} is what {} renders to; two bottles of one folder need different names (`name: {}` in both)",
-            site.shown(),
+            target.shown(),
             other.manifest,
             other.name
         );
@@ -210,9 +214,9 @@ fn require_free(file: &Utf8Path, site: &Site, known: Option<&Bottle>) -> anyhow:
 }
 
 /// Puts what was agreed to into the state: the build context first, the record last.
-fn agree(site: &Site, wish: &Wish, state: &State, clock: &Clock) -> anyhow::Result<Agreed> {
+fn agree(target: &RenderedProject, wish: &Wish, state: &State, clock: &Clock) -> anyhow::Result<Agreed> {
     if let Some(context) = &wish.context {
-        keep_context(site, context, state)?;
+        keep_context(target, context, state)?;
     }
     let record = Record {
         version: 1,
@@ -225,7 +229,7 @@ fn agree(site: &Site, wish: &Wish, state: &State, clock: &Clock) -> anyhow::Resu
     // The time of an agreement is that of the first one to these very files.
     let before = Agreed::load(state.path()).ok().flatten();
     let same = before.filter(|it| Record { agreed: it.record.agreed, ..record.clone() } == it.record);
-    let agreed = same.unwrap_or(Agreed { record, tree: site.tree.clone() });
+    let agreed = same.unwrap_or(Agreed { record, tree: target.tree.clone() });
     agreed.store(state.path())?;
     remove_other_contexts(state, wish.context.as_ref())?;
     Ok(agreed)
@@ -246,7 +250,7 @@ fn remove_other_contexts(state: &State, kept: Option<&Context>) -> anyhow::Resul
 }
 
 /// Copies the build context into the state, and refuses one that is not what was agreed to any more.
-fn keep_context(site: &Site, agreed: &Context, state: &State) -> anyhow::Result<()> {
+fn keep_context(target: &RenderedProject, agreed: &Context, state: &State) -> anyhow::Result<()> {
     let contexts = Folder::open(state.path())?.make(Utf8Path::new(consent::CONTEXT))?;
     let digest = agreed.digest();
     let name = consent::context_name(&digest);
@@ -255,8 +259,8 @@ fn keep_context(site: &Site, agreed: &Context, state: &State) -> anyhow::Result<
     {
         return Ok(());
     }
-    let from = wish::context_folder(&site.project.plan, &site.project.folder)?;
-    let from = from.with_context(|| format!("the build context of {} is gone", site.project.file))?;
+    let from = wish::context_folder(&target.project.plan, &target.project.folder)?;
+    let from = from.with_context(|| format!("the build context of {} is gone", target.project.file))?;
     // Under another name until it is whole; a folder that was left behind is written again.
     let staged = format!("new-{name}");
     contexts.remove_all(&staged)?;
@@ -269,25 +273,25 @@ fn keep_context(site: &Site, agreed: &Context, state: &State) -> anyhow::Result<
     Ok(contexts.rename(&staged, name)?)
 }
 
-fn bottle(site: &Site, location: &Location, agreed: &Agreed) -> anyhow::Result<Bottle> {
-    let folder = &site.project.folder;
+fn bottle(target: &RenderedProject, location: &Location, agreed: &Agreed) -> anyhow::Result<Bottle> {
+    let folder = &target.project.folder;
     Ok(Bottle {
-        out: site.path().to_owned(),
-        manifest: folder.join(site.project.file.file_name().unwrap_or_default()),
+        out: target.path().to_owned(),
+        manifest: folder.join(target.project.file.file_name().unwrap_or_default()),
         folder: FolderId::of(folder).with_context(|| format!("{folder} is gone"))?,
-        name: site.project.plan.name.clone(),
-        project: location.project(&site.project.plan.name),
+        name: target.project.plan.name.clone(),
+        project: location.project(&target.project.plan.name),
         state: location.state().to_owned(),
         writable: agreed.record.capabilities.writable().map(Utf8Path::to_owned).collect(),
     })
 }
 
-fn say_what_is_missing(site: &Site) {
-    for (place, what) in site.absent() {
+fn say_what_is_missing(target: &RenderedProject) {
+    for (place, what) in target.absent() {
         say(&format!("warning: {place}, {what}, is not on this machine; `bottle up` needs it\n"));
     }
     if let (User::Owner, Some((place, (state::SERVICE_USER, _)))) =
-        (&site.project.plan.agent.user, site.owner())
+        (&target.project.plan.agent.user, target.owner())
     {
         say(&format!(
             "warning: {place} belongs to root, and the agent does not run as root, so it can't write there; \
@@ -297,22 +301,22 @@ fn say_what_is_missing(site: &Site) {
 }
 
 /// What stands on disk, where a write would be possible.
-fn compare(site: &Site, args: &Args) -> anyhow::Result<Comparison> {
-    let comparison = Comparison::of(site.find()?.as_ref(), &site.tree)?;
-    comparison.require_writable(&site.shown(), args.force)?;
+fn compare(target: &RenderedProject, args: &Args) -> anyhow::Result<Comparison> {
+    let comparison = Comparison::of(target.find()?.as_ref(), &target.tree)?;
+    comparison.require_writable(&target.shown(), args.force)?;
     Ok(comparison)
 }
 
 /// Keys stay out of what the agent sees; a state that the user chose also out of the project, which git commits.
-fn exposed(site: &Site, args: &Args) -> Vec<Utf8PathBuf> {
-    let mut exposed = site.exposed();
-    exposed.extend(args.state.is_some().then(|| site.project.folder.clone()));
+fn exposed(target: &RenderedProject, args: &Args) -> Vec<Utf8PathBuf> {
+    let mut exposed = target.exposed();
+    exposed.extend(args.state.is_some().then(|| target.project.folder.clone()));
     exposed
 }
 
 /// The tree in the project, and what Compose is told: all of it is on disk before the first file takes its name.
 fn apply(
-    site: &Site,
+    target: &RenderedProject,
     comparison: &Comparison,
     location: &Location,
     state: &State,
@@ -320,8 +324,8 @@ fn apply(
     agreed: &Agreed,
     force: bool,
 ) -> anyhow::Result<Written> {
-    let env = env_file(site, location, state, made, agreed).render()?;
-    let folders = [Folder::open(state.path())?, site.make()?];
+    let env = env_file(target, location, state, made, agreed).render()?;
+    let folders = [Folder::open(state.path())?, target.make()?];
     let mut staged = Vec::new();
     for folder in &folders {
         if !folder.is_as_wanted(ENV_FILE, env.as_bytes(), 0o644, None)? {
@@ -336,12 +340,18 @@ fn apply(
     Ok(written)
 }
 
-fn env_file(site: &Site, location: &Location, state: &State, made: &str, agreed: &Agreed) -> EnvFile {
-    let agent = &site.project.plan.agent;
-    let owner = site.owner().filter(|_| agent.user == User::Owner).map(|(_, owner)| owner);
+fn env_file(
+    target: &RenderedProject,
+    location: &Location,
+    state: &State,
+    made: &str,
+    agreed: &Agreed,
+) -> EnvFile {
+    let agent = &target.project.plan.agent;
+    let owner = target.owner().filter(|_| agent.user == User::Owner).map(|(_, owner)| owner);
     let context = agreed.record.context.as_ref().map(Context::digest);
     EnvFile {
-        project: location.project(&site.project.plan.name),
+        project: location.project(&target.project.plan.name),
         state: state.path().to_string(),
         user: state.user().to_string(),
         ca: made.to_owned(),

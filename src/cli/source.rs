@@ -74,7 +74,7 @@ pub(crate) fn nearest() -> anyhow::Result<Option<Utf8PathBuf>> {
     let here = std::env::current_dir().context("the current folder can't be read")?;
     let mut shown = Utf8PathBuf::new();
     for folder in here.ancestors() {
-        // Whatever has the name: what is no plain file is refused when it is read, and not passed over.
+        // Whatever has the name: what is not a plain file is refused when it is read, and not passed over.
         if std::fs::symlink_metadata(folder.join(FILE_NAME)).is_ok() {
             return Ok(Some(shown.join(FILE_NAME)));
         }
@@ -87,7 +87,7 @@ fn in_folder(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
     let mut files = Vec::new();
     for entry in folder.read_dir_utf8().with_context(|| format!("{folder} can't be read"))? {
         let entry = entry.with_context(|| format!("{folder} can't be read"))?;
-        // Whatever has the name: what is no plain file is refused when it is read, and not passed over.
+        // Whatever has the name: what is not a plain file is refused when it is read, and not passed over.
         if entry.file_name() == FILE_NAME || entry.file_name().ends_with(".bottle.yaml") {
             files.push(entry.into_path());
         }

@@ -95,7 +95,7 @@ fn drift(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<Vec<Strin
     let mut problems = Vec::new();
     for container in running {
         match hashes.get(container.service.as_str()) {
-            None => problems.push(format!("{} is no service of this stack", container.name)),
+            None => problems.push(format!("{} is not a service of this stack", container.name)),
             // `compose run` makes its container with changes of its own.
             Some(hash) if !container.one_off && *hash != container.config_hash => problems.push(format!(
                 "{} was made from other settings than those that you agreed to; `bottle up` makes it again",

@@ -2,7 +2,7 @@
 //! a person agrees to it.
 
 use super::folders::real;
-use super::site::Site;
+use super::rendered_project::RenderedProject;
 use crate::capability::{Capabilities, Machine, Widening};
 use crate::consent::{self, Context};
 use crate::plan::{AgentImage, Plan};
@@ -22,16 +22,16 @@ pub(crate) struct Wish {
 }
 
 impl Wish {
-    /// What the site's manifest comes to now.
-    pub(crate) fn of(site: &Site) -> anyhow::Result<Self> {
-        let plan = &site.project.plan;
-        let context = match context_folder(plan, &site.project.folder)? {
+    /// What the manifest comes to now.
+    pub(crate) fn of(target: &RenderedProject) -> anyhow::Result<Self> {
+        let plan = &target.project.plan;
+        let context = match context_folder(plan, &target.project.folder)? {
             Some(context) => Some(Context::read(&context.folder, &context.dockerfile)?),
             None => None,
         };
         let files = context.as_ref().map(Context::digest);
-        let digest = consent::digest(&site.tree, files.as_deref());
-        let machine = machine(plan, &site.project.folder, files.as_deref());
+        let digest = consent::digest(&target.tree, files.as_deref());
+        let machine = machine(plan, &target.project.folder, files.as_deref());
         Ok(Self { capabilities: Capabilities::of(plan, &machine)?, context, digest })
     }
 }

@@ -14,7 +14,7 @@ pub enum ContextError {
     /// A pipe, socket or device.
     #[error("{path} in the build context is {what}; remove it or name it in .dockerignore")]
     NotPlain {
-        /// Where.
+        /// The path of it.
         path: Utf8PathBuf,
         /// What stands there, with its article.
         what: &'static str,
@@ -28,7 +28,7 @@ pub enum ContextError {
     /// No plain file stands where the Dockerfile should be.
     #[error("the Dockerfile {path} {problem}; put a plain file into the build context")]
     Dockerfile {
-        /// Where.
+        /// The path of it.
         path: Utf8PathBuf,
         /// What is wrong with it.
         problem: String,
@@ -36,7 +36,7 @@ pub enum ContextError {
     /// An ignore file that can't be used.
     #[error("{path}{}: {problem}", line.map(|line| format!(":{line}")).unwrap_or_default())]
     Ignore {
-        /// Where.
+        /// The path of it.
         path: Utf8PathBuf,
         /// From 1; nothing where it is the whole file.
         line: Option<usize>,
@@ -46,13 +46,13 @@ pub enum ContextError {
     /// Something wrote in the context while it was read.
     #[error("{path} changed while bottle read the build context; try again when nothing writes there")]
     Changed {
-        /// Where.
+        /// The path of it.
         path: Utf8PathBuf,
     },
     /// A copy would mix with what is there.
     #[error("{path} is not empty; the copy of the build context needs a folder of its own")]
     NotEmpty {
-        /// Where.
+        /// The path of it.
         path: Utf8PathBuf,
     },
     /// More than an image is built from.
@@ -72,7 +72,7 @@ pub enum ContextError {
     /// Folders in folders in folders.
     #[error("{path} is nested more than {limit} folders deep; name it in .dockerignore")]
     TooDeep {
-        /// Where.
+        /// The path of it.
         path: Utf8PathBuf,
         /// In folders below the context.
         limit: usize,
@@ -83,7 +83,7 @@ pub enum ContextError {
          render again"
     )]
     Damaged {
-        /// Where.
+        /// The path of it.
         path: Utf8PathBuf,
         /// `sha256:<hex>`, as agreed.
         expected: String,

@@ -29,7 +29,7 @@ pub struct Record {
     pub context: Option<Context>,
     /// The version of bottle that rendered it.
     pub bottle: String,
-    /// When.
+    /// When the person agreed.
     pub agreed: Timestamp,
 }
 

@@ -17,7 +17,7 @@ pub struct Running {
     pub project: String,
     /// The digest of what was agreed to at that time.
     pub digest: String,
-    /// When.
+    /// When the stack was started.
     pub started: Timestamp,
 }
 

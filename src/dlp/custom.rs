@@ -16,7 +16,9 @@ const MAX_AUTOMATON: usize = 16 << 20;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CustomError {
     /// Not a regular expression, or one with look-around or Unicode classes.
-    #[error("the pattern \"{name}\" is no regular expression that a stream can be scanned with: {problem}")]
+    #[error(
+        "the pattern \"{name}\" is not a regular expression that a stream can be scanned with: {problem}"
+    )]
     Regex {
         /// The pattern's name.
         name: String,

@@ -24,7 +24,7 @@ impl StreamScanner {
     pub fn push(&mut self, bytes: &[u8]) -> Result<usize, Finding> {
         let mut best = Best::default();
         self.view.feed(context(&self.scanner), bytes, &mut best);
-        self.judge(best)?;
+        self.reported(best)?;
         Ok(self.clear(self.view.hold()))
     }
 
@@ -32,7 +32,7 @@ impl StreamScanner {
     pub fn finish(&mut self) -> Result<usize, Finding> {
         let mut best = Best::default();
         self.view.finish(context(&self.scanner), &mut best);
-        self.judge(best)?;
+        self.reported(best)?;
         Ok(self.clear(self.view.total()))
     }
 
@@ -48,7 +48,7 @@ impl StreamScanner {
         usize::try_from(more).unwrap_or(usize::MAX)
     }
 
-    fn judge(&self, best: Best) -> Result<(), Finding> {
+    fn reported(&self, best: Best) -> Result<(), Finding> {
         best.0.map_or(Ok(()), |found| {
             let (pattern, severity) = self.scanner.set.describe(found.pattern);
             let (offset, end) = (found.start, found.certain);

@@ -28,28 +28,28 @@ const LOCAL_WINDOW: u32 = 64 * 1024;
 
 /// What a connection is for. Connections are shared only where all of this is equal.
 #[derive(Clone, Debug)]
-pub(super) struct Way {
+pub(super) struct UpstreamKey {
     pub(super) scheme: Scheme,
     pub(super) authority: Authority,
     pub(super) inspected: bool,
     pub(super) trust: Arc<Trust>,
 }
 
-impl Way {
+impl UpstreamKey {
     fn identity(&self) -> (Scheme, &Authority, bool, u64) {
         (self.scheme, &self.authority, self.inspected, self.trust.generation)
     }
 }
 
-impl PartialEq for Way {
+impl PartialEq for UpstreamKey {
     fn eq(&self, other: &Self) -> bool {
         self.identity() == other.identity()
     }
 }
 
-impl Eq for Way {}
+impl Eq for UpstreamKey {}
 
-impl Hash for Way {
+impl Hash for UpstreamKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.identity().hash(state);
     }
@@ -86,29 +86,29 @@ pub(super) struct Answer {
 pub(super) struct ThroughPipelock;
 
 impl Connector for ThroughPipelock {
-    type Key = Way;
+    type Key = UpstreamKey;
     type Error = ConnectError;
 
-    async fn connect(&self, way: &Way) -> Result<Connected, ConnectError> {
-        let after = way.trust.connect_timeout;
-        let timeout = || ConnectError::Timeout { proxy: way.trust.proxy.clone(), after };
-        tokio::time::timeout(after, connect(way)).await.map_err(|_| timeout())?
+    async fn connect(&self, key: &UpstreamKey) -> Result<Connected, ConnectError> {
+        let after = key.trust.connect_timeout;
+        let timeout = || ConnectError::Timeout { proxy: key.trust.proxy.clone(), after };
+        tokio::time::timeout(after, connect(key)).await.map_err(|_| timeout())?
     }
 }
 
-async fn connect(way: &Way) -> Result<Connected, ConnectError> {
-    let unreachable = |source| ConnectError::Unreachable { proxy: way.trust.proxy.clone(), source };
-    let mut stream = TcpStream::connect(&way.trust.proxy).await.map_err(unreachable)?;
+async fn connect(key: &UpstreamKey) -> Result<Connected, ConnectError> {
+    let unreachable = |source| ConnectError::Unreachable { proxy: key.trust.proxy.clone(), source };
+    let mut stream = TcpStream::connect(&key.trust.proxy).await.map_err(unreachable)?;
     stream.set_nodelay(true).and_then(|()| LOCAL.bound(&stream)).map_err(unreachable)?;
-    if way.scheme == Scheme::Http {
+    if key.scheme == Scheme::Http {
         let (stream, protocol) = (Box::new(stream), Protocol::Http1);
         return Ok(Connected { stream, protocol, absolute_form: true, stream_window: LOCAL_WINDOW });
     }
-    open_tunnel(&mut stream, &way.authority).await?;
-    let client = way.trust.client(way.inspected);
+    open_tunnel(&mut stream, &key.authority).await?;
+    let client = key.trust.client(key.inspected);
     // TLS ends in pipelock, or far away.
-    let window = if way.inspected { LOCAL_WINDOW } else { WINDOW };
-    secure(client, way.authority.host.as_str(), stream, window).await.map_err(ConnectError::Tls)
+    let window = if key.inspected { LOCAL_WINDOW } else { WINDOW };
+    secure(client, key.authority.host.as_str(), stream, window).await.map_err(ConnectError::Tls)
 }
 
 async fn open_tunnel(stream: &mut TcpStream, authority: &Authority) -> Result<(), ConnectError> {

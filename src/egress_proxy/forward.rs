@@ -3,7 +3,7 @@
 
 use super::{
     block,
-    connect::{ConnectError, ThroughPipelock, Way},
+    connect::{ConnectError, ThroughPipelock, UpstreamKey},
     failure::Failure,
     record::Open,
     rules::Rules,
@@ -58,7 +58,7 @@ impl Forward {
         record: &mut Open,
     ) -> Result<Response<Body>, Failure> {
         let inspected = rules.inspects(grant.route);
-        let way = Way {
+        let way = UpstreamKey {
             scheme: intent.scheme,
             authority: intent.authority.clone(),
             inspected,

@@ -1,7 +1,7 @@
 //! The first proxy: it ends the agent's TLS, decides by the manifest's rules, sets the real credential, and
 //! forwards through pipelock.
 //!
-//! [`Proxy::exchange`] is one request from the agent's bytes to the upstream's answer. Each of its lines is a stage
+//! `Proxy::exchange` is one request from the agent's bytes to the upstream's answer. Each of its lines is a stage
 //! in a file of its own, and their order is the security argument: the host is settled before any rule is read,
 //! the target has one form before anything is matched, the decision is made before a credential is touched, the
 //! agent's own credentials are off before ours is on, and every request, refused or not, leaves an audit record,
@@ -36,7 +36,7 @@ use crate::intercept::{
     body,
 };
 use crate::policy::{GitOperation, Grant, Intent, Method, Reason, Refusal};
-use crate::telemetry::audit::{self, Place};
+use crate::telemetry::audit::{self, AuditSlot};
 use crate::verdict::{
     Head,
     egress_proxy::{Destination, Permit, server_name_differs, strip_trailers},
@@ -49,7 +49,7 @@ use http::{Request, Response};
 use metrics::Metrics;
 use record::{Names, Open};
 use std::sync::Arc;
-use tunnel::{Due, Opened};
+use tunnel::{Due, TunnelState};
 
 /// What every connection shares.
 pub struct Proxy {
@@ -66,7 +66,7 @@ impl Proxy {
         &self,
         rules: &Rules,
         request: Request<Body>,
-        exchange: &Exchange<Opened>,
+        exchange: &Exchange<TunnelState>,
         record: &mut Open,
     ) -> Result<Response<Body>, Failure> {
         refuse_fault(exchange)?;
@@ -80,7 +80,7 @@ impl Proxy {
             return Ok(internal::answer(&method, &destination.target, rules));
         }
         let mut intent = rules.ruleset.intent(&destination, head)?;
-        let mut request = weigh_body(request, rules, &destination.target, &mut intent, record).await?;
+        let mut request = bound_body(request, rules, &destination.target, &mut intent, record).await?;
         record.meant(&intent);
         let Permit { grant, uri } =
             rules.ruleset.permit(&intent, request.headers_mut(), rules.clock.today())?;
@@ -88,7 +88,7 @@ impl Proxy {
         *request.uri_mut() = uri;
         let request = with_credential(request, rules, &grant)?;
         let response = self.forward.send(rules, &grant, &intent, request, record).await?;
-        Ok(respond::undress(response))
+        Ok(respond::strip(response))
     }
 
     async fn open(&self, rules: &Rules, connection: u64) -> Result<Open, Failure> {
@@ -97,7 +97,7 @@ impl Proxy {
     }
 
     /// Decides on a CONNECT, and keeps what is due to the audit trail if no request comes of it.
-    async fn open_tunnel(&self, request: &ConnectRequest) -> Result<Opened, Response<Body>> {
+    async fn open_tunnel(&self, request: &ConnectRequest) -> Result<TunnelState, Response<Body>> {
         let rules = self.rules.load_full();
         let reader = Reader::of(&request.headers, b"");
         let place = self.audit.reserve().await.ok_or_else(|| denial(&shutting_down(), reader))?;
@@ -105,14 +105,14 @@ impl Proxy {
             Ok(authority)
                 if authority.host.is_internal() || rules.ruleset.policy.route(&authority.host).is_some() =>
             {
-                Ok(Opened::new(authority, Due::Place(place)))
+                Ok(TunnelState::new(authority, Due::Slot(place)))
             }
             Ok(authority) => {
                 let message = format!("{} is not an allowed host; retrying does not help", authority.host);
                 let refused = Refusal::new(Reason::HostNotAllowed, message).into();
                 let mut record = self.record_of_connect(place, &rules, request.client.id, &refused);
                 record.at_authority(&authority);
-                Ok(Opened::new(authority, Due::Refusal(Box::new(record))))
+                Ok(TunnelState::new(authority, Due::Refusal(Box::new(record))))
             }
             Err(refusal) => {
                 let failure = Failure::from(refusal);
@@ -126,7 +126,7 @@ impl Proxy {
         }
     }
 
-    fn record_of_connect(&self, place: Place, rules: &Rules, connection: u64, failure: &Failure) -> Open {
+    fn record_of_connect(&self, place: AuditSlot, rules: &Rules, connection: u64, failure: &Failure) -> Open {
         let mut record = Open::new(place, &self.metrics, rules, connection, &self.names);
         record.asked_method("CONNECT");
         record.failed(failure);
@@ -135,7 +135,7 @@ impl Proxy {
 }
 
 /// What was malformed on the wire, or names another server at TLS than at CONNECT.
-fn refuse_fault(exchange: &Exchange<Opened>) -> Result<(), Failure> {
+fn refuse_fault(exchange: &Exchange<TunnelState>) -> Result<(), Failure> {
     match (&exchange.fault, &exchange.tunnel) {
         (None, _) => Ok(()),
         (Some(Fault::Head(fault)), _) => Err(Failure::malformed(fault)),
@@ -150,7 +150,7 @@ fn refuse_fault(exchange: &Exchange<Opened>) -> Result<(), Failure> {
 }
 
 /// Counts and bounds the body, and reads it where only it says what is asked.
-async fn weigh_body(
+async fn bound_body(
     request: Request<Body>,
     rules: &Rules,
     target: &[u8],
@@ -202,9 +202,9 @@ fn shutting_down() -> Failure {
 }
 
 impl Handler for Proxy {
-    type Tunnel = Opened;
+    type Tunnel = TunnelState;
 
-    async fn connect(&self, request: ConnectRequest) -> Connect<Opened> {
+    async fn connect(&self, request: ConnectRequest) -> Connect<TunnelState> {
         match self.open_tunnel(&request).await {
             Ok(opened) => Connect::Intercept { host: opened.authority.host.to_string(), state: opened },
             Err(answer) => Connect::Refuse(answer),
@@ -212,7 +212,7 @@ impl Handler for Proxy {
     }
 
     /// A request is decided by the rules that are live when its head has come, and ends under them.
-    async fn exchange(&self, request: Request<Body>, exchange: Exchange<Opened>) -> Answer {
+    async fn exchange(&self, request: Request<Body>, exchange: Exchange<TunnelState>) -> Answer {
         let rules = self.rules.load_full();
         let reader = Reader::of(request.headers(), &exchange.target);
         if let Some(due) = exchange.tunnel.as_ref().and_then(|tunnel| tunnel.state.take_due()) {
@@ -232,7 +232,7 @@ impl Handler for Proxy {
         }
     }
 
-    fn tunnel_failed(&self, tunnel: &Tunnel<Opened>, failure: &TunnelFailure) {
+    fn tunnel_failed(&self, tunnel: &Tunnel<TunnelState>, failure: &TunnelFailure) {
         let host = &tunnel.state.authority;
         match failure {
             TunnelFailure::NotTls => {
@@ -241,7 +241,7 @@ impl Handler for Proxy {
                 let refused = Refusal::new(Reason::TlsRequired, message).into();
                 match due {
                     Due::Refusal(mut record) => record.failed(&refused),
-                    Due::Place(place) => self
+                    Due::Slot(place) => self
                         .record_of_connect(place, &self.rules.load(), tunnel.client.id, &refused)
                         .at_authority(host),
                 }

@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::dlp::Scanner;
 use crate::intercept::{Body, BodyEnd, BodyOutcome, Exchange, Fault, Meter, body};
 use crate::policy::{Authority, Intent, Route, Scheme};
-use crate::telemetry::audit::{Event, Place, Record, Verdict, cut};
+use crate::telemetry::audit::{AuditSlot, Event, Record, Verdict, cut};
 use crate::verdict::egress_proxy::Destination;
 use http::{Request, Response};
 use std::{
@@ -44,7 +44,7 @@ pub(super) struct Open {
     record: Record,
     clock: Clock,
     scanner: Scanner,
-    place: Option<Place>,
+    place: Option<AuditSlot>,
     metrics: Arc<Metrics>,
     started: Instant,
     /// Counts the request's body as it is read.
@@ -53,7 +53,7 @@ pub(super) struct Open {
 
 impl Open {
     pub(super) fn new(
-        place: Place,
+        place: AuditSlot,
         metrics: &Arc<Metrics>,
         rules: &Rules,
         connection: u64,

@@ -8,7 +8,7 @@ use http::Response;
 const DROPPED: &[&str] = &["alt-svc", "proxy-authenticate", "proxy-authentication-info"];
 
 /// Takes off what is not the agent's. `X-Bottle-*` goes too: only this proxy speaks by those names.
-pub(super) fn undress(mut response: Response<Body>) -> Response<Body> {
+pub(super) fn strip(mut response: Response<Body>) -> Response<Body> {
     let headers = response.headers_mut();
     for name in DROPPED {
         headers.remove(*name);

@@ -2,11 +2,11 @@
 
 use super::record::Open;
 use crate::policy::Authority;
-use crate::telemetry::audit::Place;
+use crate::telemetry::audit::AuditSlot;
 use std::sync::{Mutex, PoisonError};
 
 /// A granted CONNECT: the authority that everything inside is held to.
-pub struct Opened {
+pub struct TunnelState {
     pub(super) authority: Authority,
     due: Mutex<Option<Due>>,
 }
@@ -14,12 +14,12 @@ pub struct Opened {
 /// What becomes of the audit trail if no request ever comes.
 pub(super) enum Due {
     /// Nothing: a route allows the host, and nothing is sent on. The place serves another refusal of the tunnel.
-    Place(Place),
+    Slot(AuditSlot),
     /// A refusal, which is written when it is dropped: no route allows the host.
     Refusal(Box<Open>),
 }
 
-impl Opened {
+impl TunnelState {
     pub(super) fn new(authority: Authority, due: Due) -> Self {
         Self { authority, due: Mutex::new(Some(due)) }
     }
@@ -30,7 +30,7 @@ impl Opened {
     }
 }
 
-impl AsRef<Authority> for Opened {
+impl AsRef<Authority> for TunnelState {
     fn as_ref(&self) -> &Authority {
         &self.authority
     }

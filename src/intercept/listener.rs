@@ -30,7 +30,7 @@ pub enum ListenError {
     /// Anything else.
     #[error("can't listen on `{place}`: {error}")]
     Io {
-        /// Where.
+        /// The address that was asked for.
         place: String,
         /// Why not.
         #[source]

@@ -7,7 +7,7 @@
 //! on the other: no truncated message ever ends cleanly.
 //!
 //! The life of a connection: [`Listener`] → [`Server`] (limits) → HTTP/1.1 proxy connection → CONNECT →
-//! ClientHello and leaf ([`tls`]) → HTTP/1.1 or HTTP/2 inside the tunnel → handler → [`Pool`].
+//! ClientHello and leaf (`tls`) → HTTP/1.1 or HTTP/2 inside the tunnel → handler → [`Pool`]. An [`Upgrade`] ends HTTP on it.
 
 mod activity;
 mod alarm;

@@ -26,7 +26,7 @@ impl<S> Watch<S> {
         Self { inner, patience, moved: Instant::now(), alarm: Alarm::default() }
     }
 
-    fn judge<T>(&mut self, result: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+    fn watched<T>(&mut self, result: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.moved = Instant::now();
             return result;
@@ -48,14 +48,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watch<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.inner).poll_read(cx, buf);
-        self.judge(result, cx)
+        self.watched(result, cx)
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watch<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(cx, buf);
-        self.judge(result, cx)
+        self.watched(result, cx)
     }
 
     fn poll_write_vectored(
@@ -64,7 +64,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watch<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
-        self.judge(result, cx)
+        self.watched(result, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -75,13 +75,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watch<S> {
         match Pin::new(&mut self.inner).poll_flush(cx) {
             // A flush that has nothing to do moves nothing.
             ready @ Poll::Ready(_) => ready,
-            Poll::Pending => self.judge(Poll::Pending, cx),
+            Poll::Pending => self.watched(Poll::Pending, cx),
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.inner).poll_shutdown(cx);
-        self.judge(result, cx)
+        self.watched(result, cx)
     }
 }
 

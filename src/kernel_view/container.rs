@@ -95,7 +95,7 @@ impl Container {
     pub fn find(pid: u32, id: &str) -> Result<Self, Fault> {
         let not_here = |found: &str| Fault::NotHere { pid, id: id.to_owned(), found: found.to_owned() };
         if id.len() != 64 || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(not_here("that is no full id of a container"));
+            return Err(not_here("that is not the full id of a container"));
         }
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let process = rustix::fs::open(format!("/proc/{pid}"), flags, Mode::empty())
@@ -288,7 +288,7 @@ mod tests {
         let own = said(std::process::id(), ID);
         assert!(own.contains("its cgroup is `") && own.contains("Docker Desktop"), "{own}");
         assert!(said(u32::MAX, ID).contains("there is no such process"));
-        assert!(said(std::process::id(), &ID[..12]).contains("no full id"));
+        assert!(said(std::process::id(), &ID[..12]).contains("not the full id"));
     }
 
     fn of(child: &std::process::Child) -> Container {

@@ -23,7 +23,7 @@ pub struct Expected {
 pub struct Bind {
     /// Where, in the container.
     pub target: Utf8PathBuf,
-    /// What.
+    /// What is mounted there.
     pub source: Source,
     /// Whether nothing can be written by it.
     pub read_only: bool,

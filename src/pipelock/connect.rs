@@ -60,12 +60,12 @@ impl From<&ConnectError> for Block {
 }
 
 /// Makes connections under the rules that are live.
-pub(super) struct WayOut {
+pub(super) struct Dialer {
     pub(super) rules: Arc<ArcSwap<Rules>>,
     pub(super) network: Network,
 }
 
-impl WayOut {
+impl Dialer {
     /// The addresses of a host, all of them vetted: one bad address condemns the answer.
     pub(super) async fn vetted(&self, rules: &Rules, host: &str) -> Result<Vec<IpAddr>, ConnectError> {
         let found = self.network.resolve(host).await;
@@ -124,7 +124,7 @@ impl WayOut {
     }
 }
 
-impl Connector for WayOut {
+impl Connector for Dialer {
     type Key = Key;
     type Error = ConnectError;
 

@@ -3,7 +3,7 @@
 use super::{
     answer,
     body::{self, Stop},
-    connect::{ConnectError, Key, WayOut},
+    connect::{ConnectError, Dialer, Key},
     events::{Events, Trail},
     injection,
     lines::{Line, shown},
@@ -28,7 +28,7 @@ use tokio::time::{Instant, timeout};
 /// The handler of [`crate::intercept`].
 pub struct Engine {
     pub(super) rules: Arc<ArcSwap<Rules>>,
-    pub(super) pool: Pool<WayOut>,
+    pub(super) pool: Pool<Dialer>,
     pub(super) events: Events,
     pub(super) metrics: Arc<Metrics>,
     pub(super) budget: Arc<Budget>,
@@ -224,12 +224,12 @@ impl Engine {
         if !rules.rate.admit(host) {
             return Err(Block::Rate { host: host.to_owned(), limit: rules.rate.limit }.into());
         }
-        let request = self.dress(rules, request, &destination.origin(), &target, line).await?;
+        let request = self.prepare(rules, request, &destination.origin(), &target, line).await?;
         self.forward(rules, &destination, request, line, trail).await
     }
 
     /// The request as it goes out: its body under scan, its fields without what is not passed on.
-    async fn dress(
+    async fn prepare(
         &self,
         rules: &Arc<Rules>,
         request: Request<Body>,

@@ -9,7 +9,7 @@
 use super::{lines::Line, rules::Rules};
 use crate::clock::Clock;
 use crate::intercept::{Client, Peer};
-use crate::telemetry::audit::{Facts, Log, Place, Recorded, Series, common_method, outcome};
+use crate::telemetry::audit::{AuditSlot, Facts, Log, Recorded, Series, common_method, outcome};
 use crate::verdict::pipelock::{Block, Part};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -70,7 +70,7 @@ pub struct Events {
 }
 
 /// The place of one request in the audit folder, if there is one.
-pub(super) struct Trail(Option<Place>);
+pub(super) struct Trail(Option<AuditSlot>);
 
 impl Events {
     /// Writes to `sink` until the last clone is gone.

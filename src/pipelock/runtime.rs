@@ -1,7 +1,7 @@
 //! The engine as an instance of [`crate::runtime`].
 
 use super::{
-    connect::WayOut,
+    connect::Dialer,
     engine::Engine,
     events::Events,
     lines::Line,
@@ -33,7 +33,7 @@ impl Pipelock {
         Self::load(paths.clone(), clock, |rules, registry| {
             let metrics = Arc::new(Metrics::register(registry));
             let rules = Arc::new(ArcSwap::from_pointee(rules));
-            let pool = Pool::new(WayOut { rules: Arc::clone(&rules), network }, PoolLimits::default());
+            let pool = Pool::new(Dialer { rules: Arc::clone(&rules), network }, PoolLimits::default());
             Engine { rules, pool, events, metrics, budget: Budget::new(Terms::default()) }
         })
     }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 /// What a bottle needs in its state.
 #[derive(Debug)]
-pub struct Wants<'a> {
+pub struct MintRequest<'a> {
     /// The bottle's name, for the CAs' subjects.
     pub bottle: &'a str,
     /// Whether there is an egress-proxy. Without one the agent sees pipelock's certificates.
@@ -73,7 +73,7 @@ impl Minted {
 impl State {
     /// Makes what is missing, renews what is due, and leaves every file that would not change as it is. All new
     /// files are on disk before the first one takes its name.
-    pub fn mint(&self, wants: &Wants<'_>, clock: &Clock) -> Result<Minted, StateError> {
+    pub fn mint(&self, wants: &MintRequest<'_>, clock: &Clock) -> Result<Minted, StateError> {
         let place = |name: &str, mode| self.place(name, mode);
         let (proxy, pipelock) = (place("egress-proxy", 0o700)?, place("pipelock", 0o700)?);
         let (trust, image) = (place("trust", 0o755)?, place("image", 0o755)?);
@@ -126,7 +126,7 @@ impl State {
 fn authority(
     folder: &Folder,
     kind: CaKind,
-    wants: &Wants<'_>,
+    wants: &MintRequest<'_>,
     clock: &Clock,
 ) -> Result<(CertificateAuthority, Event), StateError> {
     let name = match kind {

@@ -30,7 +30,7 @@ pub use image::{DOCKERFILE, ImageBinary};
 pub use location::Location;
 use lock::Lock;
 pub use machine::{agent_memory, agent_user};
-pub use mint::{Authority, Event, Minted, Wants};
+pub use mint::{Authority, Event, MintRequest, Minted};
 
 use crate::pki::PkiError;
 use crate::tree::{Folder, TreeError, is_staged};
@@ -63,7 +63,7 @@ pub enum StateError {
         exposed: Utf8PathBuf,
     },
     /// The folder is in use for something else.
-    #[error("{0} is not empty and is no state of bottle's; name a new or empty folder with --state DIR")]
+    #[error("{0} is not empty and is not a state of bottle; name a new or empty folder with --state DIR")]
     NotAState(Utf8PathBuf),
     /// The state is another bottle's.
     #[error("the state {state} belongs to {owner}, not to {out}; name another folder with --state DIR")]

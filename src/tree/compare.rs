@@ -45,7 +45,7 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Compares the files below `folder` with `tree`. Fails on what is no plain file.
+    /// Compares the files below `folder` with `tree`. Fails on what is not a plain file.
     pub fn of(folder: Option<&Folder>, tree: &Tree) -> Result<Self, TreeError> {
         let mut found = Tree::new();
         if let Some(folder) = folder {
@@ -55,7 +55,7 @@ impl Comparison {
         let mut changes = Vec::new();
         for (path, new) in tree {
             let old = found.get(path);
-            if let Some(kind) = judge(old, new) {
+            if let Some(kind) = change_of(old, new) {
                 changes.push(Change { path: path.clone(), kind, old: old.cloned(), new: Some(new.clone()) });
             }
         }
@@ -115,7 +115,7 @@ impl Change {
     }
 }
 
-fn judge(old: Option<&Vec<u8>>, new: &Vec<u8>) -> Option<Kind> {
+fn change_of(old: Option<&Vec<u8>>, new: &Vec<u8>) -> Option<Kind> {
     let Some(old) = old else { return Some(Kind::Missing) };
     if old == new {
         return None;

@@ -38,7 +38,7 @@ pub enum TreeError {
     Io {
         /// What was tried: `read`, `write`, …
         doing: &'static str,
-        /// Where.
+        /// The path of it.
         path: Utf8PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -49,15 +49,15 @@ pub enum TreeError {
         shown(path)
     )]
     NotPlain {
-        /// Where.
+        /// The path of it.
         path: Utf8PathBuf,
         /// What stands there.
         what: &'static str,
     },
-    /// A file that a person or a manifest named, and that is no plain file.
+    /// A file that a person or a manifest named, and that is not a plain file.
     #[error("{} is {what}{}", shown(path), instead(what))]
     NotAFile {
-        /// Where.
+        /// The path of it.
         path: Utf8PathBuf,
         /// What stands there.
         what: &'static str,
@@ -65,7 +65,7 @@ pub enum TreeError {
     /// A file that nobody needs to be that large.
     #[error("{} is larger than {}", shown(path), size(*limit))]
     TooLarge {
-        /// Where.
+        /// The path of it.
         path: Utf8PathBuf,
         /// As large as it may be, in bytes.
         limit: u64,
@@ -76,7 +76,7 @@ pub enum TreeError {
         list(paths)
     )]
     Foreign {
-        /// Where.
+        /// The path of it.
         paths: Vec<Utf8PathBuf>,
     },
     /// A file that bottle wrote and a person edited.
@@ -85,7 +85,7 @@ pub enum TreeError {
         list(paths)
     )]
     Edited {
-        /// Where.
+        /// The path of it.
         paths: Vec<Utf8PathBuf>,
     },
     /// A name that is not UTF-8, which no file of bottle's has.
@@ -97,7 +97,7 @@ pub enum TreeError {
     /// A symbolic link whose text is not UTF-8.
     #[error("{path} is a symbolic link to a name that is not UTF-8; remove it")]
     LinkTarget {
-        /// Where.
+        /// The path of it.
         path: Utf8PathBuf,
     },
 }

@@ -261,9 +261,9 @@ fn patterns_of_the_users_own_are_found_and_bad_ones_refused() {
         "the pattern \"Acme\" matches the empty text, so every request would be refused"
     );
     assert!(
-        custom("(")
-            .unwrap_err()
-            .starts_with("the pattern \"Acme\" is no regular expression that a stream can be scanned with: ")
+        custom("(").unwrap_err().starts_with(
+            "the pattern \"Acme\" is not a regular expression that a stream can be scanned with: "
+        )
     );
     assert_eq!(
         custom("a.{30}b.{30}c").unwrap_err(),

@@ -1,7 +1,7 @@
 //! The state of a bottle: who may read it, what is kept, what is made anew, and what a crash leaves.
 
 use bottle::clock::Clock;
-use bottle::state::{Event, ImageBinary, Location, Minted, State, StateError, Wants};
+use bottle::state::{Event, ImageBinary, Location, MintRequest, Minted, State, StateError};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
@@ -30,10 +30,10 @@ impl Home {
         State::open(&self.location(), &[], || panic!("nobody else has it")).unwrap()
     }
 
-    fn mint(&self, at: &str, change: impl FnOnce(&mut Wants<'_>)) -> Minted {
+    fn mint(&self, at: &str, change: impl FnOnce(&mut MintRequest<'_>)) -> Minted {
         let clock = Clock::fixed(at.parse().unwrap());
         let mut wants =
-            Wants { bottle: "dev", egress_proxy: true, extra_ca: None, image: None, rotate: false };
+            MintRequest { bottle: "dev", egress_proxy: true, extra_ca: None, image: None, rotate: false };
         change(&mut wants);
         self.open().mint(&wants, &clock).unwrap()
     }
@@ -141,10 +141,10 @@ fn without_an_egress_proxy_the_agent_trusts_pipelock_and_what_it_passes_through(
     assert!(!home.path.join("state/egress-proxy/agent-ca-key.pem").exists());
     let clock = Clock::fixed(DAY_ONE.parse().unwrap());
     let wants =
-        Wants { bottle: "dev", egress_proxy: false, extra_ca: Some(&real), image: None, rotate: false };
+        MintRequest { bottle: "dev", egress_proxy: false, extra_ca: Some(&real), image: None, rotate: false };
     home.open().mint(&wants, &clock).unwrap();
     assert!(home.read("trust/ca-bundle.pem").ends_with(&real));
-    let broken = Wants { extra_ca: Some(extra), ..wants };
+    let broken = MintRequest { extra_ca: Some(extra), ..wants };
     assert!(
         home.open().mint(&broken, &clock).is_err(),
         "what is no certificate does not enter a trust store"
@@ -188,8 +188,13 @@ fn the_image_changes_only_with_the_binary() {
     std::fs::write(&binary, &elf).unwrap();
     let mint = || {
         let image = ImageBinary::read(Some(&binary)).unwrap();
-        let wants =
-            Wants { bottle: "dev", egress_proxy: true, extra_ca: None, image: Some(&image), rotate: false };
+        let wants = MintRequest {
+            bottle: "dev",
+            egress_proxy: true,
+            extra_ca: None,
+            image: Some(&image),
+            rotate: false,
+        };
         home.open().mint(&wants, &Clock::fixed(DAY_ONE.parse().unwrap())).unwrap().image_changed
     };
     assert!(mint());
@@ -212,7 +217,7 @@ fn a_folder_in_use_for_something_else_is_refused() {
     assert_eq!(
         error,
         format!(
-            "{}/state is not empty and is no state of bottle's; name a new or empty folder with --state DIR",
+            "{}/state is not empty and is not a state of bottle; name a new or empty folder with --state DIR",
             home.path
         )
     );

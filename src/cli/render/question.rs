@@ -2,8 +2,8 @@
 //! person last agreed to, in the private state; never the tree in the project, which an agent may have written.
 
 use crate::capability::{Widening, widened};
+use crate::cli::rendered_project::RenderedProject;
 use crate::cli::say;
-use crate::cli::site::Site;
 use crate::cli::wish::{Wish, context_folder, listed};
 use crate::consent::{Agreed, ConsentError, Context, ContextChange, Record};
 use crate::printable::printable_name;
@@ -39,7 +39,7 @@ pub(super) enum Answer<'a> {
 
 impl Question {
     /// Compares a wish with what was agreed to in `state`.
-    pub(super) fn of(wish: &Wish, site: &Site, state: &Utf8Path) -> anyhow::Result<Self> {
+    pub(super) fn of(wish: &Wish, target: &RenderedProject, state: &Utf8Path) -> anyhow::Result<Self> {
         let (record, damaged) = match Record::load(state) {
             Ok(record) => (record, None),
             Err(error @ ConsentError::Damaged { .. }) => (None, Some(error.to_string())),
@@ -50,7 +50,7 @@ impl Question {
         if let (Some(old), Some(new)) = (record.as_ref().and_then(|it| it.context.as_ref()), &wish.context) {
             files = old.changes(new);
             if !files.is_empty() {
-                dockerfile = dockerfile_diff(site, state)?;
+                dockerfile = dockerfile_diff(target, state)?;
             }
         }
         let first = record.is_none() && damaged.is_none();
@@ -138,8 +138,8 @@ impl Question {
 const SCREEN: usize = 30;
 
 /// The Dockerfile of now against the one that was agreed to.
-fn dockerfile_diff(site: &Site, state: &Utf8Path) -> anyhow::Result<String> {
-    let Some(now) = context_folder(&site.project.plan, &site.project.folder)? else {
+fn dockerfile_diff(target: &RenderedProject, state: &Utf8Path) -> anyhow::Result<String> {
+    let Some(now) = context_folder(&target.project.plan, &target.project.folder)? else {
         return Ok(String::new());
     };
     let agreed = Agreed::load(state).ok().flatten();

@@ -45,8 +45,8 @@ fn tokens(plan: &Plan) -> BTreeSet<&str> {
 }
 
 fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
-    let (site, plan) = (rendered.site, &rendered.site.project.plan);
-    let out = site.shown();
+    let (target, plan) = (rendered.target, &rendered.target.project.plan);
+    let out = target.shown();
     let out = printable_name(out.as_str());
     let mut text = String::new();
     writeln!(text, "{out}  {}\n", files(rendered))?;
@@ -77,7 +77,7 @@ fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
         write!(text, "\nNewly allowed:\n{}", rendered.question.list())?;
     }
     writeln!(text, "\nAgreed: {}", rendered.digest)?;
-    let next = |verb| source::command(verb, &site.project.file);
+    let next = |verb| source::command(verb, &target.project.file);
     writeln!(text, "Next: {}      or: docker compose -f {out}/docker-compose.yml up -d", next("up"))?;
     if rendered.again && !rendered.written.replaced.is_empty() {
         writeln!(text, "      {}  when it is up and only rules changed", next("reload"))?;
@@ -153,7 +153,7 @@ fn event(event: &Event) -> String {
 }
 
 fn as_json(rendered: &Rendered<'_>) -> Value {
-    let (site, plan) = (rendered.site, &rendered.site.project.plan);
+    let (target, plan) = (rendered.target, &rendered.target.project.plan);
     let authority = |ca: &Authority| json!({"sha256": ca.fingerprint, "not_after": ca.not_after.to_string(), "event": event(&ca.event)});
     let hosts: Vec<Value> = plan
         .hosts
@@ -169,7 +169,7 @@ fn as_json(rendered: &Rendered<'_>) -> Value {
         .collect();
     json!({
         "bottle": plan.name,
-        "out": site.path(),
+        "out": target.path(),
         "state": rendered.state.path(),
         "written": rendered.written.replaced,
         "removed": rendered.written.removed,

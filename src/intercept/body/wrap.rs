@@ -23,10 +23,6 @@ impl Meter {
     pub fn bytes(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
-
-    fn add(&self, data: &Bytes) {
-        self.0.fetch_add(data.len() as u64, Ordering::Relaxed);
-    }
 }
 
 /// How a body ended.
@@ -57,15 +53,53 @@ pub enum BodyOutcome {
 /// Counts a body's bytes on `meter`.
 #[must_use]
 pub fn metered(body: Body, meter: &Meter) -> Body {
-    boxed(Metered { inner: body, meter: meter.clone() })
+    let meter = meter.clone();
+    on_frame(body, move |frame| {
+        meter.0.fetch_add(length(&frame), Ordering::Relaxed);
+        Ok(frame)
+    })
 }
 
-struct Metered {
+/// Lets `edit` change the trailers of a body.
+#[must_use]
+pub fn on_trailers(body: Body, edit: impl Fn(&mut HeaderMap) + Send + Unpin + 'static) -> Body {
+    on_frame(body, move |mut frame| {
+        if let Some(trailers) = frame.trailers_mut() {
+            edit(trailers);
+        }
+        Ok(frame)
+    })
+}
+
+/// Fails with [`BodyError::TooLarge`] instead of passing byte `limit` + 1.
+#[must_use]
+pub fn limited(body: Body, limit: u64) -> Body {
+    let mut left = limit;
+    on_frame(body, move |frame| {
+        left = left.checked_sub(length(&frame)).ok_or(BodyError::TooLarge { limit })?;
+        Ok(frame)
+    })
+}
+
+/// Bytes of data.
+fn length(frame: &Frame<Bytes>) -> u64 {
+    frame.data_ref().map_or(0, |data| data.len() as u64)
+}
+
+/// Passes every frame through `each`, which keeps its length.
+fn on_frame(
+    body: Body,
+    each: impl FnMut(Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> + Send + Unpin + 'static,
+) -> Body {
+    boxed(OnFrame { inner: body, each })
+}
+
+struct OnFrame<F> {
     inner: Body,
-    meter: Meter,
+    each: F,
 }
 
-impl http_body::Body for Metered {
+impl<F: FnMut(Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> + Unpin> http_body::Body for OnFrame<F> {
     type Data = Bytes;
     type Error = BodyError;
 
@@ -74,45 +108,7 @@ impl http_body::Body for Metered {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        if let Some(data) = frame.as_ref().and_then(|f| f.as_ref().ok()).and_then(Frame::data_ref) {
-            self.meter.add(data);
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-/// Lets `edit` change the trailers of a body.
-#[must_use]
-pub fn on_trailers(body: Body, edit: impl Fn(&mut HeaderMap) + Send + Unpin + 'static) -> Body {
-    boxed(OnTrailers { inner: body, edit })
-}
-
-struct OnTrailers<F> {
-    inner: Body,
-    edit: F,
-}
-
-impl<F: Fn(&mut HeaderMap) + Unpin> http_body::Body for OnTrailers<F> {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let mut frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        if let Some(trailers) = frame.as_mut().and_then(|f| f.as_mut().ok()).and_then(Frame::trailers_mut) {
-            (self.edit)(trailers);
-        }
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.and_then(&mut self.each)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -158,7 +154,7 @@ impl http_body::Body for OnEnd {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
-                self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                self.bytes += length(frame);
                 if frame.is_trailers() {
                     self.end(BodyOutcome::Complete);
                 }
@@ -185,46 +181,6 @@ impl Drop for OnEnd {
     fn drop(&mut self) {
         let whole = http_body::Body::is_end_stream(&self.inner) || self.expected == Some(self.bytes);
         self.end(if whole { BodyOutcome::Complete } else { BodyOutcome::Dropped });
-    }
-}
-
-/// Fails with [`BodyError::TooLarge`] instead of passing byte `limit` + 1.
-#[must_use]
-pub fn limited(body: Body, limit: u64) -> Body {
-    boxed(Limited { inner: body, limit, left: limit })
-}
-
-struct Limited {
-    inner: Body,
-    limit: u64,
-    left: u64,
-}
-
-impl http_body::Body for Limited {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        let size =
-            frame.as_ref().and_then(|f| f.as_ref().ok()).and_then(Frame::data_ref).map_or(0, Bytes::len)
-                as u64;
-        match self.left.checked_sub(size) {
-            Some(left) => self.left = left,
-            None => return Poll::Ready(Some(Err(BodyError::TooLarge { limit: self.limit }))),
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }
 

@@ -29,7 +29,7 @@ pub(in crate::intercept) enum Verdict {
 
 /// Where a connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::intercept) enum Place {
+pub(in crate::intercept) enum ConnectionKind {
     /// Between client and proxy: CONNECT is possible, and what follows it is held back.
     Proxy,
     /// In a tunnel.
@@ -67,7 +67,7 @@ pub(super) struct Gate {
     raw: BytesMut,
     passed: BytesMut,
     verdicts: Vec<Verdict>,
-    place: Place,
+    connection: ConnectionKind,
     /// One empty line before a request line is allowed (RFC 9112 §2.2).
     empty_line: bool,
     head_bytes: usize,
@@ -75,13 +75,13 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(place: Place, limits: &Limits) -> Self {
+    pub(super) fn new(connection: ConnectionKind, limits: &Limits) -> Self {
         Self {
             state: State::Head(Lines::default()),
             raw: BytesMut::new(),
             passed: BytesMut::new(),
             verdicts: Vec::new(),
-            place,
+            connection,
             empty_line: false,
             head_bytes: limits.head_bytes,
             head_fields: limits.head_fields,
@@ -185,21 +185,23 @@ impl Gate {
                 self.state = State::Head(Lines::default());
                 self.pass(2)
             }
-            Ok(Some(end)) => match check::check(&self.raw[..end], self.place == Place::Tunnel) {
-                Err(kind) => self.refuse(kind),
-                Ok(head) => {
-                    self.pass(end);
-                    self.empty_line = false;
-                    self.state = match head.framing {
-                        _ if head.method == Method::CONNECT => State::HandedOver,
-                        Framing::Length(0) => State::Head(Lines::default()),
-                        Framing::Length(length) => State::Length(length),
-                        Framing::Chunked => State::Chunked(Chunked::new()),
-                    };
-                    self.verdicts.push(Verdict::Sound { method: head.method, target: head.target });
-                    true
+            Ok(Some(end)) => {
+                match check::check(&self.raw[..end], self.connection == ConnectionKind::Tunnel) {
+                    Err(kind) => self.refuse(kind),
+                    Ok(head) => {
+                        self.pass(end);
+                        self.empty_line = false;
+                        self.state = match head.framing {
+                            _ if head.method == Method::CONNECT => State::HandedOver,
+                            Framing::Length(0) => State::Head(Lines::default()),
+                            Framing::Length(length) => State::Length(length),
+                            Framing::Chunked => State::Chunked(Chunked::new()),
+                        };
+                        self.verdicts.push(Verdict::Sound { method: head.method, target: head.target });
+                        true
+                    }
                 }
-            },
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{
     FaultKind,
     fault::FramingFault,
-    gate::{Gate, Place, Verdict, Waiting},
+    gate::{ConnectionKind, Gate, Verdict, Waiting},
 };
 use crate::intercept::{
     Limits,
@@ -86,14 +86,14 @@ impl<S> CheckedIo<S> {
     /// `on_idle` is called when the connection is closed for having been idle.
     pub(in crate::intercept) fn new(
         inner: S,
-        place: Place,
+        connection: ConnectionKind,
         limits: &Limits,
         verdicts: Verdicts,
         on_idle: impl Fn() + Send + 'static,
     ) -> Self {
         Self {
             inner,
-            gate: Gate::new(place, limits),
+            gate: Gate::new(connection, limits),
             verdicts,
             head: limits.head,
             idle: limits.idle,

@@ -2,7 +2,7 @@
 
 use super::{
     FaultKind, HeadFault,
-    gate::{Gate, Place, Verdict},
+    gate::{ConnectionKind, Gate, Verdict},
 };
 use crate::intercept::Limits;
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Request, Uri};
 /// Reads a head of HTTP/1, from request line to empty line, in a tunnel or outside of one. Gives the request without
 /// its body, and its target byte for byte.
 pub fn read_head(head: &[u8], tunnelled: bool, limits: &Limits) -> Result<(Request<()>, Bytes), HeadFault> {
-    let mut gate = Gate::new(if tunnelled { Place::Tunnel } else { Place::Proxy }, limits);
+    let mut gate = Gate::new(if tunnelled { ConnectionKind::Tunnel } else { ConnectionKind::Proxy }, limits);
     gate.raw().extend_from_slice(head);
     gate.advance();
     let verdict = gate.take_verdicts().next();

@@ -4,7 +4,7 @@ use super::exchange::{Abandoned, Conversation, Exit, Switched};
 use crate::intercept::{
     Drain, Event, Handler, Limits,
     activity::Activity,
-    head::{CheckedIo, Place},
+    head::{CheckedIo, ConnectionKind},
     limits::connection_window,
     rewind::Rewind,
 };
@@ -31,7 +31,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// HTTP/1, on the proxy connection or in a tunnel. Says what the connection goes on as.
 pub(super) async fn over_http1<H, S>(
     stream: S,
-    place: Place,
+    kind: ConnectionKind,
     conversation: Arc<Conversation<H>>,
     drain: &Drain,
 ) -> Option<Exit<H::Tunnel>>
@@ -43,7 +43,7 @@ where
     let limits = &server.limits;
     let idle = Arc::clone(&server);
     let on_idle = move || idle.handler.observe(Event::IdleClosed);
-    let io = CheckedIo::new(stream, place, limits, conversation.verdicts.clone(), on_idle);
+    let io = CheckedIo::new(stream, kind, limits, conversation.verdicts.clone(), on_idle);
     let mut builder = http1::Builder::new();
     // The check has a timer of its own for heads, which can answer.
     builder.timer(TokioTimer::new()).header_read_timeout(None);

@@ -7,8 +7,8 @@ mod response;
 mod tunnel;
 
 use super::{
-    Client, Drain, Drained, Event, Handler, Interception, Limits, Listener, Peer, Stream, head::Place,
-    watch::Watch,
+    Client, Drain, Drained, Event, Handler, Interception, Limits, Listener, Peer, Stream,
+    head::ConnectionKind, watch::Watch,
 };
 use arc_swap::ArcSwap;
 use exchange::{Conversation, Exit};
@@ -122,7 +122,7 @@ impl<H: Handler> Server<H> {
 /// Serves a client's connection, and the tunnel or the other protocol that may come of it.
 async fn serve<H: Handler>(server: Arc<Server<H>>, client: Arc<Client>, stream: Watch<Stream>, drain: Drain) {
     let conversation = Conversation::new(Arc::clone(&server), Arc::clone(&client), None);
-    match connection::over_http1(stream, Place::Proxy, conversation, &drain).await {
+    match connection::over_http1(stream, ConnectionKind::Proxy, conversation, &drain).await {
         Some(Exit::Tunnel(granted)) => tunnel::serve(server, client, granted, drain).await,
         Some(Exit::Upgrade(switched)) => {
             connection::upgraded::<Watch<Stream>>(switched, server.limits.total).await;

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::intercept::{
     Client, Drain, Event, Handler, Protocol, Stream, Tunnel, TunnelFailure,
-    head::Place,
+    head::ConnectionKind,
     rewind::Rewind,
     splice::splice,
     tls::{NoHello, read_hello},
@@ -56,7 +56,7 @@ pub(super) async fn serve<H: Handler>(
             let conversation = Conversation::new(server, client, Some(Arc::clone(&tunnel)));
             match tunnel.protocol {
                 Protocol::Http1 => {
-                    let exit = over_http1(*stream, Place::Tunnel, conversation, &drain).await;
+                    let exit = over_http1(*stream, ConnectionKind::Tunnel, conversation, &drain).await;
                     if let Some(Exit::Upgrade(switched)) = exit {
                         upgraded::<TlsStream<Rewind<ProxyStream>>>(switched, total).await;
                     }

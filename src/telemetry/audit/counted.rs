@@ -23,7 +23,7 @@ const OTHER: &str = "other";
 /// follows, the process was killed within the 10 seconds that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counting {
-    /// When.
+    /// When it was recorded.
     pub time: Timestamp,
     /// Always `counting`.
     pub event: String,

@@ -24,7 +24,7 @@ pub enum Entry {
 pub struct PipelockRecord {
     /// `info`, `warn` or `error`.
     pub level: String,
-    /// When.
+    /// When it was recorded.
     pub time: Timestamp,
     /// Always `pipelock`.
     pub component: String,

@@ -151,7 +151,7 @@ impl Folder {
         let file = File::from(rustix::fs::openat(&self.handle, series.live_name(), flags, mode)?);
         let metadata = file.metadata()?;
         if !metadata.is_file() {
-            let text = format!("{} is no plain file", series.live_name());
+            let text = format!("{} is not a plain file", series.live_name());
             return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
         }
         let length = metadata.len();
@@ -353,7 +353,7 @@ mod tests {
             0,
         )
         .unwrap();
-        assert_eq!(why(), expect("sent.jsonl is no plain file"));
+        assert_eq!(why(), expect("sent.jsonl is not a plain file"));
         assert!(!target.exists());
     }
 

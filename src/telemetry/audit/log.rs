@@ -1,8 +1,8 @@
 //! Records on their way to a sink.
 //!
-//! A line is never lost: a request first [reserves](Log::reserve) the place of its record, and waits for one when
+//! A line is never lost: a request first [reserves](Log::reserve) the slot of its record, and waits for one when
 //! the sink is slow; what can't be recorded is not done. Writing happens on a thread of its own, so that a slow
-//! stdout never holds up a request that has its place. Only a dispatch waits until it is written.
+//! stdout never holds up a request that has its slot. Only a dispatch waits until it is written.
 
 use super::{
     Recorded, Sink,
@@ -19,20 +19,20 @@ use std::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// Records that may wait for a slow sink; one place is held by each request in flight.
-const PLACES: usize = 8192;
+/// Records that may wait for a slow sink; one slot is held by each request in flight.
+const SLOTS: usize = 8192;
 
 /// A handle to the log; cheap to clone.
 #[derive(Clone)]
 pub struct Log {
     messages: Sender<Message>,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     state: Arc<State>,
 }
 
-/// The place of one request's records.
-#[must_use = "a place that is dropped leaves no record"]
-pub struct Place {
+/// The slot of one request's records.
+#[must_use = "a slot that is dropped leaves no record"]
+pub struct AuditSlot {
     /// Gone when the last record is on its way.
     held: Option<Arc<Held>>,
     messages: Sender<Message>,
@@ -41,31 +41,31 @@ pub struct Place {
 impl Log {
     /// Starts the thread that writes.
     pub fn start(sink: Sink) -> io::Result<Self> {
-        Self::with_places(sink, PLACES)
+        Self::with_slots(sink, SLOTS)
     }
 
-    fn with_places(sink: Sink, places: usize) -> io::Result<Self> {
+    fn with_slots(sink: Sink, slots: usize) -> io::Result<Self> {
         let (messages, receiver) = channel();
         let state = Arc::new(State::default());
-        let places = Arc::new(Semaphore::new(places));
-        let writer = Writer::new(sink, receiver, Arc::clone(&state), Arc::clone(&places));
+        let slots = Arc::new(Semaphore::new(slots));
+        let writer = Writer::new(sink, receiver, Arc::clone(&state), Arc::clone(&slots));
         std::thread::Builder::new().name("audit".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { messages, places, state })
+        Ok(Self { messages, slots, state })
     }
 
-    /// A place for one request, as soon as there is one; nothing after [`finish`](Self::finish).
-    pub async fn reserve(&self) -> Option<Place> {
-        Some(self.place(Arc::clone(&self.places).acquire_owned().await.ok()?))
+    /// A slot for one request, as soon as there is one; nothing after [`finish`](Self::finish).
+    pub async fn reserve(&self) -> Option<AuditSlot> {
+        Some(self.slot(Arc::clone(&self.slots).acquire_owned().await.ok()?))
     }
 
-    /// A place if there is one now.
+    /// A slot if there is one now.
     #[must_use]
-    pub fn try_reserve(&self) -> Option<Place> {
-        Some(self.place(Arc::clone(&self.places).try_acquire_owned().ok()?))
+    pub fn try_reserve(&self) -> Option<AuditSlot> {
+        Some(self.slot(Arc::clone(&self.slots).try_acquire_owned().ok()?))
     }
 
-    fn place(&self, place: OwnedSemaphorePermit) -> Place {
-        Place { held: Some(Held::new(place)), messages: self.messages.clone() }
+    fn slot(&self, slot: OwnedSemaphorePermit) -> AuditSlot {
+        AuditSlot { held: Some(Held::new(slot)), messages: self.messages.clone() }
     }
 
     /// Whether the last write went through.
@@ -95,7 +95,7 @@ impl Log {
     }
 }
 
-impl Place {
+impl AuditSlot {
     /// Writes the record; never waits.
     pub fn write(mut self, record: &impl Recorded) {
         let Some(line) = line(record) else { return };
@@ -116,7 +116,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for AuditSlot {
     /// The client went away: what was set aside for the end goes back.
     fn drop(&mut self) {
         if let Some(held) = self.held.take().filter(|held| held.announced.load(Ordering::Relaxed)) {
@@ -169,11 +169,11 @@ mod tests {
 
     type Steps = Sender<io::Result<usize>>;
 
-    fn gated(places: usize) -> (Log, Steps, Arc<Mutex<Vec<u8>>>) {
+    fn gated(slots: usize) -> (Log, Steps, Arc<Mutex<Vec<u8>>>) {
         let (allow, allowed) = channel();
         let written = Arc::new(Mutex::new(Vec::new()));
         let sink = Sink::Writer(Box::new(Gated { allowed, written: Arc::clone(&written) }));
-        (Log::with_places(sink, places).unwrap(), allow, written)
+        (Log::with_slots(sink, slots).unwrap(), allow, written)
     }
 
     async fn until(holds: impl Fn() -> bool) {
@@ -212,7 +212,7 @@ mod tests {
         let second = log.reserve().await.unwrap();
         let waiting = log.clone();
         let mut third = Box::pin(waiting.reserve());
-        assert!(futures_util::poll!(&mut third).is_pending(), "every place is taken");
+        assert!(futures_util::poll!(&mut third).is_pending(), "every slot is taken");
         assert!(log.try_reserve().is_none());
         first.write(&record(1));
         second.write(&record(2));
@@ -225,16 +225,16 @@ mod tests {
     #[tokio::test]
     async fn what_is_written_ahead_is_there_before_anything_else_is_done() {
         let (log, allow, written) = gated(1);
-        let place = log.reserve().await.unwrap();
+        let slot = log.reserve().await.unwrap();
         let dispatch = Record { event: Event::Dispatch, ..record(1) };
         {
-            let mut ahead = Box::pin(place.write_ahead(&dispatch));
+            let mut ahead = Box::pin(slot.write_ahead(&dispatch));
             assert!(futures_util::poll!(&mut ahead).is_pending(), "the sink takes nothing yet");
             drop(allow);
             assert!(ahead.await);
             assert_eq!(connections(&written), [1]);
         }
-        place.write(&record(2));
+        slot.write(&record(2));
         assert!(log.finish(Duration::from_secs(20)).await);
         assert_eq!(connections(&written), [1, 2]);
     }
@@ -245,9 +245,9 @@ mod tests {
         for _ in 0..1000 {
             allow.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
         }
-        let place = log.reserve().await.unwrap();
+        let slot = log.reserve().await.unwrap();
         let dispatch = record(1);
-        let mut ahead = Box::pin(place.write_ahead(&dispatch));
+        let mut ahead = Box::pin(slot.write_ahead(&dispatch));
         assert!(futures_util::poll!(&mut ahead).is_pending());
         until(|| !log.is_writable()).await;
         assert!(futures_util::poll!(&mut ahead).is_pending(), "a full disk makes requests wait");
@@ -292,16 +292,16 @@ mod tests {
         let text = || fs_err::read_to_string(dir.path().join("sent.jsonl")).unwrap();
         let asked = 1500;
         for n in 0..asked {
-            let place = log.reserve().await.unwrap();
+            let slot = log.reserve().await.unwrap();
             let event = Event::Dispatch;
-            assert!(place.write_ahead(&Record { event, request: format!("r{n}"), ..record(n) }).await);
+            assert!(slot.write_ahead(&Record { event, request: format!("r{n}"), ..record(n) }).await);
             if n == asked - 1 {
                 assert!(text().contains(r#""event":"counting""#) && !text().contains(r#""request":"r1499""#));
             }
             if n % 10 == 9 {
                 continue;
             }
-            place.write(&Record { event: Event::End, request: format!("r{n}"), ..record(n) });
+            slot.write(&Record { event: Event::End, request: format!("r{n}"), ..record(n) });
         }
         assert!(log.finish(Duration::from_secs(20)).await);
         let (mut dispatched, mut ended, mut counted, mut outcomes, mut counting) =

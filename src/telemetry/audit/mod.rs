@@ -37,7 +37,7 @@ pub use cut::{LONGEST, cut};
 pub use entry::{Entry, PipelockRecord};
 pub use flood::Suppressed;
 pub use folder::Folder;
-pub use log::{Log, Place};
+pub use log::{AuditSlot, Log};
 pub use reader::{ReadError, Reader, Skipped};
 pub use record::{Event, Facts, Record, Recorded, Verdict, common_method, outcome};
 pub use series::Series;

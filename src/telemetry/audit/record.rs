@@ -60,7 +60,7 @@ pub trait Recorded: Serialize {
 /// What is kept of a record when it is counted instead of written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// When.
+    /// When it was recorded.
     pub time: Timestamp,
     /// The host that was asked for.
     pub host: Option<String>,

@@ -8,7 +8,7 @@ const HOST: &str = "Host: a.test\r\n";
 
 /// All that comes out when the bytes come in parts that end at `cuts`.
 fn run(input: &[u8], cuts: &[usize]) -> (Vec<u8>, Vec<Verdict>, Option<FaultKind>) {
-    let mut gate = Gate::new(Place::Proxy, &Limits::default());
+    let mut gate = Gate::new(ConnectionKind::Proxy, &Limits::default());
     let (mut passed, mut verdicts) = (Vec::new(), Vec::new());
     let mut from = 0;
     for &to in cuts.iter().chain(std::iter::once(&input.len())) {
@@ -142,7 +142,7 @@ fn a_body_that_breaks_stops_where_it_broke() {
 #[test]
 fn what_follows_a_connect_is_held_back() {
     let head = b"CONNECT a.test:443 HTTP/1.0\r\n\r\n";
-    let mut gate = Gate::new(Place::Proxy, &Limits::default());
+    let mut gate = Gate::new(ConnectionKind::Proxy, &Limits::default());
     gate.raw().extend_from_slice(head);
     gate.raw().extend_from_slice(b"\x16\x03\x01\n\0");
     gate.advance();

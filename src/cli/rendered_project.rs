@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 /// What `render`, `up` and their like work on.
 #[derive(Debug)]
-pub(crate) struct Site {
+pub(crate) struct RenderedProject {
     /// The manifest and what it comes to.
     pub(crate) project: Project,
     /// The files that it renders to.
@@ -20,7 +20,7 @@ pub(crate) struct Site {
     below: Utf8PathBuf,
 }
 
-impl Site {
+impl RenderedProject {
     /// Refuses a project whose mounts reach what they must not.
     pub(crate) fn of(project: Project) -> anyhow::Result<Self> {
         project.require_safe_mounts()?;
