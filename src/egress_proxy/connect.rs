@@ -100,6 +100,8 @@ async fn connect(key: &UpstreamKey) -> Result<Connected, ConnectError> {
     let unreachable = |source| ConnectError::Unreachable { proxy: key.trust.proxy.clone(), source };
     let mut stream = TcpStream::connect(&key.trust.proxy).await.map_err(unreachable)?;
     stream.set_nodelay(true).and_then(|()| LOCAL.bound(&stream)).map_err(unreachable)?;
+    // A connection that is let go is not needed any more: pipelock shall notice although it does not read.
+    stream.set_zero_linger().map_err(unreachable)?;
     if key.scheme == Scheme::Http {
         let (stream, protocol) = (Box::new(stream), Protocol::Http1);
         return Ok(Connected { stream, protocol, absolute_form: true, stream_window: LOCAL_WINDOW });

@@ -3,7 +3,8 @@
 //! What it promises: bytes pass unchanged in both directions, a half-close on one side is a half-close on the
 //! other, a broken connection is seen as broken and never as a clean end, the number of connections is bounded
 //! (further clients wait in the kernel's queue), so is what each of them may hold, and when the far side is absent the client is closed at once.
-//! Nothing here times out: a model may think for ten minutes before its first byte.
+//! Nothing here times out: a model may think for ten minutes before its first byte. Only when all connections are in use,
+//! the one on which no byte has moved for longest makes way for a client that waits.
 
 mod address;
 mod lend;
@@ -12,6 +13,8 @@ mod stream;
 pub use address::{Address, AddressError, Lend, Relay};
 pub use lend::Held;
 
+use crate::socket::{Lookout, Socket};
+use std::collections::HashMap;
 use std::{
     io,
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
@@ -22,23 +25,29 @@ use std::{
     },
     time::Duration,
 };
-use stream::{Stream, tune_listener};
+use stream::{connect, tune_listener};
 use tokio::{
+    io::copy_bidirectional_with_sizes,
     net::{TcpListener, UnixListener, UnixStream},
-    sync::Semaphore,
+    sync::Notify,
+    task::{Id, JoinError, JoinSet},
+    time::sleep,
 };
 
 /// How many connections one relay carries at a time; further ones wait to be accepted.
 ///
-/// It fits the memory that the rendered stack gives to the gate, 256 MiB, whatever clients and proxy leave unread.
-/// For one connection: two buffers of `BUFFER`, 64 KiB; its TCP socket, twice what [`LOCAL`](crate::socket::LOCAL)
-/// says, 256 KiB; its unix socket, where only what is sent counts for the sender, 64 KiB. A send
-/// buffer may be overrun by its last write, 64 KiB and 32 KiB. That is 480 KiB, times 512 is 240 MiB; the process
+/// It fits the memory that the rendered stack gives to the gate, 320 MiB, whatever clients and proxy leave unread.
+/// For one connection: two buffers of [`BUFFER`], 64 KiB; its TCP socket, twice what [`LOCAL`](crate::socket::LOCAL)
+/// says, 320 KiB; its unix socket, where only what is sent counts for the sender, 128 KiB. A send
+/// buffer may be overrun by its last write, 64 KiB and 32 KiB. That is 608 KiB, times 512 is 304 MiB; the process
 /// itself takes less than 10 MiB.
 pub const MAX_CONNECTIONS: usize = 512;
 
 /// One direction's buffer: large enough that a bulk download is not bound by system calls.
 const BUFFER: usize = 32 * 1024;
+
+/// Who did not move a byte for so long makes way for others.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// How long accepting pauses after it failed (out of file descriptors: waiting is all that helps).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -113,28 +122,71 @@ impl Bound {
 
     /// Relays until it is dropped.
     pub async fn serve(self) {
-        let slots = Arc::new(Semaphore::new(self.max_connections));
         let far = Arc::new(FarSide { address: self.connect, absent: AtomicBool::new(false) });
+        let mut tasks = JoinSet::new();
+        let mut carried: HashMap<Id, Carried> = HashMap::new();
+        let mut full = false;
         loop {
-            let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-            let client = match &self.listener {
-                Listener::Unix(listener, _) => listener.accept().await.map(|(s, _)| Stream::Unix(s)),
-                Listener::Tcp(listener) => listener.accept().await.map(|(s, _)| Stream::Tcp(s)),
-            };
-            match client {
-                Ok(client) => {
-                    let far = Arc::clone(&far);
-                    tokio::spawn(async move {
-                        far.carry(client).await;
-                        drop(slot);
-                    });
+            if carried.len() < self.max_connections {
+                tokio::select! {
+                    Some(ended) = tasks.join_next_with_id() => forget(&mut carried, &ended),
+                    client = self.listener.accept() => match client.and_then(|client| Ok((client.lookout()?, client))) {
+                        Ok((lookout, client)) => {
+                            let (far, give_way) = (Arc::clone(&far), Arc::new(Notify::new()));
+                            let entry = Carried { lookout, give_way: Arc::clone(&give_way) };
+                            let task = tasks.spawn(async move { far.carry(client, &give_way).await });
+                            carried.insert(task.id(), entry);
+                        }
+                        Err(error) => {
+                            tracing::warn!(%error, "could not accept a connection");
+                            sleep(ACCEPT_PAUSE).await;
+                        }
+                    },
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "could not accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                full = full && carried.len() * 2 > self.max_connections;
+                continue;
+            }
+            let still = carried.values().map(|one| (one.lookout.still_for(), one));
+            let Some((still, stillest)) = still.max_by_key(|(still, _)| *still) else { continue };
+            if still >= SILENCE {
+                if !std::mem::replace(&mut full, true) {
+                    tracing::warn!(
+                        connections = carried.len(),
+                        seconds = still.as_secs(),
+                        "all connections are in use; those that were silent for longest are closed for new ones"
+                    );
                 }
+                stillest.give_way.notify_one();
+            }
+            tokio::select! {
+                Some(ended) = tasks.join_next_with_id() => forget(&mut carried, &ended),
+                () = sleep(SILENCE.saturating_sub(still).max(ACCEPT_PAUSE)) => {}
             }
         }
+    }
+}
+
+/// A connection that is carried.
+struct Carried {
+    lookout: Lookout,
+    /// Asks for its end.
+    give_way: Arc<Notify>,
+}
+
+fn forget(carried: &mut HashMap<Id, Carried>, ended: &Result<(Id, ()), JoinError>) {
+    let id = match ended {
+        Ok((id, ())) => *id,
+        Err(error) => error.id(),
+    };
+    carried.remove(&id);
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<Socket> {
+        Ok(match self {
+            Self::Unix(listener, _) => listener.accept().await?.0.into(),
+            Self::Tcp(listener) => listener.accept().await?.0.into(),
+        })
     }
 }
 
@@ -145,13 +197,13 @@ struct FarSide {
 }
 
 impl FarSide {
-    async fn carry(&self, client: Stream) {
-        match Stream::connect(&self.address).await {
+    async fn carry(&self, client: Socket, give_way: &Notify) {
+        match connect(&self.address).await {
             Ok(far) => {
                 if self.absent.swap(false, Ordering::Relaxed) {
                     tracing::info!(connect = %self.address, "the far side is back");
                 }
-                relay(client, far).await;
+                relay(client, far, give_way).await;
             }
             Err(error) => {
                 if !self.absent.swap(true, Ordering::Relaxed) {
@@ -163,15 +215,24 @@ impl FarSide {
     }
 }
 
-async fn relay(mut client: Stream, mut far: Stream) {
-    if let Err(error) = client.tune().and_then(|()| far.tune()) {
-        tracing::warn!(%error, "a connection's buffers can't be bounded; it is closed");
-        return;
-    }
-    if let Err(error) = tokio::io::copy_bidirectional_with_sizes(&mut client, &mut far, BUFFER, BUFFER).await
-    {
-        tracing::debug!(%error, "a connection broke");
-        client.reset_on_close();
-        far.reset_on_close();
-    }
+async fn relay(mut client: Socket, mut far: Socket, give_way: &Notify) {
+    let tuned = client.tune().and_then(|()| far.tune()).and_then(|()| client.lookout());
+    let lookout = match tuned {
+        Ok(lookout) => lookout,
+        Err(error) => {
+            tracing::warn!(%error, "a connection's buffers can't be bounded; it is closed");
+            return;
+        }
+    };
+    let broke = tokio::select! {
+        copied = copy_bidirectional_with_sizes(&mut client, &mut far, BUFFER, BUFFER) => match copied {
+            Ok(_) => return,
+            Err(error) => error.to_string(),
+        },
+        _ = lookout.over(Duration::MAX) => "the client is gone".to_owned(),
+        () = give_way.notified() => "it was silent while others waited".to_owned(),
+    };
+    tracing::debug!(error = broke, "a connection broke");
+    client.reset_on_close();
+    far.reset_on_close();
 }

@@ -18,7 +18,7 @@ use tokio::{
 
 /// What pipelock takes for bodies. The rendered stack gives it 768 MiB. The rest is for what is not in here: the
 /// process with its patterns (about 60 MiB), leaves, and what each of 512 exchanges may hold whatever becomes of it:
-/// in the kernel's socket buffers at most 800 KiB ([`crate::socket`]), or else in TLS, read and send buffers and windows some 300 KiB.
+/// in the kernel's socket buffers at most 950 KiB ([`crate::socket`]), or else in TLS, read and send buffers and windows some 300 KiB.
 const TOTAL: usize = 256 << 20;
 /// What decoders may take of it …
 const DECODERS: usize = 160 << 20;

@@ -1,7 +1,7 @@
 //! Where clients connect: a unix socket or a TCP address.
 
-use super::{Peer, Stream};
-use crate::socket::LOCAL;
+use super::Peer;
+use crate::socket::Socket;
 use std::{
     io,
     os::unix::fs::{FileTypeExt, PermissionsExt},
@@ -67,18 +67,19 @@ impl Listener {
         }
     }
 
-    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
+    pub(super) async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match self {
             Listener::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
-                LOCAL.bound(&stream)?;
-                Ok((Box::new(stream), Peer::Unix))
+                let socket = Socket::from(stream);
+                socket.tune()?;
+                Ok((socket, Peer::Unix))
             }
             Listener::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                LOCAL.bound(&stream)?;
-                Ok((Box::new(stream), Peer::Tcp(address)))
+                let socket = Socket::from(stream);
+                socket.tune()?;
+                Ok((socket, Peer::Tcp(address)))
             }
         }
     }

@@ -25,7 +25,6 @@ mod stream;
 mod tls;
 pub(crate) mod unread;
 pub mod upstream;
-mod watch;
 
 pub use body::{Body, BodyEnd, BodyError, BodyOutcome, Meter, Party};
 pub use drain::{Drain, Drained};

@@ -103,6 +103,34 @@ async fn one_connection_more_than_the_bound_waits_for_a_place() {
     assert_eq!(second_far.read_u8().await.unwrap(), b'2');
 }
 
+#[tokio::test]
+async fn when_all_places_are_taken_the_one_that_was_silent_for_longest_makes_way() {
+    let far = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = gate("127.0.0.1:0", &far.local_addr().unwrap().to_string(), 2).await;
+    let mut silent = dial(&address).await;
+    let (_silent_far, _) = far.accept().await.unwrap();
+    let mut busy = dial(&address).await;
+    let (mut busy_far, _) = far.accept().await.unwrap();
+    let mut waiting = dial(&address).await;
+    waiting.write_all(b"w").await.unwrap();
+    let begun = std::time::Instant::now();
+    let served = loop {
+        busy.write_all(b"b").await.unwrap();
+        assert_eq!(busy_far.read_u8().await.unwrap(), b'b');
+        match tokio::time::timeout(Duration::from_secs(1), far.accept()).await {
+            Ok(served) => break served,
+            Err(_) => assert!(begun.elapsed() < Duration::from_secs(20), "nobody made way"),
+        }
+    };
+    assert!(begun.elapsed() > Duration::from_secs(8), "a short pause costs nobody a place");
+    assert_eq!(served.unwrap().0.read_u8().await.unwrap(), b'w');
+    assert_eq!(
+        silent.read_u8().await.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionReset,
+        "no clean end"
+    );
+}
+
 /// While every place is taken, or no gate is there, clients wait instead of being turned away.
 #[tokio::test]
 async fn hundreds_of_clients_may_wait() {

@@ -7,9 +7,9 @@ mod response;
 mod tunnel;
 
 use super::{
-    Client, Drain, Drained, Event, Handler, Interception, Limits, Listener, Peer, Stream,
-    head::ConnectionKind, watch::Watch,
+    Client, Drain, Drained, Event, Handler, Interception, Limits, Listener, Peer, head::ConnectionKind,
 };
+use crate::socket::{Over, Socket};
 use arc_swap::ArcSwap;
 use exchange::{Conversation, Exit};
 use std::{
@@ -80,7 +80,7 @@ impl<H: Handler> Server<H> {
                 () = drain.started() => break,
                 Some(ended) = tasks.join_next(), if !tasks.is_empty() => report(ended),
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => self.admit(stream, peer, &drain, &mut tasks),
+                    Ok((socket, peer)) => self.admit(socket, peer, &drain, &mut tasks),
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be accepted");
                         self.handler.observe(Event::AcceptFailed);
@@ -101,11 +101,11 @@ impl<H: Handler> Server<H> {
         Drained { aborted }
     }
 
-    fn admit(self: &Arc<Self>, stream: Stream, peer: Peer, drain: &Drain, tasks: &mut JoinSet<()>) {
+    fn admit(self: &Arc<Self>, socket: Socket, peer: Peer, drain: &Drain, tasks: &mut JoinSet<()>) {
         let Ok(permit) = Arc::clone(&self.connections).try_acquire_owned() else {
             self.handler.observe(Event::ConnectionRefused);
             if let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() {
-                tasks.spawn(refuse(stream, permit, self.limits.connections));
+                tasks.spawn(refuse(socket, permit, self.limits.connections));
             }
             return;
         };
@@ -113,19 +113,30 @@ impl<H: Handler> Server<H> {
         let (server, drain) = (Arc::clone(self), drain.clone());
         tasks.spawn(async move {
             let _open = Open { handler: &*server.handler, _permit: permit }.announce();
-            let stream = Watch::new(stream, server.limits.stall);
-            serve(Arc::clone(&server), client, stream, drain).await;
+            let lookout = match socket.lookout() {
+                Ok(lookout) => lookout,
+                Err(error) => return tracing::warn!(%error, "a connection can't be served"),
+            };
+            tokio::select! {
+                () = serve(Arc::clone(&server), client, socket, drain) => {}
+                over = lookout.over(server.limits.stall) => {
+                    if over == Over::Stalled {
+                        server.handler.observe(Event::Stalled);
+                    }
+                    tracing::debug!(?over, "a client's connection ended");
+                }
+            }
         });
     }
 }
 
 /// Serves a client's connection, and the tunnel or the other protocol that may come of it.
-async fn serve<H: Handler>(server: Arc<Server<H>>, client: Arc<Client>, stream: Watch<Stream>, drain: Drain) {
+async fn serve<H: Handler>(server: Arc<Server<H>>, client: Arc<Client>, socket: Socket, drain: Drain) {
     let conversation = Conversation::new(Arc::clone(&server), Arc::clone(&client), None);
-    match connection::over_http1(stream, ConnectionKind::Proxy, conversation, &drain).await {
+    match connection::over_http1(socket, ConnectionKind::Proxy, conversation, &drain).await {
         Some(Exit::Tunnel(granted)) => tunnel::serve(server, client, granted, drain).await,
         Some(Exit::Upgrade(switched)) => {
-            connection::upgraded::<Watch<Stream>>(switched, server.limits.total).await;
+            connection::upgraded::<Socket>(switched, server.limits.total).await;
         }
         None => {}
     }
@@ -151,7 +162,7 @@ impl<H: Handler> Drop for Open<'_, H> {
 }
 
 /// Tells a client that there is no room, and listens to it until it has understood.
-async fn refuse(mut stream: Stream, _permit: OwnedSemaphorePermit, limit: usize) {
+async fn refuse(mut stream: Socket, _permit: OwnedSemaphorePermit, limit: usize) {
     let text = format!(
         "bottle: there are {limit} connections already, which is the limit; close some and try again\n"
     );

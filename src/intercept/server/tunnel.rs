@@ -11,20 +11,18 @@ use crate::intercept::{
     rewind::Rewind,
     splice::splice,
     tls::{NoHello, read_hello},
-    watch::Watch,
 };
+use crate::socket::Socket;
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use std::sync::Arc;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
-type ProxyStream = Watch<Stream>;
-
 /// What came of the client's first bytes.
 enum Inside {
-    Tls(Box<TlsStream<Rewind<ProxyStream>>>),
-    Raw { stream: ProxyStream, hello: Bytes, upstream: Stream },
+    Tls(Box<TlsStream<Rewind<Socket>>>),
+    Raw { stream: Socket, hello: Bytes, upstream: Stream },
 }
 
 /// Serves a tunnel to its end.
@@ -58,7 +56,7 @@ pub(super) async fn serve<H: Handler>(
                 Protocol::Http1 => {
                     let exit = over_http1(*stream, ConnectionKind::Tunnel, conversation, &drain).await;
                     if let Some(Exit::Upgrade(switched)) = exit {
-                        upgraded::<TlsStream<Rewind<ProxyStream>>>(switched, total).await;
+                        upgraded::<TlsStream<Rewind<Socket>>>(switched, total).await;
                     }
                 }
                 Protocol::Http2 => over_http2(*stream, conversation, &drain).await,
@@ -73,7 +71,7 @@ async fn open<H: Handler>(
     upgrade: OnUpgrade,
     upstream: Option<Stream>,
 ) -> Result<Inside, TunnelFailure> {
-    let (mut stream, ahead) = taken_over::<ProxyStream>(upgrade).await.ok_or(TunnelFailure::Closed)?;
+    let (mut stream, ahead) = taken_over::<Socket>(upgrade).await.ok_or(TunnelFailure::Closed)?;
     let hello = read_hello(&mut stream, ahead.into()).await.map_err(|none| match none {
         NoHello::NotTls => TunnelFailure::NotTls,
         NoHello::Closed => TunnelFailure::Closed,

@@ -71,6 +71,11 @@ impl Http1 {
             Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
                 Err(Failure { error: SendError::Upgrade, unprocessed: false })
             }
+            // The library checks its buffer before it reads, so that a head may be larger.
+            Ok(response) if head_bytes(&response) > MAX_HEAD_BYTES as usize => {
+                let why = format!("its head is larger than {} KiB", MAX_HEAD_BYTES / 1024);
+                Err(Failure { error: SendError::Response(why.into()), unprocessed: false })
+            }
             Ok(mut response) => {
                 end_to_end(&mut response);
                 Ok(response.map(|inner| {
@@ -95,6 +100,11 @@ impl Http1 {
             }
         }
     }
+}
+
+/// As HTTP/2 counts them, which may be next (RFC 9113 §6.5.2).
+fn head_bytes(response: &Response<Incoming>) -> usize {
+    response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 
 /// Where a connection goes when its exchange is over.

@@ -6,6 +6,7 @@
 
 use super::{
     MAX_HEAD_BYTES, PoolLimits, SendError,
+    ends::{Ends, Watched},
     error::Failure,
     message::{Message, Outgoing, end_to_end},
 };
@@ -46,6 +47,7 @@ pub(super) struct Http2 {
     sender: SendRequest<Bytes>,
     driver: AbortHandle,
     streams: Arc<AtomicUsize>,
+    ends: Ends,
 }
 
 impl Http2 {
@@ -56,6 +58,7 @@ impl Http2 {
         limits: &PoolLimits,
     ) -> Result<Self, h2::Error> {
         let streams = u32::try_from(limits.streams_per_connection).unwrap_or(u32::MAX);
+        let (stream, ends) = Watched::new(stream);
         let (sender, mut connection) = h2::client::Builder::new()
             .enable_push(false)
             .initial_max_send_streams(limits.streams_per_connection)
@@ -67,12 +70,17 @@ impl Http2 {
             .await?;
         let pings = connection.ping_pong();
         let driver = tokio::spawn(drive(connection, pings)).abort_handle();
-        Ok(Self { sender, driver, streams: Arc::default() })
+        Ok(Self { sender, driver, streams: Arc::default(), ends })
     }
 
     /// Whether the connection has ended.
     pub(super) fn is_closed(&self) -> bool {
         self.driver.is_finished()
+    }
+
+    /// Whether another request may be in flight: `most` is our bound, and the upstream has one of its own.
+    pub(super) fn has_room(&self, most: usize) -> bool {
+        self.streams() < most.min(self.sender.current_max_send_streams())
     }
 
     /// Requests that are in flight.
@@ -95,6 +103,7 @@ impl Http2 {
     ) -> Result<Response<Body>, Failure<E>> {
         // What h2 refuses was never written.
         let unsent = |error: h2::Error| Failure { error: SendError::Send(error.into()), unprocessed: true };
+        let ends = self.ends;
         let mut sender = self.sender.ready().await.map_err(unsent)?;
         let (mut head, outgoing) = message.http2().into_parts();
         set_content_length(&mut head.headers, &head.method, outgoing.size_hint().exact());
@@ -113,8 +122,13 @@ impl Http2 {
                     .and_then(|value| value.to_str().ok()?.parse().ok());
                 Ok(response.map(|stream| {
                     let end = stream.is_end_stream();
-                    let mut body =
-                        ResponseBody { stream, length, data_done: end, exchange: Some((upload, count)) };
+                    let mut body = ResponseBody {
+                        stream,
+                        ends,
+                        length,
+                        data_done: end,
+                        exchange: Some((upload, count)),
+                    };
                     if end {
                         body.release();
                     }
@@ -244,6 +258,7 @@ async fn has_room(stream: &mut SendStream<Bytes>) -> bool {
 /// The body of a response.
 struct ResponseBody {
     stream: RecvStream,
+    ends: Ends,
     /// What is left of it, as far as the upstream said.
     length: Option<u64>,
     data_done: bool,
@@ -298,7 +313,7 @@ impl http_body::Body for ResponseBody {
             Some(Err(error))
                 if error.is_reset()
                     && error.reason() == Some(Reason::NO_ERROR)
-                    && this.length.is_none_or(|left| left == 0) =>
+                    && this.ends.contains(this.stream.stream_id().as_u32()) =>
             {
                 next = None;
                 this.release();

@@ -1,5 +1,6 @@
 //! The way out: connections to upstreams, kept and shared.
 
+mod ends;
 mod error;
 mod http1;
 mod http2;

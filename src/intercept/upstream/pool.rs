@@ -249,7 +249,7 @@ impl<C: Connector> Inner<C> {
         let place = places.by_key.entry(key.clone()).or_default();
         place.discard(now, &self.limits);
         let most = self.limits.streams_per_connection;
-        if let Some(shared) = place.shared.iter_mut().find(|one| one.connection.streams() < most) {
+        if let Some(shared) = place.shared.iter_mut().find(|one| one.connection.has_room(most)) {
             shared.used = now;
             let (id, connection) = (shared.id, shared.connection.clone());
             let count = connection.count();

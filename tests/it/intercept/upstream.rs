@@ -1,11 +1,12 @@
 //! Connections to the upstream: shared, kept, given up, and when a request is sent again.
 
-use super::relay::{BOTH, H1, H2, Proxy, until};
+use super::relay::{BOTH, H1, H2, Proxy, secure, until};
 use crate::{
     origin::{Origin, Shows},
-    wire::{field, status},
+    wire::{Wire, field, status},
 };
 use bottle::intercept::{Body, Limits, Protocol, body};
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -327,4 +328,92 @@ async fn an_upload_that_stalls_ends_with_its_exchange() {
         assert_eq!(wire.chunk().await, LENGTH.to_string().as_bytes());
         assert_eq!(origin.seen().len(), 1, "all of them on one connection");
     }
+}
+
+/// A client that is gone is noticed although nothing is read from it: the upstream takes no more of its body.
+#[tokio::test]
+async fn an_upload_that_stalls_ends_with_its_client() {
+    let origin = Origin::scripted(H2, |wire, _| async move {
+        let mut connection = h2::server::handshake(wire.into_stream()).await.unwrap();
+        let mut held = Vec::new();
+        while let Some(Ok(request)) = connection.accept().await {
+            held.push(request);
+        }
+    })
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    let stream = tokio::net::TcpStream::connect(proxy.address).await.unwrap();
+    stream.set_zero_linger().unwrap();
+    let mut wire = Wire::new(stream);
+    wire.send("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n").await;
+    assert_eq!(status(&wire.head().await), 200);
+    let mut wire = secure(wire, "a.test", proxy.trust(&[])).await.unwrap();
+    wire.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100000000\r\n\r\n").await;
+    let block = vec![b'x'; 64 << 10];
+    while tokio::time::timeout(Duration::from_millis(300), wire.send(&block)).await.is_ok() {}
+    assert!(proxy.log.requests.lock().unwrap().is_empty());
+    drop(wire);
+    until("the end of the request", || proxy.log.requests.lock().unwrap().len() == 1).await;
+}
+
+/// An HTTP/2 server that sends a part of a body, ends the stream or does not, and resets it without an error.
+async fn resetting(whole: bool) -> Origin {
+    Origin::scripted(H2, move |wire, _| async move {
+        let mut connection = h2::server::handshake(wire.into_stream()).await.unwrap();
+        while let Some(Ok((_request, mut respond))) = connection.accept().await {
+            let mut answer = respond.send_response(Response::new(()), false).unwrap();
+            answer.send_data("12345".into(), whole).unwrap();
+            tokio::spawn(async move {
+                // The frames above leave first: a reset takes what waits.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                respond.send_reset(h2::Reason::NO_ERROR);
+            });
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_reset_without_an_error_makes_no_response_whole() {
+    for whole in [true, false] {
+        let origin = resetting(whole).await;
+        let proxy = Proxy::start(&origin).await;
+        for request in [GET, "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9\r\n\r\nabc"] {
+            let mut wire = proxy.tunnel("a.test").await;
+            wire.send(request).await;
+            assert_eq!(status(&wire.head().await), 200);
+            let (rest, _) = wire.rest().await;
+            let text = String::from_utf8_lossy(&rest).into_owned();
+            assert_eq!(text.ends_with("5\r\n12345\r\n0\r\n\r\n"), whole, "{request}: {text:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_takes_one_request_at_a_time_gets_more_connections() {
+    let origin = Origin::scripted(H2, |wire, number| async move {
+        let mut builder = h2::server::Builder::new();
+        let mut connection =
+            builder.max_concurrent_streams(1).handshake::<_, Bytes>(wire.into_stream()).await.unwrap();
+        let mut held = Vec::new();
+        while let Some(Ok((_, mut respond))) = connection.accept().await {
+            if number == 0 && held.is_empty() {
+                held.push(respond);
+                continue;
+            }
+            let mut answer = respond.send_response(Response::new(()), false).unwrap();
+            answer.send_data("served".into(), true).unwrap();
+        }
+    })
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    let mut silent = proxy.tunnel("a.test").await;
+    silent.send(GET).await;
+    until("the first request", || !origin.seen().is_empty()).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut wire = proxy.tunnel("a.test").await;
+    wire.send(GET).await;
+    assert_eq!(status(&wire.head().await), 200);
+    assert_eq!(wire.chunk().await, b"served");
+    assert_eq!(origin.seen().len(), 2);
 }
