@@ -39,13 +39,8 @@ fn capabilities(stack: &Stack, found: &Tree) -> String {
         Ok(plan) => {
             let context = stack.agreed.record.context.as_ref().map(Context::digest);
             let machine = wish::machine(&plan, stack.folder(), context.as_deref());
-            match Capabilities::of(&plan, &machine) {
-                Ok(new) => {
-                    let lines = widened(Some(&stack.agreed.record.capabilities), &new);
-                    wish::listed(&lines)
-                }
-                Err(error) => format!("  ! it holds a rule that is none: {error}\n"),
-            }
+            let new = Capabilities::of(&plan, &machine);
+            wish::listed(&widened(Some(&stack.agreed.record.capabilities), &new))
         }
         Err(Unreadable::NotRendered { file, difference }) => {
             let lines: String = difference.lines().flat_map(|line| ["    ", line, "\n"]).collect();

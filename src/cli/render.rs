@@ -109,10 +109,10 @@ fn check(site: &Site, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcom
         say(&format!("{shown} is not what {} renders to; `bottle render` writes it\n", site.project.file));
         outcome = Outcome::Differs;
     }
-    for route in site.project.loaded.manifest.hosts() {
-        if let Some(until) = route.until.filter(|until| *until < clock.today()) {
-            let place = site.project.loaded.place_of(&format!("{}.until", route.source));
-            say(&format!("{place}: the rule for {} expired after {until}\n", route.host));
+    for rule in site.project.loaded.manifest.hosts() {
+        if let Some(until) = rule.route.until.filter(|until| *until < clock.today()) {
+            let place = site.project.loaded.place_of(&format!("{}.until", rule.route.source));
+            say(&format!("{place}: the rule for {} expired after {until}\n", rule.route.host));
             outcome = Outcome::Differs;
         }
     }

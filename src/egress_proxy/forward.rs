@@ -45,7 +45,7 @@ impl Forward {
         request: Request<Body>,
         record: &mut Open,
     ) -> Result<Response<Body>, Failure> {
-        let inspected = rules.inspects(grant.route);
+        let inspected = grant.rule.inspect;
         let way = Way {
             scheme: intent.scheme,
             authority: intent.authority.clone(),
@@ -55,8 +55,8 @@ impl Forward {
         if !record.dispatch().await {
             return Err(super::shutting_down());
         }
-        let response = self.0.send(&way, request).await.map_err(|error| failure(error, grant.route))?;
-        block::of_response(response, grant.route, inspected).await
+        let response = self.0.send(&way, request).await.map_err(|error| failure(error, &grant.rule.route))?;
+        block::of_response(response, &grant.rule.route, inspected).await
     }
 }
 

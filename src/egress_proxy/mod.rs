@@ -83,7 +83,7 @@ impl Proxy {
         record.meant(&intent);
         let Permit { grant, uri } =
             rules.ruleset.permit(&intent, request.headers_mut(), rules.clock.today())?;
-        record.under(grant.route);
+        record.under(grant.rule);
         *request.uri_mut() = uri;
         let request = with_credential(request, rules, &grant)?;
         let response = self.forward.send(rules, &grant, &intent, request, record).await?;
@@ -182,8 +182,9 @@ fn with_credential(
     rules: &Rules,
     grant: &Grant<'_>,
 ) -> Result<Request<Body>, Failure> {
-    if let Some(name) = &grant.route.credential {
-        let credential = rules.credential(grant.route).ok_or_else(|| unavailable(name, grant))?;
+    if let Some(auth) = &grant.rule.auth {
+        let credential =
+            rules.credential(&grant.rule.route).ok_or_else(|| unavailable(&auth.token_ref, grant))?;
         request.headers_mut().insert(credential.field.clone(), credential.value.clone());
     }
     let fields = Arc::clone(rules.ruleset.credential_fields());
@@ -191,9 +192,9 @@ fn with_credential(
 }
 
 fn unavailable(token_ref: &str, grant: &Grant<'_>) -> Failure {
-    let message =
-        format!("the credential {token_ref} of {} is unavailable; nothing was sent", grant.route.host);
-    Refusal::new(Reason::CredentialUnavailable, message).under(grant.route).into()
+    let route = &grant.rule.route;
+    let message = format!("the credential {token_ref} of {} is unavailable; nothing was sent", route.host);
+    Refusal::new(Reason::CredentialUnavailable, message).under(route).into()
 }
 
 fn shutting_down() -> Failure {

@@ -116,7 +116,7 @@ impl Rules {
         for route in &file.routes {
             let Some(auth) = &route.auth else { continue };
             if let Some(credential) = keep(read_credential(auth).map_err(RulesError::from), &mut errors) {
-                credentials.insert(route.id.clone(), credential);
+                credentials.insert(route.host.clone(), credential);
             }
         }
         match (authority, trust) {
@@ -140,12 +140,7 @@ impl Rules {
 
     /// The credential that the route's requests carry.
     pub(super) fn credential(&self, route: &Route) -> Option<&Credential> {
-        self.credentials.get(&route.id)
-    }
-
-    /// Whether pipelock looks inside the route's TLS.
-    pub(super) fn inspects(&self, route: &Route) -> bool {
-        self.file.routes.iter().find(|entry| entry.id == route.id).is_none_or(|entry| entry.inspect)
+        self.credentials.get(route.host.as_str())
     }
 }
 

@@ -23,6 +23,7 @@ mod path;
 mod pattern;
 mod refusal;
 mod route;
+mod rule;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -40,5 +41,6 @@ pub use path::{CanonicalPath, PathError, PathRules};
 pub use pattern::{PathPattern, PathPatternError, PathPatternProblem, covers_all};
 pub use refusal::{Reason, Refusal};
 pub use route::{Policy, PolicyError, Route};
+pub use rule::{Auth, HostRule};
 pub use target::Target;
 pub use upgrade::refuse_upgrade;

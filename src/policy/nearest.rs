@@ -51,7 +51,8 @@ impl Policy {
     }
 
     fn nearest_host(&self, host: &Host) -> Option<Nearest<'_>> {
-        let near = self.routes().iter().filter_map(|route| Some((distance(host, &route.host)?, route)));
+        let routes = self.rules().iter().map(|rule| &rule.route);
+        let near = routes.filter_map(|route| Some((distance(host, &route.host)?, route)));
         let (_, route) = near.min_by_key(|(distance, _)| *distance)?;
         Some(Nearest { route, differs: Difference::Host(&route.host) })
     }
@@ -66,7 +67,7 @@ fn difference<'p>(route: &'p Route, intent: &Intent) -> Option<Difference<'p>> {
     if !route.allows_method(&intent.method) {
         return route.methods.as_deref().and_then(some_of).map(Difference::Method);
     }
-    match &route.paths {
+    match &route.path_allowlist {
         Some(entries) if !entries.iter().any(|entry| entry.matches(&intent.target.path)) => {
             closest(entries, intent.target.path.as_str()).map(Difference::Path)
         }

@@ -2,9 +2,10 @@
 
 use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{PipelockFile, StackOptions};
-use crate::config::routes::{CaFiles, RoutesFile, Upstream};
+use crate::config::routes::{CaFiles, RouteEntry, RoutesFile, Upstream};
 use crate::config::{Limits, Listen};
-use crate::plan::{HostPlan, Plan, Shape};
+use crate::plan::{Plan, Shape};
+use crate::policy::HostRule;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The socket between the gate and whichever proxy comes first.
@@ -33,19 +34,20 @@ pub fn routes_file(plan: &Plan) -> RoutesFile {
             key_file: "/etc/bottle/ca/agent-ca-key.pem".to_owned(),
         },
         limits: Limits::default(),
-        routes: plan.hosts.iter().map(|host| host.rule.clone()).collect(),
+        routes: plan.hosts.iter().map(RouteEntry::from).collect(),
     }
 }
 
 /// The config that both engines of pipelock read.
 #[must_use]
 pub fn pipelock_file(plan: &Plan) -> PipelockFile {
-    let rules = || plan.hosts.iter().map(|host| &host.rule);
+    let rules = || plan.hosts.iter();
+    let host = |rule: &HostRule| rule.route.host.to_string();
     PipelockFile::stack(&StackOptions {
-        hosts: rules().map(|rule| rule.host.clone()).collect(),
-        uninspected: rules().filter(|rule| !rule.inspect).map(|rule| rule.host.clone()).collect(),
+        hosts: rules().map(host).collect(),
+        uninspected: rules().filter(|rule| !rule.inspect).map(host).collect(),
         injected_headers: rules().filter_map(|rule| Some(rule.auth.as_ref()?.header.clone())).collect(),
-        addresses: plan.hosts.iter().flat_map(|host| host.addresses.iter().copied()).collect(),
+        addresses: rules().flat_map(|rule| rule.addresses.iter().copied()).collect(),
         dlp_warn: plan.dlp_warns(),
         seed_phrases: plan.seed_phrases.enabled,
     })
@@ -64,17 +66,7 @@ pub fn embedded_file(plan: &Plan) -> EmbeddedFile {
         admin: ADMIN,
         extra_ca_file: plan.extra_ca.as_ref().map(|_| "/etc/bottle/pipelock/extra-ca.pem".to_owned()),
         limits: Limits::default(),
-        hosts: plan.hosts.iter().map(host_entry).collect(),
+        hosts: plan.hosts.iter().map(HostEntry::from).collect(),
         placeholders: plan.placeholders().into_iter().map(str::to_owned).collect(),
-    }
-}
-
-fn host_entry(host: &HostPlan) -> HostEntry {
-    HostEntry {
-        host: host.rule.host.clone(),
-        source: host.rule.source.clone(),
-        ports: host.rule.ports.clone(),
-        addresses: host.addresses.clone(),
-        plain_http: host.rule.ports.contains(&80),
     }
 }

@@ -103,7 +103,7 @@ impl Chain {
                     verdict.leak = first.leak(&verdict.sent);
                 }
             })?;
-        let route = grant.route;
+        let route = &grant.rule.route;
         verdict.grant = Some(grant);
         self.onward(route, uri, &destination, asked, verdict)
     }

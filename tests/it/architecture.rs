@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("pki", &["clock"]),
     ("config", &["policy", "yaml", "diagnostic"]),
     ("manifest", &["policy", "yaml", "diagnostic"]),
-    ("plan", &["manifest", "policy", "config", "diagnostic"]),
+    ("plan", &["manifest", "policy", "diagnostic"]),
     ("render", &["plan", "policy", "config", "yaml", "manifest", "diagnostic"]),
     ("tree", &["render", "diagnostic", "yaml", "printable"]),
     ("capability", &["config", "plan", "render", "manifest", "policy"]),

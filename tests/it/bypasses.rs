@@ -10,18 +10,7 @@ use proptest::prelude::*;
 const TODAY: Date = date(2026, 11, 24);
 
 fn route(host: &str) -> Route {
-    Route {
-        id: host.to_owned(),
-        source: "egress_proxy.routes[0]".to_owned(),
-        host: Host::parse(host).unwrap(),
-        ports: vec![443],
-        methods: None,
-        paths: None,
-        credential: Some("TOKEN".to_owned()),
-        encoded_slash: false,
-        until: None,
-        reason: None,
-    }
+    Route::open(Host::parse(host).unwrap(), "egress_proxy.routes[0]")
 }
 
 fn entries(paths: &[&str], encoded_slash: bool) -> Vec<PathPattern> {
@@ -30,9 +19,12 @@ fn entries(paths: &[&str], encoded_slash: bool) -> Vec<PathPattern> {
 
 /// Three hosts: one with a `path_allowlist`, one that admits `%2F` besides, one without path rules.
 fn policy() -> Policy {
-    let api = Route { paths: Some(entries(&["/repos/acme", "/public"], false)), ..route("api.example.test") };
+    let api = Route {
+        path_allowlist: Some(entries(&["/repos/acme", "/public"], false)),
+        ..route("api.example.test")
+    };
     let scoped = Route {
-        paths: Some(entries(&["/@acme%2Fapp"], true)),
+        path_allowlist: Some(entries(&["/@acme%2Fapp"], true)),
         encoded_slash: true,
         ..route("scoped.example.test")
     };
@@ -110,7 +102,10 @@ fn empty_allowlist_read_as_allow_all_cve_2025_66479() {
     assert_eq!(ask_empty(&Policy::default()), Err(Reason::HostNotAllowed));
     let with = |route| Policy::new(vec![route]).unwrap();
     let base = || route("api.example.test");
-    assert_eq!(ask_empty(&with(Route { paths: Some(vec![]), ..base() })), Err(Reason::PathNotAllowed));
+    assert_eq!(
+        ask_empty(&with(Route { path_allowlist: Some(vec![]), ..base() })),
+        Err(Reason::PathNotAllowed)
+    );
     assert_eq!(ask_empty(&with(Route { methods: Some(vec![]), ..base() })), Err(Reason::MethodNotAllowed));
     assert_eq!(ask_empty(&with(Route { ports: vec![], ..base() })), Err(Reason::PortNotAllowed));
 }

@@ -9,7 +9,7 @@ fn capabilities(manifest: &str) -> Capabilities {
     let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap_or_else(|report| panic!("{report}"));
     let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev"))
         .unwrap_or_else(|report| panic!("{report}"));
-    Capabilities::of(&plan, &Machine { project: "/p".into(), memory: 4 << 30, ..Machine::default() }).unwrap()
+    Capabilities::of(&plan, &Machine { project: "/p".into(), memory: 4 << 30, ..Machine::default() })
 }
 
 fn lines(old: Option<&str>, new: &str) -> Vec<Widening> {
@@ -217,7 +217,7 @@ fn what_the_image_is_made_of_is_asked_about() {
             Manifest::load("bottle.yaml", format!("version: 1\nname: dev\n{built}").as_bytes()).unwrap();
         let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
         let machine = Machine { context: Some(digest.to_owned()), ..Machine::default() };
-        Capabilities::of(&plan, &machine).unwrap()
+        Capabilities::of(&plan, &machine)
     };
     let changed = widened(Some(&plan("sha256:1")), &plan("sha256:2"));
     assert_eq!(changed.len(), 1, "{changed:?}");
@@ -323,7 +323,7 @@ fn a_limit_where_there_was_none_is_no_widening() {
         let text = format!("version: 1\nname: dev\n{text}");
         let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
         let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
-        Capabilities::of(&plan, &Machine { memory, ..Machine::default() }).unwrap()
+        Capabilities::of(&plan, &Machine { memory, ..Machine::default() })
     };
     let (open, narrow) = (of(&agent(""), 8 << 30), of(&limited, 8 << 30));
     assert_eq!(widened(Some(&open), &narrow), []);
@@ -348,7 +348,7 @@ fn a_source_that_really_is_another_one_is_new() {
     let at = |real: &str| {
         let sources = [("/d".into(), real.into())].into_iter().collect();
         let machine = Machine { project: "/p".into(), sources, ..Machine::default() };
-        Capabilities::of(&plan, &machine).unwrap()
+        Capabilities::of(&plan, &machine)
     };
     let moved = widened(Some(&at("/p/data")), &at("/etc"));
     assert_eq!(moved.len(), 1, "{moved:?}");
@@ -367,7 +367,7 @@ fn what_is_kept_in_the_record_is_read_back() {
         ..Surroundings::beside("dev")
     };
     let plan = Plan::resolve(&loaded.manifest, &around).unwrap();
-    let all = Capabilities::of(&plan, &Machine::default()).unwrap();
+    let all = Capabilities::of(&plan, &Machine::default());
     let text = serde_json::to_string(&all).unwrap();
     assert_eq!(serde_json::from_str::<Capabilities>(&text).unwrap(), all);
     let bad = text.replace("\"/user\"", "\"/us%65r\"");

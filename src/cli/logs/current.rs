@@ -1,6 +1,6 @@
 //! The manifest as it is now: where a rule stands in it, and what would have to change for it to allow a request.
 //!
-//! A record names its rule by id, which is the host. The pointer in the record is where the rule stood when the request
+//! A record names its rule by the host. The pointer in the record is where the rule stood when the request
 //! was refused; by now another rule can stand there, so it is never followed. What is suggested was tried: the policy
 //! of the manifest with the change allows the request.
 
@@ -62,7 +62,8 @@ impl<'a> Current<'a> {
         let Some((loaded, policy)) = &self.manifest else {
             return Some(Standing::Nowhere(format!("{id}; {} can't be read now", self.file)));
         };
-        let Some(route) = policy.routes().iter().find(|route| route.id == id) else {
+        let route = Host::parse(id).ok().and_then(|host| policy.route(&host));
+        let Some(route) = route else {
             return Some(Standing::Nowhere(format!("the rule for {id} is no longer in {}", self.file)));
         };
         let key = match record.reason.as_deref() {
@@ -160,18 +161,19 @@ impl<'r> Asked<'r> {
 
 /// Changes the rule until the policy allows the request.
 fn advice(asked: &Asked<'_>, policy: &Policy, today: Date) -> Option<Advice> {
-    let mut routes = policy.routes().to_vec();
+    let mut rules = policy.rules().to_vec();
     let mut entry = String::new();
     loop {
-        let changed = Policy::new(routes.clone()).ok()?;
+        let changed = Policy::new(rules.clone()).ok()?;
         let refusal = match asked.decide(&changed, today) {
             Ok(()) if entry.is_empty() => return Some(Advice::Allowed),
             Ok(()) => return Some(Advice::Entry(entry)),
             Err(refusal) => refusal,
         };
-        let Some(route) = routes.iter_mut().find(|route| route.host == asked.authority.host) else {
+        let mut routes = rules.iter_mut().map(|rule| &mut rule.route);
+        let Some(route) = routes.find(|route| route.host == asked.authority.host) else {
             let (route, text) = new_route(asked)?;
-            routes.push(route);
+            rules.push(route.into());
             entry = text;
             continue;
         };
@@ -206,7 +208,7 @@ fn change(route: &mut Route, reason: Reason, asked: &Asked<'_>) -> Option<String
         Reason::PathNotAllowed => {
             let pattern = asked.pattern(route.encoded_slash, usize::MAX)?;
             let value = scalar(pattern.as_str());
-            route.paths.get_or_insert_default().push(pattern);
+            route.path_allowlist.get_or_insert_default().push(pattern);
             ("path_allowlist", value)
         }
         _ => return None,
@@ -229,16 +231,10 @@ fn new_route(asked: &Asked<'_>) -> Option<(Route, String)> {
         let _ = writeln!(entry, "      methods: [{}]", scalar(method.as_str()));
     }
     let route = Route {
-        id: host.to_string(),
-        source: String::new(),
-        host: host.clone(),
         ports: vec![*port],
         methods: asked.method.clone().map(|method| vec![method]),
-        paths: Some(vec![pattern]),
-        credential: None,
-        encoded_slash: false,
-        until: None,
-        reason: None,
+        path_allowlist: Some(vec![pattern]),
+        ..Route::open(host.clone(), "")
     };
     Some((route, entry))
 }

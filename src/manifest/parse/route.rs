@@ -4,20 +4,20 @@ use super::super::findings::{Findings, quoted};
 use super::super::written::{self, Item};
 use super::hosts::Named;
 use super::{address, auth, hosts};
-use crate::manifest::Route;
-use crate::policy::{Method, PathPattern};
+use crate::policy::{HostRule, Method, PathPattern, Route};
 use jiff::civil::Date;
 use std::collections::HashSet;
 
 /// Longer reasons don't fit into a denial.
 const LONGEST_REASON: usize = 200;
 
-/// A route at `pointer`; its host also when the rest is wrong.
+/// A route at `pointer`, its host at `host_pointer`; the host also when the rest is wrong.
 pub(super) fn route(
     written: written::Route,
     pointer: &str,
+    host_pointer: &str,
     findings: &mut Findings<'_>,
-) -> (Option<Named>, Option<Route>) {
+) -> (Option<Named>, Option<HostRule>) {
     let written::Route {
         host,
         path_allowlist,
@@ -30,7 +30,7 @@ pub(super) fn route(
         reason,
         until,
     } = written;
-    let named = host.and_then(|host| hosts::host(&host, pointer, &format!("{pointer}.host"), findings));
+    let named = host.and_then(|host| hosts::host(&host, pointer, host_pointer, findings));
     let encoded_slash = encoded_slash.unwrap_or(false);
     if encoded_slash && path_allowlist.is_none() {
         let message = "`encoded_slash` has no effect without a `path_allowlist`";
@@ -54,39 +54,22 @@ pub(super) fn route(
     let addresses = address::ranges(addresses, &format!("{pointer}.addresses"), findings);
     let reason = reason.and_then(|reason| self::reason(reason, pointer, findings));
     let until = until.and_then(|until| self::until(&until, pointer, findings));
-    let route = named.as_ref().map(|named| Route {
-        source: pointer.to_owned(),
-        host: named.host.clone(),
-        path_allowlist,
-        methods,
+    let rule = named.as_ref().map(|named| HostRule {
+        route: Route {
+            source: pointer.to_owned(),
+            host: named.host.clone(),
+            ports,
+            methods,
+            path_allowlist,
+            encoded_slash,
+            until,
+            reason,
+        },
         auth,
-        ports,
-        encoded_slash,
         inspect: inspect.unwrap_or(true),
         addresses,
-        reason,
-        until,
     });
-    (named, route)
-}
-
-/// A host alone, as an entry of the allowlist.
-pub(super) fn bare(host: &str, pointer: &str, findings: &mut Findings<'_>) -> (Option<Named>, Option<Route>) {
-    let named = hosts::host(host, pointer, pointer, findings);
-    let route = named.as_ref().map(|named| Route {
-        source: pointer.to_owned(),
-        host: named.host.clone(),
-        path_allowlist: None,
-        methods: None,
-        auth: None,
-        ports: vec![443],
-        encoded_slash: false,
-        inspect: true,
-        addresses: Vec::new(),
-        reason: None,
-        until: None,
-    });
-    (named, route)
+    (named, rule)
 }
 
 fn paths(

@@ -45,14 +45,11 @@ pub struct Ruleset {
 impl Ruleset {
     /// From the config.
     pub fn of(file: &RoutesFile) -> Result<Self, RulesetError> {
-        let injected =
-            file.routes.iter().filter_map(|route| route.auth.as_ref()).map(|auth| auth.header.as_str());
+        let policy = file.to_policy()?;
+        let injected = policy.rules().iter().filter_map(|rule| Some(rule.auth.as_ref()?.header.as_str()));
         let names: BTreeSet<&str> = CREDENTIAL_FIELDS.iter().copied().chain(injected).collect();
-        Ok(Self {
-            policy: file.to_policy()?,
-            scanner: Scanner::new(Settings::default())?,
-            credential_fields: names.into_iter().filter_map(|name| name.parse().ok()).collect(),
-        })
+        let credential_fields = names.into_iter().filter_map(|name| name.parse().ok()).collect();
+        Ok(Self { policy, scanner: Scanner::new(Settings::default())?, credential_fields })
     }
 
     /// What is searched for in fields, and masked in what is logged.
@@ -89,14 +86,15 @@ impl Ruleset {
         today: Date,
     ) -> Result<Permit<'_>, Refusal> {
         let grant = self.policy.decide(intent, today)?;
+        let route = &grant.rule.route;
         let upgrades = headers.get_all(header::UPGRADE);
-        refuse_upgrade(upgrades.iter().map(HeaderValue::as_bytes), grant.route)?;
+        refuse_upgrade(upgrades.iter().map(HeaderValue::as_bytes), route)?;
         fields::strip(headers);
-        if grant.route.credential.is_some() {
+        if grant.rule.auth.is_some() {
             fields::strip_credentials(headers, &self.credential_fields);
         }
         match self.leak(headers) {
-            Some(leak) => Err(leak.refusal(grant.route)),
+            Some(leak) => Err(leak.refusal(route)),
             None => Ok(Permit { uri: uri(intent)?, grant }),
         }
     }

@@ -65,14 +65,14 @@ const HOSTS: &[&str] = &[
 fn routes() -> Vec<RouteEntry> {
     vec![
         RouteEntry { auth: Some(auth("authorization", "Bearer ", None)), ..route("api.test") },
-        RouteEntry { paths: only(&["/v1/messages", "/repos/*/app"]), ..route("paths.test") },
+        RouteEntry { path_allowlist: only(&["/v1/messages", "/repos/*/app"]), ..route("paths.test") },
         RouteEntry {
             methods: only(&["GET", "HEAD"]),
             auth: Some(auth("x-own-key", "", None)),
             ..route("read.test")
         },
         RouteEntry { ports: vec![443, 8443], encoded_slash: true, ..route("ports.test") },
-        RouteEntry { ports: vec![80, 443], paths: only(&["/a"]), ..route("plain.test") },
+        RouteEntry { ports: vec![80, 443], path_allowlist: only(&["/a"]), ..route("plain.test") },
         RouteEntry { inspect: false, ..route("blind.test") },
         RouteEntry { until: Some(date(2020, 1, 1)), ..route("old.test") },
         route("open.test"),
@@ -298,7 +298,7 @@ fn expected(chain: &Chain, connect: Option<&str>, head: &str, body: &str) -> (Sa
     let Verdict { intent, grant, refusal, inspected, sent, .. } = verdict;
     let refusal = refusal.or_else(|| {
         let block = scan_body(&chain.pipelock, &sent, body.filter(|_| inspected)?).err()?;
-        Some(egress_proxy::passed_on(&block, grant.as_ref()?.route).refusal)
+        Some(egress_proxy::passed_on(&block, &grant.as_ref()?.rule.route).refusal)
     });
     let sent = intent.zip(grant);
     let sent = sent.map(|(intent, _)| format!("{} {method} {}", intent.authority.host, intent.target));
