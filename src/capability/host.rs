@@ -1,7 +1,7 @@
 //! What is allowed on one host: a product of ports, methods and paths, since a rule's parts hold independently.
 
 use crate::config::routes::{RouteEntry, RuleError};
-use crate::policy::{HostRule, Method, PathPattern};
+use crate::policy::{DenyPath, HostRule, Method, PathPattern};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -38,40 +38,56 @@ impl TryFrom<Written> for HostCapability {
 }
 
 /// The requests of a host on one port and below one path.
+#[derive(Clone)]
 pub(super) struct Grant<'a> {
     port: u16,
     /// Nothing for every path.
-    path: Option<&'a PathPattern>,
+    path: Option<PathPattern>,
+    /// What of the path stays refused.
+    denied: Vec<&'a DenyPath>,
     /// Nothing for every method.
     methods: Option<Vec<&'a Method>>,
 }
 
 impl HostCapability {
-    /// Every grant.
+    /// Every grant that allows anything.
     pub(super) fn grants(&self) -> impl Iterator<Item = Grant<'_>> {
         let route = &self.rule.route;
-        let paths: Vec<Option<&PathPattern>> = match &route.path_allowlist {
-            None => vec![None],
-            Some(list) => list.iter().map(Some).collect(),
+        let methods: Option<Vec<&Method>> = route.methods.as_ref().map(|list| list.iter().collect());
+        let paths: Vec<(Option<PathPattern>, Vec<&DenyPath>)> = match &route.path_allowlist {
+            None => vec![(None, Vec::new())],
+            Some(list) => list
+                .iter()
+                .filter(|path| !covered(&route.deny_paths, path))
+                .map(|path| {
+                    let within = |entry: &&DenyPath| entry.within(path).is_some();
+                    (Some(path.clone()), route.deny_paths.iter().filter(within).collect())
+                })
+                .collect(),
         };
-        let methods = || route.methods.as_ref().map(|list| list.iter().collect());
-        let on = move |port: &u16| {
-            let port = *port;
-            paths.clone().into_iter().map(move |path| Grant { port, path, methods: methods() })
-        };
-        route.ports.iter().flat_map(on)
+        route.ports.iter().flat_map(move |port| {
+            let (port, methods) = (*port, methods.clone());
+            let grant = move |(path, denied)| Grant { port, path, denied, methods: methods.clone() };
+            paths.clone().into_iter().map(grant)
+        })
     }
 
     /// What of `grant` this host does not already allow.
-    pub(super) fn beyond<'a>(&self, grant: Grant<'a>) -> Option<Grant<'a>> {
+    pub(super) fn beyond<'a>(&self, grant: Grant<'a>) -> Vec<Grant<'a>> {
         let route = &self.rule.route;
-        if !route.ports.contains(&grant.port) || !self.covers_path(grant.path) {
-            return Some(grant);
+        if !route.ports.contains(&grant.port) || !self.covers_path(grant.path.as_ref()) {
+            return vec![grant];
         }
-        let Some(old) = &route.methods else { return None };
-        let Some(new) = grant.methods else { return Some(grant) };
-        let more: Vec<&Method> = new.into_iter().filter(|method| !old.contains(method)).collect();
-        (!more.is_empty()).then_some(Grant { methods: Some(more), ..grant })
+        let mut beyond = self.opened(&grant);
+        match (&route.methods, &grant.methods) {
+            (None, _) => {}
+            (Some(_), None) => beyond.push(grant),
+            (Some(old), Some(new)) => {
+                let more: Vec<&Method> = new.iter().copied().filter(|method| !old.contains(method)).collect();
+                beyond.extend((!more.is_empty()).then_some(Grant { methods: Some(more), ..grant }));
+            }
+        }
+        beyond
     }
 
     fn covers_path(&self, path: Option<&PathPattern>) -> bool {
@@ -84,10 +100,25 @@ impl HostCapability {
                 .is_ok_and(|new| old.iter().any(|old| old.covers(&new))),
         }
     }
+
+    /// What of a grant this host denies and the grant does not.
+    ///
+    /// What an entry denies of a path is one pattern, and as for [`covers_all`](crate::policy::covers_all) no union of
+    /// the new entries covers what none of them covers alone.
+    fn opened<'a>(&self, grant: &Grant<'a>) -> Vec<Grant<'a>> {
+        let Some(path) = &grant.path else { return Vec::new() };
+        let closed = self.rule.route.deny_paths.iter().filter_map(|entry| entry.within(path));
+        let opened = closed.filter(|closed| !grant.denied.iter().any(|entry| entry.covers(closed)));
+        opened.map(|path| Grant { path: Some(path), ..grant.clone() }).collect()
+    }
+}
+
+fn covered(denied: &[DenyPath], path: &PathPattern) -> bool {
+    denied.iter().any(|entry| entry.covers(path))
 }
 
 impl Grant<'_> {
-    /// `GET, HEAD https://api.example/repos/**`.
+    /// `GET, HEAD https://api.example/repos/**, but not /repos/secret/**`.
     pub(super) fn describe(&self, host: &str) -> String {
         let names = |list: &Vec<&Method>| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let methods = self.methods.as_ref().map_or_else(|| "any method".to_owned(), names);
@@ -96,7 +127,13 @@ impl Grant<'_> {
             80 => format!("http://{host}"),
             port => format!("https://{host}:{port}"),
         };
-        let path = self.path.map(PathPattern::as_str).unwrap_or_default().trim_end_matches('/');
-        format!("{methods} {origin}{path}/**")
+        let path = self.path.as_ref().map(PathPattern::as_str).unwrap_or_default().trim_end_matches('/');
+        let denied = self.path.as_ref().map_or_else(Vec::new, |path| {
+            let within = self.denied.iter().filter_map(|entry| entry.within(path));
+            within.map(|closed| format!("{closed}/**")).collect()
+        });
+        let denied =
+            if denied.is_empty() { String::new() } else { format!(", but not {}", denied.join(", ")) };
+        format!("{methods} {origin}{path}/**{denied}")
     }
 }

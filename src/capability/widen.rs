@@ -118,7 +118,7 @@ fn new_host(name: &str, host: &HostCapability, lines: &mut Lines) {
 }
 
 fn changed_host(name: &str, old: &HostCapability, new: &HostCapability, lines: &mut Lines) {
-    for grant in new.grants().filter_map(|grant| old.beyond(grant)) {
+    for grant in new.grants().flat_map(|grant| old.beyond(grant)) {
         lines.add(Risk::Reach, grant.describe(name) + &with(new));
     }
     properties(name, old, new, lines);
@@ -129,9 +129,10 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, lines: &mu
     let Route {
         source: _,
         host: _,
-        ports: _, // these three are the grants
+        ports: _, // these four are the grants
         methods: _,
         path_allowlist: _,
+        deny_paths: _,
         encoded_slash,
         until,
         reason: _, // for people

@@ -2,7 +2,7 @@
 
 use crate::config::reading::Parsed;
 use crate::config::{ConfigError, Limits, Listen};
-use crate::policy::{self, Host, HostRule, Method, PathPattern, Policy, PolicyError, Route};
+use crate::policy::{self, DenyPath, Host, HostRule, Method, PathPattern, Policy, PolicyError, Route};
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -113,13 +113,15 @@ impl From<&HostRule> for RouteEntry {
             inspect,
             addresses: _, // pipelock's
         } = rule;
-        let Route { source, host, ports, methods, path_allowlist, encoded_slash, until, reason } = route;
+        let Route { source, host, ports, methods, path_allowlist, deny_paths, encoded_slash, until, reason } =
+            route;
         Self {
             source: source.clone(),
             host: host.to_string(),
             ports: ports.clone(),
             methods: AnyOr::from(methods.as_deref()),
             path_allowlist: AnyOr::from(path_allowlist.as_deref()),
+            deny_paths: deny_paths.iter().map(ToString::to_string).collect(),
             auth: auth.as_ref().map(Auth::from),
             encoded_slash: *encoded_slash,
             inspect: *inspect,
@@ -138,6 +140,7 @@ impl RouteEntry {
             ports,
             methods,
             path_allowlist,
+            deny_paths,
             auth,
             encoded_slash,
             inspect,
@@ -152,6 +155,7 @@ impl RouteEntry {
                 methods: methods.parse("methods", Method::parse)?,
                 path_allowlist: path_allowlist
                     .parse("path_allowlist", |text| PathPattern::parse(text, *encoded_slash))?,
+                deny_paths: parse_all(deny_paths, "deny_paths", DenyPath::parse)?,
                 encoded_slash: *encoded_slash,
                 until: *until,
                 reason: reason.clone(),
@@ -211,12 +215,23 @@ impl AnyOr {
         key: &str,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Option<Vec<T>>, RuleError> {
-        let Self::Only(list) = self else { return Ok(None) };
-        let item = |(at, text): (usize, &String)| {
-            parse(text).map_err(|error| RuleError { key: format!("{key}[{at}]"), message: error.to_string() })
-        };
-        list.iter().enumerate().map(item).collect::<Result<_, _>>().map(Some)
+        match self {
+            Self::Any => Ok(None),
+            Self::Only(list) => parse_all(list, key, parse).map(Some),
+        }
     }
+}
+
+/// Every item through a parser; an error names the item of `key`.
+fn parse_all<T, E: ToString>(
+    list: &[String],
+    key: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, RuleError> {
+    let item = |(at, text): (usize, &String)| {
+        parse(text).map_err(|error| RuleError { key: format!("{key}[{at}]"), message: error.to_string() })
+    };
+    list.iter().enumerate().map(item).collect()
 }
 
 impl Auth {
@@ -288,6 +303,8 @@ pub struct RouteEntry {
     pub methods: AnyOr,
     /// The paths, each with what lies below it on whole segments.
     pub path_allowlist: AnyOr,
+    /// What stays refused of them, each with what lies below it.
+    pub deny_paths: Vec<String>,
     /// The credential that is set on every request; `null`: none.
     #[serde(deserialize_with = "present")]
     pub auth: Option<Auth>,
@@ -388,6 +405,7 @@ mod tests {
             ports: vec![443],
             methods: AnyOr::Only(vec!["GET".into()]),
             path_allowlist: AnyOr::Any,
+            deny_paths: Vec::new(),
             auth: Some(Auth {
                 header: "authorization".into(),
                 prefix: "Bearer ".into(),
@@ -456,7 +474,7 @@ mod tests {
 
     #[test]
     fn values_that_would_fail_later_fail_now() {
-        let cases: [(&str, &str, &str); 13] = [
+        let cases: [(&str, &str, &str); 15] = [
             ("version: 1", "version: 2", "version: this bottle reads version 1, not 2"),
             ("idle_seconds: 900", "idle_seconds: 0", "limits.idle_seconds: 0 would refuse everything"),
             (
@@ -485,6 +503,12 @@ mod tests {
             ("host: b.example", "host: bad_host", "routes[1].host: "),
             ("      - GET", "      - TRACE", "routes: egress_proxy.routes[0]: TRACE can't be allowed"),
             ("path_allowlist: any", "path_allowlist: [\"/a/../b\"]", "routes[0].path_allowlist[0]: "),
+            ("deny_paths: []", "deny_paths: [/a/]", "routes[0].deny_paths[0]: the path ends in `/`"),
+            (
+                "deny_paths: []",
+                "deny_paths: [/a]",
+                "routes: egress_proxy.routes[0]: deny_paths can't hold without",
+            ),
             (
                 "path_allowlist: any",
                 "path_allowlist: all",

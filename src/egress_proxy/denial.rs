@@ -121,6 +121,7 @@ pub(super) fn status(reason: Reason) -> StatusCode {
         | Reason::RuleExpired
         | Reason::MethodNotAllowed
         | Reason::PathNotAllowed
+        | Reason::PathDenied
         | Reason::AuthorityMismatch
         | Reason::TlsRequired
         | Reason::UpgradeNotSupported

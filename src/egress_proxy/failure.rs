@@ -75,6 +75,7 @@ impl Failure {
             | Reason::RuleExpired
             | Reason::MethodNotAllowed
             | Reason::PathNotAllowed
+            | Reason::PathDenied
             | Reason::AuthorityMismatch
             | Reason::MalformedAuthority
             | Reason::MalformedTarget

@@ -4,7 +4,7 @@
 use super::rules::Rules;
 use crate::config::routes::AnyOr;
 use crate::intercept::{Body, body};
-use crate::policy::{HostRule, INTERNAL_HOST as HOST, Method, Route};
+use crate::policy::{DenyPath, HostRule, INTERNAL_HOST as HOST, Method, Route};
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
@@ -24,6 +24,7 @@ struct Entry<'r> {
     ports: &'r [u16],
     methods: AnyOr,
     path_allowlist: AnyOr,
+    deny_paths: Vec<&'r str>,
     credential: Option<&'r str>,
     reason: Option<&'r str>,
 }
@@ -31,13 +32,23 @@ struct Entry<'r> {
 impl<'r> From<&'r HostRule> for Entry<'r> {
     fn from(rule: &'r HostRule) -> Self {
         let HostRule { route, auth, inspect: _, addresses: _ } = rule;
-        let Route { source: _, host, ports, methods, path_allowlist, encoded_slash: _, until: _, reason } =
-            route;
+        let Route {
+            source: _,
+            host,
+            ports,
+            methods,
+            path_allowlist,
+            deny_paths,
+            encoded_slash: _,
+            until: _,
+            reason,
+        } = route;
         Self {
             host: host.as_str(),
             ports,
             methods: AnyOr::from(methods.as_deref()),
             path_allowlist: AnyOr::from(path_allowlist.as_deref()),
+            deny_paths: deny_paths.iter().map(DenyPath::as_str).collect(),
             credential: auth.as_ref().map(|auth| auth.token_ref.as_str()),
             reason: reason.as_deref(),
         }

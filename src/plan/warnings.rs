@@ -85,5 +85,6 @@ fn reaches_forge_api(route: &Route) -> bool {
         return host.starts_with("api.github.") || host.split('.').any(|label| FORGES.contains(&label));
     };
     let mut roots = FORGE_API.iter().filter_map(|root| PathPattern::parse(root, route.encoded_slash).ok());
-    roots.any(|root| allowed.iter().any(|entry| entry.overlaps(&root)))
+    let denied = |root: &PathPattern| route.deny_paths.iter().any(|entry| entry.covers(root));
+    roots.any(|root| !denied(&root) && allowed.iter().any(|entry| entry.overlaps(&root)))
 }

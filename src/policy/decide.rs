@@ -1,11 +1,12 @@
 //! The decision. One function for the proxy, `explain`, `test` and `diff`.
 
 use super::{
+    deny::DenyPath,
     git::GitOperation,
     host::Authority,
     method::Method,
     nearest::Difference,
-    path::PathError,
+    path::{CanonicalPath, PathError},
     pattern::PathPattern,
     refusal::{Reason, Refusal, shorten},
     route::{PLAIN_HTTP, Policy, Route},
@@ -93,7 +94,7 @@ pub struct Grant<'p> {
 }
 
 impl Policy {
-    /// Decides, in this order: git push on every host, host, port, date, method, path.
+    /// Decides, in this order: git push on every host, host, port, date, method, path, denied path.
     pub fn decide(&self, intent: &Intent, today: Date) -> Result<Grant<'_>, Refusal> {
         let rule = self.rule(&intent.authority.host);
         if intent.git.is_push() {
@@ -114,9 +115,11 @@ impl Policy {
             return Err(read_under_other_rules(route));
         }
         let Some(patterns) = &route.path_allowlist else { return Ok(Grant { rule, pattern: None }) };
-        match patterns.iter().find(|pattern| pattern.matches(&intent.target.path)) {
-            Some(pattern) => Ok(Grant { rule, pattern: Some(pattern) }),
-            None => Err(self.path_not_allowed(intent, route)),
+        let path = &intent.target.path;
+        match (patterns.iter().find(|pattern| pattern.matches(path)), route.denied(path)) {
+            (None, _) => Err(self.path_not_allowed(intent, route)),
+            (Some(_), Some(entry)) => Err(path_denied(path, entry, route)),
+            (Some(pattern), None) => Ok(Grant { rule, pattern: Some(pattern) }),
         }
     }
 
@@ -179,7 +182,7 @@ fn by_rule(reason: Reason, what: &str, route: &Route) -> Refusal {
     Refusal { allowed, ..Refusal::new(reason, message).under(route) }
 }
 
-/// `GET, HEAD /repos/acme/app and below`, one for each entry of the `path_allowlist`.
+/// `GET, HEAD /repos/acme/app and below`, one for each entry of the `path_allowlist`, then what is denied of them.
 fn allowed_on(route: &Route) -> Vec<String> {
     let methods = match &route.methods {
         None => "any method".to_owned(),
@@ -190,7 +193,14 @@ fn allowed_on(route: &Route) -> Vec<String> {
     }
     match &route.path_allowlist {
         None => vec![format!("{methods} on every path")],
-        Some(paths) => shorten(paths.iter().map(|path| format!("{methods} {path} and below"))),
+        Some(paths) => {
+            let mut allowed = shorten(paths.iter().map(|path| format!("{methods} {path} and below")));
+            if !route.deny_paths.is_empty() {
+                let denied = shorten(route.deny_paths.iter().map(DenyPath::to_string));
+                allowed.push(format!("but not {} and below", denied.join(", ")));
+            }
+            allowed
+        }
     }
 }
 
@@ -228,6 +238,15 @@ fn rule_expired(route: &Route) -> Refusal {
         route.host
     );
     Refusal::new(Reason::RuleExpired, message).under(route)
+}
+
+fn path_denied(path: &CanonicalPath, entry: &DenyPath, route: &Route) -> Refusal {
+    let what = format!(
+        "{path} on {} is closed on purpose: the rule denies {entry} and below, in every spelling; work without it, or \
+         ask the person who wrote the rule",
+        route.host
+    );
+    by_rule(Reason::PathDenied, &what, route)
 }
 
 fn method_not_allowed(method: &Method, route: &Route) -> Refusal {

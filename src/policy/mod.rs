@@ -14,6 +14,7 @@
 
 mod decide;
 mod decoding;
+mod deny;
 mod fields;
 mod git;
 mod host;
@@ -30,6 +31,7 @@ pub(crate) mod testing;
 mod upgrade;
 
 pub use decide::{Grant, Intent, Scheme};
+pub use deny::DenyPath;
 pub use fields::{
     CREDENTIAL_FIELDS, HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES, UNREAD_BY_PIPELOCK, same_variable,
 };

@@ -2,6 +2,7 @@
 
 use super::{
     decide::{Intent, Scheme},
+    deny::DenyPath,
     host::Host,
     method::Method,
     pattern::{PathPattern, segment_matches},
@@ -32,6 +33,8 @@ pub enum Difference<'p> {
     Method(&'p [Method]),
     /// This path or one below it.
     Path(&'p PathPattern),
+    /// A path that is not below this one.
+    Denied(&'p DenyPath),
 }
 
 impl Policy {
@@ -71,7 +74,10 @@ fn difference<'p>(route: &'p Route, intent: &Intent) -> Option<Difference<'p>> {
         Some(entries) if !entries.iter().any(|entry| entry.matches(&intent.target.path)) => {
             closest(entries, intent.target.path.as_str()).map(Difference::Path)
         }
-        _ => route.until.map(Difference::Date),
+        _ => match route.denied(&intent.target.path) {
+            Some(entry) => Some(Difference::Denied(entry)),
+            None => route.until.map(Difference::Date),
+        },
     }
 }
 
@@ -126,6 +132,7 @@ impl fmt::Display for Nearest<'_> {
             Difference::Date(until) => write!(f, "the rule for {}, which held until {until}", route.host),
             Difference::Method(methods) => write!(f, "the rule for {} with {}", route.host, listed(methods)),
             Difference::Path(pattern) => write!(f, "the rule for {} below {pattern}", route.host),
+            Difference::Denied(entry) => write!(f, "the rule for {} outside of {entry}", route.host),
         }
     }
 }

@@ -43,6 +43,8 @@ reasons! {
     MethodNotAllowed = "method_not_allowed",
     /// No entry of the rule's `path_allowlist` matches.
     PathNotAllowed = "path_not_allowed",
+    /// An entry of the rule's `deny_paths` matches.
+    PathDenied = "path_denied",
     /// CONNECT, SNI, `Host` and `:authority` do not all name the same place.
     AuthorityMismatch = "authority_mismatch",
     /// The host has no canonical form: an IP address, user information, characters that no name has.

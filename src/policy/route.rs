@@ -1,9 +1,10 @@
 //! Routes, one for each host, and the set of them.
 
 use super::{
+    deny::DenyPath,
     host::{Host, INTERNAL_HOST},
     method::Method,
-    path::PathRules,
+    path::{CanonicalPath, PathRules},
     pattern::PathPattern,
     rule::HostRule,
 };
@@ -28,6 +29,8 @@ pub struct Route {
     pub methods: Option<Vec<Method>>,
     /// The paths, each with what lies below it; `None` is every path.
     pub path_allowlist: Option<Vec<PathPattern>>,
+    /// What stays refused of them, each with what lies below it; only beside a `path_allowlist`.
+    pub deny_paths: Vec<DenyPath>,
     /// `%2F` may stand inside a segment of an allowed path.
     pub encoded_slash: bool,
     /// The last day (UTC) on which anything is allowed.
@@ -46,6 +49,7 @@ impl Route {
             ports: vec![443],
             methods: None,
             path_allowlist: None,
+            deny_paths: Vec::new(),
             encoded_slash: false,
             until: None,
             reason: None,
@@ -56,6 +60,12 @@ impl Route {
     #[must_use]
     pub fn path_rules(&self) -> PathRules {
         PathRules { allowlisted: self.path_allowlist.is_some(), encoded_slash: self.encoded_slash }
+    }
+
+    /// The entry of `deny_paths` that refuses the path.
+    #[must_use]
+    pub fn denied(&self, path: &CanonicalPath) -> Option<&DenyPath> {
+        self.deny_paths.iter().find(|entry| entry.matches(path))
     }
 
     /// Whether the rule lists the method.
@@ -107,6 +117,15 @@ pub enum PolicyError {
     /// A rule for the name that egress-proxy answers itself.
     #[error("{source_pointer}: {INTERNAL_HOST} is answered by the proxy itself and can't have a rule")]
     InternalHost {
+        /// Where the rule stands.
+        source_pointer: String,
+    },
+    /// `deny_paths` of paths that have no canonical form.
+    #[error(
+        "{source_pointer}: deny_paths can't hold without a path_allowlist or with encoded_slash, where a path has \
+         several spellings"
+    )]
+    DenyWithoutForm {
         /// Where the rule stands.
         source_pointer: String,
     },
@@ -171,6 +190,9 @@ fn check(rule: &HostRule) -> Result<(), PolicyError> {
     if route.ports.contains(&0) {
         return Err(PolicyError::PortZero { source_pointer });
     }
+    if !route.deny_paths.is_empty() && (route.path_allowlist.is_none() || route.encoded_slash) {
+        return Err(PolicyError::DenyWithoutForm { source_pointer });
+    }
     if let Some(method) = route.methods.iter().flatten().find(|m| m.is_never_allowed()) {
         return Err(PolicyError::MethodNeverAllowed { method: method.clone(), source_pointer });
     }
@@ -186,7 +208,7 @@ fn check(rule: &HostRule) -> Result<(), PolicyError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{route, with_credential};
+    use super::super::testing::{route, route_with_paths, with_credential};
     use super::*;
 
     #[test]
@@ -230,6 +252,20 @@ mod tests {
             Policy::new(vec![route("Bottle.Internal")]).unwrap_err().to_string(),
             "routes[bottle.internal]: bottle.internal is answered by the proxy itself and can't have a rule"
         );
+    }
+
+    #[test]
+    fn paths_that_have_several_spellings_can_not_be_denied() {
+        let deny_paths = vec![DenyPath::parse("/a/b").unwrap()];
+        let good = Route { deny_paths, ..route_with_paths("example.test", &["/a"]) };
+        assert!(Policy::new([good.clone()]).is_ok());
+        for bad in [Route { path_allowlist: None, ..good.clone() }, Route { encoded_slash: true, ..good }] {
+            assert_eq!(
+                Policy::new([bad]).unwrap_err().to_string(),
+                "routes[example.test]: deny_paths can't hold without a path_allowlist or with encoded_slash, where a \
+                 path has several spellings"
+            );
+        }
     }
 
     #[test]

@@ -63,6 +63,33 @@ fn a_path_below_an_allowed_one_is_not_new() {
 }
 
 #[test]
+fn a_denied_path_less_is_new_and_one_more_is_not() {
+    let with = |denied: &str| format!(", methods: [GET], path_allowlist: [/a, /b]{denied}");
+    let of = |old: &str, new: &str| of_route(&with(old), &with(new));
+    assert_eq!(of("", ", deny_paths: [/a/x]"), [""; 0]);
+    assert_eq!(of(", deny_paths: [/a/x]", ", deny_paths: [/a/x, /b/y]"), [""; 0]);
+    assert_eq!(
+        of(", deny_paths: [/a/x]", ", deny_paths: [/A/X.git]"),
+        [""; 0],
+        "the same in another spelling"
+    );
+    assert_eq!(of(", deny_paths: [/a/x]", ""), ["GET https://api.example/a/x/**"]);
+    assert_eq!(
+        of(", deny_paths: [/*/x]", ", deny_paths: [/a/x]"),
+        ["GET https://api.example/b/x/**"],
+        "what is still denied is not new"
+    );
+    assert_eq!(
+        of(", deny_paths: [/a/x]", ", deny_paths: [/a/x/y]"),
+        ["GET https://api.example/a/x/**, but not /a/x/y/**"]
+    );
+    assert_eq!(
+        of_route(", path_allowlist: [/b]", ", path_allowlist: [/b, /a], deny_paths: [/a/x]"),
+        ["any method https://api.example/a/**, but not /a/x/**"]
+    );
+}
+
+#[test]
 fn a_method_and_a_port_are_new_on_every_path() {
     assert_eq!(
         of_route(", methods: [GET], path_allowlist: [/a]", ", methods: [GET, PUT], path_allowlist: [/a]"),
@@ -375,31 +402,69 @@ fn what_is_kept_in_the_record_is_read_back() {
     assert!(serde_json::from_str::<Capabilities>(&bad).is_err(), "a path that no rule can have");
 }
 
-/// Whether a request of one universe is allowed, in the words of the manifest.
+/// A rule of a small universe, in the words of the manifest.
 #[derive(Clone, Debug)]
 struct Rule {
     ports: Vec<u16>,
     methods: Option<Vec<&'static str>>,
     paths: Option<Vec<&'static str>>,
+    denied: Vec<&'static str>,
 }
 
 const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
 const PORTS: [u16; 2] = [443, 8443];
 const PATTERNS: [&str; 6] = ["/a", "/a/b", "/*", "/*/b", "/b", "/a/*"];
-const REQUESTS: [&str; 7] = ["/a", "/b", "/a/b", "/b/b", "/a/c", "/b/c/d", "/a/b/c"];
+const DENIED: [&str; 8] = ["/a/b", "/a/B", "/A", "/*/c", "/a/*", "/b/b.git", "/*/*/c", "/a/b/c"];
+
+/// Every path of up to three of these segments; no pattern names `f`.
+fn requests() -> Vec<String> {
+    let mut all = vec![String::new()];
+    let mut last = all.clone();
+    for _ in 0..3 {
+        let below = |text: &String| {
+            ["a", "A", "b", "B", "b.git", "c", "f"].map(|segment| format!("{text}/{segment}"))
+        };
+        last = last.iter().flat_map(below).collect();
+        all.extend(last.iter().cloned());
+    }
+    all
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
+}
+
+/// Whether the path begins with the pattern, where segments are compared as `same` says.
+fn begins(pattern: &str, path: &str, same: impl Fn(&str, &str) -> bool) -> bool {
+    let mut path = segments(path);
+    segments(pattern).all(|want| path.next().is_some_and(|have| want == "*" || same(want, have)))
+}
+
+fn same_spelling(one: &str, other: &str) -> bool {
+    let bare = |text: &str| text.to_lowercase().trim_end_matches(".git").to_owned();
+    bare(one) == bare(other)
+}
 
 impl Rule {
     fn allows(&self, port: u16, method: &str, path: &str) -> bool {
-        let covers = |pattern: &&str| {
-            let mut path = path.split('/').skip(1);
-            pattern
-                .split('/')
-                .skip(1)
-                .all(|want| path.next().is_some_and(|have| want == have || want == "*" && !have.is_empty()))
-        };
+        let exactly = |one: &str, other: &str| one == other;
         self.ports.contains(&port)
             && self.methods.as_ref().is_none_or(|list| list.contains(&method))
-            && self.paths.as_ref().is_none_or(|list| list.iter().any(covers))
+            && self.paths.as_ref().is_none_or(|list| list.iter().any(|it| begins(it, path, exactly)))
+            && !self.denied.iter().any(|it| begins(it, path, same_spelling))
+    }
+
+    /// A denied path that closes nothing or a whole entry is no manifest.
+    fn without_slips(mut self) -> Self {
+        let paths = self.paths.clone().unwrap_or_default();
+        let overlaps = |one: &str, other: &str| {
+            segments(one).zip(segments(other)).all(|(a, b)| a == "*" || b == "*" || same_spelling(a, b))
+        };
+        self.denied.retain(|denied| {
+            paths.iter().any(|path| overlaps(denied, path))
+                && !paths.iter().any(|path| begins(denied, path, |a, b| b != "*" && same_spelling(a, b)))
+        });
+        self
     }
 
     fn manifest(&self) -> String {
@@ -407,9 +472,13 @@ impl Rule {
         if let Some(methods) = &self.methods {
             route.extend([", methods: [", &methods.join(", "), "]"]);
         }
-        if let Some(paths) = &self.paths {
-            let quoted: Vec<String> = paths.iter().map(|path| format!("{path:?}")).collect();
-            route.extend([", path_allowlist: [", &quoted.join(", "), "]"]);
+        for (key, paths) in
+            [("path_allowlist", self.paths.as_deref()), ("deny_paths", Some(&self.denied[..]))]
+        {
+            if let Some(paths) = paths.filter(|paths| !paths.is_empty()) {
+                let quoted: Vec<String> = paths.iter().map(|path| format!("{path:?}")).collect();
+                route.extend([", ", key, ": [", &quoted.join(", "), "]"]);
+            }
         }
         format!("{AGENT}egress_proxy: {{routes: [{{{route}}}]}}\n")
     }
@@ -420,18 +489,33 @@ fn rule() -> impl proptest::strategy::Strategy<Value = Rule> {
     let some = |from: &'static [&'static str]| {
         proptest::option::of(proptest::sample::subsequence(from, 1..=from.len()))
     };
-    (proptest::sample::subsequence(&PORTS[..], 1..=2), some(&METHODS), some(&PATTERNS))
-        .prop_map(|(ports, methods, paths)| Rule { ports, methods, paths })
+    let denied = proptest::sample::subsequence(&DENIED[..], 0..=3);
+    (proptest::sample::subsequence(&PORTS[..], 1..=2), some(&METHODS), some(&PATTERNS), denied)
+        .prop_map(|(ports, methods, paths, denied)| Rule { ports, methods, paths, denied }.without_slips())
 }
 
 proptest::proptest! {
     /// Brute force: a line is said exactly when there is a request that the new rule allows and the old one does not.
     #[test]
     fn a_rule_widens_exactly_when_a_request_more_is_allowed(old in rule(), new in rule()) {
+        let requests = requests();
         let more = PORTS.iter().any(|port| METHODS.iter().chain(&["PATCH"]).any(|method| {
-            REQUESTS.iter().chain(&["/c", "/", "/c/b"]).any(|path| new.allows(*port, method, path) && !old.allows(*port, method, path))
+            requests.iter().any(|path| new.allows(*port, method, path) && !old.allows(*port, method, path))
         }));
         let said = newly(&old.manifest(), &new.manifest());
+        proptest::prop_assert_eq!(more, !said.is_empty(), "{:?}", said);
+    }
+
+    /// The same of one rule and what is denied of it, where most changes are small.
+    #[test]
+    fn what_is_denied_widens_exactly_when_a_request_more_is_allowed(
+        rule in rule(), denied in proptest::sample::subsequence(&DENIED[..], 0..=3),
+    ) {
+        let new = Rule { denied, ..rule.clone() }.without_slips();
+        let requests = requests();
+        let allowed = |rule: &Rule, path: &String| rule.allows(rule.ports[0], rule.methods.as_ref().map_or("GET", |it| it[0]), path);
+        let more = requests.iter().any(|path| allowed(&new, path) && !allowed(&rule, path));
+        let said = newly(&rule.manifest(), &new.manifest());
         proptest::prop_assert_eq!(more, !said.is_empty(), "{:?}", said);
     }
 }

@@ -234,6 +234,10 @@ fn near_of(nearest: &Nearest<'_>, rules: &Rules) -> Near {
     let source = &nearest.route.source;
     let place = match nearest.differs {
         Difference::Path(entry) => place_of_entry(nearest.route, entry, rules),
+        Difference::Denied(entry) => {
+            let index = nearest.route.deny_paths.iter().position(|own| own == entry);
+            index.and_then(|index| rules.place_of(&format!("{source}.deny_paths[{index}]")))
+        }
         Difference::Host(_) => rules.place_of(source),
         Difference::Port(_) => rules.place_of(&format!("{source}.ports")),
         Difference::Method(_) => rules.place_of(&format!("{source}.methods")),

@@ -68,6 +68,7 @@ impl<'a> Current<'a> {
         };
         let key = match record.reason.as_deref() {
             Some("path_not_allowed") => ".path_allowlist",
+            Some("path_denied") => ".deny_paths",
             Some("method_not_allowed") => ".methods",
             Some("port_not_allowed") => ".ports",
             Some("rule_expired") => ".until",
@@ -82,6 +83,7 @@ impl<'a> Current<'a> {
         let by_rule = [
             "host_not_allowed",
             "path_not_allowed",
+            "path_denied",
             "method_not_allowed",
             "port_not_allowed",
             "rule_expired",
@@ -150,10 +152,14 @@ impl<'r> Asked<'r> {
         policy.decide(&intent, today).map(drop)
     }
 
+    fn canonical(&self, encoded_slash: bool) -> Option<CanonicalPath> {
+        let rules = PathRules { allowlisted: true, encoded_slash };
+        CanonicalPath::parse(self.path.unwrap_or("/").as_bytes(), rules).ok()
+    }
+
     /// The path, or its first segments, as an entry.
     fn pattern(&self, encoded_slash: bool, segments: usize) -> Option<PathPattern> {
-        let rules = PathRules { allowlisted: true, encoded_slash };
-        let path = CanonicalPath::parse(self.path.unwrap_or("/").as_bytes(), rules).ok()?;
+        let path = self.canonical(encoded_slash)?;
         let first: Vec<&str> = path.segments().filter(|segment| !segment.is_empty()).take(segments).collect();
         PathPattern::parse(&format!("/{}", first.join("/")), encoded_slash).ok()
     }
@@ -210,6 +216,14 @@ fn change(route: &mut Route, reason: Reason, asked: &Asked<'_>) -> Option<String
             let value = scalar(pattern.as_str());
             route.path_allowlist.get_or_insert_default().push(pattern);
             ("path_allowlist", value)
+        }
+        Reason::PathDenied => {
+            let path = asked.canonical(route.encoded_slash)?;
+            let (removed, kept): (Vec<_>, Vec<_>) =
+                route.deny_paths.drain(..).partition(|entry| entry.matches(&path));
+            route.deny_paths = kept;
+            let removed: Vec<String> = removed.iter().map(|entry| scalar(entry.as_str())).collect();
+            return Some(format!("  deny_paths: without {}\n", removed.join(", ")));
         }
         _ => return None,
     };

@@ -3,7 +3,7 @@
 use crate::cli::project::Project;
 use crate::config::routes::AnyOr;
 use crate::plan::{AgentImage, Plan, Reach, Shape, User};
-use crate::policy::{HostRule, Route};
+use crate::policy::{DenyPath, HostRule, Route};
 use serde_json::{Value, json};
 
 /// Every bottle, as one JSON document.
@@ -49,7 +49,8 @@ fn bottle(project: &Project) -> Value {
 
 fn host_value(project: &Project, rule: &HostRule) -> Value {
     let HostRule { route, auth, inspect, addresses } = rule;
-    let Route { source, host, ports, methods, path_allowlist, encoded_slash, until, reason } = route;
+    let Route { source, host, ports, methods, path_allowlist, deny_paths, encoded_slash, until, reason } =
+        route;
     json!({
         "host": host.as_str(),
         "source": source,
@@ -57,6 +58,7 @@ fn host_value(project: &Project, rule: &HostRule) -> Value {
         "ports": ports,
         "methods": AnyOr::from(methods.as_deref()),
         "path_allowlist": AnyOr::from(path_allowlist.as_deref()),
+        "deny_paths": deny_paths.iter().map(DenyPath::as_str).collect::<Vec<_>>(),
         "credential": auth.as_ref().map(|auth| &auth.token_ref),
         "header": auth.as_ref().map(|auth| &auth.header),
         "encoded_slash": encoded_slash,

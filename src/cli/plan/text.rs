@@ -58,7 +58,8 @@ fn hosts(hosts: &[HostRule]) -> Rows {
 /// The columns of a rule, and a line with what it says beyond them.
 fn host(rule: &HostRule) -> Rows {
     let HostRule { route, auth, inspect, addresses } = rule;
-    let Route { source, host, ports, methods, path_allowlist, encoded_slash, until, reason } = route;
+    let Route { source, host, ports, methods, path_allowlist, deny_paths, encoded_slash, until, reason } =
+        route;
     let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
     let row = vec![
         if ports == ["443"] { host.to_string() } else { format!("{host}:{}", ports.join(",")) },
@@ -69,6 +70,7 @@ fn host(rule: &HostRule) -> Rows {
     ];
     let ranges: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let more = [
+        (!deny_paths.is_empty()).then(|| format!("but not {}", listed(Some(deny_paths)))),
         encoded_slash.then(|| "encoded slashes".to_owned()),
         (!inspect).then(|| "NOT INSPECTED by pipelock".to_owned()),
         (!ranges.is_empty()).then(|| format!("private addresses {}", ranges.join(", "))),

@@ -4,7 +4,7 @@ use super::Rendered;
 use crate::cli::{Format, Globals, source};
 use crate::config::routes::AnyOr;
 use crate::plan::{Plan, Shape};
-use crate::policy::{HostRule, Route};
+use crate::policy::{DenyPath, HostRule, Route};
 use crate::printable::printable_name;
 use crate::state::{Authority, Event};
 use serde_json::{Value, json};
@@ -114,11 +114,22 @@ fn hosts(text: &mut String, hosts: &[HostRule]) -> std::fmt::Result {
 
 fn row(rule: &HostRule) -> [String; 4] {
     let HostRule { route, auth, inspect, addresses } = rule;
-    let Route { source: _, host, ports, methods, path_allowlist, encoded_slash: _, until, reason: _ } = route;
+    let Route {
+        source: _,
+        host,
+        ports,
+        methods,
+        path_allowlist,
+        deny_paths,
+        encoded_slash: _,
+        until,
+        reason: _,
+    } = route;
     let name = if *ports == [443] { host.to_string() } else { format!("{host}:{}", joined(ports, ",")) };
     let methods = methods.as_ref().map_or_else(|| "any method".to_owned(), |list| joined(list, ","));
     let paths = path_allowlist.as_ref().map_or_else(|| "every path".to_owned(), |list| joined(list, " "));
     let mut notes: Vec<String> = auth.iter().map(|auth| format!("with {}", auth.token_ref)).collect();
+    notes.extend((!deny_paths.is_empty()).then(|| format!("but not {}", joined(deny_paths, " "))));
     notes.extend(until.map(|date| format!("until {date}")));
     notes.extend((!inspect).then(|| "not inspected by pipelock".to_owned()));
     notes.extend((!addresses.is_empty()).then(|| format!("at {}", joined(addresses, ", "))));
@@ -159,6 +170,7 @@ fn as_json(rendered: &Rendered<'_>) -> Value {
             json!({
                 "host": route.host.as_str(), "ports": route.ports, "methods": AnyOr::from(route.methods.as_deref()),
                 "path_allowlist": AnyOr::from(route.path_allowlist.as_deref()),
+                "deny_paths": route.deny_paths.iter().map(DenyPath::as_str).collect::<Vec<_>>(),
                 "credential": auth.as_ref().map(|auth| &auth.token_ref), "inspect": inspect,
                 "addresses": addresses, "until": route.until, "source": route.source,
             })

@@ -115,10 +115,20 @@ pub(super) fn check_duplicates(hosts: &[Named], findings: &mut Findings<'_>) {
 pub(super) fn check_without_routes(allowlist: &[HostRule], findings: &mut Findings<'_>) {
     for rule in allowlist {
         let HostRule { route, auth, inspect: _, addresses: _ } = rule;
-        let Route { source, host: _, ports, methods, path_allowlist, encoded_slash, until, reason: _ } =
-            route;
+        let Route {
+            source,
+            host: _,
+            ports,
+            methods,
+            path_allowlist,
+            deny_paths,
+            encoded_slash,
+            until,
+            reason: _,
+        } = route;
         let unenforceable = [
             ("path_allowlist", path_allowlist.is_some()),
+            ("deny_paths", !deny_paths.is_empty()),
             ("methods", methods.is_some()),
             ("auth", auth.is_some()),
             ("ports", *ports != [443]),

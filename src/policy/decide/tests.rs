@@ -210,6 +210,49 @@ fn a_target_that_was_read_under_other_rules_is_not_allowed() {
     assert_eq!((refusal.reason, refusal.retry), (Reason::PathNotAllowed, true));
 }
 
+fn with_denied(paths: &[&str], deny_paths: &[&str]) -> Policy {
+    let deny_paths = deny_paths.iter().map(|path| DenyPath::parse(path).unwrap()).collect();
+    Policy::new([Route { deny_paths, ..route_with_paths("api.example.test", paths) }]).unwrap()
+}
+
+#[test]
+fn a_denied_path_is_refused_although_an_allowed_one_matches() {
+    let policy = with_denied(&["/repos/acme", "/user"], &["/repos/acme/secret", "/repos/*/hooks"]);
+    for path in ["/repos/acme", "/repos/acme/app", "/repos/acme/secrets", "/user/hooks"] {
+        assert!(ask(&policy, "GET", &format!("https://api.example.test{path}")).is_ok(), "{path}");
+    }
+    let refusal = denied(&policy, "POST", "https://api.example.test/repos/acme/SECRET/x");
+    assert_eq!((refusal.reason, refusal.retry), (Reason::PathDenied, false));
+    assert_eq!(refusal.source.as_deref(), Some("routes[api.example.test]"));
+    assert_eq!(
+        refusal.message,
+        "/repos/acme/SECRET/x on api.example.test is closed on purpose: the rule denies /repos/acme/secret and below, in \
+         every spelling; work without it, or ask the person who wrote the rule; allowed there: any method /repos/acme and \
+         below; any method /user and below; but not /repos/acme/secret, /repos/*/hooks and below; retrying does not help"
+    );
+    let outside = denied(&policy, "GET", "https://api.example.test/orgs/acme/secret");
+    assert_eq!(outside.reason, Reason::PathNotAllowed);
+    assert_eq!(outside.allowed.last().unwrap(), "but not /repos/acme/secret, /repos/*/hooks and below");
+}
+
+/// A push is refused before any path is looked at; a clone is decided on by its path as every request is.
+#[test]
+fn a_denied_repository_is_closed_to_git_with_and_without_its_suffix() {
+    let policy = with_denied(&["/acme"], &["/acme/secret"]);
+    let of =
+        |path: &str| ask(&policy, "GET", &format!("https://api.example.test{path}")).map_err(|it| it.reason);
+    for repository in ["/acme/secret", "/acme/secret.git", "/ACME/Secret.GIT", "/acme/%73ecret%2egit"] {
+        let refs = format!("{repository}/info/refs?service=git-upload-pack");
+        let expected =
+            if repository.starts_with("/ACME") { Reason::PathNotAllowed } else { Reason::PathDenied };
+        assert_eq!(of(&refs), Err(expected), "{refs}");
+        let batch = format!("{repository}/info/lfs/objects/batch");
+        assert_eq!(of(&batch), Err(expected), "{batch}");
+        assert_eq!(of(&format!("{repository}/git-receive-pack")), Err(Reason::GitPush));
+    }
+    assert!(of("/acme/app.git/info/refs?service=git-upload-pack").is_ok());
+}
+
 #[test]
 fn nearest_names_the_one_thing_that_differs() {
     let mut api = route_with_paths("api.example.test", &["/repos/acme/app", "/user"]);

@@ -39,6 +39,7 @@ pub(super) fn route(host: &str) -> RouteEntry {
         ports: vec![443],
         methods: AnyOr::Any,
         path_allowlist: AnyOr::Any,
+        deny_paths: Vec::new(),
         auth: None,
         encoded_slash: false,
         inspect: true,
@@ -55,7 +56,11 @@ pub(super) fn only(list: &[&str]) -> AnyOr {
 pub(super) fn usual_routes() -> Vec<RouteEntry> {
     vec![
         RouteEntry { auth: Some(auth("authorization", "Bearer ", None)), ..route("api.test") },
-        RouteEntry { path_allowlist: only(&["/v1/messages", "/repos/*/app"]), ..route("paths.test") },
+        RouteEntry {
+            path_allowlist: only(&["/v1/messages", "/repos/*/app"]),
+            deny_paths: vec!["/repos/*/app/hooks".to_owned()],
+            ..route("paths.test")
+        },
         RouteEntry { methods: only(&["GET", "HEAD"]), ..route("read.test") },
         RouteEntry { ports: vec![443, 8443], ..route("ports.test") },
         RouteEntry { ports: vec![80, 443], ..route("plain.test") },

@@ -65,7 +65,11 @@ const HOSTS: &[&str] = &[
 fn routes() -> Vec<RouteEntry> {
     vec![
         RouteEntry { auth: Some(auth("authorization", "Bearer ", None)), ..route("api.test") },
-        RouteEntry { path_allowlist: only(&["/v1/messages", "/repos/*/app"]), ..route("paths.test") },
+        RouteEntry {
+            path_allowlist: only(&["/v1/messages", "/repos/*/app"]),
+            deny_paths: vec!["/repos/*/app/issues".to_owned(), "/v1/messages/a".to_owned()],
+            ..route("paths.test")
+        },
         RouteEntry {
             methods: only(&["GET", "HEAD"]),
             auth: Some(auth("x-own-key", "", None)),
@@ -73,7 +77,12 @@ fn routes() -> Vec<RouteEntry> {
         },
         RouteEntry { ports: vec![443, 8443], encoded_slash: true, ..route("ports.test") },
         RouteEntry { ports: vec![80, 443], path_allowlist: only(&["/a"]), ..route("plain.test") },
-        RouteEntry { inspect: false, ..route("blind.test") },
+        RouteEntry {
+            inspect: false,
+            path_allowlist: only(&["/"]),
+            deny_paths: ["/v1", "/*/acme", "/A", "/lfs"].map(str::to_owned).into(),
+            ..route("blind.test")
+        },
         RouteEntry { until: Some(date(2020, 1, 1)), ..route("old.test") },
         route("open.test"),
     ]
@@ -169,6 +178,8 @@ fn target(dice: &mut Dice) -> String {
         "/v1/messages",
         "/repos/acme/app",
         "/repos/acme/app/issues?page=2",
+        "/repos/acme/app/%49ssues.git/info/refs",
+        "/v1/messages/%61/b",
         "/a",
         "/",
         "*",
@@ -427,6 +438,7 @@ async fn the_function_and_the_running_chain_say_the_same_of_every_request() {
         "blocked_by_pipelock",
         "git_push",
         "path_not_allowed",
+        "path_denied",
         "malformed_target",
         "credential_in_request",
     ] {
