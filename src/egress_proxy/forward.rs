@@ -6,10 +6,11 @@ use super::{
     connect::{ConnectError, ThroughPipelock, Way},
     failure::Failure,
     record::Open,
-    rules::Rules,
+    rules::{LoadedRule, Rules},
 };
 use crate::intercept::{Body, Pool, PoolLimits, SendError};
-use crate::policy::{Grant, Intent, Reason, Refusal, Route};
+use crate::policy::{HostRule, Reason, Refusal, Route};
+use crate::verdict::egress_proxy::Permit;
 use http::{Request, Response};
 use prometheus_client::{
     collector::Collector,
@@ -40,23 +41,22 @@ impl Forward {
     pub(super) async fn send(
         &self,
         rules: &Rules,
-        grant: &Grant<'_>,
-        intent: &Intent,
+        permit: &Permit<'_, LoadedRule>,
         request: Request<Body>,
         record: &mut Open,
     ) -> Result<Response<Body>, Failure> {
-        let inspected = grant.rule.inspect;
+        let HostRule { route, auth: _, inspect, addresses: _ } = permit.grant.rule.as_ref();
         let way = Way {
-            scheme: intent.scheme,
-            authority: intent.authority.clone(),
-            inspected,
+            scheme: permit.intent.scheme,
+            authority: permit.intent.authority.clone(),
+            inspected: *inspect,
             trust: Arc::clone(&rules.trust),
         };
         if !record.dispatch().await {
             return Err(super::shutting_down());
         }
-        let response = self.0.send(&way, request).await.map_err(|error| failure(error, &grant.rule.route))?;
-        block::of_response(response, &grant.rule.route, inspected).await
+        let response = self.0.send(&way, request).await.map_err(|error| failure(error, route))?;
+        block::of_response(response, route, *inspect).await
     }
 }
 

@@ -29,9 +29,9 @@ struct Entry<'r> {
     reason: Option<&'r str>,
 }
 
-impl<'r> From<&'r HostRule> for Entry<'r> {
-    fn from(rule: &'r HostRule) -> Self {
-        let HostRule { route, auth, inspect: _, addresses: _ } = rule;
+impl<'r, R: AsRef<HostRule>> From<&'r R> for Entry<'r> {
+    fn from(rule: &'r R) -> Self {
+        let HostRule { route, auth, inspect: _, addresses: _ } = rule.as_ref();
         let Route {
             source: _,
             host,

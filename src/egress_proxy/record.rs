@@ -121,7 +121,8 @@ impl Open {
         self.record.git = Some(intent.git.as_str().to_owned());
     }
 
-    pub(super) fn under(&mut self, rule: &HostRule) {
+    pub(super) fn under(&mut self, rule: &impl AsRef<HostRule>) {
+        let rule = rule.as_ref();
         self.record.rule = Some(rule.route.host.to_string());
         self.record.source = Some(rule.route.source.clone());
         self.record.credential = rule.auth.as_ref().map(|auth| auth.token_ref.clone());

@@ -85,23 +85,23 @@ impl Intent {
 }
 
 /// Permission for one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grant<'p> {
+#[derive(Debug)]
+pub struct Grant<'p, R = HostRule> {
     /// The rule that allows it.
-    pub rule: &'p HostRule,
+    pub rule: &'p R,
     /// The entry of the `path_allowlist` that matched; `None` where every path is allowed.
     pub pattern: Option<&'p PathPattern>,
 }
 
-impl Policy {
+impl<R: AsRef<HostRule>> Policy<R> {
     /// Decides, in this order: git push on every host, host, port, date, method, path, denied path.
-    pub fn decide(&self, intent: &Intent, today: Date) -> Result<Grant<'_>, Refusal> {
+    pub fn decide(&self, intent: &Intent, today: Date) -> Result<Grant<'_, R>, Refusal> {
         let rule = self.rule(&intent.authority.host);
         if intent.git.is_push() {
-            return Err(git_push(intent, rule.map(|rule| &rule.route)));
+            return Err(git_push(intent, self.route(&intent.authority.host)));
         }
         let rule = rule.ok_or_else(|| self.host_not_allowed(intent))?;
-        let route = &rule.route;
+        let route = &rule.as_ref().route;
         if !allows_port(route, intent.scheme, intent.authority.port) {
             return Err(port_not_allowed(intent.scheme, &intent.authority, route));
         }
@@ -140,7 +140,7 @@ impl Policy {
     }
 
     fn unknown_host(&self, authority: &Authority, near: Option<&str>) -> Refusal {
-        let allowed = shorten(self.rules().iter().map(|rule| rule.route.host.to_string()));
+        let allowed = shorten(self.rules().iter().map(|rule| rule.as_ref().route.host.to_string()));
         let near = near.map(|host| format!(" (did you mean {host}?)")).unwrap_or_default();
         let instead = if allowed.is_empty() {
             "no host is allowed".to_owned()

@@ -7,6 +7,7 @@ use super::{
     method::Method,
     pattern::{PathPattern, segment_matches},
     route::{PLAIN_HTTP, Policy, Route},
+    rule::HostRule,
 };
 use jiff::civil::Date;
 use std::fmt;
@@ -37,7 +38,7 @@ pub enum Difference<'p> {
     Denied(&'p DenyPath),
 }
 
-impl Policy {
+impl<R: AsRef<HostRule>> Policy<R> {
     /// The rule that comes nearest to allowing the request, with the first thing that is in its way.
     ///
     /// `None` for a push, which no rule can allow, when no rule is near, and when nothing but the day can differ
@@ -54,7 +55,7 @@ impl Policy {
     }
 
     fn nearest_host(&self, host: &Host) -> Option<Nearest<'_>> {
-        let routes = self.rules().iter().map(|rule| &rule.route);
+        let routes = self.rules().iter().map(|rule| &rule.as_ref().route);
         let near = routes.filter_map(|route| Some((distance(host, &route.host)?, route)));
         let (_, route) = near.min_by_key(|(distance, _)| *distance)?;
         Some(Nearest { route, differs: Difference::Host(&route.host) })

@@ -137,26 +137,41 @@ pub enum PolicyError {
     },
 }
 
-/// The rules of a bottle.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Policy {
-    rules: Vec<HostRule>,
+/// The rules of a bottle, each as `R` has it: as it was written, or with its credential loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy<R = HostRule> {
+    rules: Vec<R>,
     by_host: HashMap<Host, usize>,
+}
+
+impl<R> Default for Policy<R> {
+    fn default() -> Self {
+        Self { rules: Vec::new(), by_host: HashMap::new() }
+    }
 }
 
 impl Policy {
     /// Takes rules that agree with each other. No rules at all allow nothing at all.
     pub fn new(rules: impl IntoIterator<Item = impl Into<HostRule>>) -> Result<Policy, PolicyError> {
-        let mut policy = Policy::default();
+        Policy::of(rules.into_iter().map(Into::into))
+    }
+}
+
+impl<R: AsRef<HostRule>> Policy<R> {
+    /// The same of rules in any form.
+    pub fn of(rules: impl IntoIterator<Item = R>) -> Result<Self, PolicyError> {
+        let mut policy = Self::default();
         for rule in rules {
-            let rule = rule.into();
-            check(&rule)?;
-            let host = rule.route.host.clone();
-            if let Some(first) = policy.rule(&host) {
-                let (first, second) = (first.route.source.clone(), rule.route.source);
-                return Err(PolicyError::DuplicateHost { host, first, second });
+            check(rule.as_ref())?;
+            let route = &rule.as_ref().route;
+            if let Some(first) = policy.route(&route.host) {
+                return Err(PolicyError::DuplicateHost {
+                    host: route.host.clone(),
+                    first: first.source.clone(),
+                    second: route.source.clone(),
+                });
             }
-            policy.by_host.insert(host, policy.rules.len());
+            policy.by_host.insert(route.host.clone(), policy.rules.len());
             policy.rules.push(rule);
         }
         Ok(policy)
@@ -164,19 +179,19 @@ impl Policy {
 
     /// The rule for exactly this host.
     #[must_use]
-    pub fn rule(&self, host: &Host) -> Option<&HostRule> {
+    pub fn rule(&self, host: &Host) -> Option<&R> {
         self.by_host.get(host).map(|index| &self.rules[*index])
     }
 
     /// The route of exactly this host.
     #[must_use]
     pub fn route(&self, host: &Host) -> Option<&Route> {
-        self.rule(host).map(|rule| &rule.route)
+        self.rule(host).map(|rule| &rule.as_ref().route)
     }
 
     /// Every rule, in the order in which they were given.
     #[must_use]
-    pub fn rules(&self) -> &[HostRule] {
+    pub fn rules(&self) -> &[R] {
         &self.rules
     }
 }

@@ -23,6 +23,12 @@ impl From<Route> for HostRule {
     }
 }
 
+impl AsRef<HostRule> for HostRule {
+    fn as_ref(&self) -> &HostRule {
+        self
+    }
+}
+
 /// A credential by the name of what holds it, and how it is put on a request: `header: prefix + token`, or, with a
 /// user name, `header: prefix + base64(username ":" token)`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -97,8 +97,8 @@ impl Chain {
         }
         let intent = verdict.intent.insert(intent);
         verdict.sent.clone_from(asked.request.headers());
-        let Permit { grant, uri } =
-            first.permit(intent, &mut verdict.sent, today).inspect_err(|refusal| {
+        let Permit { intent: _, grant, uri } =
+            first.permit(intent.clone(), &mut verdict.sent, today).inspect_err(|refusal| {
                 if refusal.reason == Reason::CredentialInRequest {
                     verdict.leak = first.leak(&verdict.sent);
                 }

@@ -114,7 +114,7 @@ fn empty_allowlist_denies_cve_2025_66479() {
     assert_eq!(denied(&no_methods, "GET", "https://example.test/").reason, Reason::MethodNotAllowed);
     let no_ports = Policy::new(vec![Route { ports: vec![], ..route("example.test") }]).unwrap();
     assert_eq!(denied(&no_ports, "GET", "https://example.test/").reason, Reason::PortNotAllowed);
-    assert_eq!(Policy::default().rules().len(), 0);
+    assert_eq!(Policy::<HostRule>::default().rules().len(), 0);
 }
 
 #[test]
