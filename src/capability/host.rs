@@ -37,6 +37,9 @@ impl TryFrom<Written> for HostCapability {
     }
 }
 
+/// Denied paths that are shown with a grant. To leave some out says too much of what is allowed, never too little.
+const SHOWN: usize = 5;
+
 /// The requests of a host on one port and below one path.
 #[derive(Clone)]
 pub(super) struct Grant<'a> {
@@ -128,12 +131,17 @@ impl Grant<'_> {
             port => format!("https://{host}:{port}"),
         };
         let path = self.path.as_ref().map(PathPattern::as_str).unwrap_or_default().trim_end_matches('/');
-        let denied = self.path.as_ref().map_or_else(Vec::new, |path| {
-            let within = self.denied.iter().filter_map(|entry| entry.within(path));
-            within.map(|closed| format!("{closed}/**")).collect()
-        });
-        let denied =
-            if denied.is_empty() { String::new() } else { format!(", but not {}", denied.join(", ")) };
-        format!("{methods} {origin}{path}/**{denied}")
+        format!("{methods} {origin}{path}/**{}", self.but_not())
+    }
+
+    fn but_not(&self) -> String {
+        let Some(path) = &self.path else { return String::new() };
+        let mut closed = self.denied.iter().filter_map(|entry| entry.within(path));
+        let shown: Vec<String> = closed.by_ref().take(SHOWN).map(|path| format!("{path}/**")).collect();
+        match (shown.is_empty(), closed.count()) {
+            (true, _) => String::new(),
+            (false, 0) => format!(", but not {}", shown.join(", ")),
+            (false, more) => format!(", but not {} and {more} more", shown.join(", ")),
+        }
     }
 }

@@ -84,8 +84,13 @@ fn a_denied_path_less_is_new_and_one_more_is_not() {
         ["GET https://api.example/a/x/**, but not /a/x/y/**"]
     );
     assert_eq!(
-        of_route(", path_allowlist: [/b]", ", path_allowlist: [/b, /a], deny_paths: [/a/x]"),
-        ["any method https://api.example/a/**, but not /a/x/**"]
+        of_route(
+            "",
+            ", ports: [443, 8443], path_allowlist: [/a], deny_paths: [/a/1, /a/2, /a/3, /a/4, /a/5, /a/6, /a/7]"
+        ),
+        [
+            "any method https://api.example:8443/a/**, but not /a/1/**, /a/2/**, /a/3/**, /a/4/**, /a/5/** and 2 more"
+        ]
     );
 }
 
