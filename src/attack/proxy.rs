@@ -58,7 +58,7 @@ struct AllowedHost {
     host: String,
     ports: Vec<u16>,
     methods: Rule,
-    paths: Rule,
+    path_allowlist: Rule,
 }
 
 /// `"any"`, or the list of what is allowed.
@@ -124,7 +124,7 @@ impl Proxy {
         list.hosts
             .iter()
             .filter(|h| h.ports.contains(&443))
-            .find_map(|h| h.paths.only().and_then(<[_]>::first).map(|path| (h, path.as_str())))
+            .find_map(|h| h.path_allowlist.only().and_then(<[_]>::first).map(|path| (h, path.as_str())))
             .ok_or_else(|| Outcome::NotApplicable("no host has a path_allowlist".into()))
     }
 

@@ -10,12 +10,11 @@ mod widen;
 pub use host::HostCapability;
 pub use widen::{Risk, Widening, widened};
 
-use crate::config::routes::RouteEntry;
 use crate::manifest::{Build, DlpAction};
 use crate::plan::{
-    AgentImage, AgentPlan, HostPlan, MountPlan, Plan, Resources, SeedPhrases, Shape, User, Variable, is_ours,
+    AgentImage, AgentPlan, MountPlan, Plan, Resources, SeedPhrases, Shape, User, Variable, is_ours,
 };
-use crate::policy::{Host, HostError, MethodError, PathPatternError};
+use crate::policy::HostRule;
 use crate::render::checksum;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
@@ -105,23 +104,10 @@ struct Limits {
     pids: u32,
 }
 
-/// A rule that holds a value which no rule can have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadRule {
-    /// The host.
-    #[error(transparent)]
-    Host(#[from] HostError),
-    /// A method.
-    #[error(transparent)]
-    Method(#[from] MethodError),
-    /// A path.
-    #[error(transparent)]
-    Path(#[from] PathPatternError),
-}
-
 impl Capabilities {
     /// What a plan lets an agent do on a machine.
-    pub fn of(plan: &Plan, machine: &Machine) -> Result<Self, BadRule> {
+    #[must_use]
+    pub fn of(plan: &Plan, machine: &Machine) -> Self {
         let Plan {
             name: _,   // it names containers, and nothing is decided by it
             layout: _, // the mounts say where everything is
@@ -145,11 +131,11 @@ impl Capabilities {
             mounts,
             environment,
         } = agent;
-        Ok(Self {
-            hosts: hosts
-                .iter()
-                .map(|host| self::host(host, *shape).map(|it| (host.rule.host.clone(), it)))
-                .collect::<Result<_, _>>()?,
+        let git_push = *shape == Shape::Direct;
+        let host =
+            |rule: &HostRule| (rule.route.host.to_string(), HostCapability { rule: rule.clone(), git_push });
+        Self {
+            hosts: hosts.iter().map(host).collect(),
             mounts: mounts.iter().map(|mount| (mount.target.clone(), self::mount(mount, machine))).collect(),
             image: self::image(image, machine),
             user: match user {
@@ -166,7 +152,7 @@ impl Capabilities {
             seed_phrases: *seed_phrases,
             network: egress_network.clone(),
             extra_ca: extra_ca.as_ref().map(|ca| checksum::hex_digest(ca.pem.as_bytes())),
-        })
+        }
     }
 
     /// The real places of the machine that the agent can write to.
@@ -184,35 +170,6 @@ impl Capabilities {
     pub fn sources(&self) -> impl Iterator<Item = (&Utf8Path, &Utf8Path)> {
         self.mounts.iter().map(|(target, mount)| (target.as_path(), mount.real.as_path()))
     }
-}
-
-fn host(host: &HostPlan, shape: Shape) -> Result<HostCapability, BadRule> {
-    let HostPlan { rule, addresses } = host;
-    let RouteEntry {
-        id: _,
-        source: _,
-        host,
-        ports,
-        methods,
-        paths,
-        auth,
-        encoded_slash,
-        inspect,
-        until,
-        reason: _, // for people
-    } = rule;
-    Host::parse(host)?;
-    Ok(HostCapability {
-        ports: ports.iter().copied().collect(),
-        methods: host::methods(methods)?,
-        paths: host::paths(paths, *encoded_slash)?,
-        credential: auth.clone(),
-        encoded_slash: *encoded_slash,
-        inspected: *inspect,
-        addresses: addresses.iter().copied().collect(),
-        until: *until,
-        git_push: shape == Shape::Direct,
-    })
 }
 
 fn mount(mount: &MountPlan, machine: &Machine) -> Mount {

@@ -1,9 +1,9 @@
 //! What one set of capabilities allows that another does not, one line each, the dangerous ones first.
 
 use super::{Account, Capabilities, HostCapability, Image, Limits, Mount};
-use crate::config::routes::Auth;
+use crate::policy::{Auth, HostRule, Route};
 use camino::{Utf8Path, Utf8PathBuf};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What could go wrong, the worst first. Lines are shown in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,41 +111,37 @@ fn new_host(name: &str, host: &HostCapability, lines: &mut Lines) {
     for grant in host.grants() {
         lines.add(Risk::Reach, grant.describe(name) + &with(host));
     }
-    let nothing = HostCapability {
-        credential: host.credential.clone(), // said on the lines above
-        encoded_slash: false,
-        inspected: true,
-        addresses: BTreeSet::default(),
-        until: None,
-        git_push: false,
-        ..host.clone()
-    };
+    let route = Route::open(host.rule.route.host.clone(), "");
+    let auth = host.rule.auth.clone(); // said on the lines above
+    let nothing = HostCapability { rule: HostRule { auth, ..route.into() }, git_push: false };
     properties(name, &nothing, host, lines);
 }
 
 fn changed_host(name: &str, old: &HostCapability, new: &HostCapability, lines: &mut Lines) {
-    for grant in new.grants().filter_map(|grant| old.beyond(grant)) {
+    for grant in new.grants().flat_map(|grant| old.beyond(grant)) {
         lines.add(Risk::Reach, grant.describe(name) + &with(new));
     }
     properties(name, old, new, lines);
 }
 
 fn properties(name: &str, old: &HostCapability, new: &HostCapability, lines: &mut Lines) {
-    let HostCapability {
-        ports: _, // these three are the grants
+    let HostCapability { rule: HostRule { route, auth, inspect, addresses }, git_push } = new;
+    let Route {
+        source: _,
+        host: _,
+        ports: _, // these four are the grants
         methods: _,
-        paths: _,
-        credential,
+        path_allowlist: _,
+        deny_paths: _,
         encoded_slash,
-        inspected,
-        addresses,
         until,
-        git_push,
-    } = new;
-    if let Some(auth) = credential.as_ref().filter(|auth| old.credential.as_ref() != Some(auth)) {
+        reason: _, // for people
+    } = route;
+    let (old, had_git_push) = (&old.rule, old.git_push);
+    if let Some(auth) = auth.as_ref().filter(|auth| old.auth.as_ref() != Some(auth)) {
         lines.add(Risk::Credential, format!("{name} is sent the credential {}", shown(auth)));
     }
-    if let (None, Some(before)) = (credential, &old.credential) {
+    if let (None, Some(before)) = (auth, &old.auth) {
         lines.add(
             Risk::Guard,
             format!(
@@ -154,13 +150,13 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, lines: &mu
             ),
         );
     }
-    if *git_push && !old.git_push {
+    if *git_push && !had_git_push {
         lines.add(Risk::Guard, format!("git push to {name}: no egress-proxy refuses it"));
     }
-    if *encoded_slash && !old.encoded_slash {
+    if *encoded_slash && !old.route.encoded_slash {
         lines.add(Risk::Reach, format!("paths of {name} with an encoded slash (%2F) inside a segment"));
     }
-    if !*inspected && old.inspected {
+    if !*inspect && old.inspect {
         lines.add(Risk::Guard, format!("{name} passes pipelock without inspection: no scan for secrets"));
     }
     for range in addresses {
@@ -168,7 +164,7 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, lines: &mu
             lines.add(Risk::Guard, format!("{name} may be at private addresses in {range}"));
         }
     }
-    match (old.until, until) {
+    match (old.route.until, until) {
         (Some(before), Some(after)) if *after > before => {
             lines.add(Risk::Reach, format!("{name} until {after}, not {before}"));
         }
@@ -184,11 +180,11 @@ fn moved_credentials(
     lines: &mut Lines,
 ) {
     let holders = |hosts: &BTreeMap<String, HostCapability>, token: &str| -> Vec<String> {
-        let holds = |host: &HostCapability| host.credential.as_ref().is_some_and(|it| it.token_ref == token);
+        let holds = |host: &HostCapability| host.rule.auth.as_ref().is_some_and(|it| it.token_ref == token);
         hosts.iter().filter(|(_, host)| holds(host)).map(|(name, _)| name.clone()).collect()
     };
     for (name, host) in new {
-        let Some(auth) = &host.credential else { continue };
+        let Some(auth) = &host.rule.auth else { continue };
         let before = holders(old, &auth.token_ref);
         if !before.is_empty() && !before.contains(name) {
             let text = format!("{} is sent to {name}, so far to {}", auth.token_ref, before.join(", "));
@@ -203,8 +199,8 @@ fn moved_credentials(
 }
 
 fn with(host: &HostCapability) -> String {
-    let credential = host.credential.as_ref().map(|auth| format!(" with {}", auth.token_ref));
-    let until = host.until.map(|date| format!(" until {date}"));
+    let credential = host.rule.auth.as_ref().map(|auth| format!(" with {}", auth.token_ref));
+    let until = host.rule.route.until.map(|date| format!(" until {date}"));
     credential.unwrap_or_default() + &until.unwrap_or_default()
 }
 

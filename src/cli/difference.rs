@@ -36,13 +36,8 @@ fn capabilities(project: &Utf8Path, out: &Utf8Path, agreed: &Agreed, found: &Tre
         Ok(plan) => {
             let context = agreed.record.context.as_ref().map(Context::digest);
             let machine = wish::machine(&plan, project, context.as_deref());
-            match Capabilities::of(&plan, &machine) {
-                Ok(new) => {
-                    let lines = widened(Some(&agreed.record.capabilities), &new);
-                    wish::listed(&lines)
-                }
-                Err(error) => format!("  ! it holds an invalid rule: {error}\n"),
-            }
+            let new = Capabilities::of(&plan, &machine);
+            wish::listed(&widened(Some(&agreed.record.capabilities), &new))
         }
         Err(Unreadable::NotRendered { file, difference }) => {
             let lines: String = difference.lines().flat_map(|line| ["    ", line, "\n"]).collect();

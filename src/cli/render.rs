@@ -112,10 +112,10 @@ fn check(target: &RenderedProject, globals: &Globals, clock: &Clock) -> anyhow::
         say(&format!("{shown} is not what {} renders to; `bottle render` writes it\n", target.project.file));
         outcome = Outcome::Differs;
     }
-    for route in target.project.loaded.manifest.hosts() {
-        if let Some(until) = route.until.filter(|until| *until < clock.today()) {
-            let place = target.project.loaded.place_of(&format!("{}.until", route.source));
-            say(&format!("{place}: the rule for {} expired after {until}\n", route.host));
+    for rule in target.project.loaded.manifest.hosts() {
+        if let Some(until) = rule.route.until.filter(|until| *until < clock.today()) {
+            let place = target.project.loaded.place_of(&format!("{}.until", rule.route.source));
+            say(&format!("{place}: the rule for {} expired after {until}\n", rule.route.host));
             outcome = Outcome::Differs;
         }
     }

@@ -5,10 +5,10 @@ use super::folders::{absolute, real};
 use super::{certificates, source};
 use crate::config::embedded::EmbeddedFile;
 use crate::config::pipelock::PipelockFile;
-use crate::config::routes::{RouteEntry, RoutesFile};
+use crate::config::routes::RoutesFile;
 use crate::manifest::Loaded;
 use crate::plan::{Layout, Plan, Shape, Surroundings};
-use crate::policy::{Host, Policy, Route};
+use crate::policy::Policy;
 use crate::render;
 use crate::tree::Folder;
 use crate::verdict::{Chain, egress_proxy, pipelock};
@@ -30,8 +30,6 @@ pub(crate) struct Rules {
     pub(crate) chain: Chain,
     /// What the first proxy decides by.
     pub(crate) policy: Policy,
-    /// The same rules as egress-proxy's config writes them; empty without egress-proxy.
-    pub(crate) entries: Vec<RouteEntry>,
     places: Places,
 }
 
@@ -72,7 +70,7 @@ impl Rules {
         let plan = Plan::resolve(&loaded.manifest, &Surroundings { layout, extra_ca })?;
         let routes = (plan.shape == Shape::Chain).then(|| render::routes_file(&plan));
         let places = Places::Manifest(Box::new(loaded));
-        Rules::new(routes, &render::pipelock_file(&plan), render::embedded_file(&plan), places)
+        Rules::new(routes.as_ref(), &render::pipelock_file(&plan), render::embedded_file(&plan), places)
     }
 
     /// Reads the configs of a rendered tree.
@@ -91,25 +89,25 @@ impl Rules {
             return Rules::new(None, &pipelock, embedded, places);
         };
         let routes = RoutesFile::read(&text).with_context(|| parsed(ROUTES))?;
-        Rules::new(Some(routes), &pipelock, embedded, Places::tree(folder.join(ROUTES), &text, "routes")?)
+        Rules::new(Some(&routes), &pipelock, embedded, Places::tree(folder.join(ROUTES), &text, "routes")?)
     }
 
     fn new(
-        routes: Option<RoutesFile>,
+        routes: Option<&RoutesFile>,
         pipelock: &PipelockFile,
         embedded: EmbeddedFile,
         places: Places,
     ) -> anyhow::Result<Rules> {
-        let policy = match &routes {
+        let policy = match routes {
             Some(routes) => routes.to_policy()?,
-            None => of_pipelock(pipelock, &embedded)?,
+            // In a bottle without routes pipelock is the only one who decides, and by host and port alone.
+            None => Policy::new(embedded.rules(pipelock)?)?,
         };
         let chain = Chain {
-            egress_proxy: routes.as_ref().map(egress_proxy::Ruleset::of).transpose()?,
+            egress_proxy: routes.map(egress_proxy::Ruleset::of).transpose()?,
             pipelock: Arc::new(pipelock::Ruleset::of(pipelock, Some(&embedded))?),
         };
-        let entries = routes.map(|file| file.routes).unwrap_or_default();
-        Ok(Rules { bottle: embedded.bottle, chain, policy, entries, places })
+        Ok(Rules { bottle: embedded.bottle, chain, policy, places })
     }
 
     /// What stands between the agent and the Internet.
@@ -130,7 +128,6 @@ impl Rules {
                         let rest = pointer.strip_prefix(entry["source"].as_str()?)?;
                         (rest.is_empty() || rest.starts_with('.')).then_some((at, rest))
                     })?;
-                let rest = rest.replacen(".path_allowlist", ".paths", 1);
                 let line = document.line_of(&format!("{list}[{at}]{rest}"));
                 Some(Place { file: file.to_string(), line })
             }
@@ -148,27 +145,6 @@ impl Places {
             }
         }
     }
-}
-
-/// In a bottle without routes pipelock is the only one who decides, and by host and port alone.
-fn of_pipelock(pipelock: &PipelockFile, embedded: &EmbeddedFile) -> anyhow::Result<Policy> {
-    let rule = |name: &String| {
-        let entry = embedded.hosts.iter().find(|entry| entry.host == *name);
-        anyhow::Ok(Route {
-            id: name.clone(),
-            source: entry.map(|entry| entry.source.clone()).unwrap_or_default(),
-            host: Host::parse(name).with_context(|| format!("pipelock.yaml: api_allowlist: {name}"))?,
-            ports: entry.map_or_else(|| vec![443], |entry| entry.ports.clone()),
-            methods: None,
-            paths: None,
-            credential: None,
-            encoded_slash: false,
-            until: None,
-            reason: None,
-        })
-    };
-    let rules: Vec<Route> = pipelock.api_allowlist.iter().map(rule).collect::<anyhow::Result<_>>()?;
-    Ok(Policy::new(rules)?)
 }
 
 /// A file of a rendered tree, which an agent may have been able to write.

@@ -104,7 +104,7 @@ mod tests {
         let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
         let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
         let machine = Machine { project: project.clone(), ..Machine::default() };
-        let own = Capabilities::of(&plan, &machine).unwrap();
+        let own = Capabilities::of(&plan, &machine);
         let sources =
             ["a/b$", "own", "gone", "."].map(|path| crate::plan::layout::normal(&project.join(path)));
         let found = Pins(pins(&own, &sources));

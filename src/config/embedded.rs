@@ -1,11 +1,13 @@
 //! `pipelock/embedded.yaml`: what the embedded engine needs besides the file that the upstream program reads.
 
+use crate::config::pipelock::PipelockFile;
 use crate::config::reading::Parsed;
-use crate::config::routes::present;
+use crate::config::routes::{RuleError, canonical, present};
 use crate::config::{ConfigError, Limits, Listen};
+use crate::policy::{HostRule, Route};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 /// The whole file. Paths are those of the container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +56,43 @@ impl EmbeddedFile {
             }
         }
         Ok(file)
+    }
+
+    /// The rules of a bottle without egress-proxy: what pipelock, which knows hosts and ports, lets through.
+    pub fn rules(&self, pipelock: &PipelockFile) -> Result<Vec<HostRule>, RuleError> {
+        let allowed: BTreeSet<&String> = pipelock.api_allowlist.iter().collect();
+        let known: BTreeSet<&String> = self.hosts.iter().map(|entry| &entry.host).collect();
+        let special = self.hosts.iter().filter(|entry| allowed.contains(&entry.host)).map(HostEntry::rule);
+        let plain = pipelock.api_allowlist.iter().filter(|host| !known.contains(host));
+        let plain = plain.map(|host| Ok(Route::open(canonical(host)?, "").into()));
+        let rule = |rule: Result<HostRule, RuleError>| {
+            let rule = rule?;
+            let passed = pipelock.tls_interception.passthrough_domains.iter();
+            let inspect = !passed.into_iter().any(|host| host == rule.route.host.as_str());
+            Ok(HostRule { inspect, ..rule })
+        };
+        special.chain(plain).map(rule).collect()
+    }
+}
+
+impl From<&HostRule> for HostEntry {
+    fn from(rule: &HostRule) -> Self {
+        let route = &rule.route;
+        Self {
+            host: route.host.to_string(),
+            source: route.source.clone(),
+            ports: route.ports.clone(),
+            addresses: rule.addresses.clone(),
+            plain_http: route.ports.contains(&80),
+        }
+    }
+}
+
+impl HostEntry {
+    fn rule(&self) -> Result<HostRule, RuleError> {
+        let Self { host, source, ports, addresses, plain_http: _ } = self;
+        let route = Route { ports: ports.clone(), ..Route::open(canonical(host)?, source) };
+        Ok(HostRule { addresses: addresses.clone(), ..route.into() })
     }
 }
 

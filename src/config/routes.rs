@@ -2,7 +2,7 @@
 
 use crate::config::reading::Parsed;
 use crate::config::{ConfigError, Limits, Listen};
-use crate::policy::{Host, Method, PathPattern, Policy, Route};
+use crate::policy::{self, DenyPath, Host, HostRule, Method, PathPattern, Policy, PolicyError, Route};
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -47,11 +47,18 @@ impl RoutesFile {
         Ok(file)
     }
 
+    /// The rules, in the order of the file; an error names the key in the file.
+    pub fn rules(&self) -> Result<Vec<HostRule>, RuleError> {
+        let rule = |(index, entry): (usize, &RouteEntry)| {
+            entry.rule().map_err(|error| error.below(&format!("routes[{index}]")))
+        };
+        self.routes.iter().enumerate().map(rule).collect()
+    }
+
     /// The rules as what decides about requests. A file that [`RoutesFile::read`] gave has one.
     pub fn to_policy(&self) -> Result<Policy, RuleError> {
-        let rules = self.routes.iter().enumerate().map(|(index, entry)| entry.to_route(index));
-        let rules = rules.collect::<Result<Vec<_>, _>>()?;
-        Policy::new(rules).map_err(|error| RuleError { key: "routes".to_owned(), message: error.to_string() })
+        let error = |error: PolicyError| RuleError { key: "routes".to_owned(), message: error.to_string() };
+        Policy::new(self.rules()?).map_err(error)
     }
 
     fn check_routes(&self, parsed: &Parsed<'_>) -> Result<(), ConfigError> {
@@ -87,39 +94,144 @@ pub struct RuleError {
     pub message: String,
 }
 
-impl RouteEntry {
-    fn to_route(&self, index: usize) -> Result<Route, RuleError> {
-        let error = |key: &str, message: String| RuleError { key: format!("routes[{index}].{key}"), message };
-        let host = Host::parse(&self.host).map_err(|cause| error("host", cause.to_string()))?;
-        if host.as_str() != self.host {
-            return Err(error("host", format!("must be written in its canonical form, `{host}`")));
+impl RuleError {
+    /// The same, of an entry that stands at `parent`.
+    #[must_use]
+    pub fn below(self, parent: &str) -> Self {
+        Self { key: format!("{parent}.{}", self.key), ..self }
+    }
+}
+
+/// Where Docker puts a secret in a container.
+const SECRETS: &str = "/run/secrets";
+
+impl From<&HostRule> for RouteEntry {
+    fn from(rule: &HostRule) -> Self {
+        let HostRule {
+            route,
+            auth,
+            inspect,
+            addresses: _, // pipelock's
+        } = rule;
+        let Route { source, host, ports, methods, path_allowlist, deny_paths, encoded_slash, until, reason } =
+            route;
+        Self {
+            source: source.clone(),
+            host: host.to_string(),
+            ports: ports.clone(),
+            methods: AnyOr::from(methods.as_deref()),
+            path_allowlist: AnyOr::from(path_allowlist.as_deref()),
+            deny_paths: deny_paths.iter().map(ToString::to_string).collect(),
+            auth: auth.as_ref().map(Auth::from),
+            encoded_slash: *encoded_slash,
+            inspect: *inspect,
+            until: *until,
+            reason: reason.clone(),
         }
-        let methods = self.methods.parse(Method::parse);
-        let methods = methods.map_err(|(at, cause)| error(&format!("methods[{at}]"), cause.to_string()))?;
-        let paths = self.paths.parse(|text| PathPattern::parse(text, self.encoded_slash));
-        let paths = paths.map_err(|(at, cause)| error(&format!("paths[{at}]"), cause.to_string()))?;
-        Ok(Route {
-            id: self.id.clone(),
-            source: self.source.clone(),
+    }
+}
+
+impl RouteEntry {
+    /// The rule, at public addresses; an error names a key of the entry.
+    pub fn rule(&self) -> Result<HostRule, RuleError> {
+        let Self {
+            source,
             host,
-            ports: self.ports.clone(),
+            ports,
             methods,
-            paths,
-            credential: self.auth.as_ref().map(|auth| auth.token_ref.clone()),
-            encoded_slash: self.encoded_slash,
-            until: self.until,
-            reason: self.reason.clone(),
+            path_allowlist,
+            deny_paths,
+            auth,
+            encoded_slash,
+            inspect,
+            until,
+            reason,
+        } = self;
+        Ok(HostRule {
+            route: Route {
+                source: source.clone(),
+                host: canonical(host)?,
+                ports: ports.clone(),
+                methods: methods.parse("methods", Method::parse)?,
+                path_allowlist: path_allowlist
+                    .parse("path_allowlist", |text| PathPattern::parse(text, *encoded_slash))?,
+                deny_paths: parse_all(deny_paths, "deny_paths", DenyPath::parse)?,
+                encoded_slash: *encoded_slash,
+                until: *until,
+                reason: reason.clone(),
+            },
+            auth: auth.as_ref().map(Auth::credential),
+            inspect: *inspect,
+            addresses: Vec::new(),
         })
     }
 }
 
-impl AnyOr {
-    /// Every item through a parser; an error comes with the item's index.
-    fn parse<T, E>(&self, parse: impl Fn(&str) -> Result<T, E>) -> Result<Option<Vec<T>>, (usize, E)> {
-        let Self::Only(list) = self else { return Ok(None) };
-        let items = list.iter().enumerate().map(|(at, text)| parse(text).map_err(|error| (at, error)));
-        items.collect::<Result<Vec<T>, _>>().map(Some)
+/// A host that is written in its canonical form.
+pub(super) fn canonical(text: &str) -> Result<Host, RuleError> {
+    let error = |message| RuleError { key: "host".to_owned(), message };
+    let host = Host::parse(text).map_err(|cause| error(cause.to_string()))?;
+    if host.as_str() != text {
+        return Err(error(format!("must be written in its canonical form, `{host}`")));
     }
+    Ok(host)
+}
+
+impl From<&policy::Auth> for Auth {
+    fn from(auth: &policy::Auth) -> Self {
+        let policy::Auth { header, prefix, username, token_ref } = auth;
+        Self {
+            header: header.clone(),
+            prefix: prefix.clone(),
+            username: username.clone(),
+            secret_file: format!("{SECRETS}/{token_ref}"),
+            token_ref: token_ref.clone(),
+        }
+    }
+}
+
+impl Auth {
+    fn credential(&self) -> policy::Auth {
+        let Self { header, prefix, username, secret_file: _, token_ref } = self;
+        policy::Auth {
+            header: header.clone(),
+            prefix: prefix.clone(),
+            username: username.clone(),
+            token_ref: token_ref.clone(),
+        }
+    }
+}
+
+impl<T: ToString> From<Option<&[T]>> for AnyOr {
+    fn from(list: Option<&[T]>) -> Self {
+        list.map_or(Self::Any, |list| Self::Only(list.iter().map(T::to_string).collect()))
+    }
+}
+
+impl AnyOr {
+    /// Every item through a parser; an error names the item of `key`.
+    fn parse<T, E: ToString>(
+        &self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<Vec<T>>, RuleError> {
+        match self {
+            Self::Any => Ok(None),
+            Self::Only(list) => parse_all(list, key, parse).map(Some),
+        }
+    }
+}
+
+/// Every item through a parser; an error names the item of `key`.
+fn parse_all<T, E: ToString>(
+    list: &[String],
+    key: &str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, RuleError> {
+    let item = |(at, text): (usize, &String)| {
+        parse(text).map_err(|error| RuleError { key: format!("{key}[{at}]"), message: error.to_string() })
+    };
+    list.iter().enumerate().map(item).collect()
 }
 
 impl Auth {
@@ -180,19 +292,19 @@ pub struct CaFiles {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteEntry {
-    /// Stable name of the rule in denials and audit records: the host.
-    pub id: String,
     /// Where the rule stands in the manifest: `egress_proxy.routes[1]`. A pointer and not a line, because an
     /// edited comment must not change this file.
     pub source: String,
-    /// The exact host, in canonical form.
+    /// The exact host, in canonical form; it names the rule in denials and audit records.
     pub host: String,
     /// The ports; 80 is plain http, every other one https.
     pub ports: Vec<u16>,
     /// The methods; `any` is every one but CONNECT and TRACE.
     pub methods: AnyOr,
     /// The paths, each with what lies below it on whole segments.
-    pub paths: AnyOr,
+    pub path_allowlist: AnyOr,
+    /// What stays refused of them, each with what lies below it.
+    pub deny_paths: Vec<String>,
     /// The credential that is set on every request; `null`: none.
     #[serde(deserialize_with = "present")]
     pub auth: Option<Auth>,
@@ -288,12 +400,12 @@ mod tests {
 
     pub(crate) fn sample() -> RoutesFile {
         let route = |host: &str| RouteEntry {
-            id: host.into(),
             source: "egress_proxy.routes[0]".into(),
             host: host.into(),
             ports: vec![443],
             methods: AnyOr::Only(vec!["GET".into()]),
-            paths: AnyOr::Any,
+            path_allowlist: AnyOr::Any,
+            deny_paths: Vec::new(),
             auth: Some(Auth {
                 header: "authorization".into(),
                 prefix: "Bearer ".into(),
@@ -362,7 +474,7 @@ mod tests {
 
     #[test]
     fn values_that_would_fail_later_fail_now() {
-        let cases: [(&str, &str, &str); 13] = [
+        let cases: [(&str, &str, &str); 15] = [
             ("version: 1", "version: 2", "version: this bottle reads version 1, not 2"),
             ("idle_seconds: 900", "idle_seconds: 0", "limits.idle_seconds: 0 would refuse everything"),
             (
@@ -390,11 +502,17 @@ mod tests {
             ),
             ("host: b.example", "host: bad_host", "routes[1].host: "),
             ("      - GET", "      - TRACE", "routes: egress_proxy.routes[0]: TRACE can't be allowed"),
-            ("paths: any", "paths: [\"/a/../b\"]", "routes[0].paths[0]: "),
+            ("path_allowlist: any", "path_allowlist: [\"/a/../b\"]", "routes[0].path_allowlist[0]: "),
+            ("deny_paths: []", "deny_paths: [/a/]", "routes[0].deny_paths[0]: the path ends in `/`"),
             (
-                "paths: any",
-                "paths: all",
-                "routes[0].paths: invalid value: string \"all\", expected `any` or a list",
+                "deny_paths: []",
+                "deny_paths: [/a]",
+                "routes: egress_proxy.routes[0]: deny_paths can't hold without",
+            ),
+            (
+                "path_allowlist: any",
+                "path_allowlist: all",
+                "routes[0].path_allowlist: invalid value: string \"all\", expected `any` or a list",
             ),
         ];
         for (from, to, expected) in cases {

@@ -99,6 +99,7 @@ fn answer(reason: Reason) -> (StatusCode, Verdict) {
         | Reason::RuleExpired
         | Reason::MethodNotAllowed
         | Reason::PathNotAllowed
+        | Reason::PathDenied
         | Reason::AuthorityMismatch
         | Reason::TlsRequired
         | Reason::UpgradeNotSupported

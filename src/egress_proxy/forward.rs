@@ -6,14 +6,15 @@ use super::{
     connect::{ConnectError, ThroughPipelock, UpstreamKey},
     failure::Failure,
     record::Open,
-    rules::Rules,
+    rules::{LoadedRule, Rules},
 };
 use crate::intercept::{
     Body, Pool, PoolLimits, SendError,
     budget::{Budget, Terms},
     unread::Room,
 };
-use crate::policy::{Grant, Intent, Reason, Refusal, Route};
+use crate::policy::{HostRule, Reason, Refusal, Route};
+use crate::verdict::egress_proxy::Permit;
 use http::{Request, Response};
 use prometheus_client::{
     collector::Collector,
@@ -52,32 +53,32 @@ impl Forward {
     pub(super) async fn send(
         &self,
         rules: &Rules,
-        grant: &Grant<'_>,
-        intent: &Intent,
+        permit: &Permit<'_, LoadedRule>,
         request: Request<Body>,
         record: &mut Open,
     ) -> Result<Response<Body>, Failure> {
-        let inspected = rules.inspects(grant.route);
+        let HostRule { route, auth: _, inspect, addresses: _ } = permit.grant.rule.as_ref();
+        let inspected = *inspect;
         let way = UpstreamKey {
-            scheme: intent.scheme,
-            authority: intent.authority.clone(),
+            scheme: permit.intent.scheme,
+            authority: permit.intent.authority.clone(),
             inspected,
             trust: Arc::clone(&rules.trust),
         };
         let room = if inspected {
             None
         } else {
-            Some(Room::find(&self.budget).await.map_err(|_| no_memory(grant.route))?)
+            Some(Room::find(&self.budget).await.map_err(|_| no_memory(route))?)
         };
         if !record.dispatch().await {
             return Err(super::shutting_down());
         }
-        let response = self.pool.send(&way, request).await.map_err(|error| failure(error, grant.route))?;
-        let response = block::of_response(response, grant.route, inspected).await?;
+        let response = self.pool.send(&way, request).await.map_err(|error| failure(error, route))?;
+        let response = block::of_response(response, route, inspected).await?;
         let Some(room) = room else { return Ok(response) };
-        let host = grant.route.host.to_string();
+        let host = route.host.to_string();
         let cut = move || tracing::warn!(%host, "a response was cut off: its client did not read it while others needed its memory");
-        room.hold(response, cut).map_err(|_| no_memory(grant.route))
+        room.hold(response, cut).map_err(|_| no_memory(route))
     }
 }
 

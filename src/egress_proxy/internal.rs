@@ -2,9 +2,9 @@
 //! No request for it ever leaves.
 
 use super::rules::Rules;
-use crate::config::routes::{AnyOr, RouteEntry};
+use crate::config::routes::AnyOr;
 use crate::intercept::{Body, body};
-use crate::policy::{INTERNAL_HOST as HOST, Method};
+use crate::policy::{DenyPath, HostRule, INTERNAL_HOST as HOST, Method, Route};
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
@@ -22,21 +22,35 @@ struct Allowlist<'r> {
 struct Entry<'r> {
     host: &'r str,
     ports: &'r [u16],
-    methods: &'r AnyOr,
-    paths: &'r AnyOr,
+    methods: AnyOr,
+    path_allowlist: AnyOr,
+    deny_paths: Vec<&'r str>,
     credential: Option<&'r str>,
     reason: Option<&'r str>,
 }
 
-impl<'r> From<&'r RouteEntry> for Entry<'r> {
-    fn from(route: &'r RouteEntry) -> Self {
+impl<'r, R: AsRef<HostRule>> From<&'r R> for Entry<'r> {
+    fn from(rule: &'r R) -> Self {
+        let HostRule { route, auth, inspect: _, addresses: _ } = rule.as_ref();
+        let Route {
+            source: _,
+            host,
+            ports,
+            methods,
+            path_allowlist,
+            deny_paths,
+            encoded_slash: _,
+            until: _,
+            reason,
+        } = route;
         Self {
-            host: &route.host,
-            ports: &route.ports,
-            methods: &route.methods,
-            paths: &route.paths,
-            credential: route.auth.as_ref().map(|auth| auth.token_ref.as_str()),
-            reason: route.reason.as_deref(),
+            host: host.as_str(),
+            ports,
+            methods: AnyOr::from(methods.as_deref()),
+            path_allowlist: AnyOr::from(path_allowlist.as_deref()),
+            deny_paths: deny_paths.iter().map(DenyPath::as_str).collect(),
+            credential: auth.as_ref().map(|auth| auth.token_ref.as_str()),
+            reason: reason.as_deref(),
         }
     }
 }
@@ -57,8 +71,8 @@ pub(super) fn answer(method: &Method, target: &[u8], rules: &Rules) -> Response<
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    let allowlist =
-        Allowlist { bottle: &rules.file.bottle, hosts: rules.file.routes.iter().map(Entry::from).collect() };
+    let hosts = rules.ruleset.policy.rules().iter().map(Entry::from).collect();
+    let allowlist = Allowlist { bottle: &rules.file.bottle, hosts };
     match serde_json::to_string_pretty(&allowlist) {
         Ok(json) => page(StatusCode::OK, "application/json", json + "\n"),
         Err(error) => {

@@ -35,7 +35,7 @@ use crate::intercept::{
     Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Tunnel, TunnelFailure,
     body,
 };
-use crate::policy::{GitOperation, Grant, Intent, Method, Reason, Refusal};
+use crate::policy::{GitOperation, HostRule, Intent, Method, Reason, Refusal};
 use crate::telemetry::audit::{self, AuditSlot};
 use crate::verdict::{
     Head,
@@ -48,6 +48,7 @@ use forward::Forward;
 use http::{Request, Response};
 use metrics::Metrics;
 use record::{Names, Open};
+use rules::LoadedRule;
 use std::sync::Arc;
 use tunnel::{Due, TunnelState};
 
@@ -82,12 +83,11 @@ impl Proxy {
         let mut intent = rules.ruleset.intent(&destination, head)?;
         let mut request = bound_body(request, rules, &destination.target, &mut intent, record).await?;
         record.meant(&intent);
-        let Permit { grant, uri } =
-            rules.ruleset.permit(&intent, request.headers_mut(), rules.clock.today())?;
-        record.under(grant.route);
-        *request.uri_mut() = uri;
-        let request = with_credential(request, rules, &grant)?;
-        let response = self.forward.send(rules, &grant, &intent, request, record).await?;
+        let permit = rules.ruleset.permit(intent, request.headers_mut(), rules.clock.today())?;
+        record.under(permit.grant.rule);
+        let request = outgoing(request, rules, &permit);
+        let request = with_credential(request, permit.grant.rule).await?;
+        let response = self.forward.send(rules, &permit, request, record).await?;
         Ok(respond::strip(response))
     }
 
@@ -177,24 +177,29 @@ async fn bound_body(
     Ok(request)
 }
 
-/// The request as it leaves: with our credential, and no field in its trailers that was taken off its head.
-fn with_credential(
-    mut request: Request<Body>,
-    rules: &Rules,
-    grant: &Grant<'_>,
-) -> Result<Request<Body>, Failure> {
-    if let Some(name) = &grant.route.credential {
-        let credential = rules.credential(grant.route).ok_or_else(|| unavailable(name, grant))?;
-        request.headers_mut().insert(credential.field.clone(), credential.value.clone());
-    }
+/// The request as it leaves but for its credential: with no field in its trailers that was taken off its head.
+fn outgoing(mut request: Request<Body>, rules: &Rules, permit: &Permit<'_, LoadedRule>) -> Request<Body> {
+    *request.uri_mut() = permit.uri.clone();
     let fields = Arc::clone(rules.ruleset.credential_fields());
-    Ok(request.map(|inner| body::on_trailers(inner, move |trailers| strip_trailers(trailers, &fields))))
+    request.map(|inner| body::on_trailers(inner, move |trailers| strip_trailers(trailers, &fields)))
 }
 
-fn unavailable(token_ref: &str, grant: &Grant<'_>) -> Failure {
-    let message =
-        format!("the credential {token_ref} of {} is unavailable; nothing was sent", grant.route.host);
-    Refusal::new(Reason::CredentialUnavailable, message).under(grant.route).into()
+/// The last stage before sending: our credential, or an error and never a request without it.
+async fn with_credential(mut request: Request<Body>, rule: &LoadedRule) -> Result<Request<Body>, Failure> {
+    let HostRule { route, auth, inspect: _, addresses: _ } = rule.as_ref();
+    match (auth, &rule.credential) {
+        (None, _) => Ok(request),
+        (Some(_), Some(credential)) => {
+            let value = credential.value().await;
+            request.headers_mut().insert(credential.field.clone(), value);
+            Ok(request)
+        }
+        (Some(auth), None) => {
+            let (name, host) = (&auth.token_ref, &route.host);
+            let message = format!("the credential {name} of {host} is unavailable; nothing was sent");
+            Err(Refusal::new(Reason::CredentialUnavailable, message).under(route).into())
+        }
+    }
 }
 
 fn shutting_down() -> Failure {

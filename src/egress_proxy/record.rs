@@ -11,7 +11,7 @@ use super::{
 use crate::clock::Clock;
 use crate::dlp::Scanner;
 use crate::intercept::{Body, BodyEnd, BodyOutcome, Exchange, Fault, Meter, body};
-use crate::policy::{Authority, Intent, Route, Scheme};
+use crate::policy::{Authority, HostRule, Intent, Scheme};
 use crate::telemetry::audit::{AuditSlot, Event, Record, Verdict, cut};
 use crate::verdict::egress_proxy::Destination;
 use http::{Request, Response};
@@ -120,10 +120,11 @@ impl Open {
         self.record.git = Some(intent.git.as_str().to_owned());
     }
 
-    pub(super) fn under(&mut self, route: &Route) {
-        self.record.rule = Some(route.id.clone());
-        self.record.source = Some(route.source.clone());
-        self.record.credential.clone_from(&route.credential);
+    pub(super) fn under(&mut self, rule: &impl AsRef<HostRule>) {
+        let rule = rule.as_ref();
+        self.record.rule = Some(rule.route.host.to_string());
+        self.record.source = Some(rule.route.source.clone());
+        self.record.credential = rule.auth.as_ref().map(|auth| auth.token_ref.clone());
     }
 
     /// A text from outside as it may stand in a log: no secret in it, and no longer than it is written.

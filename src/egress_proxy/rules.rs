@@ -8,16 +8,16 @@ use super::{
 use crate::clock::Clock;
 use crate::config::{
     ConfigError,
-    routes::{Auth, RoutesFile},
+    routes::{Auth, RouteEntry, RoutesFile},
 };
 use crate::intercept::{Limits, TrustError};
 use crate::pki::{CertificateAuthority, PkiError};
-use crate::policy::Route;
+use crate::policy::HostRule;
 use crate::runtime::{Fixed, Loaded};
 use crate::verdict::egress_proxy::{Ruleset, RulesetError};
 use http::HeaderName;
 use sha2::{Digest as _, Sha256};
-use std::{collections::HashMap, fmt::Write as _, io, path::Path, sync::Arc};
+use std::{fmt::Write as _, io, path::Path, sync::Arc};
 
 /// Why a config can't be used. Each says which file, and what is wrong there.
 #[derive(Debug, thiserror::Error)]
@@ -77,10 +77,22 @@ pub struct Rules {
     /// SHA-256 of the file's bytes, in hex.
     pub(super) hash: String,
     /// What is decided by.
-    pub(super) ruleset: Ruleset,
+    pub(super) ruleset: Ruleset<LoadedRule>,
     pub(super) trust: Arc<Trust>,
     pub(super) clock: Clock,
-    credentials: HashMap<String, Credential>,
+}
+
+/// A rule with its credential.
+#[derive(Debug)]
+pub(super) struct LoadedRule {
+    rule: HostRule,
+    pub(super) credential: Option<Credential>,
+}
+
+impl AsRef<HostRule> for LoadedRule {
+    fn as_ref(&self) -> &HostRule {
+        &self.rule
+    }
 }
 
 impl Loaded<Rules> {
@@ -90,7 +102,7 @@ impl Loaded<Rules> {
         let rules = &self.rules;
         let hosts = rules.file.routes.len();
         let mut text = format!("config {}: bottle {}, {hosts} hosts\n", rules.hash, rules.file.bottle);
-        let mut names: Vec<&str> = rules.credentials.values().map(|c| c.token_ref.as_str()).collect();
+        let mut names: Vec<&str> = rules.credentials().map(|c| c.token_ref.as_str()).collect();
         names.sort_unstable();
         names.dedup();
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
@@ -107,23 +119,16 @@ impl Rules {
         let shown = path.display().to_string();
         let config_error = |error| RulesError::Config { path: shown.clone(), error };
         let file = RoutesFile::read(&text).map_err(config_error)?;
-        let ruleset =
-            Ruleset::of(&file).map_err(|error| RulesError::Ruleset { path: shown.clone(), error })?;
         let mut errors = Vec::new();
         let authority = keep(load_authority(&file, clock), &mut errors);
         let trust = keep(Trust::load(&file, generation, clock).map_err(RulesError::from), &mut errors);
-        let mut credentials = HashMap::new();
-        for route in &file.routes {
-            let Some(auth) = &route.auth else { continue };
-            if let Some(credential) = keep(read_credential(auth).map_err(RulesError::from), &mut errors) {
-                credentials.insert(route.id.clone(), credential);
-            }
-        }
+        let loaded: Vec<LoadedRule> =
+            file.routes.iter().filter_map(|entry| keep(load_rule(entry, &shown), &mut errors)).collect();
         match (authority, trust) {
             (Some(authority), Some(trust)) if errors.is_empty() => {
+                let ruleset =
+                    Ruleset::new(loaded).map_err(|error| RulesError::Ruleset { path: shown, error })?;
                 let hash = format!("{:x}", Sha256::digest(&text));
-                let trust = Arc::new(trust);
-                let clock = clock.clone();
                 let fixed = Fixed {
                     bottle: file.bottle.clone(),
                     listen: file.listen.clone(),
@@ -131,22 +136,23 @@ impl Rules {
                     limits: file.limits.clone(),
                     bounds: Limits::from(&file.limits),
                 };
-                let rules = Self { generation, file, hash: hash.clone(), ruleset, trust, clock, credentials };
+                let (trust, clock) = (Arc::new(trust), clock.clone());
+                let rules = Self { generation, file, hash: hash.clone(), ruleset, trust, clock };
                 Ok(Loaded { rules, hash, fixed, authority })
             }
             _ => Err(one_or_several(errors)),
         }
     }
 
-    /// The credential that the route's requests carry.
-    pub(super) fn credential(&self, route: &Route) -> Option<&Credential> {
-        self.credentials.get(&route.id)
+    fn credentials(&self) -> impl Iterator<Item = &Credential> {
+        self.ruleset.policy.rules().iter().filter_map(|rule| rule.credential.as_ref())
     }
+}
 
-    /// Whether pipelock looks inside the route's TLS.
-    pub(super) fn inspects(&self, route: &Route) -> bool {
-        self.file.routes.iter().find(|entry| entry.id == route.id).is_none_or(|entry| entry.inspect)
-    }
+fn load_rule(entry: &RouteEntry, path: &str) -> Result<LoadedRule, RulesError> {
+    let rule = entry.rule();
+    let rule = rule.map_err(|error| RulesError::Ruleset { path: path.to_owned(), error: error.into() })?;
+    Ok(LoadedRule { rule, credential: entry.auth.as_ref().map(read_credential).transpose()? })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RulesError> {
@@ -196,7 +202,7 @@ impl std::fmt::Debug for Rules {
         f.debug_struct("Rules")
             .field("generation", &self.generation)
             .field("hash", &self.hash)
-            .field("credentials", &self.credentials)
+            .field("credentials", &self.credentials().collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }

@@ -112,8 +112,8 @@ impl Secret {
 pub(super) struct Credential {
     /// The field.
     pub(super) field: HeaderName,
-    /// The value; its `Debug` says `Sensitive`.
-    pub(super) value: HeaderValue,
+    /// Its `Debug` says `Sensitive`.
+    value: HeaderValue,
     /// What logs say.
     pub(super) token_ref: String,
 }
@@ -135,6 +135,11 @@ impl Credential {
             }
         })?;
         Ok(Self { field, value, token_ref: token_ref.to_owned() })
+    }
+
+    /// The value of the field; asked for each request, when nothing but sending it is left.
+    pub(super) fn value(&self) -> impl Future<Output = HeaderValue> + use<> {
+        std::future::ready(self.value.clone())
     }
 }
 

@@ -17,8 +17,7 @@ mod variable;
 mod written;
 
 pub use model::{
-    Agent, Auth, AuthScheme, Build, DlpAction, Egress, EgressProxy, Engine, Image, Manifest, Mount, Pipelock,
-    Resources, Route,
+    Agent, Build, DlpAction, Egress, EgressProxy, Engine, Image, Manifest, Mount, Pipelock, Resources,
 };
 pub use reference::reference;
 pub use schema::{schema, schema_text};

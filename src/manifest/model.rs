@@ -1,9 +1,7 @@
 //! The manifest after every check: types that can't hold a bad value.
 
-use crate::policy::{Host, Method, PathPattern};
+use crate::policy::HostRule;
 use camino::Utf8PathBuf;
-use ipnet::IpNet;
-use jiff::civil::Date;
 
 /// One bottle, as its manifest asks for it. Nothing is resolved yet: paths are those of the manifest, relative
 /// to its folder.
@@ -29,7 +27,7 @@ impl Manifest {
     }
 
     /// The rules of every host that the agent may reach: routes first, then the allowlist, in the manifest's order.
-    pub fn hosts(&self) -> impl Iterator<Item = &Route> {
+    pub fn hosts(&self) -> impl Iterator<Item = &HostRule> {
         self.egress_proxy.routes.iter().chain(&self.egress.allowlist)
     }
 }
@@ -107,69 +105,14 @@ pub struct Mount {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EgressProxy {
     /// One rule for each host, in the manifest's order.
-    pub routes: Vec<Route>,
-}
-
-/// A rule for one host.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Route {
-    /// Where it stands in the manifest: `egress_proxy.routes[1]`, `egress.allowlist[0]`.
-    pub source: String,
-    /// The exact host.
-    pub host: Host,
-    /// The paths that the agent may request, never empty; every path when absent.
-    pub path_allowlist: Option<Vec<PathPattern>>,
-    /// The methods, never empty; every one but CONNECT and TRACE when absent.
-    pub methods: Option<Vec<Method>>,
-    /// The credential that is set on every request.
-    pub auth: Option<Auth>,
-    /// Never empty; 80 is plain http, every other one https.
-    pub ports: Vec<u16>,
-    /// `%2F` may stand inside a segment.
-    pub encoded_slash: bool,
-    /// pipelock looks inside TLS.
-    pub inspect: bool,
-    /// Ranges of a private origin; public addresses only when empty.
-    pub addresses: Vec<IpNet>,
-    /// Why the rule is there.
-    pub reason: Option<String>,
-    /// The last day (UTC) on which the rule allows anything.
-    pub until: Option<Date>,
-}
-
-/// A credential by the name of what holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Auth {
-    /// How it is put on a request.
-    pub scheme: AuthScheme,
-    /// The name of the host's environment variable; never the secret.
-    pub token_ref: String,
-}
-
-/// How a credential is put on a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AuthScheme {
-    /// `Authorization: Bearer TOKEN` (RFC 6750).
-    Bearer,
-    /// `Authorization: token TOKEN`.
-    Token,
-    /// `Authorization: Basic base64(username:TOKEN)` (RFC 7617).
-    Basic {
-        /// Without a colon.
-        username: String,
-    },
-    /// `NAME: TOKEN`.
-    Header {
-        /// The field's name, in lower case.
-        name: String,
-    },
+    pub routes: Vec<HostRule>,
 }
 
 /// Hosts without rules, and the way out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Egress {
     /// Hosts with no path rule and no credential, in the manifest's order.
-    pub allowlist: Vec<Route>,
+    pub allowlist: Vec<HostRule>,
     /// What pipelock does with a finding in a request.
     pub dlp_action: DlpAction,
     /// An existing Docker network that pipelock leaves by; one of the stack's own when absent.

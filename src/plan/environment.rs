@@ -2,7 +2,8 @@
 
 use super::{Problems, Variable, placeholder};
 use crate::diagnostic::Diagnostic;
-use crate::manifest::{Manifest, Route};
+use crate::manifest::Manifest;
+use crate::policy::{Method, Route};
 use crate::stack::{GATE, GATE_URL, NO_PROXY, NODE_SWITCH, TRUST_BUNDLE, TRUST_STORE};
 use std::collections::BTreeMap;
 
@@ -114,7 +115,8 @@ fn taken(name: &str, set: &Variable) -> Diagnostic {
 
 /// `GIT_CONFIG_COUNT` and its keys and values: two rewrites for each host that may serve git.
 fn git_rewrites(manifest: &Manifest) -> Vec<(String, String)> {
-    let hosts = manifest.hosts().filter(|route| may_serve_git(route)).map(|route| route.host.as_str());
+    let hosts = manifest.hosts().map(|rule| &rule.route).filter(|route| may_serve_git(route));
+    let hosts = hosts.map(|route| route.host.as_str());
     let rewrites: Vec<(String, String)> = hosts
         .flat_map(|host| {
             let key = format!("url.https://{host}/.insteadOf");
@@ -133,14 +135,12 @@ fn git_rewrites(manifest: &Manifest) -> Vec<(String, String)> {
 
 /// A fetch is a GET and a POST on the https port.
 fn may_serve_git(route: &Route) -> bool {
-    let allows =
-        |name: &str| route.methods.as_ref().is_none_or(|list| list.iter().any(|it| it.as_str() == name));
-    route.ports.contains(&443) && allows("GET") && allows("POST")
+    route.ports.contains(&443) && route.allows_method(&Method::GET) && route.allows_method(&Method::POST)
 }
 
 fn stand_ins(manifest: &Manifest) -> BTreeMap<String, Variable> {
     let mut variables = BTreeMap::new();
-    let names = manifest.hosts().filter_map(|route| route.auth.as_ref()).map(|auth| &auth.token_ref);
+    let names = manifest.hosts().filter_map(|rule| rule.auth.as_ref()).map(|auth| &auth.token_ref);
     for known in names.filter_map(|name| placeholder::known(name)) {
         let mut set = |name: &str, value: &str, placeholder| {
             variables.insert(

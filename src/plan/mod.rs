@@ -19,11 +19,10 @@ pub use layout::Layout;
 pub use resolve::Surroundings;
 pub use stack::{NetworkPlan, Reach, ServicePlan};
 
-use crate::config::routes::RouteEntry;
 use crate::diagnostic::{Diagnostic, Report};
 use crate::manifest::{Build, DlpAction};
+use crate::policy::HostRule;
 use camino::Utf8PathBuf;
-use ipnet::IpNet;
 use std::collections::BTreeMap;
 
 /// What is to be said, each with a pointer into the manifest.
@@ -39,7 +38,7 @@ pub struct Plan {
     /// What stands between the agent and the Internet.
     pub shape: Shape,
     /// The allowed hosts: routes in the manifest's order, then the allowlist.
-    pub hosts: Vec<HostPlan>,
+    pub hosts: Vec<HostRule>,
     /// The Docker network that pipelock leaves by; `None`: a bridge of the stack's own.
     pub egress_network: Option<String>,
     /// What a DLP finding in a request does.
@@ -61,15 +60,6 @@ pub enum Shape {
     Chain,
     /// pipelock alone: a manifest without routes.
     Direct,
-}
-
-/// One allowed host: the rule as egress-proxy reads it, and what pipelock needs beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPlan {
-    /// The rule.
-    pub rule: RouteEntry,
-    /// Private ranges that the host may resolve to.
-    pub addresses: Vec<IpNet>,
 }
 
 /// Whether pipelock searches for seed phrases, and why.
@@ -196,9 +186,9 @@ impl Plan {
     #[must_use]
     pub fn tokens(&self) -> BTreeMap<&str, Vec<&str>> {
         let mut tokens = BTreeMap::<&str, Vec<&str>>::new();
-        for rule in self.hosts.iter().map(|host| &host.rule) {
+        for rule in &self.hosts {
             if let Some(auth) = &rule.auth {
-                tokens.entry(&auth.token_ref).or_default().push(&rule.host);
+                tokens.entry(&auth.token_ref).or_default().push(rule.route.host.as_str());
             }
         }
         tokens

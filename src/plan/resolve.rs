@@ -1,10 +1,8 @@
 //! The entry: a manifest and what surrounds it, to a plan.
 
-use super::{AgentImage, ExtraCa, HostPlan, Layout, Plan, Problems, SeedPhrases, Shape, agent, warnings};
-use crate::config::routes::{AnyOr, Auth, RouteEntry};
+use super::{AgentImage, ExtraCa, Layout, Plan, Problems, SeedPhrases, Shape, agent, warnings};
 use crate::diagnostic::{Diagnostic, Report};
-use crate::manifest::{self, AuthScheme, Image, Loaded, Manifest};
-use crate::stack::SECRETS;
+use crate::manifest::{Image, Loaded, Manifest};
 
 /// What a plan needs besides the manifest; read by the caller, so that resolving is pure.
 #[derive(Clone, Debug)]
@@ -46,7 +44,6 @@ impl Plan {
         let mut problems = Problems::new();
         let extra_ca = extra_ca(manifest, around, &mut problems);
         let seed_phrases = seed_phrases(manifest, &mut problems);
-        let hosts: Vec<HostPlan> = manifest.hosts().map(host_plan).collect();
         let agent = agent::resolve(manifest, &around.layout, &mut problems);
         if !problems.is_empty() {
             return Err(report(problems));
@@ -55,7 +52,7 @@ impl Plan {
             name: manifest.name.clone(),
             layout: around.layout.clone(),
             shape: if manifest.has_routes() { Shape::Chain } else { Shape::Direct },
-            hosts,
+            hosts: manifest.hosts().cloned().collect(),
             egress_network: manifest.egress.network.clone(),
             dlp_action: manifest.egress.dlp_action,
             seed_phrases,
@@ -99,7 +96,8 @@ fn certificates(pem: &str) -> String {
 const CONVERSATIONS: &str = "api.anthropic.com";
 
 fn seed_phrases(manifest: &Manifest, problems: &mut Problems) -> SeedPhrases {
-    let conversation = manifest.hosts().find(|route| route.host.as_str() == CONVERSATIONS);
+    let conversation =
+        manifest.hosts().map(|rule| &rule.route).find(|route| route.host.as_str() == CONVERSATIONS);
     match (manifest.pipelock.seed_phrases, conversation) {
         (true, Some(route)) => {
             let text =
@@ -118,44 +116,6 @@ fn seed_phrases(manifest: &Manifest, problems: &mut Problems) -> SeedPhrases {
         (false, None) => {
             SeedPhrases { enabled: false, why: "ordinary JSON trips it; `pipelock.seed_phrases` turns it on" }
         }
-    }
-}
-
-fn host_plan(route: &manifest::Route) -> HostPlan {
-    let texts = |list: Vec<String>| AnyOr::Only(list);
-    let methods = route.methods.as_ref().map(|list| list.iter().map(ToString::to_string).collect());
-    let paths = route.path_allowlist.as_ref().map(|list| list.iter().map(ToString::to_string).collect());
-    HostPlan {
-        rule: RouteEntry {
-            id: route.host.to_string(),
-            source: route.source.clone(),
-            host: route.host.to_string(),
-            ports: route.ports.clone(),
-            methods: methods.map_or(AnyOr::Any, texts),
-            paths: paths.map_or(AnyOr::Any, texts),
-            auth: route.auth.as_ref().map(auth),
-            encoded_slash: route.encoded_slash,
-            inspect: route.inspect,
-            until: route.until,
-            reason: route.reason.clone(),
-        },
-        addresses: route.addresses.clone(),
-    }
-}
-
-fn auth(auth: &manifest::Auth) -> Auth {
-    let (header, prefix, username) = match &auth.scheme {
-        AuthScheme::Bearer => ("authorization", "Bearer ", None),
-        AuthScheme::Token => ("authorization", "token ", None),
-        AuthScheme::Basic { username } => ("authorization", "Basic ", Some(username.clone())),
-        AuthScheme::Header { name } => (name.as_str(), "", None),
-    };
-    Auth {
-        header: header.to_owned(),
-        prefix: prefix.to_owned(),
-        username,
-        secret_file: format!("{SECRETS}/{}", auth.token_ref),
-        token_ref: auth.token_ref.clone(),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What the author of a manifest should know and a render does not stop for.
 
 use super::{Plan, Problems, Shape};
-use crate::config::routes::{AnyOr, RouteEntry};
 use crate::diagnostic::Diagnostic;
+use crate::policy::{HostRule, Method, PathPattern, Route};
 
 /// Every warning, in the order of the manifest.
 pub(super) fn of(plan: &Plan) -> Problems {
@@ -36,14 +36,14 @@ pub(super) fn of(plan: &Plan) -> Problems {
             .hint("use it to find out what would be refused, then go back to `block`"),
         );
     }
-    for host in &plan.hosts {
-        let rule = &host.rule;
+    for rule in &plan.hosts {
+        let (source, host) = (&rule.route.source, &rule.route.host);
         if writes_to_a_forge(rule) {
             warn(
-                &rule.source,
+                source,
                 Diagnostic::warning(
                     "forge-api-writes",
-                    format!("{}: {} takes writes with a credential", rule.source, rule.host),
+                    format!("{source}: {host} takes writes with a credential"),
                 )
                 .hint(
                     "refusing git push is not \"no writes\": contents, blobs and refs can be written by API",
@@ -53,10 +53,10 @@ pub(super) fn of(plan: &Plan) -> Problems {
         }
         if !rule.inspect {
             warn(
-                &rule.source,
+                source,
                 Diagnostic::warning(
                     "not-inspected",
-                    format!("{}: pipelock does not look inside TLS to {}", rule.source, rule.host),
+                    format!("{source}: pipelock does not look inside TLS to {host}"),
                 )
                 .hint("requests to it are not scanned for secrets"),
             );
@@ -66,49 +66,24 @@ pub(super) fn of(plan: &Plan) -> Problems {
 }
 
 /// A credential, a method that writes, and a REST API of a forge below the allowed paths.
-fn writes_to_a_forge(rule: &RouteEntry) -> bool {
-    let writes = |method: &String| !matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS");
-    let any_write = match &rule.methods {
-        AnyOr::Any => true,
-        AnyOr::Only(list) => list.iter().any(writes),
-    };
-    rule.auth.is_some() && any_write && reaches_forge_api(rule)
+fn writes_to_a_forge(rule: &HostRule) -> bool {
+    let writes = |method: &Method| !matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS");
+    let any_write = rule.route.methods.as_ref().is_none_or(|list| list.iter().any(writes));
+    rule.auth.is_some() && any_write && reaches_forge_api(&rule.route)
 }
 
-/// REST roots of forges. A pattern reaches one if either lies below the other, `*` standing for any segment.
+/// REST roots of forges.
 const FORGE_API: [&str; 4] = ["/repos", "/api/v3/repos", "/api/v1/repos", "/api/v4/projects"];
-
-fn reaches_forge_api(rule: &RouteEntry) -> bool {
-    match &rule.paths {
-        AnyOr::Any => {
-            rule.host.starts_with("api.github.") || rule.host.split('.').any(|label| FORGES.contains(&label))
-        }
-        AnyOr::Only(list) => list.iter().any(|path| FORGE_API.iter().any(|root| overlaps(path, root))),
-    }
-}
 
 /// Labels that say that a host is a forge, where no path does.
 const FORGES: [&str; 6] = ["github", "gitlab", "gitea", "forgejo", "codeberg", "git"];
 
-fn overlaps(path: &str, root: &str) -> bool {
-    let segments = |text: &'_ str| {
-        text.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+fn reaches_forge_api(route: &Route) -> bool {
+    let Some(allowed) = &route.path_allowlist else {
+        let host = route.host.as_str();
+        return host.starts_with("api.github.") || host.split('.').any(|label| FORGES.contains(&label));
     };
-    let (path, root) = (segments(path), segments(root));
-    path.iter().zip(&root).all(|(a, b)| a == b || a == "*")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::overlaps;
-
-    #[test]
-    fn a_path_reaches_the_api_from_above_and_below() {
-        assert!(overlaps("/repos/acme/app", "/repos"));
-        assert!(overlaps("/api", "/api/v4/projects"));
-        assert!(overlaps("/", "/repos"));
-        assert!(overlaps("/*/acme", "/repos"));
-        assert!(!overlaps("/v1/messages", "/repos"));
-        assert!(!overlaps("/repository", "/repos"));
-    }
+    let mut roots = FORGE_API.iter().filter_map(|root| PathPattern::parse(root, route.encoded_slash).ok());
+    let denied = |root: &PathPattern| route.deny_paths.iter().any(|entry| entry.covers(root));
+    roots.any(|root| !denied(&root) && allowed.iter().any(|entry| entry.overlaps(&root)))
 }

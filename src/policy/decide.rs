@@ -1,14 +1,16 @@
 //! The decision. One function for the proxy, `explain`, `test` and `diff`.
 
 use super::{
+    deny::DenyPath,
     git::GitOperation,
     host::Authority,
     method::Method,
     nearest::Difference,
-    path::PathError,
+    path::{CanonicalPath, PathError},
     pattern::PathPattern,
     refusal::{Reason, Refusal, shorten},
     route::{PLAIN_HTTP, Policy, Route},
+    rule::HostRule,
     target::{Target, split},
 };
 use jiff::civil::Date;
@@ -83,22 +85,23 @@ impl Intent {
 }
 
 /// Permission for one request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Grant<'p> {
-    /// The rule that allows it; it names the credential to inject.
-    pub route: &'p Route,
+#[derive(Debug)]
+pub struct Grant<'p, R = HostRule> {
+    /// The rule that allows it.
+    pub rule: &'p R,
     /// The entry of the `path_allowlist` that matched; `None` where every path is allowed.
     pub pattern: Option<&'p PathPattern>,
 }
 
-impl Policy {
-    /// Decides, in this order: git push on every host, host, port, date, method, path.
-    pub fn decide(&self, intent: &Intent, today: Date) -> Result<Grant<'_>, Refusal> {
-        let route = self.route(&intent.authority.host);
+impl<R: AsRef<HostRule>> Policy<R> {
+    /// Decides, in this order: git push on every host, host, port, date, method, path, denied path.
+    pub fn decide(&self, intent: &Intent, today: Date) -> Result<Grant<'_, R>, Refusal> {
+        let rule = self.rule(&intent.authority.host);
         if intent.git.is_push() {
-            return Err(git_push(intent, route));
+            return Err(git_push(intent, self.route(&intent.authority.host)));
         }
-        let route = route.ok_or_else(|| self.host_not_allowed(intent))?;
+        let rule = rule.ok_or_else(|| self.host_not_allowed(intent))?;
+        let route = &rule.as_ref().route;
         if !allows_port(route, intent.scheme, intent.authority.port) {
             return Err(port_not_allowed(intent.scheme, &intent.authority, route));
         }
@@ -111,10 +114,12 @@ impl Policy {
         if intent.target.path.rules() != route.path_rules() {
             return Err(read_under_other_rules(route));
         }
-        let Some(patterns) = &route.paths else { return Ok(Grant { route, pattern: None }) };
-        match patterns.iter().find(|pattern| pattern.matches(&intent.target.path)) {
-            Some(pattern) => Ok(Grant { route, pattern: Some(pattern) }),
-            None => Err(self.path_not_allowed(intent, route)),
+        let Some(patterns) = &route.path_allowlist else { return Ok(Grant { rule, pattern: None }) };
+        let path = &intent.target.path;
+        match (patterns.iter().find(|pattern| pattern.matches(path)), route.denied(path)) {
+            (None, _) => Err(self.path_not_allowed(intent, route)),
+            (Some(_), Some(entry)) => Err(path_denied(path, entry, route)),
+            (Some(pattern), None) => Ok(Grant { rule, pattern: Some(pattern) }),
         }
     }
 
@@ -135,7 +140,7 @@ impl Policy {
     }
 
     fn unknown_host(&self, authority: &Authority, near: Option<&str>) -> Refusal {
-        let allowed = shorten(self.routes().iter().map(|route| route.host.to_string()));
+        let allowed = shorten(self.rules().iter().map(|rule| rule.as_ref().route.host.to_string()));
         let near = near.map(|host| format!(" (did you mean {host}?)")).unwrap_or_default();
         let instead = if allowed.is_empty() {
             "no host is allowed".to_owned()
@@ -174,15 +179,10 @@ fn by_rule(reason: Reason, what: &str, route: &Route) -> Refusal {
     let allowed = allowed_on(route);
     let instead = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join("; ") };
     let message = format!("{what}; allowed there: {instead}; {NO_RETRY}");
-    Refusal {
-        rule: Some(route.id.clone()),
-        source: Some(route.source.clone()),
-        allowed,
-        ..Refusal::new(reason, message)
-    }
+    Refusal { allowed, ..Refusal::new(reason, message).under(route) }
 }
 
-/// `GET, HEAD /repos/acme/app and below`, one for each entry of the `path_allowlist`.
+/// `GET, HEAD /repos/acme/app and below`, one for each entry of the `path_allowlist`, then what is denied of them.
 fn allowed_on(route: &Route) -> Vec<String> {
     let methods = match &route.methods {
         None => "any method".to_owned(),
@@ -191,9 +191,16 @@ fn allowed_on(route: &Route) -> Vec<String> {
     if methods.is_empty() {
         return Vec::new();
     }
-    match &route.paths {
+    match &route.path_allowlist {
         None => vec![format!("{methods} on every path")],
-        Some(paths) => shorten(paths.iter().map(|path| format!("{methods} {path} and below"))),
+        Some(paths) => {
+            let mut allowed = shorten(paths.iter().map(|path| format!("{methods} {path} and below")));
+            if !route.deny_paths.is_empty() {
+                let denied = shorten(route.deny_paths.iter().map(DenyPath::to_string));
+                allowed.push(format!("but not {} and below", denied.join(", ")));
+            }
+            allowed
+        }
     }
 }
 
@@ -207,12 +214,7 @@ fn git_push(intent: &Intent, route: Option<&Route>) -> Refusal {
          work where a rule allows them; {NO_RETRY}",
         intent.authority.host
     );
-    Refusal {
-        rule: route.map(|route| route.id.clone()),
-        source: route.map(|route| route.source.clone()),
-        allowed: route.map(allowed_on).unwrap_or_default(),
-        ..Refusal::new(Reason::GitPush, message)
-    }
+    with_what_is_allowed(Refusal::new(Reason::GitPush, message), route)
 }
 
 fn port_not_allowed(scheme: Scheme, authority: &Authority, route: &Route) -> Refusal {
@@ -226,12 +228,7 @@ fn port_not_allowed(scheme: Scheme, authority: &Authority, route: &Route) -> Ref
         "port {} of {} is not allowed for {scheme}; allowed there: {instead}; {NO_RETRY}",
         authority.port, authority.host
     );
-    Refusal {
-        rule: Some(route.id.clone()),
-        source: Some(route.source.clone()),
-        allowed,
-        ..Refusal::new(Reason::PortNotAllowed, message)
-    }
+    Refusal { allowed, ..Refusal::new(Reason::PortNotAllowed, message).under(route) }
 }
 
 fn rule_expired(route: &Route) -> Refusal {
@@ -243,6 +240,15 @@ fn rule_expired(route: &Route) -> Refusal {
     Refusal::new(Reason::RuleExpired, message).under(route)
 }
 
+fn path_denied(path: &CanonicalPath, entry: &DenyPath, route: &Route) -> Refusal {
+    let what = format!(
+        "{path} on {} is closed on purpose: the rule denies {entry} and below, in every spelling; work without it, or \
+         ask the person who wrote the rule",
+        route.host
+    );
+    by_rule(Reason::PathDenied, &what, route)
+}
+
 fn method_not_allowed(method: &Method, route: &Route) -> Refusal {
     by_rule(Reason::MethodNotAllowed, &format!("{method} is not an allowed method on {}", route.host), route)
 }
@@ -250,11 +256,14 @@ fn method_not_allowed(method: &Method, route: &Route) -> Refusal {
 fn malformed_target(error: PathError, authority: &Authority, route: Option<&Route>) -> Refusal {
     let message =
         format!("the target of this request to {} is malformed: {error}; {NO_RETRY}", authority.host);
-    Refusal {
-        rule: route.map(|route| route.id.clone()),
-        source: route.map(|route| route.source.clone()),
-        allowed: route.map(allowed_on).unwrap_or_default(),
-        ..Refusal::new(Reason::MalformedTarget, message)
+    with_what_is_allowed(Refusal::new(Reason::MalformedTarget, message), route)
+}
+
+/// The same with what the host's route allows, where there is one.
+fn with_what_is_allowed(refusal: Refusal, route: Option<&Route>) -> Refusal {
+    match route {
+        Some(route) => Refusal { allowed: allowed_on(route), ..refusal.under(route) },
+        None => refusal,
     }
 }
 

@@ -14,6 +14,7 @@
 
 mod decide;
 mod decoding;
+mod deny;
 mod fields;
 mod git;
 mod host;
@@ -23,12 +24,14 @@ mod path;
 mod pattern;
 mod refusal;
 mod route;
+mod rule;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
 mod upgrade;
 
 pub use decide::{Grant, Intent, Scheme};
+pub use deny::DenyPath;
 pub use fields::{
     CREDENTIAL_FIELDS, HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES, UNREAD_BY_PIPELOCK, same_variable,
 };
@@ -40,5 +43,6 @@ pub use path::{CanonicalPath, PathError, PathRules};
 pub use pattern::{PathPattern, PathPatternError, PathPatternProblem, covers_all};
 pub use refusal::{Reason, Refusal};
 pub use route::{Policy, PolicyError, Route};
+pub use rule::{Auth, HostRule};
 pub use target::Target;
 pub use upgrade::refuse_upgrade;

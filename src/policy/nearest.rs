@@ -2,10 +2,12 @@
 
 use super::{
     decide::{Intent, Scheme},
+    deny::DenyPath,
     host::Host,
     method::Method,
     pattern::{PathPattern, segment_matches},
     route::{PLAIN_HTTP, Policy, Route},
+    rule::HostRule,
 };
 use jiff::civil::Date;
 use std::fmt;
@@ -32,9 +34,11 @@ pub enum Difference<'p> {
     Method(&'p [Method]),
     /// This path or one below it.
     Path(&'p PathPattern),
+    /// A path that is not below this one.
+    Denied(&'p DenyPath),
 }
 
-impl Policy {
+impl<R: AsRef<HostRule>> Policy<R> {
     /// The rule that comes nearest to allowing the request, with the first thing that is in its way.
     ///
     /// `None` for a push, which no rule can allow, when no rule is near, and when nothing but the day can differ
@@ -51,7 +55,8 @@ impl Policy {
     }
 
     fn nearest_host(&self, host: &Host) -> Option<Nearest<'_>> {
-        let near = self.routes().iter().filter_map(|route| Some((distance(host, &route.host)?, route)));
+        let routes = self.rules().iter().map(|rule| &rule.as_ref().route);
+        let near = routes.filter_map(|route| Some((distance(host, &route.host)?, route)));
         let (_, route) = near.min_by_key(|(distance, _)| *distance)?;
         Some(Nearest { route, differs: Difference::Host(&route.host) })
     }
@@ -66,11 +71,14 @@ fn difference<'p>(route: &'p Route, intent: &Intent) -> Option<Difference<'p>> {
     if !route.allows_method(&intent.method) {
         return route.methods.as_deref().and_then(some_of).map(Difference::Method);
     }
-    match &route.paths {
+    match &route.path_allowlist {
         Some(entries) if !entries.iter().any(|entry| entry.matches(&intent.target.path)) => {
             closest(entries, intent.target.path.as_str()).map(Difference::Path)
         }
-        _ => route.until.map(Difference::Date),
+        _ => match route.denied(&intent.target.path) {
+            Some(entry) => Some(Difference::Denied(entry)),
+            None => route.until.map(Difference::Date),
+        },
     }
 }
 
@@ -125,6 +133,7 @@ impl fmt::Display for Nearest<'_> {
             Difference::Date(until) => write!(f, "the rule for {}, which held until {until}", route.host),
             Difference::Method(methods) => write!(f, "the rule for {} with {}", route.host, listed(methods)),
             Difference::Path(pattern) => write!(f, "the rule for {} below {pattern}", route.host),
+            Difference::Denied(entry) => write!(f, "the rule for {} outside of {entry}", route.host),
         }
     }
 }

@@ -35,7 +35,7 @@ pub enum PathPatternProblem {
     #[error("the path is not in canonical form")]
     NotCanonical,
     /// `/a/`: an entry allows what lies below it anyway.
-    #[error("the path ends in `/`, though an entry allows itself and all that lies below it")]
+    #[error("the path ends in `/`, though an entry stands for itself and all that lies below it")]
     TrailingSlash,
     /// `/a*` or `/**`.
     #[error("`*` stands for one whole segment and nothing else")]
@@ -108,6 +108,11 @@ impl PathPattern {
     /// Whether the entry itself holds an encoded slash, so that it allows only paths that hold one.
     fn names_slash(&self) -> bool {
         self.text.contains("%2F")
+    }
+
+    /// The route's option of that name, under which the entry was read.
+    pub(super) fn encoded_slash(&self) -> bool {
+        self.encoded_slash
     }
 
     /// The entry's own segments; none for `/`, which allows every path.

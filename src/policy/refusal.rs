@@ -43,6 +43,8 @@ reasons! {
     MethodNotAllowed = "method_not_allowed",
     /// No entry of the rule's `path_allowlist` matches.
     PathNotAllowed = "path_not_allowed",
+    /// An entry of the rule's `deny_paths` matches.
+    PathDenied = "path_denied",
     /// CONNECT, SNI, `Host` and `:authority` do not all name the same place.
     AuthorityMismatch = "authority_mismatch",
     /// The host has no canonical form: an IP address, user information, characters that no name has.
@@ -98,7 +100,7 @@ pub struct Refusal {
     pub reason: Reason,
     /// Why, in one sentence: what was asked, what is allowed instead, and whether to ask again.
     pub message: String,
-    /// The `id` of the rule that decided; none when no rule names the host.
+    /// The host of the rule that decided; none when no rule names the host.
     pub rule: Option<String>,
     /// Where that rule stands in the manifest, as a pointer.
     pub source: Option<String>,
@@ -113,7 +115,7 @@ impl Refusal {
     /// The same, decided by a rule.
     #[must_use]
     pub fn under(self, route: &Route) -> Refusal {
-        Refusal { rule: Some(route.id.clone()), source: Some(route.source.clone()), ..self }
+        Refusal { rule: Some(route.host.to_string()), source: Some(route.source.clone()), ..self }
     }
 
     /// A refusal that no rule is behind and that a retry does not change.

@@ -1,10 +1,12 @@
-//! Rules, one for each host, and the set of them.
+//! Routes, one for each host, and the set of them.
 
 use super::{
-    host::{Authority, Host, INTERNAL_HOST},
+    deny::DenyPath,
+    host::{Host, INTERNAL_HOST},
     method::Method,
-    path::PathRules,
+    path::{CanonicalPath, PathRules},
     pattern::PathPattern,
+    rule::HostRule,
 };
 use jiff::civil::Date;
 use std::collections::HashMap;
@@ -12,38 +14,58 @@ use std::collections::HashMap;
 /// The port of plain http; every other port is TLS.
 pub(super) const PLAIN_HTTP: u16 = 80;
 
-/// A rule for one host.
+/// What may be requested of one host.
 ///
 /// Every list is closed: `Some` of an empty list allows nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// The name in logs and denials.
-    pub id: String,
-    /// Where the rule stands in the manifest, as a pointer: `egress_proxy.routes[1]`.
+    /// Where it stands in the manifest, as a pointer: `egress_proxy.routes[1]`, `egress.allowlist[0]`.
     pub source: String,
-    /// The host.
+    /// The exact host; it names the route in logs and denials.
     pub host: Host,
-    /// The ports; 80 is plain http, every other one TLS.
+    /// 80 is plain http, every other one TLS.
     pub ports: Vec<u16>,
-    /// The methods; `None` is every method but CONNECT and TRACE.
+    /// `None` is every method but CONNECT and TRACE.
     pub methods: Option<Vec<Method>>,
-    /// The `path_allowlist`; `None` is every path.
-    pub paths: Option<Vec<PathPattern>>,
-    /// The name (`token_ref`) of the credential that is injected.
-    pub credential: Option<String>,
+    /// The paths, each with what lies below it; `None` is every path.
+    pub path_allowlist: Option<Vec<PathPattern>>,
+    /// What stays refused of them, each with what lies below it; only beside a `path_allowlist`.
+    pub deny_paths: Vec<DenyPath>,
     /// `%2F` may stand inside a segment of an allowed path.
     pub encoded_slash: bool,
-    /// The last day (UTC) on which the rule holds.
+    /// The last day (UTC) on which anything is allowed.
     pub until: Option<Date>,
-    /// Why the rule is there, in the words of who wrote it.
+    /// Why it is there, in the words of who wrote it.
     pub reason: Option<String>,
 }
 
 impl Route {
+    /// Every request to a host over https, on port 443.
+    #[must_use]
+    pub fn open(host: Host, source: impl Into<String>) -> Route {
+        Route {
+            source: source.into(),
+            host,
+            ports: vec![443],
+            methods: None,
+            path_allowlist: None,
+            deny_paths: Vec::new(),
+            encoded_slash: false,
+            until: None,
+            reason: None,
+        }
+    }
+
     /// What the rule says about the form of its paths.
     #[must_use]
     pub fn path_rules(&self) -> PathRules {
-        PathRules { allowlisted: self.paths.is_some(), encoded_slash: self.encoded_slash }
+        PathRules { allowlisted: self.path_allowlist.is_some(), encoded_slash: self.encoded_slash }
+    }
+
+    /// The entry of `deny_paths` that refuses the path.
+    #[must_use]
+    pub fn denied(&self, path: &CanonicalPath) -> Option<&DenyPath> {
+        self.deny_paths.iter().find(|entry| entry.matches(path))
     }
 
     /// Whether the rule lists the method.
@@ -98,6 +120,15 @@ pub enum PolicyError {
         /// Where the rule stands.
         source_pointer: String,
     },
+    /// `deny_paths` of paths that have no canonical form.
+    #[error(
+        "{source_pointer}: deny_paths can't hold without a path_allowlist or with encoded_slash, where a path has \
+         several spellings"
+    )]
+    DenyWithoutForm {
+        /// Where the rule stands.
+        source_pointer: String,
+    },
     /// Port 0.
     #[error("{source_pointer}: 0 is not a port")]
     PortZero {
@@ -106,50 +137,67 @@ pub enum PolicyError {
     },
 }
 
-/// The rules of a bottle.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Policy {
-    routes: Vec<Route>,
+/// The rules of a bottle, each as `R` has it: as it was written, or with its credential loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy<R = HostRule> {
+    rules: Vec<R>,
     by_host: HashMap<Host, usize>,
+}
+
+impl<R> Default for Policy<R> {
+    fn default() -> Self {
+        Self { rules: Vec::new(), by_host: HashMap::new() }
+    }
 }
 
 impl Policy {
     /// Takes rules that agree with each other. No rules at all allow nothing at all.
-    pub fn new(routes: Vec<Route>) -> Result<Policy, PolicyError> {
-        let mut by_host = HashMap::with_capacity(routes.len());
-        for (index, route) in routes.iter().enumerate() {
-            check(route)?;
-            if let Some(first) = by_host.insert(route.host.clone(), index) {
+    pub fn new(rules: impl IntoIterator<Item = impl Into<HostRule>>) -> Result<Policy, PolicyError> {
+        Policy::of(rules.into_iter().map(Into::into))
+    }
+}
+
+impl<R: AsRef<HostRule>> Policy<R> {
+    /// The same of rules in any form.
+    pub fn of(rules: impl IntoIterator<Item = R>) -> Result<Self, PolicyError> {
+        let mut policy = Self::default();
+        for rule in rules {
+            check(rule.as_ref())?;
+            let route = &rule.as_ref().route;
+            if let Some(first) = policy.route(&route.host) {
                 return Err(PolicyError::DuplicateHost {
                     host: route.host.clone(),
-                    first: routes[first].source.clone(),
+                    first: first.source.clone(),
                     second: route.source.clone(),
                 });
             }
+            policy.by_host.insert(route.host.clone(), policy.rules.len());
+            policy.rules.push(rule);
         }
-        Ok(Policy { routes, by_host })
+        Ok(policy)
     }
 
     /// The rule for exactly this host.
     #[must_use]
+    pub fn rule(&self, host: &Host) -> Option<&R> {
+        self.by_host.get(host).map(|index| &self.rules[*index])
+    }
+
+    /// The route of exactly this host.
+    #[must_use]
     pub fn route(&self, host: &Host) -> Option<&Route> {
-        self.by_host.get(host).map(|index| &self.routes[*index])
+        self.rule(host).map(|rule| &rule.as_ref().route)
     }
 
     /// Every rule, in the order in which they were given.
     #[must_use]
-    pub fn routes(&self) -> &[Route] {
-        &self.routes
-    }
-
-    /// The rule that lists the host and the port of the authority, if there is one.
-    #[must_use]
-    pub fn route_at(&self, authority: &Authority) -> Option<&Route> {
-        self.route(&authority.host).filter(|route| route.ports.contains(&authority.port))
+    pub fn rules(&self) -> &[R] {
+        &self.rules
     }
 }
 
-fn check(route: &Route) -> Result<(), PolicyError> {
+fn check(rule: &HostRule) -> Result<(), PolicyError> {
+    let HostRule { route, auth, inspect: _, addresses: _ } = rule;
     let source_pointer = route.source.clone();
     if route.host.is_internal() {
         return Err(PolicyError::InternalHost { source_pointer });
@@ -157,14 +205,17 @@ fn check(route: &Route) -> Result<(), PolicyError> {
     if route.ports.contains(&0) {
         return Err(PolicyError::PortZero { source_pointer });
     }
+    if !route.deny_paths.is_empty() && (route.path_allowlist.is_none() || route.encoded_slash) {
+        return Err(PolicyError::DenyWithoutForm { source_pointer });
+    }
     if let Some(method) = route.methods.iter().flatten().find(|m| m.is_never_allowed()) {
         return Err(PolicyError::MethodNeverAllowed { method: method.clone(), source_pointer });
     }
-    match &route.credential {
-        Some(token_ref) if route.ports.contains(&PLAIN_HTTP) => Err(PolicyError::CredentialInClear {
+    match auth {
+        Some(auth) if route.ports.contains(&PLAIN_HTTP) => Err(PolicyError::CredentialInClear {
             host: route.host.clone(),
             source_pointer,
-            token_ref: token_ref.clone(),
+            token_ref: auth.token_ref.clone(),
         }),
         _ => Ok(()),
     }
@@ -172,7 +223,7 @@ fn check(route: &Route) -> Result<(), PolicyError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::route;
+    use super::super::testing::{route, route_with_paths, with_credential};
     use super::*;
 
     #[test]
@@ -189,9 +240,8 @@ mod tests {
         let mut plain = route("example.test");
         plain.ports = vec![443, 80];
         assert!(Policy::new(vec![plain.clone()]).is_ok());
-        plain.credential = Some("TOKEN".into());
         assert_eq!(
-            Policy::new(vec![plain]).unwrap_err().to_string(),
+            Policy::new(vec![with_credential(plain)]).unwrap_err().to_string(),
             "routes[example.test]: TOKEN would be sent to example.test over plain http; take port 80 or the credential away"
         );
     }
@@ -217,6 +267,20 @@ mod tests {
             Policy::new(vec![route("Bottle.Internal")]).unwrap_err().to_string(),
             "routes[bottle.internal]: bottle.internal is answered by the proxy itself and can't have a rule"
         );
+    }
+
+    #[test]
+    fn paths_that_have_several_spellings_can_not_be_denied() {
+        let deny_paths = vec![DenyPath::parse("/a/b").unwrap()];
+        let good = Route { deny_paths, ..route_with_paths("example.test", &["/a"]) };
+        assert!(Policy::new([good.clone()]).is_ok());
+        for bad in [Route { path_allowlist: None, ..good.clone() }, Route { encoded_slash: true, ..good }] {
+            assert_eq!(
+                Policy::new([bad]).unwrap_err().to_string(),
+                "routes[example.test]: deny_paths can't hold without a path_allowlist or with encoded_slash, where a \
+                 path has several spellings"
+            );
+        }
     }
 
     #[test]

@@ -1,26 +1,27 @@
 //! Rules for tests.
 
-use super::{Host, PathPattern, Route};
+use super::{Auth, Host, HostRule, PathPattern, Route};
 
-/// A rule that allows everything on a host, on port 443.
+/// Allows everything on a host, on port 443.
 pub(crate) fn route(host: &str) -> Route {
     let host = Host::parse(host).unwrap();
-    Route {
-        id: host.to_string(),
-        source: format!("routes[{host}]"),
-        host,
-        ports: vec![443],
-        methods: None,
-        paths: None,
-        credential: None,
-        encoded_slash: false,
-        until: None,
-        reason: None,
-    }
+    let source = format!("routes[{host}]");
+    Route::open(host, source)
 }
 
 /// The same with a `path_allowlist`.
 pub(crate) fn route_with_paths(host: &str, paths: &[&str]) -> Route {
     let paths = paths.iter().map(|path| PathPattern::parse(path, false).unwrap()).collect();
-    Route { paths: Some(paths), ..route(host) }
+    Route { path_allowlist: Some(paths), ..route(host) }
+}
+
+/// A rule that sends the credential `TOKEN`.
+pub(crate) fn with_credential(route: Route) -> HostRule {
+    let auth = Auth {
+        header: "authorization".into(),
+        prefix: "Bearer ".into(),
+        username: None,
+        token_ref: "TOKEN".into(),
+    };
+    HostRule { auth: Some(auth), ..route.into() }
 }

@@ -2,9 +2,10 @@
 
 use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{PipelockFile, StackOptions};
-use crate::config::routes::{CaFiles, RoutesFile, Upstream};
+use crate::config::routes::{CaFiles, RouteEntry, RoutesFile, Upstream};
 use crate::config::{Limits, Listen};
-use crate::plan::{HostPlan, Plan, Shape};
+use crate::plan::{Plan, Shape};
+use crate::policy::HostRule;
 use crate::stack;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -30,19 +31,20 @@ pub fn routes_file(plan: &Plan) -> RoutesFile {
         },
         ca: CaFiles { cert_file: stack::AGENT_CA[0].to_owned(), key_file: stack::AGENT_CA[1].to_owned() },
         limits: Limits::default(),
-        routes: plan.hosts.iter().map(|host| host.rule.clone()).collect(),
+        routes: plan.hosts.iter().map(RouteEntry::from).collect(),
     }
 }
 
 /// The config that both engines of pipelock read.
 #[must_use]
 pub fn pipelock_file(plan: &Plan) -> PipelockFile {
-    let rules = || plan.hosts.iter().map(|host| &host.rule);
+    let rules = || plan.hosts.iter();
+    let host = |rule: &HostRule| rule.route.host.to_string();
     PipelockFile::stack(&StackOptions {
-        hosts: rules().map(|rule| rule.host.clone()).collect(),
-        uninspected: rules().filter(|rule| !rule.inspect).map(|rule| rule.host.clone()).collect(),
+        hosts: rules().map(host).collect(),
+        uninspected: rules().filter(|rule| !rule.inspect).map(host).collect(),
         injected_headers: rules().filter_map(|rule| Some(rule.auth.as_ref()?.header.clone())).collect(),
-        addresses: plan.hosts.iter().flat_map(|host| host.addresses.iter().copied()).collect(),
+        addresses: rules().flat_map(|rule| rule.addresses.iter().copied()).collect(),
         dlp_warn: plan.dlp_warns(),
         seed_phrases: plan.seed_phrases.enabled,
     })
@@ -63,17 +65,7 @@ pub fn embedded_file(plan: &Plan) -> EmbeddedFile {
         admin: stack::ADMIN,
         extra_ca_file: plan.extra_ca.as_ref().map(|_| stack::PIPELOCK_EXTRA_CA.to_owned()),
         limits: Limits::default(),
-        hosts: plan.hosts.iter().map(host_entry).collect(),
+        hosts: plan.hosts.iter().map(HostEntry::from).collect(),
         placeholders: plan.placeholders().into_iter().map(str::to_owned).collect(),
-    }
-}
-
-fn host_entry(host: &HostPlan) -> HostEntry {
-    HostEntry {
-        host: host.rule.host.clone(),
-        source: host.rule.source.clone(),
-        ports: host.rule.ports.clone(),
-        addresses: host.addresses.clone(),
-        plain_http: host.rule.ports.contains(&80),
     }
 }

@@ -5,20 +5,20 @@
 //! device, one more service) is no question of capabilities but a refusal.
 
 use super::{RenderError, RenderTarget, Tree};
-use crate::config::embedded::EmbeddedFile;
+use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{Action, PipelockFile};
-use crate::config::routes::{AnyOr, RouteEntry, RoutesFile};
+use crate::config::routes::{RoutesFile, RuleError};
 use crate::diagnostic::Report;
 use crate::manifest::{Build, DlpAction};
 use crate::plan::layout::normal;
 use crate::plan::{
-    AgentImage, AgentPlan, ExtraCa, HostPlan, Layout, MountPlan, Plan, Resources, SeedPhrases, Shape, User,
-    Variable,
+    AgentImage, AgentPlan, ExtraCa, Layout, MountPlan, Plan, Resources, SeedPhrases, Shape, User, Variable,
 };
+use crate::policy::HostRule;
 use crate::yaml;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Why a tree is not one that can be acted on.
 #[derive(Debug, thiserror::Error)]
@@ -111,8 +111,8 @@ pub fn plan_of(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
         layout: layout.clone(),
         shape: if routes.is_some() { Shape::Chain } else { Shape::Direct },
         hosts: match &routes {
-            Some(routes) => chained(routes, &embedded),
-            None => direct(&pipelock, &embedded),
+            Some(routes) => chained(routes, &embedded).map_err(|error| unreadable(ROUTES, &error))?,
+            None => embedded.rules(&pipelock).map_err(|error| unreadable(EMBEDDED, &error))?,
         },
         egress_network: literal(&compose["networks"]["egress"]["name"]),
         dlp_action: match pipelock.request_body_scanning.action {
@@ -142,34 +142,17 @@ fn unsealed(sealed: &str) -> String {
     sealed.split_once('\n').map(|(_, body)| body.to_owned()).unwrap_or_default()
 }
 
-fn chained(routes: &RoutesFile, embedded: &EmbeddedFile) -> Vec<HostPlan> {
-    let addresses = |host: &str| {
-        let entry = embedded.hosts.iter().find(|entry| entry.host == host);
-        entry.map(|entry| entry.addresses.clone()).unwrap_or_default()
-    };
-    let hosts = routes.routes.iter();
-    hosts.map(|rule| HostPlan { rule: rule.clone(), addresses: addresses(&rule.host) }).collect()
-}
-
-/// Without egress-proxy a rule has nothing but what pipelock knows.
-fn direct(pipelock: &PipelockFile, embedded: &EmbeddedFile) -> Vec<HostPlan> {
-    let host = |entry: &crate::config::embedded::HostEntry| HostPlan {
-        rule: RouteEntry {
-            id: entry.host.clone(),
-            source: entry.source.clone(),
-            host: entry.host.clone(),
-            ports: entry.ports.clone(),
-            methods: AnyOr::Any,
-            paths: AnyOr::Any,
-            auth: None,
-            encoded_slash: false,
-            inspect: !pipelock.tls_interception.passthrough_domains.contains(&entry.host),
-            until: None,
-            reason: None,
-        },
-        addresses: entry.addresses.clone(),
-    };
-    embedded.hosts.iter().map(host).collect()
+/// What both files say of the hosts.
+fn chained(routes: &RoutesFile, embedded: &EmbeddedFile) -> Result<Vec<HostRule>, RuleError> {
+    let entries: HashMap<&str, &HostEntry> =
+        embedded.hosts.iter().map(|entry| (entry.host.as_str(), entry)).collect();
+    let mut rules = routes.rules()?;
+    for rule in &mut rules {
+        if let Some(entry) = entries.get(rule.route.host.as_str()) {
+            rule.addresses.clone_from(&entry.addresses);
+        }
+    }
+    Ok(rules)
 }
 
 fn agent(compose: &Value, layout: &Layout, embedded: &EmbeddedFile) -> Result<AgentPlan, Unreadable> {

@@ -97,13 +97,13 @@ impl Chain {
         }
         let intent = verdict.intent.insert(intent);
         verdict.sent.clone_from(asked.request.headers());
-        let Permit { grant, uri } =
-            first.permit(intent, &mut verdict.sent, today).inspect_err(|refusal| {
+        let Permit { intent: _, grant, uri } =
+            first.permit(intent.clone(), &mut verdict.sent, today).inspect_err(|refusal| {
                 if refusal.reason == Reason::CredentialInRequest {
                     verdict.leak = first.leak(&verdict.sent);
                 }
             })?;
-        let route = grant.route;
+        let route = &grant.rule.route;
         verdict.grant = Some(grant);
         self.onward(route, uri, &destination, asked, verdict)
     }

@@ -22,7 +22,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("pki", &["clock"]),
     ("config", &["stack", "policy", "yaml", "diagnostic"]),
     ("manifest", &["policy", "yaml", "diagnostic"]),
-    ("plan", &["stack", "manifest", "policy", "config", "diagnostic"]),
+    ("plan", &["stack", "manifest", "policy", "diagnostic"]),
     ("render", &["stack", "plan", "policy", "config", "yaml", "manifest", "diagnostic"]),
     ("tree", &["render", "diagnostic", "yaml", "printable"]),
     ("capability", &["config", "plan", "render", "manifest", "policy"]),

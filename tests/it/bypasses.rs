@@ -2,7 +2,7 @@
 //! → authority → intent → decision. Each test is named after the trick, and after the public case where there is one.
 
 use bottle::policy::{
-    Authority, Grant, Host, Intent, Method, PathPattern, Policy, Reason, Refusal, Route, Scheme,
+    Authority, DenyPath, Grant, Host, Intent, Method, PathPattern, Policy, Reason, Refusal, Route, Scheme,
 };
 use jiff::civil::{Date, date};
 use proptest::prelude::*;
@@ -10,33 +10,30 @@ use proptest::prelude::*;
 const TODAY: Date = date(2026, 11, 24);
 
 fn route(host: &str) -> Route {
-    Route {
-        id: host.to_owned(),
-        source: "egress_proxy.routes[0]".to_owned(),
-        host: Host::parse(host).unwrap(),
-        ports: vec![443],
-        methods: None,
-        paths: None,
-        credential: Some("TOKEN".to_owned()),
-        encoded_slash: false,
-        until: None,
-        reason: None,
-    }
+    Route::open(Host::parse(host).unwrap(), "egress_proxy.routes[0]")
 }
 
 fn entries(paths: &[&str], encoded_slash: bool) -> Vec<PathPattern> {
     paths.iter().map(|path| PathPattern::parse(path, encoded_slash).unwrap()).collect()
 }
 
-/// Three hosts: one with a `path_allowlist`, one that admits `%2F` besides, one without path rules.
+/// Four hosts: one with a `path_allowlist`, one that denies a part of it, one that admits `%2F`, one without path rules.
 fn policy() -> Policy {
-    let api = Route { paths: Some(entries(&["/repos/acme", "/public"], false)), ..route("api.example.test") };
+    let api = Route {
+        path_allowlist: Some(entries(&["/repos/acme", "/public"], false)),
+        ..route("api.example.test")
+    };
     let scoped = Route {
-        paths: Some(entries(&["/@acme%2Fapp"], true)),
+        path_allowlist: Some(entries(&["/@acme%2Fapp"], true)),
         encoded_slash: true,
         ..route("scoped.example.test")
     };
-    Policy::new(vec![api, scoped, route("open.example.test")]).unwrap()
+    let denying = Route {
+        path_allowlist: Some(entries(&["/repos/acme", "/public"], false)),
+        deny_paths: ["/repos/acme/secret", "/public/@ops"].map(|path| DenyPath::parse(path).unwrap()).into(),
+        ..route("denying.example.test")
+    };
+    Policy::new(vec![api, denying, scoped, route("open.example.test")]).unwrap()
 }
 
 /// What the proxy does with `METHOD target` after a CONNECT to the authority.
@@ -110,7 +107,10 @@ fn empty_allowlist_read_as_allow_all_cve_2025_66479() {
     assert_eq!(ask_empty(&Policy::default()), Err(Reason::HostNotAllowed));
     let with = |route| Policy::new(vec![route]).unwrap();
     let base = || route("api.example.test");
-    assert_eq!(ask_empty(&with(Route { paths: Some(vec![]), ..base() })), Err(Reason::PathNotAllowed));
+    assert_eq!(
+        ask_empty(&with(Route { path_allowlist: Some(vec![]), ..base() })),
+        Err(Reason::PathNotAllowed)
+    );
     assert_eq!(ask_empty(&with(Route { methods: Some(vec![]), ..base() })), Err(Reason::MethodNotAllowed));
     assert_eq!(ask_empty(&with(Route { ports: vec![], ..base() })), Err(Reason::PortNotAllowed));
 }
@@ -302,6 +302,44 @@ fn path_in_another_case_cve_2026_27587() {
 }
 
 #[test]
+fn denied_path_in_another_spelling() {
+    for target in [
+        "/repos/acme/secret",
+        "/repos/acme/secret/",
+        "/repos/acme/secret?x=1",
+        "/repos/acme/secret/a/b",
+        "/repos/acme/SECRET",
+        "/repos/acme/%73ecret",
+        "/repos/acme/%53ECRE%54/x",
+        "/repos/acme/secret.",
+        "/repos/acme/secret%20",
+        "/repos/acme/secret.git",
+        "/repos/acme/secret%2egit/info/refs?service=git-upload-pack",
+        "/public/@ops",
+        "/public/%40ops/x",
+    ] {
+        assert_eq!(get("denying", target), Err(Reason::PathDenied), "{target}");
+    }
+    for target in
+        ["/repos/acme", "/repos/acme/", "/repos/acme/secrets", "/repos/acme/app/secret", "/public/ops"]
+    {
+        assert_eq!(get("denying", target).as_deref(), Ok(target));
+    }
+    for target in [
+        "/repos/acme/app/../secret",
+        "/repos/acme/%2e/secret",
+        "/repos/acme//secret",
+        "/repos/acme/secret;x=1",
+        "/repos/acme%2Fsecret",
+        "/repos/acme\\secret",
+        "/repos/acme/%2573ecret",
+        "/repos/acme/secret%00",
+    ] {
+        assert_eq!(get("denying", target), Err(Reason::MalformedTarget), "{target}");
+    }
+}
+
+#[test]
 fn methods_are_case_sensitive_tokens() {
     let api = Route { methods: Some(vec![Method::GET]), ..route("api.example.test") };
     let policy = Policy::new(vec![api]).unwrap();
@@ -359,6 +397,19 @@ proptest! {
         if let Ok(sent) = get("api", &spelled) {
             prop_assert_eq!(sent, plain);
         }
+    }
+
+    /// However a denied path is spelled, no spelling is let through.
+    #[test]
+    fn nothing_below_a_denied_path_leaves(
+        below in "(/[a-z]{1,3}){0,2}", mask in any::<u64>(), cases in any::<u64>(), suffix in proptest::sample::select(vec!["", ".git", ".", "%20"]),
+    ) {
+        let spelled: String = "secret".bytes().enumerate().map(|(at, b)| {
+            let b = if cases >> at & 1 == 1 { b.to_ascii_uppercase() } else { b };
+            if mask >> at & 1 == 1 { format!("%{b:02x}") } else { char::from(b).to_string() }
+        }).collect();
+        let target = format!("/repos/acme/{spelled}{suffix}{below}");
+        prop_assert_eq!(get("denying", &target), Err(Reason::PathDenied), "{}", target);
     }
 
     /// What is let through to a host with path rules lies below an entry in every decoding.

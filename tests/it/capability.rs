@@ -9,7 +9,7 @@ fn capabilities(manifest: &str) -> Capabilities {
     let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap_or_else(|report| panic!("{report}"));
     let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev"))
         .unwrap_or_else(|report| panic!("{report}"));
-    Capabilities::of(&plan, &Machine { project: "/p".into(), memory: 4 << 30, ..Machine::default() }).unwrap()
+    Capabilities::of(&plan, &Machine { project: "/p".into(), memory: 4 << 30, ..Machine::default() })
 }
 
 fn lines(old: Option<&str>, new: &str) -> Vec<Widening> {
@@ -60,6 +60,38 @@ fn a_path_below_an_allowed_one_is_not_new() {
         ["any method https://api.example/ab/**"]
     );
     assert_eq!(of_route(", path_allowlist: [/a]", ""), ["any method https://api.example/**"]);
+}
+
+#[test]
+fn a_denied_path_less_is_new_and_one_more_is_not() {
+    let with = |denied: &str| format!(", methods: [GET], path_allowlist: [/a, /b]{denied}");
+    let of = |old: &str, new: &str| of_route(&with(old), &with(new));
+    assert_eq!(of("", ", deny_paths: [/a/x]"), [""; 0]);
+    assert_eq!(of(", deny_paths: [/a/x]", ", deny_paths: [/a/x, /b/y]"), [""; 0]);
+    assert_eq!(
+        of(", deny_paths: [/a/x]", ", deny_paths: [/A/X.git]"),
+        [""; 0],
+        "the same in another spelling"
+    );
+    assert_eq!(of(", deny_paths: [/a/x]", ""), ["GET https://api.example/a/x/**"]);
+    assert_eq!(
+        of(", deny_paths: [/*/x]", ", deny_paths: [/a/x]"),
+        ["GET https://api.example/b/x/**"],
+        "what is still denied is not new"
+    );
+    assert_eq!(
+        of(", deny_paths: [/a/x]", ", deny_paths: [/a/x/y]"),
+        ["GET https://api.example/a/x/**, but not /a/x/y/**"]
+    );
+    assert_eq!(
+        of_route(
+            "",
+            ", ports: [443, 8443], path_allowlist: [/a], deny_paths: [/a/1, /a/2, /a/3, /a/4, /a/5, /a/6, /a/7]"
+        ),
+        [
+            "any method https://api.example:8443/a/**, but not /a/1/**, /a/2/**, /a/3/**, /a/4/**, /a/5/** and 2 more"
+        ]
+    );
 }
 
 #[test]
@@ -217,7 +249,7 @@ fn what_the_image_is_made_of_is_asked_about() {
             Manifest::load("bottle.yaml", format!("version: 1\nname: dev\n{built}").as_bytes()).unwrap();
         let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
         let machine = Machine { context: Some(digest.to_owned()), ..Machine::default() };
-        Capabilities::of(&plan, &machine).unwrap()
+        Capabilities::of(&plan, &machine)
     };
     let changed = widened(Some(&plan("sha256:1")), &plan("sha256:2"));
     assert_eq!(changed.len(), 1, "{changed:?}");
@@ -323,7 +355,7 @@ fn a_limit_where_there_was_none_is_no_widening() {
         let text = format!("version: 1\nname: dev\n{text}");
         let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
         let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
-        Capabilities::of(&plan, &Machine { memory, ..Machine::default() }).unwrap()
+        Capabilities::of(&plan, &Machine { memory, ..Machine::default() })
     };
     let (open, narrow) = (of(&agent(""), 8 << 30), of(&limited, 8 << 30));
     assert_eq!(widened(Some(&open), &narrow), []);
@@ -348,7 +380,7 @@ fn a_source_that_really_is_another_one_is_new() {
     let at = |real: &str| {
         let sources = [("/d".into(), real.into())].into_iter().collect();
         let machine = Machine { project: "/p".into(), sources, ..Machine::default() };
-        Capabilities::of(&plan, &machine).unwrap()
+        Capabilities::of(&plan, &machine)
     };
     let moved = widened(Some(&at("/p/data")), &at("/etc"));
     assert_eq!(moved.len(), 1, "{moved:?}");
@@ -367,7 +399,7 @@ fn what_is_kept_in_the_record_is_read_back() {
         ..Surroundings::beside("dev")
     };
     let plan = Plan::resolve(&loaded.manifest, &around).unwrap();
-    let all = Capabilities::of(&plan, &Machine::default()).unwrap();
+    let all = Capabilities::of(&plan, &Machine::default());
     let text = serde_json::to_string(&all).unwrap();
     assert_eq!(serde_json::from_str::<Capabilities>(&text).unwrap(), all);
     let bad = text.replace("\"/user\"", "\"/us%65r\"");
@@ -375,31 +407,69 @@ fn what_is_kept_in_the_record_is_read_back() {
     assert!(serde_json::from_str::<Capabilities>(&bad).is_err(), "a path that no rule can have");
 }
 
-/// Whether a request of one universe is allowed, in the words of the manifest.
+/// A rule of a small universe, in the words of the manifest.
 #[derive(Clone, Debug)]
 struct Rule {
     ports: Vec<u16>,
     methods: Option<Vec<&'static str>>,
     paths: Option<Vec<&'static str>>,
+    denied: Vec<&'static str>,
 }
 
 const METHODS: [&str; 3] = ["GET", "POST", "PUT"];
 const PORTS: [u16; 2] = [443, 8443];
 const PATTERNS: [&str; 6] = ["/a", "/a/b", "/*", "/*/b", "/b", "/a/*"];
-const REQUESTS: [&str; 7] = ["/a", "/b", "/a/b", "/b/b", "/a/c", "/b/c/d", "/a/b/c"];
+const DENIED: [&str; 8] = ["/a/b", "/a/B", "/A", "/*/c", "/a/*", "/b/b.git", "/*/*/c", "/a/b/c"];
+
+/// Every path of up to three of these segments; no pattern names `f`.
+fn requests() -> Vec<String> {
+    let mut all = vec![String::new()];
+    let mut last = all.clone();
+    for _ in 0..3 {
+        let below = |text: &String| {
+            ["a", "A", "b", "B", "b.git", "c", "f"].map(|segment| format!("{text}/{segment}"))
+        };
+        last = last.iter().flat_map(below).collect();
+        all.extend(last.iter().cloned());
+    }
+    all
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
+}
+
+/// Whether the path begins with the pattern, where segments are compared as `same` says.
+fn begins(pattern: &str, path: &str, same: impl Fn(&str, &str) -> bool) -> bool {
+    let mut path = segments(path);
+    segments(pattern).all(|want| path.next().is_some_and(|have| want == "*" || same(want, have)))
+}
+
+fn same_spelling(one: &str, other: &str) -> bool {
+    let bare = |text: &str| text.to_lowercase().trim_end_matches(".git").to_owned();
+    bare(one) == bare(other)
+}
 
 impl Rule {
     fn allows(&self, port: u16, method: &str, path: &str) -> bool {
-        let covers = |pattern: &&str| {
-            let mut path = path.split('/').skip(1);
-            pattern
-                .split('/')
-                .skip(1)
-                .all(|want| path.next().is_some_and(|have| want == have || want == "*" && !have.is_empty()))
-        };
+        let exactly = |one: &str, other: &str| one == other;
         self.ports.contains(&port)
             && self.methods.as_ref().is_none_or(|list| list.contains(&method))
-            && self.paths.as_ref().is_none_or(|list| list.iter().any(covers))
+            && self.paths.as_ref().is_none_or(|list| list.iter().any(|it| begins(it, path, exactly)))
+            && !self.denied.iter().any(|it| begins(it, path, same_spelling))
+    }
+
+    /// A denied path that closes nothing or a whole entry is no manifest.
+    fn without_slips(mut self) -> Self {
+        let paths = self.paths.clone().unwrap_or_default();
+        let overlaps = |one: &str, other: &str| {
+            segments(one).zip(segments(other)).all(|(a, b)| a == "*" || b == "*" || same_spelling(a, b))
+        };
+        self.denied.retain(|denied| {
+            paths.iter().any(|path| overlaps(denied, path))
+                && !paths.iter().any(|path| begins(denied, path, |a, b| b != "*" && same_spelling(a, b)))
+        });
+        self
     }
 
     fn manifest(&self) -> String {
@@ -407,9 +477,13 @@ impl Rule {
         if let Some(methods) = &self.methods {
             route.extend([", methods: [", &methods.join(", "), "]"]);
         }
-        if let Some(paths) = &self.paths {
-            let quoted: Vec<String> = paths.iter().map(|path| format!("{path:?}")).collect();
-            route.extend([", path_allowlist: [", &quoted.join(", "), "]"]);
+        for (key, paths) in
+            [("path_allowlist", self.paths.as_deref()), ("deny_paths", Some(&self.denied[..]))]
+        {
+            if let Some(paths) = paths.filter(|paths| !paths.is_empty()) {
+                let quoted: Vec<String> = paths.iter().map(|path| format!("{path:?}")).collect();
+                route.extend([", ", key, ": [", &quoted.join(", "), "]"]);
+            }
         }
         format!("{AGENT}egress_proxy: {{routes: [{{{route}}}]}}\n")
     }
@@ -420,18 +494,33 @@ fn rule() -> impl proptest::strategy::Strategy<Value = Rule> {
     let some = |from: &'static [&'static str]| {
         proptest::option::of(proptest::sample::subsequence(from, 1..=from.len()))
     };
-    (proptest::sample::subsequence(&PORTS[..], 1..=2), some(&METHODS), some(&PATTERNS))
-        .prop_map(|(ports, methods, paths)| Rule { ports, methods, paths })
+    let denied = proptest::sample::subsequence(&DENIED[..], 0..=3);
+    (proptest::sample::subsequence(&PORTS[..], 1..=2), some(&METHODS), some(&PATTERNS), denied)
+        .prop_map(|(ports, methods, paths, denied)| Rule { ports, methods, paths, denied }.without_slips())
 }
 
 proptest::proptest! {
     /// Brute force: a line is said exactly when there is a request that the new rule allows and the old one does not.
     #[test]
     fn a_rule_widens_exactly_when_a_request_more_is_allowed(old in rule(), new in rule()) {
+        let requests = requests();
         let more = PORTS.iter().any(|port| METHODS.iter().chain(&["PATCH"]).any(|method| {
-            REQUESTS.iter().chain(&["/c", "/", "/c/b"]).any(|path| new.allows(*port, method, path) && !old.allows(*port, method, path))
+            requests.iter().any(|path| new.allows(*port, method, path) && !old.allows(*port, method, path))
         }));
         let said = newly(&old.manifest(), &new.manifest());
+        proptest::prop_assert_eq!(more, !said.is_empty(), "{:?}", said);
+    }
+
+    /// The same of one rule and what is denied of it, where most changes are small.
+    #[test]
+    fn what_is_denied_widens_exactly_when_a_request_more_is_allowed(
+        rule in rule(), denied in proptest::sample::subsequence(&DENIED[..], 0..=3),
+    ) {
+        let new = Rule { denied, ..rule.clone() }.without_slips();
+        let requests = requests();
+        let allowed = |rule: &Rule, path: &String| rule.allows(rule.ports[0], rule.methods.as_ref().map_or("GET", |it| it[0]), path);
+        let more = requests.iter().any(|path| allowed(&new, path) && !allowed(&rule, path));
+        let said = newly(&rule.manifest(), &new.manifest());
         proptest::prop_assert_eq!(more, !said.is_empty(), "{:?}", said);
     }
 }

@@ -124,6 +124,42 @@ denied: GET https://api.example.test/repos/acme/other
     );
 }
 
+/// From the manifest and from what was rendered of it.
+#[test]
+fn a_path_that_a_rule_denies_names_the_entry_that_denies_it() {
+    let denying = "path_allowlist: [/repos/acme/app, /user]\n      deny_paths:\n        - /user/keys\n        - /*/*/*/hooks";
+    let folder = folder_with(&MANIFEST.replace("path_allowlist: [/repos/acme/app, /user]", denying));
+    let ask = ["GET", "https://api.example.test/repos/acme/app/Hooks/1", "--now", "2026-11-24"];
+    let said = run(folder.path(), &ask);
+    let expected = "\
+denied: GET https://api.example.test/repos/acme/app/Hooks/1
+  reason      path_denied
+  why         /repos/acme/app/Hooks/1 on api.example.test is closed on purpose: the rule denies /*/*/*/hooks and below, in every spelling; work without it, or ask the person who wrote the rule; allowed there: GET, HEAD /repos/acme/app and below; GET, HEAD /user and below; but not /user/keys, /*/*/*/hooks and below; retrying does not help
+  rule        api.example.test (bottle.yaml:7, egress_proxy.routes[0])
+  credential  FORGE_TOKEN in authorization
+  because     the issue tracker
+  pipelock    lets the host through and looks inside; a secret in the request blocks it
+  nearest     the rule for api.example.test outside of /*/*/*/hooks (bottle.yaml:11)
+";
+    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (1, expected, ""));
+
+    let loaded =
+        Manifest::load("bottle.yaml", &fs::read(folder.path().join("bottle.yaml")).unwrap()).unwrap();
+    let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
+    for (path, bytes) in render::tree(&plan, render::RenderTarget::Compose).unwrap() {
+        let path = folder.path().join("out").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+    let rendered = run(folder.path(), &[&ask[..], &["--rendered", "out"]].concat());
+    assert_eq!(rendered.code, 1, "{}", rendered.err);
+    let line = rendered.out.lines().last().unwrap();
+    let of_entry = line.starts_with(
+        "  nearest     the rule for api.example.test outside of /*/*/*/hooks (out/egress-proxy/routes.yaml:",
+    );
+    assert!(of_entry, "{line}");
+}
+
 #[test]
 fn a_denied_method_names_the_line_of_the_methods() {
     let said = explain(&["POST", "https://api.example.test/user"]);

@@ -5,7 +5,7 @@
 mod any;
 mod binary;
 
-use bottle::manifest::{self, AuthScheme, DlpAction, Image, Loaded, Manifest};
+use bottle::manifest::{self, DlpAction, Image, Loaded, Manifest};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::{fs, path::Path, path::PathBuf, time::Duration};
@@ -83,21 +83,22 @@ fn a_good_manifest_becomes_types() {
     assert_eq!(manifest.agent.env[1], ("ODD".to_owned(), "no".to_owned()));
     assert_eq!(manifest.agent.env[2].1, "${X} $$ # \"'");
     assert!(manifest.agent.mounts[1].read_only && manifest.agent.read_only);
-    let github = &manifest.egress_proxy.routes[1];
+    let github = &manifest.egress_proxy.routes[1].route;
     assert_eq!((github.host.as_str(), github.source.as_str()), ("api.github.com", "egress_proxy.routes[1]"));
     assert_eq!(github.until.map(|date| date.to_string()).as_deref(), Some("2027-03-31"));
-    let schemes: Vec<AuthScheme> =
-        manifest.hosts().filter_map(|route| route.auth.as_ref()).map(|auth| auth.scheme.clone()).collect();
+    let auths = manifest.hosts().filter_map(|rule| rule.auth.as_ref());
+    let auths: Vec<_> =
+        auths.map(|it| (it.header.as_str(), it.prefix.as_str(), it.username.as_deref())).collect();
     let expected = [
-        AuthScheme::Bearer,
-        AuthScheme::Token,
-        AuthScheme::Basic { username: "ci".to_owned() },
-        AuthScheme::Header { name: "x-api-key".to_owned() },
+        ("authorization", "Bearer ", None),
+        ("authorization", "token ", None),
+        ("authorization", "Basic ", Some("ci")),
+        ("x-api-key", "", None),
     ];
-    assert_eq!(schemes, expected);
+    assert_eq!(auths, expected);
     assert_eq!(manifest.egress_proxy.routes[3].addresses.len(), 2);
     assert_eq!(manifest.egress.dlp_action, DlpAction::Warn);
-    assert_eq!(manifest.egress.allowlist[1].source, "egress.allowlist[1]");
+    assert_eq!(manifest.egress.allowlist[1].route.source, "egress.allowlist[1]");
     assert!(!manifest.egress.allowlist[1].inspect);
 }
 
@@ -109,18 +110,17 @@ fn defaults_are_the_safe_ones() {
     assert!(!manifest.pipelock.seed_phrases && !manifest.agent.read_only);
     let text = "version: 1\nname: dev\nagent: {image: x}\negress_proxy: {routes: [{host: a.example}]}\n";
     let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
-    let route = &loaded.manifest.egress_proxy.routes[0];
-    assert_eq!(route.ports, [443]);
-    assert!(
-        route.inspect && !route.encoded_slash && route.addresses.is_empty() && route.path_allowlist.is_none()
-    );
+    let rule = &loaded.manifest.egress_proxy.routes[0];
+    assert_eq!(rule.route.ports, [443]);
+    assert!(rule.inspect && rule.addresses.is_empty());
+    assert!(!rule.route.encoded_slash && rule.route.path_allowlist.is_none());
 }
 
 #[test]
 fn a_pointer_leads_back_to_its_line() {
     let loaded = good("full.yaml");
     assert_eq!(loaded.place_of("egress_proxy.routes[1]"), "full.yaml:18");
-    assert_eq!(loaded.line_of("egress_proxy.routes[1].methods"), 20);
+    assert_eq!(loaded.line_of("egress_proxy.routes[1].methods"), 21);
     assert_eq!(&loaded.source.text()[loaded.span_of("egress_proxy.routes[1]")], "host: API.GitHub.com.");
 }
 
@@ -249,7 +249,7 @@ fn the_recipe_for_cred_proxy_is_a_manifest_when_pasted() {
         let loaded = Manifest::load("bottle.yaml", (lines.join("\n") + "\n").as_bytes());
         let manifest = loaded.unwrap_or_else(|report| panic!("{report}")).manifest;
         assert_eq!(manifest.hosts().count(), hosts, "{recipe}");
-        assert!(manifest.hosts().all(|route| route.host.as_str() != "evil.example"));
+        assert!(manifest.hosts().all(|rule| rule.route.host.as_str() != "evil.example"));
     }
 }
 
@@ -264,7 +264,7 @@ fn the_recipe_stands_at_the_indentation_of_the_routes_that_are_there() {
         .unwrap_or_else(|report| panic!("{report}"))
         .manifest
         .hosts()
-        .map(|route| route.host.to_string())
+        .map(|rule| rule.route.host.to_string())
         .collect();
     assert_eq!(hosts, ["a.example", "b.example"]);
 }

@@ -59,7 +59,7 @@ fn the_plan_for_machines_holds_every_variable_mount_and_host() {
     let bottle = &json["bottles"][0];
     assert_eq!(bottle["bottle"], "claude-code");
     assert_eq!(bottle["hosts"][0]["credential"], "CLAUDE_CODE_OAUTH_TOKEN");
-    assert_eq!(bottle["hosts"][0]["paths"], serde_json::json!(["/v1/messages"]));
+    assert_eq!(bottle["hosts"][0]["path_allowlist"], serde_json::json!(["/v1/messages"]));
     let line = bottle["hosts"][0]["line"].as_u64().unwrap();
     let manifest = fs::read_to_string(example("claude-code").join("bottle.yaml")).unwrap();
     assert!(manifest.lines().nth(usize::try_from(line).unwrap() - 1).unwrap().contains("api.anthropic.com"));

@@ -2,34 +2,20 @@
 
 use bottle::config::embedded::EmbeddedFile;
 use bottle::config::routes::RoutesFile;
-use bottle::manifest::{
-    Agent, Auth, AuthScheme, Build, Egress, EgressProxy, Engine, Image, Manifest, Mount, Pipelock, Route,
-};
+use bottle::manifest::{Agent, Build, Egress, EgressProxy, Engine, Image, Manifest, Mount, Pipelock};
 use bottle::plan::{Layout, MountPlan, Plan, Surroundings};
-use bottle::policy::Host;
+use bottle::policy::{Auth, Host, HostRule, Route};
 use bottle::render::checksum::{Sealed, verify};
 use bottle::render::{self, Tree};
 use proptest::prelude::*;
 use serde_yaml::Value;
 use std::{fs, process::Command};
 
-fn route(source: &str, host: &str) -> Route {
-    Route {
-        source: source.to_owned(),
-        host: Host::parse(host).unwrap(),
-        path_allowlist: None,
-        methods: None,
-        auth: None,
-        ports: vec![443],
-        encoded_slash: false,
-        inspect: true,
-        addresses: Vec::new(),
-        reason: None,
-        until: None,
-    }
+fn route(source: &str, host: &str) -> HostRule {
+    Route::open(Host::parse(host).unwrap(), source).into()
 }
 
-fn manifest(routes: Vec<Route>) -> Manifest {
+fn manifest(routes: Vec<HostRule>) -> Manifest {
     Manifest {
         name: "dev".to_owned(),
         agent: Agent {
@@ -49,9 +35,9 @@ fn manifest(routes: Vec<Route>) -> Manifest {
     }
 }
 
-fn with_token(mut route: Route, token_ref: &str) -> Route {
-    route.auth = Some(Auth { scheme: AuthScheme::Bearer, token_ref: token_ref.to_owned() });
-    route
+fn with_token(rule: HostRule, token_ref: &str) -> HostRule {
+    let (header, prefix) = ("authorization".to_owned(), "Bearer ".to_owned());
+    HostRule { auth: Some(Auth { header, prefix, username: None, token_ref: token_ref.to_owned() }), ..rule }
 }
 
 fn mount(source: &str, target: &str) -> Mount {
@@ -174,12 +160,11 @@ proptest! {
 
     #[test]
     fn every_text_of_a_rule_comes_out_of_the_config_as_it_went_in(reason in hostile(), username in hostile()) {
-        let mut rule = route("egress_proxy.routes[0]", "a.example");
-        rule.reason = Some(reason.clone());
+        let mut rule = with_token(route("egress_proxy.routes[0]", "a.example"), "T");
+        rule.route.reason = Some(reason.clone());
         // What RFC 7617 can't carry the manifest refuses.
         let username: String = username.chars().filter(|c| *c != ':' && !c.is_control()).collect();
-        let scheme = AuthScheme::Basic { username: username.clone() };
-        rule.auth = Some(Auth { scheme, token_ref: "T".to_owned() });
+        rule.auth.as_mut().unwrap().username = Some(username.clone());
         let tree = render(&manifest(vec![rule]));
         let text = text(&tree, "egress-proxy/routes.yaml");
 

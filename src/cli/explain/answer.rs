@@ -7,8 +7,8 @@ use crate::intercept::Limits;
 use crate::pipelock::scan_body;
 use crate::plan::Shape;
 use crate::policy::{
-    Authority, Difference, GitOperation, Grant, HOST_OVERRIDES, Intent, METHOD_OVERRIDES, Method, Nearest,
-    PATH_OVERRIDES, PathPattern, Reason, Refusal, Route, same_variable,
+    Authority, Difference, GitOperation, Grant, HOST_OVERRIDES, Host, HostRule, Intent, METHOD_OVERRIDES,
+    Method, Nearest, PATH_OVERRIDES, PathPattern, Reason, Refusal, Route, same_variable,
 };
 use crate::verdict::{
     Verdict,
@@ -36,7 +36,7 @@ pub(super) struct Answer {
 /// The rule that decided.
 #[derive(Debug)]
 pub(super) struct Rule {
-    pub(super) id: String,
+    pub(super) host: Host,
     pub(super) source: String,
     pub(super) place: Option<Place>,
     /// The entry of the `path_allowlist` that matched, and its line.
@@ -99,7 +99,8 @@ impl Answer {
         let chain = rules.shape() == Shape::Chain;
         let Verdict { authority, intent, grant, refusal, leak, block, findings, inspected: _, sent: _ } =
             verdict;
-        let route = authority.as_ref().and_then(|authority| rules.policy.route(&authority.host));
+        let rule = authority.as_ref().and_then(|authority| rules.policy.rule(&authority.host));
+        let route = rule.map(|rule| &rule.route);
         let hostwise = || {
             let authority = authority.as_ref()?;
             Intent::read(asked.scheme, authority, &Method::GET, b"/", None, route).ok()
@@ -120,7 +121,7 @@ impl Answer {
         let secret =
             leak.map(Found::of_leak).or_else(|| block.iter().chain(&findings).find_map(Found::of_block));
         Answer {
-            rule: route.map(|route| Rule { entry, ..rule_of(route, rules) }),
+            rule: rule.map(|rule| Rule { entry, ..rule_of(rule, rules) }),
             git: intent.as_ref().filter(|_| chain).map(|intent| intent.git),
             sends: intent.as_ref().filter(|_| chain).map(|intent| intent.target.to_string()),
             pipelock: authority
@@ -129,7 +130,7 @@ impl Answer {
             secret,
             nearest: nearest.map(|nearest| near_of(&nearest, rules)),
             notes: match &intent {
-                Some(intent) if chain => notes_of(asked, route, intent),
+                Some(intent) if chain => notes_of(asked, rule, intent),
                 _ if chain => Vec::new(),
                 _ => vec![DIRECT.to_owned()],
             },
@@ -151,8 +152,7 @@ impl Answer {
         };
         self.secret = self.secret.take().or(found);
         if let Err(block) = scanned {
-            let route =
-                self.rule.as_ref().and_then(|rule| rules.policy.routes().iter().find(|it| it.id == rule.id));
+            let route = self.rule.as_ref().and_then(|rule| rules.policy.route(&rule.host));
             self.refusal = route.map(|route| passed_on(&block, route).refusal);
         }
     }
@@ -205,14 +205,15 @@ fn is_lfs_batch(intent: &Intent) -> bool {
     GitOperation::is_lfs_batch(intent.target.path.as_str().as_bytes())
 }
 
-fn rule_of(route: &Route, rules: &Rules) -> Rule {
-    let auth = rules.entries.iter().find(|entry| entry.id == route.id).and_then(|entry| entry.auth.as_ref());
+fn rule_of(rule: &HostRule, rules: &Rules) -> Rule {
+    let (route, auth) = (&rule.route, &rule.auth);
     Rule {
-        id: route.id.clone(),
+        host: route.host.clone(),
         source: route.source.clone(),
         place: rules.place_of(&route.source),
         entry: None,
         credential: auth
+            .as_ref()
             .map(|auth| Credential { token_ref: auth.token_ref.clone(), header: auth.header.clone() }),
         until: route.until,
         reason: route.reason.clone(),
@@ -221,11 +222,11 @@ fn rule_of(route: &Route, rules: &Rules) -> Rule {
 
 fn entry_of(grant: &Grant<'_>, rules: &Rules) -> Option<(String, Option<Place>)> {
     let pattern = grant.pattern?;
-    Some((pattern.to_string(), place_of_entry(grant.route, pattern, rules)))
+    Some((pattern.to_string(), place_of_entry(&grant.rule.route, pattern, rules)))
 }
 
 fn place_of_entry(route: &Route, entry: &PathPattern, rules: &Rules) -> Option<Place> {
-    let index = route.paths.iter().flatten().position(|own| own == entry)?;
+    let index = route.path_allowlist.iter().flatten().position(|own| own == entry)?;
     rules.place_of(&format!("{}.path_allowlist[{index}]", route.source))
 }
 
@@ -233,23 +234,26 @@ fn near_of(nearest: &Nearest<'_>, rules: &Rules) -> Near {
     let source = &nearest.route.source;
     let place = match nearest.differs {
         Difference::Path(entry) => place_of_entry(nearest.route, entry, rules),
+        Difference::Denied(entry) => {
+            let index = nearest.route.deny_paths.iter().position(|own| own == entry);
+            index.and_then(|index| rules.place_of(&format!("{source}.deny_paths[{index}]")))
+        }
         Difference::Host(_) => rules.place_of(source),
         Difference::Port(_) => rules.place_of(&format!("{source}.ports")),
         Difference::Method(_) => rules.place_of(&format!("{source}.methods")),
         Difference::Date(_) => rules.place_of(&format!("{source}.until")),
     };
-    Near { text: nearest.to_string(), rule: nearest.route.id.clone(), place }
+    Near { text: nearest.to_string(), rule: nearest.route.host.to_string(), place }
 }
 
 /// What happens to the request on the way, and what the question leaves open.
-fn notes_of(asked: &Asked, route: Option<&Route>, intent: &Intent) -> Vec<String> {
+fn notes_of(asked: &Asked, rule: Option<&HostRule>, intent: &Intent) -> Vec<String> {
     let mut notes = Vec::new();
     let overrides = [METHOD_OVERRIDES, PATH_OVERRIDES, HOST_OVERRIDES].concat();
     for (name, _) in asked.fields().filter(|(name, _)| overrides.iter().any(|own| same_variable(own, name))) {
         notes.push(format!("{name} is stripped: it could make the request another one than was decided on"));
     }
-    if route.is_some_and(|route| route.credential.is_some()) && asked.values("authorization").next().is_some()
-    {
+    if rule.is_some_and(|rule| rule.auth.is_some()) && asked.values("authorization").next().is_some() {
         notes.push("the Authorization of the request is stripped; the rule's credential is sent".to_owned());
     }
     if asked.body.is_none() && is_lfs_batch(intent) {

@@ -50,7 +50,7 @@ fn lines(asked: &Asked, answer: &Answer) -> Vec<(&'static str, String)> {
 
 fn of_rule(rule: &Rule, lines: &mut Vec<(&'static str, String)>) {
     let at = rule.place.as_ref().map(|place| format!("{place}, ")).unwrap_or_default();
-    lines.push(("rule", format!("{} ({at}{})", rule.id, rule.source)));
+    lines.push(("rule", format!("{} ({at}{})", rule.host, rule.source)));
     if let Some((entry, place)) = &rule.entry {
         lines.push(("entry", format!("{entry}{}", in_brackets(place.as_ref()))));
     }
@@ -107,7 +107,7 @@ pub(super) fn json(asked: &Asked, answer: &Answer, bottle: &str) -> String {
 
 fn rule(rule: &Rule) -> Value {
     json!({
-        "id": rule.id,
+        "id": rule.host.as_str(),
         "source": rule.source,
         "place": place(rule.place.as_ref()),
         "entry": rule.entry.as_ref().map(|(entry, at)| json!({"path": entry, "place": place(at.as_ref())})),

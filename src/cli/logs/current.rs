@@ -1,6 +1,6 @@
 //! The manifest as it is now: where a rule stands in it, and what would have to change for it to allow a request.
 //!
-//! A record names its rule by id, which is the host. The pointer in the record is where the rule stood when the request
+//! A record names its rule by the host. The pointer in the record is where the rule stood when the request
 //! was refused; by now another rule can stand there, so it is never followed. What is suggested was tried: the policy
 //! of the manifest with the change allows the request.
 
@@ -62,11 +62,13 @@ impl<'a> Current<'a> {
         let Some((loaded, policy)) = &self.manifest else {
             return Some(Standing::Nowhere(format!("{id}; {} can't be read now", self.file)));
         };
-        let Some(route) = policy.routes().iter().find(|route| route.id == id) else {
+        let route = Host::parse(id).ok().and_then(|host| policy.route(&host));
+        let Some(route) = route else {
             return Some(Standing::Nowhere(format!("the rule for {id} is no longer in {}", self.file)));
         };
         let key = match record.reason.as_deref() {
             Some("path_not_allowed") => ".path_allowlist",
+            Some("path_denied") => ".deny_paths",
             Some("method_not_allowed") => ".methods",
             Some("port_not_allowed") => ".ports",
             Some("rule_expired") => ".until",
@@ -81,6 +83,7 @@ impl<'a> Current<'a> {
         let by_rule = [
             "host_not_allowed",
             "path_not_allowed",
+            "path_denied",
             "method_not_allowed",
             "port_not_allowed",
             "rule_expired",
@@ -149,10 +152,14 @@ impl<'r> Asked<'r> {
         policy.decide(&intent, today).map(drop)
     }
 
+    fn canonical(&self, encoded_slash: bool) -> Option<CanonicalPath> {
+        let rules = PathRules { allowlisted: true, encoded_slash };
+        CanonicalPath::parse(self.path.unwrap_or("/").as_bytes(), rules).ok()
+    }
+
     /// The path, or its first segments, as an entry.
     fn pattern(&self, encoded_slash: bool, segments: usize) -> Option<PathPattern> {
-        let rules = PathRules { allowlisted: true, encoded_slash };
-        let path = CanonicalPath::parse(self.path.unwrap_or("/").as_bytes(), rules).ok()?;
+        let path = self.canonical(encoded_slash)?;
         let first: Vec<&str> = path.segments().filter(|segment| !segment.is_empty()).take(segments).collect();
         PathPattern::parse(&format!("/{}", first.join("/")), encoded_slash).ok()
     }
@@ -160,18 +167,19 @@ impl<'r> Asked<'r> {
 
 /// Changes the rule until the policy allows the request.
 fn advice(asked: &Asked<'_>, policy: &Policy, today: Date) -> Option<Advice> {
-    let mut routes = policy.routes().to_vec();
+    let mut rules = policy.rules().to_vec();
     let mut entry = String::new();
     loop {
-        let changed = Policy::new(routes.clone()).ok()?;
+        let changed = Policy::new(rules.clone()).ok()?;
         let refusal = match asked.decide(&changed, today) {
             Ok(()) if entry.is_empty() => return Some(Advice::Allowed),
             Ok(()) => return Some(Advice::Entry(entry)),
             Err(refusal) => refusal,
         };
-        let Some(route) = routes.iter_mut().find(|route| route.host == asked.authority.host) else {
+        let mut routes = rules.iter_mut().map(|rule| &mut rule.route);
+        let Some(route) = routes.find(|route| route.host == asked.authority.host) else {
             let (route, text) = new_route(asked)?;
-            routes.push(route);
+            rules.push(route.into());
             entry = text;
             continue;
         };
@@ -206,8 +214,16 @@ fn change(route: &mut Route, reason: Reason, asked: &Asked<'_>) -> Option<String
         Reason::PathNotAllowed => {
             let pattern = asked.pattern(route.encoded_slash, usize::MAX)?;
             let value = scalar(pattern.as_str());
-            route.paths.get_or_insert_default().push(pattern);
+            route.path_allowlist.get_or_insert_default().push(pattern);
             ("path_allowlist", value)
+        }
+        Reason::PathDenied => {
+            let path = asked.canonical(route.encoded_slash)?;
+            let (removed, kept): (Vec<_>, Vec<_>) =
+                route.deny_paths.drain(..).partition(|entry| entry.matches(&path));
+            route.deny_paths = kept;
+            let removed: Vec<String> = removed.iter().map(|entry| scalar(entry.as_str())).collect();
+            return Some(format!("  deny_paths: without {}\n", removed.join(", ")));
         }
         _ => return None,
     };
@@ -229,16 +245,10 @@ fn new_route(asked: &Asked<'_>) -> Option<(Route, String)> {
         let _ = writeln!(entry, "      methods: [{}]", scalar(method.as_str()));
     }
     let route = Route {
-        id: host.to_string(),
-        source: String::new(),
-        host: host.clone(),
         ports: vec![*port],
         methods: asked.method.clone().map(|method| vec![method]),
-        paths: Some(vec![pattern]),
-        credential: None,
-        encoded_slash: false,
-        until: None,
-        reason: None,
+        path_allowlist: Some(vec![pattern]),
+        ..Route::open(host.clone(), "")
     };
     Some((route, entry))
 }

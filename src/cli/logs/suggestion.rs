@@ -182,6 +182,21 @@ egress_proxy:
     }
 
     #[test]
+    fn a_denied_path_is_shown_with_the_entry_that_denies_it() {
+        let with =
+            manifest("      path_allowlist:\n        - /v1\n      deny_paths: [/v1/x, /V1/X/y, /v1/z]\n");
+        let refused = record(&serde_json::json!({
+            "path": "/v1/X/y/z", "reason": "path_denied", "rule": "api.example", "source": "egress_proxy.routes[0]",
+        }));
+        let text = shown(&with, &refused);
+        assert!(text.contains("    rule:  bottle.yaml:9 (egress_proxy.routes[0])\n"), "{text}");
+        assert!(
+            text.ends_with("      egress_proxy.routes[0]:\n        deny_paths: without /v1/x, /V1/X/y\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn an_unknown_host_gets_a_route_with_the_first_segments_of_the_path() {
         let shown = text(serde_json::json!({
             "host": "new.example", "port": 8443, "path": "/a/b/c/d", "reason": "host_not_allowed",

@@ -1,7 +1,9 @@
 //! The plan for machines. Keys are only ever added.
 
 use crate::cli::project::Project;
-use crate::plan::{AgentImage, HostPlan, Plan, Reach, Shape, User};
+use crate::config::routes::AnyOr;
+use crate::plan::{AgentImage, Plan, Reach, Shape, User};
+use crate::policy::{DenyPath, HostRule, Route};
 use serde_json::{Value, json};
 
 /// Every bottle, as one JSON document.
@@ -45,22 +47,25 @@ fn bottle(project: &Project) -> Value {
     })
 }
 
-fn host_value(project: &Project, host: &HostPlan) -> Value {
-    let rule = &host.rule;
+fn host_value(project: &Project, rule: &HostRule) -> Value {
+    let HostRule { route, auth, inspect, addresses } = rule;
+    let Route { source, host, ports, methods, path_allowlist, deny_paths, encoded_slash, until, reason } =
+        route;
     json!({
-        "host": rule.host,
-        "source": rule.source,
-        "line": project.loaded.line_of(&rule.source),
-        "ports": rule.ports,
-        "methods": rule.methods,
-        "paths": rule.paths,
-        "credential": rule.auth.as_ref().map(|auth| &auth.token_ref),
-        "header": rule.auth.as_ref().map(|auth| &auth.header),
-        "encoded_slash": rule.encoded_slash,
-        "inspect": rule.inspect,
-        "addresses": host.addresses,
-        "until": rule.until,
-        "reason": rule.reason,
+        "host": host.as_str(),
+        "source": source,
+        "line": project.loaded.line_of(source),
+        "ports": ports,
+        "methods": AnyOr::from(methods.as_deref()),
+        "path_allowlist": AnyOr::from(path_allowlist.as_deref()),
+        "deny_paths": deny_paths.iter().map(DenyPath::as_str).collect::<Vec<_>>(),
+        "credential": auth.as_ref().map(|auth| &auth.token_ref),
+        "header": auth.as_ref().map(|auth| &auth.header),
+        "encoded_slash": encoded_slash,
+        "inspect": inspect,
+        "addresses": addresses,
+        "until": until,
+        "reason": reason,
     })
 }
 

@@ -1,8 +1,8 @@
 //! The plan for people: one screen a bottle, tables where there are rows.
 
 use crate::cli::project::Project;
-use crate::config::routes::AnyOr;
-use crate::plan::{AgentImage, AgentPlan, HostPlan, Plan, Reach};
+use crate::plan::{AgentImage, AgentPlan, Plan, Reach};
+use crate::policy::{HostRule, Route};
 use crate::printable::printable_name;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -51,42 +51,42 @@ fn networks(plan: &Plan) -> Rows {
     plan.networks().iter().map(|network| vec![name(network), network.what.to_owned()]).collect()
 }
 
-fn hosts(hosts: &[HostPlan]) -> Rows {
-    let list = |rule: &AnyOr| match rule {
-        AnyOr::Any => "any".to_owned(),
-        AnyOr::Only(items) => items.join(" "),
-    };
-    let row = |host: &HostPlan| {
-        let rule = &host.rule;
-        let ports: Vec<String> = rule.ports.iter().map(ToString::to_string).collect();
-        let credential = rule.auth.as_ref().map_or("no credential", |auth| &auth.token_ref);
-        let name =
-            if ports == ["443"] { rule.host.clone() } else { format!("{}:{}", rule.host, ports.join(",")) };
-        vec![
-            name,
-            format!("methods: {}", list(&rule.methods)),
-            format!("paths: {}", list(&rule.paths)),
-            credential.to_owned(),
-            rule.source.clone(),
-        ]
-    };
-    let more = |host: &HostPlan| options(host).map(|text| vec![format!("    {text}")]);
-    hosts.iter().flat_map(|host| std::iter::once(row(host)).chain(more(host))).collect()
+fn hosts(hosts: &[HostRule]) -> Rows {
+    hosts.iter().flat_map(host).collect()
 }
 
-/// What a rule says beyond the table's columns.
-fn options(host: &HostPlan) -> Option<String> {
-    let rule = &host.rule;
-    let ranges: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
-    let said = [
-        rule.encoded_slash.then(|| "encoded slashes".to_owned()),
-        (!rule.inspect).then(|| "NOT INSPECTED by pipelock".to_owned()),
-        (!ranges.is_empty()).then(|| format!("private addresses {}", ranges.join(", "))),
-        rule.until.map(|until| format!("until {until}")),
-        rule.reason.as_ref().map(|reason| format!("\"{reason}\"")),
+/// The columns of a rule, and a line with what it says beyond them.
+fn host(rule: &HostRule) -> Rows {
+    let HostRule { route, auth, inspect, addresses } = rule;
+    let Route { source, host, ports, methods, path_allowlist, deny_paths, encoded_slash, until, reason } =
+        route;
+    let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+    let row = vec![
+        if ports == ["443"] { host.to_string() } else { format!("{host}:{}", ports.join(",")) },
+        format!("methods: {}", listed(methods.as_deref())),
+        format!("paths: {}", listed(path_allowlist.as_deref())),
+        auth.as_ref().map_or("no credential", |auth| &auth.token_ref).to_owned(),
+        source.clone(),
     ];
-    let said: Vec<String> = said.into_iter().flatten().collect();
-    (!said.is_empty()).then(|| said.join("; "))
+    let ranges: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    let more = [
+        (!deny_paths.is_empty()).then(|| format!("but not {}", listed(Some(deny_paths)))),
+        encoded_slash.then(|| "encoded slashes".to_owned()),
+        (!inspect).then(|| "NOT INSPECTED by pipelock".to_owned()),
+        (!ranges.is_empty()).then(|| format!("private addresses {}", ranges.join(", "))),
+        until.map(|until| format!("until {until}")),
+        reason.as_ref().map(|reason| format!("\"{reason}\"")),
+    ];
+    let more: Vec<String> = more.into_iter().flatten().collect();
+    let more = (!more.is_empty()).then(|| vec![format!("    {}", more.join("; "))]);
+    std::iter::once(row).chain(more).collect()
+}
+
+fn listed<T: ToString>(list: Option<&[T]>) -> String {
+    match list {
+        None => "any".to_owned(),
+        Some(list) => list.iter().map(T::to_string).collect::<Vec<_>>().join(" "),
+    }
 }
 
 fn credentials(plan: &Plan) -> Rows {

@@ -3,7 +3,8 @@
 use super::Rendered;
 use crate::cli::{Format, Globals, source};
 use crate::config::routes::AnyOr;
-use crate::plan::{HostPlan, Plan, Shape};
+use crate::plan::{Plan, Shape};
+use crate::policy::{DenyPath, HostRule, Route};
 use crate::printable::printable_name;
 use crate::stack::service;
 use crate::state::{Authority, Event};
@@ -40,7 +41,7 @@ fn networks(plan: &Plan) -> Vec<String> {
 }
 
 fn tokens(plan: &Plan) -> BTreeSet<&str> {
-    let auths = plan.hosts.iter().filter_map(|host| host.rule.auth.as_ref());
+    let auths = plan.hosts.iter().filter_map(|rule| rule.auth.as_ref());
     auths.map(|auth| auth.token_ref.as_str()).collect()
 }
 
@@ -98,7 +99,7 @@ fn plural(number: usize) -> &'static str {
     if number == 1 { "file" } else { "files" }
 }
 
-fn hosts(text: &mut String, hosts: &[HostPlan]) -> std::fmt::Result {
+fn hosts(text: &mut String, hosts: &[HostRule]) -> std::fmt::Result {
     if hosts.is_empty() {
         return writeln!(text, "  hosts       none: everything is denied");
     }
@@ -114,23 +115,32 @@ fn hosts(text: &mut String, hosts: &[HostPlan]) -> std::fmt::Result {
     Ok(())
 }
 
-fn row(host: &HostPlan) -> [String; 4] {
-    let rule = &host.rule;
-    let ports: Vec<String> = rule.ports.iter().map(u16::to_string).collect();
-    let name =
-        if rule.ports == [443] { rule.host.clone() } else { format!("{}:{}", rule.host, ports.join(",")) };
-    let listed = |list: &AnyOr, any: &str, between: &str| match list {
-        AnyOr::Any => any.to_owned(),
-        AnyOr::Only(list) => list.join(between),
-    };
-    let mut notes: Vec<String> = rule.auth.iter().map(|auth| format!("with {}", auth.token_ref)).collect();
-    notes.extend(rule.until.map(|date| format!("until {date}")));
-    notes.extend((!rule.inspect).then(|| "not inspected by pipelock".to_owned()));
-    notes.extend((!host.addresses.is_empty()).then(|| {
-        let ranges: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
-        format!("at {}", ranges.join(", "))
-    }));
-    [name, listed(&rule.methods, "any method", ","), listed(&rule.paths, "every path", " "), notes.join(", ")]
+fn row(rule: &HostRule) -> [String; 4] {
+    let HostRule { route, auth, inspect, addresses } = rule;
+    let Route {
+        source: _,
+        host,
+        ports,
+        methods,
+        path_allowlist,
+        deny_paths,
+        encoded_slash: _,
+        until,
+        reason: _,
+    } = route;
+    let name = if *ports == [443] { host.to_string() } else { format!("{host}:{}", joined(ports, ",")) };
+    let methods = methods.as_ref().map_or_else(|| "any method".to_owned(), |list| joined(list, ","));
+    let paths = path_allowlist.as_ref().map_or_else(|| "every path".to_owned(), |list| joined(list, " "));
+    let mut notes: Vec<String> = auth.iter().map(|auth| format!("with {}", auth.token_ref)).collect();
+    notes.extend((!deny_paths.is_empty()).then(|| format!("but not {}", joined(deny_paths, " "))));
+    notes.extend(until.map(|date| format!("until {date}")));
+    notes.extend((!inspect).then(|| "not inspected by pipelock".to_owned()));
+    notes.extend((!addresses.is_empty()).then(|| format!("at {}", joined(addresses, ", "))));
+    [name, methods, paths, notes.join(", ")]
+}
+
+fn joined<T: ToString>(list: &[T], between: &str) -> String {
+    list.iter().map(T::to_string).collect::<Vec<_>>().join(between)
 }
 
 fn authorities<'a>(rendered: &'a Rendered<'_>) -> impl Iterator<Item = (&'static str, &'a Authority)> {
@@ -158,12 +168,14 @@ fn as_json(rendered: &Rendered<'_>) -> Value {
     let hosts: Vec<Value> = plan
         .hosts
         .iter()
-        .map(|host| {
+        .map(|rule| {
+            let HostRule { route, auth, inspect, addresses } = rule;
             json!({
-                "host": host.rule.host, "ports": host.rule.ports, "methods": host.rule.methods,
-                "paths": host.rule.paths, "credential": host.rule.auth.as_ref().map(|auth| &auth.token_ref),
-                "inspect": host.rule.inspect, "addresses": host.addresses, "until": host.rule.until,
-                "source": host.rule.source,
+                "host": route.host.as_str(), "ports": route.ports, "methods": AnyOr::from(route.methods.as_deref()),
+                "path_allowlist": AnyOr::from(route.path_allowlist.as_deref()),
+                "deny_paths": route.deny_paths.iter().map(DenyPath::as_str).collect::<Vec<_>>(),
+                "credential": auth.as_ref().map(|auth| &auth.token_ref), "inspect": inspect,
+                "addresses": addresses, "until": route.until, "source": route.source,
             })
         })
         .collect();

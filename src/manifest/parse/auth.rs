@@ -3,7 +3,7 @@
 use super::super::findings::{Findings, quoted};
 use super::super::variable::is_variable_name;
 use super::super::written::{self, Scheme};
-use crate::manifest::{Auth, AuthScheme};
+use crate::policy::Auth;
 
 /// Fields that frame a message or steer a connection (RFC 9110, RFC 9112): no credential lives there.
 const NOT_A_CREDENTIAL: &[&str] = &[
@@ -24,6 +24,9 @@ const NOT_A_CREDENTIAL: &[&str] = &[
     "via",
 ];
 
+/// The field of credentials for an origin (RFC 9110, section 11.6.2).
+const AUTHORIZATION: &str = "authorization";
+
 /// Names that Compose and bottle read themselves.
 const TAKEN_PREFIXES: [&str; 3] = ["BOTTLE_", "COMPOSE_", "DOCKER_"];
 
@@ -33,13 +36,15 @@ pub(super) fn auth(written: written::Auth, pointer: &str, findings: &mut Finding
     let scheme = scheme?;
     let username = belongs(username, "username", scheme, Scheme::Basic, pointer, findings);
     let name = belongs(name, "name", scheme, Scheme::Header, pointer, findings);
-    let scheme = match scheme {
-        Scheme::Bearer => AuthScheme::Bearer,
-        Scheme::Token => AuthScheme::Token,
-        Scheme::Basic => AuthScheme::Basic { username: self::username(username?, pointer, findings)? },
-        Scheme::Header => AuthScheme::Header { name: field(&name?, pointer, findings)? },
+    let (header, prefix, username) = match scheme {
+        Scheme::Bearer => (AUTHORIZATION, "Bearer ", None), // RFC 6750
+        Scheme::Token => (AUTHORIZATION, "token ", None),
+        Scheme::Basic => {
+            (AUTHORIZATION, "Basic ", Some(self::username(username?, pointer, findings)?)) // RFC 7617
+        }
+        Scheme::Header => (&*field(&name?, pointer, findings)?, "", None),
     };
-    Some(Auth { scheme, token_ref: token_ref? })
+    Some(Auth { header: header.to_owned(), prefix: prefix.to_owned(), username, token_ref: token_ref? })
 }
 
 /// A key that one scheme needs and the others don't know.

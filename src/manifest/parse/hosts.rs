@@ -3,8 +3,7 @@
 use super::super::findings::{Findings, quoted};
 use super::super::shape::flow;
 use crate::diagnostic::Diagnostic;
-use crate::manifest::Route;
-use crate::policy::{Host, HostError};
+use crate::policy::{Host, HostError, HostRule, Route};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -113,18 +112,31 @@ pub(super) fn check_duplicates(hosts: &[Named], findings: &mut Findings<'_>) {
 }
 
 /// Without routes there is no egress-proxy, and pipelock knows hosts only.
-pub(super) fn check_without_routes(allowlist: &[Route], findings: &mut Findings<'_>) {
-    for route in allowlist {
+pub(super) fn check_without_routes(allowlist: &[HostRule], findings: &mut Findings<'_>) {
+    for rule in allowlist {
+        let HostRule { route, auth, inspect: _, addresses: _ } = rule;
+        let Route {
+            source,
+            host: _,
+            ports,
+            methods,
+            path_allowlist,
+            deny_paths,
+            encoded_slash,
+            until,
+            reason: _,
+        } = route;
         let unenforceable = [
-            ("path_allowlist", route.path_allowlist.is_some()),
-            ("methods", route.methods.is_some()),
-            ("auth", route.auth.is_some()),
-            ("ports", route.ports != [443]),
-            ("encoded_slash", route.encoded_slash),
-            ("until", route.until.is_some()),
+            ("path_allowlist", path_allowlist.is_some()),
+            ("deny_paths", !deny_paths.is_empty()),
+            ("methods", methods.is_some()),
+            ("auth", auth.is_some()),
+            ("ports", *ports != [443]),
+            ("encoded_slash", *encoded_slash),
+            ("until", until.is_some()),
         ];
         for (key, _) in unenforceable.into_iter().filter(|(_, is_set)| *is_set) {
-            let pointer = format!("{}.{key}", route.source);
+            let pointer = format!("{source}.{key}");
             let problem = findings
                 .key("without-routes", &pointer, format!("`{key}` has no effect in a bottle without routes"))
                 .hint("only egress-proxy can enforce it: move the entry to `egress_proxy.routes`");

@@ -13,7 +13,8 @@ mod resources;
 mod route;
 
 use super::findings::{Findings, quoted};
-use super::{Egress, EgressProxy, Engine, Manifest, Pipelock, Route, model::DlpAction, written};
+use super::{Egress, EgressProxy, Engine, Manifest, Pipelock, model::DlpAction, written};
+use crate::policy::HostRule;
 use std::collections::BTreeSet;
 
 /// Names of Docker networks that are no networks of their own.
@@ -45,8 +46,8 @@ pub(super) fn manifest(written: written::Manifest, findings: &mut Findings<'_>) 
     })
 }
 
-fn token_ref(route: &Route) -> Option<&str> {
-    route.auth.as_ref().map(|auth| auth.token_ref.as_str())
+fn token_ref(rule: &HostRule) -> Option<&str> {
+    rule.auth.as_ref().map(|auth| auth.token_ref.as_str())
 }
 
 /// A DNS label in lower case (RFC 1123, section 2.1).
@@ -72,7 +73,7 @@ fn name(name: String, findings: &mut Findings<'_>) -> Option<String> {
 /// The routes, and the hosts that were named even where the rest of a route is wrong.
 #[derive(Default)]
 struct Routes {
-    parsed: Vec<Route>,
+    parsed: Vec<HostRule>,
     hosts: Vec<hosts::Named>,
     /// The manifest has routes, though none may have been readable.
     written: bool,
@@ -92,7 +93,7 @@ fn routes(written: written::EgressProxy, findings: &mut Findings<'_>) -> Routes 
     for (index, item) in items.into_iter().enumerate() {
         let pointer = format!("egress_proxy.routes[{index}]");
         let Some(written) = item.0 else { continue };
-        let (host, route) = route::route(written, &pointer, findings);
+        let (host, route) = route::route(written, &pointer, &format!("{pointer}.host"), findings);
         out.hosts.extend(host);
         out.parsed.extend(route);
     }
@@ -106,8 +107,13 @@ fn egress(written: written::Egress, findings: &mut Findings<'_>) -> (Egress, Vec
     for (index, item) in allowlist.into_iter().flatten().enumerate() {
         let pointer = format!("egress.allowlist[{index}]");
         let (host, route) = match item.0 {
-            Some(written::Entry::Host(host)) => route::bare(&host, &pointer, findings),
-            Some(written::Entry::Route(written)) => route::route(*written, &pointer, findings),
+            Some(written::Entry::Host(host)) => {
+                let alone = written::Route { host: Some(host), ..written::Route::default() };
+                route::route(alone, &pointer, &pointer, findings)
+            }
+            Some(written::Entry::Route(written)) => {
+                route::route(*written, &pointer, &format!("{pointer}.host"), findings)
+            }
             None => continue,
         };
         hosts.extend(host);

@@ -4,23 +4,24 @@ use super::super::findings::{Findings, quoted};
 use super::super::written::{self, Item};
 use super::hosts::Named;
 use super::{address, auth, hosts};
-use crate::manifest::Route;
-use crate::policy::{Method, PathPattern};
+use crate::policy::{DenyPath, HostRule, Method, PathPattern, PathPatternError, Route};
 use jiff::civil::Date;
-use std::collections::HashSet;
+use std::{collections::HashSet, hash::Hash};
 
 /// Longer reasons don't fit into a denial.
 const LONGEST_REASON: usize = 200;
 
-/// A route at `pointer`; its host also when the rest is wrong.
+/// A route at `pointer`, its host at `host_pointer`; the host also when the rest is wrong.
 pub(super) fn route(
     written: written::Route,
     pointer: &str,
+    host_pointer: &str,
     findings: &mut Findings<'_>,
-) -> (Option<Named>, Option<Route>) {
+) -> (Option<Named>, Option<HostRule>) {
     let written::Route {
         host,
         path_allowlist,
+        deny_paths,
         methods,
         auth,
         ports,
@@ -30,7 +31,7 @@ pub(super) fn route(
         reason,
         until,
     } = written;
-    let named = host.and_then(|host| hosts::host(&host, pointer, &format!("{pointer}.host"), findings));
+    let named = host.and_then(|host| hosts::host(&host, pointer, host_pointer, findings));
     let encoded_slash = encoded_slash.unwrap_or(false);
     if encoded_slash && path_allowlist.is_none() {
         let message = "`encoded_slash` has no effect without a `path_allowlist`";
@@ -39,7 +40,17 @@ pub(super) fn route(
             problem.hint("without one every path goes through as it is, `%2F` included; remove the key"),
         );
     }
-    let path_allowlist = path_allowlist.map(|items| paths(items, encoded_slash, pointer, findings));
+    let parse = |text: &str| PathPattern::parse(text, encoded_slash);
+    let written = path_allowlist.as_ref().map_or(0, Vec::len);
+    let path_allowlist = path_allowlist.map(|items| paths(&ALLOWED, items, parse, pointer, findings));
+    let deny_paths = deny_paths.map(|items| paths(&DENIED, items, DenyPath::parse, pointer, findings));
+    if let Some(denied) = &deny_paths {
+        // An entry that could not be read is reported already, and could be the one above a denied path.
+        let readable = path_allowlist.as_ref().is_none_or(|paths| paths.len() == written);
+        if readable {
+            check_denied(denied, path_allowlist.as_deref(), encoded_slash, pointer, findings);
+        }
+    }
     let methods = methods.map(|items| self::methods(items, pointer, findings));
     let ports = self::ports(ports, pointer, findings);
     let has_auth = auth.is_some();
@@ -54,62 +65,69 @@ pub(super) fn route(
     let addresses = address::ranges(addresses, &format!("{pointer}.addresses"), findings);
     let reason = reason.and_then(|reason| self::reason(reason, pointer, findings));
     let until = until.and_then(|until| self::until(&until, pointer, findings));
-    let route = named.as_ref().map(|named| Route {
-        source: pointer.to_owned(),
-        host: named.host.clone(),
-        path_allowlist,
-        methods,
+    let rule = named.as_ref().map(|named| HostRule {
+        route: Route {
+            source: pointer.to_owned(),
+            host: named.host.clone(),
+            ports,
+            methods,
+            path_allowlist: path_allowlist.map(alone),
+            deny_paths: deny_paths.map(alone).unwrap_or_default(),
+            encoded_slash,
+            until,
+            reason,
+        },
         auth,
-        ports,
-        encoded_slash,
         inspect: inspect.unwrap_or(true),
         addresses,
-        reason,
-        until,
     });
-    (named, route)
+    (named, rule)
 }
 
-/// A host alone, as an entry of the allowlist.
-pub(super) fn bare(host: &str, pointer: &str, findings: &mut Findings<'_>) -> (Option<Named>, Option<Route>) {
-    let named = hosts::host(host, pointer, pointer, findings);
-    let route = named.as_ref().map(|named| Route {
-        source: pointer.to_owned(),
-        host: named.host.clone(),
-        path_allowlist: None,
-        methods: None,
-        auth: None,
-        ports: vec![443],
-        encoded_slash: false,
-        inspect: true,
-        addresses: Vec::new(),
-        reason: None,
-        until: None,
-    });
-    (named, route)
+/// A key that holds paths.
+struct PathKey {
+    name: &'static str,
+    /// `can't be …`
+    verb: &'static str,
+    most: usize,
 }
 
-fn paths(
+const ALLOWED: PathKey = PathKey { name: "path_allowlist", verb: "allowed", most: 2000 };
+const DENIED: PathKey = PathKey { name: "deny_paths", verb: "denied", most: 200 };
+
+/// A path and where it stands: `egress_proxy.routes[0].deny_paths[1]`.
+struct Placed<T> {
+    at: String,
+    path: T,
+}
+
+fn alone<T>(paths: Vec<Placed<T>>) -> Vec<T> {
+    paths.into_iter().map(|placed| placed.path).collect()
+}
+
+fn paths<T: Eq + Hash + Clone>(
+    key: &PathKey,
     items: Vec<Item<String>>,
-    encoded_slash: bool,
+    parse: impl Fn(&str) -> Result<T, PathPatternError>,
     pointer: &str,
     findings: &mut Findings<'_>,
-) -> Vec<PathPattern> {
-    too_many("path_allowlist", items.len(), MOST_PATHS, pointer, findings);
-    let mut out: Vec<PathPattern> = Vec::new();
+) -> Vec<Placed<T>> {
+    let PathKey { name, verb, most } = key;
+    too_many(name, items.len(), *most, pointer, findings);
+    let mut out = Vec::new();
     let mut seen = HashSet::new();
     for (index, text) in items.into_iter().enumerate() {
         let Some(text) = text.0 else { continue };
-        let at = format!("{pointer}.path_allowlist[{index}]");
-        match PathPattern::parse(&text, encoded_slash) {
-            Ok(pattern) if !seen.insert(pattern.clone()) => {
+        let at = format!("{pointer}.{name}[{index}]");
+        match parse(&text) {
+            Ok(path) if !seen.insert(path.clone()) => {
                 let problem =
                     findings.value("duplicate", &at, format!("the path {} is listed twice", quoted(&text)));
                 findings.push(problem.hint("remove one of the two"));
             }
-            Ok(pattern) => out.push(pattern),
+            Ok(path) => out.push(Placed { at, path }),
             Err(error) => {
-                let message = format!("{} can't be allowed: {}", quoted(&text), error.problem);
+                let message = format!("{} can't be {verb}: {}", quoted(&text), error.problem);
                 let problem = findings.value("path", &at, message);
                 findings.push(match error.canonical {
                     Some(canonical) => problem.hint(format!("write {}", quoted(&canonical))),
@@ -122,6 +140,51 @@ fn paths(
         }
     }
     out
+}
+
+/// A denied path that refuses nothing of what is allowed, or all of it, is a slip.
+fn check_denied(
+    denied: &[Placed<DenyPath>],
+    allowed: Option<&[Placed<PathPattern>]>,
+    encoded_slash: bool,
+    pointer: &str,
+    findings: &mut Findings<'_>,
+) {
+    let of_key = |findings: &Findings<'_>, message| {
+        findings.key("deny-paths", &format!("{pointer}.deny_paths"), message)
+    };
+    let Some(allowed) = allowed else {
+        let problem = of_key(findings, "`deny_paths` needs a `path_allowlist`");
+        findings.push(problem.hint(
+            "without one a path goes through in any spelling, so no entry could hold; `path_allowlist: [/]` allows all others",
+        ));
+        return;
+    };
+    if encoded_slash {
+        let problem = of_key(findings, "`deny_paths` can't hold beside `encoded_slash`");
+        findings.push(problem.hint(
+            "some servers take `%2F` for `/`, so a denied path could be asked for in another spelling; list what is allowed instead",
+        ));
+        return;
+    }
+    for entry in denied {
+        if !allowed.iter().any(|it| entry.path.within(&it.path).is_some()) {
+            let message =
+                format!("`{}` denies nothing: the `path_allowlist` allows nothing there", entry.path);
+            let problem = findings.value("deny-paths", &entry.at, message);
+            findings.push(problem.hint("remove it, or correct its spelling"));
+        }
+    }
+    for it in allowed {
+        if let Some(entry) = denied.iter().find(|entry| entry.path.covers(&it.path)) {
+            let message = format!("`{}` allows nothing, since `deny_paths` closes all of it", it.path);
+            let problem = findings
+                .value("deny-paths", &it.at, message)
+                .label(findings.span(&entry.at), "by this entry")
+                .hint("remove one of the two");
+            findings.push(problem);
+        }
+    }
 }
 
 fn methods(items: Vec<Item<String>>, pointer: &str, findings: &mut Findings<'_>) -> Vec<Method> {
@@ -156,7 +219,6 @@ fn methods(items: Vec<Item<String>>, pointer: &str, findings: &mut Findings<'_>)
 
 /// A person has to read what a rule allows, and a rule is a product of its lists.
 const MOST_PORTS: usize = 16;
-const MOST_PATHS: usize = 2000;
 
 fn too_many(key: &str, count: usize, most: usize, pointer: &str, findings: &mut Findings<'_>) {
     if count > most {

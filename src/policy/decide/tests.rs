@@ -12,7 +12,7 @@ fn ask(policy: &Policy, method: &str, url: &str) -> Result<String, Refusal> {
     let method = Method::parse(method).unwrap();
     let route = policy.route(&authority.host);
     let intent = Intent::read(scheme, &authority, &method, &rest.as_bytes()[at..], None, route)?;
-    policy.decide(&intent, TODAY).map(|grant| grant.route.id.clone())
+    policy.decide(&intent, TODAY).map(|grant| grant.rule.route.host.to_string())
 }
 
 #[track_caller]
@@ -52,7 +52,7 @@ fn an_unknown_host_is_told_the_known_ones_and_what_was_probably_meant() {
 
 #[test]
 fn a_denial_names_twenty_hosts_and_counts_the_rest() {
-    let routes = (0..23).map(|n| route(&format!("h{n}.example.test"))).collect();
+    let routes: Vec<Route> = (0..23).map(|n| route(&format!("h{n}.example.test"))).collect();
     let refusal = denied(&Policy::new(routes).unwrap(), "GET", "https://other.invalid/");
     assert_eq!(refusal.allowed.len(), 21);
     assert!(refusal.message.contains("h19.example.test, … and 3 more; retrying"), "{}", refusal.message);
@@ -102,7 +102,7 @@ fn without_a_list_every_method_but_connect_and_trace_is_allowed() {
 
 #[test]
 fn empty_allowlist_denies_cve_2025_66479() {
-    let none = denied(&Policy::new(vec![]).unwrap(), "GET", "https://example.test/");
+    let none = denied(&Policy::default(), "GET", "https://example.test/");
     assert_eq!(none.reason, Reason::HostNotAllowed);
     assert_eq!(
         none.message,
@@ -114,7 +114,7 @@ fn empty_allowlist_denies_cve_2025_66479() {
     assert_eq!(denied(&no_methods, "GET", "https://example.test/").reason, Reason::MethodNotAllowed);
     let no_ports = Policy::new(vec![Route { ports: vec![], ..route("example.test") }]).unwrap();
     assert_eq!(denied(&no_ports, "GET", "https://example.test/").reason, Reason::PortNotAllowed);
-    assert_eq!(Policy::default().routes().len(), 0);
+    assert_eq!(Policy::<HostRule>::default().rules().len(), 0);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn connect_opens_a_tunnel_to_an_unknown_host_on_443_only() {
     let policy = forge();
     let connect = |text| {
         let refusal = policy.decide_connect(&Authority::parse(text, None).unwrap());
-        refusal.map(|route| route.map(|r| r.id.clone())).map_err(|r| r.reason)
+        refusal.map(|route| route.map(|r| r.host.to_string())).map_err(|r| r.reason)
     };
     assert_eq!(connect("api.example.test:443"), Ok(Some("api.example.test".into())));
     assert_eq!(connect("other.test:443"), Ok(None));
@@ -208,6 +208,49 @@ fn a_target_that_was_read_under_other_rules_is_not_allowed() {
     let intent = Intent::read(Scheme::Https, &authority, &Method::GET, b"/user", None, None).unwrap();
     let refusal = policy.decide(&intent, TODAY).unwrap_err();
     assert_eq!((refusal.reason, refusal.retry), (Reason::PathNotAllowed, true));
+}
+
+fn with_denied(paths: &[&str], deny_paths: &[&str]) -> Policy {
+    let deny_paths = deny_paths.iter().map(|path| DenyPath::parse(path).unwrap()).collect();
+    Policy::new([Route { deny_paths, ..route_with_paths("api.example.test", paths) }]).unwrap()
+}
+
+#[test]
+fn a_denied_path_is_refused_although_an_allowed_one_matches() {
+    let policy = with_denied(&["/repos/acme", "/user"], &["/repos/acme/secret", "/repos/*/hooks"]);
+    for path in ["/repos/acme", "/repos/acme/app", "/repos/acme/secrets", "/user/hooks"] {
+        assert!(ask(&policy, "GET", &format!("https://api.example.test{path}")).is_ok(), "{path}");
+    }
+    let refusal = denied(&policy, "POST", "https://api.example.test/repos/acme/SECRET/x");
+    assert_eq!((refusal.reason, refusal.retry), (Reason::PathDenied, false));
+    assert_eq!(refusal.source.as_deref(), Some("routes[api.example.test]"));
+    assert_eq!(
+        refusal.message,
+        "/repos/acme/SECRET/x on api.example.test is closed on purpose: the rule denies /repos/acme/secret and below, in \
+         every spelling; work without it, or ask the person who wrote the rule; allowed there: any method /repos/acme and \
+         below; any method /user and below; but not /repos/acme/secret, /repos/*/hooks and below; retrying does not help"
+    );
+    let outside = denied(&policy, "GET", "https://api.example.test/orgs/acme/secret");
+    assert_eq!(outside.reason, Reason::PathNotAllowed);
+    assert_eq!(outside.allowed.last().unwrap(), "but not /repos/acme/secret, /repos/*/hooks and below");
+}
+
+/// A push is refused before any path is looked at; a clone is decided on by its path as every request is.
+#[test]
+fn a_denied_repository_is_closed_to_git_with_and_without_its_suffix() {
+    let policy = with_denied(&["/acme"], &["/acme/secret"]);
+    let of =
+        |path: &str| ask(&policy, "GET", &format!("https://api.example.test{path}")).map_err(|it| it.reason);
+    for repository in ["/acme/secret", "/acme/secret.git", "/ACME/Secret.GIT", "/acme/%73ecret%2egit"] {
+        let refs = format!("{repository}/info/refs?service=git-upload-pack");
+        let expected =
+            if repository.starts_with("/ACME") { Reason::PathNotAllowed } else { Reason::PathDenied };
+        assert_eq!(of(&refs), Err(expected), "{refs}");
+        let batch = format!("{repository}/info/lfs/objects/batch");
+        assert_eq!(of(&batch), Err(expected), "{batch}");
+        assert_eq!(of(&format!("{repository}/git-receive-pack")), Err(Reason::GitPush));
+    }
+    assert!(of("/acme/app.git/info/refs?service=git-upload-pack").is_ok());
 }
 
 #[test]

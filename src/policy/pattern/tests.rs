@@ -92,7 +92,7 @@ fn an_entry_that_is_not_canonical_shows_the_canonical_spelling() {
     refused("repos/acme", "the path does not begin with `/`; write `/repos/acme`");
     refused(
         "/a/",
-        "the path ends in `/`, though an entry allows itself and all that lies below it; write `/a`",
+        "the path ends in `/`, though an entry stands for itself and all that lies below it; write `/a`",
     );
     refused("/a?b=c", "a query is not matched, only the path is; write `/a`");
     refused("/a#b", "the target holds a `#`; a fragment is not sent; write `/a`");

@@ -2,7 +2,7 @@
 //! authority all name the same place, or the request is refused; what has no canonical form is refused before
 //! anything is compared.
 
-use crate::policy::{Authority, HostError, Policy, Reason, Refusal, Scheme};
+use crate::policy::{Authority, HostError, HostRule, Policy, Reason, Refusal, Scheme};
 use crate::verdict::Head;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -20,7 +20,11 @@ pub struct Destination {
 
 /// Whether a tunnel to `target` may be opened. An unknown host on port 443 may: it is refused inside, where clients
 /// show why.
-pub(super) fn at_connect(target: &str, headers: &HeaderMap, policy: &Policy) -> Result<Authority, Refusal> {
+pub(super) fn at_connect<R: AsRef<HostRule>>(
+    target: &str,
+    headers: &HeaderMap,
+    policy: &Policy<R>,
+) -> Result<Authority, Refusal> {
     let authority = Authority::parse(target, None).map_err(|e| malformed("CONNECT", &e))?;
     if let Some(host) = headers.get(header::HOST) {
         require_same("CONNECT", &authority, "Host", host, authority.port)?;

@@ -16,7 +16,7 @@ pub struct Leak {
     pub finding: Finding,
 }
 
-impl Ruleset {
+impl<R> Ruleset<R> {
     /// The first secret in the fields of a request that pipelock does not read.
     #[must_use]
     pub fn leak(&self, headers: &HeaderMap) -> Option<Leak> {

@@ -16,7 +16,8 @@ pub use passed_on::{PassedOn, PipelockAnswer, passed_on};
 use crate::config::routes::{RoutesFile, RuleError};
 use crate::dlp::{Scanner, Settings, SettingsError};
 use crate::policy::{
-    Authority, CREDENTIAL_FIELDS, Grant, Intent, Method, Policy, Reason, Refusal, refuse_upgrade,
+    Authority, CREDENTIAL_FIELDS, Grant, HostRule, Intent, Method, Policy, PolicyError, Reason, Refusal,
+    refuse_upgrade,
 };
 use crate::verdict::Head;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
@@ -26,18 +27,21 @@ use std::{collections::BTreeSet, fmt::Display, sync::Arc};
 /// Why a file is no rules.
 #[derive(Debug, thiserror::Error)]
 pub enum RulesetError {
-    /// Rules that contradict each other.
+    /// A rule that is none.
     #[error(transparent)]
     Rule(#[from] RuleError),
+    /// Rules that contradict each other.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// The built-in patterns can't be set up.
     #[error(transparent)]
     Scanner(#[from] SettingsError),
 }
 
 /// What egress-proxy decides by.
-pub struct Ruleset {
-    /// The routes.
-    pub policy: Policy,
+pub struct Ruleset<R = HostRule> {
+    /// The rules.
+    pub policy: Policy<R>,
     scanner: Scanner,
     credential_fields: Arc<[HeaderName]>,
 }
@@ -45,14 +49,19 @@ pub struct Ruleset {
 impl Ruleset {
     /// From the config.
     pub fn of(file: &RoutesFile) -> Result<Self, RulesetError> {
-        let injected =
-            file.routes.iter().filter_map(|route| route.auth.as_ref()).map(|auth| auth.header.as_str());
+        Self::new(file.rules()?)
+    }
+}
+
+impl<R: AsRef<HostRule>> Ruleset<R> {
+    /// From rules in any form.
+    pub fn new(rules: impl IntoIterator<Item = R>) -> Result<Self, RulesetError> {
+        let policy = Policy::of(rules)?;
+        let auths = policy.rules().iter().filter_map(|rule| rule.as_ref().auth.as_ref());
+        let injected = auths.map(|auth| auth.header.as_str());
         let names: BTreeSet<&str> = CREDENTIAL_FIELDS.iter().copied().chain(injected).collect();
-        Ok(Self {
-            policy: file.to_policy()?,
-            scanner: Scanner::new(Settings::default())?,
-            credential_fields: names.into_iter().filter_map(|name| name.parse().ok()).collect(),
-        })
+        let credential_fields = names.into_iter().filter_map(|name| name.parse().ok()).collect();
+        Ok(Self { policy, scanner: Scanner::new(Settings::default())?, credential_fields })
     }
 
     /// What is searched for in fields, and masked in what is logged.
@@ -84,29 +93,32 @@ impl Ruleset {
     /// Decides on a request, and takes off its fields what does not leave.
     pub fn permit(
         &self,
-        intent: &Intent,
+        intent: Intent,
         headers: &mut HeaderMap,
         today: Date,
-    ) -> Result<Permit<'_>, Refusal> {
-        let grant = self.policy.decide(intent, today)?;
+    ) -> Result<Permit<'_, R>, Refusal> {
+        let grant = self.policy.decide(&intent, today)?;
+        let HostRule { route, auth, inspect: _, addresses: _ } = grant.rule.as_ref();
         let upgrades = headers.get_all(header::UPGRADE);
-        refuse_upgrade(upgrades.iter().map(HeaderValue::as_bytes), grant.route)?;
+        refuse_upgrade(upgrades.iter().map(HeaderValue::as_bytes), route)?;
         fields::strip(headers);
-        if grant.route.credential.is_some() {
+        if auth.is_some() {
             fields::strip_credentials(headers, &self.credential_fields);
         }
         match self.leak(headers) {
-            Some(leak) => Err(leak.refusal(grant.route)),
-            None => Ok(Permit { uri: uri(intent)?, grant }),
+            Some(leak) => Err(leak.refusal(route)),
+            None => Ok(Permit { uri: uri(&intent)?, intent, grant }),
         }
     }
 }
 
-/// A request that may be sent on.
+/// A request that may be sent on, with all that it means.
 #[derive(Debug)]
-pub struct Permit<'r> {
+pub struct Permit<'r, R = HostRule> {
+    /// What was decided on.
+    pub intent: Intent,
     /// The rule that allows it.
-    pub grant: Grant<'r>,
+    pub grant: Grant<'r, R>,
     /// Scheme, authority and target as they are sent.
     pub uri: Uri,
 }

@@ -150,10 +150,11 @@ async fn the_agent_may_ask_what_it_is_allowed_and_sees_names_only() {
     assert_eq!(json["bottle"], "test");
     assert_eq!(
         json["hosts"][0],
-        serde_json::json!({"host": "api.test", "ports": [443], "methods": "any", "paths": "any", "credential": "TOKEN",
-            "reason": null})
+        serde_json::json!({"host": "api.test", "ports": [443], "methods": "any", "path_allowlist": "any", "deny_paths": [],
+            "credential": "TOKEN", "reason": null})
     );
-    assert_eq!(json["hosts"][1]["paths"], serde_json::json!(["/v1/messages", "/repos/*/app"]));
+    assert_eq!(json["hosts"][1]["path_allowlist"], serde_json::json!(["/v1/messages", "/repos/*/app"]));
+    assert_eq!(json["hosts"][1]["deny_paths"], serde_json::json!(["/repos/*/app/hooks"]));
 
     assert_eq!(stack.get("bottle.internal", "/allowlist").await.json(), json, "over https as well");
     let other = stack.get("bottle.internal", "/etc/passwd").await;

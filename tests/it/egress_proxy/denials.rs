@@ -41,6 +41,11 @@ async fn path_not_allowed() {
 }
 
 #[tokio::test]
+async fn path_denied() {
+    insta::assert_snapshot!(get(&Stack::start().await, "paths.test", "/repos/acme/app/Hooks/1").await);
+}
+
+#[tokio::test]
 async fn rule_expired() {
     let clock = Clock::fixed(Clock::system().now());
     let yesterday = clock.today().yesterday().unwrap();

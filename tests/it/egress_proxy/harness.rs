@@ -34,12 +34,12 @@ pub(super) const PLANTED: &str = "planted-4f1d9c-token";
 
 pub(super) fn route(host: &str) -> RouteEntry {
     RouteEntry {
-        id: host.to_owned(),
         source: format!("egress_proxy.routes[{host}]"),
         host: host.to_owned(),
         ports: vec![443],
         methods: AnyOr::Any,
-        paths: AnyOr::Any,
+        path_allowlist: AnyOr::Any,
+        deny_paths: Vec::new(),
         auth: None,
         encoded_slash: false,
         inspect: true,
@@ -56,7 +56,11 @@ pub(super) fn only(list: &[&str]) -> AnyOr {
 pub(super) fn usual_routes() -> Vec<RouteEntry> {
     vec![
         RouteEntry { auth: Some(auth("authorization", "Bearer ", None)), ..route("api.test") },
-        RouteEntry { paths: only(&["/v1/messages", "/repos/*/app"]), ..route("paths.test") },
+        RouteEntry {
+            path_allowlist: only(&["/v1/messages", "/repos/*/app"]),
+            deny_paths: vec!["/repos/*/app/hooks".to_owned()],
+            ..route("paths.test")
+        },
         RouteEntry { methods: only(&["GET", "HEAD"]), ..route("read.test") },
         RouteEntry { ports: vec![443, 8443], ..route("ports.test") },
         RouteEntry { ports: vec![80, 443], ..route("plain.test") },

@@ -16,7 +16,7 @@ async fn a_reload_changes_what_the_next_request_may_do_even_in_an_open_tunnel() 
     exchange(&mut tunnel, ask).await.assert_refused(403, "path_not_allowed");
 
     let mut config = stack.config.clone();
-    config.routes[1].paths = super::harness::only(&["/v1"]);
+    config.routes[1].path_allowlist = super::harness::only(&["/v1"]);
     config.routes.push(route("new.test"));
     stack.files.write(&config);
     stack.proxy.reload().await.unwrap();

@@ -65,15 +65,24 @@ const HOSTS: &[&str] = &[
 fn routes() -> Vec<RouteEntry> {
     vec![
         RouteEntry { auth: Some(auth("authorization", "Bearer ", None)), ..route("api.test") },
-        RouteEntry { paths: only(&["/v1/messages", "/repos/*/app"]), ..route("paths.test") },
+        RouteEntry {
+            path_allowlist: only(&["/v1/messages", "/repos/*/app"]),
+            deny_paths: vec!["/repos/*/app/issues".to_owned(), "/v1/messages/a".to_owned()],
+            ..route("paths.test")
+        },
         RouteEntry {
             methods: only(&["GET", "HEAD"]),
             auth: Some(auth("x-own-key", "", None)),
             ..route("read.test")
         },
         RouteEntry { ports: vec![443, 8443], encoded_slash: true, ..route("ports.test") },
-        RouteEntry { ports: vec![80, 443], paths: only(&["/a"]), ..route("plain.test") },
-        RouteEntry { inspect: false, ..route("blind.test") },
+        RouteEntry { ports: vec![80, 443], path_allowlist: only(&["/a"]), ..route("plain.test") },
+        RouteEntry {
+            inspect: false,
+            path_allowlist: only(&["/"]),
+            deny_paths: ["/v1", "/*/acme", "/A", "/lfs"].map(str::to_owned).into(),
+            ..route("blind.test")
+        },
         RouteEntry { until: Some(date(2020, 1, 1)), ..route("old.test") },
         route("open.test"),
     ]
@@ -169,6 +178,8 @@ fn target(dice: &mut Dice) -> String {
         "/v1/messages",
         "/repos/acme/app",
         "/repos/acme/app/issues?page=2",
+        "/repos/acme/app/%49ssues.git/info/refs",
+        "/v1/messages/%61/b",
         "/a",
         "/",
         "*",
@@ -298,7 +309,7 @@ fn expected(chain: &Chain, connect: Option<&str>, head: &str, body: &str) -> (Sa
     let Verdict { intent, grant, refusal, inspected, sent, .. } = verdict;
     let refusal = refusal.or_else(|| {
         let block = scan_body(&chain.pipelock, &sent, body.filter(|_| inspected)?).err()?;
-        Some(egress_proxy::passed_on(&block, grant.as_ref()?.route).refusal)
+        Some(egress_proxy::passed_on(&block, &grant.as_ref()?.rule.route).refusal)
     });
     let sent = intent.zip(grant);
     let sent = sent.map(|(intent, _)| format!("{} {method} {}", intent.authority.host, intent.target));
@@ -427,6 +438,7 @@ async fn the_function_and_the_running_chain_say_the_same_of_every_request() {
         "blocked_by_pipelock",
         "git_push",
         "path_not_allowed",
+        "path_denied",
         "malformed_target",
         "credential_in_request",
     ] {

@@ -28,6 +28,7 @@ fn any_manifest() -> impl Strategy<Value = Value> {
         "routes",
         "host",
         "path_allowlist",
+        "deny_paths",
         "methods",
         "auth",
         "scheme",

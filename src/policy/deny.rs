@@ -1,0 +1,94 @@
+//! Entries of `deny_paths`.
+//!
+//! An entry is written as one of a `path_allowlist` and asked of the same canonical path. It matches more spellings:
+//! an allowlist that misses one refuses too much, and here a miss would let through what a person closed. So escapes
+//! are decoded, letters are compared without case, spaces and dots at the end of a segment are dropped, as some file
+//! systems do, and so is `.git`, since forges serve a repository under its name with and without it.
+
+use super::{
+    decoding::decode_once,
+    path::CanonicalPath,
+    pattern::{PathPattern, PathPatternError},
+};
+use std::fmt;
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DenyPath {
+    pattern: PathPattern,
+    /// Its segments as they are compared; `None` for `*`.
+    segments: Vec<Option<String>>,
+}
+
+impl DenyPath {
+    /// Reads an entry.
+    pub fn parse(text: &str) -> Result<DenyPath, PathPatternError> {
+        let pattern = PathPattern::parse(text, false)?;
+        let segments = pattern.segments().map(|own| (own != "*").then(|| spelling(own))).collect();
+        Ok(DenyPath { pattern, segments })
+    }
+
+    /// The entry as it is written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.pattern.as_str()
+    }
+
+    /// Whether the entry refuses the path.
+    #[must_use]
+    pub fn matches(&self, path: &CanonicalPath) -> bool {
+        self.begins(path.segments().map(|segment| (!segment.is_empty()).then(|| Some(spelling(segment)))))
+    }
+
+    /// Whether the entry refuses every path that `allowed` allows.
+    #[must_use]
+    pub fn covers(&self, allowed: &PathPattern) -> bool {
+        self.begins(allowed.segments().map(|segment| Some((segment != "*").then(|| spelling(segment)))))
+    }
+
+    /// What of the paths that `allowed` allows the entry refuses.
+    #[must_use]
+    pub fn within(&self, allowed: &PathPattern) -> Option<PathPattern> {
+        let (mut own, mut theirs) = (self.pattern.segments(), allowed.segments());
+        let mut text = String::new();
+        loop {
+            let segment = match (own.next(), theirs.next()) {
+                (None, None) => break,
+                (Some(own), None | Some("*")) => own,
+                (None | Some("*"), Some(theirs)) => theirs,
+                (Some(own), Some(theirs)) if spelling(own) == spelling(theirs) => theirs,
+                (Some(_), Some(_)) => return None,
+            };
+            text = text + "/" + segment;
+        }
+        let text = if text.is_empty() { "/" } else { &text };
+        PathPattern::parse(text, allowed.encoded_slash()).ok()
+    }
+
+    /// Whether the segments begin with the entry's: `Some(None)` is a `*`, and `None` the empty one after a slash.
+    fn begins(&self, mut segments: impl Iterator<Item = Option<Option<String>>>) -> bool {
+        self.segments.iter().all(|own| match (own, segments.next().flatten()) {
+            (None, segment) => segment.is_some(),
+            (Some(own), segment) => segment.flatten().is_some_and(|segment| segment == *own),
+        })
+    }
+}
+
+/// What a server may take a segment for.
+fn spelling(segment: &str) -> String {
+    let decoded = decode_once(segment.as_bytes());
+    let text = decoded.as_deref().map_or(segment.into(), String::from_utf8_lossy);
+    let lower = text.to_lowercase();
+    let bare = lower.trim_end_matches([' ', '.']);
+    let bare = bare.strip_suffix(".git").unwrap_or(bare);
+    if bare.is_empty() { lower } else { bare.to_owned() }
+}
+
+impl fmt::Display for DenyPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests;

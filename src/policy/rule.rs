@@ -1,0 +1,44 @@
+//! A rule as the manifest writes it: the route that decides, and what else is to be done with the host.
+
+use super::route::Route;
+use ipnet::IpNet;
+
+/// A rule for one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostRule {
+    /// What may be requested.
+    pub route: Route,
+    /// The credential that is set on every request.
+    pub auth: Option<Auth>,
+    /// pipelock looks inside TLS.
+    pub inspect: bool,
+    /// Ranges of a private origin; public addresses only when empty.
+    pub addresses: Vec<IpNet>,
+}
+
+impl From<Route> for HostRule {
+    /// Without a credential, inspected, at public addresses.
+    fn from(route: Route) -> Self {
+        Self { route, auth: None, inspect: true, addresses: Vec::new() }
+    }
+}
+
+impl AsRef<HostRule> for HostRule {
+    fn as_ref(&self) -> &HostRule {
+        self
+    }
+}
+
+/// A credential by the name of what holds it, and how it is put on a request: `header: prefix + token`, or, with a
+/// user name, `header: prefix + base64(username ":" token)`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Auth {
+    /// The field's name, in lower case.
+    pub header: String,
+    /// What stands before the token, its space included: `Bearer `.
+    pub prefix: String,
+    /// The user name of a Basic credential (RFC 7617); without a colon.
+    pub username: Option<String>,
+    /// The name of the host's environment variable that holds the token; never the token.
+    pub token_ref: String,
+}
