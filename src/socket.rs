@@ -9,6 +9,7 @@ use rustix::{
 };
 use std::{
     io::{self, IoSlice},
+    net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -96,6 +97,15 @@ impl Socket {
             let _ = stream.set_nodelay(true);
         }
         LOCAL.bound(self)
+    }
+
+    /// The address of the other side, if it is TCP.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        match &self.stream {
+            Stream::Unix(_) => None,
+            Stream::Tcp(stream) => stream.peer_addr().ok(),
+        }
     }
 
     /// A stream that broke must not look like one that ended.

@@ -54,9 +54,11 @@ impl Escapes {
             };
             hold = hold.min(raw(view.total() - view.hold()));
             idle = raw(view.total() - view.hold_when_idle());
+        } else if self.position < end {
+            // An escape may have begun, and then the text before it is a part of the stretch.
+            hold = text.base + Self::stretch_before(text.bytes, index(self.position - text.base)) as u64;
         }
-        // What was once cleared is gone: the bounds from below must not fall behind it.
-        self.hold = hold.min(end).max(self.hold);
+        self.hold = hold.min(end);
         self.hold_when_idle = idle;
     }
 

@@ -8,15 +8,17 @@
 
 mod address;
 mod lend;
+mod orphans;
 mod stream;
 
 pub use address::{Address, AddressError, Lend, Relay};
 pub use lend::Held;
 
 use crate::socket::{Lookout, Socket};
-use std::collections::HashMap;
 use std::{
+    collections::HashMap,
     io,
+    net::SocketAddr,
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{
@@ -31,7 +33,7 @@ use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
     sync::Notify,
     task::{Id, JoinError, JoinSet},
-    time::sleep,
+    time::{interval, sleep},
 };
 
 /// How many connections one relay carries at a time; further ones wait to be accepted.
@@ -48,6 +50,9 @@ const BUFFER: usize = 32 * 1024;
 
 /// Who did not move a byte for so long makes way for others.
 const SILENCE: Duration = Duration::from_secs(10);
+
+/// How often is looked for connections without a client.
+const LOOKING: Duration = Duration::from_secs(5);
 
 /// How long accepting pauses after it failed (out of file descriptors: waiting is all that helps).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -126,14 +131,16 @@ impl Bound {
         let mut tasks = JoinSet::new();
         let mut carried: HashMap<Id, Carried> = HashMap::new();
         let mut full = false;
+        let mut looking = interval(LOOKING);
         loop {
             if carried.len() < self.max_connections {
                 tokio::select! {
                     Some(ended) = tasks.join_next_with_id() => forget(&mut carried, &ended),
+                    _ = looking.tick() => end_orphans(&carried),
                     client = self.listener.accept() => match client.and_then(|client| Ok((client.lookout()?, client))) {
                         Ok((lookout, client)) => {
                             let (far, give_way) = (Arc::clone(&far), Arc::new(Notify::new()));
-                            let entry = Carried { lookout, give_way: Arc::clone(&give_way) };
+                            let entry = Carried { lookout, peer: client.peer(), give_way: Arc::clone(&give_way) };
                             let task = tasks.spawn(async move { far.carry(client, &give_way).await });
                             carried.insert(task.id(), entry);
                         }
@@ -169,8 +176,24 @@ impl Bound {
 /// A connection that is carried.
 struct Carried {
     lookout: Lookout,
+    peer: Option<SocketAddr>,
     /// Asks for its end.
     give_way: Arc<Notify>,
+}
+
+/// Ends those whose client is gone although the kernel does not say so.
+fn end_orphans(carried: &HashMap<Id, Carried>) {
+    let still: Vec<_> = carried.values().filter(|one| one.lookout.still_for() >= LOOKING).collect();
+    if still.is_empty() {
+        return;
+    }
+    match orphans::orphans() {
+        Ok(orphans) => {
+            let gone = still.iter().filter(|one| one.peer.is_some_and(|peer| orphans.contains(&peer)));
+            gone.for_each(|one| one.give_way.notify_one());
+        }
+        Err(error) => tracing::debug!(%error, "connections without a client can't be told"),
+    }
 }
 
 fn forget(carried: &mut HashMap<Id, Carried>, ended: &Result<(Id, ()), JoinError>) {
@@ -230,7 +253,7 @@ async fn relay(mut client: Socket, mut far: Socket, give_way: &Notify) {
             Err(error) => error.to_string(),
         },
         _ = lookout.over(Duration::MAX) => "the client is gone".to_owned(),
-        () = give_way.notified() => "it was silent while others waited".to_owned(),
+        () = give_way.notified() => "it has no client any more, or was silent while others waited".to_owned(),
     };
     tracing::debug!(error = broke, "a connection broke");
     client.reset_on_close();

@@ -368,3 +368,22 @@ fn an_idle_stream_keeps_back_only_a_credential_that_has_begun() {
     let mut stream = scanner.stream();
     assert_eq!(stream.push(begun.as_bytes()).unwrap() + stream.idle(), 6);
 }
+
+/// The text before the first escape belongs to the token, and the escape may come in the next piece.
+#[test]
+fn a_token_whose_end_is_escaped_is_held_back_from_its_beginning() {
+    let head = join(&["key: sk-", "ant-api03-lFT3xfWXNiWtC"]);
+    for (mark, rest) in [
+        ("%", "67%68%73%5F"),
+        ("%6", "7%68%73%5F"),
+        ("\\", "u0067\\u0068\\u0073"),
+        ("\\u00", "67\\u0068\\u0073"),
+    ] {
+        let scanner = scanner();
+        let mut stream = scanner.stream();
+        let passed = stream.push(head.as_bytes()).unwrap() + stream.push(mark.as_bytes()).unwrap();
+        assert!(passed <= 5, "{passed} bytes before {mark:?}");
+        let found = stream.push(rest.as_bytes()).and_then(|_| stream.finish()).unwrap_err();
+        assert_eq!(&*found.pattern, "Anthropic");
+    }
+}

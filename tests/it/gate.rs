@@ -131,6 +131,27 @@ async fn when_all_places_are_taken_the_one_that_was_silent_for_longest_makes_way
     );
 }
 
+/// Its end comes behind data that the far side does not take.
+#[tokio::test]
+async fn a_client_that_is_gone_with_something_unsent_ends_the_connection() {
+    let far = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = gate("127.0.0.1:0", &far.local_addr().unwrap().to_string(), 2).await;
+    let mut client = dial(&address).await;
+    let (far, _) = far.accept().await.unwrap();
+    let block = vec![0; 1 << 20];
+    while tokio::time::timeout(Duration::from_millis(300), client.write_all(&block)).await.is_ok() {}
+    drop(client);
+    let begun = std::time::Instant::now();
+    let error = loop {
+        if let Some(error) = far.take_error().unwrap() {
+            break error;
+        }
+        assert!(begun.elapsed() < SOON, "the connection goes on without a client");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "no clean end");
+}
+
 /// While every place is taken, or no gate is there, clients wait instead of being turned away.
 #[tokio::test]
 async fn hundreds_of_clients_may_wait() {

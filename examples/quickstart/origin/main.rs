@@ -7,6 +7,7 @@
 //! * `POST /v1/messages` streams an answer in the form of the Messages API, one event at a time.
 //! * Below `--git-root`, repositories are served by `git http-backend`.
 //! * `/v1/things/stalled` answers without end and never reads the request's body.
+//! * `/v1/things/silent` never answers and never reads the request's body.
 //! * Every other path answers with what was received. A credential is shown as its SHA-256, never as itself.
 //!
 //! Each request is one JSON line on stdout, as soon as its head is there; with `--bodies` each piece of a body is
@@ -134,6 +135,10 @@ async fn answer(
     }
     if let Some(root) = settings.git_root.as_deref().filter(|_| request.uri().path().contains(".git/")) {
         return git::answer(request, root).await;
+    }
+    if request.uri().path() == "/v1/things/silent" {
+        let _unread = request;
+        return std::future::pending().await;
     }
     if request.uri().path() == "/v1/things/stalled" {
         return Ok(Response::new(endless(request.into_body())));

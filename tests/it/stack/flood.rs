@@ -25,7 +25,7 @@ for n in range(int(sys.argv[2])):
         assert byte, head
         head += byte
     it = context.wrap_socket(it, server_hostname=host)
-    head = f"POST /v1/things/stalled HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100000000\r\n\r\n"
+    head = f"POST /v1/things/{sys.argv[3]} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100000000\r\n\r\n"
     it.sendall(head.encode())
     it.setblocking(False)
     held.append(it)
@@ -52,10 +52,10 @@ const HTTP1: &str = "inspected.quickstart.test";
 const TUNNEL: &str = "tunnel.quickstart.test";
 
 /// Holds all that it could take.
-fn stall(stack: &Stack, host: &str) -> Child {
+fn stall(stack: &Stack, host: &str, thing: &str) -> Child {
     let agent = stack.container("agent");
     let mut flood = Command::new("docker")
-        .args(["exec", "--interactive", &agent, "python3", "-c", STALL, host, CONNECTIONS])
+        .args(["exec", "--interactive", &agent, "python3", "-c", STALL, host, CONNECTIONS, thing])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
@@ -94,7 +94,7 @@ pipelock:
     );
     let stack = Project::new("flood", &rest).up();
     for (wave, host) in [HTTP2, HTTP1, TUNNEL, TUNNEL, HTTP2, HTTP1].into_iter().enumerate() {
-        let mut flood = stall(&stack, host);
+        let mut flood = stall(&stack, host, "stalled");
         for asked in [HTTP2, HTTP1, TUNNEL] {
             // No upload: what an origin does not read of one holds up the others on the same HTTP/2 connection.
             let ask =
@@ -110,6 +110,10 @@ pipelock:
             assert_eq!(state.trim(), "false 0 true", "{service} after wave {wave}, {host}");
         }
     }
+    // These wait for an answer that never comes; their end comes behind what nobody reads.
+    let mut silent = stall(&stack, HTTP2, "silent");
+    drop(silent.stdin.take());
+    silent.wait().unwrap();
     for host in [HTTP2, HTTP1, TUNNEL] {
         let upload =
             "head -c 1000000 /dev/zero | curl -sS -m 30 -o /dev/null -w '%{http_code}' --data-binary @-";
