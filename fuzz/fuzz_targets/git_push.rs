@@ -6,10 +6,11 @@
 use bottle::policy::{GitOperation, Method};
 use libfuzzer_sys::fuzz_target;
 
+/// One more layer of encoding: decoded once, it is the text again.
 fn encode(text: &[u8], mask: u8) -> Vec<u8> {
     let mut out = Vec::new();
     for (at, byte) in text.iter().enumerate() {
-        if mask & (1 << (at % 8)) != 0 && *byte != b'/' {
+        if *byte == b'%' || (mask & (1 << (at % 8)) != 0 && *byte != b'/') {
             out.extend_from_slice(format!("%{byte:02x}").as_bytes());
         } else {
             out.push(*byte);

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|data: &[u8]| {
     let reading = yaml::read(data, Limits::default());
     for problem in &reading.problems {
-        assert!(problem.span.start <= problem.span.end && problem.span.end <= data.len());
+        assert!(problem.span.start <= problem.span.end && problem.span.end <= data.len(), "{problem:?}");
         assert!(!problem.message.is_empty());
     }
     let Some(document) = reading.document.filter(|_| reading.problems.is_empty()) else { return };

@@ -1,4 +1,4 @@
-//! The check of heads and of body framing, with the HTTP library behind it as in `src/intercept/server/`.
+//! The ClientHello, and the check of heads and of body framing with the HTTP library behind it as in `src/intercept/server/`.
 
 #[path = "../../src/intercept/activity.rs"]
 mod activity;
@@ -6,12 +6,16 @@ mod activity;
 mod alarm;
 #[path = "../../src/intercept/head/mod.rs"]
 pub mod head;
+#[path = "../../src/intercept/hello.rs"]
+mod hello;
 #[path = "../../src/intercept/limits.rs"]
 mod limits;
 
 pub use limits::Limits;
 
-use head::{CheckedIo, Place, Verdict, Verdicts};
+use bytes::BytesMut;
+use head::{CheckedIo, ConnectionKind, Verdict, Verdicts};
+use hello::NoHello;
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -28,10 +32,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 struct Client<'a> {
     bytes: &'a [u8],
     piece: usize,
+    /// Whether it closes its sending side after them.
+    closes: bool,
 }
 
 impl AsyncRead for Client<'_> {
     fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.bytes.is_empty() && !self.closes {
+            return Poll::Pending;
+        }
         let (now, later) = self.bytes.split_at(self.piece.min(buf.remaining()).min(self.bytes.len()));
         buf.put_slice(now);
         self.bytes = later;
@@ -53,7 +62,7 @@ impl AsyncWrite for Client<'_> {
     }
 }
 
-/// One request as the library reads it: the line, the fields and the body, `None` for one that breaks off.
+/// One request as the library reads it: the line, the fields and the body, `None` for one that is not whole.
 pub type Read = (String, Vec<(String, Vec<u8>)>, Option<Vec<u8>>);
 
 /// What the library reads of a client's bytes in a tunnel, when these come in pieces of that size.
@@ -66,7 +75,7 @@ pub fn serve(bytes: &[u8], piece: usize) -> Vec<Read> {
     runtime.block_on(async {
         let limits = Limits::default();
         let verdicts = Verdicts::new(activity::Activity::new());
-        let io = CheckedIo::new(Client { bytes, piece }, Place::Tunnel, &limits, verdicts.clone(), || {});
+        let io = CheckedIo::new(Client { bytes, piece, closes: false }, ConnectionKind::Tunnel, &limits, verdicts.clone(), || {});
         let service = service_fn(|request: Request<Incoming>| {
             let (verdict, _in_flight) = verdicts.next().expect("a verdict for each head");
             let read = Arc::clone(&read);
@@ -77,9 +86,13 @@ pub fn serve(bytes: &[u8], piece: usize) -> Vec<Read> {
                     let line = format!("{method} {}", target.escape_ascii());
                     let fields = request.headers().iter();
                     let fields = fields.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
+                    let number = {
+                        let mut read = read.lock().unwrap();
+                        read.push((line, fields, None));
+                        read.len() - 1
+                    };
                     let body = request.into_body().collect().await.ok();
-                    let body = body.map(|body| body.to_bytes().to_vec());
-                    read.lock().unwrap().push((line, fields, body));
+                    read.lock().unwrap()[number].2 = body.map(|body| body.to_bytes().to_vec());
                 }
                 Ok::<_, Infallible>(Response::new(Empty::<bytes::Bytes>::new()))
             }
@@ -87,7 +100,22 @@ pub fn serve(bytes: &[u8], piece: usize) -> Vec<Read> {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(None);
         builder.max_headers(limits.head_fields).max_buf_size(limits.head_bytes * 2);
-        let _ = builder.serve_connection(TokioIo::new(io), service).await;
+        // Time is virtual: it passes when nothing else happens.
+        let connection = builder.serve_connection(TokioIo::new(io), service);
+        let _ = tokio::time::timeout(limits.total, connection).await;
     });
     Arc::try_unwrap(read).unwrap().into_inner().unwrap()
+}
+
+/// The server name of a client's first bytes, when these come in pieces of that size, and what was read of them; or
+/// which kind of failure it was.
+pub fn hello(bytes: &[u8], piece: usize) -> Result<(Option<String>, Vec<u8>), &'static str> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let hello = runtime.block_on(hello::read_hello(&mut Client { bytes, piece, closes: true }, BytesMut::new()));
+    match hello {
+        Ok(hello) => Ok((hello.sni.map(String::from), hello.bytes.to_vec())),
+        Err(NoHello::NotTls) => Err("not TLS"),
+        Err(NoHello::Closed) => Err("closed"),
+        Err(NoHello::Malformed(_)) => Err("malformed"),
+    }
 }

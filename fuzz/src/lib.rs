@@ -1,7 +1,7 @@
 //! The rooms of `bottle` that are fuzzed, compiled from their own sources.
 //!
-//! They reach nothing but each other (`tests/it/architecture.rs` of the main crate asserts it), so that a build with
-//! sanitizers takes a minute and not the half hour that the whole crate with its TLS stack needs.
+//! They reach nothing but each other (`tests/it/architecture.rs` of the main crate asserts it), so that a build
+//! takes two minutes and not that of the whole crate with its TLS stack.
 
 #![allow(unreachable_pub, unused_imports, dead_code)] // `pub(crate)` of a room has its users elsewhere in the main crate
 

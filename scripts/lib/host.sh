@@ -16,6 +16,9 @@ older() { [ "$1" != "$2" ] && [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head 
 
 has() { command -v "$1" >/dev/null 2>&1; }
 
+# libFuzzer is C++.
+has_cxx() { has c++ || has g++ || has clang++; }
+
 is_root() { [ "$(id -u)" -eq 0 ]; }
 
 # True where this script may install by itself: Debian and its family, as root.

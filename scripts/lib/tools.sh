@@ -5,6 +5,7 @@ TOOLS="$ROOT/target/tools"
 
 need_test_tools() {
   need_programs
+  need_cxx
   need_rust_components
   need_cargo_deny
 }
@@ -25,6 +26,12 @@ need_programs() {
   else
     ok programs 'curl, git, git-http-backend, openssl, python3, shellcheck'
   fi
+}
+
+# Without it the tests run and the fuzz targets don't, which scripts/test says.
+need_cxx() {
+  if ! has_cxx && can_install; then apt_install cxx g++; fi
+  if has_cxx; then ok cxx 'a C++ compiler'; else ok cxx 'no C++ compiler: scripts/fuzz needs one'; fi
 }
 
 need_rust_components() {

@@ -7,7 +7,7 @@
 //! on the other: no truncated message ever ends cleanly.
 //!
 //! The life of a connection: [`Listener`] → [`Server`] (limits) → HTTP/1.1 proxy connection → CONNECT →
-//! ClientHello and leaf (`tls`) → HTTP/1.1 or HTTP/2 inside the tunnel → handler → [`Pool`]. An [`Upgrade`] ends HTTP on it.
+//! ClientHello (`hello`) and leaf (`tls`) → HTTP/1.1 or HTTP/2 inside the tunnel → handler → [`Pool`]. An [`Upgrade`] ends HTTP on it.
 
 mod activity;
 mod alarm;
@@ -16,6 +16,7 @@ pub(crate) mod budget;
 mod drain;
 mod handler;
 pub mod head;
+mod hello;
 mod limits;
 mod listener;
 mod rewind;

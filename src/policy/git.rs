@@ -189,8 +189,7 @@ impl Services {
     fn of(query: &[u8]) -> Services {
         let mut services = Services::default();
         let deep = any_decoding(query, |decoded| {
-            let text = String::from_utf8_lossy(decoded);
-            services.receive_pack |= text.split(['&', ';', '?', '#']).any(asks_for_receive_pack);
+            services.receive_pack |= decoded.split(|byte| b"&;?#".contains(byte)).any(asks_for_receive_pack);
             services.receive_pack
         });
         services.receive_pack |= deep.is_err();
@@ -202,13 +201,20 @@ impl Services {
     }
 }
 
-/// `service=git-receive-pack`, with blanks (`+` is one), as an array (`service[]=`) or cut by a NUL.
-fn asks_for_receive_pack(parameter: &str) -> bool {
-    let Some((name, value)) = parameter.split_once('=') else { return false };
-    let blank = |c: char| c == '+' || c.is_whitespace() || c.is_control();
-    let name = name.split('[').next().unwrap_or_default().trim_matches(blank);
-    let value = value.split('\0').next().unwrap_or_default().trim_matches(blank);
-    name.eq_ignore_ascii_case("service") && value.eq_ignore_ascii_case("git-receive-pack")
+/// `service=git-receive-pack`, with blanks (`+` is one), as an array (`service[]=`) or cut by a NUL. Name and value are
+/// each looked at in every decoding: most servers split first and decode then, so that `%26` is part of a name.
+fn asks_for_receive_pack(parameter: &[u8]) -> bool {
+    let Some(equals) = parameter.iter().position(|byte| *byte == b'=') else { return false };
+    let is = |text: &[u8], end: char, wanted: &str| {
+        let blank = |c: char| c == '+' || c.is_whitespace() || c.is_control();
+        let found = any_decoding(text, |decoded| {
+            let text = String::from_utf8_lossy(decoded);
+            let text = text.split(end).next().unwrap_or_default().trim_matches(blank);
+            text.eq_ignore_ascii_case(wanted)
+        });
+        found.unwrap_or(true)
+    };
+    is(&parameter[..equals], '[', "service") && is(&parameter[equals + 1..], '\0', "git-receive-pack")
 }
 
 /// Every `operation` member of a batch request.

@@ -243,7 +243,9 @@ impl<'t> Composer<'t, '_> {
             }
             other => {
                 self.node(other, span, depth)?;
-                let at = at.start..at.end.max(at.start + 1);
+                // A key that is not there is shown at the character that stands in its place, if one does.
+                let next = self.text[at.start..].chars().next().map_or(0, char::len_utf8);
+                let at = at.start..at.end.max(at.start + next);
                 self.problems.push(
                     Problem::new(at, "a key must be text")
                         .hint("if this is meant as a value, write it in quotes"),

@@ -81,6 +81,7 @@ fn what_means_two_things_is_refused_with_its_place() {
         ("a: x\u{2028}y\n", "a Unicode line separator (U+2028) is in the text", "\u{2028}"),
         ("a:\n\tb: 1\n", "a tab is in the indentation", "\t"),
         ("[a, b]: 1\n", "a key must be text", "["),
+        ("?\n-", "a key must be text", ""),
         ("a: &x [*x]\n", "this alias is inside what it repeats", "*x"),
         ("a: .nan\n", "infinity and not-a-number can't be used here", ".nan"),
         ("a: 99999999999999999999\n", "this number is too large", "99999999999999999999"),

@@ -21,6 +21,8 @@ pub fn read_head(head: &[u8], tunnelled: bool, limits: &Limits) -> Result<(Reque
             let mut request = Request::new(());
             *request.uri_mut() = Uri::try_from(target.as_ref()).map_err(|_| fault(FaultKind::Target))?;
             *request.method_mut() = method;
+            // One empty line may stand before the request line (RFC 9112 §2.2).
+            let head = head.strip_prefix(b"\r\n").unwrap_or(head);
             for line in head.split(|byte| *byte == b'\n').skip(1) {
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
                 let Some(colon) = line.iter().position(|byte| *byte == b':') else { break };
@@ -50,6 +52,11 @@ mod tests {
             ("POST", "/a", &b"/a?b"[..])
         );
         assert_eq!(request.headers().get_all("x").iter().collect::<Vec<_>>(), ["1", "2"]);
+        let (request, _) = read("\r\nGET http://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+        assert_eq!(
+            (request.headers().len(), &request.headers()["host"]),
+            (1, &HeaderValue::from_static("a.test"))
+        );
         for (head, kind) in [
             ("GET / HTTP/1.1\r\nHost: a.test\r\nHost: b.test\r\n\r\n", FaultKind::HostSeveral),
             ("GET / HTTP/1.1\r\nHost: a.test\r\n folded\r\n\r\n", FaultKind::ObsFold),

@@ -8,9 +8,9 @@ use super::{
 use crate::intercept::{
     Client, Drain, Event, Handler, Protocol, Stream, Tunnel, TunnelFailure,
     head::ConnectionKind,
+    hello::{NoHello, read_hello},
     rewind::Rewind,
     splice::splice,
-    tls::{NoHello, read_hello},
 };
 use crate::socket::Socket;
 use bytes::Bytes;

@@ -102,6 +102,18 @@ fn push_with_a_doubly_encoded_path() {
 }
 
 #[test]
+fn push_asked_for_by_a_name_that_holds_an_encoded_separator() {
+    all(
+        GitOperation::Push,
+        &[
+            "GET /a.git/info/refs?%73ervice[%26]=git-receive-pack",
+            "GET /a.git/info/refs?s%65rvice%5B%3D%5D=git%2Dreceive-pack",
+            "GET /a.git/info/refs?service=git%2Dreceive-pack%00%26",
+        ],
+    );
+}
+
+#[test]
 fn push_in_another_case() {
     all(
         GitOperation::Push,
