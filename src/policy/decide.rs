@@ -4,85 +4,17 @@ use super::{
     deny::DenyPath,
     git::GitOperation,
     host::Authority,
+    intent::{Intent, Scheme},
     method::Method,
     nearest::Difference,
-    path::{CanonicalPath, PathError},
+    path::CanonicalPath,
     pattern::PathPattern,
-    refusal::{Reason, Refusal, shorten},
-    route::{PLAIN_HTTP, Policy, Route},
+    refusal::{NO_RETRY, Reason, Refusal, allowed_on, shorten},
+    route::{PLAIN_HTTP, Route},
     rule::HostRule,
-    target::{Target, split},
+    rules::Policy,
 };
 use jiff::civil::Date;
-use std::fmt;
-
-/// How a request reaches its host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scheme {
-    /// Plain http, on port 80 only.
-    Http,
-    /// TLS.
-    Https,
-}
-
-impl Scheme {
-    /// `http` or `https`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        }
-    }
-
-    /// The port where a URL names none (RFC 9110 §4.2).
-    #[must_use]
-    pub fn default_port(self) -> u16 {
-        match self {
-            Scheme::Http => PLAIN_HTTP,
-            Scheme::Https => 443,
-        }
-    }
-}
-
-impl fmt::Display for Scheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// Everything about a request that a decision depends on, in canonical form. What is decided on is what is sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Intent {
-    /// How.
-    pub scheme: Scheme,
-    /// Where.
-    pub authority: Authority,
-    /// What.
-    pub method: Method,
-    /// On what.
-    pub target: Target,
-    /// What it means to git. For an LFS batch the proxy sets it from the body.
-    pub git: GitOperation,
-}
-
-impl Intent {
-    /// Reads a request under the rules of its host's route.
-    pub fn read(
-        scheme: Scheme,
-        authority: &Authority,
-        method: &Method,
-        raw_target: &[u8],
-        content_type: Option<&[u8]>,
-        route: Option<&Route>,
-    ) -> Result<Intent, Refusal> {
-        let rules = route.map(Route::path_rules).unwrap_or_default();
-        let target = Target::parse(raw_target, rules).map_err(|e| malformed_target(e, authority, route))?;
-        let (path, query) = split(raw_target);
-        let git = GitOperation::read(method, path, query, content_type);
-        Ok(Intent { scheme, authority: authority.clone(), method: method.clone(), target, git })
-    }
-}
 
 /// Permission for one request.
 #[derive(Debug)]
@@ -171,37 +103,12 @@ fn allows_port(route: &Route, scheme: Scheme, port: u16) -> bool {
     route.ports.contains(&port) && (scheme == Scheme::Http) == (port == PLAIN_HTTP)
 }
 
-/// The end of every denial's sentence.
-const NO_RETRY: &str = "retrying does not help";
-
 /// A refusal by a rule: what was asked, what the rule allows, and that retrying does not help.
 fn by_rule(reason: Reason, what: &str, route: &Route) -> Refusal {
     let allowed = allowed_on(route);
     let instead = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join("; ") };
     let message = format!("{what}; allowed there: {instead}; {NO_RETRY}");
     Refusal { allowed, ..Refusal::new(reason, message).under(route) }
-}
-
-/// `GET, HEAD /repos/acme/app and below`, one for each entry of the `path_allowlist`, then what is denied of them.
-fn allowed_on(route: &Route) -> Vec<String> {
-    let methods = match &route.methods {
-        None => "any method".to_owned(),
-        Some(methods) => methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "),
-    };
-    if methods.is_empty() {
-        return Vec::new();
-    }
-    match &route.path_allowlist {
-        None => vec![format!("{methods} on every path")],
-        Some(paths) => {
-            let mut allowed = shorten(paths.iter().map(|path| format!("{methods} {path} and below")));
-            if !route.deny_paths.is_empty() {
-                let denied = shorten(route.deny_paths.iter().map(DenyPath::to_string));
-                allowed.push(format!("but not {} and below", denied.join(", ")));
-            }
-            allowed
-        }
-    }
 }
 
 fn git_push(intent: &Intent, route: Option<&Route>) -> Refusal {
@@ -214,7 +121,7 @@ fn git_push(intent: &Intent, route: Option<&Route>) -> Refusal {
          work where a rule allows them; {NO_RETRY}",
         intent.authority.host
     );
-    with_what_is_allowed(Refusal::new(Reason::GitPush, message), route)
+    Refusal::new(Reason::GitPush, message).with_allowed(route)
 }
 
 fn port_not_allowed(scheme: Scheme, authority: &Authority, route: &Route) -> Refusal {
@@ -251,20 +158,6 @@ fn path_denied(path: &CanonicalPath, entry: &DenyPath, route: &Route) -> Refusal
 
 fn method_not_allowed(method: &Method, route: &Route) -> Refusal {
     by_rule(Reason::MethodNotAllowed, &format!("{method} is not an allowed method on {}", route.host), route)
-}
-
-fn malformed_target(error: PathError, authority: &Authority, route: Option<&Route>) -> Refusal {
-    let message =
-        format!("the target of this request to {} is malformed: {error}; {NO_RETRY}", authority.host);
-    with_what_is_allowed(Refusal::new(Reason::MalformedTarget, message), route)
-}
-
-/// The same with what the host's route allows, where there is one.
-fn with_what_is_allowed(refusal: Refusal, route: Option<&Route>) -> Refusal {
-    match route {
-        Some(route) => Refusal { allowed: allowed_on(route), ..refusal.under(route) },
-        None => refusal,
-    }
 }
 
 /// The rules changed between reading and deciding, so the form that was read says nothing.

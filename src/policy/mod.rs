@@ -18,6 +18,7 @@ mod deny;
 mod fields;
 mod git;
 mod host;
+mod intent;
 mod method;
 mod nearest;
 mod path;
@@ -25,24 +26,27 @@ mod pattern;
 mod refusal;
 mod route;
 mod rule;
+mod rules;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
 mod upgrade;
 
-pub use decide::{Grant, Intent, Scheme};
+pub use decide::Grant;
 pub use deny::DenyPath;
 pub use fields::{
     CREDENTIAL_FIELDS, HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES, UNREAD_BY_PIPELOCK, same_variable,
 };
 pub use git::{GitOperation, LfsError};
 pub use host::{Authority, Host, HostError, INTERNAL_HOST};
+pub use intent::{Intent, Scheme};
 pub use method::{Method, MethodError};
 pub use nearest::{Difference, Nearest};
 pub use path::{CanonicalPath, PathError, PathRules};
 pub use pattern::{PathPattern, PathPatternError, PathPatternProblem, covers_all};
 pub use refusal::{Reason, Refusal};
-pub use route::{Policy, PolicyError, Route};
+pub use route::Route;
 pub use rule::{Auth, HostRule};
+pub use rules::{Policy, PolicyError};
 pub use target::Target;
 pub use upgrade::refuse_upgrade;

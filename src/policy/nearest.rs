@@ -1,13 +1,14 @@
 //! The rule that would have allowed a request, had the request been a little different: "did you mean".
 
 use super::{
-    decide::{Intent, Scheme},
     deny::DenyPath,
     host::Host,
+    intent::{Intent, Scheme},
     method::Method,
     pattern::{PathPattern, segment_matches},
-    route::{PLAIN_HTTP, Policy, Route},
+    route::{PLAIN_HTTP, Route},
     rule::HostRule,
+    rules::Policy,
 };
 use jiff::civil::Date;
 use std::fmt;

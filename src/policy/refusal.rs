@@ -1,11 +1,14 @@
 //! Why a request is not let through, in words for a person and in a code for a machine.
 
-use super::route::Route;
+use super::{deny::DenyPath, method::Method, route::Route};
 use serde::Serialize;
 use std::fmt;
 
 /// Entries that a list of what is allowed shows before it says how many more there are.
 const SHOWN: usize = 20;
+
+/// The end of every denial's sentence.
+pub(super) const NO_RETRY: &str = "retrying does not help";
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
@@ -118,6 +121,14 @@ impl Refusal {
         Refusal { rule: Some(route.host.to_string()), source: Some(route.source.clone()), ..self }
     }
 
+    /// The same with what the host's route allows, where there is one.
+    pub(super) fn with_allowed(self, route: Option<&Route>) -> Refusal {
+        match route {
+            Some(route) => Refusal { allowed: allowed_on(route), ..self.under(route) },
+            None => self,
+        }
+    }
+
     /// A refusal that no rule is behind and that a retry does not change.
     #[must_use]
     pub fn new(reason: Reason, message: impl Into<String>) -> Refusal {
@@ -151,6 +162,28 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// `GET, HEAD /repos/acme/app and below`, one for each entry of the `path_allowlist`, then what is denied of them.
+pub(super) fn allowed_on(route: &Route) -> Vec<String> {
+    let methods = match &route.methods {
+        None => "any method".to_owned(),
+        Some(methods) => methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "),
+    };
+    if methods.is_empty() {
+        return Vec::new();
+    }
+    match &route.path_allowlist {
+        None => vec![format!("{methods} on every path")],
+        Some(paths) => {
+            let mut allowed = shorten(paths.iter().map(|path| format!("{methods} {path} and below")));
+            if !route.deny_paths.is_empty() {
+                let denied = shorten(route.deny_paths.iter().map(DenyPath::to_string));
+                allowed.push(format!("but not {} and below", denied.join(", ")));
+            }
+            allowed
+        }
+    }
+}
 
 /// At most [`SHOWN`] entries, then how many there are besides.
 pub(super) fn shorten(entries: impl ExactSizeIterator<Item = String>) -> Vec<String> {

@@ -111,14 +111,6 @@ fn dependencies_between_modules_run_one_way() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Files that import each other, and why they still may.
-const CIRCLES: &[&[&str]] = &[
-    // `Intent` and `Scheme` are to move from the decision to a file of their own.
-    &["policy::decide", "policy::nearest"],
-    // `Policy`, which holds rules, is to move from the route to a file of its own.
-    &["policy::route", "policy::rule"],
-];
-
 #[test]
 fn no_two_files_import_each_other() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -133,7 +125,10 @@ fn no_two_files_import_each_other() {
         .filter(|(name, _)| name != "main")
         .collect();
     let circles = circles::Modules::new(texts.iter().map(|(name, text)| (&**name, &**text))).circles();
-    assert_eq!(circles, CIRCLES, "move what both need to one of the files, or to a file of its own");
+    assert!(
+        circles.is_empty(),
+        "move what both need to one of the files, or to a file of its own: {circles:?}"
+    );
 }
 
 /// Nothing that links OpenSSL, ring or a second HTTP client may enter the graph.
