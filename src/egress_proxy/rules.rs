@@ -13,7 +13,7 @@ use crate::config::{
 use crate::intercept::{Limits, TrustError};
 use crate::pki::{CertificateAuthority, PkiError};
 use crate::policy::Route;
-use crate::runtime::{Fixed, Loaded};
+use crate::runtime::{Fixed, Loaded, hex};
 use crate::verdict::egress_proxy::{Ruleset, RulesetError};
 use http::HeaderName;
 use sha2::{Digest as _, Sha256};
@@ -121,7 +121,7 @@ impl Rules {
         }
         match (authority, trust) {
             (Some(authority), Some(trust)) if errors.is_empty() => {
-                let hash = format!("{:x}", Sha256::digest(&text));
+                let hash = hex(&Sha256::digest(&text));
                 let trust = Arc::new(trust);
                 let clock = clock.clone();
                 let fixed = Fixed {
