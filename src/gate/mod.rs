@@ -131,43 +131,45 @@ impl Bound {
         let mut tasks = JoinSet::new();
         let mut carried: HashMap<Id, Carried> = HashMap::new();
         let mut full = false;
+        let mut waiting: Option<(Lookout, Socket)> = None;
         let mut looking = interval(LOOKING);
         loop {
-            if carried.len() < self.max_connections {
+            if waiting.is_some() && carried.len() >= self.max_connections {
+                let still = carried.values().map(|one| (one.lookout.still_for(), one));
+                let Some((still, stillest)) = still.max_by_key(|(still, _)| *still) else { continue };
+                if still >= SILENCE {
+                    if !std::mem::replace(&mut full, true) {
+                        tracing::warn!(
+                            connections = carried.len(),
+                            seconds = still.as_secs(),
+                            "all connections are in use; those that were silent for longest are closed for new ones"
+                        );
+                    }
+                    stillest.give_way.notify_one();
+                }
                 tokio::select! {
                     Some(ended) = tasks.join_next_with_id() => forget(&mut carried, &ended),
-                    _ = looking.tick() => end_orphans(&carried),
-                    client = self.listener.accept() => match client.and_then(|client| Ok((client.lookout()?, client))) {
-                        Ok((lookout, client)) => {
-                            let (far, give_way) = (Arc::clone(&far), Arc::new(Notify::new()));
-                            let entry = Carried { lookout, peer: client.peer(), give_way: Arc::clone(&give_way) };
-                            let task = tasks.spawn(async move { far.carry(client, &give_way).await });
-                            carried.insert(task.id(), entry);
-                        }
-                        Err(error) => {
-                            tracing::warn!(%error, "could not accept a connection");
-                            sleep(ACCEPT_PAUSE).await;
-                        }
-                    },
+                    () = sleep(SILENCE.saturating_sub(still).max(ACCEPT_PAUSE)) => {}
                 }
-                full = full && carried.len() * 2 > self.max_connections;
                 continue;
             }
-            let still = carried.values().map(|one| (one.lookout.still_for(), one));
-            let Some((still, stillest)) = still.max_by_key(|(still, _)| *still) else { continue };
-            if still >= SILENCE {
-                if !std::mem::replace(&mut full, true) {
-                    tracing::warn!(
-                        connections = carried.len(),
-                        seconds = still.as_secs(),
-                        "all connections are in use; those that were silent for longest are closed for new ones"
-                    );
-                }
-                stillest.give_way.notify_one();
+            if let Some((lookout, client)) = waiting.take() {
+                let (far, give_way) = (Arc::clone(&far), Arc::new(Notify::new()));
+                let entry = Carried { lookout, peer: client.peer(), give_way: Arc::clone(&give_way) };
+                let task = tasks.spawn(async move { far.carry(client, &give_way).await });
+                carried.insert(task.id(), entry);
             }
+            full = full && carried.len() * 2 > self.max_connections;
             tokio::select! {
                 Some(ended) = tasks.join_next_with_id() => forget(&mut carried, &ended),
-                () = sleep(SILENCE.saturating_sub(still).max(ACCEPT_PAUSE)) => {}
+                _ = looking.tick() => end_orphans(&carried),
+                client = self.listener.accept() => match client.and_then(|client| Ok((client.lookout()?, client))) {
+                    Ok(client) => waiting = Some(client),
+                    Err(error) => {
+                        tracing::warn!(%error, "could not accept a connection");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
             }
         }
     }
