@@ -39,7 +39,7 @@ use tokio::{
 /// How many connections one relay carries at a time; further ones wait to be accepted.
 ///
 /// It fits the memory that the rendered stack gives to the gate, 320 MiB, whatever clients and proxy leave unread.
-/// For one connection: two buffers of [`BUFFER`], 64 KiB; its TCP socket, twice what [`LOCAL`](crate::socket::LOCAL)
+/// For one connection: two buffers of `BUFFER`, 64 KiB; its TCP socket, twice what [`LOCAL`](crate::socket::LOCAL)
 /// says, 320 KiB; its unix socket, where only what is sent counts for the sender, 128 KiB. A send
 /// buffer may be overrun by its last write, 64 KiB and 32 KiB. That is 608 KiB, times 512 is 304 MiB; the process
 /// itself takes less than 10 MiB.
