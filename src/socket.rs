@@ -99,12 +99,12 @@ impl Socket {
         LOCAL.bound(self)
     }
 
-    /// The address of the other side, if it is TCP.
+    /// The local address and that of the peer, if it is TCP.
     #[must_use]
-    pub fn peer(&self) -> Option<SocketAddr> {
+    pub fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
         match &self.stream {
             Stream::Unix(_) => None,
-            Stream::Tcp(stream) => stream.peer_addr().ok(),
+            Stream::Tcp(stream) => Some((stream.local_addr().ok()?, stream.peer_addr().ok()?)),
         }
     }
 

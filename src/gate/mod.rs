@@ -155,14 +155,15 @@ impl Bound {
             }
             if let Some((lookout, client)) = waiting.take() {
                 let (far, give_way) = (Arc::clone(&far), Arc::new(Notify::new()));
-                let entry = Carried { lookout, peer: client.peer(), give_way: Arc::clone(&give_way) };
+                let addresses = client.addresses();
+                let entry = Carried { lookout, addresses, suspect: false, give_way: Arc::clone(&give_way) };
                 let task = tasks.spawn(async move { far.carry(client, &give_way).await });
                 carried.insert(task.id(), entry);
             }
             full = full && carried.len() * 2 > self.max_connections;
             tokio::select! {
                 Some(ended) = tasks.join_next_with_id() => forget(&mut carried, &ended),
-                _ = looking.tick() => end_orphans(&carried),
+                _ = looking.tick() => end_orphans(&mut carried),
                 client = self.listener.accept() => match client.and_then(|client| Ok((client.lookout()?, client))) {
                     Ok(client) => waiting = Some(client),
                     Err(error) => {
@@ -178,21 +179,28 @@ impl Bound {
 /// A connection that is carried.
 struct Carried {
     lookout: Lookout,
-    peer: Option<SocketAddr>,
+    addresses: Option<(SocketAddr, SocketAddr)>,
+    /// Its client was gone when it was last looked for.
+    suspect: bool,
     /// Asks for its end.
     give_way: Arc<Notify>,
 }
 
-/// Ends those whose client is gone although the kernel does not say so.
-fn end_orphans(carried: &HashMap<Id, Carried>) {
-    let still: Vec<_> = carried.values().filter(|one| one.lookout.still_for() >= LOOKING).collect();
+/// Ends those whose client is gone although the kernel does not say so. A table that changes while it is read may lack a
+/// line, so that a client is looked for twice.
+fn end_orphans(carried: &mut HashMap<Id, Carried>) {
+    let mut still: Vec<_> = carried.values_mut().filter(|one| one.lookout.still_for() >= LOOKING).collect();
     if still.is_empty() {
         return;
     }
-    match orphans::orphans() {
-        Ok(orphans) => {
-            let gone = still.iter().filter(|one| one.peer.is_some_and(|peer| orphans.contains(&peer)));
-            gone.for_each(|one| one.give_way.notify_one());
+    match orphans::Table::read() {
+        Ok(table) => {
+            for one in &mut still {
+                let gone = one.addresses.is_some_and(|addresses| table.is_orphan(addresses));
+                if std::mem::replace(&mut one.suspect, gone) && gone {
+                    one.give_way.notify_one();
+                }
+            }
         }
         Err(error) => tracing::debug!(%error, "connections without a client can't be told"),
     }
