@@ -2,7 +2,7 @@
 //! The first byte chooses the split.
 #![no_main]
 
-use bottle::dlp::{Finding, Scanner, SeedPhrases, Settings};
+use bottle::dlp::{Encoding, Finding, Scanner, SeedPhrases, Settings};
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 
@@ -26,10 +26,16 @@ fn scan(text: &[u8], piece: usize) -> (usize, Option<Finding>) {
     }
 }
 
+/// What must not depend on the split. Under two encodings a place is exact to a piece.
+fn place(finding: &Finding) -> (&str, &[Encoding], Option<(u64, u64)>) {
+    let exact = finding.encodings.len() < 2;
+    (&finding.pattern, &finding.encodings, exact.then_some((finding.offset, finding.end)))
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some((choice, text)) = data.split_first() else { return };
     let (passed, found) = scan(text, usize::from(*choice) + 1);
-    assert_eq!(found, SCANNER.text(text));
+    assert_eq!(found.as_ref().map(place), SCANNER.text(text).as_ref().map(place));
     match found {
         None => assert_eq!(passed, text.len()),
         Some(finding) => {
