@@ -2,10 +2,8 @@
 
 use super::{Check, Outcome, describe};
 use crate::stack::{AGENT_BINARY, ENGINE_SOCKETS, TRUST};
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use fs_err as fs;
+use std::path::{Path, PathBuf};
 
 pub(super) const CHECKS: &[Check] = &[
     Check { name: "cage/capabilities", tried: "hold or gain privileges", attempt: |_| capabilities() },
@@ -18,7 +16,7 @@ pub(super) const CHECKS: &[Check] = &[
 fn capabilities() -> Outcome {
     match fs::read_to_string("/proc/self/status") {
         Ok(status) => privileges(&status),
-        Err(error) => Outcome::NotTried(format!("/proc/self/status: {error}")),
+        Err(error) => Outcome::NotTried(error.to_string()),
     }
 }
 

@@ -7,9 +7,10 @@ use super::{
     Check, Outcome, describe,
     syscalls::{self, all_refused},
 };
+use fs_err as fs;
 use socket2::{Domain, Socket, Type};
 use std::{
-    fs, io,
+    io,
     os::unix::fs::{FileTypeExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
@@ -47,7 +48,7 @@ pub(super) const CHECKS: &[Check] = &[
 fn filter() -> Outcome {
     match fs::read_to_string("/proc/self/status") {
         Ok(status) => seccomp_mode(&status),
-        Err(error) => Outcome::NotTried(format!("/proc/self/status: {error}")),
+        Err(error) => Outcome::NotTried(error.to_string()),
     }
 }
 

@@ -109,7 +109,12 @@ pub fn run(surroundings: &Surroundings) -> Vec<Finding> {
 
 /// An error's text without the number that Rust adds.
 fn describe(error: &std::io::Error) -> String {
-    let text = error.to_string();
+    // The file is said beside it: what the system said of it is the innermost error.
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let text = innermost.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 

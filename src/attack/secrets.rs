@@ -5,8 +5,8 @@
 use super::{Check, Outcome};
 use crate::dlp::{Scanner, Settings};
 use crate::stack::{ETC, RUN, SECRETS};
+use fs_err::{self as fs, File};
 use std::{
-    fs::{self, File},
     io::Read as _,
     path::{Path, PathBuf},
 };
@@ -186,7 +186,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("a")).unwrap();
         fs::write(dir.path().join("a/file"), "x").unwrap();
-        std::os::unix::fs::symlink(dir.path(), dir.path().join("a/loop")).unwrap();
+        fs_err::os::unix::fs::symlink(dir.path(), dir.path().join("a/loop")).unwrap();
         assert_eq!(walk(dir.path()).len(), 1);
     }
 

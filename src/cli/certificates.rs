@@ -38,7 +38,7 @@ pub(crate) fn read(project: &Utf8Path, file: &Utf8Path) -> anyhow::Result<String
 mod tests {
     use super::*;
     use camino::Utf8PathBuf;
-    use std::os::unix::fs::symlink;
+    use fs_err::os::unix::fs::symlink;
 
     fn project() -> (tempfile::TempDir, Utf8PathBuf) {
         let dir = tempfile::tempdir().unwrap();

@@ -118,7 +118,7 @@ mod tests {
         struct Ender(std::path::PathBuf, Vec<u8>);
         impl Write for Ender {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                std::fs::write(&self.0, "")?;
+                fs_err::write(&self.0, "")?;
                 self.1.write(bytes)
             }
             fn flush(&mut self) -> io::Result<()> {

@@ -97,8 +97,8 @@ mod tests {
     fn what_lies_in_a_writable_mount_is_pinned_with_the_folders_on_the_way() {
         let dir = tempfile::tempdir().unwrap();
         let project = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
-        std::fs::create_dir_all(project.join("a/b$")).unwrap();
-        std::fs::create_dir(project.join("own")).unwrap();
+        fs_err::create_dir_all(project.join("a/b$")).unwrap();
+        fs_err::create_dir(project.join("own")).unwrap();
         let text = "version: 1\nname: dev\nagent: {image: x, mounts: [{source: ., target: /work}, {source: ./own, \
                     target: /own}]}\negress: {allowlist: [a.example]}\n";
         let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();

@@ -75,7 +75,7 @@ pub(crate) fn nearest() -> anyhow::Result<Option<Utf8PathBuf>> {
     let mut shown = Utf8PathBuf::new();
     for folder in here.ancestors() {
         // Whatever has the name: what is not a plain file is refused when it is read, and not passed over.
-        if std::fs::symlink_metadata(folder.join(FILE_NAME)).is_ok() {
+        if fs_err::symlink_metadata(folder.join(FILE_NAME)).is_ok() {
             return Ok(Some(shown.join(FILE_NAME)));
         }
         shown.push("..");
@@ -136,7 +136,7 @@ mod tests {
     fn a_folder_means_every_manifest_in_it() {
         let (_dir, folder) = folder();
         for name in ["b.bottle.yaml", "bottle.yaml", "a.bottle.yaml", "compose.yaml", "a.bottle-test.yaml"] {
-            std::fs::write(folder.join(name), "").unwrap();
+            fs_err::write(folder.join(name), "").unwrap();
         }
         let found = find(&[folder.clone(), folder.join("bottle.yaml")]).unwrap();
         let names: Vec<_> = found.iter().map(|file| file.file_name().unwrap()).collect();
@@ -163,9 +163,9 @@ mod tests {
     fn what_has_the_name_of_a_manifest_and_is_no_file_is_named() {
         let (_dir, folder) = folder();
         let secret = folder.join("secret");
-        std::fs::write(&secret, "the-secret\n").unwrap();
-        std::os::unix::fs::symlink(&secret, folder.join("a.bottle.yaml")).unwrap();
-        std::fs::create_dir(folder.join("b.bottle.yaml")).unwrap();
+        fs_err::write(&secret, "the-secret\n").unwrap();
+        fs_err::os::unix::fs::symlink(&secret, folder.join("a.bottle.yaml")).unwrap();
+        fs_err::create_dir(folder.join("b.bottle.yaml")).unwrap();
         let found = find(std::slice::from_ref(&folder)).unwrap();
         assert_eq!(found.len(), 2);
         let error = load_all(&found).unwrap_err().to_string();
@@ -180,7 +180,7 @@ mod tests {
     fn a_manifest_without_an_end_is_not_read() {
         let (_dir, folder) = folder();
         let file = folder.join("bottle.yaml");
-        std::fs::File::create(&file).unwrap().set_len(2 << 30).unwrap();
+        fs_err::File::create(&file).unwrap().set_len(2 << 30).unwrap();
         assert_eq!(load(&file).unwrap_err().to_string(), format!("{file} is larger than 1 MiB"));
     }
 
@@ -188,7 +188,7 @@ mod tests {
     fn all_manifests_are_reported_at_once() {
         let (_dir, folder) = folder();
         for name in ["a.bottle.yaml", "b.bottle.yaml"] {
-            std::fs::write(folder.join(name), "version: 2\nname: x\nagent: {image: y}\n").unwrap();
+            fs_err::write(folder.join(name), "version: 2\nname: x\nagent: {image: y}\n").unwrap();
         }
         let error = load_all(&find(&[folder]).unwrap()).unwrap_err();
         let report = error.downcast::<Report>().unwrap();

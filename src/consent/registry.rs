@@ -50,7 +50,7 @@ impl FolderId {
     #[must_use]
     pub fn of(path: &Utf8Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;
-        let found = std::fs::metadata(path).ok()?;
+        let found = fs_err::metadata(path).ok()?;
         found.is_dir().then(|| Self { device: found.dev(), inode: found.ino() })
     }
 }
@@ -216,13 +216,13 @@ mod tests {
     fn a_folder_is_found_under_its_new_name() {
         let (dir, home) = home();
         let old = Utf8PathBuf::from_path_buf(dir.path().join("old")).unwrap();
-        std::fs::create_dir(&old).unwrap();
+        fs_err::create_dir(&old).unwrap();
         let mut one = bottle("/x");
         one.manifest = old.join("bottle.yaml");
         one.folder = FolderId::of(&old).unwrap();
         Registry::remember(&home, one.clone()).unwrap();
         let new = old.with_file_name("new");
-        std::fs::rename(&old, &new).unwrap();
+        fs_err::rename(&old, &new).unwrap();
         let registry = Registry::load(&home).unwrap();
         assert_eq!(registry.of_folder(&new).collect::<Vec<_>>(), [&one]);
     }
@@ -232,11 +232,11 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let (_dir, home) = home();
         Registry::remember(&home, bottle("/x")).unwrap();
-        std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o770)).unwrap();
+        fs_err::set_permissions(&home, std::fs::Permissions::from_mode(0o770)).unwrap();
         let error = Registry::load(&home).unwrap_err().to_string();
         assert!(error.ends_with("can be written to by other users; `chmod 700` it"), "{error}");
-        std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
-        std::fs::write(home.join(FILE), "{}").unwrap();
+        fs_err::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
+        fs_err::write(home.join(FILE), "{}").unwrap();
         let error = Registry::load(&home).unwrap_err().to_string();
         assert!(error.contains("bottles.json is damaged: missing field"), "{error}");
     }

@@ -155,10 +155,12 @@ fn load_rule(entry: &RouteEntry, path: &str) -> Result<LoadedRule, RulesError> {
     Ok(LoadedRule { rule, credential: entry.auth.as_ref().map(read_credential).transpose()? })
 }
 
+#[expect(clippy::disallowed_methods, reason = "the error names the file")]
 fn read(path: &Path) -> Result<Vec<u8>, RulesError> {
     std::fs::read(path).map_err(|error| RulesError::Unreadable { path: path.display().to_string(), error })
 }
 
+#[expect(clippy::disallowed_methods, reason = "the error names the file")]
 fn read_text(path: &str) -> Result<String, RulesError> {
     std::fs::read_to_string(path).map_err(|error| RulesError::Unreadable { path: path.to_owned(), error })
 }

@@ -58,6 +58,7 @@ impl AsRef<[u8]> for Secret {
 
 impl Secret {
     /// Reads a token file: one trailing newline is no part of the token.
+    #[expect(clippy::disallowed_methods, reason = "the error names the file")]
     fn read(path: &str, token_ref: &str) -> Result<Self, SecretError> {
         let bytes = std::fs::read(Path::new(path)).map(Zeroizing::new).map_err(|why| {
             SecretError::Unreadable { path: path.to_owned(), token_ref: token_ref.to_owned(), why }
@@ -157,7 +158,7 @@ mod tests {
     fn read(content: &[u8], prefix: &str, username: Option<&str>) -> Result<Credential, String> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("TOKEN");
-        std::fs::write(&path, content).unwrap();
+        fs_err::write(&path, content).unwrap();
         let path = path.to_str().unwrap();
         Credential::read(AUTHORIZATION, prefix, username, path, "TOKEN")
             .map_err(|e| e.to_string().replace(path, "FILE"))

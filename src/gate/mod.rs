@@ -94,18 +94,18 @@ impl Relay {
 async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     let listener = match UnixListener::bind(path) {
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-            if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+            if !fs_err::symlink_metadata(path)?.file_type().is_socket() {
                 return Err(io::Error::new(e.kind(), "a file that is not a socket is in the way"));
             }
             if UnixStream::connect(path).await.is_ok() {
                 return Err(io::Error::new(e.kind(), "another process already serves it"));
             }
-            std::fs::remove_file(path)?;
+            fs_err::remove_file(path)?;
             UnixListener::bind(path)?
         }
         other => other?,
     };
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 

@@ -42,6 +42,7 @@ impl Listener {
     /// Binds a unix socket with the permission bits `mode`. A socket file that nobody listens on any more, left
     /// by a process that was ended hard, is replaced; anything else at that path is left alone.
     /// Needs a runtime.
+    #[expect(clippy::disallowed_methods, reason = "the error names the file")]
     pub fn unix(path: &Path, mode: u32) -> Result<Self, ListenError> {
         let io = |error| ListenError::Io { place: path.display().to_string(), error };
         remove_stale(path)?;
@@ -97,6 +98,7 @@ impl From<TcpListener> for Listener {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the error names the file")]
 fn remove_stale(path: &Path) -> Result<(), ListenError> {
     let io = |error| ListenError::Io { place: path.display().to_string(), error };
     match std::fs::symlink_metadata(path) {
@@ -122,7 +124,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("egress.sock");
         let first = Listener::unix(&path, 0o660).unwrap();
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        assert_eq!(fs_err::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
         let error = Listener::unix(&path, 0o660).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -132,12 +134,12 @@ mod tests {
         Listener::unix(&path, 0o600).unwrap();
 
         let file = folder.path().join("file");
-        std::fs::write(&file, "kept").unwrap();
+        fs_err::write(&file, "kept").unwrap();
         let error = Listener::unix(&file, 0o660).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!("`{}` is not a socket: move it away or listen elsewhere", file.display())
         );
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
+        assert_eq!(fs_err::read_to_string(&file).unwrap(), "kept");
     }
 }

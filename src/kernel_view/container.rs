@@ -304,7 +304,7 @@ mod tests {
         let mut child =
             std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().unwrap();
         let container = of(&child);
-        let link = std::fs::read_link("/proc/self/ns/net").unwrap();
+        let link = fs_err::read_link("/proc/self/ns/net").unwrap();
         assert_eq!(Some(container.network_namespace().unwrap()), namespace(link.to_str().unwrap()));
         assert!(container.mounts().unwrap().at(Path::new("/proc")).is_some());
         child.kill().unwrap();

@@ -53,7 +53,7 @@ fn require_no_link(opened: OwnedFd) -> Result<OwnedFd, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+    use fs_err::os::unix::fs::symlink;
 
     /// Both ways, and that they agree.
     fn open(folder: &Path, path: &str) -> Result<u64, Errno> {

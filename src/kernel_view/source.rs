@@ -101,6 +101,7 @@ fn place(path: &Utf8Path, id: u64, table: &MountTable) -> Result<(Device, PathBu
 const OWN_TABLE: &str = "/proc/self/mountinfo";
 
 /// The mounts that this process sees.
+#[expect(clippy::disallowed_methods, reason = "the error names the file")]
 pub(super) fn own_table() -> Result<MountTable, SourceError> {
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| SourceError::Table {
         path: OWN_TABLE.into(),
@@ -112,6 +113,7 @@ pub(super) fn own_table() -> Result<MountTable, SourceError> {
 
 /// The number of the mount that a handle is on (`proc_pid_fdinfo(5)`, since Linux 3.15). It is the kernel's word,
 /// where a search for the longest target that fits could take a mount which another one hides.
+#[expect(clippy::disallowed_methods, reason = "the error names the file")]
 fn mount_id(handle: &OwnedFd) -> Result<u64, SourceError> {
     let path = Path::new("/proc/self/fdinfo").join(handle.as_raw_fd().to_string());
     let failed =
@@ -174,7 +176,7 @@ mod tests {
     fn a_link_or_a_relative_path_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap();
-        std::os::unix::fs::symlink("/etc", path.join("link")).unwrap();
+        fs_err::os::unix::fs::symlink("/etc", path.join("link")).unwrap();
         let said = |path: &Utf8Path| Source::of(path).unwrap_err().to_string();
         let link = path.join("link");
         assert_eq!(

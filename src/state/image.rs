@@ -13,6 +13,7 @@ pub struct ImageBinary {
 
 impl ImageBinary {
     /// Reads the program at `chosen`, or the running one, and refuses one that can't run in the image.
+    #[expect(clippy::disallowed_methods, reason = "the error names the file")]
     pub fn read(chosen: Option<&Utf8Path>) -> Result<Self, StateError> {
         let path = match chosen {
             Some(path) => path.to_owned(),

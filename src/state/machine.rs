@@ -9,7 +9,7 @@ const MEMORY: u64 = 4 << 30;
 /// Bytes of memory for an agent: three quarters of what the machine has, so that the rest stays alive.
 #[must_use]
 pub fn agent_memory() -> u64 {
-    let table = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let table = fs_err::read_to_string("/proc/meminfo").unwrap_or_default();
     total(&table).map_or(MEMORY, |total| (total / 4 * 3) >> 20 << 20)
 }
 
@@ -24,7 +24,7 @@ fn total(table: &str) -> Option<u64> {
 #[must_use]
 pub fn agent_user(place: &Utf8Path) -> (u32, u32) {
     use std::os::unix::fs::MetadataExt as _;
-    let known = place.ancestors().find_map(|place| std::fs::metadata(place).ok());
+    let known = place.ancestors().find_map(|place| fs_err::metadata(place).ok());
     match known {
         Some(found) if found.uid() != 0 => (found.uid(), found.gid()),
         _ => (SERVICE_USER, SERVICE_USER),

@@ -114,13 +114,13 @@ mod tests {
     fn a_plain_file_is_read_up_to_its_limit() {
         let (_dir, folder) = folder();
         let file = folder.join("f");
-        std::fs::write(&file, "12345678").unwrap();
+        fs_err::write(&file, "12345678").unwrap();
         assert_eq!(read_plain(&file, 8).unwrap(), b"12345678");
-        std::os::unix::fs::symlink(&folder, folder.join("way")).unwrap();
+        fs_err::os::unix::fs::symlink(&folder, folder.join("way")).unwrap();
         assert_eq!(read_plain(&folder.join("way/f"), 8).unwrap(), b"12345678", "the way may have links");
-        std::fs::write(&file, "123456789").unwrap();
+        fs_err::write(&file, "123456789").unwrap();
         assert_eq!(refused(&file), format!("{file} is larger than 8 bytes"));
-        let sparse = File::create(&file).unwrap();
+        let sparse = fs_err::File::create(&file).unwrap();
         sparse.set_len(2 << 30).unwrap();
         let error = read_plain(&file, 1024 * 1024).unwrap_err();
         assert_eq!(error.to_string(), format!("{file} is larger than 1 MiB"));
@@ -130,7 +130,7 @@ mod tests {
     fn what_is_no_plain_file_is_named_and_nothing_waits_for_it() {
         let (_dir, folder) = folder();
         let at = |name: &str| folder.join(name);
-        std::os::unix::fs::symlink("/etc/passwd", at("link")).unwrap();
+        fs_err::os::unix::fs::symlink("/etc/passwd", at("link")).unwrap();
         rustix::fs::mknodat(rustix::fs::CWD, at("pipe").as_std_path(), FileType::Fifo, 0o600.into(), 0)
             .unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();

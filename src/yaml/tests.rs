@@ -9,7 +9,7 @@ const SOON: Duration = Duration::from_millis(800);
 
 /// The time that this thread has run, which other programs on the machine don't add to.
 fn cpu_time() -> Duration {
-    let spent = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    let spent = fs_err::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(spent.split(' ').next().unwrap().parse().unwrap())
 }
 

@@ -2,7 +2,8 @@
 
 mod circles;
 
-use std::{collections::BTreeMap, fs, path::Path};
+use fs_err as fs;
+use std::{collections::BTreeMap, path::Path};
 
 /// Module → the modules that it may reach. A module that is missing here fails the test.
 const ALLOWED: &[(&str, &[&str])] = &[

@@ -42,13 +42,13 @@ fn it_runs_in_an_empty_root_as_an_unknown_user() {
         return;
     }
     let root = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(root.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::copy(BOTTLE, root.path().join("bottle")).unwrap();
+    fs_err::set_permissions(root.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    fs_err::copy(BOTTLE, root.path().join("bottle")).unwrap();
     for folder in ["project", "state"] {
-        std::fs::create_dir(root.path().join(folder)).unwrap();
+        fs_err::create_dir(root.path().join(folder)).unwrap();
         std::os::unix::fs::chown(root.path().join(folder), Some(65532), Some(65532)).unwrap();
     }
-    std::fs::write(root.path().join("project/bottle.yaml"), MANIFEST).unwrap();
+    fs_err::write(root.path().join("project/bottle.yaml"), MANIFEST).unwrap();
     let bottle = |arguments: &[&str]| {
         let mut command = Command::new("chroot");
         let command = command
@@ -67,5 +67,5 @@ fn it_runs_in_an_empty_root_as_an_unknown_user() {
     // Reads a manifest, takes random numbers for keys, writes the tree.
     bottle(&["render", "--accept-widening", "--image-binary", "/bottle", "/project/bottle.yaml"]);
     let rendered = root.path().join("project/.bottle/empty/docker-compose.yml");
-    assert_eq!(std::fs::metadata(rendered).unwrap().uid(), 65532);
+    assert_eq!(fs_err::metadata(rendered).unwrap().uid(), 65532);
 }

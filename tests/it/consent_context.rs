@@ -5,8 +5,9 @@ mod hostile;
 use bottle::consent::{Context, ContextEntry, ContextError};
 use bottle::tree::Folder;
 use camino::{Utf8Path, Utf8PathBuf};
-use std::fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use fs_err as fs;
+use fs_err::os::unix::fs::symlink;
+use std::os::unix::fs::PermissionsExt as _;
 
 struct Place {
     _dir: tempfile::TempDir,
@@ -79,7 +80,7 @@ fn a_context_is_its_files_links_and_empty_folders() {
     let place = place(&[("src/main.rs", "fn main() {}\n"), ("run.sh", "#!/bin/sh\n")]);
     fs::create_dir_all(place.at("empty/inner")).unwrap();
     symlink("../outside", place.at("link")).unwrap();
-    fs::set_permissions(place.at("run.sh"), fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(place.at("run.sh"), std::fs::Permissions::from_mode(0o700)).unwrap();
     let context = place.read();
     assert_eq!(paths(&context), ["Dockerfile", "empty/inner", "link", "run.sh", "src/main.rs"]);
     assert_eq!(context.size(), 13 + 13 + 10);
@@ -96,9 +97,9 @@ fn a_context_is_its_files_links_and_empty_folders() {
 fn the_digest_is_the_same_in_every_clone_and_under_every_umask() {
     let make = |file: u32, folder: u32| {
         let place = place(&[("bin/tool", "x"), ("note", "y")]);
-        fs::set_permissions(place.at("note"), fs::Permissions::from_mode(file)).unwrap();
-        fs::set_permissions(place.at("bin/tool"), fs::Permissions::from_mode(file | 0o100)).unwrap();
-        fs::set_permissions(place.at("bin"), fs::Permissions::from_mode(folder)).unwrap();
+        fs::set_permissions(place.at("note"), std::fs::Permissions::from_mode(file)).unwrap();
+        fs::set_permissions(place.at("bin/tool"), std::fs::Permissions::from_mode(file | 0o100)).unwrap();
+        fs::set_permissions(place.at("bin"), std::fs::Permissions::from_mode(folder)).unwrap();
         place.read().digest()
     };
     let digest = make(0o644, 0o755);
@@ -111,8 +112,8 @@ fn the_digest_is_the_same_in_every_clone_and_under_every_umask() {
 #[test]
 fn the_copy_is_what_was_hashed() {
     let place = place(&[("a/b/c", "1"), ("run.sh", "2"), (".dockerignore", "*.log\n"), ("x.log", "3")]);
-    fs::set_permissions(place.at("run.sh"), fs::Permissions::from_mode(0o4711)).unwrap();
-    fs::set_permissions(place.at("a/b/c"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(place.at("run.sh"), std::fs::Permissions::from_mode(0o4711)).unwrap();
+    fs::set_permissions(place.at("a/b/c"), std::fs::Permissions::from_mode(0o600)).unwrap();
     fs::create_dir(place.at("empty")).unwrap();
     symlink("/etc/passwd", place.at("a/link")).unwrap();
     let agreed = Context::snapshot(&place.root(), dockerfile(), &place.copy()).unwrap();
@@ -151,7 +152,9 @@ fn a_damaged_copy_is_refused() {
         ("a file more", &|copy| fs::write(copy.join("more"), "").unwrap()),
         ("a file less", &|copy| fs::remove_file(copy.join("a/b")).unwrap()),
         ("a file that .dockerignore names", &|copy| fs::write(copy.join("x.log"), "").unwrap()),
-        ("a bit", &|copy| fs::set_permissions(copy.join("a/b"), fs::Permissions::from_mode(0o755)).unwrap()),
+        ("a bit", &|copy| {
+            fs::set_permissions(copy.join("a/b"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        }),
     ];
     for (what, damage) in damage {
         let place = place(&[("a/b", "1"), (".dockerignore", "*.log\n")]);

@@ -7,7 +7,8 @@ use bottle::manifest::Manifest;
 use bottle::plan::{Layout, Plan, Surroundings};
 use bottle::render::{self, Tree};
 use camino::{Utf8Path, Utf8PathBuf};
-use std::{fs, process::Command};
+use fs_err as fs;
+use std::process::Command;
 
 const EXAMPLES: [&str; 6] = ["claude-code", "github", "intranet", "many-hosts", "no-routes", "quickstart"];
 

@@ -2,7 +2,8 @@
 
 use bottle::{manifest::Manifest, plan::Plan, plan::Surroundings, render};
 use camino::Utf8Path;
-use std::{fs, path::Path, process::Command};
+use fs_err as fs;
+use std::{path::Path, process::Command};
 
 const MANIFEST: &str = "\
 version: 1

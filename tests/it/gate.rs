@@ -201,7 +201,7 @@ async fn a_socket_file_that_nobody_serves_is_replaced_and_one_that_is_served_is_
     assert_eq!(error, format!("can't listen on {listen}: another process already serves it"));
 
     let file = dir.path().join("file");
-    std::fs::write(&file, "x").unwrap();
+    fs_err::write(&file, "x").unwrap();
     let onto: Relay = format!("unix:{}=127.0.0.1:9", file.display()).parse().unwrap();
     let error = onto.bind().await.unwrap_err().to_string();
     assert!(error.ends_with("a file that is not a socket is in the way"), "{error}");
@@ -249,7 +249,7 @@ async fn a_lent_port_outlives_its_gates() {
     let held = loan.bind().await.unwrap();
     let address = held.local_address().unwrap();
     assert_eq!(
-        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&lent).unwrap().permissions()) & 0o777,
+        std::os::unix::fs::PermissionsExt::mode(&fs_err::metadata(&lent).unwrap().permissions()) & 0o777,
         0o600
     );
     tokio::spawn(held.serve());

@@ -6,9 +6,10 @@ mod any;
 mod binary;
 
 use bottle::manifest::{self, DlpAction, Image, Loaded, Manifest};
+use fs_err as fs;
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::{fs, path::Path, path::PathBuf, time::Duration};
+use std::{path::Path, path::PathBuf, time::Duration};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -14,8 +14,8 @@ use std::sync::Arc;
 /// A CA that is valid today, as files: `ca.pem`, `ca-key.pem`.
 fn authority(dir: &Path) -> CertificateAuthority {
     let ca = CertificateAuthority::mint(CaKind::Agent, "demo", &Clock::system()).unwrap();
-    std::fs::write(dir.join("ca.pem"), ca.certificate_pem()).unwrap();
-    std::fs::write(dir.join("ca-key.pem"), ca.key_sec1_pem().unwrap().as_bytes()).unwrap();
+    fs_err::write(dir.join("ca.pem"), ca.certificate_pem()).unwrap();
+    fs_err::write(dir.join("ca-key.pem"), ca.key_sec1_pem().unwrap().as_bytes()).unwrap();
     ca
 }
 
@@ -47,7 +47,7 @@ fn openssl_accepts_the_chain_in_strict_mode() {
     let dir = tempfile::tempdir().unwrap();
     let issuer = LeafIssuer::new(authority(dir.path()), Clock::system()).unwrap();
     let leaf = issuer.issue("api.example").unwrap();
-    std::fs::write(dir.path().join("leaf.der"), &leaf.cert[0]).unwrap();
+    fs_err::write(dir.path().join("leaf.der"), &leaf.cert[0]).unwrap();
     let verify = |host: &str| {
         program(Command::new("openssl").current_dir(dir.path()).args([
             "verify",
@@ -92,7 +92,7 @@ fn openssl_sees_a_ca_that_may_sign_leaves_and_nothing_else() {
 fn openssl_reads_the_key_and_its_curve() {
     let dir = tempfile::tempdir().unwrap();
     authority(dir.path());
-    let key = std::fs::read_to_string(dir.path().join("ca-key.pem")).unwrap();
+    let key = fs_err::read_to_string(dir.path().join("ca-key.pem")).unwrap();
     assert!(key.starts_with("-----BEGIN EC PRIVATE KEY-----\n"));
     let read = ["ec", "-in", "ca-key.pem", "-noout", "-text"];
     let Some(output) = program(Command::new("openssl").current_dir(dir.path()).args(read)) else { return };
@@ -144,7 +144,7 @@ with socket.create_connection(("127.0.0.1", int(sys.argv[2])), timeout=10) as pl
     let dir = tempfile::tempdir().unwrap();
     let ca = authority(dir.path());
     let bundle = dir.path().join("bundle.pem");
-    std::fs::write(&bundle, ca_bundle_pem(&[&ca.certificate_pem()])).unwrap();
+    fs_err::write(&bundle, ca_bundle_pem(&[&ca.certificate_pem()])).unwrap();
     let leaf = LeafIssuer::new(ca, Clock::system()).unwrap().issue("api.example").unwrap();
     let port = serve_once(leaf).to_string();
     let python = &mut Command::new("python3");
@@ -177,8 +177,8 @@ func main() {
 "#;
     let dir = tempfile::tempdir().unwrap();
     let leaf = LeafIssuer::new(authority(dir.path()), Clock::system()).unwrap().issue("api.example").unwrap();
-    std::fs::write(dir.path().join("leaf.der"), &leaf.cert[0]).unwrap();
-    std::fs::write(dir.path().join("main.go"), PROGRAM).unwrap();
+    fs_err::write(dir.path().join("leaf.der"), &leaf.cert[0]).unwrap();
+    fs_err::write(dir.path().join("main.go"), PROGRAM).unwrap();
     let go = &mut Command::new("go");
     let Some(output) = program(go.current_dir(dir.path()).args(["run", "main.go"])) else { return };
     assert_eq!(stdout(&output).trim(), "ok");
@@ -191,8 +191,7 @@ fn java_lists_every_entry_of_the_store_as_trusted() {
     let bundle = ca_bundle_pem(&[&ca.certificate_pem()]);
     let certificates = bundle.matches("BEGIN CERTIFICATE").count();
     assert!(certificates > 100, "the public roots are in the bundle: {certificates}");
-    std::fs::write(dir.path().join("store.p12"), java_trust_store(&[&ca.certificate_pem()]).unwrap())
-        .unwrap();
+    fs_err::write(dir.path().join("store.p12"), java_trust_store(&[&ca.certificate_pem()]).unwrap()).unwrap();
     let keytool = &mut Command::new("keytool");
     let list =
         ["-J-Duser.language=en", "-list", "-keystore", "store.p12", "-storetype", "PKCS12", "-storepass"];

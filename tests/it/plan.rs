@@ -1,6 +1,7 @@
 //! `bottle plan`, as a black box: everything that render would do, in words and for machines.
 
-use std::{fs, path::Path, process::Command};
+use fs_err as fs;
+use std::{path::Path, process::Command};
 
 struct Said {
     code: i32,
@@ -116,7 +117,7 @@ fn a_link_to_the_project_is_refused() {
         "version: 1\nname: dev\nagent:\n  image: agent:local\n  mounts:\n    - {source: ./link, target: /work}\n\
          egress: {allowlist: [a.example]}\n",
     );
-    std::os::unix::fs::symlink(folder.path(), folder.path().join("link")).unwrap();
+    fs_err::os::unix::fs::symlink(folder.path(), folder.path().join("link")).unwrap();
     let said = plan(folder.path(), &[]);
     assert_eq!(said.code, 2);
     assert!(said.err.contains("the mount of `link` lets the agent write to"), "{}", said.err);

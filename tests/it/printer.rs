@@ -2,7 +2,8 @@
 //! formats, with hostile text in every place that it can come from.
 
 use camino::{Utf8Path, Utf8PathBuf};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use fs_err::os::unix::fs::symlink;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -52,15 +53,15 @@ fn site_in(folder: &str, manifest: &str) -> Site {
     let dir = tempfile::tempdir().unwrap();
     let root = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
     let project = root.join(folder);
-    std::fs::create_dir_all(&project).unwrap();
-    std::fs::create_dir(root.join("bin")).unwrap();
+    fs_err::create_dir_all(&project).unwrap();
+    fs_err::create_dir(root.join("bin")).unwrap();
     let mut elf = vec![0_u8; 64];
     elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
     (elf[18], elf[32], elf[54]) = (0x3e, 64, 56);
-    std::fs::write(root.join("image-binary"), elf).unwrap();
-    std::fs::write(root.join("bin/docker"), DOCKER).unwrap();
-    std::fs::set_permissions(root.join("bin/docker"), std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::write(project.join("bottle.yaml"), manifest).unwrap();
+    fs_err::write(root.join("image-binary"), elf).unwrap();
+    fs_err::write(root.join("bin/docker"), DOCKER).unwrap();
+    fs_err::set_permissions(root.join("bin/docker"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    fs_err::write(project.join("bottle.yaml"), manifest).unwrap();
     let site = Site { root, project, _dir: dir };
     site.docker_says(STEERS.as_bytes());
     site
@@ -83,8 +84,8 @@ impl Site {
     /// Text around it, an unfinished character at its end.
     fn docker_says(&self, text: &[u8]) {
         let talk = [b"docker says ", text, b"\xff\r\n", text, b" \xe2\x80"].concat();
-        std::fs::write(self.root.join("talk"), talk).unwrap();
-        std::fs::write(self.root.join("log"), "").unwrap();
+        fs_err::write(self.root.join("talk"), talk).unwrap();
+        fs_err::write(self.root.join("log"), "").unwrap();
     }
 
     fn render(&self) -> String {
@@ -96,7 +97,7 @@ impl Site {
     fn audit(&self, lines: &str) {
         let states = self.root.join("state/bottle").read_dir_utf8().unwrap();
         let state = states.map(|entry| entry.unwrap().into_path()).find(|path| path.is_dir()).unwrap();
-        std::fs::write(state.join("audit/egress-proxy/denied.jsonl"), lines).unwrap();
+        fs_err::write(state.join("audit/egress-proxy/denied.jsonl"), lines).unwrap();
     }
 
     fn out(&self) -> Utf8PathBuf {
@@ -201,7 +202,7 @@ fn docker_and_containers_say_nothing_that_steers() {
 fn names_of_folders_and_manifests_say_nothing_that_steers() {
     let site = site_in(&format!("pro{HIDES}ject"), MANIFEST);
     let own = format!("a{HIDES}.bottle.yaml");
-    std::fs::rename(site.project.join("bottle.yaml"), site.project.join(&own)).unwrap();
+    fs_err::rename(site.project.join("bottle.yaml"), site.project.join(&own)).unwrap();
     let image = site.root.join("image-binary");
     let rendered =
         shown(&mut site.command(&["render", "--accept-widening", &own, "--image-binary", image.as_str()]));
@@ -210,7 +211,7 @@ fn names_of_folders_and_manifests_say_nothing_that_steers() {
     escaped(&site.every_verb(&[site.project.as_str()]));
     // Several, of which one steers.
     let evil = format!("b{STEERS}\nnote: fine.bottle.yaml");
-    std::fs::write(site.project.join(&evil), MANIFEST).unwrap();
+    fs_err::write(site.project.join(&evil), MANIFEST).unwrap();
     for arguments in
         [vec![site.project.as_str()], vec!["."], vec![evil.as_str()], vec!["absent\u{1b}[2J\n.yaml"]]
     {
@@ -254,15 +255,15 @@ fn what_lies_in_the_rendered_folder_steers_nothing() {
     let edited = site(MANIFEST);
     edited.render();
     let compose = edited.out().join("docker-compose.yml");
-    let text = std::fs::read_to_string(&compose).unwrap();
-    std::fs::write(&compose, text.clone() + &format!("# {STEERS} \u{1b}[8mhidden\n")).unwrap();
+    let text = fs_err::read_to_string(&compose).unwrap();
+    fs_err::write(&compose, text.clone() + &format!("# {STEERS} \u{1b}[8mhidden\n")).unwrap();
     let diff = shown(&mut edited.command(&["render", "--check"]));
     assert!(diff.contains(r"-# \u{1b}[2J\u{1b}]0;t\u{7}\u{d}\u{202e}"), "{diff}");
     edited.every_verb(&[]);
 
     let foreign = site(MANIFEST);
     foreign.render();
-    std::fs::write(foreign.out().join(format!("x{STEERS}\nnote: fine.yaml")), "services: {}\n").unwrap();
+    fs_err::write(foreign.out().join(format!("x{STEERS}\nnote: fine.yaml")), "services: {}\n").unwrap();
     escaped_name(&foreign.every_verb(&[]));
 
     let linked = site(MANIFEST);
@@ -273,8 +274,8 @@ fn what_lies_in_the_rendered_folder_steers_nothing() {
     let env = site(MANIFEST);
     env.render();
     let path = env.out().join(".env");
-    let text = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, format!("{text}EVIL{}=1\n", STEERS.replace('\r', ""))).unwrap();
+    let text = fs_err::read_to_string(&path).unwrap();
+    fs_err::write(&path, format!("{text}EVIL{}=1\n", STEERS.replace('\r', ""))).unwrap();
     escaped(&env.every_verb(&[]));
 }
 
@@ -317,16 +318,16 @@ fn what_is_no_plain_file_is_refused_at_once_and_its_text_stays_unknown() {
     site.render();
     let manifest = site.project.join("bottle.yaml");
     let secret = site.root.join("secret");
-    std::fs::write(&secret, "root:the-secret-line: [\n").unwrap();
+    fs_err::write(&secret, "root:the-secret-line: [\n").unwrap();
     let outside = Utf8Path::new("../secret");
-    std::fs::remove_file(&manifest).unwrap();
+    fs_err::remove_file(&manifest).unwrap();
     symlink(outside, &manifest).unwrap();
     let said = site.every_verb(&[]);
     assert!(!said.contains("the-secret-line"), "{said}");
     let link = "error: bottle.yaml is a symbolic link, which bottle does not follow: an agent could have put it there; \
                 remove it, or name the file that it leads to\n";
     assert!(said.contains(link), "{said}");
-    std::fs::remove_file(&manifest).unwrap();
+    fs_err::remove_file(&manifest).unwrap();
     let made = Command::new("mkfifo").arg(&manifest).status().unwrap();
     assert!(made.success());
     // A verb that waits for the pipe hangs here.
@@ -343,19 +344,19 @@ fn a_rendered_tree_is_read_without_links_and_pipes() {
     assert!(shown(&mut site.command(&explain)).starts_with("allowed: "));
     let routes = site.out().join("egress-proxy/routes.yaml");
     let kept = site.root.join("kept");
-    std::fs::rename(&routes, &kept).unwrap();
+    fs_err::rename(&routes, &kept).unwrap();
     symlink(&kept, &routes).unwrap();
     let said = shown(&mut site.command(&explain));
     assert!(
         said.contains("egress-proxy/routes.yaml is a symbolic link, which bottle does not follow"),
         "{said}"
     );
-    std::fs::remove_file(&routes).unwrap();
+    fs_err::remove_file(&routes).unwrap();
     assert!(Command::new("mkfifo").arg(&routes).status().unwrap().success());
     let said = shown(&mut site.command(&explain));
     assert!(said.contains("egress-proxy/routes.yaml is a pipe, which bottle does not follow"), "{said}");
-    std::fs::remove_file(&routes).unwrap();
-    std::fs::File::create(&routes).unwrap().set_len(2 << 30).unwrap();
+    fs_err::remove_file(&routes).unwrap();
+    fs_err::File::create(&routes).unwrap().set_len(2 << 30).unwrap();
     let said = shown(&mut site.command(&explain));
     assert!(said.contains("egress-proxy/routes.yaml is larger than 16 MiB"), "{said}");
     let said = shown(&mut site.command(&["explain", "GET", "https://a.example/", "--rendered", "."]));
@@ -390,10 +391,10 @@ fn nothing_in_cli_writes_around_the_sinks() {
     let mut met = std::collections::BTreeSet::new();
     while let Some(path) = files.pop() {
         if path.is_dir() {
-            files.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+            files.extend(fs_err::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
             continue;
         }
-        let text = std::fs::read_to_string(&path).unwrap();
+        let text = fs_err::read_to_string(&path).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
         let name = path.file_name().unwrap().to_str().unwrap();
         for line in code.lines().filter(|line| !line.trim_start().starts_with("//")) {

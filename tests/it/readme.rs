@@ -22,9 +22,9 @@ fn bottle(arguments: &[&str], folder: &std::path::Path) -> std::process::Output 
 #[test]
 fn its_manifest_is_one_that_bottle_accepts() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::create_dir(folder.path().join("agent")).unwrap();
+    fs_err::create_dir(folder.path().join("agent")).unwrap();
     let [manifest] = blocks("yaml")[..] else { panic!("one manifest") };
-    std::fs::write(folder.path().join("bottle.yaml"), manifest).unwrap();
+    fs_err::write(folder.path().join("bottle.yaml"), manifest).unwrap();
     let ran = bottle(&["plan"], folder.path());
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
     assert!(String::from_utf8_lossy(&ran.stdout).contains("CLAUDE_CODE_OAUTH_TOKEN"));

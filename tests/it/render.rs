@@ -7,9 +7,10 @@ use bottle::plan::{Layout, MountPlan, Plan, Surroundings};
 use bottle::policy::{Auth, Host, HostRule, Route};
 use bottle::render::checksum::{Sealed, verify};
 use bottle::render::{self, Tree};
+use fs_err as fs;
 use proptest::prelude::*;
 use serde_yaml::Value;
-use std::{fs, process::Command};
+use std::process::Command;
 
 fn route(source: &str, host: &str) -> HostRule {
     Route::open(Host::parse(host).unwrap(), source).into()

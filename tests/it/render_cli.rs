@@ -25,12 +25,12 @@ egress_proxy:
 fn project() -> Project {
     let dir = tempfile::tempdir().unwrap();
     let root = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
-    std::fs::create_dir(root.join("project")).unwrap();
+    fs_err::create_dir(root.join("project")).unwrap();
     let mut elf = vec![0_u8; 64];
     elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
     (elf[18], elf[32], elf[54]) = (0x3e, 64, 56);
-    std::fs::write(root.join("image-binary"), elf).unwrap();
-    std::fs::write(root.join("project/bottle.yaml"), MANIFEST).unwrap();
+    fs_err::write(root.join("image-binary"), elf).unwrap();
+    fs_err::write(root.join("project/bottle.yaml"), MANIFEST).unwrap();
     Project { root, _dir: dir }
 }
 
@@ -74,11 +74,11 @@ impl Project {
     }
 
     fn write(&self, path: &str, text: &str) {
-        std::fs::write(self.dir().join(path), text).unwrap();
+        fs_err::write(self.dir().join(path), text).unwrap();
     }
 
     fn read(&self, path: &str) -> String {
-        std::fs::read_to_string(self.dir().join(path)).unwrap()
+        fs_err::read_to_string(self.dir().join(path)).unwrap()
     }
 
     fn manifest(&self, from: &str, to: &str) {
@@ -110,7 +110,7 @@ fn snapshot(folder: &Utf8Path) -> Vec<(Utf8PathBuf, Vec<u8>, std::time::SystemTi
             files.extend(snapshot(&path));
         } else {
             let modified = path.metadata().unwrap().modified().unwrap();
-            files.push((path.clone(), std::fs::read(&path).unwrap(), modified));
+            files.push((path.clone(), fs_err::read(&path).unwrap(), modified));
         }
     }
     files.sort();
@@ -156,9 +156,9 @@ fn a_folder_that_is_not_there_is_a_warning_since_another_machine_may_have_it() {
          warning: src, which the manifest mounts, is not on this machine; `bottle up` needs it\n"
     );
     for folder in ["agent", "src"] {
-        std::fs::create_dir(project.dir().join(folder)).unwrap();
+        fs_err::create_dir(project.dir().join(folder)).unwrap();
     }
-    std::fs::write(project.dir().join("agent/Dockerfile"), "FROM scratch\n").unwrap();
+    fs_err::write(project.dir().join("agent/Dockerfile"), "FROM scratch\n").unwrap();
     let error = project.refused(1, &[]);
     assert!(error.contains("  + the agent's image is built from other files in `agent`"), "{error}");
     project.rendered(&[]);
@@ -178,7 +178,7 @@ fn after_a_change_the_next_command_for_a_running_stack_is_named() {
 fn the_next_command_names_a_manifest_that_is_not_found_by_itself() {
     let project = project();
     let manifest = project.read("bottle.yaml").replace("name: dev", "name: other");
-    std::fs::write(project.dir().join("other.bottle.yaml"), manifest).unwrap();
+    fs_err::write(project.dir().join("other.bottle.yaml"), manifest).unwrap();
     project.rendered(&[]);
     let table = project.rendered(&["other.bottle.yaml"]);
     assert!(table.contains("\nNext: bottle up other.bottle.yaml      or: "), "{table}");
@@ -218,7 +218,7 @@ fn check_says_what_differs_and_writes_nothing() {
     assert!(!project.dir().join(".bottle").exists());
     assert!(!project.root.join("state").exists());
     project.rendered(&[]);
-    std::fs::remove_file(project.dir().join(".bottle/dev/.env")).unwrap();
+    fs_err::remove_file(project.dir().join(".bottle/dev/.env")).unwrap();
     assert_eq!(project.render(&["--check"]).status.code(), Some(0), "a clone has no .env");
     project.manifest("[/v1]", "[/v1, /v2]");
     let after = project.render(&["--check"]);
@@ -288,7 +288,7 @@ fn what_was_never_agreed_to_is_asked_about_in_full() {
     project.manifest("name: dev", "name: dev2");
     assert!(project.refused(1, &[]).starts_with("You have not run this bottle here before."));
     assert!(!project.dir().join(".bottle/dev2").exists());
-    std::fs::create_dir(project.dir().join("src")).unwrap();
+    fs_err::create_dir(project.dir().join("src")).unwrap();
     project.write("src/bottle.yaml", &MANIFEST.replace("source: .,", "source: /etc,"));
     let planted = project.refused(1, &["src/bottle.yaml"]);
     assert!(
@@ -346,7 +346,7 @@ fn a_digest_that_was_reviewed_is_accepted_and_no_other() {
 fn a_manifest_that_an_agent_could_have_planted_is_not_picked_up() {
     let project = project();
     project.rendered(&[]);
-    std::fs::create_dir_all(project.dir().join("src/deep")).unwrap();
+    fs_err::create_dir_all(project.dir().join("src/deep")).unwrap();
     project.write("src/bottle.yaml", MANIFEST);
     let render = |folder: &str, arguments: &[&str]| {
         project.command(arguments).current_dir(project.dir().join(folder)).output().unwrap()
@@ -385,14 +385,14 @@ fn two_manifests_of_one_name_do_not_take_each_others_place() {
 fn a_changed_build_context_shows_its_files_and_the_dockerfile_and_is_built_from_the_agreed_copy() {
     let project = project();
     project.manifest("image: debian:12\n", "build: {context: ./agent}\n");
-    std::fs::create_dir(project.dir().join("agent")).unwrap();
+    fs_err::create_dir(project.dir().join("agent")).unwrap();
     project.write("agent/Dockerfile", "FROM a:1\n");
     project.write("agent/x", "1\n");
     project.rendered(&[]);
     let kept = || {
         let folder = project.state().join("context");
         let one = folder.read_dir_utf8().unwrap().next().unwrap().unwrap().into_path();
-        std::fs::read_to_string(one.join("Dockerfile")).unwrap()
+        fs_err::read_to_string(one.join("Dockerfile")).unwrap()
     };
     project.write("agent/Dockerfile", "FROM evil:1\n");
     project.write("agent/y", "2\n");
@@ -449,18 +449,18 @@ fn a_hand_edit_and_a_foreign_file_are_refused() {
 #[test]
 fn a_planted_link_is_refused_and_not_followed() {
     let project = project();
-    std::fs::create_dir(project.root.join("elsewhere")).unwrap();
-    std::os::unix::fs::symlink(project.root.join("elsewhere"), project.dir().join(".bottle")).unwrap();
+    fs_err::create_dir(project.root.join("elsewhere")).unwrap();
+    fs_err::os::unix::fs::symlink(project.root.join("elsewhere"), project.dir().join(".bottle")).unwrap();
     let error = project.refused(2, &[]);
     assert!(error.contains("/project/.bottle is a symbolic link, which bottle does not follow"), "{error}");
-    assert_eq!(std::fs::read_dir(project.root.join("elsewhere")).unwrap().count(), 0);
+    assert_eq!(fs_err::read_dir(project.root.join("elsewhere")).unwrap().count(), 0);
 }
 
 #[test]
 fn a_link_as_extra_ca_does_not_copy_another_file_into_the_tree() {
     let project = project();
-    std::fs::write(project.root.join("secret"), "-----BEGIN CERTIFICATE-----\n").unwrap();
-    std::os::unix::fs::symlink(project.root.join("secret"), project.dir().join("ca.pem")).unwrap();
+    fs_err::write(project.root.join("secret"), "-----BEGIN CERTIFICATE-----\n").unwrap();
+    fs_err::os::unix::fs::symlink(project.root.join("secret"), project.dir().join("ca.pem")).unwrap();
     project.write("bottle.yaml", &format!("{MANIFEST}pipelock: {{extra_ca: ./ca.pem}}\n"));
     let error = project.refused(2, &[]);
     assert!(error.contains("/project/ca.pem is a symbolic link"), "{error}");
@@ -494,7 +494,7 @@ fn a_clone_is_asked_about_and_a_copied_env_counts_for_nothing() {
     assert!(err(&render(&[])).starts_with("You have not run this bottle here before."));
     let output = render(&["--accept-widening"]);
     assert!(output.status.success() && out(&output).contains("unchanged"), "{}", err(&output));
-    let env = std::fs::read_to_string(project.root.join("clone/.bottle/dev/.env")).unwrap();
+    let env = fs_err::read_to_string(project.root.join("clone/.bottle/dev/.env")).unwrap();
     assert_ne!(env, project.read(".bottle/dev/.env"));
     for line in ["COMPOSE_PROJECT_NAME", "BOTTLE_STATE", "BOTTLE_CA"] {
         let of = |text: &str| text.lines().find(|l| l.starts_with(line)).unwrap().to_owned();
@@ -596,8 +596,8 @@ fn a_render_that_was_killed_is_completed_by_the_next_one() {
         assert_eq!(project.render(&["--check"]).status.code(), Some(0));
         let left: Vec<_> = snapshot(&project.dir()).into_iter().chain(snapshot(&project.state())).collect();
         assert!(left.iter().all(|(path, ..)| !path.as_str().contains(".bottle-staged-")), "{left:?}");
-        let bundle = std::fs::read_to_string(project.state().join("trust/ca-bundle.pem")).unwrap();
-        let ca = std::fs::read_to_string(project.state().join("egress-proxy/agent-ca.pem")).unwrap();
+        let bundle = fs_err::read_to_string(project.state().join("trust/ca-bundle.pem")).unwrap();
+        let ca = fs_err::read_to_string(project.state().join("egress-proxy/agent-ca.pem")).unwrap();
         assert!(bundle.ends_with(&ca), "the agent trusts the CA that egress-proxy has");
     }
 }

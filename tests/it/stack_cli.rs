@@ -58,15 +58,15 @@ fn stack(manifest: &str) -> Stack {
     let dir = tempfile::tempdir().unwrap();
     let root = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
     for folder in ["project", "bin"] {
-        std::fs::create_dir(root.join(folder)).unwrap();
+        fs_err::create_dir(root.join(folder)).unwrap();
     }
     let mut elf = vec![0_u8; 64];
     elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
     (elf[18], elf[32], elf[54]) = (0x3e, 64, 56);
-    std::fs::write(root.join("image-binary"), elf).unwrap();
-    std::fs::write(root.join("project/bottle.yaml"), manifest).unwrap();
-    std::fs::write(root.join("bin/docker"), DOCKER).unwrap();
-    std::fs::set_permissions(root.join("bin/docker"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    fs_err::write(root.join("image-binary"), elf).unwrap();
+    fs_err::write(root.join("project/bottle.yaml"), manifest).unwrap();
+    fs_err::write(root.join("bin/docker"), DOCKER).unwrap();
+    fs_err::set_permissions(root.join("bin/docker"), std::fs::Permissions::from_mode(0o755)).unwrap();
     Stack { root, _dir: dir }
 }
 
@@ -101,7 +101,7 @@ impl Stack {
 
     /// What docker was asked, without what every command begins with.
     fn asked(&self) -> Vec<String> {
-        let Ok(text) = std::fs::read_to_string(self.root.join("asked")) else { return Vec::new() };
+        let Ok(text) = fs_err::read_to_string(self.root.join("asked")) else { return Vec::new() };
         let start = self.start();
         text.lines().map(|line| line.strip_prefix(&start).unwrap_or(line).to_owned()).collect()
     }
@@ -117,7 +117,7 @@ impl Stack {
     }
 
     fn env(&self, name: &str) -> String {
-        let env = std::fs::read_to_string(self.root.join("project/.bottle/dev/.env")).unwrap();
+        let env = fs_err::read_to_string(self.root.join("project/.bottle/dev/.env")).unwrap();
         let line = env.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
         line.unwrap().to_owned()
     }
@@ -169,7 +169,7 @@ fn up_names_the_tokens_that_a_new_proxy_would_lack() {
 #[test]
 fn a_proxy_that_would_be_made_again_needs_its_tokens_before_anything_stops() {
     let stack = rendered();
-    std::fs::write(stack.root.join("containers"), ended("egress-proxy", 0, "old") + "\n").unwrap();
+    fs_err::write(stack.root.join("containers"), ended("egress-proxy", 0, "old") + "\n").unwrap();
     let mut command = stack.command(&["run", "--", "true"]);
     command.env_remove("API_TOKEN").env("CONTAINERS", "id").env("HASH", "new");
     assert_eq!(
@@ -191,7 +191,7 @@ fn up_replaces_a_proxy_that_was_made_without_its_tokens() {
         let asked = stack.asked();
         assert_eq!(asked[0], "rm --force --stop egress-proxy");
         assert_eq!(asked[1], "up -d --wait netns gate pipelock egress-proxy");
-        std::fs::remove_file(stack.root.join("asked")).unwrap();
+        fs_err::remove_file(stack.root.join("asked")).unwrap();
     }
 }
 
@@ -221,7 +221,7 @@ fn the_callers_environment_can_not_lead_compose_elsewhere() {
         command.env(name, "elsewhere");
     }
     assert!(command.env("API_TOKEN", "the-token").status().unwrap().success());
-    let seen = std::fs::read_to_string(stack.root.join("environment")).unwrap();
+    let seen = fs_err::read_to_string(stack.root.join("environment")).unwrap();
     assert!(!seen.contains("elsewhere"), "{seen}");
     assert!(seen.contains("API_TOKEN=the-token"), "tokens come from the environment: {seen}");
 }
@@ -250,8 +250,8 @@ fn a_bottle_without_routes_has_no_egress_proxy_to_wait_for() {
 #[test]
 fn an_agent_whose_command_has_ended_is_said_with_its_exit_code_and_last_words() {
     let stack = rendered();
-    std::fs::write(stack.root.join("containers"), ended("agent", 3, "x") + "\n").unwrap();
-    std::fs::write(stack.root.join("log"), "no such model\n").unwrap();
+    fs_err::write(stack.root.join("containers"), ended("agent", 3, "x") + "\n").unwrap();
+    fs_err::write(stack.root.join("log"), "no such model\n").unwrap();
     let output = stack
         .command(&["up"])
         .env("CONTAINERS", "id")
@@ -268,7 +268,7 @@ fn an_agent_whose_command_has_ended_is_said_with_its_exit_code_and_last_words() 
 #[test]
 fn a_failing_compose_is_an_error_and_the_agent_is_not_started() {
     let stack = rendered();
-    std::fs::write(stack.root.join("log"), "routes.yaml: line 3: unknown key\n").unwrap();
+    fs_err::write(stack.root.join("log"), "routes.yaml: line 3: unknown key\n").unwrap();
     let mut up = stack.command(&["up"]);
     up.envs([("FAILS", "--wait"), ("PROXY", "egress-proxy running unhealthy"), ("API_TOKEN", "x")]);
     let output = up.output().unwrap();
@@ -296,7 +296,7 @@ fn a_tree_in_the_project_that_is_not_the_agreed_one_is_refused_with_the_differen
     let stack = rendered();
     let folder = stack.root.join("project/.bottle/dev");
     let compose = folder.join("docker-compose.yml");
-    let agreed = std::fs::read_to_string(&compose).unwrap();
+    let agreed = fs_err::read_to_string(&compose).unwrap();
     let refusal = |stack: &Stack| {
         let output = stack.run(&["up"]);
         assert_eq!(output.status.code(), Some(2), "{}", err(&output));
@@ -304,7 +304,7 @@ fn a_tree_in_the_project_that_is_not_the_agreed_one_is_refused_with_the_differen
     };
     // Resealed by somebody who knows how: the checksum has no key.
     let evil = agreed.replace("    cap_drop: [ALL]\n", "    privileged: true\n");
-    std::fs::write(&compose, &evil).unwrap();
+    fs_err::write(&compose, &evil).unwrap();
     let said = refusal(&stack);
     for part in [
         "error: .bottle/dev is not what you agreed to:\n",
@@ -315,10 +315,10 @@ fn a_tree_in_the_project_that_is_not_the_agreed_one_is_refused_with_the_differen
     ] {
         assert!(said.contains(part), "{part:?} is not in\n{said}");
     }
-    std::fs::write(&compose, &agreed).unwrap();
-    std::fs::write(folder.join("compose.override.yaml"), "services: {}\n").unwrap();
+    fs_err::write(&compose, &agreed).unwrap();
+    fs_err::write(folder.join("compose.override.yaml"), "services: {}\n").unwrap();
     assert!(refusal(&stack).contains("  compose.override.yaml is one more\n"));
-    std::fs::remove_dir_all(&folder).unwrap();
+    fs_err::remove_dir_all(&folder).unwrap();
     assert!(refusal(&stack).contains("  it is not there\n"));
     assert!(stack.asked().is_empty());
 }
@@ -329,7 +329,7 @@ fn a_tree_that_another_manifest_renders_to_is_refused_as_what_it_would_let_the_a
     let (stack, other) = (rendered(), stack(&MANIFEST.replace("source: .,", "source: /etc,")));
     other.render(&[]);
     let compose = "project/.bottle/dev/docker-compose.yml";
-    std::fs::copy(other.root.join(compose), stack.root.join(compose)).unwrap();
+    fs_err::copy(other.root.join(compose), stack.root.join(compose)).unwrap();
     let output = stack.run(&["up"]);
     assert_eq!(output.status.code(), Some(2));
     let said = err(&output);
@@ -346,16 +346,16 @@ fn a_tree_that_another_manifest_renders_to_is_refused_as_what_it_would_let_the_a
 fn a_copied_env_counts_for_nothing_and_a_lost_state_is_said() {
     let stack = rendered();
     let (file, project) = (stack.root.join("project/.bottle/dev/.env"), stack.project());
-    let env = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, "COMPOSE_PROJECT_NAME=bottle-dev-zzzzzz\nBOTTLE_STATE=/\nBOTTLE_USER=0\n").unwrap();
+    let env = fs_err::read_to_string(&file).unwrap();
+    fs_err::write(&file, "COMPOSE_PROJECT_NAME=bottle-dev-zzzzzz\nBOTTLE_STATE=/\nBOTTLE_USER=0\n").unwrap();
     assert!(stack.run(&["up"]).status.success());
-    let asked = std::fs::read_to_string(stack.root.join("asked")).unwrap();
+    let asked = fs_err::read_to_string(stack.root.join("asked")).unwrap();
     assert!(
         asked.lines().all(|line| line.starts_with(&format!("compose --project-name {project} "))),
         "{asked}"
     );
-    std::fs::write(&file, env).unwrap();
-    std::fs::remove_dir_all(stack.state()).unwrap();
+    fs_err::write(&file, env).unwrap();
+    fs_err::remove_dir_all(stack.state()).unwrap();
     assert!(refused(&stack.run(&["up"])).contains("is gone; run `bottle render`, then `bottle up`"));
 }
 
@@ -364,8 +364,8 @@ fn a_copied_env_counts_for_nothing_and_a_lost_state_is_said() {
 fn a_damaged_state_starts_nothing() {
     let stack = rendered();
     let file = format!("{}/agreed/docker-compose.yml", stack.state());
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, text.replace("cap_drop", "cap_add")).unwrap();
+    let text = fs_err::read_to_string(&file).unwrap();
+    fs_err::write(&file, text.replace("cap_drop", "cap_add")).unwrap();
     let error = refused(&stack.run(&["up"]));
     assert!(error.contains("/agreed is damaged: its files are not those of agreed.json"), "{error}");
     stack.render(&[]);
@@ -388,7 +388,7 @@ fn a_runtime_that_the_engine_lacks_is_said_before_anything_starts() {
 #[test]
 fn ps_lists_what_was_rendered_from_any_folder_and_what_no_record_knows() {
     let stack = rendered();
-    std::fs::write(stack.root.join("started"), "bottle-lost-1 /gone/.bottle/lost\n").unwrap();
+    fs_err::write(stack.root.join("started"), "bottle-lost-1 /gone/.bottle/lost\n").unwrap();
     let output = stack.command(&["ps"]).current_dir("/").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.contains(&format!("{}  stopped ", stack.project())), "{text}");
@@ -415,7 +415,7 @@ fn an_expired_ca_is_refused_with_what_to_do() {
 fn a_manifest_that_changed_is_a_note_and_what_was_agreed_to_is_used() {
     let stack = rendered();
     let changed = MANIFEST.replace("[/v1]", "[/v1, /v2]");
-    std::fs::write(stack.root.join("project/bottle.yaml"), changed).unwrap();
+    fs_err::write(stack.root.join("project/bottle.yaml"), changed).unwrap();
     let output = stack.run(&["up"]);
     assert!(output.status.success());
     let note =
@@ -438,8 +438,8 @@ fn run_ends_with_the_agents_own_exit_code() {
 #[test]
 fn an_image_that_is_built_is_built_before_run_so_that_stdout_is_the_agents_alone() {
     let stack = stack(&MANIFEST.replace("image: debian:12", "build: {context: ./agent}"));
-    std::fs::create_dir(stack.root.join("project/agent")).unwrap();
-    std::fs::write(stack.root.join("project/agent/Dockerfile"), "FROM scratch\n").unwrap();
+    fs_err::create_dir(stack.root.join("project/agent")).unwrap();
+    fs_err::write(stack.root.join("project/agent/Dockerfile"), "FROM scratch\n").unwrap();
     stack.render(&[]);
     let output = stack.run(&["run", "--", "true"]);
     assert!(output.status.success(), "{}", err(&output));
@@ -507,26 +507,26 @@ fn down_stops_what_was_started_here_whatever_became_of_the_manifest() {
     for spoil in ["junk: [", "name: another", "name: sib", "", "env", "folder"] {
         let stack = rendered();
         let (project, mut here) = (stack.project(), stack.root.join("project"));
-        std::fs::write(here.join("sib.bottle.yaml"), MANIFEST.replace("name: dev", "name: sib")).unwrap();
+        fs_err::write(here.join("sib.bottle.yaml"), MANIFEST.replace("name: dev", "name: sib")).unwrap();
         stack.render(&["sib.bottle.yaml"]);
         match spoil {
-            "" => std::fs::remove_file(here.join("bottle.yaml")).unwrap(),
-            "env" => std::fs::remove_dir_all(here.join(".bottle")).unwrap(),
+            "" => fs_err::remove_file(here.join("bottle.yaml")).unwrap(),
+            "env" => fs_err::remove_dir_all(here.join(".bottle")).unwrap(),
             "folder" => {
                 let renamed = stack.root.join("renamed");
-                std::fs::rename(&here, &renamed).unwrap();
+                fs_err::rename(&here, &renamed).unwrap();
                 here = renamed;
             }
-            text => std::fs::write(here.join("bottle.yaml"), MANIFEST.replace("name: dev", text)).unwrap(),
+            text => fs_err::write(here.join("bottle.yaml"), MANIFEST.replace("name: dev", text)).unwrap(),
         }
         for arguments in [&["down"][..], &["down", "bottle.yaml"], &["down", &project], &["down", "dev"]] {
             let output = stack.command(arguments).current_dir(&here).output().unwrap();
             assert!(output.status.success(), "{spoil} {arguments:?}: {}", err(&output));
-            let asked = std::fs::read_to_string(stack.root.join("asked")).unwrap();
+            let asked = fs_err::read_to_string(stack.root.join("asked")).unwrap();
             let stopped = format!("compose --project-name {project} --profile * down --remove-orphans");
             assert_eq!(asked.lines().next(), Some(stopped.as_str()), "{spoil} {arguments:?}");
             assert_eq!(asked.matches(" down ").count(), 1, "{spoil} {arguments:?}: {asked}");
-            std::fs::remove_file(stack.root.join("asked")).unwrap();
+            fs_err::remove_file(stack.root.join("asked")).unwrap();
         }
     }
 }
@@ -576,7 +576,7 @@ fn a_config_that_is_refused_reloads_neither() {
 /// Records as a proxy leaves them on the host.
 fn audit(stack: &Stack, proxy: &str, series: &str, lines: &str) {
     let folder = format!("{}/audit/{proxy}", stack.state());
-    std::fs::write(format!("{folder}/{series}.jsonl"), lines).unwrap();
+    fs_err::write(format!("{folder}/{series}.jsonl"), lines).unwrap();
 }
 
 /// With and without a running stack, and whatever became of the manifest.
@@ -604,15 +604,15 @@ fn denied_requests_come_with_file_line_and_the_missing_entry() {
     assert_eq!(logs(&["--since", "2020-11-25T00:00:00Z"]), "");
     let manifest = stack.root.join("project/bottle.yaml");
     let other = MANIFEST.replace("  routes:\n", "  routes:\n    - host: other.example\n");
-    std::fs::write(&manifest, &other).unwrap();
+    fs_err::write(&manifest, &other).unwrap();
     let moved = logs(&[]);
     assert!(moved.contains("    rule:  bottle.yaml:10 (egress_proxy.routes[1])\n"), "{moved}");
     assert!(moved.contains("      egress_proxy.routes[1]:\n"), "{moved}");
-    std::fs::write(&manifest, MANIFEST.replace("api.example", "other.example")).unwrap();
+    fs_err::write(&manifest, MANIFEST.replace("api.example", "other.example")).unwrap();
     let gone = logs(&[]);
     assert!(gone.contains("    rule:  the rule for api.example is no longer in bottle.yaml\n"), "{gone}");
     assert!(!gone.contains("routes[0]"), "{gone}");
-    std::fs::write(&manifest, "junk: [").unwrap();
+    fs_err::write(&manifest, "junk: [").unwrap();
     let unreadable = logs(&[]);
     assert!(unreadable.contains("    rule:  api.example; bottle.yaml can't be read now\n"), "{unreadable}");
     assert_eq!(stack.asked(), [] as [&str; 0]);

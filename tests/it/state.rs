@@ -40,7 +40,7 @@ impl Home {
     }
 
     fn read(&self, path: &str) -> String {
-        std::fs::read_to_string(self.path.join("state").join(path)).unwrap()
+        fs_err::read_to_string(self.path.join("state").join(path)).unwrap()
     }
 
     fn stat(&self, path: &str) -> std::fs::Metadata {
@@ -157,7 +157,7 @@ fn completed_after(damage: impl FnOnce(&Utf8Path), why: &str) {
     let home = home();
     home.mint(DAY_ONE, |_| {});
     damage(&home.path.join("state"));
-    std::fs::write(home.path.join("state/trust/.bottle-staged-1-ca-bundle.pem"), "half").unwrap();
+    fs_err::write(home.path.join("state/trust/.bottle-staged-1-ca-bundle.pem"), "half").unwrap();
     let minted = home.mint(DAY_ONE, |_| {});
     assert_eq!(minted.agent.unwrap().event, Event::Repaired(why.to_owned()));
     assert_eq!(minted.pipelock.event, Event::Kept);
@@ -169,12 +169,12 @@ fn completed_after(damage: impl FnOnce(&Utf8Path), why: &str) {
 #[test]
 fn what_a_crash_left_is_completed_and_said() {
     for file in ["agent-ca-key.pem", "agent-ca.pem"] {
-        let remove = |state: &Utf8Path| std::fs::remove_file(state.join("egress-proxy").join(file)).unwrap();
+        let remove = |state: &Utf8Path| fs_err::remove_file(state.join("egress-proxy").join(file)).unwrap();
         completed_after(remove, &format!("{file} was missing"));
     }
     let mix = |state: &Utf8Path| {
         let other = state.join("pipelock/pipelock-ca-key.pem");
-        std::fs::copy(other, state.join("egress-proxy/agent-ca-key.pem")).unwrap();
+        fs_err::copy(other, state.join("egress-proxy/agent-ca-key.pem")).unwrap();
     };
     completed_after(mix, "the CA certificate and the CA key do not belong together");
 }
@@ -186,7 +186,7 @@ fn the_image_changes_only_with_the_binary() {
     let mut elf = vec![0_u8; 120];
     elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
     (elf[18], elf[32], elf[54], elf[56]) = (0x3e, 64, 56, 0);
-    std::fs::write(&binary, &elf).unwrap();
+    fs_err::write(&binary, &elf).unwrap();
     let mint = || {
         let image = ImageBinary::read(Some(&binary)).unwrap();
         let wants = MintRequest {
@@ -205,15 +205,15 @@ fn the_image_changes_only_with_the_binary() {
     assert_eq!(home.stat("image/bottle").permissions().mode() & 0o777, 0o755);
     assert!(home.read("image/Dockerfile").contains("FROM scratch\nCOPY bottle /bottle\n"));
     elf.push(0);
-    std::fs::write(&binary, &elf).unwrap();
+    fs_err::write(&binary, &elf).unwrap();
     assert!(mint());
 }
 
 #[test]
 fn a_folder_in_use_for_something_else_is_refused() {
     let home = home();
-    std::fs::create_dir(home.path.join("state")).unwrap();
-    std::fs::write(home.path.join("state/thesis.tex"), "").unwrap();
+    fs_err::create_dir(home.path.join("state")).unwrap();
+    fs_err::write(home.path.join("state/thesis.tex"), "").unwrap();
     let error = State::open(&home.location(), &[], || {}).unwrap_err().to_string();
     assert_eq!(
         error,
@@ -244,8 +244,8 @@ fn two_folders_never_share_a_state() {
 fn a_state_under_what_the_agent_mounts_is_refused_links_resolved() {
     let home = home();
     let mounted = home.path.join("mounted");
-    std::fs::create_dir(&mounted).unwrap();
-    std::os::unix::fs::symlink(&mounted, home.path.join("link")).unwrap();
+    fs_err::create_dir(&mounted).unwrap();
+    fs_err::os::unix::fs::symlink(&mounted, home.path.join("link")).unwrap();
     let chosen = home.path.join("link/keys");
     let location =
         Location::find(Utf8Path::new("/p/.bottle/dev"), Some(&chosen), None, Utf8Path::new("/h")).unwrap();
@@ -275,9 +275,9 @@ fn a_second_render_waits_for_the_first_and_says_so() {
 #[test]
 fn a_first_render_that_was_killed_leaves_a_folder_that_the_next_one_takes() {
     let home = home();
-    std::fs::create_dir(home.path.join("state")).unwrap();
-    std::fs::write(home.path.join("state/lock"), "").unwrap();
-    std::fs::write(home.path.join("state/.bottle-staged-1-out"), "/p/.bott").unwrap();
+    fs_err::create_dir(home.path.join("state")).unwrap();
+    fs_err::write(home.path.join("state/lock"), "").unwrap();
+    fs_err::write(home.path.join("state/.bottle-staged-1-out"), "/p/.bott").unwrap();
     home.mint(DAY_ONE, |_| {});
     assert_eq!(home.read("out"), "/p/.bottle/dev\n");
     assert!(!home.path.join("state/.bottle-staged-1-out").exists());

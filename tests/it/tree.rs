@@ -4,7 +4,8 @@ use bottle::render::Tree;
 use bottle::render::checksum::seal;
 use bottle::tree::{Comparison, Folder, Kind, TreeError, Written};
 use camino::{Utf8Path, Utf8PathBuf};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
+use fs_err::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 struct Project {
     _dir: tempfile::TempDir,
@@ -34,11 +35,11 @@ impl Project {
     }
 
     fn read(&self, path: &str) -> String {
-        std::fs::read_to_string(self.out.join(path)).unwrap()
+        fs_err::read_to_string(self.out.join(path)).unwrap()
     }
 
     fn put(&self, path: &str, text: &str) {
-        std::fs::write(self.out.join(path), text).unwrap();
+        fs_err::write(self.out.join(path), text).unwrap();
     }
 }
 
@@ -213,12 +214,12 @@ fn a_symbolic_link_is_refused_wherever_an_agent_could_have_put_it() {
             project.base
         );
         assert_eq!(error, wanted);
-        assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+        assert_eq!(fs_err::read_dir(elsewhere.path()).unwrap().count(), 0);
     };
     for place in [".bottle", ".bottle/dev"] {
         let project = project();
         if place != ".bottle" {
-            std::fs::create_dir(project.base.join(".bottle")).unwrap();
+            fs_err::create_dir(project.base.join(".bottle")).unwrap();
         }
         symlink(elsewhere.path(), project.base.join(place)).unwrap();
         refused(&project, place);
@@ -242,7 +243,7 @@ fn a_link_put_in_place_of_a_folder_after_the_comparison_is_not_followed() {
     symlink(elsewhere.path(), project.out.join("egress-proxy")).unwrap();
     let error = comparison.apply(&folder, true).unwrap_err();
     assert!(matches!(error, TreeError::NotPlain { .. }), "{error}");
-    assert_eq!(std::fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    assert_eq!(fs_err::read_dir(elsewhere.path()).unwrap().count(), 0);
 }
 
 #[test]
@@ -260,7 +261,7 @@ fn what_a_killed_write_left_is_removed_by_the_next_one() {
     let project = project();
     project.write(&demo(), false).unwrap();
     let left = project.out.join("egress-proxy/.bottle-staged-1-routes.yaml");
-    std::fs::write(&left, "half").unwrap();
+    fs_err::write(&left, "half").unwrap();
     assert!(project.compare(&demo()).unwrap().is_same(), "a leftover is no difference");
     let mut other = demo();
     other.insert(COMPOSE.into(), seal("services: {a: {}}\n").into_bytes());
@@ -287,7 +288,7 @@ fn a_full_disk_leaves_the_old_tree_as_it_was() {
     let new = tree(&[(COMPOSE, "services: {a: {}}\n"), (ROUTES, "version: 2\n"), ("z/big.yaml", &big)]);
     let error = project.write(&new, false).unwrap_err();
     let same = project.compare(&demo()).unwrap();
-    let leftovers: Vec<_> = std::fs::read_dir(project.out.join("z")).unwrap().collect();
+    let leftovers: Vec<_> = fs_err::read_dir(project.out.join("z")).unwrap().collect();
     mount("umount", &[]);
     let wanted = format!("can't write {}/z/big.yaml: No space left on device (os error 28)", project.out);
     assert_eq!(error.to_string(), wanted);
@@ -300,7 +301,7 @@ fn a_tree_that_fills_the_memory_is_not_read() {
     let project = project();
     project.write(&demo(), false).unwrap();
     let sparse = |name: &str, mebibytes: u64| {
-        let file = std::fs::File::create(project.out.join(name)).unwrap();
+        let file = fs_err::File::create(project.out.join(name)).unwrap();
         file.set_len(mebibytes << 20).unwrap();
     };
     sparse("large.yaml", 17);

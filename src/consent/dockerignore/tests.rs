@@ -169,7 +169,7 @@ fn a_file_without_measure_is_refused() {
 #[test]
 fn no_pattern_is_slow() {
     let cpu_time = || {
-        let spent = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        let spent = fs_err::read_to_string("/proc/thread-self/schedstat").unwrap();
         std::time::Duration::from_nanos(spent.split(' ').next().unwrap().parse().unwrap())
     };
     let hostile = format!("{}b\n", "*a".repeat(14)).repeat(70);

@@ -112,7 +112,7 @@ mod tests {
         let issued = Clock::fixed(issued);
         let authority = CertificateAuthority::mint(CaKind::Pipelock, "test", &issued).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(&file, authority.certificate_pem()).unwrap();
+        fs_err::write(&file, authority.certificate_pem()).unwrap();
         let leaf = LeafIssuer::new(authority, issued).unwrap().issue("a.test").unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let server = rustls::ServerConfig::builder_with_provider(provider)

@@ -274,14 +274,14 @@ mod tests {
         log.reserve().await.unwrap().write(&record(1));
         // The move comes after the first line: `reopen` flushes what came before it.
         log.reopen();
-        until(|| !std::fs::read(&path).unwrap().is_empty()).await;
-        std::fs::rename(&path, dir.path().join("audit.jsonl.1")).unwrap();
+        until(|| !fs_err::read(&path).unwrap().is_empty()).await;
+        fs_err::rename(&path, dir.path().join("audit.jsonl.1")).unwrap();
         log.reopen();
         log.reserve().await.unwrap().write(&record(2));
         assert!(log.finish(Duration::from_secs(20)).await);
-        let second = std::fs::read_to_string(&path).unwrap();
+        let second = fs_err::read_to_string(&path).unwrap();
         assert_eq!(second.lines().count(), 1);
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs_err::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[tokio::test]

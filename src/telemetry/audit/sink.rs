@@ -85,6 +85,7 @@ impl Sink {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the caller's error names the file")]
 fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
     File::options().append(true).create(true).mode(0o600).open(path)

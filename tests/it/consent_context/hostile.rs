@@ -4,9 +4,9 @@ use super::{Place, dockerfile, paths, place, place_in};
 use bottle::consent::{Context, ContextError};
 use bottle::tree::Folder;
 use camino::Utf8PathBuf;
-use std::fs;
+use fs_err as fs;
+use fs_err::os::unix::fs::symlink;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 

@@ -247,7 +247,7 @@ async fn a_kill_leaves_the_dispatch_and_a_new_process_appends() {
     let files = Files::new(&pipelock.ca_pem);
     files.write(&files.config(&pipelock.address, usual_routes()));
     let audit = files.path("audit");
-    std::fs::create_dir(&audit).unwrap();
+    fs_err::create_dir(&audit).unwrap();
     let arguments = ["--audit-dir", audit.to_str().unwrap()];
 
     pipelock.answer(|_| {
@@ -271,7 +271,7 @@ async fn a_kill_leaves_the_dispatch_and_a_new_process_appends() {
     assert_eq!((left[0].event, left[0].path.as_deref()), (Event::Dispatch, Some("/charge")));
 
     // As a kill in the middle of a line leaves it.
-    let mut file = std::fs::File::options().append(true).open(audit.join("denied.jsonl")).unwrap();
+    let mut file = fs_err::File::options().append(true).open(audit.join("denied.jsonl")).unwrap();
     std::io::Write::write_all(&mut file, b"{\"time\":\"2026").unwrap();
     let running = start(&files, &arguments);
     let mut agent = tokio::net::TcpStream::connect(&running.listen).await.unwrap();
@@ -294,7 +294,7 @@ async fn a_flood_of_refusals_is_counted_and_what_was_sent_on_stays() {
     let files = Files::new(&pipelock.ca_pem);
     let config = files.write(&files.config(&pipelock.address, usual_routes()));
     let audit = files.path("audit");
-    std::fs::create_dir(&audit).unwrap();
+    fs_err::create_dir(&audit).unwrap();
     let log = Log::start(Sink::folder(&audit, "egress-proxy").unwrap()).unwrap();
     let proxy = EgressProxy::build(&config, &Clock::system(), log.clone()).unwrap();
     let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
@@ -336,19 +336,19 @@ async fn after_a_flood_requests_are_counted_and_that_is_written_before_the_first
     let files = Files::new(&pipelock.ca_pem);
     let config = files.write(&files.config(&pipelock.address, usual_routes()));
     let audit = files.path("audit");
-    std::fs::create_dir(&audit).unwrap();
+    fs_err::create_dir(&audit).unwrap();
     // As a flood before this start left it; nothing is written to its blocks.
     let full = audit.join("sent-0000000001.jsonl");
-    std::fs::File::create(&full).unwrap().set_len(1 << 30).unwrap();
+    fs_err::File::create(&full).unwrap().set_len(1 << 30).unwrap();
     let log = Log::start(Sink::folder(&audit, "egress-proxy").unwrap()).unwrap();
-    std::fs::remove_file(&full).unwrap();
+    fs_err::remove_file(&full).unwrap();
     let proxy = EgressProxy::build(&config, &Clock::system(), log.clone()).unwrap();
     let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let drain = Drain::new();
     let serving = tokio::spawn(proxy.serve(listener, drain.clone()));
     let live = audit.join("sent.jsonl");
-    pipelock.answer(move |_| text(200, &std::fs::read_to_string(&live).unwrap()));
+    pipelock.answer(move |_| text(200, &fs_err::read_to_string(&live).unwrap()));
     let mut tunnel = super::harness::tunnel(&address, &files.agent_ca, "open.test:443", "open.test").await;
     let asked = 100;
     for n in 0..asked {
@@ -394,13 +394,13 @@ async fn a_kill_in_a_flood_leaves_that_a_count_is_missing() {
     let files = Files::new(&pipelock.ca_pem);
     files.write(&files.config(&pipelock.address, usual_routes()));
     let audit = files.path("audit");
-    std::fs::create_dir(&audit).unwrap();
+    fs_err::create_dir(&audit).unwrap();
     let mut running = start(&files, &["--audit-dir", audit.to_str().unwrap()]);
     let begun = async {
         loop {
             let mut agent = tokio::net::TcpStream::connect(&running.listen).await.unwrap();
             exchange(&mut agent, b"CONNECT evil.example:22 HTTP/1.1\r\nHost: evil.example:22\r\n\r\n").await;
-            let text = std::fs::read_to_string(audit.join("denied.jsonl")).unwrap();
+            let text = fs_err::read_to_string(audit.join("denied.jsonl")).unwrap();
             if text.contains("\"event\":\"counting\"") {
                 break;
             }

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 /// A program behind the proxy, with the environment that the agent has.
 async fn run(stack: &Stack, program: &str, arguments: &[&str], folder: &std::path::Path) -> Output {
     let ca = folder.join("agent-ca.pem");
-    std::fs::write(&ca, &stack.files.agent_ca).unwrap();
+    fs_err::write(&ca, &stack.files.agent_ca).unwrap();
     let proxy = format!("http://{}", stack.address);
     let mut command = Command::new(program);
     command

@@ -108,7 +108,7 @@ impl Files {
     pub(super) fn new(pipelock_ca: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let files = Self { dir, agent_ca: String::new() };
-        std::fs::write(files.path("pipelock-ca.pem"), pipelock_ca).unwrap();
+        fs_err::write(files.path("pipelock-ca.pem"), pipelock_ca).unwrap();
         files.token(PLANTED);
         let agent_ca = files.mint_ca();
         Self { agent_ca, ..files }
@@ -123,13 +123,13 @@ impl Files {
     }
 
     pub(super) fn token(&self, token: &str) {
-        std::fs::write(self.path("TOKEN"), format!("{token}\n")).unwrap();
+        fs_err::write(self.path("TOKEN"), format!("{token}\n")).unwrap();
     }
 
     pub(super) fn mint_ca(&self) -> String {
         let ca = CertificateAuthority::mint(CaKind::Agent, "test", &Clock::system()).unwrap();
-        std::fs::write(self.path("ca.pem"), ca.certificate_pem()).unwrap();
-        std::fs::write(self.path("ca-key.pem"), ca.key_sec1_pem().unwrap().as_bytes()).unwrap();
+        fs_err::write(self.path("ca.pem"), ca.certificate_pem()).unwrap();
+        fs_err::write(self.path("ca-key.pem"), ca.key_sec1_pem().unwrap().as_bytes()).unwrap();
         ca.certificate_pem()
     }
 
@@ -155,7 +155,7 @@ impl Files {
 
     pub(super) fn write(&self, config: &RoutesFile) -> PathBuf {
         let path = self.path("routes.yaml");
-        std::fs::write(&path, bottle::yaml::emit(config).unwrap()).unwrap();
+        fs_err::write(&path, bottle::yaml::emit(config).unwrap()).unwrap();
         path
     }
 }

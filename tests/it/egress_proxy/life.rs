@@ -44,12 +44,12 @@ type Break = fn(&Files, &mut RoutesFile);
 #[tokio::test]
 async fn a_config_that_can_not_be_used_never_replaces_one_that_can() {
     let cases: &[(Break, &str)] = &[
-        (|files, _| std::fs::remove_file(files.path("TOKEN")).unwrap(), "TOKEN can't be read: No such file"),
+        (|files, _| fs_err::remove_file(files.path("TOKEN")).unwrap(), "TOKEN can't be read: No such file"),
         (|files, _| files.token(""), "of TOKEN is empty; is $TOKEN set"),
         (|files, _| files.token("a\u{7}b"), "holds a control byte"),
-        (|files, _| std::fs::write(files.path("ca-key.pem"), "").unwrap(), "the CA key can't be read"),
-        (|files, _| std::fs::write(files.path("ca.pem"), "").unwrap(), "the CA certificate can't be read"),
-        (|files, _| std::fs::write(files.path("pipelock-ca.pem"), "").unwrap(), "holds no certificate"),
+        (|files, _| fs_err::write(files.path("ca-key.pem"), "").unwrap(), "the CA key can't be read"),
+        (|files, _| fs_err::write(files.path("ca.pem"), "").unwrap(), "the CA certificate can't be read"),
+        (|files, _| fs_err::write(files.path("pipelock-ca.pem"), "").unwrap(), "holds no certificate"),
         (|_, config| config.routes.push(route("api.test")), "`api.test` has a rule already"),
         (|_, config| config.upstream.proxy.clear(), "upstream.proxy: must be HOST:PORT of pipelock"),
         (|_, config| config.routes[0].ports.push(80), "a credential never goes over plain http"),
@@ -213,7 +213,7 @@ async fn the_binary_listens_on_a_unix_socket_and_writes_audit_records_to_a_file(
     answer.assert_refused(403, "host_not_allowed");
     let (code, stdout, _) = running.stop();
     assert_eq!((code, stdout.as_str()), (Some(0), ""));
-    let lines = std::fs::read_to_string(&audit).unwrap();
+    let lines = fs_err::read_to_string(&audit).unwrap();
     assert_eq!(lines.lines().count(), 1);
     assert!(
         lines.contains("\"method\":\"CONNECT\"") && lines.contains("\"reason\":\"host_not_allowed\""),
@@ -236,7 +236,7 @@ fn check(files: &Files, arguments: &[&str]) -> (Option<i32>, String, String) {
 #[test]
 fn check_says_what_is_good_and_every_thing_that_is_not() {
     let files = Files::new("");
-    std::fs::write(files.path("pipelock-ca.pem"), &files.agent_ca).unwrap();
+    fs_err::write(files.path("pipelock-ca.pem"), &files.agent_ca).unwrap();
     let config = files.config("pipelock:8888", usual_routes());
     files.write(&config);
     let (code, stdout, stderr) = check(&files, &[]);
@@ -251,8 +251,8 @@ fn check_says_what_is_good_and_every_thing_that_is_not() {
     assert!(stderr.contains("DIR/ca.pem: the CA expired at "), "{stderr}");
 
     files.token("");
-    std::fs::write(files.path("pipelock-ca.pem"), "").unwrap();
-    std::fs::remove_file(files.path("ca.pem")).unwrap();
+    fs_err::write(files.path("pipelock-ca.pem"), "").unwrap();
+    fs_err::remove_file(files.path("ca.pem")).unwrap();
     let (code, _, stderr) = check(&files, &[]);
     assert_eq!(code, Some(2));
     for part in [
@@ -263,8 +263,8 @@ fn check_says_what_is_good_and_every_thing_that_is_not() {
         assert!(stderr.contains(part), "{part}: {stderr}");
     }
 
-    let text = std::fs::read_to_string(files.path("routes.yaml")).unwrap();
-    std::fs::write(files.path("routes.yaml"), text.replace("bottle: test", "botle: test")).unwrap();
+    let text = fs_err::read_to_string(files.path("routes.yaml")).unwrap();
+    fs_err::write(files.path("routes.yaml"), text.replace("bottle: test", "botle: test")).unwrap();
     let (code, _, stderr) = check(&files, &[]);
     assert_eq!(code, Some(2));
     assert!(stderr.starts_with("error: DIR/routes.yaml: line 2, column 1: botle: unknown field"), "{stderr}");
@@ -274,9 +274,9 @@ fn check_says_what_is_good_and_every_thing_that_is_not() {
 #[test]
 fn without_a_token_the_binary_does_not_start() {
     let files = Files::new("");
-    std::fs::write(files.path("pipelock-ca.pem"), &files.agent_ca).unwrap();
+    fs_err::write(files.path("pipelock-ca.pem"), &files.agent_ca).unwrap();
     files.write(&files.config("pipelock:8888", usual_routes()));
-    std::fs::remove_file(files.path("TOKEN")).unwrap();
+    fs_err::remove_file(files.path("TOKEN")).unwrap();
     let config = files.path("routes.yaml");
     let output = bottle(&["egress-proxy", "run", "--config", config.to_str().unwrap()]);
     let stderr = String::from_utf8(output.stderr).unwrap();

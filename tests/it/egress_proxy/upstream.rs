@@ -50,7 +50,7 @@ async fn http11_works_where_that_is_all_there_is() {
 async fn an_inspected_host_is_believed_to_pipelock_only() {
     let stack = Stack::start().await;
     // Another CA of the same shape, which the public roots don't hold either.
-    std::fs::write(stack.files.path("pipelock-ca.pem"), &stack.files.agent_ca).unwrap();
+    fs_err::write(stack.files.path("pipelock-ca.pem"), &stack.files.agent_ca).unwrap();
     stack.proxy.reload().await.unwrap();
     let answer = stack.get("open.test", "/").await;
     answer.assert_refused(502, "upstream_invalid");

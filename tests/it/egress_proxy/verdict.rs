@@ -368,7 +368,7 @@ async fn the_function_and_the_running_chain_say_the_same_of_every_request() {
     let files = Files::new(&second.ca_pem);
     let mut config = files.config(&second.address.to_string(), routes());
     config.upstream.ca_file = Some(files.path("pipelock-ca.pem").to_str().unwrap().to_owned());
-    std::fs::write(files.path("origin-ca.pem"), origin.ca_pem()).unwrap();
+    fs_err::write(files.path("origin-ca.pem"), origin.ca_pem()).unwrap();
     config.upstream.extra_ca_file = Some(files.path("origin-ca.pem").to_str().unwrap().to_owned());
     let chain = Chain { egress_proxy: Some(egress_proxy::Ruleset::of(&config).unwrap()), pipelock: rules };
     let log = Log::start(Sink::Writer(Box::new(std::io::sink()))).unwrap();

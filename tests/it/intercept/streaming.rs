@@ -312,7 +312,7 @@ const BIG: u64 = 192 * 1024 * 1024;
 
 /// The resident memory of this process in bytes.
 fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let status = fs_err::read_to_string("/proc/self/statm").unwrap();
     status.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 

@@ -1,8 +1,9 @@
 //! The same through the program: stderr, exit codes, and which file is read.
 
 use super::{assert_golden, fixtures};
+use fs_err as fs;
 use serde_json::Value;
-use std::{fs, path::Path};
+use std::path::Path;
 
 /// Runs `bottle plan` in a folder.
 fn plan(folder: &Path, arguments: &[&str]) -> std::process::Output {

@@ -89,7 +89,7 @@ async fn what_is_blocked_is_recorded_without_the_secret_and_cut() {
     assert_eq!(denied[1].method.as_deref(), Some("***[GitHub Token]"));
     assert_eq!(denied[2].url.as_deref(), Some("https://api.test/"));
     assert_eq!(denied[2].scanner.as_deref(), Some("dlp_match"));
-    let text = std::fs::read_to_string(folder.path().join("denied.jsonl")).unwrap();
+    let text = fs_err::read_to_string(folder.path().join("denied.jsonl")).unwrap();
     assert!(!text.contains(&token()) && !running.log.text().contains(&token()), "{text}");
     assert!(text.lines().all(|line| line.len() <= 4096));
 }
@@ -111,7 +111,7 @@ async fn the_binary_appends_to_a_folder_and_says_what_is_wrong_with_one() {
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(!refused.status.success() && said.contains("can't write audit records to "), "{said}");
 
-    std::fs::create_dir(&audit).unwrap();
+    fs_err::create_dir(&audit).unwrap();
     for count in 1..3 {
         let mut child = run().spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();

@@ -19,8 +19,8 @@ use std::{
 fn written(mut setup: Setup) -> (tempfile::TempDir, Paths) {
     let folder = tempfile::tempdir().unwrap();
     let authority = CertificateAuthority::mint(CaKind::Pipelock, "test", &Clock::system()).unwrap();
-    std::fs::write(folder.path().join("ca.pem"), authority.certificate_pem()).unwrap();
-    std::fs::write(folder.path().join("key.pem"), authority.key_sec1_pem().unwrap().as_str()).unwrap();
+    fs_err::write(folder.path().join("ca.pem"), authority.certificate_pem()).unwrap();
+    fs_err::write(folder.path().join("key.pem"), authority.key_sec1_pem().unwrap().as_str()).unwrap();
     // Relative to the file, as the upstream program reads them.
     (setup.file.tls_interception.ca_cert, setup.file.tls_interception.ca_key) =
         ("ca.pem".to_owned(), "key.pem".to_owned());
@@ -121,13 +121,13 @@ fn the_verb_checks_the_files_and_a_url() {
     for (url, code, out) in cases {
         assert_eq!(check(&["--url", url]), (code, out.to_owned(), String::new()), "{url}");
     }
-    std::fs::write(&paths.config, "version: 1\n").unwrap();
+    fs_err::write(&paths.config, "version: 1\n").unwrap();
     let (code, out, err) = check(&[]);
     assert!(
         code == 2 && out.is_empty() && err.starts_with("error: ") && err.contains("pipelock.yaml: line "),
         "{err}"
     );
-    std::fs::remove_file(&paths.config).unwrap();
+    fs_err::remove_file(&paths.config).unwrap();
     let (_, _, err) = check(&[]);
     assert_eq!(err.matches("No such file").count(), 1, "{err}");
 }
@@ -158,7 +158,7 @@ fn the_binary_serves_reloads_and_ends_with_0() {
 
     send(Signal::HUP);
     assert_eq!((next()["message"].as_str(), get("/readyz").status), (Some("a new config is live"), 200));
-    std::fs::write(&paths.config, "mode: [").unwrap();
+    fs_err::write(&paths.config, "mode: [").unwrap();
     send(Signal::HUP);
     let refused = next();
     assert_eq!(refused["message"], "the new config is refused; the old one stays");
@@ -179,11 +179,11 @@ async fn a_reload_takes_a_good_configuration_and_keeps_the_last_good_one() {
     let origin = Origin::serving(&[Protocol::Http1], |_| async { Response::new(body::full("hello")) }).await;
     let running = setup().before(&origin).await;
     let path = running.folder.path().join("pipelock.yaml");
-    let good = std::fs::read_to_string(&path).unwrap();
+    let good = fs_err::read_to_string(&path).unwrap();
     let (head, ..) = running.connect("new.test:443").await;
     assert!(head.starts_with("HTTP/1.1 403"), "{head}");
 
-    std::fs::write(&path, "mode: [").unwrap();
+    fs_err::write(&path, "mode: [").unwrap();
     let error = running.pipelock.reload().await.unwrap_err().to_string();
     assert!(error.contains("pipelock.yaml: line 1"), "{error}");
     let (head, ..) = running.connect("api.test:443").await;
@@ -191,15 +191,15 @@ async fn a_reload_takes_a_good_configuration_and_keeps_the_last_good_one() {
     let status = running.pipelock.live().get();
     assert_eq!((status.generation, status.reloads, status.last_error.is_some()), (1, 1, true));
 
-    std::fs::write(&path, good.replace("max_tunnel_seconds: 86400", "max_tunnel_seconds: 60")).unwrap();
+    fs_err::write(&path, good.replace("max_tunnel_seconds: 86400", "max_tunnel_seconds: 60")).unwrap();
     let error = running.pipelock.reload().await.unwrap_err().to_string();
     assert_eq!(error, "forward_proxy changed, which a reload can't apply: restart pipelock");
 
-    std::fs::write(&path, good.replace("  - \"web.test\"", "  - \"new.test\"\n  - \"web.test\"")).unwrap();
-    let changed = std::fs::read_to_string(&path).unwrap();
+    fs_err::write(&path, good.replace("  - \"web.test\"", "  - \"new.test\"\n  - \"web.test\"")).unwrap();
+    let changed = fs_err::read_to_string(&path).unwrap();
     let changed =
         if changed == good { good.replace("  - web.test", "  - new.test\n  - web.test") } else { changed };
-    std::fs::write(&path, changed).unwrap();
+    fs_err::write(&path, changed).unwrap();
     running.pipelock.reload().await.unwrap();
     let (head, ..) = running.connect("new.test:443").await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
@@ -242,8 +242,8 @@ async fn a_host_that_a_reload_takes_away_is_gone_in_open_tunnels_too() {
 
     for file in ["pipelock.yaml", "embedded.yaml"] {
         let path = running.folder.path().join(file);
-        let without = std::fs::read_to_string(&path).unwrap().replace("api.test", "other.test");
-        std::fs::write(&path, without).unwrap();
+        let without = fs_err::read_to_string(&path).unwrap().replace("api.test", "other.test");
+        fs_err::write(&path, without).unwrap();
     }
     running.pipelock.reload().await.unwrap();
     wire.send(request).await;
@@ -258,11 +258,11 @@ fn the_files_of_every_example_are_accepted() {
     let (folder, _) = written(setup());
     let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     let mut read = 0;
-    for example in std::fs::read_dir(examples).unwrap() {
+    for example in fs_err::read_dir(examples).unwrap() {
         let name = example.as_ref().unwrap().file_name();
         let rendered = example.unwrap().path().join(".bottle").join(&name).join("pipelock");
-        let Ok(config) = std::fs::read_to_string(rendered.join("pipelock.yaml")) else { continue };
-        let Ok(embedded) = std::fs::read_to_string(rendered.join("embedded.yaml")) else { continue };
+        let Ok(config) = fs_err::read_to_string(rendered.join("pipelock.yaml")) else { continue };
+        let Ok(embedded) = fs_err::read_to_string(rendered.join("embedded.yaml")) else { continue };
         let config = config.replace("/etc/bottle/ca/pipelock-ca.pem", "ca.pem");
         let config = config.replace("/etc/bottle/ca/pipelock-ca-key.pem", "key.pem");
         let embedded = embedded.replace("/etc/bottle/pipelock", rendered.to_str().unwrap());
@@ -270,8 +270,8 @@ fn the_files_of_every_example_are_accepted() {
             config: folder.path().join("pipelock.yaml"),
             embedded: Some(folder.path().join("embedded.yaml")),
         };
-        std::fs::write(&paths.config, config).unwrap();
-        std::fs::write(paths.embedded.as_ref().unwrap(), embedded).unwrap();
+        fs_err::write(&paths.config, config).unwrap();
+        fs_err::write(paths.embedded.as_ref().unwrap(), embedded).unwrap();
         let loaded = Rules::load(&paths, 1, &Clock::system());
         assert!(loaded.is_ok(), "{}: {}", name.display(), loaded.err().unwrap());
         read += 1;

@@ -134,8 +134,8 @@ impl Setup {
     pub(crate) fn write(&self, folder: &std::path::Path) -> Paths {
         let paths =
             Paths { config: folder.join("pipelock.yaml"), embedded: Some(folder.join("embedded.yaml")) };
-        std::fs::write(&paths.config, yaml::emit(&self.file).unwrap()).unwrap();
-        std::fs::write(paths.embedded.as_ref().unwrap(), yaml::emit(&self.embedded).unwrap()).unwrap();
+        fs_err::write(&paths.config, yaml::emit(&self.file).unwrap()).unwrap();
+        fs_err::write(paths.embedded.as_ref().unwrap(), yaml::emit(&self.embedded).unwrap()).unwrap();
         paths
     }
 
@@ -145,12 +145,12 @@ impl Setup {
         let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
         let authority = CertificateAuthority::mint(CaKind::Pipelock, "test", &Clock::system()).unwrap();
         let ca_pem = authority.certificate_pem();
-        std::fs::write(at("ca.pem"), &ca_pem).unwrap();
-        std::fs::write(at("ca-key.pem"), authority.key_sec1_pem().unwrap().as_str()).unwrap();
+        fs_err::write(at("ca.pem"), &ca_pem).unwrap();
+        fs_err::write(at("ca-key.pem"), authority.key_sec1_pem().unwrap().as_str()).unwrap();
         (self.file.tls_interception.ca_cert, self.file.tls_interception.ca_key) =
             (at("ca.pem"), at("ca-key.pem"));
         if let Some(pem) = origin_ca {
-            std::fs::write(at("extra.pem"), pem).unwrap();
+            fs_err::write(at("extra.pem"), pem).unwrap();
             self.embedded.extra_ca_file = Some(at("extra.pem"));
         }
         let paths = self.write(folder.path());

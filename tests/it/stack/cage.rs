@@ -5,7 +5,8 @@ use super::{
     internet::{NETWORK, subnet},
     project::{Project, Stack, files},
 };
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use fs_err as fs;
+use std::{collections::BTreeMap, path::PathBuf};
 
 fn manifest(more_routes: &str) -> String {
     let subnet = subnet();
@@ -180,7 +181,7 @@ fn a_link_that_the_agent_planted_leads_nowhere() {
     assert_ne!(stack.agent("mv /work/data /work/data.old").code, Some(0));
     for target in [keys.to_str().unwrap(), "/etc"] {
         fs::rename(&data, project.folder().join("data.old")).unwrap();
-        std::os::unix::fs::symlink(target, &data).unwrap();
+        fs_err::os::unix::fs::symlink(target, &data).unwrap();
         for verb in ["render", "up", "run"] {
             let ran = project.bottle(&[verb]);
             assert_eq!(ran.code, Some(2), "{verb}: {}", ran.text());

@@ -5,8 +5,8 @@ use super::{
     internet,
     project::{Project, made_up},
 };
+use fs_err as fs;
 use std::{
-    fs,
     path::{Path, PathBuf},
     process::Command,
 };

@@ -1,7 +1,6 @@
 //! Docker for tests: whether it is there, one run at a time on a machine, and nothing left behind.
 
 use std::{
-    fs::File,
     io::Write as _,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
@@ -133,7 +132,7 @@ impl Session {
         let reaper = sweeper(&format!("cat >/dev/null; {SWEEP}"), &folder)
             .process_group(0) // an interrupt from the keyboard is not for it
             .stdin(Stdio::piped())
-            .stdout(Stdio::from(lock))
+            .stdout(Stdio::from(lock.into_file()))
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
@@ -142,10 +141,10 @@ impl Session {
 }
 
 /// Two runs on one machine would remove each other's stacks.
-fn only_one() -> File {
+fn only_one() -> fs_err::File {
     use rustix::fs::{FlockOperation, flock};
     let path = std::env::temp_dir().join("bottle-test-stack.lock");
-    let file = File::options().create(true).append(true).open(&path).unwrap();
+    let file = fs_err::File::options().create(true).append(true).open(&path).unwrap();
     if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
         let _ = writeln!(std::io::stderr(), "stack: waiting for another run of these tests to end");
         flock(&file, FlockOperation::LockExclusive).unwrap();

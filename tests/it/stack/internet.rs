@@ -141,7 +141,7 @@ const BRANCHES: usize = 60;
 /// `acme/small.git`: one commit.
 fn repositories() -> PathBuf {
     let root = harness::folder().join("git");
-    std::fs::create_dir(&root).unwrap();
+    fs_err::create_dir(&root).unwrap();
     let script = format!(
         r#"
         set -eu

@@ -1,8 +1,9 @@
 //! The rendered seccomp profile on a real kernel: what is denied, what runs, and what the attack suite says of it.
 
 use super::harness::{self, PROJECT, Ran, docker};
+use fs_err as fs;
 use serde_json::{Map, Value};
-use std::{fs, path::PathBuf, sync::OnceLock};
+use std::{path::PathBuf, sync::OnceLock};
 
 /// Tries calls, and prints how each ended: 0, or the number of the error.
 const PROBE: &str = r#"

@@ -3,7 +3,8 @@
 use super::harness::{self, IMAGES, Ran, docker, remove_project};
 use bottle::kernel_view::{Bind, Container, Expected, Fault, Mismatch, Source, Volume};
 use camino::Utf8PathBuf;
-use std::{fs, os::unix::fs::symlink};
+use fs_err as fs;
+use fs_err::os::unix::fs::symlink;
 
 /// A folder of binds, and the containers that have them.
 struct Place {

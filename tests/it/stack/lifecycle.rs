@@ -178,8 +178,8 @@ fn a_bad_routes_file_never_replaces_a_good_one() {
     }
     let stack = project("routes").up();
     let file = stack.project.host_state().join("agreed/egress-proxy/routes.yaml");
-    let good = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, good.replace("path_not", "x").replacen("host:", "hosst:", 1)).unwrap();
+    let good = fs_err::read_to_string(&file).unwrap();
+    fs_err::write(&file, good.replace("path_not", "x").replacen("host:", "hosst:", 1)).unwrap();
 
     let inside = stack.project.compose(&["exec", "-T", "egress-proxy", "/bottle", "reload"]);
     assert_ne!(inside.code, Some(0), "{}", inside.text());

@@ -27,8 +27,8 @@ impl Project {
         // What is created for the agent belongs to the user that it runs as.
         run(Command::new("chmod").arg("755").arg(root.path())).ok();
         let project = Self { name: format!("test-{claim}"), tokens: BTreeMap::new(), root };
-        std::fs::create_dir(project.folder()).unwrap();
-        std::fs::copy(internet::ca(), project.folder().join("ca.pem")).unwrap();
+        fs_err::create_dir(project.folder()).unwrap();
+        fs_err::copy(internet::ca(), project.folder().join("ca.pem")).unwrap();
         project.write_manifest(rest);
         project
     }
@@ -41,7 +41,7 @@ impl Project {
 
     pub(super) fn write_manifest(&self, rest: &str) {
         let text = format!("version: 1\nname: {}\n{rest}", self.name);
-        std::fs::write(self.folder().join("bottle.yaml"), text).unwrap();
+        fs_err::write(self.folder().join("bottle.yaml"), text).unwrap();
     }
 
     /// The manifest's folder.
@@ -56,7 +56,7 @@ impl Project {
 
     /// The state of what was rendered: where the agreed copy and the audit records are.
     pub(super) fn host_state(&self) -> PathBuf {
-        let states = std::fs::read_dir(self.state().join("bottle")).unwrap();
+        let states = fs_err::read_dir(self.state().join("bottle")).unwrap();
         states.map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap()
     }
 
@@ -85,7 +85,7 @@ impl Project {
 
     /// The Compose project that render chose.
     pub(super) fn compose_project(&self) -> String {
-        let env = std::fs::read_to_string(self.out().join(".env")).unwrap();
+        let env = fs_err::read_to_string(self.out().join(".env")).unwrap();
         let name = env.lines().find_map(|line| line.strip_prefix("COMPOSE_PROJECT_NAME=")).unwrap();
         let name = name.trim_matches('"').to_owned();
         assert!(name.starts_with(PREFIX), "{name}");
@@ -229,7 +229,7 @@ pub(super) fn digest(secret: &str) -> String {
 /// Every file below a folder.
 pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
+    for entry in fs_err::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() && !path.is_symlink() {
             found.extend(files(&path));

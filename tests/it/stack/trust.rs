@@ -6,7 +6,9 @@ use super::{
     internet::{NETWORK, subnet},
     project::{Project, Stack, made_up},
 };
-use std::{fs, os::unix::fs::MetadataExt as _, os::unix::fs::symlink, process::Stdio, time::Duration};
+use fs_err as fs;
+use fs_err::os::unix::fs::symlink;
+use std::{os::unix::fs::MetadataExt as _, process::Stdio, time::Duration};
 
 const SOON: Duration = Duration::from_secs(40);
 

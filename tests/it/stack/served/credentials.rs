@@ -46,7 +46,7 @@ fn no_file_that_render_wrote_holds_a_credential() {
     let Some(stack) = stack() else { return };
     let mut read = 0;
     for file in files(&stack.project.folder()).into_iter().chain(files(&stack.project.state())) {
-        let text = String::from_utf8_lossy(&std::fs::read(&file).unwrap()).into_owned();
+        let text = String::from_utf8_lossy(&fs_err::read(&file).unwrap()).into_owned();
         assert!(find(&stack, &text).is_empty(), "{}: {:?}", file.display(), find(&stack, &text));
         read += 1;
     }
