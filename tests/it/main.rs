@@ -6,6 +6,7 @@ mod architecture;
 mod binary;
 mod bypasses;
 mod capability;
+mod captured;
 mod consent_context;
 mod dlp;
 mod egress_proxy;

@@ -1,7 +1,7 @@
 //! The proxy under test, its config, and a client that writes raw bytes: HTTP libraries tidy up what they send.
 
 use super::pipelock::FakePipelock;
-use crate::origin::trusting_at;
+use crate::{captured::Captured, origin::trusting_at};
 use bottle::{
     clock::Clock,
     config::{
@@ -14,12 +14,7 @@ use bottle::{
     telemetry::audit::{Event, Log, Record, Sink},
 };
 use rustls::pki_types::ServerName;
-use std::{
-    io::Write,
-    path::PathBuf,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
@@ -75,26 +70,6 @@ pub(super) fn auth(header: &str, prefix: &str, username: Option<&str>) -> Auth {
         username: username.map(str::to_owned),
         secret_file: "/TOKEN".to_owned(),
         token_ref: "TOKEN".to_owned(),
-    }
-}
-
-#[derive(Clone, Default)]
-pub(super) struct Captured(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Captured {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Captured {
-    pub(super) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
 }
 
@@ -231,21 +206,12 @@ impl Stack {
 
     /// Every audit record of an end so far, once there are `count`: the whole of what became of each request.
     pub(super) async fn records(&self, count: usize) -> Vec<Record> {
-        let poll = async {
-            loop {
-                let text = self.audit.text();
-                // The last line may be on its way.
-                let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
-                let records = whole.lines().map(|line| serde_json::from_str::<Record>(line).unwrap());
-                let ends: Vec<_> = records.filter(|record| record.event != Event::Dispatch).collect();
-                if ends.len() >= count {
-                    return ends;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+        let find = |text: &str| {
+            let records = text.lines().map(|line| serde_json::from_str::<Record>(line).unwrap());
+            let ends: Vec<_> = records.filter(|record| record.event != Event::Dispatch).collect();
+            (ends.len() >= count).then_some(ends)
         };
-        let records = tokio::time::timeout(SOON, poll).await;
-        let records = records.unwrap_or_else(|_| panic!("no {count} records: {}", self.audit.text()));
+        let records = self.audit.wait(&format!("{count} records"), find).await;
         assert_eq!(records.len(), count, "{records:#?}");
         records
     }

@@ -182,7 +182,7 @@ async fn a_credential_is_refused_wherever_it_is_and_never_logged() {
         assert_eq!(shown(&answer), refusal("403 Forbidden", &fields, &text), "{request}");
     }
     assert!(origin.seen().is_empty(), "the origin saw {:?}", origin.seen());
-    running.log.event("blocked").await;
+    running.event("blocked").await;
     let log = running.log.text();
     assert!(!log.contains(&secret) && !log.contains(&encoded), "{log}");
     assert!(!log.to_lowercase().contains(&aws.to_lowercase()), "{log}");

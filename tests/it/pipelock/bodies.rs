@@ -103,7 +103,7 @@ async fn a_body_beyond_the_limit_is_refused() {
     let running = setup.before(&origin).await;
     let (refused, text) = running.ask(head(11, "") + "12345678901").await;
     assert!(refused.starts_with("HTTP/1.1 413"), "{refused}");
-    assert_eq!(running.log.event("blocked").await["status_code"], 413, "what is logged is what was answered");
+    assert_eq!(running.event("blocked").await["status_code"], 413, "what is logged is what was answered");
     assert_eq!(text, "blocked: malformed request: the body is longer than 10 bytes\n");
     assert!(origin.seen().is_empty());
     assert_eq!(running.ask(head(10, "") + "1234567890").await.1, "read 10");
@@ -240,7 +240,7 @@ async fn with_warn_a_finding_is_logged_and_passes() {
     assert_eq!(answer.1, format!("read {}", body.len()), "{}", answer.0);
     assert_eq!(ends.wait().await, [Ok(body.into_bytes())]);
     for event in ["header_dlp", "body_dlp"] {
-        let line = running.log.event(event).await;
+        let line = running.event(event).await;
         assert_eq!((line["action"].as_str(), line["pattern"].as_str()), (Some("warn"), Some("GitHub Token")));
     }
     assert!(!running.log.text().contains(&token()));

@@ -205,7 +205,7 @@ async fn a_reload_takes_a_good_configuration_and_keeps_the_last_good_one() {
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     let status = running.pipelock.live().get();
     assert_eq!((status.generation, status.ready, status.last_error), (2, true, None));
-    running.log.event("config_reload").await;
+    running.event("config_reload").await;
 }
 
 /// A leaf that is not kept is made again. The cache drops what is too much once it has written some dozens.

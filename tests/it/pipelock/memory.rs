@@ -121,7 +121,7 @@ async fn hundreds_of_decoded_bodies_that_are_held_open_give_way() {
         "blocked: request body made no progress while other requests needed its memory; send it again\n";
     assert_eq!(reasons.keys().map(String::as_str).collect::<Vec<_>>(), [memory, stalled]);
     // They are said in the log, with their code.
-    assert_eq!(running.log.event("blocked").await["status_code"], 503);
+    assert_eq!(running.event("blocked").await["status_code"], 503);
     assert!(running.log.text().contains("\"body_stalled\""), "the code is in the log");
 
     // Everything comes back when the last ones end, whichever way.
@@ -155,7 +155,7 @@ async fn responses_that_nobody_reads_give_way() {
         assert!(head.starts_with("HTTP/1.1 503"), "{head}");
         assert!(began.elapsed() < PATIENCE, "{asked} requests were refused");
     }
-    let line = running.log.event("response_stalled").await;
+    let line = running.event("response_stalled").await;
     assert_eq!(line["reason"], "the client did not read it while other requests needed its memory");
     drop(unread);
     until(&running, |used, _| used == 0).await;

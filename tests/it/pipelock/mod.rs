@@ -9,6 +9,7 @@ mod memory;
 mod ways;
 
 use crate::{
+    captured::Captured,
     origin::{Origin, trusting},
     wire::Wire,
 };
@@ -26,7 +27,6 @@ use bottle::{
     yaml,
 };
 use std::{
-    io,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex},
 };
@@ -78,45 +78,11 @@ pub(crate) fn setup() -> Setup {
     }
 }
 
-/// What a log sink was sent.
-#[derive(Clone, Default)]
-pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-
-    /// The first line of this event, waited for.
-    pub(crate) async fn event(&self, event: &str) -> serde_json::Value {
-        for _ in 0..500 {
-            let text = self.text();
-            let lines = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-            if let Some(line) = lines.into_iter().find(|line| line["event"] == event) {
-                return line;
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        panic!("no event {event} in:\n{}", self.text());
-    }
-}
-
 /// A running engine.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) pipelock: Arc<Pipelock>,
-    pub(crate) log: Lines,
+    pub(crate) log: Captured,
     pub(crate) dialled: Arc<Mutex<Vec<SocketAddr>>>,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) ca_pem: String,
@@ -155,7 +121,7 @@ impl Setup {
         }
         let paths = self.write(folder.path());
         let dialled = Arc::new(Mutex::new(Vec::new()));
-        let log = Lines::default();
+        let log = Captured::default();
         let mut events = Events::new(log.clone(), Clock::system());
         if let Some(audit) = &self.audit {
             let sink = Sink::folder(audit, "pipelock").unwrap();
@@ -218,6 +184,16 @@ impl Running {
         let connector = tokio_rustls::TlsConnector::from(trusting(&self.ca_pem, &[protocol]));
         let name = sni.to_owned().try_into().unwrap();
         Wire::new(connector.connect(name, wire.into_stream()).await.unwrap())
+    }
+
+    /// The first line of this event, waited for.
+    pub(crate) async fn event(&self, event: &str) -> serde_json::Value {
+        let find = |text: &str| {
+            let mut lines =
+                text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            lines.find(|line| line["event"] == event)
+        };
+        self.log.wait(&format!("event {event}"), find).await
     }
 
     /// One request in a tunnel of its own; the whole answer.
