@@ -13,17 +13,8 @@ use crate::telemetry::{
     status::{Live, Status},
 };
 use prometheus_client::registry::Registry;
-use std::{fmt::Write as _, net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc};
 use tokio::sync::Mutex;
-
-/// The digest of a configuration as it is logged and recorded: hexadecimal, in lower case.
-#[must_use]
-pub fn hex(digest: &[u8]) -> String {
-    digest.iter().fold(String::with_capacity(2 * digest.len()), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}"); // writing to a String does not fail
-        hex
-    })
-}
 
 /// A handler whose configuration can be replaced while it serves.
 pub trait Instance: Handler {

@@ -13,22 +13,15 @@ mod limits;
 
 pub use limits::Limits;
 
-<<<<<<< HEAD
 use bytes::BytesMut;
-use head::{CheckedIo, ConnectionKind, Verdict, Verdicts};
+use head::{CheckedIo, ConnectionKind, FramingFault, Verdict, Verdicts};
 use hello::NoHello;
-=======
-use activity::Activity;
-use bytes::{Bytes, BytesMut};
-use head::{CheckedIo, FramingFault, Place, Verdict, Verdicts};
-use hello::{NoHello, read_hello};
-use http::{Request, Response, Uri};
->>>>>>> c5ac672 (test(fuzz): a body that the library refuses after the check passed it is a finding)
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{
     convert::Infallible,
+    error::Error as _,
     io,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -99,10 +92,11 @@ pub fn serve(bytes: &[u8], piece: usize) -> Vec<Read> {
                         read.push((line, fields, None));
                         read.len() - 1
                     };
-                    let body = request.into_body().collect().await.ok();
-                    read.lock().unwrap()[number].2 = body.map(|body| body.to_bytes().to_vec());
+                    match request.into_body().collect().await {
+                        Ok(body) => read.lock().unwrap()[number].2 = Some(body.to_bytes().to_vec()),
+                        Err(error) => assert!(broke_off(&error), "refused after the check passed it: {error:?}"),
+                    }
                 }
-<<<<<<< HEAD
                 Ok::<_, Infallible>(Response::new(Empty::<bytes::Bytes>::new()))
             }
         });
@@ -112,28 +106,23 @@ pub fn serve(bytes: &[u8], piece: usize) -> Vec<Read> {
         // Time is virtual: it passes when nothing else happens.
         let connection = builder.serve_connection(TokioIo::new(io), service);
         let _ = tokio::time::timeout(limits.total, connection).await;
-=======
-                Verdict::Fault(_) => {
-                    assert_eq!(request.headers()["host"], "malformed.invalid");
-                    (false, Bytes::new())
-                }
-            };
-            let body = match request.into_body().collect().await {
-                Ok(body) => Some(body.to_bytes()),
-                Err(error) => {
-                    assert!(broke_off(&error), "the library refused a body that the check passed: {error:?}");
-                    None
-                }
-            };
-            seen.lock().unwrap().push(Seen { sound, target, body });
-            Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
-        }
->>>>>>> c5ac672 (test(fuzz): a body that the library refuses after the check passed it is a finding)
     });
     Arc::try_unwrap(read).unwrap().into_inner().unwrap()
 }
 
-<<<<<<< HEAD
+/// Whether a body ended because the check or the client ended it.
+fn broke_off(error: &hyper::Error) -> bool {
+    let mut causes = std::iter::successors(error.source(), |&error| error.source());
+    error.is_incomplete_message()
+        || causes.any(|error| {
+            error.is::<FramingFault>()
+                || error.downcast_ref::<io::Error>().is_some_and(|error| {
+                    error.kind() == io::ErrorKind::UnexpectedEof
+                        || error.get_ref().is_some_and(|inner| inner.is::<FramingFault>())
+                })
+        })
+}
+
 /// The server name of a client's first bytes, when these come in pieces of that size, and what was read of them; or
 /// which kind of failure it was.
 pub fn hello(bytes: &[u8], piece: usize) -> Result<(Option<String>, Vec<u8>), &'static str> {
@@ -144,45 +133,5 @@ pub fn hello(bytes: &[u8], piece: usize) -> Result<(Option<String>, Vec<u8>), &'
         Err(NoHello::NotTls) => Err("not TLS"),
         Err(NoHello::Closed) => Err("closed"),
         Err(NoHello::Malformed(_)) => Err("malformed"),
-=======
-/// Whether a body ended because the check or the client ended it.
-fn broke_off(error: &hyper::Error) -> bool {
-    let mut chain = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
-    error.is_incomplete_message()
-        || chain.any(|error| {
-            error.is::<FramingFault>()
-                || error.downcast_ref::<io::Error>().is_some_and(|error| {
-                    error.kind() == io::ErrorKind::UnexpectedEof
-                        || error.get_ref().is_some_and(|inner| inner.is::<FramingFault>())
-                })
-        })
-}
-
-/// What a client's first bytes in a tunnel are.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Hello {
-    /// A ClientHello, with its server name.
-    Sound(Option<String>),
-    NotTls,
-    Incomplete,
-    Malformed,
-}
-
-/// Reads a ClientHello that comes in pieces.
-///
-/// # Panics
-/// When bytes are lost.
-pub fn hello(bytes: &[u8], piece: usize) -> Hello {
-    let mut client = Client::new(bytes, piece);
-    client.ends.store(true, Ordering::Relaxed);
-    match drive(pin!(read_hello(&mut client, BytesMut::new()))).expect("the client ends") {
-        Ok(hello) => {
-            assert!(bytes.starts_with(&hello.bytes), "what was read goes on as it came");
-            Hello::Sound(hello.sni.map(String::from))
-        }
-        Err(NoHello::NotTls) => Hello::NotTls,
-        Err(NoHello::Closed) => Hello::Incomplete,
-        Err(NoHello::Malformed(_)) => Hello::Malformed,
->>>>>>> c5ac672 (test(fuzz): a body that the library refuses after the check passed it is a finding)
     }
 }

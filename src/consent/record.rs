@@ -5,6 +5,7 @@ use crate::capability::Capabilities;
 use crate::render::{Tree, checksum};
 use crate::tree::{self, Comparison, Folder, Written};
 use camino::{Utf8Path, Utf8PathBuf};
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -51,7 +52,7 @@ pub fn digest(tree: &Tree, context: Option<&str>) -> String {
         hash.update(format!("{path}\0file\0{}\n", checksum::hex_digest(bytes)));
     }
     hash.update(format!("\0context\0{}\n", context.unwrap_or("none")));
-    format!("sha256:{}", checksum::hex(&hash.finalize()))
+    format!("sha256:{}", HEXLOWER.encode(&hash.finalize()))
 }
 
 impl Record {

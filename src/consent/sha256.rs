@@ -1,5 +1,6 @@
 //! A SHA-256 as a value: 64 hexadecimal digits where it is written.
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -10,7 +11,7 @@ pub struct Sha256Sum(pub [u8; 32]);
 
 impl fmt::Display for Sha256Sum {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&HEXLOWER.encode(&self.0))
     }
 }
 
@@ -30,22 +31,13 @@ impl TryFrom<String> for Sha256Sum {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let digit = |c: u8| match c {
-            b'0'..=b'9' => Some(c - b'0'),
-            b'a'..=b'f' => Some(c - b'a' + 10),
-            _ => None,
-        };
-        let mut sum = [0; 32];
-        let pairs = text.as_bytes().chunks_exact(2);
         if text.len() != 64 {
             return Err(format!("a SHA-256 has 64 hexadecimal digits, not {} characters", text.len()));
         }
-        for (byte, pair) in sum.iter_mut().zip(pairs) {
-            match (digit(pair[0]), digit(pair[1])) {
-                (Some(high), Some(low)) => *byte = high << 4 | low,
-                _ => return Err("a SHA-256 consists of the digits 0-9 and a-f".to_owned()),
-            }
-        }
+        let mut sum = [0; 32];
+        HEXLOWER
+            .decode_mut(text.as_bytes(), &mut sum)
+            .map_err(|_| "a SHA-256 consists of the digits 0-9 and a-f".to_owned())?;
         Ok(Self(sum))
     }
 }

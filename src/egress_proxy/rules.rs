@@ -13,7 +13,7 @@ use crate::config::{
 use crate::intercept::{Limits, TrustError};
 use crate::pki::{CertificateAuthority, PkiError};
 use crate::policy::HostRule;
-use crate::runtime::{Fixed, Loaded, hex};
+use crate::runtime::{Fixed, Loaded};
 use crate::verdict::egress_proxy::{Ruleset, RulesetError};
 use http::HeaderName;
 use sha2::{Digest as _, Sha256};
@@ -128,7 +128,7 @@ impl Rules {
             (Some(authority), Some(trust)) if errors.is_empty() => {
                 let ruleset =
                     Ruleset::new(loaded).map_err(|error| RulesError::Ruleset { path: shown, error })?;
-                let hash = hex(&Sha256::digest(&text));
+                let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(&text));
                 let fixed = Fixed {
                     bottle: file.bottle.clone(),
                     listen: file.listen.clone(),

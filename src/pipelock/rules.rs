@@ -13,7 +13,7 @@ use crate::config::pipelock::{Action, PipelockFile};
 use crate::dlp::Scanner;
 use crate::intercept::{self, Roots, TrustError};
 use crate::pki::{CertificateAuthority, PkiError};
-use crate::runtime::{Fixed, Loaded, hex};
+use crate::runtime::{Fixed, Loaded};
 use crate::verdict::pipelock::{Block, Ruleset, RulesetError};
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
@@ -111,7 +111,7 @@ impl Rules {
         let folder = paths.config.parent().unwrap_or(Path::new(""));
         let authority = authority(&file, folder, clock)?;
         let (rules, fixed) = Self::resolve(&file, embedded.as_ref(), generation, clock)?;
-        Ok(Loaded { rules, hash: hex(&hash.finalize()), fixed, authority })
+        Ok(Loaded { rules, hash: data_encoding::HEXLOWER.encode(&hash.finalize()), fixed, authority })
     }
 
     fn resolve(

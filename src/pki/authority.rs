@@ -3,11 +3,11 @@
 use super::key::{SigningKey, crypto, random_serial};
 use super::{PkiError, pem};
 use crate::clock::Clock;
+use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, KeyUsagePurpose};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 use x509_parser::certificate::X509Certificate;
 use zeroize::Zeroizing;
 
@@ -102,10 +102,7 @@ impl CertificateAuthority {
     /// SHA-256 of the certificate's DER, 64 lower-case hex digits.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        Sha256::digest(&self.certificate).iter().fold(String::with_capacity(64), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}"); // writing to a String can't fail
-            hex
-        })
+        HEXLOWER.encode(&Sha256::digest(&self.certificate))
     }
 
     /// The start of its validity.

@@ -4,8 +4,8 @@
 //!
 //! It guards against accidents, not against an adversary: whoever edits a file can also compute the line.
 
+use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 
 const NOTE: &str = "; made by bottle render, edit the manifest instead";
 
@@ -74,16 +74,7 @@ pub fn verify(text: &[u8]) -> Sealed {
 /// The SHA-256 of `bytes` in hexadecimal: also the config hash of labels and audit records.
 #[must_use]
 pub fn hex_digest(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-/// Bytes in hexadecimal.
-#[must_use]
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}"); // writing to a String does not fail
-        hex
-    })
+    HEXLOWER.encode(&Sha256::digest(bytes))
 }
 
 /// Whether git left both sides of one of our files in it.

@@ -35,11 +35,7 @@ impl ImageBinary {
     #[must_use]
     pub fn digest(&self) -> String {
         use sha2::{Digest as _, Sha256};
-        use std::fmt::Write as _;
-        Sha256::digest(&self.bytes).iter().take(16).fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}"); // writing to a String can't fail
-            hex
-        })
+        data_encoding::HEXLOWER.encode(&Sha256::digest(&self.bytes)[..16])
     }
 
     /// The whole program.

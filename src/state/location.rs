@@ -3,7 +3,6 @@
 use super::StateError;
 use camino::{Utf8Path, Utf8PathBuf};
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 
 /// An output folder (as a canonical path) and the state that belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,10 +81,7 @@ fn suffix(out: &Utf8Path) -> String {
 }
 
 fn digest(out: &Utf8Path) -> String {
-    Sha256::digest(out.as_str()).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}"); // writing to a String can't fail
-        hex
-    })
+    data_encoding::HEXLOWER.encode(&Sha256::digest(out.as_str()))
 }
 
 fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, StateError> {
