@@ -42,6 +42,6 @@ fuzz_target!(|data: &[u8]| {
             assert!(passed as u64 <= finding.end && finding.end <= text.len() as u64, "{passed} {finding:?}");
         }
     }
-    let _ = SCANNER.field_name(text);
+    let _ = SCANNER.name(text);
     let _ = SCANNER.mask(&String::from_utf8_lossy(text));
 });

@@ -167,9 +167,10 @@ impl Scanner {
         }
     }
 
-    /// Scans the name of a field, whose letters lose their case on the way (RFC 9110 §5.1, RFC 9113 §8.2.1).
+    /// Scans the name of a field or of a host, whose letters lose their case on the way (RFC 9110 §5.1 and §4.2.3,
+    /// RFC 9113 §8.2.1).
     #[must_use]
-    pub fn field_name(&self, text: impl AsRef<[u8]>) -> Option<Finding> {
+    pub fn name(&self, text: impl AsRef<[u8]>) -> Option<Finding> {
         folded::find(&self.set, &self.muted, text.as_ref())
     }
 

@@ -18,7 +18,7 @@ use crate::intercept::{
 use crate::policy::Authority;
 use crate::verdict::{
     Head,
-    pipelock::{Block, Destination, Reading, printable, strip_request, strip_response},
+    pipelock::{Block, Destination, Part, Reading, printable, strip_request, strip_response},
 };
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -161,7 +161,12 @@ impl Engine {
         line: &mut Line,
         trail: &mut Trail,
     ) -> Result<Connect<Authority>, Block> {
-        let state = rules.ruleset.connect(&request.target, &request.headers)?;
+        let state = rules.ruleset.connect(&request.target, &request.headers).inspect_err(|block| {
+            // What lost its case is not found again where the target is masked.
+            if let Block::Dlp { part: Part::Url, finding, .. } = block {
+                line.target = Some(format!("***[{}]", finding.pattern));
+            }
+        })?;
         let host = state.host.as_str();
         if !rules.rate.admit(host) {
             return Err(Block::Rate { host: host.to_owned(), limit: rules.rate.limit });

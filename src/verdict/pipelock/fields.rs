@@ -3,11 +3,12 @@
 use super::{
     Ruleset,
     block::{Block, Part},
-    url::percent_decoded,
 };
 use crate::dlp::Finding;
 use crate::fields::{PROXY_AUTHENTICATION, remove, remove_hop_by_hop, remove_where};
 use http::{HeaderMap, HeaderName, header};
+use percent_encoding::{percent_decode, percent_decode_str};
+use std::borrow::Cow;
 
 impl Ruleset {
     /// Looks at every field but the ignored ones, names included.
@@ -38,9 +39,9 @@ impl Ruleset {
 
     /// As the origin gets it, or as it decodes it.
     fn find_in_name(&self, name: &HeaderName) -> Option<Finding> {
-        let once = percent_decoded(name.as_str().as_bytes());
-        let twice = percent_decoded(&once);
-        [name.as_str().as_bytes(), &once, &twice].into_iter().find_map(|name| self.scanner.field_name(name))
+        let once: Cow<'_, [u8]> = percent_decode_str(name.as_str()).into();
+        let twice: Cow<'_, [u8]> = percent_decode(&once).into();
+        [name.as_str().as_bytes(), &once, &twice].into_iter().find_map(|name| self.scanner.name(name))
     }
 }
 

@@ -33,8 +33,12 @@ impl HostList {
     pub(super) fn contains(&self, host: &str) -> bool {
         let mut suffixes =
             std::iter::successors(Some(host), |rest| rest.split_once('.').map(|(_, rest)| rest));
+        self.names(host) || (!self.below.is_empty() && suffixes.any(|suffix| self.below.contains(suffix)))
+    }
+
+    /// Whether a canonical host itself is in the list, and not only below an entry.
+    pub(super) fn names(&self, host: &str) -> bool {
         self.exact.contains(host)
-            || (!self.below.is_empty() && suffixes.any(|suffix| self.below.contains(suffix)))
     }
 
     pub(super) fn len(&self) -> usize {

@@ -4,6 +4,8 @@ use super::{
     Ruleset,
     block::{Block, Part},
 };
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 
 /// A path segment or query value that is shorter tells nothing.
 const SHORTEST_VALUE: usize = 20;
@@ -13,6 +15,12 @@ const SHORTEST_LABEL: usize = 8;
 impl Ruleset {
     /// Looks at a host.
     pub(super) fn scan_host(&self, host: &str) -> Result<(), Block> {
+        // A host that the manifest itself names tells nobody anything.
+        if !self.allowed.names(host)
+            && let Some(finding) = self.scanner.name(host)
+        {
+            return Err(Block::Dlp { part: Part::Url, finding, location: None });
+        }
         let labels: Vec<&str> = host.split('.').collect();
         if labels.len() < 3 || self.label_entropy_exclusions.contains(host) {
             return Ok(());
@@ -46,7 +54,7 @@ impl Ruleset {
             ("a query value", "query_entropy", value)
         });
         for (what, code, text) in segments.chain(values).filter(|(_, _, text)| text.len() >= SHORTEST_VALUE) {
-            let bits = entropy(&percent_decoded(text.as_bytes()));
+            let bits = entropy(&Cow::from(percent_decode_str(text)));
             if bits > self.entropy {
                 return Err(Block::Entropy { what, bits, threshold: self.entropy, code });
             }
@@ -70,21 +78,6 @@ fn entropy(text: &[u8]) -> f64 {
         .sum()
 }
 
-pub(super) fn percent_decoded(text: &[u8]) -> Vec<u8> {
-    let (mut out, mut rest) = (Vec::with_capacity(text.len()), text);
-    while let Some((first, tail)) = rest.split_first() {
-        let hex = |at: usize| tail.get(at).and_then(|b| char::from(*b).to_digit(16));
-        if let (b'%', Some(high), Some(low)) = (first, hex(0), hex(1)) {
-            out.push(u8::try_from(high << 4 | low).unwrap_or(b'%'));
-            rest = &tail[2..];
-        } else {
-            out.push(*first);
-            rest = tail;
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,10 +88,5 @@ mod tests {
         assert!((entropy(b"abcdefgh") - 3.0).abs() < 1e-9);
         let wheel = entropy(b"cryptography-44.0.2-cp39-abi3-manylinux_2_34_x86_64.whl");
         assert!((4.0..5.0).contains(&wheel), "{wheel}");
-    }
-
-    #[test]
-    fn escapes_are_measured_decoded() {
-        assert_eq!(percent_decoded(b"a%20b%2"), b"a b%2");
     }
 }

@@ -188,6 +188,27 @@ async fn a_credential_is_refused_wherever_it_is_and_never_logged() {
     assert!(!log.to_lowercase().contains(&aws.to_lowercase()), "{log}");
 }
 
+/// Hosts lose their case, too.
+#[tokio::test]
+async fn a_credential_in_the_name_of_a_host_is_refused_unless_the_manifest_names_that_host() {
+    let id = ["AKIA", "Q3EGRIGF5WKUYV7Z"].concat();
+    let mut setup = setup();
+    setup.file.api_allowlist.extend(["*.open.test".to_owned(), format!("{}.named.test", id.to_lowercase())]);
+    let (origin, running) = running(setup).await;
+    let mut fields = marks("dlp_match", "critical", "none", "url_dlp");
+    fields.push(("x-pipelock-pattern", "AWS Access ID"));
+    for target in [format!("{id}.open.test:443"), format!("a.x-{id}-y.open.test:443")] {
+        let (head, body, _) = running.connect(&target).await;
+        let text = "CONNECT blocked: request url contains secret: AWS Access ID\n";
+        assert_eq!(shown(&(head, body)), refusal("403 Forbidden", &fields, text), "{target}");
+    }
+    let log = running.log.text();
+    assert!(!log.to_lowercase().contains(&id.to_lowercase()), "{log}");
+    let (head, ..) = running.connect(&format!("{id}.named.test:443")).await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(origin.seen().is_empty());
+}
+
 /// The fields that egress-proxy injects are its own to fill.
 #[tokio::test]
 async fn an_injected_field_passes() {
