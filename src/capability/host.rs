@@ -1,9 +1,11 @@
 //! What is allowed on one host: a product of ports, methods and paths, since a rule's parts hold independently.
 
+use super::Requests;
 use crate::config::routes::{RouteEntry, RuleError};
 use crate::policy::{DenyPath, HostRule, Method, PathPattern};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What is allowed on a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,46 +39,41 @@ impl TryFrom<Written> for HostCapability {
     }
 }
 
-/// Denied paths that are shown with a grant. To leave some out says too much of what is allowed, never too little.
-const SHOWN: usize = 5;
-
 /// The requests of a host on one port and below one path.
 #[derive(Clone)]
-pub(super) struct Grant<'a> {
+pub(super) struct Grant {
     port: u16,
     /// Nothing for every path.
     path: Option<PathPattern>,
     /// What of the path stays refused.
-    denied: Vec<&'a DenyPath>,
+    denied: Vec<DenyPath>,
     /// Nothing for every method.
-    methods: Option<Vec<&'a Method>>,
+    methods: Option<Vec<Method>>,
 }
 
 impl HostCapability {
     /// Every grant that allows anything.
-    pub(super) fn grants(&self) -> impl Iterator<Item = Grant<'_>> {
+    pub(super) fn grants(&self) -> impl Iterator<Item = Grant> {
         let route = &self.rule.route;
-        let methods: Option<Vec<&Method>> = route.methods.as_ref().map(|list| list.iter().collect());
-        let paths: Vec<(Option<PathPattern>, Vec<&DenyPath>)> = match &route.path_allowlist {
+        let paths: Vec<(Option<PathPattern>, Vec<DenyPath>)> = match &route.path_allowlist {
             None => vec![(None, Vec::new())],
             Some(list) => list
                 .iter()
                 .filter(|path| !covered(&route.deny_paths, path))
                 .map(|path| {
                     let within = |entry: &&DenyPath| entry.within(path).is_some();
-                    (Some(path.clone()), route.deny_paths.iter().filter(within).collect())
+                    (Some(path.clone()), route.deny_paths.iter().filter(within).cloned().collect())
                 })
                 .collect(),
         };
         route.ports.iter().flat_map(move |port| {
-            let (port, methods) = (*port, methods.clone());
-            let grant = move |(path, denied)| Grant { port, path, denied, methods: methods.clone() };
+            let grant = |(path, denied)| Grant { port: *port, path, denied, methods: route.methods.clone() };
             paths.clone().into_iter().map(grant)
         })
     }
 
     /// What of `grant` this host does not already allow.
-    pub(super) fn beyond<'a>(&self, grant: Grant<'a>) -> Vec<Grant<'a>> {
+    pub(super) fn beyond(&self, grant: Grant) -> Vec<Grant> {
         let route = &self.rule.route;
         if !route.ports.contains(&grant.port) || !self.covers_path(grant.path.as_ref()) {
             return vec![grant];
@@ -86,11 +83,27 @@ impl HostCapability {
             (None, _) => {}
             (Some(_), None) => beyond.push(grant),
             (Some(old), Some(new)) => {
-                let more: Vec<&Method> = new.iter().copied().filter(|method| !old.contains(method)).collect();
+                let more: Vec<Method> = new.iter().filter(|method| !old.contains(method)).cloned().collect();
                 beyond.extend((!more.is_empty()).then_some(Grant { methods: Some(more), ..grant }));
             }
         }
         beyond
+    }
+
+    /// A grant with what goes with this host's requests.
+    pub(super) fn requests(&self, grant: Grant) -> Requests {
+        let Grant { port, path, denied, methods } = grant;
+        let HostRule { route, auth, .. } = &self.rule;
+        let within = |path: &PathPattern| denied.iter().filter_map(|entry| entry.within(path)).collect();
+        Requests {
+            host: route.host.to_string(),
+            port,
+            methods,
+            except: path.as_ref().map(within).unwrap_or_default(),
+            path,
+            credential: auth.as_ref().map(|auth| auth.token_ref.clone()),
+            until: route.until,
+        }
     }
 
     fn covers_path(&self, path: Option<&PathPattern>) -> bool {
@@ -108,7 +121,7 @@ impl HostCapability {
     ///
     /// What an entry denies of a path is one pattern, and as for [`covers_all`](crate::policy::covers_all) no union of
     /// the new entries covers what none of them covers alone.
-    fn opened<'a>(&self, grant: &Grant<'a>) -> Vec<Grant<'a>> {
+    fn opened(&self, grant: &Grant) -> Vec<Grant> {
         let Some(path) = &grant.path else { return Vec::new() };
         let closed = self.rule.route.deny_paths.iter().filter_map(|entry| entry.within(path));
         let opened = closed.filter(|closed| !grant.denied.iter().any(|entry| entry.covers(closed)));
@@ -120,28 +133,8 @@ fn covered(denied: &[DenyPath], path: &PathPattern) -> bool {
     denied.iter().any(|entry| entry.covers(path))
 }
 
-impl Grant<'_> {
-    /// `GET, HEAD https://api.example/repos/**, but not /repos/secret/**`.
-    pub(super) fn describe(&self, host: &str) -> String {
-        let names = |list: &Vec<&Method>| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let methods = self.methods.as_ref().map_or_else(|| "any method".to_owned(), names);
-        let origin = match self.port {
-            443 => format!("https://{host}"),
-            80 => format!("http://{host}"),
-            port => format!("https://{host}:{port}"),
-        };
-        let path = self.path.as_ref().map(PathPattern::as_str).unwrap_or_default().trim_end_matches('/');
-        format!("{methods} {origin}{path}/**{}", self.but_not())
-    }
-
-    fn but_not(&self) -> String {
-        let Some(path) = &self.path else { return String::new() };
-        let mut closed = self.denied.iter().filter_map(|entry| entry.within(path));
-        let shown: Vec<String> = closed.by_ref().take(SHOWN).map(|path| format!("{path}/**")).collect();
-        match (shown.is_empty(), closed.count()) {
-            (true, _) => String::new(),
-            (false, 0) => format!(", but not {}", shown.join(", ")),
-            (false, more) => format!(", but not {} and {more} more", shown.join(", ")),
-        }
-    }
+/// The hosts that are sent a token.
+pub(super) fn holders(hosts: &BTreeMap<String, HostCapability>, token: &str) -> Vec<String> {
+    let holds = |host: &HostCapability| host.rule.auth.as_ref().is_some_and(|it| it.token_ref == token);
+    hosts.iter().filter(|(_, host)| holds(host)).map(|(name, _)| name.clone()).collect()
 }

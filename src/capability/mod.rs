@@ -4,11 +4,13 @@
 //! `Capabilities` apart, so a part that nobody thought of does not compile. What no plan can say is no capability: a
 //! rendered tree that says it is refused ([`crate::render::exactly`]).
 
+mod change;
+mod compare;
 mod host;
-mod widen;
 
+pub use change::{Capability, Change, Requests, Risk};
+pub use compare::changes;
 pub use host::HostCapability;
-pub use widen::{Risk, Widening, widened};
 
 use crate::manifest::{Build, DlpAction};
 use crate::plan::{
@@ -18,7 +20,7 @@ use crate::policy::HostRule;
 use crate::render::checksum;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What a plan does not know: the machine that it is run on.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +50,7 @@ pub struct Capabilities {
     limits: Limits,
     root_writable: bool,
     /// The variables that the manifest sets.
-    environment: BTreeSet<String>,
+    environment: BTreeMap<String, String>,
     /// A DLP finding in a request is only logged.
     dlp_warns: bool,
     seed_phrases: bool,
@@ -61,27 +63,34 @@ pub struct Capabilities {
 /// A folder or file of the machine that the agent sees, by its place in the agent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Mount {
+pub struct Mount {
     /// As the manifest says it.
-    source: Utf8PathBuf,
+    pub source: Utf8PathBuf,
     /// Where that really is.
-    real: Utf8PathBuf,
-    writable: bool,
+    pub real: Utf8PathBuf,
+    /// The agent can change it.
+    pub writable: bool,
     /// It is not below the manifest's folder.
-    outside: bool,
+    pub outside: bool,
 }
 
 /// What the agent's container runs on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum Image {
+pub enum Image {
+    /// By its name.
     Named(String),
+    /// From files of this machine.
     Built {
+        /// The folder with the files, as the manifest says it.
         context: Utf8PathBuf,
         /// Of every file that is sent to the builder; nothing where the context is not on this machine.
         digest: Option<String>,
+        /// The Dockerfile, relative to the context, where it is not `Dockerfile`.
         dockerfile: Option<Utf8PathBuf>,
+        /// The stage that is built; nothing for the last one.
         target: Option<String>,
+        /// Build arguments: name and value.
         args: Vec<(String, String)>,
     },
 }
@@ -89,9 +98,12 @@ enum Image {
 /// Who the agent runs as.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Account {
+pub enum Account {
+    /// By name or number.
     Named(String),
+    /// The owner of what it can write.
     Owner,
+    /// The image's own user.
     Image,
 }
 
@@ -193,6 +205,7 @@ fn image(image: &AgentImage, machine: &Machine) -> Image {
     }
 }
 
-fn environment(variables: &BTreeMap<String, Variable>) -> BTreeSet<String> {
-    variables.keys().filter(|name| !is_ours(name)).cloned().collect()
+fn environment(variables: &BTreeMap<String, Variable>) -> BTreeMap<String, String> {
+    let own = variables.iter().filter(|(name, _)| !is_ours(name));
+    own.map(|(name, variable)| (name.clone(), variable.value.clone())).collect()
 }

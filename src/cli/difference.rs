@@ -1,8 +1,9 @@
-//! How the tree in a project differs from the one that was agreed to: as what the agent could newly do, and as files.
+//! How the tree in a project differs from the one that was agreed to: as what the agent could newly do
+//! and no longer do, and as files.
 //! The tree is read as hostile; nothing of it is acted on.
 
-use super::wish;
-use crate::capability::{Capabilities, widened};
+use super::{changes::listed, wish};
+use crate::capability::{Capabilities, changes};
 use crate::consent::{Agreed, Context};
 use crate::plan::Layout;
 use crate::printable::printable_name;
@@ -37,7 +38,7 @@ fn capabilities(project: &Utf8Path, out: &Utf8Path, agreed: &Agreed, found: &Tre
             let context = agreed.record.context.as_ref().map(Context::digest);
             let machine = wish::machine(&plan, project, context.as_deref());
             let new = Capabilities::of(&plan, &machine);
-            wish::listed(&widened(Some(&agreed.record.capabilities), &new))
+            listed(&changes(Some(&agreed.record.capabilities), &new))
         }
         Err(Unreadable::NotRendered { file, difference }) => {
             let lines: String = difference.lines().flat_map(|line| ["    ", line, "\n"]).collect();

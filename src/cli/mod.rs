@@ -7,6 +7,7 @@ mod attack;
 mod bottles;
 mod cage;
 mod certificates;
+mod changes;
 mod difference;
 mod down;
 mod egress_proxy;

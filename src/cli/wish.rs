@@ -3,10 +3,9 @@
 
 use super::folders::real;
 use super::rendered_project::RenderedProject;
-use crate::capability::{Capabilities, Machine, Widening};
+use crate::capability::{Capabilities, Machine};
 use crate::consent::{self, Context};
 use crate::plan::{AgentImage, Plan};
-use crate::printable::printable_name;
 use crate::tree::Folder;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -34,12 +33,6 @@ impl Wish {
         let machine = machine(plan, &target.project.folder, files.as_deref());
         Ok(Self { capabilities: Capabilities::of(plan, &machine), context, digest })
     }
-}
-
-/// What an agent could newly do, a line each, with a sign: `!` for what deserves a second look.
-pub(crate) fn listed(lines: &[Widening]) -> String {
-    let sign = |line: &Widening| if line.risk.is_grave() { "  ! " } else { "  + " };
-    lines.iter().flat_map(|line| [sign(line).into(), printable_name(&line.text), "\n".into()]).collect()
 }
 
 /// The build context on this machine, open, and its Dockerfile.

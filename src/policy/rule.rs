@@ -2,6 +2,7 @@
 
 use super::route::Route;
 use ipnet::IpNet;
+use serde::Serialize;
 
 /// A rule for one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl AsRef<HostRule> for HostRule {
 
 /// A credential by the name of what holds it, and how it is put on a request: `header: prefix + token`, or, with a
 /// user name, `header: prefix + base64(username ":" token)`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Auth {
     /// The field's name, in lower case.
     pub header: String,

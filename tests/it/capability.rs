@@ -1,6 +1,6 @@
-//! What a change of a manifest lets the agent newly do, line by line.
+//! What a change of a manifest lets the agent newly do and no longer do, line by line.
 
-use bottle::capability::{Capabilities, Machine, Risk, Widening, widened};
+use bottle::capability::{Capabilities, Change, Machine, Risk, changes};
 use bottle::manifest::Manifest;
 use bottle::plan::{Plan, Surroundings};
 
@@ -12,12 +12,41 @@ fn capabilities(manifest: &str) -> Capabilities {
     Capabilities::of(&plan, &Machine { project: "/p".into(), memory: 4 << 30, ..Machine::default() })
 }
 
-fn lines(old: Option<&str>, new: &str) -> Vec<Widening> {
-    widened(old.map(capabilities).as_ref(), &capabilities(new))
+fn lines(old: Option<&str>, new: &str) -> Vec<Change> {
+    changes(old.map(capabilities).as_ref(), &capabilities(new))
+}
+
+/// The lines of what is new; then, after a `-`, of what is no longer allowed.
+fn both(old: &str, new: &str) -> Vec<String> {
+    let sign = |change: &Change| if change.risk().is_some() { "" } else { "- " };
+    lines(Some(old), new).iter().map(|change| format!("{}{change}", sign(change))).collect()
 }
 
 fn newly(old: &str, new: &str) -> Vec<String> {
-    lines(Some(old), new).into_iter().map(|line| line.text).collect()
+    both(old, new).into_iter().filter(|line| !line.starts_with("- ")).collect()
+}
+
+/// The same as seen from the other side.
+fn mirrored(change: Change) -> Change {
+    match change {
+        Change::Added { new } => Change::Removed { old: new },
+        Change::Removed { old } => Change::Added { new: old },
+        Change::Changed { old, new } => Change::Changed { old: new, new: old },
+    }
+}
+
+fn is_grave(change: &Change) -> bool {
+    change.risk().is_some_and(Risk::is_grave)
+}
+
+/// Whether each side sees the other's changes the other way round.
+fn is_mirrored(old: &Capabilities, new: &Capabilities) -> bool {
+    let there = changes(Some(old), new);
+    let mut back: Vec<Change> = changes(Some(new), old).into_iter().map(mirrored).collect();
+    there
+        .iter()
+        .all(|change| back.iter().position(|other| other == change).map(|at| back.swap_remove(at)).is_some())
+        && back.is_empty()
 }
 
 const AGENT: &str = "agent: {image: x}\n";
@@ -44,7 +73,7 @@ fn a_host_comes_with_its_methods_paths_and_credential() {
     assert_eq!(
         newly(&old, &new),
         [
-            "b.example is sent B_TOKEN, which this bottle did not use",
+            "b.example is sent B_TOKEN in `authorization: Bearer …` (so far not used by this bottle)",
             "GET, POST https://b.example/x/** with B_TOKEN",
             "GET, POST https://b.example/y/** with B_TOKEN",
         ]
@@ -109,11 +138,11 @@ fn a_credential_is_new_by_its_name_and_by_where_it_is_put() {
     let auth = |scheme: &str, name: &str| format!(", auth: {{scheme: {scheme}, token_ref: {name}}}");
     assert_eq!(
         of_route("", &auth("Bearer", "A_TOKEN")),
-        ["api.example is sent the credential A_TOKEN in `authorization: Bearer …`"]
+        ["api.example is sent A_TOKEN in `authorization: Bearer …` (so far what the agent sends)"]
     );
     assert_eq!(
         of_route(&auth("Bearer", "A_TOKEN"), &auth("token", "B_TOKEN")),
-        ["api.example is sent the credential B_TOKEN in `authorization: token …`"]
+        ["api.example is sent B_TOKEN in `authorization: token …` (so far A_TOKEN)"]
     );
 }
 
@@ -133,9 +162,9 @@ fn options_that_open_a_host_are_said() {
     );
     assert_eq!(
         of_route(", until: 2027-01-01", ", until: 2027-02-01"),
-        ["api.example until 2027-02-01, not 2027-01-01"]
+        ["api.example until 2027-02-01 (so far until 2027-01-01)"]
     );
-    assert_eq!(of_route(", until: 2027-01-01", ""), ["api.example without end, not until 2027-01-01"]);
+    assert_eq!(of_route(", until: 2027-01-01", ""), ["api.example without end (so far until 2027-01-01)"]);
     assert_eq!(of_route(", until: 2027-02-01", ", until: 2027-01-01"), [""; 0]);
 }
 
@@ -159,7 +188,7 @@ fn what_the_agent_sees_of_the_machine_is_said_as_the_manifest_says_it() {
     );
     assert_eq!(
         newly(&agent("{source: ./a, target: /a, read_only: true}"), &agent("{source: ./a, target: /a}")),
-        ["the agent reads and writes `a`, as /a"]
+        ["the agent reads and writes `a`, as /a (so far `a`, read-only)"]
     );
 }
 
@@ -170,10 +199,13 @@ fn the_stack_as_a_whole_can_widen() {
         newly(&with(""), &with(", dlp_action: warn")),
         ["a request that carries a secret passes and is only logged (dlp_action: warn)"]
     );
-    assert_eq!(newly(&with(""), &with(", network: lab")), ["pipelock leaves by the Docker network lab"]);
+    assert_eq!(
+        newly(&with(""), &with(", network: lab")),
+        ["pipelock leaves by the Docker network lab (so far by a bridge of its own)"]
+    );
     assert_eq!(
         newly(&with(", network: lab"), &with("")),
-        ["pipelock leaves by a bridge of its own, not by lab"]
+        ["pipelock leaves by a bridge of its own (so far by the Docker network lab)"]
     );
 }
 
@@ -184,7 +216,8 @@ fn without_an_old_side_everything_is_new_and_the_dangerous_comes_first() {
                     {source: /etc/ssl, target: /ssl, read_only: true}]}\n\
                     egress_proxy: {routes: [{host: a.example, path_allowlist: [/x], auth: {scheme: Bearer, \
                     token_ref: A_TOKEN}, inspect: false}]}\n";
-    let all: Vec<(Risk, String)> = lines(None, manifest).into_iter().map(|it| (it.risk, it.text)).collect();
+    let all: Vec<(Risk, String)> =
+        lines(None, manifest).iter().map(|it| (it.risk().unwrap(), it.to_string())).collect();
     let expected = [
         (Risk::Machine, "the agent reads /etc/ssl of this machine, outside of the project, as /ssl"),
         (Risk::Machine, "the agent runs as root: it writes as root wherever it can write"),
@@ -193,7 +226,7 @@ fn without_an_old_side_everything_is_new_and_the_dangerous_comes_first() {
         (Risk::Reach, "any method https://a.example/x/** with A_TOKEN"),
         (Risk::Code, "the agent's image is built from `agent`, with an open network"),
         (Risk::Minor, "the agent uses up to 4096 MiB of memory"),
-        (Risk::Minor, "the agent's environment has EDITOR"),
+        (Risk::Minor, "the agent's environment has EDITOR=vi"),
     ];
     let expected: Vec<(Risk, String)> =
         expected.iter().map(|(risk, text)| (*risk, (*text).to_owned())).collect();
@@ -212,11 +245,11 @@ fn a_known_credential_that_goes_to_one_host_more_is_said_first() {
     assert_eq!(
         newly(&old, &new),
         [
-            "A_TOKEN is sent to b.example, so far to a.example",
+            "b.example is sent A_TOKEN in `authorization: Bearer …` (so far sent to a.example)",
             "any method https://b.example/x/** with A_TOKEN"
         ]
     );
-    assert!(lines(Some(&old), &new)[0].risk.is_grave());
+    assert!(is_grave(&lines(Some(&old), &new)[0]));
 }
 
 #[test]
@@ -224,22 +257,30 @@ fn what_the_image_is_made_of_is_asked_about() {
     let agent = |text: &str| format!("agent: {{{text}}}\negress: {{allowlist: [a.example]}}\n");
     let built = agent("build: {context: ./a}");
     for (old, new, line) in [
-        (agent("image: x"), agent("image: y"), "the agent runs in the image y, pulled where it is missing"),
-        (agent("image: x"), built.clone(), "the agent's image is built from `a`, with an open network"),
+        (
+            agent("image: x"),
+            agent("image: y"),
+            "the agent runs in the image y, pulled where it is missing (so far in the image x)",
+        ),
+        (
+            agent("image: x"),
+            built.clone(),
+            "the agent's image is built from `a`, with an open network (so far in the image x)",
+        ),
         (
             built.clone(),
             agent("build: {context: ./a, dockerfile: D}"),
-            "the agent's image is built from `a` by D, with an open network",
+            "the agent's image is built from `a` by D, with an open network (so far in one built from `a`)",
         ),
         (
             built.clone(),
             agent("build: {context: ./a, target: t}"),
-            "the agent's image is built from `a`, target t, with an open network",
+            "the agent's image is built from `a`, target t, with an open network (so far in one built from `a`)",
         ),
         (
             built.clone(),
             agent("build: {context: ./a, args: {A: b}}"),
-            "the agent's image is built from `a`, A=b, with an open network",
+            "the agent's image is built from `a`, A=b, with an open network (so far in one built from `a`)",
         ),
     ] {
         assert_eq!(newly(&old, &new), [line]);
@@ -251,9 +292,12 @@ fn what_the_image_is_made_of_is_asked_about() {
         let machine = Machine { context: Some(digest.to_owned()), ..Machine::default() };
         Capabilities::of(&plan, &machine)
     };
-    let changed = widened(Some(&plan("sha256:1")), &plan("sha256:2"));
+    let changed = changes(Some(&plan("sha256:1")), &plan("sha256:2"));
     assert_eq!(changed.len(), 1, "{changed:?}");
-    assert_eq!(changed[0].text, "the agent's image is built from other files in `a`, with an open network");
+    assert_eq!(
+        changed[0].to_string(),
+        "the agent's image is built from other files in `a`, with an open network"
+    );
 }
 
 /// What is seen at a place, not what is mounted there, is compared: a mount inside another one covers or protects.
@@ -267,35 +311,39 @@ fn a_mount_that_covered_or_protected_something_is_missed() {
     let guarded = with("{source: ./ci, target: /work/ci, read_only: true}");
     let masked = with("{source: /tmp/empty, target: /work/secrets, read_only: true}");
     for (old, new, line) in [
-        (&guarded, with("{source: ./ci, target: /work/ci}"), "the agent reads and writes `ci`, as /work/ci"),
+        (
+            &guarded,
+            with("{source: ./ci, target: /work/ci}"),
+            "the agent reads and writes `ci`, as /work/ci (so far `ci`, read-only)",
+        ),
         (
             &guarded,
             with(
                 "{source: ./ci, target: /work/ci, read_only: true}, {source: ./ci/sub, target: /work/ci/sub}",
             ),
-            "the agent reads and writes `ci/sub`, as /work/ci/sub",
+            "the agent reads and writes `ci/sub`, as /work/ci/sub (so far /p/ci/sub, read-only)",
         ),
         (
             &masked,
             with("{source: ./secrets, target: /work/secrets}"),
-            "the agent reads and writes `secrets`, as /work/secrets",
+            "the agent reads and writes `secrets`, as /work/secrets (so far `/tmp/empty`, read-only)",
         ),
         (
             &masked,
             agent(work),
-            "the agent reads and writes /p/secrets, at /work/secrets, which a mount of `/tmp/empty` covered",
+            "the agent reads and writes /p/secrets, at /work/secrets (so far `/tmp/empty`, read-only)",
         ),
         (
             &agent(&format!("{work}, {{source: /tmp/empty, target: /work/secrets}}")),
             agent(work),
-            "the agent reads and writes /p/secrets, at /work/secrets, which a mount of `/tmp/empty` covered",
+            "the agent reads and writes /p/secrets, at /work/secrets (so far `/tmp/empty`, writable)",
         ),
         (
             &agent(
                 "{source: ., target: /work, read_only: true}, {source: /tmp/empty, target: /work/s, read_only: true}",
             ),
             agent("{source: ., target: /work, read_only: true}"),
-            "the agent reads /p/s, at /work/s, which a mount of `/tmp/empty` covered",
+            "the agent reads /p/s, at /work/s (so far `/tmp/empty`, read-only)",
         ),
     ] {
         assert!(newly(old, &new).contains(&line.to_owned()), "{line:?} is not in {:?}", newly(old, &new));
@@ -309,7 +357,7 @@ fn a_mount_that_covered_or_protected_something_is_missed() {
 fn a_route_that_loses_its_credential_lets_the_agents_own_through() {
     assert_eq!(
         of_route(", auth: {scheme: Bearer, token_ref: A_TOKEN}", ""),
-        ["api.example gets what credential the agent sends: it was replaced by A_TOKEN so far"]
+        ["api.example is sent what credential the agent sends (so far A_TOKEN)"]
     );
 }
 
@@ -320,8 +368,11 @@ fn a_credential_that_was_not_used_before_is_marked() {
         "{AGENT}egress_proxy: {{routes: [{{host: a.example}}, {{host: b.example, auth: {{scheme: Bearer, token_ref: B_TOKEN}}}}]}}\n"
     );
     let first = &lines(Some(&old), &new)[0];
-    assert_eq!(first.text, "b.example is sent B_TOKEN, which this bottle did not use");
-    assert!(first.risk.is_grave());
+    assert_eq!(
+        first.to_string(),
+        "b.example is sent B_TOKEN in `authorization: Bearer …` (so far not used by this bottle)"
+    );
+    assert!(is_grave(first));
 }
 
 #[test]
@@ -330,21 +381,21 @@ fn a_command_a_runtime_and_a_context_outside_of_the_project_are_said() {
     let plain = agent("image: x");
     assert_eq!(
         newly(&plain, &agent("image: x, command: [sh, -c, evil]")),
-        ["the agent's command is `sh -c evil`"]
+        ["the agent's command is `sh -c evil` (so far the image's own)"]
     );
     assert_eq!(newly(&agent("image: x, command: [sh]"), &plain), [""; 0]);
     let all: Vec<String> = lines(None, &agent("image: x, runtime: odd, resources: {pids: 9000}"))
-        .into_iter()
-        .map(|it| it.text)
+        .iter()
+        .map(ToString::to_string)
         .collect();
     assert!(all.contains(&"the agent's container is run by odd".to_owned()), "{all:?}");
     assert!(all.contains(&"the agent has up to 9000 processes".to_owned()), "{all:?}");
     let built = &lines(Some(&plain), &agent("build: {context: .., dockerfile: x/Dockerfile}"))[0];
     assert_eq!(
-        built.text,
-        "the agent's image is built from `..` by x/Dockerfile, with an open network, outside of the project"
+        built.to_string(),
+        "the agent's image is built from `..` by x/Dockerfile, with an open network, outside of the project (so far in the image x)"
     );
-    assert!(built.risk.is_grave());
+    assert!(is_grave(built));
 }
 
 #[test]
@@ -358,14 +409,23 @@ fn a_limit_where_there_was_none_is_no_widening() {
         Capabilities::of(&plan, &Machine { memory, ..Machine::default() })
     };
     let (open, narrow) = (of(&agent(""), 8 << 30), of(&limited, 8 << 30));
-    assert_eq!(widened(Some(&open), &narrow), []);
-    let wider: Vec<String> = widened(Some(&narrow), &open).into_iter().map(|it| it.text).collect();
+    let narrower = changes(Some(&open), &narrow);
+    assert!(narrower.iter().all(|change| change.risk().is_none()), "{narrower:?}");
+    let text = |changes: Vec<Change>| changes.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(
-        wider,
+        text(narrower),
         [
-            "the agent uses up to 8192 MiB of memory",
-            "the agent uses up to all processors",
-            "the agent has up to 4096 processes"
+            "the agent uses up to 8192 MiB of memory (now 256 MiB)",
+            "the agent uses up to all processors (now 0.500)",
+            "the agent has up to 4096 processes (now 20)"
+        ]
+    );
+    assert_eq!(
+        text(changes(Some(&narrow), &open)),
+        [
+            "the agent uses up to 8192 MiB of memory (so far 256 MiB)",
+            "the agent uses up to all processors (so far 0.500)",
+            "the agent has up to 4096 processes (so far 20)"
         ]
     );
 }
@@ -382,11 +442,11 @@ fn a_source_that_really_is_another_one_is_new() {
         let machine = Machine { project: "/p".into(), sources, ..Machine::default() };
         Capabilities::of(&plan, &machine)
     };
-    let moved = widened(Some(&at("/p/data")), &at("/etc"));
+    let moved = changes(Some(&at("/p/data")), &at("/etc"));
     assert_eq!(moved.len(), 1, "{moved:?}");
     assert_eq!(
-        moved[0].text,
-        "the agent reads and writes /etc of this machine, outside of the project, as /d"
+        moved[0].to_string(),
+        "the agent reads and writes /etc of this machine, outside of the project, as /d (so far `data`, writable)"
     );
 }
 
@@ -499,7 +559,101 @@ fn rule() -> impl proptest::strategy::Strategy<Value = Rule> {
         .prop_map(|(ports, methods, paths, denied)| Rule { ports, methods, paths, denied }.without_slips())
 }
 
+#[test]
+fn what_is_no_longer_allowed_is_said_too() {
+    let old = "agent: {image: x, command: [sh], env: {A: a}, mounts: [{source: ., target: /work}]}\n\
+               egress_proxy: {routes: [{host: a.example, path_allowlist: [/x], methods: [GET, PUT], auth: {scheme: Bearer, \
+               token_ref: A_TOKEN}}, {host: b.example, path_allowlist: [/y]}]}\n";
+    let new = "agent: {image: x, mounts: [{source: ., target: /work}, {source: ./ci, target: /work/ci, read_only: true}]}\n\
+               egress_proxy: {routes: [{host: a.example, path_allowlist: [/x], methods: [GET], auth: {scheme: Bearer, \
+               token_ref: A_TOKEN}}]}\n";
+    assert_eq!(
+        both(old, new),
+        [
+            "- PUT https://a.example/x/** with A_TOKEN",
+            "- any method https://b.example/y/**",
+            "- the agent reads and writes /p/ci, at /work/ci (now `ci`, read-only)",
+            "- the agent's command is `sh` (now the image's own)",
+            "- the agent's environment has A=a",
+        ]
+    );
+}
+
+/// A program reads the parts and need not take a line apart.
+#[test]
+fn a_change_is_typed() {
+    let route = |paths: &str| {
+        format!(
+            "{AGENT}egress_proxy: {{routes: [{{host: a.example, path_allowlist: {paths}, deny_paths: [/x/y]}}]}}\n"
+        )
+    };
+    let change = &lines(Some(&route("[/x]")), &route("[/x, /z]"))[0];
+    assert_eq!(
+        serde_json::to_value(change).unwrap(),
+        serde_json::json!({"change": "added", "new": {
+            "capability": "requests", "host": "a.example", "port": 443, "methods": null, "path": "/z", "except": [],
+            "credential": null, "until": null,
+        }})
+    );
+    let mount = |options: &str| {
+        format!(
+            "agent: {{image: x, mounts: [{{source: ./a, target: /a{options}}}]}}\negress: {{allowlist: [a.example]}}\n"
+        )
+    };
+    let change = &lines(Some(&mount(", read_only: true")), &mount(""))[0];
+    let side = |writable: bool| {
+        serde_json::json!({"capability": "mount", "target": "/a", "source": "a", "real": "/p/a",
+                           "writable": writable, "outside": false})
+    };
+    assert_eq!(
+        serde_json::to_value(change).unwrap(),
+        serde_json::json!({"change": "changed", "old": side(false), "new": side(true)})
+    );
+}
+
+/// Every part of a manifest against none of it, and the mounts in every combination.
+#[test]
+fn both_sides_see_the_same_changes() {
+    let full = include_str!("../manifests/good/full.yaml");
+    let of = |text: &str| {
+        let loaded = Manifest::load("full.yaml", text.as_bytes()).unwrap_or_else(|report| panic!("{report}"));
+        let around = Surroundings {
+            extra_ca: Some("-----BEGIN CERTIFICATE-----\n".to_owned()),
+            ..Surroundings::beside("dev")
+        };
+        let plan = Plan::resolve(&loaded.manifest, &around).unwrap();
+        Capabilities::of(&plan, &Machine { project: "/p".into(), ..Machine::default() })
+    };
+    let bare = capabilities(&format!("{AGENT}egress: {{allowlist: [a.example]}}\n"));
+    assert!(changes(Some(&bare), &of(full)).len() > 15);
+    assert!(is_mirrored(&bare, &of(full)));
+    let mounts = [
+        "{source: ., target: /work}",
+        "{source: ./ci, target: /work/ci, read_only: true}",
+        "{source: ./ci/sub, target: /work/ci/sub}",
+        "{source: /tmp/empty, target: /work/secrets, read_only: true}",
+        "{source: ., target: /again, read_only: true}",
+    ];
+    let subsets: Vec<Capabilities> = (0..1_u32 << mounts.len())
+        .map(|bits| {
+            let some = mounts.iter().enumerate().filter(|(at, _)| bits >> at & 1 == 1).map(|(_, it)| *it);
+            let some = some.collect::<Vec<_>>().join(", ");
+            capabilities(&format!(
+                "agent: {{image: x, mounts: [{some}]}}\negress: {{allowlist: [a.example]}}\n"
+            ))
+        })
+        .collect();
+    for old in &subsets {
+        assert!(subsets.iter().all(|new| is_mirrored(old, new)));
+    }
+}
+
 proptest::proptest! {
+    #[test]
+    fn both_sides_see_the_same_changes_of_a_rule(old in rule(), new in rule()) {
+        proptest::prop_assert!(is_mirrored(&capabilities(&old.manifest()), &capabilities(&new.manifest())));
+    }
+
     /// Brute force: a line is said exactly when there is a request that the new rule allows and the old one does not.
     #[test]
     fn a_rule_widens_exactly_when_a_request_more_is_allowed(old in rule(), new in rule()) {

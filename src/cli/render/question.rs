@@ -1,10 +1,11 @@
 //! What a render would newly allow, and whether a person agreed. What it is compared with is the record of what this
 //! person last agreed to, in the private state; never the tree in the project, which an agent may have written.
 
-use crate::capability::{Widening, widened};
+use crate::capability::{Change, Risk, changes};
+use crate::cli::changes::listed;
 use crate::cli::rendered_project::RenderedProject;
 use crate::cli::say;
-use crate::cli::wish::{Wish, context_folder, listed};
+use crate::cli::wish::{Wish, context_folder};
 use crate::consent::{Agreed, ConsentError, Context, ContextChange, Record};
 use crate::printable::printable_name;
 use crate::tree::Folder;
@@ -14,8 +15,8 @@ use std::io::{BufRead as _, IsTerminal as _};
 /// The question.
 #[derive(Debug)]
 pub(super) struct Question {
-    /// What the agent could newly do, the dangerous first.
-    pub(super) lines: Vec<Widening>,
+    /// What the agent could newly do, the dangerous first, and then what it could no longer do.
+    pub(super) changes: Vec<Change>,
     /// Nothing was agreed to before.
     pub(super) first: bool,
     /// Why there is nothing to compare with, where there should be.
@@ -45,7 +46,7 @@ impl Question {
             Err(error @ ConsentError::Damaged { .. }) => (None, Some(error.to_string())),
             Err(error) => return Err(error.into()),
         };
-        let lines = widened(record.as_ref().map(|it| &it.capabilities), &wish.capabilities);
+        let changes = changes(record.as_ref().map(|it| &it.capabilities), &wish.capabilities);
         let (mut files, mut dockerfile) = (Vec::new(), String::new());
         if let (Some(old), Some(new)) = (record.as_ref().and_then(|it| it.context.as_ref()), &wish.context) {
             files = old.changes(new);
@@ -54,12 +55,22 @@ impl Question {
             }
         }
         let first = record.is_none() && damaged.is_none();
-        Ok(Self { lines, first, damaged, files, dockerfile })
+        Ok(Self { changes, first, damaged, files, dockerfile })
+    }
+
+    /// What the agent could newly do.
+    pub(super) fn newly_allowed(&self) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(|change| change.risk().is_some())
+    }
+
+    /// What it could no longer do.
+    pub(super) fn no_longer_allowed(&self) -> impl Iterator<Item = &Change> {
+        self.changes.iter().filter(|change| change.risk().is_none())
     }
 
     /// Whether nothing here goes beyond what was asked about.
     pub(super) fn is_within(&self, asked: &Self) -> bool {
-        self.lines.iter().all(|line| asked.lines.contains(line))
+        self.newly_allowed().all(|change| asked.changes.contains(change))
     }
 
     /// Asks, where it must; says what it says.
@@ -79,7 +90,7 @@ impl Question {
             ));
             return Ok(false);
         }
-        if self.lines.is_empty() || !matches!(answer, Answer::Ask) {
+        if self.newly_allowed().next().is_none() || !matches!(answer, Answer::Ask) {
             return Ok(true);
         }
         say(&self.text(manifest));
@@ -110,27 +121,25 @@ impl Question {
             }
             None => format!("{manifest} would allow more than you agreed to:\n"),
         };
-        let mut text = heading + &self.list();
+        let mut text = heading + &listed(self.newly_allowed());
+        if self.no_longer_allowed().next().is_some() {
+            text += "It would no longer allow:\n";
+            text += &listed(self.no_longer_allowed());
+        }
         if !self.files.is_empty() {
             text += "The files that its image is built from changed:\n";
             text.extend(self.files.iter().map(|change| format!("  {change}\n")));
             text += &self.dockerfile;
         }
         // On a long list what matters has scrolled away.
-        if self.lines.len() > SCREEN {
-            let grave: Vec<Widening> =
-                self.lines.iter().filter(|line| line.risk.is_grave()).cloned().collect();
+        if self.changes.len() > SCREEN {
+            let grave = || self.changes.iter().filter(|change| change.risk().is_some_and(Risk::is_grave));
             text.extend([
-                format!("{} lines, {} of them marked `!`\n", self.lines.len(), grave.len()),
-                listed(&grave),
+                format!("{} lines, {} of them marked `!`\n", self.changes.len(), grave().count()),
+                listed(grave()),
             ]);
         }
         text
-    }
-
-    /// The lines, each with its sign.
-    pub(super) fn list(&self) -> String {
-        listed(&self.lines)
     }
 }
 

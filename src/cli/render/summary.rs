@@ -1,7 +1,7 @@
 //! What `render` prints at its end: the stack in one screen, and the next command.
 
 use super::Rendered;
-use crate::cli::{Format, Globals, source};
+use crate::cli::{Format, Globals, changes, source};
 use crate::config::routes::AnyOr;
 use crate::plan::{Plan, Shape};
 use crate::policy::{DenyPath, HostRule, Route};
@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 /// Prints the table, or the same as JSON.
 pub(super) fn print(rendered: &Rendered<'_>, globals: &Globals) -> anyhow::Result<()> {
     let text = match globals.format {
-        Format::Json => serde_json::to_string_pretty(&as_json(rendered))? + "\n",
+        Format::Json => serde_json::to_string_pretty(&as_json(rendered)?)? + "\n",
         Format::Text if globals.quiet => String::new(),
         Format::Text => as_text(rendered)?,
     };
@@ -74,8 +74,14 @@ fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
         });
         writeln!(text, "  tokens      {}", names.collect::<Vec<_>>().join(", "))?;
     }
-    if !rendered.question.first && !rendered.question.lines.is_empty() {
-        write!(text, "\nNewly allowed:\n{}", rendered.question.list())?;
+    let question = &rendered.question;
+    for (heading, lines) in [
+        ("Newly allowed", changes::listed(question.newly_allowed())),
+        ("No longer allowed", changes::listed(question.no_longer_allowed())),
+    ] {
+        if !question.first && !lines.is_empty() {
+            write!(text, "\n{heading}:\n{lines}")?;
+        }
     }
     writeln!(text, "\nAgreed: {}", rendered.digest)?;
     let next = |verb| source::command(verb, &target.project.file);
@@ -162,7 +168,7 @@ fn event(event: &Event) -> String {
     }
 }
 
-fn as_json(rendered: &Rendered<'_>) -> Value {
+fn as_json(rendered: &Rendered<'_>) -> serde_json::Result<Value> {
     let (target, plan) = (rendered.target, &rendered.target.project.plan);
     let authority = |ca: &Authority| json!({"sha256": ca.fingerprint, "not_after": ca.not_after.to_string(), "event": event(&ca.event)});
     let hosts: Vec<Value> = plan
@@ -179,7 +185,7 @@ fn as_json(rendered: &Rendered<'_>) -> Value {
             })
         })
         .collect();
-    json!({
+    Ok(json!({
         "bottle": plan.name,
         "out": target.path(),
         "state": rendered.state.path(),
@@ -195,8 +201,8 @@ fn as_json(rendered: &Rendered<'_>) -> Value {
         },
         "image_changed": rendered.minted.image_changed,
         "first": rendered.question.first,
-        "newly_allowed": rendered.question.lines.iter().map(|line| &line.text).collect::<Vec<_>>(),
+        "changes": changes::as_json(&rendered.question.changes)?,
         "digest": rendered.digest,
         "warnings": plan.warnings.json(),
-    })
+    }))
 }

@@ -1,0 +1,483 @@
+//! How two sets of capabilities differ, as data: what is printed, and what a program reads, is made from this alone.
+
+use super::{Account, Image, Mount};
+use crate::policy::{Auth, Method, PathPattern};
+use camino::Utf8PathBuf;
+use ipnet::IpNet;
+use jiff::civil::Date;
+use serde::Serialize;
+use std::fmt;
+
+/// One way in which a new set of capabilities differs from an old one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum Change {
+    /// Only the new side has it.
+    Added {
+        /// What is there now.
+        new: Capability,
+    },
+    /// Only the old side has it.
+    Removed {
+        /// What was there.
+        old: Capability,
+    },
+    /// One takes the place of the other.
+    Changed {
+        /// What was there.
+        old: Capability,
+        /// What is there now.
+        new: Capability,
+    },
+}
+
+/// One thing that an agent can reach, do or see, or a property of its cage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "capability", rename_all = "snake_case")]
+pub enum Capability {
+    /// Requests pass.
+    Requests(Requests),
+    /// A host is sent a credential of this machine.
+    Credential {
+        /// The host.
+        host: String,
+        /// The credential, and the field that it is put in.
+        auth: Auth,
+        /// The other hosts that the other side sends the same token to.
+        elsewhere: Vec<String>,
+    },
+    /// A host is sent what credential the agent itself sends.
+    OwnCredential {
+        /// The host.
+        host: String,
+    },
+    /// No egress-proxy refuses a git push to a host.
+    GitPush {
+        /// The host.
+        host: String,
+    },
+    /// Paths with an encoded slash pass.
+    EncodedSlash {
+        /// The host.
+        host: String,
+    },
+    /// pipelock does not look into the tunnels to a host.
+    Uninspected {
+        /// The host.
+        host: String,
+    },
+    /// A host may be at private addresses.
+    PrivateAddresses {
+        /// The host.
+        host: String,
+        /// The addresses.
+        range: IpNet,
+    },
+    /// The day after which a host is denied.
+    Until {
+        /// The host.
+        host: String,
+        /// The last day; nothing for no end.
+        date: Option<Date>,
+    },
+    /// A folder or file of the machine is seen by the agent.
+    Mount {
+        /// Where the agent sees it.
+        target: Utf8PathBuf,
+        /// What it is.
+        #[serde(flatten)]
+        mount: Mount,
+    },
+    /// A place that another mount shows, which the other side covers by a mount of its own.
+    Uncovered {
+        /// Where the agent sees it.
+        target: Utf8PathBuf,
+        /// Where it is on the machine.
+        real: Utf8PathBuf,
+        /// The agent can write there.
+        writable: bool,
+    },
+    /// What the agent's container runs on.
+    Image {
+        /// By name, or how it is built.
+        image: Image,
+    },
+    /// Who the agent runs as.
+    User {
+        /// The user.
+        user: Account,
+    },
+    /// What runs the agent's container.
+    Runtime {
+        /// The engine's runtime; nothing for its default.
+        runtime: Option<String>,
+    },
+    /// What the agent's container runs at first.
+    Command {
+        /// Words; none for the image's own command.
+        command: Vec<String>,
+    },
+    /// How much memory the agent may use.
+    Memory {
+        /// Bytes.
+        bytes: u64,
+    },
+    /// How much of the processors the agent may use.
+    Processors {
+        /// Thousandths of one; nothing for all of them.
+        millicpus: Option<u32>,
+    },
+    /// How many processes the agent may have.
+    Processes {
+        /// The number.
+        pids: u32,
+    },
+    /// The image's own files can be written to.
+    WritableRoot,
+    /// A variable that the manifest sets.
+    Variable {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// A DLP finding in a request is only logged.
+    FindingsPass,
+    /// Seed phrases of wallets are not looked for.
+    SeedPhrasesPass,
+    /// How pipelock gets to the Internet.
+    Network {
+        /// A Docker network; nothing for one of the stack's own.
+        network: Option<String>,
+    },
+    /// Certificates that pipelock trusts besides the public ones.
+    ExtraCa {
+        /// Their SHA-256.
+        sha256: String,
+    },
+}
+
+/// The requests of a host on one port and below one path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Requests {
+    /// The host, or the domain after `*.`.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Nothing for every method.
+    pub methods: Option<Vec<Method>>,
+    /// Nothing for every path.
+    pub path: Option<PathPattern>,
+    /// What of the path stays refused.
+    pub except: Vec<PathPattern>,
+    /// The name of the token that goes with them.
+    pub credential: Option<String>,
+    /// The last day.
+    pub until: Option<Date>,
+}
+
+/// What could go wrong, the worst first. Changes are shown in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Risk {
+    /// A credential goes where it did not.
+    Credential,
+    /// The machine beyond the project.
+    Machine,
+    /// A guard of the cage is weaker.
+    Guard,
+    /// Files of the project change.
+    Project,
+    /// A host, method or path more.
+    Reach,
+    /// Other code runs.
+    Code,
+    /// More of the machine's resources, or one more variable.
+    Minor,
+}
+
+impl Risk {
+    /// Whether a person should look twice.
+    #[must_use]
+    pub fn is_grave(self) -> bool {
+        self <= Self::Guard
+    }
+}
+
+impl Change {
+    /// How bad what the agent can newly do can be; nothing where it can only do less.
+    #[must_use]
+    pub fn risk(&self) -> Option<Risk> {
+        match self {
+            Self::Added { new } => Some(new.risk()),
+            Self::Removed { .. } => None,
+            Self::Changed { old, new } => new.exceeds(old).then(|| new.risk()),
+        }
+    }
+}
+
+impl Capability {
+    fn risk(&self) -> Risk {
+        match self {
+            Self::Credential { .. } => Risk::Credential,
+            Self::OwnCredential { .. }
+            | Self::GitPush { .. }
+            | Self::Uninspected { .. }
+            | Self::PrivateAddresses { .. }
+            | Self::Uncovered { .. }
+            | Self::Runtime { .. }
+            | Self::FindingsPass
+            | Self::SeedPhrasesPass
+            | Self::Network { .. }
+            | Self::ExtraCa { .. } => Risk::Guard,
+            Self::Requests(_) | Self::EncodedSlash { .. } | Self::Until { .. } => Risk::Reach,
+            Self::Mount { mount, .. } => match (mount.outside, mount.writable) {
+                (true, _) => Risk::Machine,
+                (false, true) => Risk::Project,
+                (false, false) => Risk::Minor,
+            },
+            Self::Image { image } if image.is_outside() => Risk::Machine,
+            Self::Image { .. } | Self::Command { .. } => Risk::Code,
+            Self::User { user: Account::Named(name) } if is_root(name) => Risk::Machine,
+            Self::User { .. }
+            | Self::Memory { .. }
+            | Self::Processors { .. }
+            | Self::Processes { .. }
+            | Self::WritableRoot
+            | Self::Variable { .. } => Risk::Minor,
+        }
+    }
+
+    /// Whether this lets the agent do anything that `old`, in whose place it comes, does not.
+    fn exceeds(&self, old: &Self) -> bool {
+        match (self, old) {
+            (Self::Until { date: new, .. }, Self::Until { date: old, .. }) => match (new, old) {
+                (_, None) => false,
+                (None, Some(_)) => true,
+                (Some(new), Some(old)) => new > old,
+            },
+            (Self::Memory { bytes: new }, Self::Memory { bytes: old }) => new > old,
+            (Self::Processors { millicpus: new }, Self::Processors { millicpus: old }) => {
+                new.unwrap_or(u32::MAX) > old.unwrap_or(u32::MAX)
+            }
+            (Self::Processes { pids: new }, Self::Processes { pids: old }) => new > old,
+            // What the owner can write is said by the mounts, and the image's own command came with the image.
+            (Self::User { user: Account::Owner }, _) => false,
+            (Self::Command { command }, _) => !command.is_empty(),
+            (Self::Mount { .. } | Self::Uncovered { .. }, _) => {
+                let ((new, writes), (old, wrote)) = (self.seen(), old.seen());
+                new != old || writes && !wrote
+            }
+            _ => true,
+        }
+    }
+
+    /// The place of the machine that a mount shows, and whether the agent can write there.
+    fn seen(&self) -> (Option<&Utf8PathBuf>, bool) {
+        match self {
+            Self::Mount { mount, .. } => (Some(&mount.real), mount.writable),
+            Self::Uncovered { real, writable, .. } => (Some(real), *writable),
+            _ => (None, false),
+        }
+    }
+
+    /// What follows "so far" or "now" where another of its kind is in its place.
+    fn value(&self) -> String {
+        let access = |writable: &bool| if *writable { "writable" } else { "read-only" };
+        let or = |name: &Option<String>, default: &str| name.clone().unwrap_or_else(|| default.to_owned());
+        match self {
+            Self::Credential { auth, .. } => auth.token_ref.clone(),
+            Self::OwnCredential { .. } => "what the agent sends".to_owned(),
+            Self::Until { date, .. } => {
+                date.map_or_else(|| "without end".to_owned(), |date| format!("until {date}"))
+            }
+            Self::Mount { mount, .. } => format!("`{}`, {}", mount.source, access(&mount.writable)),
+            Self::Uncovered { real, writable, .. } => format!("{real}, {}", access(writable)),
+            Self::Image { image: Image::Named(name) } => format!("in the image {name}"),
+            Self::Image { image: built @ Image::Built { .. } } => format!("in one built from {built}"),
+            Self::User { user: Account::Named(name) } => format!("as user {name}"),
+            Self::User { user: Account::Owner } => "as the owner of what it can write".to_owned(),
+            Self::User { user: Account::Image } => "as the image's user".to_owned(),
+            Self::Runtime { runtime } => format!("by {}", or(runtime, "the engine's default")),
+            Self::Command { command } if command.is_empty() => "the image's own".to_owned(),
+            Self::Command { command } => format!("`{}`", command.join(" ")),
+            Self::Memory { bytes } => format!("{} MiB", bytes >> 20),
+            Self::Processors { millicpus: None } => "all".to_owned(),
+            Self::Processors { millicpus: Some(n) } => format!("{}.{:03}", n / 1000, n % 1000),
+            Self::Processes { pids } => pids.to_string(),
+            Self::Network { network: Some(name) } => format!("by the Docker network {name}"),
+            Self::Network { network: None } => "by a bridge of its own".to_owned(),
+            Self::Variable { name, value } => format!("{name}={value}"),
+            Self::ExtraCa { sha256 } => format!("sha256 {}", sha256.get(..16).unwrap_or(sha256)),
+            // These come and go: none of them takes the place of another.
+            Self::Requests(_)
+            | Self::GitPush { .. }
+            | Self::EncodedSlash { .. }
+            | Self::Uninspected { .. }
+            | Self::PrivateAddresses { .. }
+            | Self::WritableRoot
+            | Self::FindingsPass
+            | Self::SeedPhrasesPass => String::new(),
+        }
+    }
+}
+
+/// A line for a person.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Added { new: new @ Capability::Credential { elsewhere, .. } } => match elsewhere.as_slice()
+            {
+                [] => write!(f, "{new} (so far not used by this bottle)"),
+                hosts => write!(f, "{new} (so far sent to {})", hosts.join(", ")),
+            },
+            Self::Added { new: this } | Self::Removed { old: this } => this.fmt(f),
+            Self::Changed { old: Capability::Image { image: old }, new: Capability::Image { image } }
+                if old.clone().without_digest() == image.clone().without_digest() =>
+            {
+                write!(f, "the agent's image is built from other files in {image}, with an open network")
+            }
+            Self::Changed { old, new: new @ Capability::Credential { elsewhere, auth, .. } }
+                if !elsewhere.is_empty() =>
+            {
+                let (before, hosts) = (old.value(), elsewhere.join(", "));
+                write!(f, "{new} (so far {before}; {} was sent to {hosts})", auth.token_ref)
+            }
+            Self::Changed { old, new } if self.risk().is_some() => {
+                write!(f, "{new} (so far {})", old.value())
+            }
+            Self::Changed { old, new } => write!(f, "{old} (now {})", new.value()),
+        }
+    }
+}
+
+/// What it is, without what was there before.
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let access = |writable: &bool| if *writable { "reads and writes" } else { "reads" };
+        let value = self.value();
+        match self {
+            Self::Requests(requests) => requests.fmt(f),
+            Self::Credential { host, auth, .. } => {
+                write!(f, "{host} is sent {} in `{}: {}…`", auth.token_ref, auth.header, auth.prefix)?;
+                auth.username.iter().try_for_each(|name| write!(f, " for user {name}"))
+            }
+            Self::OwnCredential { host } => write!(f, "{host} is sent what credential the agent sends"),
+            Self::GitPush { host } => write!(f, "git push to {host}: no egress-proxy refuses it"),
+            Self::EncodedSlash { host } => {
+                write!(f, "paths of {host} with an encoded slash (%2F) inside a segment")
+            }
+            Self::Uninspected { host } => {
+                write!(f, "{host} passes pipelock without inspection: no scan for secrets")
+            }
+            Self::PrivateAddresses { host, range } => {
+                write!(f, "{host} may be at private addresses in {range}")
+            }
+            Self::Until { host, .. } => write!(f, "{host} {value}"),
+            Self::Mount { target, mount } if mount.outside => write!(
+                f,
+                "the agent {} {} of this machine, outside of the project, as {target}",
+                access(&mount.writable),
+                mount.real
+            ),
+            Self::Mount { target, mount } => {
+                write!(f, "the agent {} `{}`, as {target}", access(&mount.writable), mount.source)
+            }
+            Self::Uncovered { target, real, writable } => {
+                write!(f, "the agent {} {real}, at {target}", access(writable))
+            }
+            Self::Image { image: Image::Named(name) } => {
+                write!(f, "the agent runs in the image {name}, pulled where it is missing")
+            }
+            Self::Image { image: built @ Image::Built { .. } } => {
+                let outside = if built.is_outside() { ", outside of the project" } else { "" };
+                write!(f, "the agent's image is built from {built}, with an open network{outside}")
+            }
+            Self::User { user: Account::Named(name) } if is_root(name) => {
+                f.write_str("the agent runs as root: it writes as root wherever it can write")
+            }
+            Self::User { user: Account::Image } => {
+                f.write_str("the agent runs as the image's user, which may be root")
+            }
+            Self::User { .. } => write!(f, "the agent runs {value}"),
+            Self::Runtime { .. } => write!(f, "the agent's container is run {value}"),
+            Self::Command { .. } => write!(f, "the agent's command is {value}"),
+            Self::Memory { .. } => write!(f, "the agent uses up to {value} of memory"),
+            Self::Processors { .. } => write!(f, "the agent uses up to {value} processors"),
+            Self::Processes { .. } => write!(f, "the agent has up to {value} processes"),
+            Self::WritableRoot => f.write_str("the image's own files can be written to (agent.read_only)"),
+            Self::Variable { .. } => write!(f, "the agent's environment has {value}"),
+            Self::FindingsPass => {
+                f.write_str("a request that carries a secret passes and is only logged (dlp_action: warn)")
+            }
+            Self::SeedPhrasesPass => {
+                f.write_str("a request that carries a wallet's seed phrase passes (seed_phrases)")
+            }
+            Self::Network { .. } => write!(f, "pipelock leaves {value}"),
+            Self::ExtraCa { .. } => {
+                write!(f, "certificates signed by pipelock.extra_ca are trusted ({value})")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Requests {
+    /// `GET, HEAD https://api.example/repos/**, but not /repos/secret/** with API_TOKEN until 2027-01-31`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, port, methods, path, except, credential, until } = self;
+        let names = |list: &Vec<Method>| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let methods = methods.as_ref().map_or_else(|| "any method".to_owned(), names);
+        match port {
+            443 => write!(f, "{methods} https://{host}")?,
+            80 => write!(f, "{methods} http://{host}")?,
+            port => write!(f, "{methods} https://{host}:{port}")?,
+        }
+        let path = path.as_ref().map(PathPattern::as_str).unwrap_or_default();
+        write!(f, "{}/**", path.trim_end_matches('/'))?;
+        for (at, path) in except.iter().take(SHOWN).enumerate() {
+            write!(f, "{} {path}/**", if at == 0 { ", but not" } else { "," })?;
+        }
+        if except.len() > SHOWN {
+            write!(f, " and {} more", except.len() - SHOWN)?;
+        }
+        credential.iter().try_for_each(|name| write!(f, " with {name}"))?;
+        until.iter().try_for_each(|date| write!(f, " until {date}"))
+    }
+}
+
+/// Refused paths that are shown. To leave some out says too much of what is allowed, never too little.
+const SHOWN: usize = 5;
+
+/// `root`, `0`, `0:1000`, `00`.
+fn is_root(user: &str) -> bool {
+    let name = user.split(':').next().unwrap_or(user);
+    name == "root" || name.parse::<u64>().is_ok_and(|uid| uid == 0)
+}
+
+impl Image {
+    fn is_outside(&self) -> bool {
+        matches!(self, Self::Built { context, .. } if context.starts_with("..") || context.is_absolute())
+    }
+
+    fn without_digest(mut self) -> Self {
+        if let Self::Built { digest, .. } = &mut self {
+            *digest = None;
+        }
+        self
+    }
+}
+
+/// Its name, or what it is built from.
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => f.write_str(name),
+            Self::Built { context, digest: _, dockerfile, target, args } => {
+                write!(f, "`{context}`")?;
+                dockerfile.iter().try_for_each(|file| write!(f, " by {file}"))?;
+                target.iter().try_for_each(|name| write!(f, ", target {name}"))?;
+                args.iter().try_for_each(|(name, value)| write!(f, ", {name}={value}"))
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What one set of capabilities has that another has not, in both directions. [`changes`] of two sets, and of the same
+//! two the other way round, mirror each other.
+
+use super::{
+    Account, Capabilities, Capability, Change, HostCapability, Image, Limits, Mount,
+    host::{Grant, holders},
+};
+use crate::policy::{HostRule, Route};
+use camino::{Utf8Path, Utf8PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How `new` differs from `old`: what the agent can newly do first, the dangerous first. Without an `old` side
+/// everything that the agent can do is new.
+#[must_use]
+pub fn changes(old: Option<&Capabilities>, new: &Capabilities) -> Vec<Change> {
+    let mut changes = match old {
+        Some(old) => compare(old, new),
+        None => compare(&Capabilities::nothing(new), new).into_iter().filter_map(at_first).collect(),
+    };
+    // Stable: within a class, by name.
+    changes.sort_by_key(|change| (change.risk().is_none(), change.risk()));
+    changes
+}
+
+/// A first look has no "so far", and asks about no credential that the requests name.
+fn at_first(change: Change) -> Option<Change> {
+    change.risk()?;
+    match change {
+        Change::Added { new: Capability::Credential { .. } } | Change::Removed { .. } => None,
+        Change::Added { new } | Change::Changed { new, .. } => Some(Change::Added { new }),
+    }
+}
+
+fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
+    let Capabilities {
+        hosts,
+        mounts,
+        image,
+        user,
+        runtime,
+        command,
+        limits: Limits { memory, millicpus, pids },
+        root_writable,
+        environment,
+        dlp_warns,
+        seed_phrases,
+        network,
+        extra_ca,
+    } = new;
+    let mut changes = Changes(Vec::new());
+    self::hosts(&old.hosts, hosts, &mut changes);
+    self::mounts(&old.mounts, mounts, &mut changes);
+    changes.value(&old.image, image, |image| Capability::Image { image });
+    changes.value(&old.user, user, |user| Capability::User { user });
+    changes.value(&old.runtime, runtime, |runtime| Capability::Runtime { runtime });
+    changes.value(&old.command, command, |command| Capability::Command { command });
+    changes.value(&old.limits.memory, memory, |bytes| Capability::Memory { bytes });
+    changes.value(&old.limits.millicpus, millicpus, |millicpus| Capability::Processors { millicpus });
+    changes.value(&old.limits.pids, pids, |pids| Capability::Processes { pids });
+    changes.flag(old.root_writable, *root_writable, Capability::WritableRoot);
+    let names: BTreeSet<&String> = old.environment.keys().chain(environment.keys()).collect();
+    for name in names {
+        let variable = |variables: &BTreeMap<String, String>| {
+            let value = variables.get(name)?.clone();
+            Some(Capability::Variable { name: name.clone(), value })
+        };
+        changes.pair(variable(&old.environment), variable(environment));
+    }
+    changes.flag(old.dlp_warns, *dlp_warns, Capability::FindingsPass);
+    changes.flag(!old.seed_phrases, !seed_phrases, Capability::SeedPhrasesPass);
+    changes.value(&old.network, network, |network| Capability::Network { network });
+    let ca = |sha256: &Option<String>| sha256.clone().map(|sha256| Capability::ExtraCa { sha256 });
+    changes.pair(ca(&old.extra_ca), ca(extra_ca));
+    changes.0
+}
+
+impl Capabilities {
+    /// What an agent can do before there is a bottle. What a manifest that says nothing gives is in here, too.
+    fn nothing(new: &Self) -> Self {
+        Self {
+            hosts: BTreeMap::new(),
+            mounts: BTreeMap::new(),
+            image: Image::Named(String::new()),
+            user: Account::Owner,
+            runtime: None,
+            command: Vec::new(),
+            limits: Limits { memory: 0, millicpus: None, pids: 4096 },
+            root_writable: true,
+            environment: BTreeMap::new(),
+            dlp_warns: false,
+            seed_phrases: new.seed_phrases, // decided by the hosts, and said by a warning
+            network: None,
+            extra_ca: None,
+        }
+    }
+}
+
+struct Changes(Vec<Change>);
+
+impl Changes {
+    fn pair(&mut self, old: Option<Capability>, new: Option<Capability>) {
+        self.0.extend(match (old, new) {
+            (Some(old), Some(new)) => (old != new).then_some(Change::Changed { old, new }),
+            (Some(old), None) => Some(Change::Removed { old }),
+            (None, Some(new)) => Some(Change::Added { new }),
+            (None, None) => None,
+        });
+    }
+
+    fn value<T: Clone + PartialEq>(&mut self, old: &T, new: &T, capability: impl Fn(T) -> Capability) {
+        if old != new {
+            self.pair(Some(capability(old.clone())), Some(capability(new.clone())));
+        }
+    }
+
+    fn flag(&mut self, old: bool, new: bool, capability: Capability) {
+        if old != new {
+            self.pair(old.then(|| capability.clone()), new.then_some(capability));
+        }
+    }
+}
+
+type Hosts = BTreeMap<String, HostCapability>;
+
+fn hosts(old: &Hosts, new: &Hosts, changes: &mut Changes) {
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    for name in names {
+        let (before, after) = (old.get(name), new.get(name));
+        let beyond = |these: Option<&HostCapability>, those: Option<&HostCapability>| -> Vec<Capability> {
+            let grants = these.into_iter().flat_map(HostCapability::grants);
+            let beyond =
+                |grant: Grant| those.map_or_else(|| vec![grant.clone()], |those| those.beyond(grant.clone()));
+            let requests = |grant: Grant| these.map(|these| Capability::Requests(these.requests(grant)));
+            grants.flat_map(beyond).filter_map(requests).collect()
+        };
+        changes.0.extend(beyond(after, before).into_iter().map(|new| Change::Added { new }));
+        changes.0.extend(beyond(before, after).into_iter().map(|old| Change::Removed { old }));
+        let credential = |host: Option<&HostCapability>, others: &Hosts| {
+            let auth = host?.rule.auth.clone();
+            Some(match auth {
+                Some(auth) => {
+                    let elsewhere =
+                        holders(others, &auth.token_ref).into_iter().filter(|it| it != name).collect();
+                    Capability::Credential { host: name.clone(), auth, elsewhere }
+                }
+                None => Capability::OwnCredential { host: name.clone() },
+            })
+        };
+        match (credential(before, new), credential(after, old)) {
+            // A host without a credential is said by its requests.
+            (None, Some(Capability::OwnCredential { .. }))
+            | (Some(Capability::OwnCredential { .. }), None) => {}
+            (before_it, it) if before.map(|it| &it.rule.auth) != after.map(|it| &it.rule.auth) => {
+                changes.pair(before_it, it);
+            }
+            _ => {}
+        }
+        let closed = |host: &HostCapability| {
+            let until = host.rule.route.until; // said with the requests
+            let route = Route { until, ..Route::open(host.rule.route.host.clone(), "") };
+            HostCapability { rule: route.into(), git_push: false }
+        };
+        match (before, after) {
+            (Some(before), Some(after)) => properties(name, before, after, changes),
+            (None, Some(after)) => properties(name, &closed(after), after, changes),
+            (Some(before), None) => properties(name, before, &closed(before), changes),
+            (None, None) => {}
+        }
+    }
+}
+
+fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &mut Changes) {
+    let HostCapability { rule: HostRule { route, auth: _, inspect, addresses }, git_push } = new;
+    let Route {
+        source: _,
+        host: _,
+        ports: _, // these four are the grants
+        methods: _,
+        path_allowlist: _,
+        deny_paths: _,
+        encoded_slash,
+        until,
+        reason: _, // for people
+    } = route;
+    let (old, had_git_push) = (&old.rule, old.git_push);
+    let host = || name.to_owned();
+    changes.flag(had_git_push, *git_push, Capability::GitPush { host: host() });
+    changes.flag(old.route.encoded_slash, *encoded_slash, Capability::EncodedSlash { host: host() });
+    changes.flag(!old.inspect, !inspect, Capability::Uninspected { host: host() });
+    for (these, those, is_new) in [(addresses, &old.addresses, true), (&old.addresses, addresses, false)] {
+        for range in these.iter().filter(|range| !those.iter().any(|known| known.contains(*range))) {
+            let range = Capability::PrivateAddresses { host: host(), range: *range };
+            let (old, new) = if is_new { (None, Some(range)) } else { (Some(range), None) };
+            changes.pair(old, new);
+        }
+    }
+    changes.value(&old.route.until, until, |date| Capability::Until { host: host(), date });
+}
+
+type Mounts = BTreeMap<Utf8PathBuf, Mount>;
+
+/// What is seen at a place is compared, not what is mounted there: a mount inside another one covers or protects.
+fn mounts(old: &Mounts, new: &Mounts, changes: &mut Changes) {
+    let targets: BTreeSet<&Utf8PathBuf> = old.keys().chain(new.keys()).collect();
+    for target in targets {
+        let (before, after) = (seen(target, old), seen(target, new));
+        if before == after || is_implied(target, old, new) || is_implied(target, new, old) {
+            continue;
+        }
+        let capability = |(real, writable): (Utf8PathBuf, bool), mounts: &Mounts| {
+            let target = target.clone();
+            match mounts.get(&target) {
+                Some(mount) => Capability::Mount { target, mount: mount.clone() },
+                None => Capability::Uncovered { target, real, writable },
+            }
+        };
+        changes.pair(before.map(|it| capability(it, old)), after.map(|it| capability(it, new)));
+    }
+}
+
+/// Whether the line of another mount around it says what a mount adds: it shows the same there, and the other side has
+/// no mount between the two. A read-only mount inside a writable one adds nothing where the other side shows neither.
+fn is_implied(target: &Utf8Path, mounts: &Mounts, others: &Mounts) -> bool {
+    let Some(mount) = mounts.get(target) else { return false };
+    let Some(around) = nearest(target, mounts, |it| it != target) else { return false };
+    let Some((real, writable)) = shown_at(target, mounts, around) else { return false };
+    real == mount.real
+        && nearest(target, others, |_| true) == nearest(around, others, |_| true)
+        && (writable == mount.writable
+            || writable && seen(target, others).is_none_or(|(other, _)| other != real))
+}
+
+/// The real place that is seen at `target`, and whether the agent can write there.
+fn seen(target: &Utf8Path, mounts: &Mounts) -> Option<(Utf8PathBuf, bool)> {
+    shown_at(target, mounts, nearest(target, mounts, |_| true)?)
+}
+
+/// The target of the mount that is seen at `target`: the deepest one around it.
+fn nearest<'a>(
+    target: &Utf8Path,
+    mounts: &'a Mounts,
+    counts: impl Fn(&Utf8Path) -> bool,
+) -> Option<&'a Utf8Path> {
+    let around = mounts.keys().filter(|other| counts(other) && target.starts_with(other));
+    around.max_by_key(|other| other.components().count()).map(Utf8PathBuf::as_path)
+}
+
+/// The real place that the mount at `around` shows at `target`, and whether the agent can write there.
+fn shown_at(target: &Utf8Path, mounts: &Mounts, around: &Utf8Path) -> Option<(Utf8PathBuf, bool)> {
+    let mount = mounts.get(around)?;
+    let below = target.strip_prefix(around).ok()?;
+    let real = if below.as_str().is_empty() { mount.real.clone() } else { mount.real.join(below) };
+    Some((real, mount.writable))
+}
