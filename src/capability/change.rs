@@ -231,11 +231,9 @@ impl Capability {
             | Self::Network { .. }
             | Self::ExtraCa { .. } => Risk::Guard,
             Self::Requests(_) | Self::EncodedSlash { .. } | Self::Until { .. } => Risk::Reach,
-            Self::Mount { mount, .. } => match (mount.outside, mount.writable) {
-                (true, _) => Risk::Machine,
-                (false, true) => Risk::Project,
-                (false, false) => Risk::Minor,
-            },
+            Self::Mount { mount, .. } if mount.outside || mount.git => Risk::Machine,
+            Self::Mount { mount, .. } if mount.writable => Risk::Project,
+            Self::Mount { .. } => Risk::Minor,
             Self::Image { image } if image.is_outside() => Risk::Machine,
             Self::Image { .. } | Self::Command { .. } => Risk::Code,
             Self::User { user: Account::Named(name) } if is_root(name) => Risk::Machine,
@@ -265,19 +263,19 @@ impl Capability {
             (Self::User { user: Account::Owner }, _) => false,
             (Self::Command { command }, _) => !command.is_empty(),
             (Self::Mount { .. } | Self::Uncovered { .. }, _) => {
-                let ((new, writes), (old, wrote)) = (self.seen(), old.seen());
-                new != old || writes && !wrote
+                let ((new, writes, git), (old, wrote, had_git)) = (self.seen(), old.seen());
+                new != old || writes && !wrote || git && !had_git
             }
             _ => true,
         }
     }
 
-    /// The place of the machine that a mount shows, and whether the agent can write there.
-    fn seen(&self) -> (Option<&Utf8PathBuf>, bool) {
+    /// The place of the machine that a mount shows, and whether the agent can write there and to its `.git`.
+    fn seen(&self) -> (Option<&Utf8PathBuf>, bool, bool) {
         match self {
-            Self::Mount { mount, .. } => (Some(&mount.real), mount.writable),
-            Self::Uncovered { real, writable, .. } => (Some(real), *writable),
-            _ => (None, false),
+            Self::Mount { mount, .. } => (Some(&mount.real), mount.writable, mount.git),
+            Self::Uncovered { real, writable, .. } => (Some(real), *writable, false),
+            _ => (None, false, false),
         }
     }
 
@@ -374,14 +372,22 @@ impl fmt::Display for Capability {
                 write!(f, "{host} may be at private addresses in {range}")
             }
             Self::Until { host, .. } => write!(f, "{host} {value}"),
-            Self::Mount { target, mount } if mount.outside => write!(
-                f,
-                "the agent {} {} of this machine, outside of the project, as {target}",
-                access(&mount.writable),
-                mount.real
-            ),
             Self::Mount { target, mount } => {
-                write!(f, "the agent {} `{}`, as {target}", access(&mount.writable), mount.source)
+                let Mount { source, real, writable, outside, git } = mount;
+                match outside {
+                    true => write!(
+                        f,
+                        "the agent {} {real} of this machine, outside of the project",
+                        access(writable)
+                    )?,
+                    false => write!(f, "the agent {} `{source}`", access(writable))?,
+                }
+                write!(f, ", as {target}")?;
+                f.write_str(if *git {
+                    ", with its .git: hooks and settings that your own git runs"
+                } else {
+                    ""
+                })
             }
             Self::Uncovered { target, real, writable } => {
                 write!(f, "the agent {} {real}, at {target}", access(writable))

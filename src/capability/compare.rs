@@ -204,7 +204,9 @@ fn mounts(old: &Mounts, new: &Mounts, changes: &mut Changes) {
     let targets: BTreeSet<&Utf8PathBuf> = old.keys().chain(new.keys()).collect();
     for target in targets {
         let (before, after) = (seen(target, old), seen(target, new));
-        if before == after || is_implied(target, old, new) || is_implied(target, new, old) {
+        let git = |mounts: &Mounts| mounts.get(target).is_some_and(|mount| mount.git);
+        let same = before == after && git(old) == git(new);
+        if same || is_implied(target, old, new) || is_implied(target, new, old) {
             continue;
         }
         let capability = |(real, writable): (Utf8PathBuf, bool), mounts: &Mounts| {
@@ -224,7 +226,8 @@ fn is_implied(target: &Utf8Path, mounts: &Mounts, others: &Mounts) -> bool {
     let Some(mount) = mounts.get(target) else { return false };
     let Some(around) = nearest(target, mounts, |it| it != target) else { return false };
     let Some((real, writable)) = shown_at(target, mounts, around) else { return false };
-    real == mount.real
+    !mount.git
+        && real == mount.real
         && nearest(target, others, |_| true) == nearest(around, others, |_| true)
         && (writable == mount.writable
             || writable && seen(target, others).is_none_or(|(other, _)| other != real))

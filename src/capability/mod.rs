@@ -20,7 +20,7 @@ use crate::policy::HostRule;
 use crate::render::checksum;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a plan does not know: the machine that it is run on.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,8 @@ pub struct Machine {
     pub project: Utf8PathBuf,
     /// Where each mount's source really is, by the mount's target.
     pub sources: BTreeMap<Utf8PathBuf, Utf8PathBuf>,
+    /// The mounts, by target, whose source is the work tree of a git repository.
+    pub repositories: BTreeSet<Utf8PathBuf>,
     /// The digest of the build context; nothing where there is none.
     pub context: Option<String>,
     /// Bytes of memory for an agent whose manifest sets no limit.
@@ -72,6 +74,8 @@ pub struct Mount {
     pub writable: bool,
     /// It is not below the manifest's folder.
     pub outside: bool,
+    /// The agent can change the repository's `.git`: its hooks and settings run wherever somebody uses git there.
+    pub git: bool,
 }
 
 /// What the agent's container runs on.
@@ -148,7 +152,7 @@ impl Capabilities {
             |rule: &HostRule| (rule.route.host.to_string(), HostCapability { rule: rule.clone(), git_push });
         Self {
             hosts: hosts.iter().map(host).collect(),
-            mounts: mounts.iter().map(|mount| (mount.target.clone(), self::mount(mount, machine))).collect(),
+            mounts: self::mounts(mounts, machine),
             image: self::image(image, machine),
             user: match user {
                 User::Named(name) => Account::Named(name.clone()),
@@ -184,12 +188,17 @@ impl Capabilities {
     }
 }
 
-fn mount(mount: &MountPlan, machine: &Machine) -> Mount {
-    let MountPlan { source, target, read_only, why: _ } = mount;
-    let known = machine.sources.get(target).cloned();
-    let real = known.unwrap_or_else(|| crate::plan::layout::normal(&machine.project.join(source)));
-    let outside = !real.starts_with(&machine.project);
-    Mount { source: source.clone(), real, writable: !read_only, outside }
+fn mounts(mounts: &[MountPlan], machine: &Machine) -> BTreeMap<Utf8PathBuf, Mount> {
+    let protected = |folder: &Utf8Path| mounts.iter().any(|mount| mount.target == folder && mount.read_only);
+    let mount = |mount: &MountPlan| {
+        let MountPlan { source, target, read_only, why: _ } = mount;
+        let known = machine.sources.get(target).cloned();
+        let real = known.unwrap_or_else(|| crate::plan::layout::normal(&machine.project.join(source)));
+        let outside = !real.starts_with(&machine.project);
+        let git = !read_only && machine.repositories.contains(target) && !protected(&target.join(".git"));
+        (target.clone(), Mount { source: source.clone(), real, writable: !read_only, outside, git })
+    };
+    mounts.iter().map(mount).collect()
 }
 
 fn image(image: &AgentImage, machine: &Machine) -> Image {

@@ -64,7 +64,8 @@ fn table(findings: &[Finding]) -> String {
     }
     let broken = findings.iter().filter(|f| f.outcome.word() == "BROKEN").count();
     let held = findings.iter().filter(|f| f.outcome.word() == "held").count();
-    let _ = writeln!(text, "\n{held} held, {broken} broken, of {} attempts", findings.len());
+    let other = findings.len() - held - broken;
+    let _ = writeln!(text, "\n{held} held, {broken} broken, {other} not tried or not applicable");
     text
 }
 
@@ -79,7 +80,7 @@ mod tests {
         let text = table(&[finding(Attempt::Held("yes".into())), finding(Attempt::Broken("no".into()))]);
         assert_eq!(
             text,
-            "held       a/b  try  yes\nBROKEN     a/b  try  no\n\n1 held, 1 broken, of 2 attempts\n"
+            "held       a/b  try  yes\nBROKEN     a/b  try  no\n\n1 held, 1 broken, 0 not tried or not applicable\n"
         );
     }
 }

@@ -311,19 +311,21 @@ pub(crate) fn require_no_movers(stack: &Stack, replaces_own: bool) -> anyhow::Re
 /// How what the engine was asked to mount in a container differs from what was agreed to.
 pub(crate) fn other_mounts(stack: &Stack, container: &Container) -> anyhow::Result<Option<String>> {
     let agreed = agreed_mounts(stack, &container.service)?;
-    let mut differing: Vec<&Utf8Path> = Vec::new();
     let binds = container.mounts.iter().filter(|mount| mount.kind == "bind");
     let asked: BTreeMap<&Utf8Path, (Utf8PathBuf, bool)> =
         binds.map(|it| (it.destination.as_path(), (Utf8PathBuf::from(&it.source), it.writable))).collect();
+    let mut differing: Vec<String> = Vec::new();
     for (target, mount) in &agreed {
-        if asked.get(target.as_path()) != Some(mount) {
-            differing.push(target);
+        match asked.get(target.as_path()) {
+            None => differing.push(format!("{target} is missing")),
+            Some(other) if other != mount => differing.push(format!("{target} is another one")),
+            Some(_) => {}
         }
     }
-    differing.extend(asked.keys().filter(|target| !agreed.contains_key(**target)));
+    let more = asked.keys().filter(|target| !agreed.contains_key(**target));
+    differing.extend(more.map(|target| format!("{target} is one more")));
     Ok((!differing.is_empty()).then(|| {
-        let list: Vec<&str> = differing.iter().map(|target| target.as_str()).collect();
-        format!("{} has other mounts than those that you agreed to: {}", container.name, list.join(", "))
+        format!("{} has other mounts than those that you agreed to: {}", container.name, differing.join(", "))
     }))
 }
 

@@ -43,7 +43,9 @@ fn capabilities(project: &Utf8Path, out: &Utf8Path, agreed: &Agreed, found: &Tre
         Err(Unreadable::NotRendered { file, difference }) => {
             let lines: String = difference.lines().flat_map(|line| ["    ", line, "\n"]).collect();
             let file = printable_name(file.as_str());
-            format!("  ! {file} says what this version of bottle does not render:\n{lines}")
+            format!(
+                "  ! {file} says what this version of bottle does not render (`+`: what it says, `-`: what would be rendered):\n{lines}"
+            )
         }
         Err(error) => format!("  ! {}\n", printable_name(&error.to_string())),
     }

@@ -5,11 +5,12 @@
 //! the person.
 
 use super::bottles;
-use super::folders::{absolute, real, registry};
+use super::folders::{absolute, home, real, registry};
 use super::stack::{docker, output_of, shown};
 use super::{Globals, Outcome, cage, quietly, say, source};
-use crate::consent::{Bottle, Running};
+use crate::consent::{Bottle, Registry, Running};
 use crate::printable::printable_name;
+use crate::state::State;
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::BTreeSet;
@@ -28,6 +29,9 @@ pub(crate) struct Args {
     /// Remove named volumes as well
     #[arg(long)]
     volumes: bool,
+    /// Remove its state as well: the keys, what you agreed to, the audit trail; `bottle ps` lists it no more
+    #[arg(long)]
+    forget: bool,
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
@@ -53,14 +57,34 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         say(&format!("note: you have no record of {orphan}; stopping it all the same\n"));
     }
     for project in projects.iter().chain(&orphans) {
+        let ran = !cage::containers(project)?.is_empty();
         stop(project, args.volumes, globals)?;
+        if !globals.quiet {
+            let outcome = if ran { "is stopped" } else { "did not run" };
+            say(&format!("{} {outcome}\n", printable_name(project)));
+        }
     }
     for bottle in known {
-        if bottle.state.is_dir() {
+        if args.forget {
+            forget(&bottle, globals)?;
+        } else if bottle.state.is_dir() {
             Running::clear(&bottle.state)?;
+        } else if !bottle.manifest.exists() {
+            // Neither its manifest nor its state is left.
+            Registry::forget(&home()?, &bottle.out)?;
         }
     }
     Ok(Outcome::Done)
+}
+
+/// The state first: one that can't be removed stays known.
+fn forget(bottle: &Bottle, globals: &Globals) -> anyhow::Result<()> {
+    State::remove(&bottle.state, &bottle.out)?;
+    Registry::forget(&home()?, &bottle.out)?;
+    if !globals.quiet {
+        say(&format!("{} is forgotten; its state in {} is removed\n", bottle.project, bottle.state));
+    }
+    Ok(())
 }
 
 fn meant(args: &Args) -> anyhow::Result<Vec<Bottle>> {

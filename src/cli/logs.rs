@@ -90,7 +90,7 @@ fn denied(stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Outco
     let first = if stack.plan.shape == Shape::Chain { "egress-proxy" } else { "pipelock" };
     let folder = stack.bottle.state.join("audit").join(first);
     let mut reader = Reader::open(&[&folder], &Series::ALL, args.since)?;
-    let mut failed = None;
+    let (mut failed, mut any) = (None, false);
     let mut announced = Announced::default();
     let current = Current::new(&stack.file, stack.loaded.as_ref(), Clock::system());
     reader.follow(LOOK, |entry| {
@@ -102,6 +102,7 @@ fn denied(stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Outco
             missing.iter().try_for_each(|counting| show_missing(counting, current.clock.now(), globals));
         let shown =
             shown.and_then(|()| entry.as_ref().map_or(Ok(()), |entry| show(&current, entry, globals)));
+        any |= !missing.is_empty() || entry.as_ref().is_some_and(Entry::is_refusal);
         match shown {
             Ok(()) if entry.is_none() && args.no_follow => ControlFlow::Break(()),
             Ok(()) => ControlFlow::Continue(()),
@@ -113,6 +114,9 @@ fn denied(stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Outco
     })?;
     if let Some(error) = failed {
         return Err(error);
+    }
+    if !any && !globals.quiet {
+        say("nothing was denied\n");
     }
     if reader.skipped().lines > 0 {
         say(&format!(

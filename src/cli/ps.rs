@@ -52,10 +52,13 @@ fn rows() -> anyhow::Result<Vec<Row>> {
         let mut notes = Vec::new();
         let folder = bottle.manifest.parent();
         if folder.and_then(FolderId::of) != Some(bottle.folder) {
-            notes.push(format!(
-                "the folder was renamed or is gone; `bottle down {}` stops it",
-                bottle.project
-            ));
+            let project = &bottle.project;
+            notes.push(match containers.len() {
+                0 => {
+                    format!("the folder was renamed or is gone; `bottle down --forget {project}` forgets it")
+                }
+                _ => format!("the folder was renamed or is gone; `bottle down {project}` stops it"),
+            });
         } else if !bottle.manifest.exists() {
             notes.push("the manifest is gone".to_owned());
         }

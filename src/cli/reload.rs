@@ -2,7 +2,7 @@
 //! `docker compose exec`, which runs the same verb inside each proxy's container.
 
 use super::stack::Stack;
-use super::{Globals, Outcome, reload_inside, say};
+use super::{Globals, Outcome, cage, reload_inside, say, verify};
 use crate::plan::Shape;
 use crate::stack::{self, service};
 use anyhow::bail;
@@ -66,9 +66,17 @@ fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
             bail!("{service} did not reload; it goes on with the rules that it has");
         }
     }
-    stack.note_start()?;
+    let containers = cage::containers(&stack.bottle.project)?;
+    let running: Vec<_> = containers.into_iter().filter(cage::Container::is_running).collect();
+    let rest = verify::drift(&stack, &running)?;
+    if rest.is_empty() {
+        stack.note_start()?;
+    }
     if !globals.quiet {
         say(&format!("the rules in {} are live\n", stack.shown()));
+    }
+    for problem in rest {
+        say(&format!("note: not everything is: {problem}\n"));
     }
     Ok(Outcome::Done)
 }

@@ -6,7 +6,8 @@ mod summary;
 use super::project::Project;
 use super::rendered_project::RenderedProject;
 use super::wish::{self, Wish};
-use super::{Format, Globals, Outcome, folders, print_as, say, say_report, source};
+use super::{Format, Globals, Outcome, changes, folders, print_as, say, say_report, source};
+use crate::capability::{self, Change};
 use crate::clock::Clock;
 use crate::consent::{self, Agreed, Bottle, Context, FolderId, Record, Registry};
 use crate::plan::{Shape, User};
@@ -122,19 +123,36 @@ fn check(target: &RenderedProject, globals: &Globals, clock: &Clock) -> anyhow::
     if outcome == Outcome::Done {
         say(&format!("{shown} is what {} renders to\n", target.project.file));
     }
-    let digest = Wish::of(target)?.digest;
+    let wish = Wish::of(target)?;
+    let changes = since_agreed(target, &wish)?;
     print_as(
         globals.format,
         &match globals.format {
-            Format::Text => format!("{data}digest {digest}\n"),
+            Format::Text => {
+                let heading = "Against what you agreed to on this machine:\n";
+                let lines = changes.as_deref().map(changes::listed).unwrap_or_default();
+                let heading = if lines.is_empty() { "" } else { heading };
+                format!("{data}{heading}{lines}digest {}\n", wish.digest)
+            }
             Format::Json => {
                 let same = outcome == Outcome::Done;
-                let value = serde_json::json!({"out": shown, "same": same, "digest": digest, "diff": data});
+                let changes = changes.as_deref().map(changes::as_json).transpose()?;
+                let value = serde_json::json!({
+                    "out": shown, "same": same, "digest": wish.digest, "diff": data, "changes": changes,
+                });
                 format!("{value:#}\n")
             }
         },
     )?;
     Ok(outcome)
+}
+
+/// Against the record of this machine; nothing where there is none.
+fn since_agreed(target: &RenderedProject, wish: &Wish) -> anyhow::Result<Option<Vec<Change>>> {
+    let registry = folders::registry()?;
+    let Some(bottle) = registry.of_out(target.path()) else { return Ok(None) };
+    let record = Record::load(&bottle.state).ok().flatten(); // one that can't be read: `render` says so
+    Ok(record.map(|record| capability::changes(Some(&record.capabilities), &wish.capabilities)))
 }
 
 fn write(target: &RenderedProject, args: &Args, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
@@ -152,6 +170,10 @@ fn write(target: &RenderedProject, args: &Args, globals: &Globals, clock: &Clock
     {
         bail!("the Compose project {project} is that of {}; give the bottle another name", other.manifest);
     }
+    // What can't be had is not asked about.
+    let exposed = exposed(target, args);
+    location.require_hidden(&exposed)?;
+    location.require_hidden_home(&home, &exposed)?;
     let image = ImageBinary::read(args.image_binary.as_deref())?;
     let asked = Wish::of(target)?;
     let question = Question::of(&asked, target, location.state())?;
@@ -160,13 +182,12 @@ fn write(target: &RenderedProject, args: &Args, globals: &Globals, clock: &Clock
         None if args.accept_widening => Answer::Anything,
         None => Answer::Ask,
     };
-    if !question.is_agreed(&target.project.file, &asked, &answer)? {
+    let missing = if globals.quiet { String::new() } else { missing(target) };
+    if !question.is_agreed(&target.project.file, &asked, &answer, &missing)? {
         return Ok(Outcome::Differs);
     }
 
     let waiting = || say(&format!("waiting for another `bottle render` of {}\n", target.shown()));
-    let exposed = exposed(target, args);
-    location.require_hidden_home(&home, &exposed)?;
     let state = State::open(&location, &exposed, waiting)?;
     let now = compare(target, args)?;
     // The manifest was read once; folders and links may have changed since.
@@ -191,8 +212,8 @@ fn write(target: &RenderedProject, args: &Args, globals: &Globals, clock: &Clock
         Record::withdraw(&other.state)?;
     }
     Registry::remember(&home, bottle)?;
-    if !globals.quiet {
-        say_what_is_missing(target);
+    if !question.is_asked(&answer) {
+        say(&missing);
     }
     let digest = agreed.record.digest;
     summary::print(&Rendered { target, state: &state, minted, written, question, digest, again }, globals)?;
@@ -286,18 +307,20 @@ fn bottle(target: &RenderedProject, location: &Location, agreed: &Agreed) -> any
     })
 }
 
-fn say_what_is_missing(target: &RenderedProject) {
-    for (place, what) in target.absent() {
-        say(&format!("warning: {place}, {what}, is not on this machine; `bottle up` needs it\n"));
-    }
+/// Warnings about what `bottle up` needs and this machine lacks.
+fn missing(target: &RenderedProject) -> String {
+    let absent =
+        |(place, what)| format!("warning: {place}, {what}, is not on this machine; `bottle up` needs it\n");
+    let mut text: String = target.absent().into_iter().map(absent).collect();
     if let (User::Owner, Some((place, (state::SERVICE_USER, _)))) =
         (&target.project.plan.agent.user, target.owner())
     {
-        say(&format!(
+        text += &format!(
             "warning: {place} belongs to root, and the agent does not run as root, so it can't write there; \
              give the folder to a user, or set `agent.user`\n"
-        ));
+        );
     }
+    text
 }
 
 /// What stands on disk, where a write would be possible.

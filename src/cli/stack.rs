@@ -124,8 +124,8 @@ impl Stack {
         }
         if !stack.context_is_current() {
             say(&format!(
-                "note: the files that the agent's image is built from changed since; the agreed copy is used, and \
-                 `bottle render` shows the change (in {})\n",
+                "note: files that the agent's image is built from changed since; the agreed copy is used, and \
+                 `bottle render` shows what changed (manifest: {})\n",
                 stack.file
             ));
         }

@@ -88,7 +88,7 @@ fn env_file(stack: &Stack) -> anyhow::Result<Option<String>> {
 }
 
 /// What each service was made of against what it would be made of, and the networks that it is on.
-fn drift(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<Vec<String>> {
+pub(super) fn drift(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<Vec<String>> {
     let hashes = hashes(stack, running)?;
     let hashes: BTreeMap<&str, &str> =
         hashes.lines().filter_map(|line| line.trim().split_once(' ')).map(|(k, v)| (k, v.trim())).collect();

@@ -8,6 +8,7 @@ use crate::consent::{self, Context};
 use crate::plan::{AgentImage, Plan};
 use crate::tree::Folder;
 use camino::{Utf8Path, Utf8PathBuf};
+use std::collections::BTreeMap;
 
 /// A manifest's wish.
 #[derive(Debug)]
@@ -57,9 +58,14 @@ pub(crate) fn context_folder(plan: &Plan, project: &Utf8Path) -> anyhow::Result<
 pub(crate) fn machine(plan: &Plan, project: &Utf8Path, context: Option<&str>) -> Machine {
     let place = |source: &Utf8Path| real(&crate::plan::layout::normal(&project.join(source)));
     let mounts = plan.agent.mounts.iter();
+    let sources: BTreeMap<_, _> = mounts.map(|mount| (mount.target.clone(), place(&mount.source))).collect();
+    // A folder, or the file of a linked work tree.
+    let is_repository = |source: &Utf8Path| source.join(".git").symlink_metadata().is_ok();
+    let repositories = sources.iter().filter(|(_, source)| is_repository(source));
     Machine {
         project: project.to_owned(),
-        sources: mounts.map(|mount| (mount.target.clone(), place(&mount.source))).collect(),
+        repositories: repositories.map(|(target, _)| target.clone()).collect(),
+        sources,
         context: context.map(str::to_owned),
         memory: crate::state::agent_memory(),
     }

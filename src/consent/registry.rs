@@ -92,6 +92,15 @@ impl Registry {
         registry.write(&folder)
     }
 
+    /// Takes the bottle of an output folder out.
+    pub fn forget(home: &Utf8Path, out: &Utf8Path) -> Result<(), ConsentError> {
+        let folder = open(home)?;
+        let _held = lock(&folder)?;
+        let mut registry = Self::read(&folder)?;
+        registry.bottles.retain(|bottle| bottle.out != out);
+        registry.write(&folder)
+    }
+
     /// Every bottle, by output folder.
     pub fn bottles(&self) -> impl Iterator<Item = &Bottle> {
         self.bottles.iter()

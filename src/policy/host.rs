@@ -104,6 +104,12 @@ impl Host {
         Ok(Host(name.into()))
     }
 
+    /// Whether it always means the machine that resolves it (RFC 6761 §6.3): here a proxy's own container.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        &*self.0 == "localhost" || self.0.ends_with(".localhost")
+    }
+
     /// Whether it is [`INTERNAL_HOST`].
     #[must_use]
     pub fn is_internal(&self) -> bool {

@@ -70,8 +70,8 @@ pub fn exactly(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
 
 fn not_rendered(file: &Utf8Path, said: &[u8], rendered: Option<&Vec<u8>>) -> Unreadable {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (old, new) = (text(said), text(rendered.map(Vec::as_slice).unwrap_or_default()));
-    let diff = similar::TextDiff::from_lines(&old, &new);
+    let (said, rendered) = (text(said), text(rendered.map(Vec::as_slice).unwrap_or_default()));
+    let diff = similar::TextDiff::from_lines(&rendered, &said);
     let changed = diff.iter_all_changes().filter(|change| change.tag() != similar::ChangeTag::Equal);
     // The first line is the checksum, which differs in any case.
     let mut lines: Vec<String> = changed

@@ -151,6 +151,20 @@ impl State {
         Ok(Self { folder, user, _lock: lock })
     }
 
+    /// Removes the state at `path`, if there is one; refused where it belongs to another output folder than `out`.
+    pub fn remove(path: &Utf8Path, out: &Utf8Path) -> Result<(), StateError> {
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(StateError::NotAState(path.to_owned()));
+        };
+        if !path.exists() {
+            return Ok(());
+        }
+        if !Self::is_of(path, out) {
+            return Err(StateError::NotAState(path.to_owned()));
+        }
+        Ok(Folder::open(above)?.remove_all(name)?)
+    }
+
     /// Whether there is a state at `path` that belongs to `out`.
     #[must_use]
     pub fn is_of(path: &Utf8Path, out: &Utf8Path) -> bool {

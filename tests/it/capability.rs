@@ -450,6 +450,35 @@ fn a_source_that_really_is_another_one_is_new() {
     );
 }
 
+/// Whoever can write a hook or `core.fsmonitor` runs code where somebody else uses git.
+#[test]
+fn a_repository_that_the_agent_can_write_is_marked_unless_its_git_folder_is_protected() {
+    let of = |mounts: &str| {
+        let text = format!(
+            "version: 1\nname: dev\nagent: {{image: x, mounts: [{mounts}]}}\negress: {{allowlist: [a.example]}}\n"
+        );
+        let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
+        let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
+        let repositories = ["/work".into()].into();
+        Capabilities::of(&plan, &Machine { project: "/p".into(), repositories, ..Machine::default() })
+    };
+    let first = |mounts: &str| {
+        let all = changes(None, &of(mounts));
+        let change = all.iter().find(|change| change.to_string().contains(", as /work")).unwrap();
+        (change.to_string(), is_grave(change))
+    };
+    let work = "{source: ., target: /work}";
+    let protected = format!("{work}, {{source: ./.git, target: /work/.git, read_only: true}}");
+    let line = "the agent reads and writes `.`, as /work";
+    let marked = format!("{line}, with its .git: hooks and settings that your own git runs");
+    assert_eq!(first(work), (marked.clone(), true));
+    assert_eq!(first(&protected), (line.to_owned(), false));
+    let lost: Vec<String> =
+        changes(Some(&of(&protected)), &of(work)).iter().map(ToString::to_string).collect();
+    assert!(lost.contains(&format!("{marked} (so far `.`, writable)")), "{lost:?}");
+    assert!(is_mirrored(&of(&protected), &of(work)));
+}
+
 #[test]
 fn what_is_kept_in_the_record_is_read_back() {
     let manifest = include_str!("../manifests/good/full.yaml");
@@ -603,7 +632,7 @@ fn a_change_is_typed() {
     let change = &lines(Some(&mount(", read_only: true")), &mount(""))[0];
     let side = |writable: bool| {
         serde_json::json!({"capability": "mount", "target": "/a", "source": "a", "real": "/p/a",
-                           "writable": writable, "outside": false})
+                           "writable": writable, "outside": false, "git": false})
     };
     assert_eq!(
         serde_json::to_value(change).unwrap(),

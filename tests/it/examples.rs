@@ -110,6 +110,7 @@ fn the_binary_renders_the_same_bytes_anywhere() {
                 .arg("--state")
                 .arg(scratch.path().join("state"))
                 .current_dir("/")
+                .env("XDG_STATE_HOME", scratch.path().join("home"))
                 .envs([("LC_ALL", locale), ("LANG", locale), ("USER", place), ("TZ", "Asia/Tokyo")])
                 .output()
                 .unwrap();

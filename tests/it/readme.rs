@@ -30,6 +30,31 @@ fn its_manifest_is_one_that_bottle_accepts() {
     assert!(String::from_utf8_lossy(&ran.stdout).contains("CLAUDE_CODE_OAUTH_TOKEN"));
 }
 
+/// The question that it shows is the one that its manifest gives; memory is this machine's.
+#[test]
+fn its_question_is_the_one_that_is_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("project");
+    for below in ["agent", ".git"] {
+        fs_err::create_dir_all(project.join(below)).unwrap();
+    }
+    fs_err::write(project.join("agent/Dockerfile"), "FROM scratch\n").unwrap();
+    fs_err::write(project.join("bottle.yaml"), blocks("yaml")[0]).unwrap();
+    let ran = Command::new(env!("CARGO_BIN_EXE_bottle"))
+        .args(["render", "--image-binary", "/proc/self/exe"])
+        .current_dir(&project)
+        .env("XDG_STATE_HOME", folder.path().join("state"))
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    let kept = |line: &&str| line.starts_with("  ") && !line.contains(" MiB of memory");
+    let asked: Vec<&str> = said.lines().filter(kept).collect();
+    let shown = blocks("console").into_iter().find(|block| block.starts_with("$ bottle render\n")).unwrap();
+    let shown: Vec<&str> = shown.lines().filter(kept).collect();
+    assert!(shown.len() > 4 && asked.starts_with(&shown), "{said}");
+}
+
 #[test]
 fn every_command_that_it_names_is_there() {
     let folder = tempfile::tempdir().unwrap();

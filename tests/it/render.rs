@@ -208,7 +208,7 @@ fn what_bottle_does_not_render_is_refused_in_every_service_and_file() {
             "    x-y: 1\n",
         ] {
             let said = refused("docker-compose.yml", compose.replace(&heading, &format!("{heading}{line}")));
-            assert_eq!(said, format!("-{}", line.trim_end()), "{service}");
+            assert_eq!(said, format!("+{}", line.trim_end()), "{service}");
         }
     }
     refused("docker-compose.yml", compose.replace("internal: true", "internal: false"));

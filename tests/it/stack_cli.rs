@@ -308,8 +308,9 @@ fn a_tree_in_the_project_that_is_not_the_agreed_one_is_refused_with_the_differen
     let said = refusal(&stack);
     for part in [
         "error: .bottle/dev is not what you agreed to:\n",
-        "  ! docker-compose.yml says what this version of bottle does not render:\n",
-        "    -    privileged: true\n",
+        "  ! docker-compose.yml says what this version of bottle does not render (`+`: what it says, `-`: what would be \
+         rendered):\n",
+        "    +    privileged: true\n",
         "  docker-compose.yml differs\n",
         "`bottle render` writes what bottle.yaml renders to, and asks about what is new",
     ] {
@@ -335,7 +336,7 @@ fn a_tree_that_another_manifest_renders_to_is_refused_as_what_it_would_let_the_a
     let said = err(&output);
     assert!(
         said.contains(
-            "  ! the agent reads and writes /etc of this machine, outside of the project, as /work\n"
+            "  ! the agent reads and writes /etc of this machine, outside of the project, as /work (so far `.`, writable)\n"
         ),
         "{said}"
     );
@@ -532,6 +533,38 @@ fn down_stops_what_was_started_here_whatever_became_of_the_manifest() {
 }
 
 #[test]
+fn a_bottle_can_be_forgotten_with_its_state() {
+    let stack = rendered();
+    let (project, state) = (stack.project(), stack.state());
+    fs_err::rename(stack.root.join("project"), stack.root.join("renamed")).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = stack.command(arguments).current_dir(&stack.root).output().unwrap();
+        assert!(output.status.success(), "{}", err(&output));
+        (String::from_utf8(output.stdout.clone()).unwrap(), err(&output))
+    };
+    let note = format!("  the folder was renamed or is gone; `bottle down --forget {project}` forgets it\n");
+    assert!(run(&["ps"]).0.ends_with(&note));
+    assert!(run(&["down", &project]).1.ends_with(&format!("\n{project} did not run\n")));
+    assert!(run(&["ps"]).0.ends_with(&note), "its keys and its audit trail are still there");
+    let said = run(&["down", "--forget", &project]).1;
+    assert!(said.ends_with(&format!("{project} is forgotten; its state in {state} is removed\n")), "{said}");
+    assert!(!std::path::Path::new(&state).exists());
+    assert_eq!(run(&["ps"]).0, "no stack was rendered by you, and none runs\n");
+}
+
+/// Nothing is left that would be lost.
+#[test]
+fn a_bottle_without_manifest_and_state_is_forgotten_when_it_is_stopped() {
+    let stack = rendered();
+    let project = stack.project();
+    fs_err::remove_dir_all(stack.state()).unwrap();
+    fs_err::remove_dir_all(stack.root.join("project")).unwrap();
+    let run = |arguments: &[&str]| stack.command(arguments).current_dir(&stack.root).output().unwrap();
+    assert!(run(&["down", &project]).status.success());
+    assert_eq!(run(&["ps"]).stdout, b"no stack was rendered by you, and none runs\n");
+}
+
+#[test]
 fn down_says_when_there_is_nothing_to_stop() {
     let stack = stack(MANIFEST);
     assert_eq!(
@@ -557,6 +590,8 @@ fn reload_checks_both_configs_and_then_tells_pipelock_before_egress_proxy() {
             "exec -T egress-proxy /bottle egress-proxy check --config /etc/bottle/egress-proxy/routes.yaml",
             "exec -T pipelock /bottle reload",
             "exec -T egress-proxy /bottle reload",
+            // Whether that was all.
+            "-f - --profile * config --hash *",
         ]
     );
 }

@@ -4,6 +4,7 @@ use super::answer::{Answer, Near, Pipelock, Rule};
 use super::asked::Asked;
 use super::secrets::Found;
 use crate::cli::rules::Place;
+use crate::policy::Reason;
 use crate::printable::printable_name;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -26,6 +27,8 @@ fn lines(asked: &Asked, answer: &Answer) -> Vec<(&'static str, String)> {
     }
     match &answer.rule {
         Some(rule) => of_rule(rule, &mut lines),
+        // The refusal says which ports the host's rule has.
+        None if answer.refusal.as_ref().is_some_and(|refusal| refusal.reason == Reason::PortNotAllowed) => {}
         None => lines.push(("rule", "none names this host".to_owned())),
     }
     if let Some(sends) = answer.sends.as_ref().filter(|sends| **sends != asked.target) {

@@ -32,7 +32,7 @@ pub(super) fn as_text(record: &Record, current: &Current<'_>) -> String {
         Advice::Entry(entry) => write!(text, "    to allow it:\n{}", indented(&entry)),
         Advice::Allowed => writeln!(
             text,
-            "    the manifest allows it now; `bottle render` and `bottle reload` put it in force"
+            "    the manifest allows it now; where it is still refused, `bottle render` and `bottle reload` help"
         ),
         Advice::Nothing => writeln!(text, "    {}", why_nothing_allows(reason)),
         Advice::Unknown(why) => writeln!(text, "    no entry is suggested: {}", printable_name(&why)),
@@ -100,6 +100,7 @@ fn query(record: &Record) -> String {
 
 fn why_nothing_allows(reason: &str) -> &'static str {
     match reason {
+        "host_not_allowed" => "no entry allows it: the host is the proxy's own container",
         "git_push" => "no entry allows it: git push is refused on every host",
         "blocked_by_pipelock" => "no route allows it: pipelock looks into every request that it can read",
         "address_not_allowed" => {

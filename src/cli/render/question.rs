@@ -73,12 +73,18 @@ impl Question {
         self.newly_allowed().all(|change| asked.changes.contains(change))
     }
 
-    /// Asks, where it must; says what it says.
+    /// Whether a person is asked.
+    pub(super) fn is_asked(&self, answer: &Answer<'_>) -> bool {
+        matches!(answer, Answer::Ask) && self.newly_allowed().next().is_some()
+    }
+
+    /// Asks, where it must; says what it says, with these warnings.
     pub(super) fn is_agreed(
         &self,
         manifest: &Utf8Path,
         wish: &Wish,
         answer: &Answer<'_>,
+        warnings: &str,
     ) -> anyhow::Result<bool> {
         if let Answer::Digest(expected) = answer
             && **expected != wish.digest
@@ -90,10 +96,10 @@ impl Question {
             ));
             return Ok(false);
         }
-        if self.newly_allowed().next().is_none() || !matches!(answer, Answer::Ask) {
+        if !self.is_asked(answer) {
             return Ok(true);
         }
-        say(&self.text(manifest));
+        say(&(self.text(manifest) + warnings));
         if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
             say("Agree? [y/N] ");
             let mut typed = String::new();

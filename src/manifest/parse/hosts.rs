@@ -30,6 +30,14 @@ pub(super) fn host(
             findings.push(problem.hint("every agent reaches it without a rule: remove this one"));
             None
         }
+        Ok(host) if host.is_loopback() => {
+            let message = format!("`{host}` would be the proxy's own container, which is never allowed");
+            let problem = findings.value("host", host_pointer, message);
+            findings.push(problem.hint(
+                "give the origin a name of its own, and say `addresses: [RANGE]` if its address is private",
+            ));
+            None
+        }
         Ok(host) => Some(Named { host, pointer: pointer.to_owned(), host_pointer: host_pointer.to_owned() }),
         Err(error) => {
             let problem =
