@@ -233,11 +233,11 @@ impl Capability {
             Self::Requests(_) | Self::EncodedSlash { .. } | Self::Until { .. } => Risk::Reach,
             Self::Mount { mount, .. } if mount.outside || mount.git => Risk::Machine,
             Self::Mount { mount, .. } if mount.writable => Risk::Project,
-            Self::Mount { .. } => Risk::Minor,
             Self::Image { image } if image.is_outside() => Risk::Machine,
             Self::Image { .. } | Self::Command { .. } => Risk::Code,
             Self::User { user: Account::Named(name) } if is_root(name) => Risk::Machine,
-            Self::User { .. }
+            Self::Mount { .. }
+            | Self::User { .. }
             | Self::Memory { .. }
             | Self::Processors { .. }
             | Self::Processes { .. }

@@ -16,6 +16,7 @@ use crate::tree::{Comparison, Folder, Kind, Written};
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use question::{Answer, Question};
+use std::fmt::Write as _;
 
 /// Compile manifests into sealed stacks
 #[derive(Debug, clap::Args)]
@@ -315,10 +316,11 @@ fn missing(target: &RenderedProject) -> String {
     if let (User::Owner, Some((place, (state::SERVICE_USER, _)))) =
         (&target.project.plan.agent.user, target.owner())
     {
-        text += &format!(
+        let _ = writeln!(
+            text,
             "warning: {place} belongs to root, and the agent does not run as root, so it can't write there; \
-             give the folder to a user, or set `agent.user`\n"
-        );
+             give the folder to a user, or set `agent.user`"
+        ); // writing to a String can't fail
     }
     text
 }
