@@ -194,7 +194,7 @@ impl Diagnostic {
     /// Rustc's look, ending in a line break.
     #[must_use]
     pub fn render(&self, color: bool) -> String {
-        let mut frame = self.source.as_ref().and_then(|source| Frame::of(source, &self.labels));
+        let mut frame = self.source.as_ref().and_then(|source| Frame::around(source, &self.labels));
         let notes = frame.as_mut().map(|frame| std::mem::take(&mut frame.notes)).unwrap_or_default();
         let title = self.severity.level().primary_title(printable_name(&self.message)).id(self.code);
         let mut group = Group::with_title(title);
@@ -263,7 +263,7 @@ struct Frame {
 }
 
 impl Frame {
-    fn of(source: &Source, labels: &[Label]) -> Option<Self> {
+    fn around(source: &Source, labels: &[Label]) -> Option<Self> {
         let main = source.line_index(source.floor(labels.first()?.span.start));
         let near = |label: &&Label| source.line_index(source.floor(label.span.start)).abs_diff(main) < ROWS;
         let lines = labels.iter().filter(near).map(|label| source.line_index(source.floor(label.span.start)));
@@ -298,7 +298,7 @@ impl Frame {
             }
             _ => 0,
         };
-        let window = Window::of(&text[start..]);
+        let window = Window::new(&text[start..]);
         let end = line.start + start + window.length;
         let base = self.text.len();
         self.text.push_str(&window.shown);
@@ -342,7 +342,7 @@ struct Window {
 }
 
 impl Window {
-    fn of(text: &str) -> Self {
+    fn new(text: &str) -> Self {
         let mut window = Self { shown: String::new(), length: 0, escapes: Vec::new() };
         let mut judge = Judge::default();
         let mut columns = 0;

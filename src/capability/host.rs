@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// What is allowed on a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Written", into = "Written")]
+#[serde(try_from = "Recorded", into = "Recorded")]
 pub struct HostCapability {
     pub(super) rule: HostRule,
     /// No egress-proxy refuses it.
@@ -19,22 +19,22 @@ pub struct HostCapability {
 /// The same as it is kept in the record.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct Recorded {
     rule: RouteEntry,
     addresses: Vec<IpNet>,
     git_push: bool,
 }
 
-impl From<HostCapability> for Written {
+impl From<HostCapability> for Recorded {
     fn from(HostCapability { rule, git_push }: HostCapability) -> Self {
         Self { rule: RouteEntry::from(&rule), addresses: rule.addresses, git_push }
     }
 }
 
-impl TryFrom<Written> for HostCapability {
+impl TryFrom<Recorded> for HostCapability {
     type Error = RuleError;
 
-    fn try_from(Written { rule, addresses, git_push }: Written) -> Result<Self, RuleError> {
+    fn try_from(Recorded { rule, addresses, git_push }: Recorded) -> Result<Self, RuleError> {
         Ok(Self { rule: HostRule { addresses, ..rule.rule()? }, git_push })
     }
 }

@@ -14,7 +14,7 @@ pub use host::HostCapability;
 
 use crate::manifest::{Build, DlpAction};
 use crate::plan::{
-    AgentImage, AgentPlan, MountPlan, Plan, Resources, SeedPhrases, Shape, User, Variable, is_ours,
+    AgentImage, AgentPlan, MountPlan, Plan, Resources, SeedPhrases, Topology, User, Variable, is_ours,
 };
 use crate::policy::HostRule;
 use crate::render::checksum;
@@ -123,11 +123,11 @@ struct Limits {
 impl Capabilities {
     /// What a plan lets an agent do on a machine.
     #[must_use]
-    pub fn of(plan: &Plan, machine: &Machine) -> Self {
+    pub fn from_plan(plan: &Plan, machine: &Machine) -> Self {
         let Plan {
             name: _,   // it names containers, and nothing is decided by it
             layout: _, // the mounts say where everything is
-            shape,
+            topology,
             hosts,
             egress_network,
             dlp_action,
@@ -147,7 +147,7 @@ impl Capabilities {
             mounts,
             environment,
         } = agent;
-        let git_push = *shape == Shape::Direct;
+        let git_push = *topology == Topology::Direct;
         let host =
             |rule: &HostRule| (rule.route.host.to_string(), HostCapability { rule: rule.clone(), git_push });
         Self {

@@ -258,7 +258,7 @@ impl Container {
             let (target, read_only) = (mount.destination.clone(), !mount.writable);
             match mount.kind.as_str() {
                 "bind" => {
-                    let source = Source::of(Utf8Path::new(&mount.source))?;
+                    let source = Source::at(Utf8Path::new(&mount.source))?;
                     expected.binds.push(Bind { target, source, read_only });
                 }
                 "volume" => {

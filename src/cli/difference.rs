@@ -2,7 +2,7 @@
 //! and no longer do, and as files.
 //! The tree is read as hostile; nothing of it is acted on.
 
-use super::{changes::listed, wish};
+use super::{candidate, changes::listed};
 use crate::capability::{Capabilities, changes};
 use crate::consent::{Agreed, Context};
 use crate::plan::Layout;
@@ -15,7 +15,11 @@ use camino::Utf8Path;
 const FILES: usize = 20;
 
 /// A few lines, or nothing where there is no difference.
-pub(super) fn of(project: &Utf8Path, out: &Utf8Path, agreed: &Agreed) -> anyhow::Result<Option<String>> {
+pub(super) fn describe(
+    project: &Utf8Path,
+    out: &Utf8Path,
+    agreed: &Agreed,
+) -> anyhow::Result<Option<String>> {
     let below = out.strip_prefix(project).unwrap_or(out);
     let base = if out.starts_with(project) { project } else { Utf8Path::new("/") };
     let found = match Folder::open(base)?.find(below.strip_prefix("/").unwrap_or(below))? {
@@ -36,8 +40,8 @@ fn capabilities(project: &Utf8Path, out: &Utf8Path, agreed: &Agreed, found: &Tre
     match render::exactly(found, &layout) {
         Ok(plan) => {
             let context = agreed.record.context.as_ref().map(Context::digest);
-            let machine = wish::machine(&plan, project, context.as_deref());
-            let new = Capabilities::of(&plan, &machine);
+            let machine = candidate::machine(&plan, project, context.as_deref());
+            let new = Capabilities::from_plan(&plan, &machine);
             listed(&changes(Some(&agreed.record.capabilities), &new))
         }
         Err(Unreadable::NotRendered { file, difference }) => {

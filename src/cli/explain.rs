@@ -8,7 +8,7 @@ mod asked;
 mod print;
 mod secrets;
 
-use super::rules::Rules;
+use super::rules::BottleRules;
 use super::{Format, Globals, Outcome, source};
 use crate::clock::Clock;
 use answer::Answer;
@@ -50,8 +50,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let asked = Asked::read(&args.method, &args.url, &args.headers, args.body.as_deref())?;
     let rules = match &args.rendered {
-        Some(folder) => Rules::of_tree(folder)?,
-        None => Rules::of_manifest(&source::find_one(args.manifest.as_deref())?)?,
+        Some(folder) => BottleRules::of_tree(folder)?,
+        None => BottleRules::of_manifest(&source::find_one(args.manifest.as_deref())?)?,
     };
     let today = args.now.unwrap_or_else(|| Clock::system().today());
     let answer = Answer::find(&asked, &rules, today);

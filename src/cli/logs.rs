@@ -7,7 +7,7 @@
 use super::stack::{NO_DOCKER, Stack};
 use super::{Format, Globals, Outcome, passing, print_as, say};
 use crate::clock::Clock;
-use crate::plan::Shape;
+use crate::plan::Topology;
 use crate::telemetry::audit::{Counting, Entry, Reader, Series};
 use anyhow::{Context as _, ensure};
 use blocked::Blocked;
@@ -87,7 +87,7 @@ fn ended(status: ExitStatus) -> anyhow::Result<Outcome> {
 
 /// Whoever is first sees every request; what pipelock refuses behind it is in its records, too.
 fn denied(stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let first = if stack.plan.shape == Shape::Chain { "egress-proxy" } else { "pipelock" };
+    let first = if stack.plan.topology == Topology::Chain { "egress-proxy" } else { "pipelock" };
     let folder = stack.bottle.state.join("audit").join(first);
     let mut reader = Reader::open(&[&folder], &Series::ALL, args.since)?;
     let (mut failed, mut any) = (None, false);
@@ -144,8 +144,8 @@ fn show(current: &Current<'_>, entry: &Entry, globals: &Globals) -> anyhow::Resu
     let text = match (entry, globals.format) {
         (Entry::EgressProxy(record), Format::Text) => suggestion::as_text(record, current),
         (Entry::EgressProxy(record), Format::Json) => format!("{}\n", suggestion::as_json(record, current)?),
-        (Entry::Pipelock(record), Format::Text) => Blocked::of(record).as_text(now),
-        (Entry::Pipelock(record), Format::Json) => format!("{}\n", Blocked::of(record).as_json()),
+        (Entry::Pipelock(record), Format::Text) => Blocked::from_record(record).as_text(now),
+        (Entry::Pipelock(record), Format::Json) => format!("{}\n", Blocked::from_record(record).as_json()),
         (Entry::Suppressed(counted), Format::Text) => suggestion::counted(counted, now),
         (Entry::Suppressed(counted), Format::Json) => format!("{}\n", serde_json::to_string(counted)?),
         (Entry::Counted(counted), Format::Text) => counted::as_text(counted, now),

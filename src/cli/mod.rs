@@ -6,6 +6,7 @@
 mod attack;
 mod bottles;
 mod cage;
+mod candidate;
 mod certificates;
 mod changes;
 mod difference;
@@ -39,7 +40,6 @@ mod stack;
 mod tokens;
 mod up;
 mod verify;
-mod wish;
 
 use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use sinks::{print, print_as, say, say_report};

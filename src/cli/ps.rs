@@ -51,7 +51,7 @@ fn rows() -> anyhow::Result<Vec<Row>> {
         let record = Record::load(&bottle.state).ok().flatten();
         let mut notes = Vec::new();
         let folder = bottle.manifest.parent();
-        if folder.and_then(FolderId::of) != Some(bottle.folder) {
+        if folder.and_then(FolderId::at) != Some(bottle.folder) {
             let project = &bottle.project;
             notes.push(match containers.len() {
                 0 => {

@@ -3,7 +3,7 @@
 
 use super::stack::Stack;
 use super::{Globals, Outcome, cage, reload_inside, say, verify};
-use crate::plan::Shape;
+use crate::plan::Topology;
 use crate::stack::{self, service};
 use anyhow::bail;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -42,7 +42,7 @@ fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         service::PIPELOCK,
         vec!["pipelock", "check", "--config", stack::PIPELOCK, "--embedded", stack::EMBEDDED],
     )];
-    if stack.plan.shape == Shape::Chain {
+    if stack.plan.topology == Topology::Chain {
         checks.push((service::EGRESS_PROXY, vec!["egress-proxy", "check", "--config", stack::ROUTES]));
     }
     let running = stack.running()?;

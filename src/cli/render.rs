@@ -3,14 +3,14 @@
 mod question;
 mod summary;
 
+use super::candidate::{self, Candidate};
 use super::project::Project;
 use super::rendered_project::RenderedProject;
-use super::wish::{self, Wish};
 use super::{Format, Globals, Outcome, changes, folders, print_as, say, say_report, source};
 use crate::capability::{self, Change};
 use crate::clock::Clock;
 use crate::consent::{self, Agreed, Bottle, Context, FolderId, Record, Registry};
-use crate::plan::{Shape, User};
+use crate::plan::{Topology, User};
 use crate::state::{self, ENV_FILE, EnvFile, ImageBinary, Location, MintRequest, Minted, State};
 use crate::tree::{Comparison, Folder, Kind, Written};
 use anyhow::{Context as _, bail, ensure};
@@ -96,11 +96,11 @@ fn load(args: &Args) -> anyhow::Result<Vec<RenderedProject>> {
         }
         _ => Project::all(&args.manifests)?,
     };
-    projects.into_iter().map(RenderedProject::of).collect()
+    projects.into_iter().map(RenderedProject::render).collect()
 }
 
 fn check(target: &RenderedProject, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
-    let comparison = Comparison::of(target.find()?.as_ref(), &target.tree)?;
+    let comparison = Comparison::with_disk(target.find()?.as_ref(), &target.tree)?;
     let shown = target.shown();
     let (mut outcome, mut data) = (Outcome::Done, String::new());
     if comparison.on_disk.is_empty() {
@@ -124,8 +124,8 @@ fn check(target: &RenderedProject, globals: &Globals, clock: &Clock) -> anyhow::
     if outcome == Outcome::Done {
         say(&format!("{shown} is what {} renders to\n", target.project.file));
     }
-    let wish = Wish::of(target)?;
-    let changes = since_agreed(target, &wish)?;
+    let candidate = Candidate::from_project(target)?;
+    let changes = since_agreed(target, &candidate)?;
     print_as(
         globals.format,
         &match globals.format {
@@ -133,13 +133,13 @@ fn check(target: &RenderedProject, globals: &Globals, clock: &Clock) -> anyhow::
                 let heading = "Against what you agreed to on this machine:\n";
                 let lines = changes.as_deref().map(changes::listed).unwrap_or_default();
                 let heading = if lines.is_empty() { "" } else { heading };
-                format!("{data}{heading}{lines}digest {}\n", wish.digest)
+                format!("{data}{heading}{lines}digest {}\n", candidate.digest)
             }
             Format::Json => {
                 let same = outcome == Outcome::Done;
                 let changes = changes.as_deref().map(changes::as_json).transpose()?;
                 let value = serde_json::json!({
-                    "out": shown, "same": same, "digest": wish.digest, "diff": data, "changes": changes,
+                    "out": shown, "same": same, "digest": candidate.digest, "diff": data, "changes": changes,
                 });
                 format!("{value:#}\n")
             }
@@ -149,11 +149,11 @@ fn check(target: &RenderedProject, globals: &Globals, clock: &Clock) -> anyhow::
 }
 
 /// Against the record of this machine; nothing where there is none.
-fn since_agreed(target: &RenderedProject, wish: &Wish) -> anyhow::Result<Option<Vec<Change>>> {
+fn since_agreed(target: &RenderedProject, candidate: &Candidate) -> anyhow::Result<Option<Vec<Change>>> {
     let registry = folders::registry()?;
     let Some(bottle) = registry.of_out(target.path()) else { return Ok(None) };
     let record = Record::load(&bottle.state).ok().flatten(); // one that can't be read: `render` says so
-    Ok(record.map(|record| capability::changes(Some(&record.capabilities), &wish.capabilities)))
+    Ok(record.map(|record| capability::changes(Some(&record.capabilities), &candidate.capabilities)))
 }
 
 fn write(target: &RenderedProject, args: &Args, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
@@ -176,8 +176,8 @@ fn write(target: &RenderedProject, args: &Args, globals: &Globals, clock: &Clock
     location.require_hidden(&exposed)?;
     location.require_hidden_home(&home, &exposed)?;
     let image = ImageBinary::read(args.image_binary.as_deref())?;
-    let asked = Wish::of(target)?;
-    let question = Question::of(&asked, target, location.state())?;
+    let asked = Candidate::from_project(target)?;
+    let question = Question::compare(&asked, target, location.state())?;
     let answer = match &args.accept {
         Some(digest) => Answer::Digest(digest),
         None if args.accept_widening => Answer::Anything,
@@ -192,20 +192,22 @@ fn write(target: &RenderedProject, args: &Args, globals: &Globals, clock: &Clock
     let state = State::open(&location, &exposed, waiting)?;
     let now = compare(target, args)?;
     // The manifest was read once; folders and links may have changed since.
-    let wish = Wish::of(target)?;
-    if wish.digest != asked.digest || !Question::of(&wish, target, state.path())?.is_within(&question) {
+    let candidate = Candidate::from_project(target)?;
+    if candidate.digest != asked.digest
+        || !Question::compare(&candidate, target, state.path())?.is_within(&question)
+    {
         bail!("{} changed while the question was open; run `bottle render` again", target.project.file);
     }
     let wants = MintRequest {
         bottle: &target.project.plan.name,
-        egress_proxy: target.project.plan.shape == Shape::Chain,
+        egress_proxy: target.project.plan.topology == Topology::Chain,
         extra_ca: target.project.plan.extra_ca.as_ref().map(|ca| ca.pem.as_str()),
         image: Some(&image),
         rotate: args.rotate_ca,
     };
     let again = !now.on_disk.is_empty();
     let minted = state.mint(&wants, clock)?;
-    let agreed = agree(target, &wish, &state, clock)?;
+    let agreed = agree(target, &candidate, &state, clock)?;
     let made = format!("{}-{}", minted.label(), image.digest());
     let written = apply(target, &now, &location, &state, &made, &agreed, args.force)?;
     let bottle = bottle(target, &location, &agreed)?;
@@ -236,15 +238,20 @@ fn require_free(file: &Utf8Path, target: &RenderedProject, known: Option<&Bottle
 }
 
 /// Puts what was agreed to into the state: the build context first, the record last.
-fn agree(target: &RenderedProject, wish: &Wish, state: &State, clock: &Clock) -> anyhow::Result<Agreed> {
-    if let Some(context) = &wish.context {
+fn agree(
+    target: &RenderedProject,
+    candidate: &Candidate,
+    state: &State,
+    clock: &Clock,
+) -> anyhow::Result<Agreed> {
+    if let Some(context) = &candidate.context {
         keep_context(target, context, state)?;
     }
     let record = Record {
         version: 1,
-        digest: wish.digest.clone(),
-        capabilities: wish.capabilities.clone(),
-        context: wish.context.clone(),
+        digest: candidate.digest.clone(),
+        capabilities: candidate.capabilities.clone(),
+        context: candidate.context.clone(),
         bottle: env!("CARGO_PKG_VERSION").to_owned(),
         agreed: clock.now(),
     };
@@ -253,7 +260,7 @@ fn agree(target: &RenderedProject, wish: &Wish, state: &State, clock: &Clock) ->
     let same = before.filter(|it| Record { agreed: it.record.agreed, ..record.clone() } == it.record);
     let agreed = same.unwrap_or(Agreed { record, tree: target.tree.clone() });
     agreed.store(state.path())?;
-    remove_other_contexts(state, wish.context.as_ref())?;
+    remove_other_contexts(state, candidate.context.as_ref())?;
     Ok(agreed)
 }
 
@@ -281,7 +288,7 @@ fn keep_context(target: &RenderedProject, agreed: &Context, state: &State) -> an
     {
         return Ok(());
     }
-    let from = wish::context_folder(&target.project.plan, &target.project.folder)?;
+    let from = candidate::context_folder(&target.project.plan, &target.project.folder)?;
     let from = from.with_context(|| format!("the build context of {} is gone", target.project.file))?;
     // Under another name until it is whole; a folder that was left behind is written again.
     let staged = format!("new-{name}");
@@ -300,7 +307,7 @@ fn bottle(target: &RenderedProject, location: &Location, agreed: &Agreed) -> any
     Ok(Bottle {
         out: target.path().to_owned(),
         manifest: folder.join(target.project.file.file_name().unwrap_or_default()),
-        folder: FolderId::of(folder).with_context(|| format!("{folder} is gone"))?,
+        folder: FolderId::at(folder).with_context(|| format!("{folder} is gone"))?,
         name: target.project.plan.name.clone(),
         project: location.project(&target.project.plan.name),
         state: location.state().to_owned(),
@@ -327,7 +334,7 @@ fn missing(target: &RenderedProject) -> String {
 
 /// What stands on disk, where a write would be possible.
 fn compare(target: &RenderedProject, args: &Args) -> anyhow::Result<Comparison> {
-    let comparison = Comparison::of(target.find()?.as_ref(), &target.tree)?;
+    let comparison = Comparison::with_disk(target.find()?.as_ref(), &target.tree)?;
     comparison.require_writable(&target.shown(), args.force)?;
     Ok(comparison)
 }

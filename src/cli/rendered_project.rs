@@ -22,7 +22,7 @@ pub(crate) struct RenderedProject {
 
 impl RenderedProject {
     /// Refuses a project whose mounts reach what they must not.
-    pub(crate) fn of(project: Project) -> anyhow::Result<Self> {
+    pub(crate) fn render(project: Project) -> anyhow::Result<Self> {
         project.require_safe_mounts()?;
         let tree = render::tree(&project.plan, RenderTarget::Compose)?;
         // Below the project every component is opened on its own; elsewhere the path has no links any more.

@@ -7,7 +7,7 @@ use crate::config::embedded::EmbeddedFile;
 use crate::config::pipelock::PipelockFile;
 use crate::config::routes::RoutesFile;
 use crate::manifest::Loaded;
-use crate::plan::{Layout, Plan, Shape, Surroundings};
+use crate::plan::{Layout, Plan, Surroundings, Topology};
 use crate::policy::Policy;
 use crate::render;
 use crate::tree::Folder;
@@ -23,19 +23,19 @@ const EMBEDDED: &str = "pipelock/embedded.yaml";
 const ROUTES: &str = "egress-proxy/routes.yaml";
 
 /// The rules of one bottle, with the place of each.
-pub(crate) struct Rules {
+pub(crate) struct BottleRules {
     /// The bottle's name.
     pub(crate) bottle: String,
     /// What both proxies decide by.
     pub(crate) chain: Chain,
     /// What the first proxy decides by.
     pub(crate) policy: Policy,
-    places: Places,
+    places: RulePlaces,
 }
 
 /// What a pointer into the manifest is looked up in.
 #[derive(Debug)]
-enum Places {
+enum RulePlaces {
     /// The manifest itself.
     Manifest(Box<Loaded>),
     /// The config of a rendered tree, whose entries say where they come from.
@@ -44,22 +44,22 @@ enum Places {
 
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct FileLine {
     /// The file.
     pub(crate) file: String,
     /// From 1.
     pub(crate) line: usize,
 }
 
-impl std::fmt::Display for Place {
+impl std::fmt::Display for FileLine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
     }
 }
 
-impl Rules {
+impl BottleRules {
     /// Reads a manifest and resolves it.
-    pub(crate) fn of_manifest(file: &Utf8Path) -> anyhow::Result<Rules> {
+    pub(crate) fn of_manifest(file: &Utf8Path) -> anyhow::Result<BottleRules> {
         let loaded = source::load(file)?;
         let read = |named: &Utf8PathBuf| {
             let file = absolute(file)?;
@@ -68,13 +68,13 @@ impl Rules {
         let extra_ca = loaded.manifest.pipelock.extra_ca.as_ref().map(read).transpose()?;
         let layout = Layout::beside(&loaded.manifest.name);
         let plan = Plan::resolve(&loaded.manifest, &Surroundings { layout, extra_ca })?;
-        let routes = (plan.shape == Shape::Chain).then(|| render::routes_file(&plan));
-        let places = Places::Manifest(Box::new(loaded));
-        Rules::new(routes.as_ref(), &render::pipelock_file(&plan), render::embedded_file(&plan), places)
+        let routes = (plan.topology == Topology::Chain).then(|| render::routes_file(&plan));
+        let places = RulePlaces::Manifest(Box::new(loaded));
+        BottleRules::new(routes.as_ref(), &render::pipelock_file(&plan), render::embedded_file(&plan), places)
     }
 
     /// Reads the configs of a rendered tree.
-    pub(crate) fn of_tree(folder: &Utf8Path) -> anyhow::Result<Rules> {
+    pub(crate) fn of_tree(folder: &Utf8Path) -> anyhow::Result<BottleRules> {
         let open = Folder::open(folder)?;
         let needed = |name: &str| {
             let text = find(&open, name)?;
@@ -85,61 +85,66 @@ impl Rules {
         let embedded_text = needed(EMBEDDED)?;
         let embedded = EmbeddedFile::read(&embedded_text).with_context(|| parsed(EMBEDDED))?;
         let Some(text) = find(&open, ROUTES)? else {
-            let places = Places::tree(folder.join(EMBEDDED), &embedded_text, "hosts")?;
-            return Rules::new(None, &pipelock, embedded, places);
+            let places = RulePlaces::tree(folder.join(EMBEDDED), &embedded_text, "hosts")?;
+            return BottleRules::new(None, &pipelock, embedded, places);
         };
         let routes = RoutesFile::read(&text).with_context(|| parsed(ROUTES))?;
-        Rules::new(Some(&routes), &pipelock, embedded, Places::tree(folder.join(ROUTES), &text, "routes")?)
+        BottleRules::new(
+            Some(&routes),
+            &pipelock,
+            embedded,
+            RulePlaces::tree(folder.join(ROUTES), &text, "routes")?,
+        )
     }
 
     fn new(
         routes: Option<&RoutesFile>,
         pipelock: &PipelockFile,
         embedded: EmbeddedFile,
-        places: Places,
-    ) -> anyhow::Result<Rules> {
+        places: RulePlaces,
+    ) -> anyhow::Result<BottleRules> {
         let policy = match routes {
             Some(routes) => routes.to_policy()?,
             // In a bottle without routes pipelock is the only one who decides, and by host and port alone.
             None => Policy::new(embedded.rules(pipelock)?)?,
         };
         let chain = Chain {
-            egress_proxy: routes.map(egress_proxy::Ruleset::of).transpose()?,
-            pipelock: Arc::new(pipelock::Ruleset::of(pipelock, Some(&embedded))?),
+            egress_proxy: routes.map(egress_proxy::Ruleset::from_file).transpose()?,
+            pipelock: Arc::new(pipelock::Ruleset::from_file(pipelock, Some(&embedded))?),
         };
-        Ok(Rules { bottle: embedded.bottle, chain, policy, places })
+        Ok(BottleRules { bottle: embedded.bottle, chain, policy, places })
     }
 
     /// What stands between the agent and the Internet.
-    pub(crate) fn shape(&self) -> Shape {
-        if self.chain.egress_proxy.is_some() { Shape::Chain } else { Shape::Direct }
+    pub(crate) fn topology(&self) -> Topology {
+        if self.chain.egress_proxy.is_some() { Topology::Chain } else { Topology::Direct }
     }
 
     /// The line that a pointer into the manifest stands on: `egress_proxy.routes[1].methods`. A rendered tree gives
     /// the line of the entry that was rendered from it.
-    pub(crate) fn place_of(&self, pointer: &str) -> Option<Place> {
+    pub(crate) fn place_of(&self, pointer: &str) -> Option<FileLine> {
         match &self.places {
-            Places::Manifest(loaded) => {
-                Some(Place { file: loaded.source.name().to_owned(), line: loaded.line_of(pointer) })
+            RulePlaces::Manifest(loaded) => {
+                Some(FileLine { file: loaded.source.name().to_owned(), line: loaded.line_of(pointer) })
             }
-            Places::Tree { file, document, list } => {
+            RulePlaces::Tree { file, document, list } => {
                 let (at, rest) =
                     document.value[*list].as_array()?.iter().enumerate().find_map(|(at, entry)| {
                         let rest = pointer.strip_prefix(entry["source"].as_str()?)?;
                         (rest.is_empty() || rest.starts_with('.')).then_some((at, rest))
                     })?;
                 let line = document.line_of(&format!("{list}[{at}]{rest}"));
-                Some(Place { file: file.to_string(), line })
+                Some(FileLine { file: file.to_string(), line })
             }
         }
     }
 }
 
-impl Places {
-    fn tree(file: Utf8PathBuf, text: &[u8], list: &'static str) -> anyhow::Result<Places> {
+impl RulePlaces {
+    fn tree(file: Utf8PathBuf, text: &[u8], list: &'static str) -> anyhow::Result<RulePlaces> {
         let limits = yaml::Limits { bytes: 16 * 1024 * 1024, nodes: 2_000_000, ..yaml::Limits::default() };
         match yaml::parse(text, limits) {
-            Ok(document) => Ok(Places::Tree { file, document, list }),
+            Ok(document) => Ok(RulePlaces::Tree { file, document, list }),
             Err(problems) => {
                 bail!("{file}: {}", problems.first().map(ToString::to_string).unwrap_or_default())
             }

@@ -21,7 +21,7 @@ pub(crate) struct Pins(BTreeMap<Utf8PathBuf, Utf8PathBuf>);
 
 impl Pins {
     /// What the other bottles of the registry mount below what this one's agent can write.
-    pub(crate) fn of(bottle: &Bottle, own: &Capabilities, registry: &Registry) -> Self {
+    pub(crate) fn between(bottle: &Bottle, own: &Capabilities, registry: &Registry) -> Self {
         let others = registry.bottles().filter(|other| other.out != bottle.out);
         let records = others.filter_map(|other| Record::load(&other.state).ok().flatten());
         let sources: Vec<Utf8PathBuf> = records
@@ -104,7 +104,7 @@ mod tests {
         let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
         let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
         let machine = Machine { project: project.clone(), ..Machine::default() };
-        let own = Capabilities::of(&plan, &machine);
+        let own = Capabilities::from_plan(&plan, &machine);
         let sources =
             ["a/b$", "own", "gone", "."].map(|path| crate::plan::layout::normal(&project.join(path)));
         let found = Pins(pins(&own, &sources));

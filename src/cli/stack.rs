@@ -8,13 +8,13 @@ use super::bottles::{self, Found};
 use super::folders::{home, real, registry};
 use super::project::Project;
 use super::siblings::Pins;
-use super::{Globals, difference, quietly, say, wish};
+use super::{Globals, candidate, difference, quietly, say};
 use crate::consent::{AGREED, Agreed, Bottle, Running};
 use crate::diagnostic::Report;
 use crate::manifest::Loaded;
 use crate::pki;
 use crate::plan::places::{planted_link, through};
-use crate::plan::{Layout, Plan, Shape};
+use crate::plan::{Layout, Plan, Topology};
 use crate::printable::printable_output;
 use crate::render::{self, RenderTarget};
 use crate::stack::service;
@@ -54,7 +54,7 @@ struct Loudness {
 }
 
 impl Loudness {
-    fn of(globals: &Globals) -> Self {
+    fn from_globals(globals: &Globals) -> Self {
         let show = match (globals.quiet, globals.verbose) {
             (true, _) => quietly::Show::OnFailure,
             (false, 0) => quietly::Show::After(PATIENCE),
@@ -78,7 +78,7 @@ impl Stack {
         let layout = Layout::between(&folder, &bottle.out);
         let plan = render::plan_of(&agreed.tree, &layout).context(bottle.state.join(AGREED))?;
         let shown = shown_from_here(&bottle.out);
-        let pins = Pins::of(&bottle, &agreed.record.capabilities, &registry()?);
+        let pins = Pins::between(&bottle, &agreed.record.capabilities, &registry()?);
         let pinning = pins.write(&bottle.state)?;
         Ok(Self {
             bottle,
@@ -90,7 +90,7 @@ impl Stack {
             pins,
             pinning,
             shown,
-            loudness: Loudness::of(globals),
+            loudness: Loudness::from_globals(globals),
         })
     }
 
@@ -108,7 +108,7 @@ impl Stack {
             "this folder was {project} when you rendered it; run `bottle render` here, and `bottle ps` shows what \
              still runs under the old name"
         );
-        if let Some(difference) = difference::of(project, &stack.bottle.out, &stack.agreed)? {
+        if let Some(difference) = difference::describe(project, &stack.bottle.out, &stack.agreed)? {
             bail!(
                 "{} is not what you agreed to:\n{difference}`bottle render` writes what {} renders to, and asks about \
                  what is new",
@@ -147,7 +147,7 @@ impl Stack {
     /// Whether the folder of the build context holds what was agreed to.
     fn context_is_current(&self) -> bool {
         let Some(agreed) = &self.agreed.record.context else { return true };
-        let now = wish::context_folder(&self.plan, self.folder()).ok().flatten();
+        let now = candidate::context_folder(&self.plan, self.folder()).ok().flatten();
         let now = now.and_then(|now| crate::consent::Context::read(&now.folder, &now.dockerfile).ok());
         now.is_some_and(|now| now.digest() == agreed.digest())
     }
@@ -170,7 +170,7 @@ impl Stack {
         if !report.0.is_empty() {
             return Err(report.into());
         }
-        let now = wish::machine(&self.plan, project, None).sources;
+        let now = candidate::machine(&self.plan, project, None).sources;
         for (target, agreed) in self.agreed.record.capabilities.sources() {
             if let Some(now) = now.get(target).filter(|now| *now != agreed) {
                 bail!(
@@ -208,9 +208,9 @@ impl Stack {
     /// Refuses certificate authorities that no client would accept any more.
     pub(crate) fn require_valid_authorities(&self) -> anyhow::Result<()> {
         let now = jiff::Timestamp::now();
-        let certificates = match self.plan.shape {
-            Shape::Chain => ["egress-proxy/agent-ca.pem", "pipelock/pipelock-ca.pem"].as_slice(),
-            Shape::Direct => ["pipelock/pipelock-ca.pem"].as_slice(),
+        let certificates = match self.plan.topology {
+            Topology::Chain => ["egress-proxy/agent-ca.pem", "pipelock/pipelock-ca.pem"].as_slice(),
+            Topology::Direct => ["pipelock/pipelock-ca.pem"].as_slice(),
         };
         for file in certificates {
             let path = self.bottle.state.join(file);
@@ -224,9 +224,9 @@ impl Stack {
 
     /// The services between the agent and the Internet.
     pub(crate) fn infrastructure(&self) -> Vec<&'static str> {
-        match self.plan.shape {
-            Shape::Chain => vec![service::NETNS, service::GATE, service::PIPELOCK, service::EGRESS_PROXY],
-            Shape::Direct => vec![service::NETNS, service::GATE, service::PIPELOCK],
+        match self.plan.topology {
+            Topology::Chain => vec![service::NETNS, service::GATE, service::PIPELOCK, service::EGRESS_PROXY],
+            Topology::Direct => vec![service::NETNS, service::GATE, service::PIPELOCK],
         }
     }
 

@@ -3,7 +3,7 @@
 use super::stack::{Stack, docker, output_of};
 use super::{Format, Globals, Outcome, cage, difference, print_as};
 use crate::consent::Running;
-use crate::plan::Shape;
+use crate::plan::Topology;
 use crate::stack::{network, service};
 use crate::state::ENV_FILE;
 use crate::tree::Folder;
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
     let mut problems = Vec::new();
-    if let Some(difference) = difference::of(stack.folder(), &stack.bottle.out, &stack.agreed)? {
+    if let Some(difference) = difference::describe(stack.folder(), &stack.bottle.out, &stack.agreed)? {
         problems.push(format!("{} is not what you agreed to:\n{difference}", stack.shown()));
     }
     problems.extend(env_file(&stack)?);
@@ -142,10 +142,10 @@ fn hashes(stack: &Stack, running: &[cage::Container]) -> anyhow::Result<String> 
 fn networks(stack: &Stack, container: &cage::Container) -> Option<String> {
     let named = |name: &str| format!("{}_{name}", stack.bottle.project);
     let egress = stack.plan.egress_network.clone().unwrap_or_else(|| named(network::EGRESS));
-    let mut wanted = match (container.service.as_str(), stack.plan.shape) {
+    let mut wanted = match (container.service.as_str(), stack.plan.topology) {
         (service::EGRESS_PROXY, _) => vec![named(network::CHAIN)],
-        (service::PIPELOCK, Shape::Chain) => vec![named(network::CHAIN), egress],
-        (service::PIPELOCK, Shape::Direct) => vec![egress],
+        (service::PIPELOCK, Topology::Chain) => vec![named(network::CHAIN), egress],
+        (service::PIPELOCK, Topology::Direct) => vec![egress],
         (service::NETNS, _) => vec!["none".to_owned()],
         _ => Vec::new(), // in the namespace of netns
     };

@@ -1,8 +1,8 @@
 //! A build context as a value: what is in it, its digest, and how it differs from another.
 
+use super::context_filter::{self, ContextFilter};
 use super::dockerignore::MAX_FILE;
 use super::error::size;
-use super::rules::{self, Rules};
 use super::walk::{Limits, walk};
 use super::{ContextEntry, ContextError, Sha256Sum};
 use crate::printable::printable_name;
@@ -60,7 +60,7 @@ impl Context {
     /// Reads a copy that [`Context::snapshot`] made, and refuses one that has another digest than `expected`
     /// (`sha256:<hex>`).
     pub fn verify(copy: &Folder, expected: &str) -> Result<Self, ContextError> {
-        let found = Self { entries: walk(copy, &Rules::default(), None, Limits::default())? };
+        let found = Self { entries: walk(copy, &ContextFilter::default(), None, Limits::default())? };
         let digest = found.digest();
         if digest == expected {
             return Ok(found);
@@ -83,8 +83,8 @@ impl Context {
         into: Option<&Folder>,
         limits: Limits,
     ) -> Result<Self, ContextError> {
-        rules::require_dockerfile(root, dockerfile)?;
-        let rules = Rules::read(root, dockerfile, MAX_FILE)?;
+        context_filter::require_dockerfile(root, dockerfile)?;
+        let rules = ContextFilter::read(root, dockerfile, MAX_FILE)?;
         let entries = walk(root, &rules, into, limits)?;
         rules.require_unchanged(root, &entries)?;
         Ok(Self { entries })

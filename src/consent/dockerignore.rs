@@ -91,7 +91,7 @@ impl DockerIgnore {
     }
 
     /// Whether `path` is ignored, where `above` is what its folder gave; and what it gives for paths below it.
-    pub(super) fn judge(&self, above: &Above, path: &str) -> (bool, Above) {
+    pub(super) fn evaluate(&self, above: &Above, path: &str) -> (bool, Above) {
         let expressions = self.expressions.matches(path);
         let mut expression = 0;
         let mut next = self.top();

@@ -17,13 +17,13 @@
 //! ```
 
 mod context;
+mod context_filter;
 mod dockerignore;
 mod entry;
 mod error;
 mod glob;
 mod record;
 mod registry;
-mod rules;
 mod running;
 mod sha256;
 mod walk;

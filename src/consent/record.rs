@@ -100,7 +100,7 @@ impl Agreed {
     pub fn store(&self, state: &Utf8Path) -> Result<Written, ConsentError> {
         let state = Folder::open(state)?;
         let folder = state.make(Utf8Path::new(AGREED))?;
-        let written = Comparison::of(Some(&folder), &self.tree)?.apply(&folder, true)?;
+        let written = Comparison::with_disk(Some(&folder), &self.tree)?.apply(&folder, true)?;
         let record = super::json(&self.record)?;
         if !state.is_as_wanted(FILE, &record, 0o600, None)? {
             state.stage(FILE, &record, 0o600)?.commit()?;

@@ -48,7 +48,7 @@ pub struct FolderId {
 impl FolderId {
     /// Of the folder at a path, links followed; nothing where there is none.
     #[must_use]
-    pub fn of(path: &Utf8Path) -> Option<Self> {
+    pub fn at(path: &Utf8Path) -> Option<Self> {
         use std::os::unix::fs::MetadataExt as _;
         let found = fs_err::metadata(path).ok()?;
         found.is_dir().then(|| Self { device: found.dev(), inode: found.ino() })
@@ -119,7 +119,7 @@ impl Registry {
 
     /// The bottles whose manifest lies, or lay when it was rendered, in this folder.
     pub fn of_folder(&self, folder: &Utf8Path) -> impl Iterator<Item = &Bottle> {
-        let id = FolderId::of(folder);
+        let id = FolderId::at(folder);
         self.bottles.iter().filter(move |bottle| {
             bottle.manifest.parent() == Some(folder) || id.is_some_and(|id| bottle.folder == id)
         })
@@ -228,7 +228,7 @@ mod tests {
         fs_err::create_dir(&old).unwrap();
         let mut one = bottle("/x");
         one.manifest = old.join("bottle.yaml");
-        one.folder = FolderId::of(&old).unwrap();
+        one.folder = FolderId::at(&old).unwrap();
         Registry::remember(&home, one.clone()).unwrap();
         let new = old.with_file_name("new");
         fs_err::rename(&old, &new).unwrap();

@@ -3,8 +3,8 @@
 //! Constraint: an agent may write in the folder meanwhile. Each step is relative to an open folder and follows
 //! nothing; whatever is swapped in shows up in both the digest and the copy, or as an error.
 
+use super::context_filter::ContextFilter;
 use super::error::size;
-use super::rules::Rules;
 use super::{ContextEntry, ContextError, Largest, Sha256Sum};
 use crate::tree::{Folder, Found, TreeError};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -45,7 +45,7 @@ impl Default for Limits {
 /// Reads everything below `root` that `rules` keep, and copies it into the empty folder `into`.
 pub(super) fn walk(
     root: &Folder,
-    rules: &Rules,
+    rules: &ContextFilter,
     into: Option<&Folder>,
     limits: Limits,
 ) -> Result<BTreeMap<Utf8PathBuf, ContextEntry>, ContextError> {
@@ -74,7 +74,7 @@ pub(super) fn walk(
 }
 
 struct Walk<'a> {
-    rules: &'a Rules,
+    rules: &'a ContextFilter,
     into: Option<&'a Folder>,
     limits: Limits,
     /// The folders from the root to where the walk is: the name, and the copy once something is in it.
@@ -113,7 +113,7 @@ impl Walk<'_> {
             if self.names > self.limits.names {
                 return Ok(());
             }
-            let verdict = self.rules.judge(above, &path);
+            let verdict = self.rules.evaluate(above, &path);
             match found {
                 Found::Folder if verdict.entered => {
                     let before = self.kept;
@@ -291,7 +291,7 @@ mod tests {
 
     fn exceeded(files: &[(&str, usize)]) -> (String, Vec<String>) {
         let (_dir, root) = folder(files);
-        let error = walk(&root, &Rules::default(), None, TINY).unwrap_err();
+        let error = walk(&root, &ContextFilter::default(), None, TINY).unwrap_err();
         let ContextError::TooLarge { limit, largest, .. } = error else { panic!("{error}") };
         (limit, largest.iter().map(ToString::to_string).collect())
     }
@@ -300,7 +300,7 @@ mod tests {
     fn what_fits_to_the_last_byte_is_read() {
         for files in [&[("a", 20)][..], &[("a", 0), ("b", 0), ("c", 0), ("d", 0)], &[("a/b/c", 1)]] {
             let (_dir, root) = folder(files);
-            assert_eq!(walk(&root, &Rules::default(), None, TINY).unwrap().len(), files.len());
+            assert_eq!(walk(&root, &ContextFilter::default(), None, TINY).unwrap().len(), files.len());
         }
     }
 
@@ -351,7 +351,7 @@ mod tests {
     fn an_ignore_file_that_changes_during_the_walk_is_an_error() {
         let (dir, root) = folder(&[("Dockerfile", 1)]);
         fs_err::write(dir.path().join(".dockerignore"), "a\n").unwrap();
-        let rules = Rules::read(&root, Utf8Path::new("Dockerfile"), 100).unwrap();
+        let rules = ContextFilter::read(&root, Utf8Path::new("Dockerfile"), 100).unwrap();
         let entries = walk(&root, &rules, None, TINY).unwrap();
         rules.require_unchanged(&root, &entries).unwrap();
         let changes: [&dyn Fn(); 3] = [
@@ -370,7 +370,7 @@ mod tests {
             assert_eq!(error, expected);
         }
         fs_err::remove_file(dir.path().join("Dockerfile")).unwrap();
-        let entries = walk(&root, &Rules::default(), None, TINY).unwrap();
+        let entries = walk(&root, &ContextFilter::default(), None, TINY).unwrap();
         rules.require_unchanged(&root, &entries).unwrap_err();
     }
 

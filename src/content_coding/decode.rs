@@ -213,7 +213,7 @@ mod tests {
     fn of(coding: &str) -> Result<Option<Coding>, Unsupported> {
         let mut fields = HeaderMap::new();
         fields.insert(header::CONTENT_ENCODING, coding.parse().unwrap());
-        Coding::of(&fields)
+        Coding::from_fields(&fields)
     }
 
     fn decoded(coding: &str, body: &[u8], split: usize) -> Result<Vec<u8>, DecodeError<&'static str>> {

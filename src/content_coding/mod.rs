@@ -27,7 +27,7 @@ pub struct Unsupported(pub String);
 
 impl Coding {
     /// What the fields ask for; `None` for a body that stands as it is.
-    pub fn of(fields: &HeaderMap) -> Result<Option<Self>, Unsupported> {
+    pub fn from_fields(fields: &HeaderMap) -> Result<Option<Self>, Unsupported> {
         let values = fields.get_all(header::CONTENT_ENCODING).iter();
         let text = values.map(|v| String::from_utf8_lossy(v.as_bytes())).collect::<Vec<_>>().join(",");
         let codings = text.split(',').map(|c| c.trim().to_ascii_lowercase());

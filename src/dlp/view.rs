@@ -160,8 +160,8 @@ impl View {
     }
 
     fn look(&mut self, context: Context<'_>, at: u64, complete: bool, best: &mut Best) {
-        self.judge_pending(context, complete, best);
-        self.judge_starts(context, complete, best);
+        self.check_pending(context, complete, best);
+        self.check_starts(context, complete, best);
         self.step_custom(context, at, complete, best);
         if let Some(rule) = context.set.seed {
             self.step_seed(context, rule, at, complete, best);
@@ -172,17 +172,17 @@ impl View {
         }
     }
 
-    fn judge_pending(&mut self, context: Context<'_>, complete: bool, best: &mut Best) {
+    fn check_pending(&mut self, context: Context<'_>, complete: bool, best: &mut Best) {
         if self.pending.is_empty() {
             return;
         }
         for pending in std::mem::take(&mut self.pending) {
-            self.judge(context, pending, complete, best);
+            self.check(context, pending, complete, best);
         }
     }
 
     /// Looks at every start that was not looked at. The last byte waits for its successor.
-    fn judge_starts(&mut self, context: Context<'_>, complete: bool, best: &mut Best) {
+    fn check_starts(&mut self, context: Context<'_>, complete: bool, best: &mut Best) {
         let end = self.buf.len().saturating_sub(1);
         let mut at = index(self.scan - self.base);
         while at < end {
@@ -196,7 +196,7 @@ impl View {
                 }
                 self.in_text = true;
             }
-            at = self.judge_text(context, at, end, complete, best);
+            at = self.check_text(context, at, end, complete, best);
         }
         if complete {
             at = self.buf.len();
@@ -205,7 +205,7 @@ impl View {
     }
 
     /// Judges the starts from `at` on, up to `end` or to the end of the printable text; says where it stopped.
-    fn judge_text(
+    fn check_text(
         &mut self,
         context: Context<'_>,
         mut at: usize,
@@ -228,7 +228,7 @@ impl View {
                     let start = self.base + at as u64;
                     let left = TABLE[usize::from(pattern)].left;
                     if left.holds(&self.buf[..at], at == forced) {
-                        self.judge(context, Pending { pattern, start }, complete, best);
+                        self.check(context, Pending { pattern, start }, complete, best);
                     }
                 }
             } else if decoded && flags & PRINTABLE == 0 {
@@ -276,7 +276,7 @@ impl View {
         }
     }
 
-    fn judge(&mut self, context: Context<'_>, pending: Pending, complete: bool, best: &mut Best) {
+    fn check(&mut self, context: Context<'_>, pending: Pending, complete: bool, best: &mut Best) {
         let id = usize::from(pending.pattern);
         if context.muted[id] {
             return;

@@ -31,7 +31,7 @@ pub(super) enum Reader {
 
 impl Reader {
     /// Told by the user agent, else by what git asks for.
-    pub(super) fn of(headers: &HeaderMap, target: &[u8]) -> Self {
+    pub(super) fn from_request(headers: &HeaderMap, target: &[u8]) -> Self {
         let agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
         let path = target.split(|b| *b == b'?').next().unwrap_or_default();
         if agent.starts_with(b"git-lfs/") || path.ends_with(b"/info/lfs/objects/batch") {
@@ -115,7 +115,7 @@ mod tests {
     fn reader(agent: &'static str, target: &str) -> Reader {
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
-        Reader::of(&headers, target.as_bytes())
+        Reader::from_request(&headers, target.as_bytes())
     }
 
     #[test]

@@ -72,8 +72,8 @@ impl Proxy {
     ) -> Result<Response<Body>, Failure> {
         refuse_fault(exchange)?;
         let tunnel = exchange.tunnel.as_ref().map(|tunnel| &tunnel.state.authority);
-        let head = Head::of(&request, &exchange.target, tunnel);
-        let destination = Destination::of(head)?;
+        let head = Head::from_request(&request, &exchange.target, tunnel);
+        let destination = Destination::from_head(head)?;
         record.at(&destination);
         if destination.authority.host.is_internal() {
             record.answers_itself();
@@ -99,7 +99,7 @@ impl Proxy {
     /// Decides on a CONNECT, and keeps what is due to the audit trail if no request comes of it.
     async fn open_tunnel(&self, request: &ConnectRequest) -> Result<TunnelState, Response<Body>> {
         let rules = self.rules.load_full();
-        let reader = Reader::of(&request.headers, b"");
+        let reader = Reader::from_request(&request.headers, b"");
         let place = self.audit.reserve().await.ok_or_else(|| denial(&shutting_down(), reader))?;
         match rules.ruleset.connect(&request.target, &request.headers) {
             Ok(authority)
@@ -219,7 +219,7 @@ impl Handler for Proxy {
     /// A request is decided by the rules that are live when its head has come, and ends under them.
     async fn exchange(&self, request: Request<Body>, exchange: Exchange<TunnelState>) -> Answer {
         let rules = self.rules.load_full();
-        let reader = Reader::of(request.headers(), &exchange.target);
+        let reader = Reader::from_request(request.headers(), &exchange.target);
         if let Some(due) = exchange.tunnel.as_ref().and_then(|tunnel| tunnel.state.take_due()) {
             due.withdraw();
         }

@@ -3,7 +3,7 @@
 //!
 //! A container is made of what stands at a path when it is made. Whoever can write a folder on the way may put a link
 //! or another folder there in that moment, so what was mounted is compared afterwards, before the container may
-//! start: [`Source::of`] says what `/proc/PID/mountinfo` must show for a bind of a path, [`Container::check_mounts`]
+//! start: [`Source::at`] says what `/proc/PID/mountinfo` must show for a bind of a path, [`Container::check_mounts`]
 //! that it shows this and nothing besides. Anything but a clear match is an error.
 //!
 //! Who may read what of a process (Linux 6.18, Docker 20.10; seen with uid 65534 and uid 1000):

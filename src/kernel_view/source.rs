@@ -67,7 +67,7 @@ pub enum SourceError {
 impl Source {
     /// Opens an absolute path without following a link, and says what is there. Another process that has it bound
     /// shows its `device` and `root`.
-    pub fn of(path: &Utf8Path) -> Result<Self, SourceError> {
+    pub fn at(path: &Utf8Path) -> Result<Self, SourceError> {
         let plain = |part| matches!(part, Utf8Component::RootDir | Utf8Component::Normal(_));
         if !path.is_absolute() || !path.components().all(plain) {
             return Err(SourceError::NotAbsolute { path: path.to_owned() });
@@ -165,11 +165,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap();
         fs_err::create_dir(path.join("a b")).unwrap();
-        let (source, around) = (Source::of(&path.join("a b")).unwrap(), Source::of(path).unwrap());
+        let (source, around) = (Source::at(&path.join("a b")).unwrap(), Source::at(path).unwrap());
         assert_eq!(source.root, around.root.join("a b"));
         assert_eq!(source.device, around.device);
         assert_ne!(source.object, around.object);
-        assert!(Source::of(Utf8Path::new("/")).is_ok());
+        assert!(Source::at(Utf8Path::new("/")).is_ok());
     }
 
     #[test]
@@ -177,7 +177,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = Utf8Path::from_path(folder.path()).unwrap();
         fs_err::os::unix::fs::symlink("/etc", path.join("link")).unwrap();
-        let said = |path: &Utf8Path| Source::of(path).unwrap_err().to_string();
+        let said = |path: &Utf8Path| Source::at(path).unwrap_err().to_string();
         let link = path.join("link");
         assert_eq!(
             said(&link),
@@ -185,7 +185,7 @@ mod tests {
                 "{link} is a link, or goes through one; name the place that it leads to, if that is meant"
             )
         );
-        assert!(matches!(Source::of(&link.join("passwd")), Err(SourceError::Link { .. })));
+        assert!(matches!(Source::at(&link.join("passwd")), Err(SourceError::Link { .. })));
         assert_eq!(said("a/b".into()), "a/b is not an absolute path without `.` and `..`");
         assert_eq!(said("/a/../b".into()), "/a/../b is not an absolute path without `.` and `..`");
         assert!(said(&path.join("none")).starts_with(&format!("can't open {path}/none: No such file")));

@@ -7,14 +7,14 @@
 mod findings;
 mod model;
 mod parse;
+mod raw;
 mod reference;
 mod retired;
 mod schema;
+mod schema_check;
 mod secrets;
-mod shape;
 mod template;
 mod variable;
-mod written;
 
 pub use model::{
     Agent, Build, DlpAction, Egress, EgressProxy, Engine, Image, Manifest, Mount, Pipelock, Resources,
@@ -100,9 +100,9 @@ fn read(document: &Document, findings: &mut Findings<'_>) -> Option<Manifest> {
     }
     let mut value: Value = document.value.clone();
     retired::take_out(&mut value, findings);
-    let fitting = shape::check(&value, findings);
-    match serde_json::from_value::<written::Manifest>(fitting) {
-        Ok(written) => parse::manifest(written, findings),
+    let fitting = schema_check::check(&value, findings);
+    match serde_json::from_value::<raw::Manifest>(fitting) {
+        Ok(raw) => parse::manifest(raw, findings),
         Err(error) => {
             // The schema and the types are one source, so this is a fault of this program; it is said all the same.
             findings.push(Diagnostic::error(

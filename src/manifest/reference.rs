@@ -1,7 +1,7 @@
 //! `docs/manifest.md`: the reference of the manifest, generated from its schema. A test compares.
 
 use super::schema::{followed, schema};
-use super::shape::flow;
+use super::schema_check::flow;
 use super::{retired, template};
 use crate::yaml;
 use serde::Serialize;

@@ -1,9 +1,9 @@
-//! The JSON Schema of a manifest, generated from the types in [`super::written`].
+//! The JSON Schema of a manifest, generated from the types in [`super::raw`].
 //!
 //! `schema/bottle.schema.json` is its committed copy; a test compares. No key takes `null`: an empty
 //! `path_allowlist:` must never be read as an absent one.
 
-use super::written;
+use super::raw;
 use jsonschema::Validator;
 use schemars::{Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Map, Value, json};
@@ -16,7 +16,7 @@ pub fn schema() -> &'static Value {
         let settings = SchemaSettings::draft2020_12()
             .with_transform(RecursiveTransform(without_null))
             .with_transform(RecursiveTransform(in_order));
-        let mut schema = settings.into_generator().into_root_schema_for::<written::Manifest>();
+        let mut schema = settings.into_generator().into_root_schema_for::<raw::Manifest>();
         schema.insert("$comment".to_owned(), json!("Generated from the Rust types: bottle schema"));
         in_order(&mut schema);
         schema.to_value()

@@ -1,6 +1,6 @@
 //! The templates of this module: strict about what is undefined, silent about their own lines.
 
-use super::shape::flow;
+use super::schema_check::flow;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Value};

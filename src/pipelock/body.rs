@@ -58,7 +58,7 @@ pub(super) async fn inspect(
     mut inner: Body,
     on_finding: OnFinding,
 ) -> Result<Body, Stop> {
-    let coding = Coding::of(request).map_err(|why| Stop::Block(why.into()))?;
+    let coding = Coding::from_fields(request).map_err(|why| Stop::Block(why.into()))?;
     if inner.is_end_stream() {
         return Ok(inner);
     }
@@ -108,7 +108,8 @@ pub fn scan_body(ruleset: &Arc<Ruleset>, request: &HeaderMap, body: Bytes) -> Re
     let into = Arc::clone(&found);
     let on_finding: OnFinding =
         Arc::new(move |block| into.lock().unwrap_or_else(PoisonError::into_inner).push(block.clone()));
-    let mut scan = Scan::new(Arc::clone(ruleset), Coding::of(request)?, is_json(request), on_finding)?;
+    let mut scan =
+        Scan::new(Arc::clone(ruleset), Coding::from_fields(request)?, is_json(request), on_finding)?;
     scan.foresee(&body)?;
     scan.push(body)?;
     scan.finish(None)?;

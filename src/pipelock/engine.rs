@@ -209,7 +209,8 @@ impl Engine {
         }
         let mut reading = Reading::default();
         let tunnel = exchange.tunnel.as_ref().map(|tunnel| &tunnel.state);
-        let decided = rules.ruleset.request(Head::of(&request, &exchange.target, tunnel), &mut reading);
+        let decided =
+            rules.ruleset.request(Head::from_request(&request, &exchange.target, tunnel), &mut reading);
         let Reading { destination, target, findings } = reading;
         let url = destination.as_ref().map(|destination| {
             let path = target.as_deref().unwrap_or("/");

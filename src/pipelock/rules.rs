@@ -121,7 +121,7 @@ impl Rules {
         clock: &Clock,
     ) -> Result<(Self, Fixed), RulesError> {
         refuse_what_is_not_implemented(file)?;
-        let ruleset = Arc::new(Ruleset::of(file, embedded)?);
+        let ruleset = Arc::new(Ruleset::from_file(file, embedded)?);
         let listen = match embedded {
             Some(embedded) => embedded.listen.clone(),
             None => file.fetch_proxy.listen.parse().map_err(|e: crate::config::listen::ListenError| {

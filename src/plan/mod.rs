@@ -36,7 +36,7 @@ pub struct Plan {
     /// Where the rendered tree lies.
     pub layout: Layout,
     /// What stands between the agent and the Internet.
-    pub shape: Shape,
+    pub topology: Topology,
     /// The allowed hosts: routes in the manifest's order, then the allowlist.
     pub hosts: Vec<HostRule>,
     /// The Docker network that pipelock leaves by; `None`: a bridge of the stack's own.
@@ -55,7 +55,7 @@ pub struct Plan {
 
 /// What stands between the agent and the Internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
+pub enum Topology {
     /// egress-proxy, then pipelock.
     Chain,
     /// pipelock alone: a manifest without routes.

@@ -1,6 +1,6 @@
 //! The entry: a manifest and what surrounds it, to a plan.
 
-use super::{AgentImage, ExtraCa, Layout, Plan, Problems, SeedPhrases, Shape, agent, warnings};
+use super::{AgentImage, ExtraCa, Layout, Plan, Problems, SeedPhrases, Topology, agent, warnings};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::manifest::{Image, Loaded, Manifest};
 
@@ -51,7 +51,7 @@ impl Plan {
         let mut plan = Self {
             name: manifest.name.clone(),
             layout: around.layout.clone(),
-            shape: if manifest.has_routes() { Shape::Chain } else { Shape::Direct },
+            topology: if manifest.has_routes() { Topology::Chain } else { Topology::Direct },
             hosts: manifest.hosts().cloned().collect(),
             egress_network: manifest.egress.network.clone(),
             dlp_action: manifest.egress.dlp_action,
@@ -60,7 +60,7 @@ impl Plan {
             agent,
             warnings: Report(Vec::new()),
         };
-        plan.warnings = report(warnings::of(&plan));
+        plan.warnings = report(warnings::collect(&plan));
         Ok(plan)
     }
 }

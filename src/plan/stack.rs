@@ -1,6 +1,6 @@
 //! The stack around the agent, for those who print it; the compose template writes the same, and a test compares.
 
-use super::{Plan, Shape};
+use super::{Plan, Topology};
 use crate::stack::{network, service};
 
 /// One service of the stack.
@@ -46,8 +46,8 @@ impl Plan {
             make(service::GATE, "carries bytes from 127.0.0.1:9099 to the proxy's socket", Reach::Agent),
         ];
         let pipelock = "allows hosts, refuses private addresses, scans requests for secrets";
-        match self.shape {
-            Shape::Chain => {
+        match self.topology {
+            Topology::Chain => {
                 let role = "decides by route, path and method, refuses git push, puts credentials on";
                 services.push(make(service::EGRESS_PROXY, role, Reach::Networks(&[network::CHAIN])));
                 services.push(make(
@@ -56,7 +56,7 @@ impl Plan {
                     Reach::Networks(&[network::CHAIN, network::EGRESS]),
                 ));
             }
-            Shape::Direct => {
+            Topology::Direct => {
                 services.push(make(service::PIPELOCK, pipelock, Reach::Networks(&[network::EGRESS])));
             }
         }
@@ -82,9 +82,9 @@ impl Plan {
             None => "a bridge of the stack's own: pipelock's way out",
         };
         let egress = NetworkPlan { name: network::EGRESS, existing: self.egress_network.clone(), what };
-        match self.shape {
-            Shape::Chain => vec![chain, egress],
-            Shape::Direct => vec![egress],
+        match self.topology {
+            Topology::Chain => vec![chain, egress],
+            Topology::Direct => vec![egress],
         }
     }
 }

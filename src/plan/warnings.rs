@@ -1,14 +1,14 @@
 //! What the author of a manifest should know and a render does not stop for.
 
-use super::{Plan, Problems, Shape};
+use super::{Plan, Problems, Topology};
 use crate::diagnostic::Diagnostic;
 use crate::policy::{HostRule, Method, PathPattern, Route};
 
 /// Every warning, in the order of the manifest.
-pub(super) fn of(plan: &Plan) -> Problems {
+pub(super) fn collect(plan: &Plan) -> Problems {
     let mut warnings = Problems::new();
     let mut warn = |pointer: &str, warning: Diagnostic| warnings.push((pointer.to_owned(), warning));
-    if plan.shape == Shape::Direct {
+    if plan.topology == Topology::Direct {
         warn(
             "egress",
             Diagnostic::warning(

@@ -55,10 +55,13 @@ impl GitOperation {
         content_type: Option<&[u8]>,
     ) -> GitOperation {
         let kind = content_type.map_or("", media_type);
-        let path = PathReading::of(path);
+        let path = PathReading::from_path(path);
         let writes = DUMB_PUSH.iter().any(|m| m.eq_ignore_ascii_case(method.as_str()));
-        let service =
-            if path.info_refs { Services::of(query.unwrap_or_default()) } else { Services::default() };
+        let service = if path.info_refs {
+            Services::from_query(query.unwrap_or_default())
+        } else {
+            Services::default()
+        };
         if path.receive_pack
             || kind.eq_ignore_ascii_case("application/x-git-receive-pack-request")
             || (path.info_refs && (service.receive_pack || path.hidden.receive_pack))
@@ -75,7 +78,7 @@ impl GitOperation {
     /// Whether the path is that of the LFS batch API, in any reading.
     #[must_use]
     pub fn is_lfs_batch(path: &[u8]) -> bool {
-        PathReading::of(path).lfs_batch
+        PathReading::from_path(path).lfs_batch
     }
 
     /// Reads the operation from the body of an LFS batch request, content codings removed. Of several `operation`
@@ -134,7 +137,7 @@ struct PathReading {
 }
 
 impl PathReading {
-    fn of(path: &[u8]) -> PathReading {
+    fn from_path(path: &[u8]) -> PathReading {
         let mut reading = PathReading::default();
         let deep = any_decoding(path, |decoded| {
             reading.add(&folded(decoded));
@@ -150,7 +153,7 @@ impl PathReading {
         self.add_path(decoded);
         if let Some(at) = decoded.find(['?', '#']) {
             self.add_path(&decoded[..at]);
-            self.hidden.merge(Services::of(&decoded.as_bytes()[at + 1..]));
+            self.hidden.merge(Services::from_query(&decoded.as_bytes()[at + 1..]));
         }
     }
 
@@ -186,7 +189,7 @@ struct Services {
 }
 
 impl Services {
-    fn of(query: &[u8]) -> Services {
+    fn from_query(query: &[u8]) -> Services {
         let mut services = Services::default();
         let deep = any_decoding(query, |decoded| {
             services.receive_pack |= decoded.split(|byte| b"&;?#".contains(byte)).any(asks_for_receive_pack);

@@ -80,13 +80,13 @@ impl<R> Default for Policy<R> {
 impl Policy {
     /// Takes rules that agree with each other. No rules at all allow nothing at all.
     pub fn new(rules: impl IntoIterator<Item = impl Into<HostRule>>) -> Result<Policy, PolicyError> {
-        Policy::of(rules.into_iter().map(Into::into))
+        Policy::from_rules(rules.into_iter().map(Into::into))
     }
 }
 
 impl<R: AsRef<HostRule>> Policy<R> {
     /// The same of rules in any form.
-    pub fn of(rules: impl IntoIterator<Item = R>) -> Result<Self, PolicyError> {
+    pub fn from_rules(rules: impl IntoIterator<Item = R>) -> Result<Self, PolicyError> {
         let mut policy = Self::default();
         for rule in rules {
             check(rule.as_ref())?;

@@ -4,7 +4,7 @@
 //! passes [`write_value`], which is the only way out of the template engine: a YAML scalar on one line, with each
 //! `$` doubled, so that neither YAML nor Compose's interpolation finds anything in a manifest's text.
 
-use crate::plan::{AgentImage, MountPlan, PROXY_VARIABLES, Plan, Shape, User};
+use crate::plan::{AgentImage, MountPlan, PROXY_VARIABLES, Plan, Topology, User};
 use crate::render::{RenderError, checksum, configs::ConfigHashes, seccomp};
 use crate::yaml;
 use minijinja::value::{Serde, ValueKind};
@@ -99,7 +99,7 @@ fn view<'a>(plan: &'a Plan, configs: &ConfigHashes, seccomp: &str) -> View<'a> {
     View {
         bottle: &plan.name,
         file: plan.layout.out().join(NAME).into_string(),
-        chain: plan.shape == Shape::Chain,
+        chain: plan.topology == Topology::Chain,
         tokens: plan.tokens().into_keys().collect(),
         egress_network: plan.egress_network.as_deref(),
         proxy_variables: &PROXY_VARIABLES,

@@ -4,7 +4,7 @@ use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{PipelockFile, StackOptions};
 use crate::config::routes::{CaFiles, RouteEntry, RoutesFile, Upstream};
 use crate::config::{Limits, Listen};
-use crate::plan::{Plan, Shape};
+use crate::plan::{Plan, Topology};
 use crate::policy::HostRule;
 use crate::stack;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -56,11 +56,11 @@ pub fn embedded_file(plan: &Plan) -> EmbeddedFile {
     EmbeddedFile {
         version: 1,
         bottle: plan.name.clone(),
-        listen: match plan.shape {
-            Shape::Chain => {
+        listen: match plan.topology {
+            Topology::Chain => {
                 Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), stack::PIPELOCK_PORT))
             }
-            Shape::Direct => Listen::Unix(stack::EGRESS_SOCKET.into()),
+            Topology::Direct => Listen::Unix(stack::EGRESS_SOCKET.into()),
         },
         admin: stack::ADMIN,
         extra_ca_file: plan.extra_ca.as_ref().map(|_| stack::PIPELOCK_EXTRA_CA.to_owned()),

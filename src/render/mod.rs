@@ -13,7 +13,7 @@ pub use configs::{embedded_file, pipelock_file, routes_file};
 pub use read::{Unreadable, exactly, plan_of};
 pub use target::RenderTarget;
 
-use crate::plan::{Plan, Shape};
+use crate::plan::{Plan, Topology};
 use crate::yaml;
 use camino::Utf8PathBuf;
 use configs::ConfigHashes;
@@ -59,14 +59,14 @@ pub fn tree(plan: &Plan, target: RenderTarget) -> Result<Tree, RenderError> {
     let mut tree = Tree::new();
     let pipelock = add_yaml(&mut tree, "pipelock/pipelock.yaml", &pipelock_file(plan))?;
     let embedded = add_yaml(&mut tree, "pipelock/embedded.yaml", &embedded_file(plan))?;
-    let routes = match plan.shape {
-        Shape::Chain => add_yaml(&mut tree, "egress-proxy/routes.yaml", &routes_file(plan))?,
-        Shape::Direct => String::new(),
+    let routes = match plan.topology {
+        Topology::Chain => add_yaml(&mut tree, "egress-proxy/routes.yaml", &routes_file(plan))?,
+        Topology::Direct => String::new(),
     };
     let mut of_pipelock = pipelock + &embedded;
     if let Some(ca) = &plan.extra_ca {
         of_pipelock += &add(&mut tree, "pipelock/extra-ca.pem", &ca.pem);
-        if plan.shape == Shape::Chain {
+        if plan.topology == Topology::Chain {
             add(&mut tree, "egress-proxy/extra-ca.pem", &ca.pem);
         }
     }

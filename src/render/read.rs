@@ -12,7 +12,7 @@ use crate::diagnostic::Report;
 use crate::manifest::{Build, DlpAction};
 use crate::plan::layout::normal;
 use crate::plan::{
-    AgentImage, AgentPlan, ExtraCa, Layout, MountPlan, Plan, Resources, SeedPhrases, Shape, User, Variable,
+    AgentImage, AgentPlan, ExtraCa, Layout, MountPlan, Plan, Resources, SeedPhrases, Topology, User, Variable,
 };
 use crate::policy::HostRule;
 use crate::yaml;
@@ -109,7 +109,7 @@ pub fn plan_of(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
     Ok(Plan {
         name: embedded.bottle.clone(),
         layout: layout.clone(),
-        shape: if routes.is_some() { Shape::Chain } else { Shape::Direct },
+        topology: if routes.is_some() { Topology::Chain } else { Topology::Direct },
         hosts: match &routes {
             Some(routes) => chained(routes, &embedded).map_err(|error| unreadable(ROUTES, &error))?,
             None => embedded.rules(&pipelock).map_err(|error| unreadable(EMBEDDED, &error))?,

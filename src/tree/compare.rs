@@ -46,7 +46,7 @@ pub struct Comparison {
 
 impl Comparison {
     /// Compares the files below `folder` with `tree`. Fails on what is not a plain file.
-    pub fn of(folder: Option<&Folder>, tree: &Tree) -> Result<Self, TreeError> {
+    pub fn with_disk(folder: Option<&Folder>, tree: &Tree) -> Result<Self, TreeError> {
         let mut found = Tree::new();
         if let Some(folder) = folder {
             let mut left = LARGEST_TREE;

@@ -81,8 +81,8 @@ impl Chain {
             Some((target, fields)) => Some(first.connect(target, fields)?),
             None => None,
         };
-        let head = Head::of(&asked.request, &asked.target, tunnel.as_ref());
-        let destination = Destination::of(head)?;
+        let head = Head::from_request(&asked.request, &asked.target, tunnel.as_ref());
+        let destination = Destination::from_head(head)?;
         verdict.authority = Some(destination.authority.clone());
         if destination.authority.host.is_internal() {
             return Ok(());
@@ -151,7 +151,8 @@ impl Chain {
             }
         }
         let mut reading = Reading::default();
-        let decided = self.pipelock.request(Head::of(request, target, tunnel.as_ref()), &mut reading);
+        let decided =
+            self.pipelock.request(Head::from_request(request, target, tunnel.as_ref()), &mut reading);
         verdict.findings = reading.findings;
         verdict.authority = verdict.authority.take().or(reading.destination.map(|it| it.authority));
         verdict.inspected = decided.is_ok();

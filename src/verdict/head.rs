@@ -23,7 +23,11 @@ pub struct Head<'a> {
 
 impl<'a> Head<'a> {
     /// The head of this request.
-    pub fn of<B>(request: &'a Request<B>, target: &'a Bytes, tunnel: Option<&'a Authority>) -> Self {
+    pub fn from_request<B>(
+        request: &'a Request<B>,
+        target: &'a Bytes,
+        tunnel: Option<&'a Authority>,
+    ) -> Self {
         Self {
             method: request.method(),
             uri: request.uri(),

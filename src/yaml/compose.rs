@@ -5,7 +5,7 @@
 
 use super::{
     Document, Limits, Problem,
-    node::{Inside, Place},
+    node::{Inside, NodePlace},
     scalar::{self, Unusable},
     syntax,
 };
@@ -26,7 +26,7 @@ struct Stop;
 #[derive(Clone)]
 struct Built {
     value: Value,
-    place: Place,
+    place: NodePlace,
     /// Lists and maps inside each other, this one included.
     height: usize,
     nodes: usize,
@@ -39,7 +39,7 @@ pub(super) fn compose(text: &str, limits: Limits, problems: &mut Vec<Problem>) -
     refuse_directives(body, base, problems);
     let mut composer = Composer {
         parser: Parser::new_from_str(body),
-        offsets: Offsets::of(body, base),
+        offsets: Offsets::new(body, base),
         text,
         limits,
         problems,
@@ -77,7 +77,7 @@ struct Offsets {
 }
 
 impl Offsets {
-    fn of(text: &str, base: usize) -> Self {
+    fn new(text: &str, base: usize) -> Self {
         let starts =
             if text.is_ascii() { Vec::new() } else { text.char_indices().map(|(at, _)| base + at).collect() };
         Self { base, starts, end: base + text.len() }
@@ -148,7 +148,7 @@ impl<'t> Composer<'t, '_> {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), span);
                 let value = self.scalar(&text, style, span);
-                let place = Place { span: self.range(span), key: None, inside: Inside::Scalar };
+                let place = NodePlace { span: self.range(span), key: None, inside: Inside::Scalar };
                 Ok(self.anchored(anchor, Built { value, place, height: 0, nodes: 1, bytes: text.len() }))
             }
             Event::SequenceStart(anchor, tag) => {
@@ -186,13 +186,14 @@ impl<'t> Composer<'t, '_> {
             values.push(item.value);
             places.push(item.place);
         }
-        Ok(size.built(Value::Array(values), Place { span: range, key: None, inside: Inside::List(places) }))
+        Ok(size
+            .built(Value::Array(values), NodePlace { span: range, key: None, inside: Inside::List(places) }))
     }
 
     fn map(&mut self, start: Span, depth: usize) -> Result<Built, Stop> {
         let mut size = Size::default();
         let mut values = Map::new();
-        let mut places: BTreeMap<String, Place> = BTreeMap::new();
+        let mut places: BTreeMap<String, NodePlace> = BTreeMap::new();
         let mut range = self.range(start);
         loop {
             let (event, span) = self.next()?;
@@ -217,7 +218,8 @@ impl<'t> Composer<'t, '_> {
             values.insert(name.clone(), item.value);
             places.insert(name, item.place);
         }
-        Ok(size.built(Value::Object(values), Place { span: range, key: None, inside: Inside::Map(places) }))
+        Ok(size
+            .built(Value::Object(values), NodePlace { span: range, key: None, inside: Inside::Map(places) }))
     }
 
     /// A key's text and place; nothing when it was refused and its value is to be read over.
@@ -351,7 +353,7 @@ impl<'t> Composer<'t, '_> {
         }
     }
 
-    fn refuse_duplicate(&mut self, name: &str, at: Range<usize>, places: &BTreeMap<String, Place>) {
+    fn refuse_duplicate(&mut self, name: &str, at: Range<usize>, places: &BTreeMap<String, NodePlace>) {
         let first = places.get(name).and_then(|place| place.key.clone());
         let mut problem = Problem::new(at, format!("the key `{}` is listed twice", shortened(name)))
             .hint("keep one of the two");
@@ -391,7 +393,7 @@ impl Size {
         self.bytes += item.bytes;
     }
 
-    fn built(self, value: Value, place: Place) -> Built {
+    fn built(self, value: Value, place: NodePlace) -> Built {
         Built { value, place, height: self.height + 1, nodes: self.nodes + 1, bytes: self.bytes }
     }
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ops::Range};
 
 /// Where a value stands, and the places of what it holds.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct NodePlace {
     pub(super) span: Range<usize>,
     pub(super) key: Option<Range<usize>>,
     pub(super) inside: Inside,
@@ -14,8 +14,8 @@ pub(super) struct Place {
 #[derive(Clone, Debug)]
 pub(super) enum Inside {
     Scalar,
-    List(Vec<Place>),
-    Map(BTreeMap<String, Place>),
+    List(Vec<NodePlace>),
+    Map(BTreeMap<String, NodePlace>),
 }
 
 /// One YAML document: the value, and the place of every part of it.
@@ -26,7 +26,7 @@ pub(super) enum Inside {
 pub struct Document {
     /// The whole value; maps keep the order of the text.
     pub value: Value,
-    pub(super) root: Place,
+    pub(super) root: NodePlace,
     /// Byte offset of the first byte of each line.
     pub(super) lines: Vec<usize>,
 }
@@ -52,7 +52,7 @@ impl Document {
         self.lines.partition_point(|start| *start <= at)
     }
 
-    fn place(&self, pointer: &str) -> &Place {
+    fn place(&self, pointer: &str) -> &NodePlace {
         let mut place = &self.root;
         for step in steps(pointer) {
             let next = match &place.inside {

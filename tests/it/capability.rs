@@ -9,7 +9,7 @@ fn capabilities(manifest: &str) -> Capabilities {
     let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap_or_else(|report| panic!("{report}"));
     let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev"))
         .unwrap_or_else(|report| panic!("{report}"));
-    Capabilities::of(&plan, &Machine { project: "/p".into(), memory: 4 << 30, ..Machine::default() })
+    Capabilities::from_plan(&plan, &Machine { project: "/p".into(), memory: 4 << 30, ..Machine::default() })
 }
 
 fn lines(old: Option<&str>, new: &str) -> Vec<Change> {
@@ -290,7 +290,7 @@ fn what_the_image_is_made_of_is_asked_about() {
             Manifest::load("bottle.yaml", format!("version: 1\nname: dev\n{built}").as_bytes()).unwrap();
         let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
         let machine = Machine { context: Some(digest.to_owned()), ..Machine::default() };
-        Capabilities::of(&plan, &machine)
+        Capabilities::from_plan(&plan, &machine)
     };
     let changed = changes(Some(&plan("sha256:1")), &plan("sha256:2"));
     assert_eq!(changed.len(), 1, "{changed:?}");
@@ -406,7 +406,7 @@ fn a_limit_where_there_was_none_is_no_widening() {
         let text = format!("version: 1\nname: dev\n{text}");
         let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
         let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
-        Capabilities::of(&plan, &Machine { memory, ..Machine::default() })
+        Capabilities::from_plan(&plan, &Machine { memory, ..Machine::default() })
     };
     let (open, narrow) = (of(&agent(""), 8 << 30), of(&limited, 8 << 30));
     let narrower = changes(Some(&open), &narrow);
@@ -440,7 +440,7 @@ fn a_source_that_really_is_another_one_is_new() {
     let at = |real: &str| {
         let sources = [("/d".into(), real.into())].into_iter().collect();
         let machine = Machine { project: "/p".into(), sources, ..Machine::default() };
-        Capabilities::of(&plan, &machine)
+        Capabilities::from_plan(&plan, &machine)
     };
     let moved = changes(Some(&at("/p/data")), &at("/etc"));
     assert_eq!(moved.len(), 1, "{moved:?}");
@@ -460,7 +460,7 @@ fn a_repository_that_the_agent_can_write_is_marked_unless_its_git_folder_is_prot
         let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
         let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
         let repositories = ["/work".into()].into();
-        Capabilities::of(&plan, &Machine { project: "/p".into(), repositories, ..Machine::default() })
+        Capabilities::from_plan(&plan, &Machine { project: "/p".into(), repositories, ..Machine::default() })
     };
     let first = |mounts: &str| {
         let all = changes(None, &of(mounts));
@@ -488,7 +488,7 @@ fn what_is_kept_in_the_record_is_read_back() {
         ..Surroundings::beside("dev")
     };
     let plan = Plan::resolve(&loaded.manifest, &around).unwrap();
-    let all = Capabilities::of(&plan, &Machine::default());
+    let all = Capabilities::from_plan(&plan, &Machine::default());
     let text = serde_json::to_string(&all).unwrap();
     assert_eq!(serde_json::from_str::<Capabilities>(&text).unwrap(), all);
     let bad = text.replace("\"/user\"", "\"/us%65r\"");
@@ -651,7 +651,7 @@ fn both_sides_see_the_same_changes() {
             ..Surroundings::beside("dev")
         };
         let plan = Plan::resolve(&loaded.manifest, &around).unwrap();
-        Capabilities::of(&plan, &Machine { project: "/p".into(), ..Machine::default() })
+        Capabilities::from_plan(&plan, &Machine { project: "/p".into(), ..Machine::default() })
     };
     let bare = capabilities(&format!("{AGENT}egress: {{allowlist: [a.example]}}\n"));
     assert!(changes(Some(&bare), &of(full)).len() > 15);

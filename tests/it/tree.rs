@@ -26,7 +26,7 @@ impl Project {
 
     fn compare(&self, tree: &Tree) -> Result<Comparison, TreeError> {
         let folder = Folder::open(&self.base)?.find(Utf8Path::new(".bottle/dev"))?;
-        Comparison::of(folder.as_ref(), tree)
+        Comparison::with_disk(folder.as_ref(), tree)
     }
 
     fn write(&self, tree: &Tree, force: bool) -> Result<Written, TreeError> {

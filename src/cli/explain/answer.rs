@@ -2,10 +2,10 @@
 
 use super::asked::Asked;
 use super::secrets::Found;
-use crate::cli::rules::{Place, Rules};
+use crate::cli::rules::{BottleRules, FileLine};
 use crate::intercept::Limits;
 use crate::pipelock::scan_body;
-use crate::plan::Shape;
+use crate::plan::Topology;
 use crate::policy::{
     Authority, Difference, GitOperation, Grant, HOST_OVERRIDES, Host, HostRule, Intent, METHOD_OVERRIDES,
     Method, Nearest, PATH_OVERRIDES, PathPattern, Reason, Refusal, Route, same_variable,
@@ -38,9 +38,9 @@ pub(super) struct Answer {
 pub(super) struct Rule {
     pub(super) host: Host,
     pub(super) source: String,
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<FileLine>,
     /// The entry of the `path_allowlist` that matched, and its line.
-    pub(super) entry: Option<(String, Option<Place>)>,
+    pub(super) entry: Option<(String, Option<FileLine>)>,
     pub(super) credential: Option<Credential>,
     pub(super) until: Option<Date>,
     pub(super) reason: Option<String>,
@@ -58,7 +58,7 @@ pub(super) struct Credential {
 pub(super) struct Near {
     pub(super) text: String,
     pub(super) rule: String,
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<FileLine>,
 }
 
 /// What pipelock does with the host.
@@ -78,25 +78,26 @@ pub(super) enum Pipelock {
 }
 
 impl Answer {
-    pub(super) fn find(asked: &Asked, rules: &Rules, today: Date) -> Answer {
+    pub(super) fn find(asked: &Asked, rules: &BottleRules, today: Date) -> Answer {
         let wire = match asked.on_the_wire(&Limits::default()) {
             Ok(wire) => wire,
             Err(fault) => return Answer::refused(malformed(fault.kind)),
         };
         let verdict = rules.chain.verdict(&wire, today);
-        if rules.shape() == Shape::Chain && verdict.authority.as_ref().is_some_and(|it| it.host.is_internal())
+        if rules.topology() == Topology::Chain
+            && verdict.authority.as_ref().is_some_and(|it| it.host.is_internal())
         {
             return Answer::by_the_proxy_itself();
         }
-        let mut answer = Answer::of(asked, rules, verdict, today);
+        let mut answer = Answer::from_verdict(asked, rules, verdict, today);
         if answer.refusal.is_none() {
             answer.search_body(asked, rules, wire.request.headers());
         }
         answer
     }
 
-    fn of(asked: &Asked, rules: &Rules, verdict: Verdict<'_>, today: Date) -> Answer {
-        let chain = rules.shape() == Shape::Chain;
+    fn from_verdict(asked: &Asked, rules: &BottleRules, verdict: Verdict<'_>, today: Date) -> Answer {
+        let chain = rules.topology() == Topology::Chain;
         let Verdict { authority, intent, grant, refusal, leak, block, findings, inspected: _, sent: _ } =
             verdict;
         let rule = authority.as_ref().and_then(|authority| rules.policy.rule(&authority.host));
@@ -126,7 +127,7 @@ impl Answer {
             sends: intent.as_ref().filter(|_| chain).map(|intent| intent.target.to_string()),
             pipelock: authority
                 .as_ref()
-                .map_or(Pipelock::Refuses, |it| Pipelock::of(&rules.chain.pipelock, it, asked)),
+                .map_or(Pipelock::Refuses, |it| Pipelock::ask(&rules.chain.pipelock, it, asked)),
             secret,
             nearest: nearest.map(|nearest| near_of(&nearest, rules)),
             notes: match &intent {
@@ -139,7 +140,7 @@ impl Answer {
     }
 
     /// The body of what is let through so far, as pipelock reads it.
-    fn search_body(&mut self, asked: &Asked, rules: &Rules, headers: &http::HeaderMap) {
+    fn search_body(&mut self, asked: &Asked, rules: &BottleRules, headers: &http::HeaderMap) {
         let Some(body) = &asked.body else { return };
         if !matches!(self.pipelock, Pipelock::Inspects { .. }) {
             self.notes.push("the body is not searched for secrets: pipelock does not look inside".to_owned());
@@ -190,7 +191,7 @@ const DIRECT: &str =
     "this bottle has no routes: no path rule holds, git push is not refused, and pipelock decides by host";
 
 impl Pipelock {
-    fn of(ruleset: &Ruleset, authority: &Authority, asked: &Asked) -> Self {
+    fn ask(ruleset: &Ruleset, authority: &Authority, asked: &Asked) -> Self {
         if !ruleset.admits(authority, asked.scheme) {
             Pipelock::Refuses
         } else if ruleset.passes_through(authority.host.as_str()) {
@@ -205,7 +206,7 @@ fn is_lfs_batch(intent: &Intent) -> bool {
     GitOperation::is_lfs_batch(intent.target.path.as_str().as_bytes())
 }
 
-fn rule_of(rule: &HostRule, rules: &Rules) -> Rule {
+fn rule_of(rule: &HostRule, rules: &BottleRules) -> Rule {
     let (route, auth) = (&rule.route, &rule.auth);
     Rule {
         host: route.host.clone(),
@@ -220,17 +221,17 @@ fn rule_of(rule: &HostRule, rules: &Rules) -> Rule {
     }
 }
 
-fn entry_of(grant: &Grant<'_>, rules: &Rules) -> Option<(String, Option<Place>)> {
+fn entry_of(grant: &Grant<'_>, rules: &BottleRules) -> Option<(String, Option<FileLine>)> {
     let pattern = grant.pattern?;
     Some((pattern.to_string(), place_of_entry(&grant.rule.route, pattern, rules)))
 }
 
-fn place_of_entry(route: &Route, entry: &PathPattern, rules: &Rules) -> Option<Place> {
+fn place_of_entry(route: &Route, entry: &PathPattern, rules: &BottleRules) -> Option<FileLine> {
     let index = route.path_allowlist.iter().flatten().position(|own| own == entry)?;
     rules.place_of(&format!("{}.path_allowlist[{index}]", route.source))
 }
 
-fn near_of(nearest: &Nearest<'_>, rules: &Rules) -> Near {
+fn near_of(nearest: &Nearest<'_>, rules: &BottleRules) -> Near {
     let source = &nearest.route.source;
     let place = match nearest.differs {
         Difference::Path(entry) => place_of_entry(nearest.route, entry, rules),

@@ -3,7 +3,7 @@
 use super::answer::{Answer, Near, Pipelock, Rule};
 use super::asked::Asked;
 use super::secrets::Found;
-use crate::cli::rules::Place;
+use crate::cli::rules::FileLine;
 use crate::policy::Reason;
 use crate::printable::printable_name;
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ fn of_rule(rule: &Rule, lines: &mut Vec<(&'static str, String)>) {
     }
 }
 
-fn in_brackets(place: Option<&Place>) -> String {
+fn in_brackets(place: Option<&FileLine>) -> String {
     place.map(|place| format!(" ({place})")).unwrap_or_default()
 }
 
@@ -134,7 +134,7 @@ fn secret(found: &Found) -> Value {
     })
 }
 
-fn place(place: Option<&Place>) -> Value {
+fn place(place: Option<&FileLine>) -> Value {
     place.map_or(Value::Null, |place| json!({"file": place.file, "line": place.line}))
 }
 

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 pub(super) struct Blocked<'a>(&'a PipelockRecord);
 
 impl<'a> Blocked<'a> {
-    pub(super) fn of(record: &'a PipelockRecord) -> Self {
+    pub(super) fn from_record(record: &'a PipelockRecord) -> Self {
         Self(record)
     }
 
@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn a_host_that_is_missing_comes_with_its_entry() {
         let record: PipelockRecord = serde_json::from_str(LINE).unwrap();
-        let blocked = Blocked::of(&record);
+        let blocked = Blocked::from_record(&record);
         assert_eq!(
             blocked.as_text("2026-11-25T10:00:00Z".parse().unwrap()),
             "00:30:48  CONNECT new.example:443  domain_not_allowed, by pipelock\n    \
@@ -77,8 +77,9 @@ mod tests {
 
     #[test]
     fn what_no_entry_allows_has_none_and_what_the_agent_wrote_moves_no_cursor() {
-        let text =
-            |line: &str| Blocked::of(&serde_json::from_str(line).unwrap()).as_text(Timestamp::UNIX_EPOCH);
+        let text = |line: &str| {
+            Blocked::from_record(&serde_json::from_str(line).unwrap()).as_text(Timestamp::UNIX_EPOCH)
+        };
         let line = LINE.replace("domain_not_allowed", "dlp").replace("new.example is", "\\u001b[2J\\nheld");
         let shown = text(&line);
         assert!(!shown.contains("allowlist: [") && !shown.contains('\u{1b}'), "{shown}");

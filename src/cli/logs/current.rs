@@ -100,7 +100,7 @@ impl<'a> Current<'a> {
         let Some((_, policy)) = &self.manifest else {
             return Advice::Unknown(format!("{} can't be read now", self.file));
         };
-        let asked = Asked::of(record);
+        let asked = Asked::from_record(record);
         asked.and_then(|asked| advice(&asked, policy, self.clock.today())).unwrap_or(Advice::Nothing)
     }
 }
@@ -123,7 +123,7 @@ struct Asked<'r> {
 }
 
 impl<'r> Asked<'r> {
-    fn of(record: &'r Record) -> Option<Self> {
+    fn from_record(record: &'r Record) -> Option<Self> {
         let scheme = if record.scheme.as_deref() == Some("http") { Scheme::Http } else { Scheme::Https };
         let host = Host::parse(record.host.as_deref()?).ok()?;
         let authority = Authority { host, port: record.port.unwrap_or(scheme.default_port()) };

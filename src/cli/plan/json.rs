@@ -2,7 +2,7 @@
 
 use crate::cli::project::Project;
 use crate::config::routes::AnyOr;
-use crate::plan::{AgentImage, Plan, Reach, Shape, User};
+use crate::plan::{AgentImage, Plan, Reach, Topology, User};
 use crate::policy::{DenyPath, HostRule, Route};
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn bottle(project: &Project) -> Value {
         "bottle": plan.name,
         "manifest": project.file,
         "out": plan.layout.out(),
-        "shape": match plan.shape { Shape::Chain => "egress-proxy and pipelock", Shape::Direct => "pipelock" },
+        "topology": match plan.topology { Topology::Chain => "egress-proxy and pipelock", Topology::Direct => "pipelock" },
         "services": plan.services().iter().map(|service| json!({
             "name": service.name,
             "role": service.role,

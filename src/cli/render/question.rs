@@ -2,10 +2,10 @@
 //! person last agreed to, in the private state; never the tree in the project, which an agent may have written.
 
 use crate::capability::{Change, Risk, changes};
+use crate::cli::candidate::{Candidate, context_folder};
 use crate::cli::changes::listed;
 use crate::cli::rendered_project::RenderedProject;
 use crate::cli::say;
-use crate::cli::wish::{Wish, context_folder};
 use crate::consent::{Agreed, ConsentError, Context, ContextChange, Record};
 use crate::printable::printable_name;
 use crate::tree::Folder;
@@ -39,16 +39,22 @@ pub(super) enum Answer<'a> {
 }
 
 impl Question {
-    /// Compares a wish with what was agreed to in `state`.
-    pub(super) fn of(wish: &Wish, target: &RenderedProject, state: &Utf8Path) -> anyhow::Result<Self> {
+    /// Compares a candidate with what was agreed to in `state`.
+    pub(super) fn compare(
+        candidate: &Candidate,
+        target: &RenderedProject,
+        state: &Utf8Path,
+    ) -> anyhow::Result<Self> {
         let (record, damaged) = match Record::load(state) {
             Ok(record) => (record, None),
             Err(error @ ConsentError::Damaged { .. }) => (None, Some(error.to_string())),
             Err(error) => return Err(error.into()),
         };
-        let changes = changes(record.as_ref().map(|it| &it.capabilities), &wish.capabilities);
+        let changes = changes(record.as_ref().map(|it| &it.capabilities), &candidate.capabilities);
         let (mut files, mut dockerfile) = (Vec::new(), String::new());
-        if let (Some(old), Some(new)) = (record.as_ref().and_then(|it| it.context.as_ref()), &wish.context) {
+        if let (Some(old), Some(new)) =
+            (record.as_ref().and_then(|it| it.context.as_ref()), &candidate.context)
+        {
             files = old.changes(new);
             if !files.is_empty() {
                 dockerfile = dockerfile_diff(target, state)?;
@@ -82,17 +88,17 @@ impl Question {
     pub(super) fn is_agreed(
         &self,
         manifest: &Utf8Path,
-        wish: &Wish,
+        candidate: &Candidate,
         answer: &Answer<'_>,
         warnings: &str,
     ) -> anyhow::Result<bool> {
         if let Answer::Digest(expected) = answer
-            && **expected != wish.digest
+            && **expected != candidate.digest
         {
             say(&format!(
                 "nothing was written: {manifest} comes to {}, and you accept {expected}; `bottle render --check` \
                  shows what it comes to\n",
-                wish.digest
+                candidate.digest
             ));
             return Ok(false);
         }
@@ -113,7 +119,7 @@ impl Question {
                 "nothing was written: an agent can have edited the manifest, so a person agrees on a terminal; \
                  or say what you agree to:\n  --accept {}\n(--accept-widening agrees to whatever is there, on a \
                  machine that can be thrown away)\n",
-                wish.digest
+                candidate.digest
             ));
         }
         Ok(false)

@@ -3,7 +3,7 @@
 use super::Rendered;
 use crate::cli::{Format, Globals, changes, source};
 use crate::config::routes::AnyOr;
-use crate::plan::{Plan, Shape};
+use crate::plan::{Plan, Topology};
 use crate::policy::{DenyPath, HostRule, Route};
 use crate::printable::printable_name;
 use crate::stack::service;
@@ -23,11 +23,11 @@ pub(super) fn print(rendered: &Rendered<'_>, globals: &Globals) -> anyhow::Resul
 }
 
 fn services(plan: &Plan) -> Vec<&'static str> {
-    match plan.shape {
-        Shape::Chain => {
+    match plan.topology {
+        Topology::Chain => {
             vec![service::AGENT, service::GATE, service::NETNS, service::EGRESS_PROXY, service::PIPELOCK]
         }
-        Shape::Direct => vec![service::AGENT, service::GATE, service::NETNS, service::PIPELOCK],
+        Topology::Direct => vec![service::AGENT, service::GATE, service::NETNS, service::PIPELOCK],
     }
 }
 
@@ -36,7 +36,7 @@ fn networks(plan: &Plan) -> Vec<String> {
         Some(name) => format!("egress ({name})"),
         None => "egress".to_owned(),
     };
-    let chain = (plan.shape == Shape::Chain).then(|| "chain (internal)".to_owned());
+    let chain = (plan.topology == Topology::Chain).then(|| "chain (internal)".to_owned());
     chain.into_iter().chain([egress]).collect()
 }
 

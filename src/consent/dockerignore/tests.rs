@@ -9,7 +9,7 @@ fn ignores(ignore: &DockerIgnore, path: &str) -> bool {
     let mut ignored = false;
     for end in path.match_indices('/').map(|(at, _)| at).chain([path.len()]) {
         let folder_ignored = ignored;
-        (ignored, above) = ignore.judge(&above, &path[..end]);
+        (ignored, above) = ignore.evaluate(&above, &path[..end]);
         let folder = path[..end].rsplit_once('/').map(|(folder, _)| folder);
         if let (true, false, Some(folder)) = (folder_ignored, ignored, folder) {
             assert!(ignore.may_keep_below(folder), "{path} would not be reached");

@@ -33,14 +33,14 @@ impl<C: Connector> Clone for Pool<C> {
 pub(super) struct Inner<C: Connector> {
     connector: C,
     limits: PoolLimits,
-    places: Mutex<Places<C::Key>>,
+    connections: Mutex<Connections<C::Key>>,
     opened: AtomicU64,
     reused: AtomicU64,
     retried: AtomicU64,
 }
 
-struct Places<K> {
-    by_key: HashMap<K, Place>,
+struct Connections<K> {
+    by_key: HashMap<K, KeyConnections>,
     /// What was taken before the pool was cleared does not come back.
     generation: u64,
     reaper: bool,
@@ -48,7 +48,7 @@ struct Places<K> {
 
 /// The connections for one key.
 #[derive(Default)]
-struct Place {
+struct KeyConnections {
     idle: Vec<Idle>,
     shared: Vec<Shared>,
     protocol: Option<Protocol>,
@@ -69,16 +69,16 @@ struct Shared {
 
 /// Something to send a request on.
 enum Ready {
-    One { connection: Http1, reused: bool },
-    Two { id: u64, connection: Http2, count: StreamCount, reused: bool },
+    Http1 { connection: Http1, reused: bool },
+    Http2 { id: u64, connection: Http2, count: StreamCount, reused: bool },
 }
 
 impl<C: Connector> Pool<C> {
     /// A pool without connections.
     pub fn new(connector: C, limits: PoolLimits) -> Self {
-        let places = Mutex::new(Places { by_key: HashMap::new(), generation: 0, reaper: false });
+        let connections = Mutex::new(Connections { by_key: HashMap::new(), generation: 0, reaper: false });
         let (opened, reused, retried) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self(Arc::new(Inner { connector, limits, places, opened, reused, retried }))
+        Self(Arc::new(Inner { connector, limits, connections, opened, reused, retried }))
     }
 
     /// The connector.
@@ -110,21 +110,21 @@ impl<C: Connector> Pool<C> {
 
     /// Lets go of every connection: those in use finish what they do and are not used again.
     pub fn clear(&self) {
-        let mut places = self.0.places();
-        places.by_key.clear();
-        places.generation += 1;
+        let mut connections = self.0.connections();
+        connections.by_key.clear();
+        connections.generation += 1;
     }
 
     /// What the pool did and holds.
     #[must_use]
     pub fn stats(&self) -> PoolStats {
-        let places = self.0.places();
+        let connections = self.0.connections();
         PoolStats {
             opened: self.0.opened.load(Ordering::Relaxed),
             reused: self.0.reused.load(Ordering::Relaxed),
             retried: self.0.retried.load(Ordering::Relaxed),
-            idle: places.by_key.values().map(|place| place.idle.len()).sum(),
-            shared: places.by_key.values().map(|place| place.shared.len()).sum(),
+            idle: connections.by_key.values().map(|pooled| pooled.idle.len()).sum(),
+            shared: connections.by_key.values().map(|pooled| pooled.shared.len()).sum(),
         }
     }
 
@@ -135,10 +135,10 @@ impl<C: Connector> Pool<C> {
         message: &Message,
         idle: bool,
     ) -> Result<Response<Body>, Failure<C::Error>> {
-        let generation = self.0.places().generation;
+        let generation = self.0.connections().generation;
         let ready = self.ready(key, idle).await.map_err(|error| Failure { error, unprocessed: false })?;
         match ready {
-            Ready::One { connection, reused } => {
+            Ready::Http1 { connection, reused } => {
                 self.count(reused);
                 let (pool, key) = (Arc::downgrade(&self.0), key.clone());
                 let home = move |connection| {
@@ -148,7 +148,7 @@ impl<C: Connector> Pool<C> {
                 };
                 connection.send(message, home).await
             }
-            Ready::Two { id, connection, count, reused } => {
+            Ready::Http2 { id, connection, count, reused } => {
                 self.count(reused);
                 let sent = connection.clone().send(message, count).await;
                 if let Err(failure) = &sent
@@ -194,15 +194,15 @@ impl<C: Connector> Pool<C> {
             Protocol::Http1 => {
                 let opened = Http1::open(stream, absolute_form).await;
                 let connection = opened.map_err(|error| SendError::Handshake(error.into()))?;
-                self.0.places().by_key.entry(key.clone()).or_default().protocol = Some(Protocol::Http1);
-                Ready::One { connection, reused: false }
+                self.0.connections().by_key.entry(key.clone()).or_default().protocol = Some(Protocol::Http1);
+                Ready::Http1 { connection, reused: false }
             }
             Protocol::Http2 => {
                 let opened = Http2::open(stream, stream_window, &self.0.limits).await;
                 let connection = opened.map_err(|error| SendError::Handshake(error.into()))?;
                 let count = connection.count();
                 self.0.share(key, Shared { id, connection: connection.clone(), used: Instant::now() });
-                Ready::Two { id, connection, count, reused: false }
+                Ready::Http2 { id, connection, count, reused: false }
             }
         };
         drop(turn);
@@ -225,13 +225,13 @@ struct Turn<C: Connector> {
 
 impl<C: Connector> Drop for Turn<C> {
     fn drop(&mut self) {
-        let mut places = self.inner.places();
-        if let Some(place) = places.by_key.get_mut(&self.key)
-            && place.connecting.as_ref().is_some_and(|made| Arc::ptr_eq(made, &self.made))
+        let mut connections = self.inner.connections();
+        if let Some(pooled) = connections.by_key.get_mut(&self.key)
+            && pooled.connecting.as_ref().is_some_and(|made| Arc::ptr_eq(made, &self.made))
         {
-            place.connecting = None;
-            if place.is_empty() && place.protocol.is_none() {
-                places.by_key.remove(&self.key);
+            pooled.connecting = None;
+            if pooled.is_empty() && pooled.protocol.is_none() {
+                connections.by_key.remove(&self.key);
             }
         }
         self.made.close();
@@ -239,65 +239,65 @@ impl<C: Connector> Drop for Turn<C> {
 }
 
 impl<C: Connector> Inner<C> {
-    fn places(&self) -> MutexGuard<'_, Places<C::Key>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connections(&self) -> MutexGuard<'_, Connections<C::Key>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(self: &Arc<Self>, key: &C::Key, idle: bool) -> Taken<C> {
         let now = Instant::now();
-        let mut places = self.places();
-        let place = places.by_key.entry(key.clone()).or_default();
-        place.discard(now, &self.limits);
+        let mut connections = self.connections();
+        let pooled = connections.by_key.entry(key.clone()).or_default();
+        pooled.discard(now, &self.limits);
         let most = self.limits.streams_per_connection;
-        if let Some(shared) = place.shared.iter_mut().find(|one| one.connection.has_room(most)) {
+        if let Some(shared) = pooled.shared.iter_mut().find(|one| one.connection.has_room(most)) {
             shared.used = now;
             let (id, connection) = (shared.id, shared.connection.clone());
             let count = connection.count();
-            return Taken::Ready(Ready::Two { id, connection, count, reused: true });
+            return Taken::Ready(Ready::Http2 { id, connection, count, reused: true });
         }
-        if idle && let Some(found) = place.idle.pop() {
-            return Taken::Ready(Ready::One { connection: found.connection, reused: true });
+        if idle && let Some(found) = pooled.idle.pop() {
+            return Taken::Ready(Ready::Http1 { connection: found.connection, reused: true });
         }
-        if place.protocol == Some(Protocol::Http1) {
+        if pooled.protocol == Some(Protocol::Http1) {
             return Taken::Connect(None);
         }
-        if let Some(made) = &place.connecting {
+        if let Some(made) = &pooled.connecting {
             return Taken::Wait(Arc::clone(made));
         }
         let made = Arc::new(Semaphore::new(0));
-        place.connecting = Some(Arc::clone(&made));
+        pooled.connecting = Some(Arc::clone(&made));
         Taken::Connect(Some(Turn { inner: Arc::clone(self), key: key.clone(), made }))
     }
 
     fn share(self: &Arc<Self>, key: &C::Key, shared: Shared) {
-        let mut places = self.places();
-        let place = places.by_key.entry(key.clone()).or_default();
-        place.protocol = Some(Protocol::Http2);
-        place.shared.push(shared);
-        self.start_reaper(&mut places);
+        let mut connections = self.connections();
+        let pooled = connections.by_key.entry(key.clone()).or_default();
+        pooled.protocol = Some(Protocol::Http2);
+        pooled.shared.push(shared);
+        self.start_reaper(&mut connections);
     }
 
     fn forget(&self, key: &C::Key, id: u64) {
-        if let Some(place) = self.places().by_key.get_mut(key) {
-            place.shared.retain(|shared| shared.id != id);
+        if let Some(pooled) = self.connections().by_key.get_mut(key) {
+            pooled.shared.retain(|shared| shared.id != id);
         }
     }
 
     fn keep(self: &Arc<Self>, key: C::Key, generation: u64, connection: Http1) {
-        let mut places = self.places();
-        if places.generation != generation {
+        let mut connections = self.connections();
+        if connections.generation != generation {
             return;
         }
-        let place = places.by_key.entry(key).or_default();
-        if place.idle.len() < self.limits.idle_per_key {
-            place.idle.push(Idle { connection, since: Instant::now() });
-            self.start_reaper(&mut places);
+        let pooled = connections.by_key.entry(key).or_default();
+        if pooled.idle.len() < self.limits.idle_per_key {
+            pooled.idle.push(Idle { connection, since: Instant::now() });
+            self.start_reaper(&mut connections);
         }
     }
 
     /// Looks from time to time for what was idle too long, as long as there is anything.
-    fn start_reaper(self: &Arc<Self>, places: &mut Places<C::Key>) {
-        if std::mem::replace(&mut places.reaper, true) {
+    fn start_reaper(self: &Arc<Self>, connections: &mut Connections<C::Key>) {
+        if std::mem::replace(&mut connections.reaper, true) {
             return;
         }
         let (pool, pause) = (Arc::downgrade(self), self.limits.idle / 2);
@@ -305,14 +305,14 @@ impl<C: Connector> Inner<C> {
             loop {
                 sleep(pause).await;
                 let Some(pool) = pool.upgrade() else { return };
-                let mut places = pool.places();
+                let mut connections = pool.connections();
                 let now = Instant::now();
-                places.by_key.retain(|_, place| {
-                    place.discard(now, &pool.limits);
-                    !place.is_empty()
+                connections.by_key.retain(|_, pooled| {
+                    pooled.discard(now, &pool.limits);
+                    !pooled.is_empty()
                 });
-                if places.by_key.is_empty() {
-                    places.reaper = false;
+                if connections.by_key.is_empty() {
+                    connections.reaper = false;
                     return;
                 }
             }
@@ -320,7 +320,7 @@ impl<C: Connector> Inner<C> {
     }
 }
 
-impl Place {
+impl KeyConnections {
     fn discard(&mut self, now: Instant, limits: &PoolLimits) {
         self.idle.retain(|idle| !idle.connection.is_closed() && now - idle.since < limits.idle);
         self.shared.retain_mut(|shared| {

@@ -1,7 +1,7 @@
 //! The agent's container.
 
 use super::super::findings::{Findings, quoted};
-use super::super::written::{self, Item};
+use super::super::raw::{self, Item};
 use super::{env, path, resources};
 use crate::manifest::{Agent, Build, Image, Mount};
 use camino::Utf8Path;
@@ -25,12 +25,11 @@ const DANGEROUS_SOURCES: [&str; 9] = [
 ];
 
 pub(super) fn agent(
-    written: written::Agent,
+    raw: raw::Agent,
     token_refs: &BTreeSet<&str>,
     findings: &mut Findings<'_>,
 ) -> Option<Agent> {
-    let written::Agent { image, build, command, user, workdir, mounts, env, read_only, runtime, resources } =
-        written;
+    let raw::Agent { image, build, command, user, workdir, mounts, env, read_only, runtime, resources } = raw;
     let image = self::image(image, build, findings);
     let command = command.map(|items| self::command(items, findings));
     let user = user.and_then(|user| self::user(user, findings));
@@ -56,7 +55,7 @@ fn runtime(name: String, findings: &mut Findings<'_>) -> Option<String> {
     None
 }
 
-fn image(image: Option<String>, build: Option<written::Build>, findings: &mut Findings<'_>) -> Option<Image> {
+fn image(image: Option<String>, build: Option<raw::Build>, findings: &mut Findings<'_>) -> Option<Image> {
     // What the schema took out for its type was reported there.
     let written = |key: &str| findings.document().value.pointer(&format!("/agent/{key}")).is_some();
     match (written("image"), written("build")) {
@@ -93,8 +92,8 @@ fn image_name(name: String, findings: &mut Findings<'_>) -> Option<String> {
     None
 }
 
-fn build(written: written::Build, findings: &mut Findings<'_>) -> Option<Build> {
-    let written::Build { context, dockerfile, args, target } = written;
+fn build(raw: raw::Build, findings: &mut Findings<'_>) -> Option<Build> {
+    let raw::Build { context, dockerfile, args, target } = raw;
     let context = context.and_then(|text| path::project_path(&text, "agent.build.context", findings));
     let dockerfile = dockerfile
         .and_then(|text| path::path_inside(&text, "agent.build.dockerfile", "the build context", findings));
@@ -142,12 +141,12 @@ fn user(text: String, findings: &mut Findings<'_>) -> Option<String> {
     None
 }
 
-fn mounts(items: Vec<Item<written::Mount>>, findings: &mut Findings<'_>) -> Vec<Mount> {
+fn mounts(items: Vec<Item<raw::Mount>>, findings: &mut Findings<'_>) -> Vec<Mount> {
     let mut out: Vec<Mount> = Vec::new();
     let mut targets = BTreeMap::new();
     for (index, item) in items.into_iter().enumerate() {
         let pointer = format!("agent.mounts[{index}]");
-        let Some(mount) = item.0.and_then(|written| mount(written, &pointer, findings)) else { continue };
+        let Some(mount) = item.0.and_then(|raw| mount(raw, &pointer, findings)) else { continue };
         if let Some(earlier) = targets.get(mount.target.as_str()) {
             let earlier = findings.span(&format!("agent.mounts[{earlier}].target"));
             let message = format!("two mounts have the target `{}`", mount.target);
@@ -164,8 +163,8 @@ fn mounts(items: Vec<Item<written::Mount>>, findings: &mut Findings<'_>) -> Vec<
     out
 }
 
-fn mount(written: written::Mount, pointer: &str, findings: &mut Findings<'_>) -> Option<Mount> {
-    let written::Mount { source, target, read_only } = written;
+fn mount(raw: raw::Mount, pointer: &str, findings: &mut Findings<'_>) -> Option<Mount> {
+    let raw::Mount { source, target, read_only } = raw;
     let source = source.and_then(|text| path::host_path(&text, &format!("{pointer}.source"), findings));
     let target = target.and_then(|text| path::agent_path(&text, &format!("{pointer}.target"), findings));
     let (source, target) = (source?, target?);

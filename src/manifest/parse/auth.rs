@@ -1,8 +1,8 @@
 //! A route's credential.
 
 use super::super::findings::{Findings, quoted};
+use super::super::raw::{self, Scheme};
 use super::super::variable::is_variable_name;
-use super::super::written::{self, Scheme};
 use crate::policy::Auth;
 
 /// Fields that frame a message or steer a connection (RFC 9110, RFC 9112): no credential lives there.
@@ -30,8 +30,8 @@ const AUTHORIZATION: &str = "authorization";
 /// Names that Compose and bottle read themselves.
 const TAKEN_PREFIXES: [&str; 3] = ["BOTTLE_", "COMPOSE_", "DOCKER_"];
 
-pub(super) fn auth(written: written::Auth, pointer: &str, findings: &mut Findings<'_>) -> Option<Auth> {
-    let written::Auth { scheme, token_ref, username, name } = written;
+pub(super) fn auth(raw: raw::Auth, pointer: &str, findings: &mut Findings<'_>) -> Option<Auth> {
+    let raw::Auth { scheme, token_ref, username, name } = raw;
     let token_ref = token_ref.and_then(|text| self::token_ref(text, pointer, findings));
     let scheme = scheme?;
     let username = belongs(username, "username", scheme, Scheme::Basic, pointer, findings);

@@ -1,8 +1,8 @@
 //! Environment variables: what may be one, and which ones are bottle's.
 
 use super::super::findings::{Findings, quoted};
+use super::super::raw::Env;
 use super::super::variable::is_variable_name;
-use super::super::written::Env;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -40,12 +40,12 @@ const BESIDE_CLAUDE: &[&str] = &[
 
 /// The agent's environment; `pointer` is a JSON pointer, since a bad name may hold anything.
 pub(super) fn agent(
-    written: Env,
+    raw: Env,
     pointer: &str,
     token_refs: &BTreeSet<&str>,
     findings: &mut Findings<'_>,
 ) -> Vec<(String, String)> {
-    let pairs = literals(written, pointer, findings);
+    let pairs = literals(raw, pointer, findings);
     for (name, _) in &pairs {
         let upper = name.to_ascii_uppercase();
         let at = format!("{pointer}/{name}");
@@ -67,9 +67,9 @@ pub(super) fn agent(
 }
 
 /// Names and values; the schema has seen that the values are text.
-pub(super) fn literals(written: Env, pointer: &str, findings: &mut Findings<'_>) -> Vec<(String, String)> {
+pub(super) fn literals(raw: Env, pointer: &str, findings: &mut Findings<'_>) -> Vec<(String, String)> {
     let mut out = Vec::new();
-    for (name, value) in written {
+    for (name, value) in raw {
         let Value::String(value) = value else { continue };
         let at = format!("{pointer}/{}", name.replace('~', "~0").replace('/', "~1"));
         if !is_variable_name(&name) {

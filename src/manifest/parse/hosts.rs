@@ -1,7 +1,7 @@
 //! Hosts: what was meant by what is none, and the rules between the hosts of a manifest.
 
 use super::super::findings::{Findings, quoted};
-use super::super::shape::flow;
+use super::super::schema_check::flow;
 use crate::diagnostic::Diagnostic;
 use crate::policy::{Host, HostError, HostRule, Route};
 use serde_json::json;

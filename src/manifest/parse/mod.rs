@@ -13,7 +13,7 @@ mod resources;
 mod route;
 
 use super::findings::{Findings, quoted};
-use super::{Egress, EgressProxy, Engine, Manifest, Pipelock, model::DlpAction, written};
+use super::{Egress, EgressProxy, Engine, Manifest, Pipelock, model::DlpAction, raw};
 use crate::policy::HostRule;
 use std::collections::BTreeSet;
 
@@ -21,22 +21,22 @@ use std::collections::BTreeSet;
 const NO_NETWORKS: [&str; 3] = ["bridge", "host", "none"];
 
 /// The whole manifest.
-pub(super) fn manifest(written: written::Manifest, findings: &mut Findings<'_>) -> Option<Manifest> {
+pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Option<Manifest> {
     // The schema has looked at the version.
-    let written::Manifest { version: _, name, agent, egress_proxy, egress, pipelock } = written;
+    let raw::Manifest { version: _, name, agent, egress_proxy, egress, pipelock } = raw;
     let name = name.and_then(|name| self::name(name, findings));
-    let routes = egress_proxy.map(|written| routes(written, findings)).unwrap_or_default();
+    let routes = egress_proxy.map(|raw| routes(raw, findings)).unwrap_or_default();
     let (egress, allowlist_hosts) = self::egress(egress.unwrap_or_default(), findings);
     let mut hosts = routes.hosts;
     hosts.extend(allowlist_hosts);
     hosts::check_duplicates(&hosts, findings);
-    if routes.parsed.is_empty() && !routes.written {
+    if routes.parsed.is_empty() && !routes.raw {
         hosts::check_without_routes(&egress.allowlist, findings);
     }
     let pipelock = self::pipelock(pipelock.unwrap_or_default(), &hosts, findings);
     let token_refs: BTreeSet<&str> =
         routes.parsed.iter().chain(&egress.allowlist).filter_map(token_ref).collect();
-    let agent = agent.and_then(|written| agent::agent(written, &token_refs, findings));
+    let agent = agent.and_then(|raw| agent::agent(raw, &token_refs, findings));
     Some(Manifest {
         name: name?,
         agent: agent?,
@@ -76,12 +76,12 @@ struct Routes {
     parsed: Vec<HostRule>,
     hosts: Vec<hosts::Named>,
     /// The manifest has routes, though none may have been readable.
-    written: bool,
+    raw: bool,
 }
 
-fn routes(written: written::EgressProxy, findings: &mut Findings<'_>) -> Routes {
-    let written::EgressProxy { routes } = written;
-    let Some(items) = routes else { return Routes { written: true, ..Routes::default() } };
+fn routes(raw: raw::EgressProxy, findings: &mut Findings<'_>) -> Routes {
+    let raw::EgressProxy { routes } = raw;
+    let Some(items) = routes else { return Routes { raw: true, ..Routes::default() } };
     if items.is_empty() {
         findings.push(
             findings
@@ -89,30 +89,30 @@ fn routes(written: written::EgressProxy, findings: &mut Findings<'_>) -> Routes 
                 .hint("write a route, or remove `egress_proxy`: a bottle without routes has no path rule and no refusal of git push"),
         );
     }
-    let mut out = Routes { written: true, ..Routes::default() };
+    let mut out = Routes { raw: true, ..Routes::default() };
     for (index, item) in items.into_iter().enumerate() {
         let pointer = format!("egress_proxy.routes[{index}]");
-        let Some(written) = item.0 else { continue };
-        let (host, route) = route::route(written, &pointer, &format!("{pointer}.host"), findings);
+        let Some(raw) = item.0 else { continue };
+        let (host, route) = route::route(raw, &pointer, &format!("{pointer}.host"), findings);
         out.hosts.extend(host);
         out.parsed.extend(route);
     }
     out
 }
 
-fn egress(written: written::Egress, findings: &mut Findings<'_>) -> (Egress, Vec<hosts::Named>) {
-    let written::Egress { allowlist, dlp_action, network } = written;
+fn egress(raw: raw::Egress, findings: &mut Findings<'_>) -> (Egress, Vec<hosts::Named>) {
+    let raw::Egress { allowlist, dlp_action, network } = raw;
     let mut hosts = Vec::new();
     let mut routes = Vec::new();
     for (index, item) in allowlist.into_iter().flatten().enumerate() {
         let pointer = format!("egress.allowlist[{index}]");
         let (host, route) = match item.0 {
-            Some(written::Entry::Host(host)) => {
-                let alone = written::Route { host: Some(host), ..written::Route::default() };
+            Some(raw::Entry::Host(host)) => {
+                let alone = raw::Route { host: Some(host), ..raw::Route::default() };
                 route::route(alone, &pointer, &pointer, findings)
             }
-            Some(written::Entry::Route(written)) => {
-                route::route(*written, &pointer, &format!("{pointer}.host"), findings)
+            Some(raw::Entry::Route(raw)) => {
+                route::route(*raw, &pointer, &format!("{pointer}.host"), findings)
             }
             None => continue,
         };
@@ -120,8 +120,8 @@ fn egress(written: written::Egress, findings: &mut Findings<'_>) -> (Egress, Vec
         routes.extend(route);
     }
     let dlp_action = match dlp_action {
-        Some(written::DlpAction::Warn) => DlpAction::Warn,
-        Some(written::DlpAction::Block) | None => DlpAction::Block,
+        Some(raw::DlpAction::Warn) => DlpAction::Warn,
+        Some(raw::DlpAction::Block) | None => DlpAction::Block,
     };
     let network = network.and_then(|name| self::network(name, findings));
     (Egress { allowlist: routes, dlp_action, network }, hosts)
@@ -148,10 +148,10 @@ fn network(name: String, findings: &mut Findings<'_>) -> Option<String> {
     None
 }
 
-fn pipelock(written: written::Pipelock, hosts: &[hosts::Named], findings: &mut Findings<'_>) -> Pipelock {
-    let written::Pipelock { engine, extra_ca, seed_phrases } = written;
+fn pipelock(raw: raw::Pipelock, hosts: &[hosts::Named], findings: &mut Findings<'_>) -> Pipelock {
+    let raw::Pipelock { engine, extra_ca, seed_phrases } = raw;
     let engine = match engine {
-        Some(written::Engine::Embedded) | None => Engine::Embedded,
+        Some(raw::Engine::Embedded) | None => Engine::Embedded,
     };
     let seed_phrases = seed_phrases.unwrap_or(false);
     let conversation = hosts.iter().find(|named| named.host.as_str() == "api.anthropic.com");

@@ -1,14 +1,14 @@
 //! What the agent may use of the machine.
 
 use super::super::findings::{Findings, quoted};
-use super::super::written;
+use super::super::raw;
 use crate::manifest::Resources;
 
 /// Below this much memory no agent starts, and Docker itself refuses less than 6 MiB.
 const LEAST_MEMORY: u64 = 64 << 20;
 
-pub(super) fn resources(written: written::Resources, findings: &mut Findings<'_>) -> Resources {
-    let written::Resources { memory, cpus, pids } = written;
+pub(super) fn resources(raw: raw::Resources, findings: &mut Findings<'_>) -> Resources {
+    let raw::Resources { memory, cpus, pids } = raw;
     Resources {
         memory: memory.and_then(|text| self::memory(&text, findings)),
         millicpus: cpus.and_then(|number| millicpus(number, findings)),

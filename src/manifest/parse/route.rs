@@ -1,7 +1,7 @@
 //! One route.
 
 use super::super::findings::{Findings, quoted};
-use super::super::written::{self, Item};
+use super::super::raw::{self, Item};
 use super::hosts::Named;
 use super::{address, auth, hosts};
 use crate::policy::{DenyPath, HostRule, Method, PathPattern, PathPatternError, Route};
@@ -13,12 +13,12 @@ const LONGEST_REASON: usize = 200;
 
 /// A route at `pointer`, its host at `host_pointer`; the host also when the rest is wrong.
 pub(super) fn route(
-    written: written::Route,
+    raw: raw::Route,
     pointer: &str,
     host_pointer: &str,
     findings: &mut Findings<'_>,
 ) -> (Option<Named>, Option<HostRule>) {
-    let written::Route {
+    let raw::Route {
         host,
         path_allowlist,
         deny_paths,
@@ -30,7 +30,7 @@ pub(super) fn route(
         addresses,
         reason,
         until,
-    } = written;
+    } = raw;
     let named = host.and_then(|host| hosts::host(&host, pointer, host_pointer, findings));
     let encoded_slash = encoded_slash.unwrap_or(false);
     if encoded_slash && path_allowlist.is_none() {
@@ -41,12 +41,12 @@ pub(super) fn route(
         );
     }
     let parse = |text: &str| PathPattern::parse(text, encoded_slash);
-    let written = path_allowlist.as_ref().map_or(0, Vec::len);
+    let raw = path_allowlist.as_ref().map_or(0, Vec::len);
     let path_allowlist = path_allowlist.map(|items| paths(&ALLOWED, items, parse, pointer, findings));
     let deny_paths = deny_paths.map(|items| paths(&DENIED, items, DenyPath::parse, pointer, findings));
     if let Some(denied) = &deny_paths {
         // An entry that could not be read is reported already, and could be the one above a denied path.
-        let readable = path_allowlist.as_ref().is_none_or(|paths| paths.len() == written);
+        let readable = path_allowlist.as_ref().is_none_or(|paths| paths.len() == raw);
         if readable {
             check_denied(denied, path_allowlist.as_deref(), encoded_slash, pointer, findings);
         }

@@ -37,7 +37,7 @@ pub(super) fn at_connect<R: AsRef<HostRule>>(
 
 impl Destination {
     /// Where a request goes.
-    pub fn of(head: Head<'_>) -> Result<Self, Refusal> {
+    pub fn from_head(head: Head<'_>) -> Result<Self, Refusal> {
         match head.tunnel {
             Some(tunnel) => inside(head, tunnel),
             None => in_absolute_form(head),

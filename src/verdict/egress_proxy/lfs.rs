@@ -15,7 +15,7 @@ pub fn lfs_operation(headers: &HeaderMap, body: &[u8]) -> Result<GitOperation, R
 }
 
 fn decoded<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Refusal> {
-    match Coding::of(headers) {
+    match Coding::from_fields(headers) {
         Ok(None) => Ok(body.into()),
         Ok(Some(Coding::Gzip)) => gunzipped(body).map(Cow::Owned).map_err(|error| match error {
             DecodeError::Reader(TooLarge) => body_too_large(LFS_BODY),

@@ -48,7 +48,7 @@ pub struct Ruleset<R = HostRule> {
 
 impl Ruleset {
     /// From the config.
-    pub fn of(file: &RoutesFile) -> Result<Self, RulesetError> {
+    pub fn from_file(file: &RoutesFile) -> Result<Self, RulesetError> {
         Self::new(file.rules()?)
     }
 }
@@ -56,7 +56,7 @@ impl Ruleset {
 impl<R: AsRef<HostRule>> Ruleset<R> {
     /// From rules in any form.
     pub fn new(rules: impl IntoIterator<Item = R>) -> Result<Self, RulesetError> {
-        let policy = Policy::of(rules)?;
+        let policy = Policy::from_rules(rules)?;
         let auths = policy.rules().iter().filter_map(|rule| rule.as_ref().auth.as_ref());
         let injected = auths.map(|auth| auth.header.as_str());
         let names: BTreeSet<&str> = CREDENTIAL_FIELDS.iter().copied().chain(injected).collect();

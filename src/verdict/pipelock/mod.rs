@@ -60,7 +60,7 @@ pub struct Ruleset {
 
 impl Ruleset {
     /// From the config of the program, and what the embedded engine reads besides.
-    pub fn of(file: &PipelockFile, embedded: Option<&EmbeddedFile>) -> Result<Self, RulesetError> {
+    pub fn from_file(file: &PipelockFile, embedded: Option<&EmbeddedFile>) -> Result<Self, RulesetError> {
         let monitoring = &file.fetch_proxy.monitoring;
         let allowed = HostList::parse("api_allowlist", &file.api_allowlist)?;
         let seed = SeedPhrases { min_words: 12, verify_checksum: true };

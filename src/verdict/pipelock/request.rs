@@ -66,7 +66,7 @@ impl Ruleset {
             return Err(Block::Upgrade);
         }
         self.unless_only_logged(self.scan_fields(head.headers), reading)?;
-        Ok(Coding::of(head.headers).map(drop)?)
+        Ok(Coding::from_fields(head.headers).map(drop)?)
     }
 
     /// What would become of a GET of this URL.

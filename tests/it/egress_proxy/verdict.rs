@@ -363,14 +363,15 @@ async fn the_function_and_the_running_chain_say_the_same_of_every_request() {
     .await;
     let pipelock_files = files();
     let rules =
-        Arc::new(pipelock::Ruleset::of(&pipelock_files.file, Some(&pipelock_files.embedded)).unwrap());
+        Arc::new(pipelock::Ruleset::from_file(&pipelock_files.file, Some(&pipelock_files.embedded)).unwrap());
     let second = pipelock_files.before(&origin).await;
     let files = Files::new(&second.ca_pem);
     let mut config = files.config(&second.address.to_string(), routes());
     config.upstream.ca_file = Some(files.path("pipelock-ca.pem").to_str().unwrap().to_owned());
     fs_err::write(files.path("origin-ca.pem"), origin.ca_pem()).unwrap();
     config.upstream.extra_ca_file = Some(files.path("origin-ca.pem").to_str().unwrap().to_owned());
-    let chain = Chain { egress_proxy: Some(egress_proxy::Ruleset::of(&config).unwrap()), pipelock: rules };
+    let chain =
+        Chain { egress_proxy: Some(egress_proxy::Ruleset::from_file(&config).unwrap()), pipelock: rules };
     let log = Log::start(Sink::Writer(Box::new(std::io::sink()))).unwrap();
     let proxy = EgressProxy::build(&files.write(&config), &Clock::system(), log).unwrap();
     let listener = Listener::tcp("127.0.0.1:0").await.unwrap();

@@ -26,7 +26,7 @@ impl Place {
     }
 
     fn source(&self, path: &str) -> Source {
-        Source::of(&self.folder.join(path)).unwrap()
+        Source::at(&self.folder.join(path)).unwrap()
     }
 
     fn bind(&self, source: &str, target: &str, read_only: bool) -> Bind {
@@ -185,7 +185,7 @@ fn a_source_that_is_swapped_before_the_container_is_made_is_seen() {
     symlink("/etc", &data).unwrap();
     let started = place.start(&agreed, &[]);
     assert!(matches!(refused(&started), Some(Mismatch::Other { found, .. }) if found.contains(" /etc ")));
-    assert!(Source::of(&data).is_err(), "it is a link now");
+    assert!(Source::at(&data).is_err(), "it is a link now");
 
     fs::remove_file(&data).unwrap();
     fs::create_dir(&data).unwrap();

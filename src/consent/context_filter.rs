@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// The ignore files, and what is kept whatever they say.
 #[derive(Debug, Default)]
-pub(super) struct Rules {
+pub(super) struct ContextFilter {
     ignores: Vec<DockerIgnore>,
     /// The Dockerfile and both ignore files, there or not.
     always: Vec<Utf8PathBuf>,
@@ -28,7 +28,7 @@ pub(super) struct Verdict {
     pub(super) above: Vec<Above>,
 }
 
-impl Rules {
+impl ContextFilter {
     /// Reads the ignore files: the classic builder knows `.dockerignore`, and `BuildKit` prefers
     /// `DOCKERFILE.dockerignore`. `limit` is the size of each, in bytes.
     pub(super) fn read(root: &Folder, dockerfile: &Utf8Path, limit: u64) -> Result<Self, ContextError> {
@@ -59,11 +59,11 @@ impl Rules {
     }
 
     /// What is said about `path`, where `above` was said about its folder.
-    pub(super) fn judge(&self, above: &[Above], path: &Utf8Path) -> Verdict {
+    pub(super) fn evaluate(&self, above: &[Above], path: &Utf8Path) -> Verdict {
         let mut ignored = !self.ignores.is_empty();
         let mut next = Vec::with_capacity(above.len());
         for (ignore, above) in self.ignores.iter().zip(above) {
-            let (by_this, below) = ignore.judge(above, path.as_str());
+            let (by_this, below) = ignore.evaluate(above, path.as_str());
             ignored &= by_this;
             next.push(below);
         }

@@ -22,18 +22,18 @@ const LATER: &[(&str, &str)] = &[
 
 /// Reports what does not fit, and gives back what does.
 pub(super) fn check(value: &Value, findings: &mut Findings<'_>) -> Value {
-    let mut shape = Shape { findings, missing: BTreeMap::new(), out: Vec::new() };
+    let mut checked = SchemaCheck { findings, missing: BTreeMap::new(), out: Vec::new() };
     match schema::validator() {
-        Ok(validator) => validator.iter_errors(value).for_each(|error| shape.report(&error)),
+        Ok(validator) => validator.iter_errors(value).for_each(|error| checked.report(&error)),
         Err(why) => {
             let problem =
-                shape.findings.value("schema", "", format!("the schema of this program is broken: {why}"));
-            shape.findings.push(problem);
+                checked.findings.value("schema", "", format!("the schema of this program is broken: {why}"));
+            checked.findings.push(problem);
         }
     }
-    shape.report_missing();
+    checked.report_missing();
     let mut fitting = value.clone();
-    for pointer in shape.out {
+    for pointer in checked.out {
         take_out(&mut fitting, &pointer);
     }
     fitting
@@ -59,7 +59,7 @@ fn take_out(value: &mut Value, pointer: &str) {
     }
 }
 
-struct Shape<'f, 'd> {
+struct SchemaCheck<'f, 'd> {
     findings: &'f mut Findings<'d>,
     /// Keys that must be there, by the pointer of the map that lacks them, with the pointer of its schema.
     missing: BTreeMap<String, (String, Vec<String>)>,
@@ -67,7 +67,7 @@ struct Shape<'f, 'd> {
     out: Vec<String>,
 }
 
-impl Shape<'_, '_> {
+impl SchemaCheck<'_, '_> {
     fn report(&mut self, error: &ValidationError<'_>) {
         let pointer = error.instance_path().as_str().to_owned();
         let name = match self.findings.document().readable(&pointer) {
@@ -228,8 +228,8 @@ impl Shape<'_, '_> {
                 .hint(format!("it knows version {VERSION}"));
         }
         let options: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-        let written = instance.as_str().map_or_else(|| quoted(&instance.to_string()), quoted);
-        let problem = self.findings.value("choice", pointer, format!("{name} can't be {written}"));
+        let given = instance.as_str().map_or_else(|| quoted(&instance.to_string()), quoted);
+        let problem = self.findings.value("choice", pointer, format!("{name} can't be {given}"));
         if pointer == "/pipelock/engine" && instance == "image" {
             return problem.hint("`image` is not supported by this version of bottle; write `embedded`");
         }

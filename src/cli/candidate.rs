@@ -10,9 +10,9 @@ use crate::tree::Folder;
 use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::BTreeMap;
 
-/// A manifest's wish.
+/// A manifest's candidate.
 #[derive(Debug)]
-pub(crate) struct Wish {
+pub(crate) struct Candidate {
     /// What it lets the agent do.
     pub(crate) capabilities: Capabilities,
     /// What its image is built from; nothing for an image by name, and where the folder is not on this machine.
@@ -21,9 +21,9 @@ pub(crate) struct Wish {
     pub(crate) digest: String,
 }
 
-impl Wish {
+impl Candidate {
     /// What the manifest comes to now.
-    pub(crate) fn of(target: &RenderedProject) -> anyhow::Result<Self> {
+    pub(crate) fn from_project(target: &RenderedProject) -> anyhow::Result<Self> {
         let plan = &target.project.plan;
         let context = match context_folder(plan, &target.project.folder)? {
             Some(context) => Some(Context::read(&context.folder, &context.dockerfile)?),
@@ -32,7 +32,7 @@ impl Wish {
         let files = context.as_ref().map(Context::digest);
         let digest = consent::digest(&target.tree, files.as_deref());
         let machine = machine(plan, &target.project.folder, files.as_deref());
-        Ok(Self { capabilities: Capabilities::of(plan, &machine), context, digest })
+        Ok(Self { capabilities: Capabilities::from_plan(plan, &machine), context, digest })
     }
 }
 

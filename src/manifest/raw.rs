@@ -2,7 +2,7 @@
 //! `docs/` are generated from.
 //!
 //! A field that must be there is `Option` all the same, with the inner type as its schema: the schema reports
-//! what is missing or of the wrong type, and the stages after it still see everything else ([`super::shape`]).
+//! what is missing or of the wrong type, and the stages after it still see everything else ([`super::schema_check`]).
 //! Every key carries a description and an example; a test asserts it.
 
 use schemars::JsonSchema;
