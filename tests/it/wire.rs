@@ -91,6 +91,17 @@ impl Wire {
         data
     }
 
+    /// The data of all chunks to the last one.
+    pub(crate) async fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            match self.chunk().await {
+                data if data.is_empty() => return body,
+                data => body.extend(data),
+            }
+        }
+    }
+
     /// Everything to the end of the stream, and whether that end was in order.
     pub(crate) async fn rest(&mut self) -> (Vec<u8>, io::Result<()>) {
         let end = loop {

@@ -1,7 +1,7 @@
 //! The audit trail: what is recorded, when, and what is left of it after a kill or a flood.
 
 use super::{
-    harness::{Files, SOON, Stack, exchange, read_head, usual_routes},
+    harness::{Files, SOON, Stack, exchange, usual_routes},
     life::start,
     pipelock::{FakePipelock, Manner, Seen, text},
 };
@@ -23,7 +23,6 @@ use std::{
         atomic::{AtomicI64, Ordering},
     },
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn secret() -> String {
     format!("ghp_{}", "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3z0A")
@@ -142,7 +141,7 @@ async fn a_request_that_no_answer_came_to_was_not_allowed_but_failed() {
     let stack = Stack::start().await;
     stack.pipelock.behave(Manner::Silent);
     let mut tunnel = stack.tunnel("open.test:443").await;
-    tunnel.write_all(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n").await.unwrap();
+    tunnel.send(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n").await;
     let dispatched = async {
         while !stack.audit.text().ends_with('\n') {
             tokio::task::yield_now().await;
@@ -159,8 +158,8 @@ async fn a_request_that_no_answer_came_to_was_not_allowed_but_failed() {
 async fn a_request_that_breaks_off_was_not_refused_but_failed() {
     let stack = Stack::start().await;
     let mut tunnel = stack.tunnel("open.test:443").await;
-    tunnel.write_all(b"POST / HTTP/1.1\r\nHost: open.test\r\nContent-Length: 10\r\n\r\n123").await.unwrap();
-    tunnel.shutdown().await.unwrap();
+    tunnel.send(b"POST / HTTP/1.1\r\nHost: open.test\r\nContent-Length: 10\r\n\r\n123").await;
+    tunnel.shutdown().await;
     let record = stack.record().await;
     assert_eq!((record.event, record.verdict), (Event::End, Verdict::Error), "{record:#?}");
     assert_eq!(record.reason.as_deref(), Some("request_incomplete"));
@@ -257,7 +256,7 @@ async fn a_kill_leaves_the_dispatch_and_a_new_process_appends() {
     let mut running = start(&files, &arguments);
     let ca = &files.agent_ca;
     let mut tunnel = super::harness::tunnel(&running.listen, ca, "api.test:443", "api.test").await;
-    tunnel.write_all(b"POST /charge HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    tunnel.send(b"POST /charge HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n").await;
     let asked = async {
         while pipelock.seen().is_empty() {
             tokio::task::yield_now().await;
@@ -274,7 +273,7 @@ async fn a_kill_leaves_the_dispatch_and_a_new_process_appends() {
     let mut file = fs_err::File::options().append(true).open(audit.join("denied.jsonl")).unwrap();
     std::io::Write::write_all(&mut file, b"{\"time\":\"2026").unwrap();
     let running = start(&files, &arguments);
-    let mut agent = tokio::net::TcpStream::connect(&running.listen).await.unwrap();
+    let mut agent = crate::wire::Wire::new(tokio::net::TcpStream::connect(&running.listen).await.unwrap());
     let answer =
         exchange(&mut agent, b"CONNECT evil.example:22 HTTP/1.1\r\nHost: evil.example:22\r\n\r\n").await;
     answer.assert_refused(403, "host_not_allowed");
@@ -306,7 +305,7 @@ async fn a_flood_of_refusals_is_counted_and_what_was_sent_on_stays() {
     drop(tunnel);
     let asked = 700;
     for n in 0..asked {
-        let mut agent = tokio::net::TcpStream::connect(&address).await.unwrap();
+        let mut agent = crate::wire::Wire::new(tokio::net::TcpStream::connect(&address).await.unwrap());
         let head = format!("CONNECT evil{0}.example:22 HTTP/1.1\r\nHost: evil{0}.example:22\r\n\r\n", n % 9);
         exchange(&mut agent, head.as_bytes()).await.assert_refused(403, "host_not_allowed");
     }
@@ -398,7 +397,8 @@ async fn a_kill_in_a_flood_leaves_that_a_count_is_missing() {
     let mut running = start(&files, &["--audit-dir", audit.to_str().unwrap()]);
     let begun = async {
         loop {
-            let mut agent = tokio::net::TcpStream::connect(&running.listen).await.unwrap();
+            let mut agent =
+                crate::wire::Wire::new(tokio::net::TcpStream::connect(&running.listen).await.unwrap());
             exchange(&mut agent, b"CONNECT evil.example:22 HTTP/1.1\r\nHost: evil.example:22\r\n\r\n").await;
             let text = fs_err::read_to_string(audit.join("denied.jsonl")).unwrap();
             if text.contains("\"event\":\"counting\"") {
@@ -420,12 +420,12 @@ async fn a_connect_that_comes_to_nothing_is_a_refusal_where_no_route_allows_the_
     let connect = async |host: &str, then: &[u8]| {
         let mut agent = stack.dial().await;
         let head = format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n");
-        agent.write_all(head.as_bytes()).await.unwrap();
-        assert!(read_head(&mut agent).await.starts_with("HTTP/1.1 200"));
-        agent.write_all(then).await.unwrap();
-        agent.shutdown().await.unwrap();
+        agent.send(head.as_bytes()).await;
+        assert!(agent.head().await.starts_with("HTTP/1.1 200"));
+        agent.send(then).await;
+        agent.shutdown().await;
         // Its end: whatever is recorded of it is.
-        let _ = agent.read_to_end(&mut Vec::new()).await;
+        let _ = agent.rest().await;
     };
     // Nothing is due for these: a route allows the host, or it is the proxy's own.
     for host in ["open.test", "bottle.internal"] {

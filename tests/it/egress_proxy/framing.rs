@@ -1,7 +1,6 @@
 //! Framing: a message that two readers could read differently is refused and its connection closed.
 
 use super::harness::{Stack, exchange, read_answer};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// Sends a request in a tunnel: 400 or its like, closed, recorded, and nothing of it left.
 async fn assert_malformed(request: &str) {
@@ -9,9 +8,8 @@ async fn assert_malformed(request: &str) {
     let mut tunnel = stack.tunnel("open.test:443").await;
     let answer = exchange(&mut tunnel, request.as_bytes()).await;
     answer.assert_refused(400, "malformed_request");
-    let mut rest = Vec::new();
     // However the connection ends, no second answer comes on it.
-    let _ = tunnel.read_to_end(&mut rest).await;
+    let (rest, _) = tunnel.rest().await;
     assert!(rest.is_empty(), "{request:?} {rest:?}");
     assert!(stack.pipelock.seen().is_empty(), "{request:?} {:?}", stack.pipelock.seen());
     let record = stack.record().await;
@@ -151,7 +149,7 @@ async fn requests_follow_each_other_on_one_connection() {
     let mut tunnel = stack.tunnel("open.test:443").await;
     let two = "POST /1 HTTP/1.1\r\nHost: open.test\r\nContent-Length: 3\r\n\r\nabc\
                POST /2 HTTP/1.1\r\nHost: open.test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nde\r\n0\r\n\r\n";
-    tunnel.write_all(two.as_bytes()).await.unwrap();
+    tunnel.send(two.as_bytes()).await;
     for _ in 0..2 {
         assert_eq!(read_answer(&mut tunnel).await.status, 200);
     }

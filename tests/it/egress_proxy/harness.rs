@@ -1,7 +1,11 @@
 //! The proxy under test, its config, and a client that writes raw bytes: HTTP libraries tidy up what they send.
 
 use super::pipelock::FakePipelock;
-use crate::{captured::Captured, origin::trusting_at};
+use crate::{
+    captured::Captured,
+    origin::trusting_at,
+    wire::{Wire, field, status},
+};
 use bottle::{
     clock::Clock,
     config::{
@@ -11,15 +15,12 @@ use bottle::{
     egress_proxy::EgressProxy,
     intercept::{Drain, Listener, Protocol},
     pki::{CaKind, CertificateAuthority},
+    policy::{Host, HostRule, Route},
     telemetry::audit::{Event, Log, Record, Sink},
 };
 use rustls::pki_types::ServerName;
 use std::{path::PathBuf, time::Duration};
-use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::TcpStream,
-};
-use tokio_rustls::client::TlsStream;
+use tokio::net::TcpStream;
 
 /// How long anything in a test may take.
 pub(super) const SOON: Duration = Duration::from_secs(30);
@@ -27,20 +28,10 @@ pub(super) const SOON: Duration = Duration::from_secs(30);
 /// A token that must never be seen anywhere but in the request that leaves.
 pub(super) const PLANTED: &str = "planted-4f1d9c-token";
 
+/// Allows everything on a host, on port 443.
 pub(super) fn route(host: &str) -> RouteEntry {
-    RouteEntry {
-        source: format!("egress_proxy.routes[{host}]"),
-        host: host.to_owned(),
-        ports: vec![443],
-        methods: AnyOr::Any,
-        path_allowlist: AnyOr::Any,
-        deny_paths: Vec::new(),
-        auth: None,
-        encoded_slash: false,
-        inspect: true,
-        until: None,
-        reason: None,
-    }
+    let source = format!("egress_proxy.routes[{host}]");
+    RouteEntry::from(&HostRule::from(Route::open(Host::parse(host).unwrap(), source)))
 }
 
 pub(super) fn only(list: &[&str]) -> AnyOr {
@@ -174,8 +165,8 @@ impl Stack {
         Self { pipelock, files, config, proxy, clock, address, drain, audit, log, serving }
     }
 
-    pub(super) async fn dial(&self) -> TcpStream {
-        TcpStream::connect(&self.address).await.unwrap()
+    pub(super) async fn dial(&self) -> Wire {
+        Wire::new(TcpStream::connect(&self.address).await.unwrap())
     }
 
     /// Sends bytes on a new connection and reads the answer.
@@ -184,12 +175,12 @@ impl Stack {
     }
 
     /// Opens a tunnel as clients do.
-    pub(super) async fn tunnel(&self, authority: &str) -> TlsStream<TcpStream> {
+    pub(super) async fn tunnel(&self, authority: &str) -> Wire {
         let host = authority.split(':').next().unwrap().to_owned();
         self.tunnel_with_sni(authority, &host).await
     }
 
-    pub(super) async fn tunnel_with_sni(&self, authority: &str, sni: &str) -> TlsStream<TcpStream> {
+    pub(super) async fn tunnel_with_sni(&self, authority: &str, sni: &str) -> Wire {
         tunnel_at(&self.address, &self.files.agent_ca, authority, sni, &self.clock).await
     }
 
@@ -222,19 +213,18 @@ impl Stack {
 }
 
 /// Opens a tunnel through a proxy, and TLS with the agent's trust inside.
-pub(super) async fn tunnel(proxy: &str, ca: &str, authority: &str, sni: &str) -> TlsStream<TcpStream> {
+pub(super) async fn tunnel(proxy: &str, ca: &str, authority: &str, sni: &str) -> Wire {
     tunnel_at(proxy, ca, authority, sni, &Clock::system()).await
 }
 
-async fn tunnel_at(proxy: &str, ca: &str, authority: &str, sni: &str, clock: &Clock) -> TlsStream<TcpStream> {
-    let mut stream = TcpStream::connect(proxy).await.unwrap();
-    let connect = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
-    stream.write_all(connect.as_bytes()).await.unwrap();
-    let head = read_head(&mut stream).await;
+async fn tunnel_at(proxy: &str, ca: &str, authority: &str, sni: &str, clock: &Clock) -> Wire {
+    let mut wire = Wire::new(TcpStream::connect(proxy).await.unwrap());
+    wire.send(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n")).await;
+    let head = wire.head().await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     let name = ServerName::try_from(sni.to_owned()).unwrap();
     let trust = trusting_at(ca, &[Protocol::Http1], clock);
-    tokio_rustls::TlsConnector::from(trust).connect(name, stream).await.unwrap()
+    Wire::new(tokio_rustls::TlsConnector::from(trust).connect(name, wire.into_stream()).await.unwrap())
 }
 
 /// A response as it came.
@@ -248,10 +238,7 @@ pub(super) struct Answer {
 impl Answer {
     /// The value of a field, whose name is in lower case.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().skip(1).find_map(|line| {
-            let (found, value) = line.split_once(':')?;
-            found.eq_ignore_ascii_case(name).then_some(value.trim())
-        })
+        field(&self.head, name)
     }
 
     pub(super) fn json(&self) -> serde_json::Value {
@@ -292,62 +279,20 @@ impl Answer {
     }
 }
 
-pub(super) async fn exchange(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), bytes: &[u8]) -> Answer {
+pub(super) async fn exchange(wire: &mut Wire, bytes: impl AsRef<[u8]>) -> Answer {
     // A server that has answered may close before it has read everything.
-    let _ = stream.write_all(bytes).await;
-    let _ = stream.flush().await;
-    read_answer(stream).await
+    let _ = wire.try_send(bytes).await;
+    read_answer(wire).await
 }
 
-pub(super) async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> Answer {
-    tokio::time::timeout(SOON, async {
-        let head = read_head(stream).await;
-        let status = head.get(9..12).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{head:?}"));
-        let mut answer = Answer { status, head, body: String::new() };
-        let mut body = Vec::new();
-        match answer.header("content-length").map(|length| length.parse::<usize>().unwrap()) {
-            Some(length) => {
-                body.resize(length, 0);
-                stream.read_exact(&mut body).await.unwrap();
-            }
-            None if answer.header("transfer-encoding").is_some() => body = read_chunks(stream).await,
-            None => drop(stream.read_to_end(&mut body).await),
-        }
-        answer.body = String::from_utf8_lossy(&body).into_owned();
-        answer
-    })
-    .await
-    .expect("an answer in time")
-}
-
-pub(super) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read_u8().await {
-            Ok(byte) => head.push(byte),
-            Err(error) => panic!("{error} after {:?}", String::from_utf8_lossy(&head)),
-        }
-    }
-    String::from_utf8(head).unwrap()
-}
-
-async fn read_chunks(stream: &mut (impl AsyncRead + Unpin)) -> Vec<u8> {
-    let mut body = Vec::new();
-    while let Some(chunk) = read_chunk(stream).await {
-        body.extend(chunk);
-    }
-    body
-}
-
-/// The next chunk; `None` at the end.
-pub(super) async fn read_chunk(stream: &mut (impl AsyncRead + Unpin)) -> Option<Vec<u8>> {
-    let mut line = Vec::new();
-    while !line.ends_with(b"\r\n") {
-        line.push(stream.read_u8().await.unwrap());
-    }
-    let size = usize::from_str_radix(std::str::from_utf8(&line).unwrap().trim(), 16).unwrap();
-    let mut data = vec![0; size + 2];
-    stream.read_exact(&mut data).await.unwrap();
-    data.truncate(size);
-    (size > 0).then_some(data)
+pub(super) async fn read_answer(wire: &mut Wire) -> Answer {
+    let head = wire.head().await;
+    let mut answer = Answer { status: status(&head), head, body: String::new() };
+    let body = match answer.header("content-length").map(|length| length.parse().unwrap()) {
+        Some(length) => wire.exactly(length).await,
+        None if answer.header("transfer-encoding").is_some() => wire.chunks().await,
+        None => wire.rest().await.0,
+    };
+    answer.body = String::from_utf8_lossy(&body).into_owned();
+    answer
 }

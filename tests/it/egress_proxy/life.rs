@@ -167,7 +167,7 @@ async fn the_binary_serves_reloads_and_ends_with_0() {
     assert_eq!(reload.status.code(), Some(1), "{said}");
     assert!(said.starts_with("refused, the config of generation 2 stays: the token file "), "{said}");
 
-    let mut agent = tokio::net::TcpStream::connect(&running.listen).await.unwrap();
+    let mut agent = crate::wire::Wire::new(tokio::net::TcpStream::connect(&running.listen).await.unwrap());
     let ask = "GET http://bottle.internal/allowlist HTTP/1.1\r\nHost: bottle.internal\r\n\r\n";
     let answer = exchange(&mut agent, ask.as_bytes()).await;
     assert_eq!(answer.json()["hosts"][6]["reason"], "new");
@@ -207,7 +207,7 @@ async fn the_binary_listens_on_a_unix_socket_and_writes_audit_records_to_a_file(
     let listen = format!("unix:{}", socket.display());
     let running = start(&files, &["--listen", &listen, "--audit-log", audit.to_str().unwrap()]);
     assert_eq!(running.listen, listen);
-    let mut agent = tokio::net::UnixStream::connect(&socket).await.unwrap();
+    let mut agent = crate::wire::Wire::new(tokio::net::UnixStream::connect(&socket).await.unwrap());
     let answer =
         exchange(&mut agent, b"CONNECT evil.example:22 HTTP/1.1\r\nHost: evil.example:22\r\n\r\n").await;
     answer.assert_refused(403, "host_not_allowed");

@@ -1,6 +1,6 @@
 //! The way out: always through pipelock, verified for each host, streamed, and retried only when that is safe.
 
-use super::harness::{SOON, Stack, exchange, read_chunk, read_head, route};
+use super::harness::{Stack, exchange, route};
 use super::pipelock::{Answer, Manner, text};
 use bottle::clock::Clock;
 use bottle::config::routes::RouteEntry;
@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::body::Frame;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 fn named(name: &'static str, value: &'static str) -> impl Fn(&super::pipelock::Seen) -> Answer {
     move |_| {
@@ -124,21 +123,18 @@ async fn events_are_passed_on_one_by_one() {
         response
     });
     let mut tunnel = stack.tunnel("api.test:443").await;
-    tunnel
-        .write_all(b"POST /v1/messages HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n")
-        .await
-        .unwrap();
-    let head = tokio::time::timeout(SOON, read_head(&mut tunnel)).await.unwrap();
+    tunnel.send(b"POST /v1/messages HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n").await;
+    let head = tunnel.head().await;
     assert!(head.starts_with("HTTP/1.1 200"), "the head comes before the first event: {head}");
     for event in ["data: one\n\n", "data: two\n\n"] {
         send.send(event).unwrap();
-        let chunk = tokio::time::timeout(SOON, read_chunk(&mut tunnel)).await.unwrap().unwrap();
+        let chunk = tunnel.chunk().await;
         assert_eq!(chunk, event.as_bytes(), "each event comes before the next is sent");
     }
     let text = stack.audit.text();
     assert!(text.lines().all(|line| line.contains("\"dispatch\"")), "the end waits for the end: {text}");
     drop(send);
-    assert_eq!(read_chunk(&mut tunnel).await, None);
+    assert!(tunnel.chunk().await.is_empty());
     let record = stack.record().await;
     assert_eq!((record.response_bytes, record.complete), (22, true));
 }
@@ -167,9 +163,9 @@ async fn a_client_that_leaves_is_recorded_as_incomplete() {
         http::Response::new(StreamBody::new(SyncStream(Mutex::new(Box::pin(all)))).boxed())
     });
     let mut tunnel = stack.tunnel("open.test:443").await;
-    tunnel.write_all(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n").await.unwrap();
-    read_head(&mut tunnel).await;
-    read_chunk(&mut tunnel).await.unwrap();
+    tunnel.send(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n").await;
+    tunnel.head().await;
+    tunnel.chunk().await;
     drop(tunnel);
     let record = stack.record().await;
     assert_eq!((record.status, record.response_bytes, record.complete), (Some(200), 5, false));
@@ -206,9 +202,8 @@ async fn a_truncated_answer_is_no_whole_answer() {
     let stack = Stack::build(&["http/1.1"], Clock::system(), |_| {}).await;
     stack.pipelock.behave(Manner::Raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this"));
     let mut tunnel = stack.tunnel("open.test:443").await;
-    tunnel.write_all(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n").await.unwrap();
-    let mut all = Vec::new();
-    let end = tokio::time::timeout(SOON, tunnel.read_to_end(&mut all)).await.unwrap();
+    tunnel.send(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n").await;
+    let (all, end) = tunnel.rest().await;
     assert!(end.is_err() || !all.ends_with(b"\r\n0\r\n\r\n"), "{end:?} {}", String::from_utf8_lossy(&all));
     let record = stack.record().await;
     assert_eq!((record.complete, record.response_bytes), (false, 9));
@@ -222,10 +217,9 @@ async fn a_short_refusal_of_an_origin_that_breaks_off_breaks_off_for_the_client(
         let head = format!("HTTP/1.1 {status} No\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n");
         stack.pipelock.behave(Manner::Raw((head + body).leak()));
         let mut tunnel = stack.tunnel("open.test:443").await;
-        tunnel.write_all(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n").await.unwrap();
-        let mut all = Vec::new();
+        tunnel.send(b"GET / HTTP/1.1\r\nHost: open.test\r\n\r\n").await;
         // Whether TLS ends in good order does not matter: the body is shorter than its head says.
-        let _ = tokio::time::timeout(SOON, tunnel.read_to_end(&mut all)).await.unwrap();
+        let (all, _) = tunnel.rest().await;
         let all = String::from_utf8(all).unwrap().to_ascii_lowercase();
         assert!(all.starts_with(&format!("http/1.1 {status}")), "{all}");
         assert!(all.contains("\r\ncontent-length: 100\r\n"), "{all}");
@@ -245,8 +239,8 @@ async fn a_large_upload_and_its_100_continue_pass() {
         "POST /up HTTP/1.1\r\nHost: open.test\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
-    tunnel.write_all(head.as_bytes()).await.unwrap();
-    assert!(read_head(&mut tunnel).await.starts_with("HTTP/1.1 100"));
+    tunnel.send(head.as_bytes()).await;
+    assert!(tunnel.head().await.starts_with("HTTP/1.1 100"));
     let answer = exchange(&mut tunnel, &body).await;
     assert_eq!((answer.status, answer.body.as_str()), (200, "5000000"));
     assert_eq!(stack.pipelock.only().header("expect"), Vec::<String>::new());

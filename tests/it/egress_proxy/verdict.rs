@@ -1,7 +1,8 @@
 //! The running chain and the function that `explain` asks say the same of every request: generated heads go to both
 //! proxies, with a real origin behind them, and to [`Chain::verdict`].
 
-use super::harness::{Files, SOON, auth, only, read_answer, read_head, route, tunnel};
+use super::harness::{Files, auth, only, read_answer, route, tunnel};
+use crate::wire::Wire;
 use crate::{origin::Origin, pipelock::setup};
 use bottle::{
     clock::Clock,
@@ -20,10 +21,7 @@ use bottle::{
 use http::{HeaderValue, Method, Response, header};
 use jiff::civil::date;
 use std::sync::Arc;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 
 /// Heads that are tried.
 const HEADS: usize = 5000;
@@ -319,15 +317,10 @@ fn expected(chain: &Chain, connect: Option<&str>, head: &str, body: &str) -> (Sa
 }
 
 /// What the chain answered, in the same form.
-async fn answered(
-    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
-    head: &str,
-    body: &str,
-) -> (Said, bool) {
-    let _ = stream.write_all(format!("{head}{body}").as_bytes()).await;
-    let _ = stream.flush().await;
+async fn answered(stream: &mut Wire, head: &str, body: &str) -> (Said, bool) {
+    let _ = stream.try_send(format!("{head}{body}")).await;
     let (head, body) = if head.starts_with("HEAD ") {
-        (tokio::time::timeout(SOON, read_head(stream)).await.unwrap(), String::new())
+        (stream.head().await, String::new())
     } else {
         let answer = read_answer(stream).await;
         (answer.head, answer.body)
@@ -395,7 +388,7 @@ async fn the_function_and_the_running_chain_say_the_same_of_every_request() {
             let (said, closes) = if !tunnelled {
                 let stream = match &mut outside {
                     Some(stream) => stream,
-                    None => outside.insert(TcpStream::connect(&address).await.unwrap()),
+                    None => outside.insert(Wire::new(TcpStream::connect(&address).await.unwrap())),
                 };
                 answered(stream, &head, &body).await
             } else if let Some(opened) = &tunnel_to {
@@ -407,7 +400,7 @@ async fn the_function_and_the_running_chain_say_the_same_of_every_request() {
                 };
                 answered(stream, &head, &body).await
             } else {
-                let mut stream = TcpStream::connect(&address).await.unwrap();
+                let mut stream = Wire::new(TcpStream::connect(&address).await.unwrap());
                 let connect = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
                 answered(&mut stream, &connect, "").await
             };
