@@ -4,17 +4,18 @@ use super::trust::Trust;
 use crate::intercept::{Connected, Connector, Protocol, secure, unread::WINDOW};
 use crate::policy::{Authority, Scheme};
 use crate::socket::LOCAL;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
 use std::{
     hash::{Hash, Hasher},
     io,
     sync::Arc,
     time::Duration,
 };
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 
 /// The head of an answer to CONNECT is never larger.
 const MAX_HEAD: usize = 16 * 1024;
@@ -98,7 +99,7 @@ impl Connector for ThroughPipelock {
 
 async fn connect(key: &UpstreamKey) -> Result<Connected, ConnectError> {
     let unreachable = |source| ConnectError::Unreachable { proxy: key.trust.proxy.clone(), source };
-    let mut stream = TcpStream::connect(&key.trust.proxy).await.map_err(unreachable)?;
+    let stream = TcpStream::connect(&key.trust.proxy).await.map_err(unreachable)?;
     stream.set_nodelay(true).and_then(|()| LOCAL.bound(&stream)).map_err(unreachable)?;
     // A connection that is let go is not needed any more: pipelock shall notice although it does not read.
     stream.set_zero_linger().map_err(unreachable)?;
@@ -106,96 +107,65 @@ async fn connect(key: &UpstreamKey) -> Result<Connected, ConnectError> {
         let (stream, protocol) = (Box::new(stream), Protocol::Http1);
         return Ok(Connected { stream, protocol, absolute_form: true, stream_window: LOCAL_WINDOW });
     }
-    open_tunnel(&mut stream, &key.authority).await?;
+    let stream = open_tunnel(stream, &key.authority).await?;
     let client = key.trust.client(key.inspected);
     // TLS ends in pipelock, or far away.
     let window = if key.inspected { LOCAL_WINDOW } else { WINDOW };
     secure(client, key.authority.host.as_str(), stream, window).await.map_err(ConnectError::Tls)
 }
 
-async fn open_tunnel(stream: &mut TcpStream, authority: &Authority) -> Result<(), ConnectError> {
-    let broken = |error: io::Error| ConnectError::NotHttp(error.to_string());
-    let request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.map_err(broken)?;
-    let (head, rest) = read_head(stream).await?;
-    let (status, headers) = parse_head(&head)?;
-    if status.is_success() {
-        // The server of a TLS connection never speaks first.
-        return if rest.is_empty() {
-            Ok(())
-        } else {
-            Err(ConnectError::NotHttp("bytes follow the head of a granted CONNECT".to_owned()))
-        };
+/// Asks for a tunnel, and gives the stream back as one.
+async fn open_tunnel(stream: TcpStream, authority: &Authority) -> Result<TcpStream, ConnectError> {
+    let not_http = |error: hyper::Error| ConnectError::NotHttp(error.to_string());
+    let authority = authority.to_string();
+    let request = Request::connect(&authority)
+        .header(header::HOST, &authority)
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| ConnectError::NotHttp(error.to_string()))?;
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD)
+        .handshake(TokioIo::new(stream))
+        .await
+        .map_err(not_http)?;
+    let exchange = async {
+        let response = sender.send_request(request).await.map_err(not_http)?;
+        if !response.status().is_success() {
+            return Err(refused(response).await);
+        }
+        let upgraded = hyper::upgrade::on(response).await.map_err(not_http)?;
+        let parts = upgraded.downcast::<TokioIo<TcpStream>>();
+        let parts = parts.map_err(|_| ConnectError::NotHttp("the stream is another one".to_owned()))?;
+        if !parts.read_buf.is_empty() {
+            // The server of a TLS connection never speaks first.
+            return Err(ConnectError::NotHttp("bytes follow the head of a granted CONNECT".to_owned()));
+        }
+        Ok(parts.io.into_inner())
+    };
+    // How the connection ends is seen by the exchange.
+    let connection = async {
+        let _ = connection.with_upgrades().await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        tunnel = exchange => tunnel,
+        () = connection => Err(ConnectError::NotHttp("the connection was closed".to_owned())),
     }
-    let text = read_refusal(stream, rest, &headers).await;
-    Err(ConnectError::Refused { status, answer: Box::new(Answer { headers, text }) })
 }
 
-async fn read_head(stream: &mut TcpStream) -> Result<(Vec<u8>, Vec<u8>), ConnectError> {
-    let mut bytes = Vec::new();
-    loop {
-        if let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") {
-            let rest = bytes.split_off(end + 4);
-            return Ok((bytes, rest));
+/// With as much of its text as comes in time; a refusal without one is a refusal all the same.
+async fn refused(response: Response<Incoming>) -> ConnectError {
+    let (head, mut body) = response.into_parts();
+    let mut text = Vec::new();
+    let read = async {
+        while text.len() < MAX_REFUSAL
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            text.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
         }
-        if bytes.len() >= MAX_HEAD {
-            return Err(ConnectError::NotHttp("its head is larger than 16 KiB".to_owned()));
-        }
-        let read = stream.read_buf(&mut bytes).await.map_err(|e| ConnectError::NotHttp(e.to_string()))?;
-        if read == 0 {
-            return Err(ConnectError::NotHttp("the connection was closed".to_owned()));
-        }
-    }
-}
-
-fn parse_head(head: &[u8]) -> Result<(StatusCode, HeaderMap), ConnectError> {
-    let no_http = || ConnectError::NotHttp("its head is malformed".to_owned());
-    let text = std::str::from_utf8(head).map_err(|_| no_http())?;
-    let mut lines = text.split("\r\n");
-    let status = lines
-        .next()
-        .and_then(|line| line.strip_prefix("HTTP/1."))
-        .and_then(|line| line.get(2..5))
-        .and_then(|code| StatusCode::from_bytes(code.as_bytes()).ok())
-        .ok_or_else(no_http)?;
-    let mut headers = HeaderMap::new();
-    for line in lines.filter(|line| !line.is_empty()) {
-        let (name, value) = line.split_once(':').ok_or_else(no_http)?;
-        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| no_http())?;
-        headers.append(name, HeaderValue::from_str(value.trim()).map_err(|_| no_http())?);
-    }
-    Ok((status, headers))
-}
-
-/// As much of the text as comes in time; a refusal without one is a refusal all the same.
-async fn read_refusal(stream: &mut TcpStream, mut bytes: Vec<u8>, headers: &HeaderMap) -> String {
-    let announced = headers
-        .get(http::header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .map_or(MAX_REFUSAL, |length: usize| length.min(MAX_REFUSAL));
-    let read =
-        async { while bytes.len() < announced && stream.read_buf(&mut bytes).await.is_ok_and(|n| n > 0) {} };
+    };
     // What has come until then is what is shown.
     let _ = tokio::time::timeout(REFUSAL_TIMEOUT, read).await;
-    bytes.truncate(announced);
-    String::from_utf8_lossy(&bytes).trim().to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_head_is_status_and_fields() {
-        let (status, headers) =
-            parse_head(b"HTTP/1.1 403 Forbidden\r\nX-Pipelock-Block-Reason: ssrf_private_ip\r\n\r\n")
-                .unwrap();
-        assert_eq!(status, 403);
-        assert_eq!(headers["x-pipelock-block-reason"], "ssrf_private_ip");
-        for bad in
-            [b"SSH-2.0-x\r\n\r\n".as_slice(), b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nx y\r\n\r\n"]
-        {
-            assert!(parse_head(bad).is_err());
-        }
-    }
+    text.truncate(MAX_REFUSAL);
+    let text = String::from_utf8_lossy(&text).trim().to_owned();
+    ConnectError::Refused { status: head.status, answer: Box::new(Answer { headers: head.headers, text }) }
 }
