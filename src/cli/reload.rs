@@ -66,17 +66,14 @@ fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
             bail!("{service} did not reload; it goes on with the rules that it has");
         }
     }
-    let containers = cage::containers(&stack.bottle.project)?;
-    let running: Vec<_> = containers.into_iter().filter(cage::Container::is_running).collect();
-    let rest = verify::drift(&stack, &running)?;
-    if rest.is_empty() {
-        stack.note_start()?;
-    }
+    stack.note_start()?;
     if !globals.quiet {
         say(&format!("the rules in {} are live\n", stack.shown()));
     }
-    for problem in rest {
-        say(&format!("note: not everything is: {problem}\n"));
+    let containers = cage::containers(&stack.bottle.project)?;
+    let running: Vec<_> = containers.into_iter().filter(cage::Container::is_running).collect();
+    for problem in verify::drift(&stack, &running)? {
+        say(&format!("note: what no reload can change goes on as it was: {problem}\n"));
     }
     Ok(Outcome::Done)
 }

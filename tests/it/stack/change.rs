@@ -100,7 +100,8 @@ fn a_host_is_added_in_mid_session_and_its_next_request_works() {
     assert!(rendered.text().contains("files.quickstart.test"), "{}", rendered.text());
     assert_eq!(session.status(&url), "403", "rules went live without a reload");
 
-    project.bottle(&["reload"]).ok();
+    let reloaded = project.bottle(&["reload"]).ok();
+    assert!(reloaded.text().contains(" are live\n"), "{}", reloaded.text());
     assert_eq!(session.status(&url), "200");
     assert_eq!(session.ask("echo $mine"), "kept");
     assert_eq!(seen(&path).len(), 1);
@@ -115,6 +116,13 @@ fn a_host_is_added_in_mid_session_and_its_next_request_works() {
     project.bottle(&["render"]).ok();
     project.bottle(&["reload"]).ok();
     assert_eq!(session.status(&url), "403");
+
+    // What only a new container takes is said, and is not said to be live.
+    project.write_manifest(&manifest("").replacen("agent: {", "agent: {env: {MORE: \"1\"}, ", 1));
+    project.bottle(&["render", "--accept-widening"]).ok();
+    let reloaded = project.bottle(&["reload"]).ok();
+    let note = "agent-1 was made from other settings than those that you agreed to; `bottle up` makes it again";
+    assert!(reloaded.text().contains(note), "{}", reloaded.text());
 }
 
 #[test]
