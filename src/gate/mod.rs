@@ -15,10 +15,10 @@ pub use address::{Address, AddressError, Lend, Relay};
 pub use lend::Held;
 
 use crate::socket::{Lookout, Socket};
+use orphans::Ends;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
-    net::SocketAddr,
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{
@@ -32,8 +32,8 @@ use tokio::{
     io::copy_bidirectional_with_sizes,
     net::{TcpListener, UnixListener, UnixStream},
     sync::Notify,
-    task::{Id, JoinError, JoinSet},
-    time::{interval, sleep},
+    task::{Id, JoinError, JoinHandle, JoinSet},
+    time::{Instant, interval, sleep},
 };
 
 /// How many connections one relay carries at a time; further ones wait to be accepted.
@@ -53,6 +53,9 @@ const SILENCE: Duration = Duration::from_secs(10);
 
 /// How often is looked for connections without a client.
 const LOOKING: Duration = Duration::from_secs(5);
+
+/// Looking takes no more than one part in so many of the time of one processor.
+const LOOK_SHARE: u32 = 20;
 
 /// How long accepting pauses after it failed (out of file descriptors: waiting is all that helps).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -129,10 +132,11 @@ impl Bound {
     pub async fn serve(self) {
         let far = Arc::new(FarSide { address: self.connect, absent: AtomicBool::new(false) });
         let mut tasks = JoinSet::new();
-        let mut carried: HashMap<Id, Carried> = HashMap::new();
+        let mut carried: HashMap<Id, Arc<Carried>> = HashMap::new();
         let mut full = false;
         let mut waiting: Option<(Lookout, Socket)> = None;
         let mut looking = interval(LOOKING);
+        let mut look: Option<JoinHandle<()>> = None;
         loop {
             if waiting.is_some() && carried.len() >= self.max_connections {
                 let still = carried.values().map(|one| (one.lookout.still_for(), one));
@@ -154,16 +158,18 @@ impl Bound {
                 continue;
             }
             if let Some((lookout, client)) = waiting.take() {
-                let (far, give_way) = (Arc::clone(&far), Arc::new(Notify::new()));
-                let addresses = client.addresses();
-                let entry = Carried { lookout, addresses, suspect: false, give_way: Arc::clone(&give_way) };
-                let task = tasks.spawn(async move { far.carry(client, &give_way).await });
+                let (suspect, give_way) = (AtomicBool::new(false), Notify::new());
+                let entry = Arc::new(Carried { lookout, ends: client.addresses(), suspect, give_way });
+                let (far, one) = (Arc::clone(&far), Arc::clone(&entry));
+                let task = tasks.spawn(async move { far.carry(client, &one.give_way).await });
                 carried.insert(task.id(), entry);
             }
             full = full && carried.len() * 2 > self.max_connections;
             tokio::select! {
                 Some(ended) = tasks.join_next_with_id() => forget(&mut carried, &ended),
-                _ = looking.tick() => end_orphans(&mut carried),
+                _ = looking.tick() => if look.as_ref().is_none_or(JoinHandle::is_finished) {
+                    look = Some(tokio::spawn(end_orphans(silent(&carried))));
+                },
                 client = self.listener.accept() => match client.and_then(|client| Ok((client.lookout()?, client))) {
                     Ok(client) => waiting = Some(client),
                     Err(error) => {
@@ -179,34 +185,43 @@ impl Bound {
 /// A connection that is carried.
 struct Carried {
     lookout: Lookout,
-    addresses: Option<(SocketAddr, SocketAddr)>,
+    ends: Option<Ends>,
     /// Its client was gone when it was last looked for.
-    suspect: bool,
+    suspect: AtomicBool,
     /// Asks for its end.
-    give_way: Arc<Notify>,
+    give_way: Notify,
+}
+
+/// The connections on which nothing has moved for a while.
+fn silent(carried: &HashMap<Id, Arc<Carried>>) -> Vec<Arc<Carried>> {
+    carried.values().filter(|one| one.lookout.still_for() >= LOOKING).cloned().collect()
 }
 
 /// Ends those whose client is gone although the kernel does not say so. A table that changes while it is read may lack a
 /// line, so that a client is looked for twice.
-fn end_orphans(carried: &mut HashMap<Id, Carried>) {
-    let mut still: Vec<_> = carried.values_mut().filter(|one| one.lookout.still_for() >= LOOKING).collect();
-    if still.is_empty() {
+async fn end_orphans(silent: Vec<Arc<Carried>>) {
+    let connections: HashSet<Ends> = silent.iter().filter_map(|one| one.ends).collect();
+    if connections.is_empty() {
         return;
     }
-    match orphans::Table::read() {
-        Ok(table) => {
-            for one in &mut still {
-                let gone = one.addresses.is_some_and(|addresses| table.is_orphan(addresses));
-                if std::mem::replace(&mut one.suspect, gone) && gone {
+    let begun = Instant::now();
+    let orphans = tokio::task::spawn_blocking(move || orphans::among(&connections)).await;
+    match orphans.map_err(io::Error::other).flatten() {
+        Ok(orphans) => {
+            for one in silent {
+                let gone = one.ends.is_some_and(|ends| orphans.contains(&ends));
+                if one.suspect.swap(gone, Ordering::Relaxed) && gone {
                     one.give_way.notify_one();
                 }
             }
         }
         Err(error) => tracing::debug!(%error, "connections without a client can't be told"),
     }
+    // An agent can make the tables long. The next look is not begun before this is over.
+    sleep(begun.elapsed() * LOOK_SHARE).await;
 }
 
-fn forget(carried: &mut HashMap<Id, Carried>, ended: &Result<(Id, ()), JoinError>) {
+fn forget(carried: &mut HashMap<Id, Arc<Carried>>, ended: &Result<(Id, ()), JoinError>) {
     let id = match ended {
         Ok((id, ())) => *id,
         Err(error) => error.id(),

@@ -5,31 +5,55 @@
 //! client's end: in `/proc/net/tcp` and `tcp6` a socket without a process has the inode 0, and later it is not listed (proc(5)).
 
 use std::{
-    collections::HashMap,
-    io,
+    collections::HashSet,
+    io::{self, BufRead, BufReader},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-/// The connections of this network namespace: local and remote address, and whether a process has that end.
-pub(super) struct Table(HashMap<(SocketAddr, SocketAddr), bool>);
+/// The local address of a connection and that of its client.
+pub(super) type Ends = (SocketAddr, SocketAddr);
 
-impl Table {
-    pub(super) fn read() -> io::Result<Self> {
-        let mut text = fs_err::read_to_string("/proc/net/tcp")?;
-        match fs_err::read_to_string("/proc/net/tcp6") {
-            Ok(more) => text += &more,
-            // A kernel without IPv6.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+/// Which of these connections have a client without a process. The tables hold whatever sockets the agent makes, a million
+/// of them if it likes: they are read by the line, and nothing is kept but what is asked about.
+pub(super) fn among(connections: &HashSet<Ends>) -> io::Result<HashSet<Ends>> {
+    let mut found = Found::default();
+    found.read(connections, BufReader::new(fs_err::File::open("/proc/net/tcp")?))?;
+    match fs_err::File::open("/proc/net/tcp6") {
+        Ok(table) => found.read(connections, BufReader::new(table))?,
+        // A kernel without IPv6.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    Ok(found.orphans())
+}
+
+/// What the tables say of the connections that are asked about.
+#[derive(Default)]
+struct Found {
+    /// Our end is in the table: it is that of our network namespace.
+    ours: HashSet<Ends>,
+    /// A process has the client's end.
+    alive: HashSet<Ends>,
+}
+
+impl Found {
+    fn read(&mut self, connections: &HashSet<Ends>, table: impl BufRead) -> io::Result<()> {
+        for line in table.lines() {
+            let Some(((local, remote), has_process)) = entry(&line?) else { continue };
+            if connections.contains(&(local, remote)) {
+                self.ours.insert((local, remote));
+            }
+            if has_process && connections.contains(&(remote, local)) {
+                self.alive.insert((remote, local));
+            }
         }
-        Ok(Self(text.lines().filter_map(entry).collect()))
+        Ok(())
     }
 
-    /// Whether the other end of a connection of ours, which is here too, has no process any more.
-    pub(super) fn is_orphan(&self, (local, peer): (SocketAddr, SocketAddr)) -> bool {
-        peer.ip().is_loopback()
-            && self.0.contains_key(&(local, peer))
-            && !self.0.get(&(peer, local)).copied().unwrap_or(false)
+    /// A client far away has its end in another table.
+    fn orphans(self) -> HashSet<Ends> {
+        let Self { ours, alive } = self;
+        ours.into_iter().filter(|ends| ends.1.ip().is_loopback() && !alive.contains(ends)).collect()
     }
 }
 
@@ -62,18 +86,21 @@ mod tests {
     const CLIENT: &str = "0100007F:8AE2";
     const MAPPED: &str = "0000000000000000FFFF00000100007F";
 
-    fn table(lines: &[(&str, &str, &str)]) -> Table {
-        let line = |(local, remote, inode): &(&str, &str, &str)| {
-            format!(
-                "   3: {local} {remote} 01 00000000:00000000 04:00000C80 00000000  1000        0 {inode} 3 0"
-            )
-        };
-        Table(lines.iter().filter_map(|it| entry(&line(it))).collect())
+    fn is_orphan(lines: &[(&str, &str, &str)]) -> bool {
+        let ends = ("127.0.0.1:9099".parse().unwrap(), "127.0.0.1:35554".parse().unwrap());
+        orphans(ends, lines)
     }
 
-    fn is_orphan(lines: &[(&str, &str, &str)]) -> bool {
-        let (gate, client) = ("127.0.0.1:9099".parse().unwrap(), "127.0.0.1:35554".parse().unwrap());
-        table(lines).is_orphan((gate, client))
+    fn orphans(ends: Ends, lines: &[(&str, &str, &str)]) -> bool {
+        let line = |(local, remote, inode): &(&str, &str, &str)| {
+            format!(
+                "   3: {local} {remote} 01 00000000:00000000 04:00000C80 00000000  1000        0 {inode} 3 0\n"
+            )
+        };
+        let table: String = lines.iter().map(line).collect();
+        let mut found = Found::default();
+        found.read(&HashSet::from([ends]), table.as_bytes()).unwrap();
+        found.orphans().contains(&ends)
     }
 
     #[test]
@@ -98,8 +125,17 @@ mod tests {
 
     #[test]
     fn one_far_away_can_not_be_told() {
-        let far = SocketAddr::from(([192, 0, 2, 1], 4000));
-        let gate = "127.0.0.1:9099".parse().unwrap();
-        assert!(!Table(HashMap::from([((gate, far), true)])).is_orphan((gate, far)));
+        let far = ("127.0.0.1:9099".parse().unwrap(), "192.0.2.1:4000".parse().unwrap());
+        assert!(!orphans(far, &[(GATE, "010200C0:0FA0", "11")]));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_the_sockets_that_are_not_asked_about() {
+        let ends = ("127.0.0.1:9099".parse().unwrap(), "127.0.0.1:35554".parse().unwrap());
+        let mut found = Found::default();
+        let others =
+            (0..20_000).map(|port| format!("   3: {GATE} 0200007F:{port:04X} 06 0:0 03:0 0 0 0 0 3 0\n"));
+        found.read(&HashSet::from([ends]), others.collect::<String>().as_bytes()).unwrap();
+        assert_eq!((found.ours.len(), found.alive.len()), (0, 0));
     }
 }

@@ -121,7 +121,8 @@ fn a_host_is_added_in_mid_session_and_its_next_request_works() {
     project.write_manifest(&manifest("").replacen("agent: {", "agent: {env: {MORE: \"1\"}, ", 1));
     project.bottle(&["render", "--accept-widening"]).ok();
     let reloaded = project.bottle(&["reload"]).ok();
-    let note = "agent-1 was made from other settings than those that you agreed to; `bottle up` makes it again";
+    let note =
+        "agent-1 was made from other settings than those that you agreed to; `bottle up` makes it again";
     assert!(reloaded.text().contains(note), "{}", reloaded.text());
 }
 
