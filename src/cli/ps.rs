@@ -68,10 +68,8 @@ fn rows() -> anyhow::Result<Vec<Row>> {
             notes.push("runs what was agreed to before; `bottle reload` or `bottle up`".to_owned());
         }
         if record.is_none() {
-            notes.push(match bottle.state.is_dir() {
-                true => "this bottle can't read what was agreed to; `bottle render` asks anew".to_owned(),
-                false => "its state is gone".to_owned(),
-            });
+            let unreadable = "this version can't read what was agreed to; `bottle render` asks anew";
+            notes.push(if bottle.state.is_dir() { unreadable } else { "its state is gone" }.to_owned());
         }
         rows.push(Row {
             project: bottle.project.clone(),
