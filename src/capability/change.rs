@@ -263,19 +263,19 @@ impl Capability {
             (Self::User { user: Account::Owner }, _) => false,
             (Self::Command { command }, _) => !command.is_empty(),
             (Self::Mount { .. } | Self::Uncovered { .. }, _) => {
-                let ((new, writes, git), (old, wrote, had_git)) = (self.seen(), old.seen());
-                new != old || writes && !wrote || git && !had_git
+                let ((new, writes), (old, wrote)) = (self.seen(), old.seen());
+                new != old || writes && !wrote
             }
             _ => true,
         }
     }
 
-    /// The place of the machine that a mount shows, and whether the agent can write there and to its `.git`.
-    fn seen(&self) -> (Option<&Utf8PathBuf>, bool, bool) {
+    /// The place of the machine that a mount shows, and whether the agent can write there.
+    fn seen(&self) -> (Option<&Utf8PathBuf>, bool) {
         match self {
-            Self::Mount { mount, .. } => (Some(&mount.real), mount.writable, mount.git),
-            Self::Uncovered { real, writable, .. } => (Some(real), *writable, false),
-            _ => (None, false, false),
+            Self::Mount { mount, .. } => (Some(&mount.real), mount.writable),
+            Self::Uncovered { real, writable, .. } => (Some(real), *writable),
+            _ => (None, false),
         }
     }
 

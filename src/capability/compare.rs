@@ -204,9 +204,7 @@ fn mounts(old: &Mounts, new: &Mounts, changes: &mut Changes) {
     let targets: BTreeSet<&Utf8PathBuf> = old.keys().chain(new.keys()).collect();
     for target in targets {
         let (before, after) = (seen(target, old), seen(target, new));
-        let git = |mounts: &Mounts| mounts.get(target).is_some_and(|mount| mount.git);
-        let same = before == after && git(old) == git(new);
-        if same || is_implied(target, old, new) || is_implied(target, new, old) {
+        if before == after || is_implied(target, old, new) || is_implied(target, new, old) {
             continue;
         }
         let capability = |(real, writable): (Utf8PathBuf, bool), mounts: &Mounts| {

@@ -63,7 +63,7 @@ pub struct Capabilities {
 }
 
 /// A folder or file of the machine that the agent sees, by its place in the agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mount {
     /// As the manifest says it.
@@ -74,8 +74,19 @@ pub struct Mount {
     pub writable: bool,
     /// It is not below the manifest's folder.
     pub outside: bool,
-    /// The agent can change the repository's `.git`: its hooks and settings run wherever somebody uses git there.
+    /// The agent can change the repository's `.git`: its hooks and settings run wherever somebody uses git there. It is
+    /// said where the mount is asked about, and is not agreed to: a repository that appears later lets the agent do
+    /// nothing new, and the agent may have made it.
+    #[serde(skip)]
     pub git: bool,
+}
+
+/// What is agreed to.
+impl PartialEq for Mount {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { source, real, writable, outside, git: _ } = self;
+        (source, real, writable, outside) == (&other.source, &other.real, &other.writable, &other.outside)
+    }
 }
 
 /// What the agent's container runs on.

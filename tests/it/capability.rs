@@ -475,7 +475,7 @@ fn a_repository_that_the_agent_can_write_is_marked_unless_its_git_folder_is_prot
     assert_eq!(first(&protected), (line.to_owned(), false));
     let lost: Vec<String> =
         changes(Some(&of(&protected)), &of(work)).iter().map(ToString::to_string).collect();
-    assert!(lost.contains(&format!("{marked} (so far `.`, writable)")), "{lost:?}");
+    assert_eq!(lost, ["the agent reads and writes /p/.git, at /work/.git (so far `.git`, read-only)"]);
     assert!(is_mirrored(&of(&protected), &of(work)));
 }
 
@@ -632,7 +632,7 @@ fn a_change_is_typed() {
     let change = &lines(Some(&mount(", read_only: true")), &mount(""))[0];
     let side = |writable: bool| {
         serde_json::json!({"capability": "mount", "target": "/a", "source": "a", "real": "/p/a",
-                           "writable": writable, "outside": false, "git": false})
+                           "writable": writable, "outside": false})
     };
     assert_eq!(
         serde_json::to_value(change).unwrap(),
