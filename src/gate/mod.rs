@@ -33,7 +33,7 @@ use tokio::{
     net::{TcpListener, UnixListener, UnixStream},
     sync::Notify,
     task::{Id, JoinError, JoinHandle, JoinSet},
-    time::{Instant, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
 /// How many connections one relay carries at a time; further ones wait to be accepted.
@@ -136,6 +136,8 @@ impl Bound {
         let mut full = false;
         let mut waiting: Option<(Lookout, Socket)> = None;
         let mut looking = interval(LOOKING);
+        // Two looks are that far apart, whatever came between them.
+        looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look: Option<JoinHandle<()>> = None;
         loop {
             if waiting.is_some() && carried.len() >= self.max_connections {
@@ -153,6 +155,7 @@ impl Bound {
                 }
                 tokio::select! {
                     Some(ended) = tasks.join_next_with_id() => forget(&mut carried, &ended),
+                    _ = looking.tick() => begin_look(&mut look, &carried),
                     () = sleep(SILENCE.saturating_sub(still).max(ACCEPT_PAUSE)) => {}
                 }
                 continue;
@@ -167,9 +170,7 @@ impl Bound {
             full = full && carried.len() * 2 > self.max_connections;
             tokio::select! {
                 Some(ended) = tasks.join_next_with_id() => forget(&mut carried, &ended),
-                _ = looking.tick() => if look.as_ref().is_none_or(JoinHandle::is_finished) {
-                    look = Some(tokio::spawn(end_orphans(silent(&carried))));
-                },
+                _ = looking.tick() => begin_look(&mut look, &carried),
                 client = self.listener.accept() => match client.and_then(|client| Ok((client.lookout()?, client))) {
                     Ok(client) => waiting = Some(client),
                     Err(error) => {
@@ -190,6 +191,13 @@ struct Carried {
     suspect: AtomicBool,
     /// Asks for its end.
     give_way: Notify,
+}
+
+/// Looks for clients that are gone, unless a look is under way.
+fn begin_look(look: &mut Option<JoinHandle<()>>, carried: &HashMap<Id, Arc<Carried>>) {
+    if look.as_ref().is_none_or(JoinHandle::is_finished) {
+        *look = Some(tokio::spawn(end_orphans(silent(carried))));
+    }
 }
 
 /// The connections on which nothing has moved for a while.
