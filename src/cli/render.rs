@@ -171,7 +171,7 @@ fn write(target: &RenderedProject, args: &Args, globals: &Globals, clock: &Clock
     {
         bail!("the Compose project {project} is that of {}; give the bottle another name", other.manifest);
     }
-    // What can't be had is not asked about.
+    // What is refused anyway is not asked about.
     let exposed = exposed(target, args);
     location.require_hidden(&exposed)?;
     location.require_hidden_home(&home, &exposed)?;
