@@ -1,7 +1,7 @@
 //! A proxy for the life of its process: built from a configuration, reloaded on demand, drained at the end.
 //!
-//! Here is what every proxy does alike: readiness, the last good configuration, the CA, the admin listener, limits.
-//! An [`Instance`] says what it loads, how that becomes live, and how it tells of it in its own metrics and logs.
+//! Here is what every proxy does alike: readiness, when a new configuration replaces the last good one, the CA, the admin
+//! listener, limits. An [`Instance`] says what it loads, holds what is live, and tells of it in its own metrics and logs.
 
 use crate::clock::Clock;
 use crate::config::{self, Listen};

@@ -271,7 +271,7 @@ mod tests {
             Err(DecodeError::Malformed(Coding::Zstd))
         );
         // A stream that the reference decoder refuses at its 15th byte, and this library only in small pieces.
-        let stream = [0, 0, 0, 0x80, 0, 0, 0, 0, 0x41, 0x60, 0x86, 0x20, 0x27, 0xff, 1, 0x60, 0xed];
+        let stream = [0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0x41, 0x60, 0x86, 0x20, 0x27, 0xff, 1, 0x60, 0xed];
         for split in [1, 4, 9, usize::MAX] {
             assert_eq!(decoded("br", &stream, split), Err(DecodeError::Malformed(Coding::Brotli)), "{split}");
         }

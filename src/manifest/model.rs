@@ -101,7 +101,7 @@ pub struct Mount {
     pub read_only: bool,
 }
 
-/// The routes.
+/// The section `egress_proxy`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EgressProxy {
     /// One rule for each host, in the manifest's order.

@@ -524,6 +524,7 @@ fn the_port_is_decided_on_before_the_path() {
     let ran = explain(&["GET", "https://api.example.test:22/a/../b"]);
     assert_eq!(ran.code, 1, "{}", ran.out);
     assert!(ran.out.contains("  reason      port_not_allowed\n"), "{}", ran.out);
+    assert!(!ran.out.contains("none names this host"), "a rule does, with other ports: {}", ran.out);
 }
 
 #[test]

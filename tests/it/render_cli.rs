@@ -265,11 +265,30 @@ fn widening_without_a_terminal_needs_a_flag_and_writes_nothing_before() {
 }
 
 #[test]
-fn narrowing_needs_no_flag() {
+fn narrowing_needs_no_flag_and_is_said() {
     let project = project();
     project.rendered(&[]);
     project.manifest("[/v1]", "[/v1/messages]");
+    let output = project.render(&[]);
+    assert!(output.status.success(), "{}", err(&output));
+    let gone = "No longer allowed:\n  - any method https://api.example/v1/** with API_TOKEN\n";
+    assert!(out(&output).contains(gone), "{}", out(&output));
+}
+
+#[test]
+fn the_question_and_check_show_what_is_new_and_what_goes() {
+    let project = project();
     project.rendered(&[]);
+    project.manifest("[/v1]", "[/v2]");
+    let (new, gone) = (
+        "  + any method https://api.example/v2/** with API_TOKEN\n",
+        "  - any method https://api.example/v1/** with API_TOKEN\n",
+    );
+    let asked = project.refused(1, &[]);
+    assert!(asked.contains(&format!("{new}It would no longer allow:\n{gone}")), "{asked}");
+    let checked = out(&project.render(&["--check"]));
+    let said = format!("Against what you agreed to on this machine:\n{new}{gone}digest sha256:");
+    assert!(checked.contains(&said), "{checked}");
 }
 
 /// A first render, a clone, another name, a manifest in a subfolder: each is asked about, whatever lies beside it.
@@ -508,8 +527,11 @@ fn a_clone_is_asked_about_and_a_copied_env_counts_for_nothing() {
 #[test]
 fn a_state_inside_the_project_or_a_mount_is_refused() {
     let project = project();
-    let error = project.refused(2, &["--state", "keys", "--accept-widening"]);
-    assert!(error.contains("/project/keys holds private keys and lies inside"), "{error}");
+    for agreed in [&["--state", "keys", "--accept-widening"][..], &["--state", "keys"]] {
+        let error = project.refused(2, agreed);
+        assert!(error.contains("/project/keys holds private keys and lies inside"), "{error}");
+        assert!(!error.contains("lets the agent"), "asked about what is refused anyway: {error}");
+    }
     assert!(!project.dir().join("keys").exists());
     let mut command = project.command(&["--accept-widening"]);
     let output = command.env("XDG_STATE_HOME", project.dir().join("local")).output().unwrap();

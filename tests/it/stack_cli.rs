@@ -637,6 +637,8 @@ fn denied_requests_come_with_file_line_and_the_missing_entry() {
          to allow it:\n      egress_proxy.routes[0]:\n        path_allowlist: [..., /v2]\n"
     );
     assert_eq!(logs(&["--since", "2020-11-25T00:00:00Z"]), "");
+    let none = stack.run(&["logs", "--denied", "--no-follow", "--since", "2020-11-25T00:00:00Z"]);
+    assert!(err(&none).starts_with("nothing was denied\n"), "{}", err(&none));
     let manifest = stack.root.join("project/bottle.yaml");
     let other = MANIFEST.replace("  routes:\n", "  routes:\n    - host: other.example\n");
     fs_err::write(&manifest, &other).unwrap();
