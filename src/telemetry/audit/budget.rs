@@ -12,17 +12,12 @@
 //! together, may write its share of it in full whatever the others do. A share starts anew 24 hours after its first
 //! use, so two of them can fall into 24 hours, and there are twice as many shares as kinds: 249 KiB, some 250 requests.
 
+use super::rotation::{FILE_BYTES, FILES_KEPT, RETENTION};
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
-/// The size at which a file is renamed and the next one begins: 8 MiB.
-pub const FILE_BYTES: u64 = 8 << 20;
-/// The files of each series that are kept, the live one included: 512 MiB.
-pub const FILES_KEPT: usize = 64;
-/// For how long a record of what was sent on stays at least, whatever a client does: 24 hours.
-pub const KEPT: Duration = Duration::from_hours(24);
 /// The most bytes that are written together: files are renamed between such batches.
 pub(super) const BATCH_BYTES: usize = 64 << 10;
 /// The most bytes that a window of counting takes: its beginning and its count.
@@ -33,11 +28,11 @@ pub(super) const WINDOW: Duration = Duration::from_secs(10);
 const KINDS: usize = 256;
 
 const _: () = {
-    let each_window = total(FILE_BYTES, FILES_KEPT) / 2 * WINDOW.as_secs() / KEPT.as_secs();
+    let each_window = total(FILE_BYTES, FILES_KEPT) / 2 * WINDOW.as_secs() / RETENTION.as_secs();
     assert!(each_window >= COUNT_BYTES, "counting alone would empty the bucket");
 };
 
-/// The bytes that may be written in [`KEPT`], overdraft not included.
+/// The bytes that may be written in [`RETENTION`], overdraft not included.
 const fn total(file_bytes: u64, files_kept: usize) -> u64 {
     let (renamed, batch) = ((files_kept as u64).saturating_sub(1), BATCH_BYTES as u64);
     (renamed * file_bytes.saturating_sub(batch)).saturating_sub(batch + COUNT_BYTES)
@@ -174,13 +169,12 @@ fn signed(bytes: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FILE_BYTES, FILES_KEPT};
     use super::*;
 
     const HOUR: Duration = Duration::from_hours(1);
 
     fn full(now: Instant) -> Budget {
-        Budget::new(FILE_BYTES, FILES_KEPT, KEPT, 0, now)
+        Budget::new(FILE_BYTES, FILES_KEPT, RETENTION, 0, now)
     }
 
     /// Writes as much as there is, in records of 1 KiB; says how many bytes.
@@ -205,7 +199,7 @@ mod tests {
             drain(&mut budget, kind, start);
         }
         assert!(budget.level >= 0 && budget.kinds.len() == KINDS);
-        let again = start + KEPT;
+        let again = start + RETENTION;
         drain(&mut budget, 0, again);
         for kind in 1..KINDS as u64 {
             let first = drain(&mut budget, kind, again);
@@ -234,7 +228,7 @@ mod tests {
         let start = Instant::now();
         let mut budget = full(start);
         let taken: Vec<_> = (0..100).map(|_| budget.take(0, 4096, start).unwrap()).collect();
-        let later = start + KEPT * 3;
+        let later = start + RETENTION * 3;
         budget.spend(0, later);
         assert_eq!(budget.level, budget.capacity - 100 * 4096, "it is held");
         for taken in taken {
@@ -249,7 +243,7 @@ mod tests {
     fn a_start_after_a_flood_begins_with_what_is_left() {
         let start = Instant::now();
         let capacity = full(start).capacity;
-        let level = |written| Budget::new(FILE_BYTES, FILES_KEPT, KEPT, written, start).level;
+        let level = |written| Budget::new(FILE_BYTES, FILES_KEPT, RETENTION, written, start).level;
         assert_eq!(level(1000), capacity - 1000);
         assert_eq!(level(u64::MAX), 0);
     }

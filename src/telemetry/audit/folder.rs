@@ -1,8 +1,7 @@
 //! A folder that audit records are appended to.
 //!
-//! `sent.jsonl` and `denied.jsonl` are live. When one reaches [`FILE_BYTES`] it is renamed to
-//! `sent-0000000001.jsonl`, with a number that only grows, and the oldest beyond [`FILES_KEPT`] is removed: nothing
-//! else ever removes or shortens one. A file is synced to disk when it is renamed and when the process ends: what
+//! `sent.jsonl` and `denied.jsonl` are live. When one is full, [`super::rotation`] renames it; nothing else removes or
+//! shortens one. A file is synced to disk when it is renamed and when the process ends: what
 //! a kill of the process interrupts has been handed to the kernel, and only a crash of the machine can lose the
 //! last lines.
 //!
@@ -11,14 +10,15 @@
 
 use super::{
     Series,
-    budget::{Budget, FILE_BYTES, FILES_KEPT, KEPT},
+    budget::Budget,
     entry::Entry,
     flood::{Flood, LONG_WINDOW},
+    rotation::{FILE_BYTES, FILES_KEPT, RETENTION, rename_live},
     sent::Sent,
     tail::{Step, Tail},
 };
 use jiff::{SignedDuration, Timestamp};
-use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use std::{
     fs::File,
     io::{self, Write},
@@ -57,7 +57,7 @@ impl Folder {
     /// Opens a folder that is there, and its files, which are made where there are none. `by` names the writer in
     /// the records that count refusals: `egress-proxy` or `pipelock`.
     pub fn open(path: &Path, by: &'static str) -> io::Result<Self> {
-        Self::with_limits(path, by, FILE_BYTES, FILES_KEPT, KEPT)
+        Self::with_limits(path, by, FILE_BYTES, FILES_KEPT, RETENTION)
     }
 
     pub(super) fn with_limits(
@@ -168,33 +168,7 @@ impl Folder {
         if let Some(live) = self.lane(series).live.take() {
             live.file.sync_data()?;
         }
-        let mut numbers = series.rotated(&self.handle)?;
-        let next = numbers.last().map_or(1, |last| last.saturating_add(1));
-        let (from, to) = (series.live_name(), series.rotated_name(next));
-        let renamed = rustix::fs::renameat_with(
-            &self.handle,
-            &from,
-            &self.handle,
-            &to,
-            // Another process may have taken the number meanwhile.
-            RenameFlags::NOREPLACE,
-        );
-        match renamed {
-            // A shared folder of a virtual machine may not know the flag.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
-                rustix::fs::renameat(&self.handle, &from, &self.handle, &to)?;
-            }
-            outcome => outcome?,
-        }
-        numbers.push(next);
-        let surplus = (numbers.len() + 1).saturating_sub(self.files_kept);
-        for number in &numbers[..surplus.min(numbers.len())] {
-            match rustix::fs::unlinkat(&self.handle, series.rotated_name(*number), AtFlags::empty()) {
-                Ok(()) | Err(rustix::io::Errno::NOENT) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+        rename_live(&self.handle, series, self.files_kept)
     }
 }
 
@@ -271,7 +245,7 @@ mod tests {
     #[test]
     fn a_file_is_renamed_when_it_is_full_and_the_oldest_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", 10, 3, KEPT).unwrap();
+        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", 10, 3, RETENTION).unwrap();
         put(&mut folder, Series::Denied, "denied\n");
         for n in 0..5 {
             put(&mut folder, Series::Sent, &format!("line {n}\n"));
@@ -284,7 +258,7 @@ mod tests {
         assert_eq!(read(dir.path(), "sent.jsonl"), "line 4\n");
         assert_eq!(read(dir.path(), "denied.jsonl"), "denied\n", "the other series is left alone");
         drop(folder);
-        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", 10, 3, KEPT).unwrap();
+        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", 10, 3, RETENTION).unwrap();
         put(&mut folder, Series::Sent, "line 5\n");
         assert_eq!(
             read(dir.path(), "sent-0000000005.jsonl"),
@@ -309,7 +283,7 @@ mod tests {
     #[test]
     fn two_processes_at_once_lose_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let open = || Folder::with_limits(dir.path(), "egress-proxy", 20, 64, KEPT).unwrap();
+        let open = || Folder::with_limits(dir.path(), "egress-proxy", 20, 64, RETENTION).unwrap();
         let (mut old, mut new) = (open(), open());
         for n in 0..10 {
             put(&mut old, Series::Sent, &format!("old {n}\n"));
@@ -372,7 +346,7 @@ mod tests {
             file.file().set_modified(now - Duration::from_hours(age)).unwrap();
         }
         let handle = fs_err::File::open(dir.path()).unwrap().into_parts().0.into();
-        assert_eq!(written_since(&handle, Series::Sent, now - KEPT).unwrap(), 23);
-        assert_eq!(written_since(&handle, Series::Sent, now - KEPT * 2).unwrap(), 123);
+        assert_eq!(written_since(&handle, Series::Sent, now - RETENTION).unwrap(), 23);
+        assert_eq!(written_since(&handle, Series::Sent, now - RETENTION * 2).unwrap(), 123);
     }
 }

@@ -141,7 +141,7 @@ fn line(record: &impl Recorded) -> Option<Line> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Counted, Counting, Event, Folder, KEPT, Record, record::tests::record};
+    use super::super::{Counted, Counting, Event, Folder, RETENTION, Record, record::tests::record};
     use super::*;
     use std::{
         io::Write,
@@ -287,7 +287,7 @@ mod tests {
     #[tokio::test]
     async fn a_flood_of_requests_is_counted_whole_and_says_so_before_the_first() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::with_limits(dir.path(), "egress-proxy", 1 << 20, 3, KEPT).unwrap();
+        let folder = Folder::with_limits(dir.path(), "egress-proxy", 1 << 20, 3, RETENTION).unwrap();
         let log = Log::start(Sink::Folder(Box::new(folder))).unwrap();
         let text = || fs_err::read_to_string(dir.path().join("sent.jsonl")).unwrap();
         let asked = 1500;
@@ -338,7 +338,7 @@ mod tests {
     #[tokio::test]
     async fn a_flood_of_refusals_is_counted_and_erases_nothing_that_was_sent_on() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::with_limits(dir.path(), "egress-proxy", 1 << 20, 3, KEPT).unwrap();
+        let folder = Folder::with_limits(dir.path(), "egress-proxy", 1 << 20, 3, RETENTION).unwrap();
         let log = Log::start(Sink::Folder(Box::new(folder))).unwrap();
         let dispatch = Record { event: Event::Dispatch, request: "kept".to_owned(), ..record(0) };
         assert!(log.reserve().await.unwrap().write_ahead(&dispatch).await);
@@ -360,7 +360,7 @@ mod tests {
     async fn a_flood_of_refusals_gains_nothing_by_restarts() {
         let dir = tempfile::tempdir().unwrap();
         for _ in 0..5 {
-            let folder = Folder::with_limits(dir.path(), "egress-proxy", 1 << 20, 3, KEPT).unwrap();
+            let folder = Folder::with_limits(dir.path(), "egress-proxy", 1 << 20, 3, RETENTION).unwrap();
             let log = Log::start(Sink::Folder(Box::new(folder))).unwrap();
             for n in 0..300 {
                 log.reserve().await.unwrap().write(&Record { time: jiff::Timestamp::now(), ..record(n) });

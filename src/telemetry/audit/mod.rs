@@ -7,7 +7,7 @@
 //!   [counting begins](Counting) is. A slow or full disk makes requests wait.
 //! * **It survives the process.** In a [`Folder`] files are only appended to. A kill loses no line that was
 //!   written; a torn line is closed by the next start and skipped by the [`Reader`].
-//! * **It is bounded, and no client pushes out what is younger than [24 hours](KEPT).** What was sent on and what was
+//! * **It is bounded, and no client pushes out what is younger than [24 hours](RETENTION).** What was sent on and what was
 //!   refused are two [`Series`] of files, each rotated by size. A flood is counted instead of written, of requests
 //!   ([`Counted`]) as of refusals ([`Suppressed`]); requests of other kinds than those of the flood still are written.
 //! * **A line is short.** Text that an agent chose is cut to [`LONGEST`] bytes, with a mark that says so.
@@ -25,13 +25,13 @@ mod log;
 mod metrics;
 pub mod reader;
 mod record;
+mod rotation;
 mod sent;
 mod series;
 mod sink;
 mod tail;
 mod writer;
 
-pub use budget::{FILE_BYTES, FILES_KEPT, KEPT};
 pub use counted::{Counted, CountedKind, Counting};
 pub use cut::{LONGEST, cut};
 pub use entry::{Entry, PipelockRecord};
@@ -40,5 +40,6 @@ pub use folder::Folder;
 pub use log::{AuditSlot, Log};
 pub use reader::{ReadError, Reader, Skipped};
 pub use record::{Event, Facts, Record, Recorded, Verdict, common_method, outcome};
+pub use rotation::{FILE_BYTES, FILES_KEPT, RETENTION};
 pub use series::Series;
 pub use sink::Sink;

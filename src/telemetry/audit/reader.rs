@@ -154,7 +154,7 @@ fn unreadable(path: &Path, source: io::Error) -> ReadError {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        Counting, Folder, KEPT, Record, Suppressed, record::tests::record, tail::LONGEST_LINE,
+        Counting, Folder, RETENTION, Record, Suppressed, record::tests::record, tail::LONGEST_LINE,
     };
     use super::*;
     use std::time::SystemTime;
@@ -190,7 +190,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // Three lines a file.
         let bytes = line(10).len() as u64 * 3;
-        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 64, KEPT).unwrap();
+        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 64, RETENTION).unwrap();
         for second in 10..20 {
             let series = if second % 3 == 0 { Series::Denied } else { Series::Sent };
             put(&mut folder, series, &line(second));
@@ -210,7 +210,7 @@ mod tests {
     fn what_was_written_just_before_a_rotation_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let bytes = line(10).len() as u64 * 2;
-        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 64, KEPT).unwrap();
+        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 64, RETENTION).unwrap();
         put(&mut folder, Series::Sent, &line(10));
         let mut reader = Reader::open(&[dir.path()], &[Series::Sent], None).unwrap();
         assert_eq!(seconds(&mut reader), [10]);
@@ -224,7 +224,7 @@ mod tests {
     fn a_reader_that_is_slower_than_the_rotation_goes_on_with_what_is_left() {
         let dir = tempfile::tempdir().unwrap();
         let bytes = line(10).len() as u64;
-        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 3, KEPT).unwrap();
+        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 3, RETENTION).unwrap();
         put(&mut folder, Series::Sent, &line(10));
         let mut reader = Reader::open(&[dir.path()], &[Series::Sent], None).unwrap();
         assert_eq!(seconds(&mut reader), [10]);
@@ -238,7 +238,7 @@ mod tests {
     fn only_what_is_later_is_given() {
         let dir = tempfile::tempdir().unwrap();
         let bytes = line(10).len() as u64 * 2;
-        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 64, KEPT).unwrap();
+        let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 64, RETENTION).unwrap();
         for second in 10..20 {
             put(&mut folder, Series::Sent, &line(second));
         }

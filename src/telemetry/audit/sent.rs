@@ -116,7 +116,9 @@ impl Sent {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Event, FILE_BYTES, FILES_KEPT, KEPT, Record, Recorded as _, record::tests::record};
+    use super::super::{
+        Event, FILE_BYTES, FILES_KEPT, RETENTION, Record, Recorded as _, record::tests::record,
+    };
     use super::*;
     use std::time::Duration;
 
@@ -136,7 +138,7 @@ mod tests {
     #[test]
     fn a_flood_that_does_not_stop_hides_no_first_use_of_another_route() {
         let start = Instant::now();
-        let budget = Budget::new(FILE_BYTES, FILES_KEPT, KEPT, 0, start);
+        let budget = Budget::new(FILE_BYTES, FILES_KEPT, RETENTION, 0, start);
         let mut sent = Sent::new("egress-proxy", budget);
         let mut flood = 0;
         while ask(&mut sent, "flood", start) {
@@ -144,7 +146,7 @@ mod tests {
         }
         assert!(flood > 100_000, "a burst of {flood} is written");
         let (mut written, mut asked) = (0, 0);
-        for second in 1..3 * KEPT.as_secs() {
+        for second in 1..3 * RETENTION.as_secs() {
             let now = start + Duration::from_secs(second);
             if let Some(counted) = sent.take(now) {
                 sent.spend(serde_json::to_vec(&counted).unwrap().len(), now);
@@ -163,7 +165,8 @@ mod tests {
     #[test]
     fn counting_begins_once_in_a_window_and_is_over_after_ten_seconds() {
         let start = Instant::now();
-        let mut sent = Sent::new("egress-proxy", Budget::new(FILE_BYTES, FILES_KEPT, KEPT, u64::MAX, start));
+        let mut sent =
+            Sent::new("egress-proxy", Budget::new(FILE_BYTES, FILES_KEPT, RETENTION, u64::MAX, start));
         let begins = Counting::new(Series::Sent, "egress-proxy", facts("a").time);
         let (decision, first) = sent.dispatch(&facts("a"), 512, start);
         assert_eq!(first, Admission::Counted(Some(begins.clone())));

@@ -304,10 +304,10 @@ mod tests {
 
     const FILES: usize = 4;
     /// Stands for 24 hours. What flows in during a window is more than counting takes, as it is in those.
-    const KEPT: Duration = Duration::from_mins(10);
+    const RETENTION: Duration = Duration::from_mins(10);
 
     fn writer(dir: &Path) -> Writer {
-        let folder = Folder::with_limits(dir, "egress-proxy", 1 << 20, FILES, KEPT).unwrap();
+        let folder = Folder::with_limits(dir, "egress-proxy", 1 << 20, FILES, RETENTION).unwrap();
         let (sink, state) = (Sink::Folder(Box::new(folder)), Arc::new(State::default()));
         Writer::new(sink, channel().1, state, Arc::new(Semaphore::new(0)))
     }
@@ -371,10 +371,10 @@ mod tests {
         let mut lines = pairs.iter().cycle();
         let mut next = || lines.next().unwrap().clone();
         let (mut full, mut full_once) = (false, false);
-        for second in 0..6 * KEPT.as_secs() {
+        for second in 0..6 * RETENTION.as_secs() {
             let now = start + Duration::from_secs(second);
             writer.count_out(now, false);
-            let pause = (KEPT.as_secs()..KEPT.as_secs() * 3).contains(&second);
+            let pause = (RETENTION.as_secs()..RETENTION.as_secs() * 3).contains(&second);
             let live = fs_err::metadata(dir.path().join("sent.jsonl")).unwrap().len();
             full = pause && (full || live > (1 << 20) - BATCH_BYTES as u64);
             full_once |= full;
@@ -386,7 +386,7 @@ mod tests {
             for held in open.drain(..) {
                 writer.take(Message::Last(next().1, held), now);
             }
-            let burst = second % KEPT.as_secs() == 0;
+            let burst = second % RETENTION.as_secs() == 0;
             for n in 0..if burst { 1500 } else { 0 } {
                 writer.take(Message::Last(rare(n, Event::End), held()), now);
             }
@@ -406,9 +406,9 @@ mod tests {
             files.look(dir.path(), now);
         }
         let youngest = files.youngest_removed.expect("files were removed");
-        assert!(youngest >= KEPT, "a file was removed after {youngest:?}");
+        assert!(youngest >= RETENTION, "a file was removed after {youngest:?}");
         assert!(full_once, "a pause began with a file that was almost full");
-        assert!(youngest < KEPT * 2, "the client came nowhere near the limit: {youngest:?}");
+        assert!(youngest < RETENTION * 2, "the client came nowhere near the limit: {youngest:?}");
         writer.count_out(start, true);
         writer.flush();
         let text = fs_err::read_to_string(dir.path().join("sent.jsonl")).unwrap();
