@@ -3,7 +3,7 @@
 use crate::intercept::{BodyError, FaultKind, HeadFault};
 use crate::policy::{Reason, Refusal};
 use crate::telemetry::audit::Verdict;
-use crate::verdict::egress_proxy::{body_too_large, malformed};
+use crate::verdict::egress_proxy::malformed;
 use http::StatusCode;
 
 /// A refusal with its author, and a status where the reason alone does not tell it.
@@ -50,7 +50,7 @@ impl Failure {
     /// The request's own body failed.
     pub(super) fn of_body(error: &BodyError) -> Self {
         match error {
-            BodyError::TooLarge { limit } => body_too_large(*limit).into(),
+            BodyError::TooLarge { limit } => Refusal::body_too_large(*limit).into(),
             BodyError::Malformed(kind) => {
                 Self::malformed(&HeadFault { kind: *kind, method: None, target: None })
             }

@@ -142,6 +142,14 @@ impl Refusal {
         }
     }
 
+    /// The body is larger than `limit` bytes: as it was sent, or as its content coding unfolds.
+    #[must_use]
+    pub fn body_too_large(limit: u64) -> Refusal {
+        let message =
+            format!("the request's body is larger than {limit} bytes, which is the limit; {NO_RETRY}");
+        Refusal::new(Reason::BodyTooLarge, message)
+    }
+
     /// The same, for something that may pass.
     #[must_use]
     pub fn retryable(self) -> Refusal {

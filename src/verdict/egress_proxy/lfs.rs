@@ -18,7 +18,7 @@ fn decoded<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Ref
     match Coding::from_fields(headers) {
         Ok(None) => Ok(body.into()),
         Ok(Some(Coding::Gzip)) => gunzipped(body).map(Cow::Owned).map_err(|error| match error {
-            DecodeError::Reader(TooLarge) => body_too_large(LFS_BODY),
+            DecodeError::Reader(TooLarge) => Refusal::body_too_large(LFS_BODY),
             DecodeError::Malformed(_) | DecodeError::Expansion(_) => {
                 malformed("the body of the LFS batch request is not valid gzip")
             }
@@ -46,15 +46,6 @@ impl Reader for Batch {
         self.0.extend_from_slice(text);
         if self.0.len() as u64 > LFS_BODY { Err(TooLarge) } else { Ok(()) }
     }
-}
-
-/// The body is larger than `limit` bytes.
-#[must_use]
-pub fn body_too_large(limit: u64) -> Refusal {
-    let message = format!(
-        "the request's body is larger than {limit} bytes, which is the limit; retrying does not help"
-    );
-    Refusal::new(Reason::BodyTooLarge, message)
 }
 
 fn malformed(what: &str) -> Refusal {

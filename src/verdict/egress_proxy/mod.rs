@@ -10,7 +10,7 @@ mod passed_on;
 pub use authority::{Destination, server_name_differs};
 pub use fields::{strip_internal, strip_trailers};
 pub use leak::Leak;
-pub use lfs::{LFS_BODY, body_too_large, lfs_operation};
+pub use lfs::{LFS_BODY, lfs_operation};
 pub use passed_on::{PassedOn, PipelockAnswer, passed_on};
 
 use crate::config::routes::{RoutesFile, RuleError};
