@@ -1,5 +1,6 @@
-//! Paths, ports and names inside the stack: what render writes, and what the proxies, the commands on the host and the
-//! attack suite look for. The template of the compose file spells them out; a test compares.
+//! Paths in the containers, ports and names inside the stack: what render writes, and what the proxies, the commands on
+//! the host and the attack suite look for. The template of the compose file spells them out; a test compares. Where a
+//! file lies in the rendered tree is in `render::paths`.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -5,6 +5,7 @@ use super::folders::real;
 use super::stack::{Stack, docker, output_of};
 use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
 use crate::plan::layout;
+use crate::render::paths;
 use crate::stack::{AGENT_BINARY, service};
 use crate::yaml;
 use anyhow::{Context as _, bail, ensure};
@@ -332,7 +333,7 @@ pub(crate) fn other_mounts(stack: &Stack, container: &Container) -> anyhow::Resu
 /// Every bind of a service in the agreed compose file: target → real source, and whether it can be written.
 fn agreed_mounts(stack: &Stack, service: &str) -> anyhow::Result<BTreeMap<Utf8PathBuf, (Utf8PathBuf, bool)>> {
     const STATE: &str = "${BOTTLE_STATE:?run bottle render}";
-    let text = stack.agreed.tree.get(Utf8Path::new("docker-compose.yml")).map(Vec::as_slice);
+    let text = stack.agreed.tree.get(Utf8Path::new(paths::COMPOSE)).map(Vec::as_slice);
     let document = yaml::parse(text.unwrap_or_default(), yaml::Limits::default());
     let document = document.ok().context("the agreed docker-compose.yml can't be read")?;
     let volumes = &document.value["services"][service]["volumes"];

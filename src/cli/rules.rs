@@ -9,18 +9,16 @@ use crate::config::routes::RoutesFile;
 use crate::manifest::Loaded;
 use crate::plan::{Layout, Plan, Surroundings, Topology};
 use crate::policy::Policy;
-use crate::render;
+use crate::render::{
+    self,
+    paths::{EMBEDDED, PIPELOCK, ROUTES},
+};
 use crate::tree::Folder;
 use crate::verdict::{Chain, egress_proxy, pipelock};
 use crate::yaml::{self, Document};
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::sync::Arc;
-
-/// The files of a rendered tree that decide.
-const PIPELOCK: &str = "pipelock/pipelock.yaml";
-const EMBEDDED: &str = "pipelock/embedded.yaml";
-const ROUTES: &str = "egress-proxy/routes.yaml";
 
 /// The rules of one bottle, with the place of each.
 pub(crate) struct BottleRules {

@@ -16,7 +16,7 @@ use crate::pki;
 use crate::plan::places::{planted_link, through};
 use crate::plan::{Layout, Plan, Topology};
 use crate::printable::printable_output;
-use crate::render::{self, RenderTarget};
+use crate::render::{self, RenderTarget, paths};
 use crate::stack::service;
 use crate::state::{ENV_FILE, ENV_VARIABLES};
 use anyhow::{Context as _, bail, ensure};
@@ -304,7 +304,7 @@ impl Stack {
         command.args(["compose", "--project-name", &self.bottle.project]);
         command.arg("--project-directory").arg(&self.bottle.out);
         command.arg("--env-file").arg(state.join(ENV_FILE));
-        command.arg("-f").arg(state.join(AGREED).join("docker-compose.yml"));
+        command.arg("-f").arg(state.join(AGREED).join(paths::COMPOSE));
         if let Some(pinning) = &self.pinning {
             command.arg("-f").arg(pinning);
         }

@@ -5,7 +5,7 @@
 //! `$` doubled, so that neither YAML nor Compose's interpolation finds anything in a manifest's text.
 
 use crate::plan::{AgentImage, MountPlan, PROXY_VARIABLES, Plan, Topology, User};
-use crate::render::{RenderError, checksum, configs::ConfigHashes, seccomp};
+use crate::render::{RenderError, checksum, configs::ConfigHashes, paths, seccomp};
 use crate::yaml;
 use minijinja::value::{Serde, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
@@ -13,7 +13,6 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 const TEMPLATE: &str = include_str!("../../templates/docker-compose.yml.j2");
-const NAME: &str = "docker-compose.yml";
 
 /// What the template sees.
 #[derive(Serialize)]
@@ -67,7 +66,7 @@ pub(super) fn files(plan: &Plan, configs: &ConfigHashes) -> Result<Vec<(&'static
     let profile = checksum::seal_json(&seccomp::members());
     // Compose hashes the paths of files only, so a label tells it when to make a container anew.
     let compose = render(view(plan, configs, &checksum::hex_digest(profile.as_bytes())))?;
-    Ok(vec![("seccomp.json", profile), (NAME, checksum::seal(&compose))])
+    Ok(vec![(paths::SECCOMP, profile), (paths::COMPOSE, checksum::seal(&compose))])
 }
 
 /// Renders the compose file, without its checksum line.
@@ -77,9 +76,9 @@ fn render(view: View<'_>) -> Result<String, RenderError> {
     engine.set_auto_escape_callback(|_| AutoEscape::Custom("compose".into()));
     engine.set_formatter(write_value);
     engine.remove_filter("safe");
-    engine.add_template(NAME, TEMPLATE)?;
+    engine.add_template(paths::COMPOSE, TEMPLATE)?;
     let values = Value::from(Serde(view));
-    Ok(engine.get_template(NAME)?.render(values)? + "\n")
+    Ok(engine.get_template(paths::COMPOSE)?.render(values)? + "\n")
 }
 
 fn view<'a>(plan: &'a Plan, configs: &ConfigHashes, seccomp: &str) -> View<'a> {
@@ -98,7 +97,7 @@ fn view<'a>(plan: &'a Plan, configs: &ConfigHashes, seccomp: &str) -> View<'a> {
     };
     View {
         bottle: &plan.name,
-        file: plan.layout.out().join(NAME).into_string(),
+        file: plan.layout.out().join(paths::COMPOSE).into_string(),
         chain: plan.topology == Topology::Chain,
         tokens: plan.tokens().into_keys().collect(),
         egress_network: plan.egress_network.as_deref(),

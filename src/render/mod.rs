@@ -5,6 +5,7 @@
 pub mod checksum;
 mod compose;
 mod configs;
+pub mod paths;
 mod read;
 mod seccomp;
 mod target;
@@ -57,17 +58,17 @@ const GITIGNORE: &str = "\
 /// Writes a plan down for a target: every file of the committed tree.
 pub fn tree(plan: &Plan, target: RenderTarget) -> Result<Tree, RenderError> {
     let mut tree = Tree::new();
-    let pipelock = add_yaml(&mut tree, "pipelock/pipelock.yaml", &pipelock_file(plan))?;
-    let embedded = add_yaml(&mut tree, "pipelock/embedded.yaml", &embedded_file(plan))?;
+    let pipelock = add_yaml(&mut tree, paths::PIPELOCK, &pipelock_file(plan))?;
+    let embedded = add_yaml(&mut tree, paths::EMBEDDED, &embedded_file(plan))?;
     let routes = match plan.topology {
-        Topology::Chain => add_yaml(&mut tree, "egress-proxy/routes.yaml", &routes_file(plan))?,
+        Topology::Chain => add_yaml(&mut tree, paths::ROUTES, &routes_file(plan))?,
         Topology::Direct => String::new(),
     };
     let mut of_pipelock = pipelock + &embedded;
     if let Some(ca) = &plan.extra_ca {
-        of_pipelock += &add(&mut tree, "pipelock/extra-ca.pem", &ca.pem);
+        of_pipelock += &add(&mut tree, paths::PIPELOCK_EXTRA_CA, &ca.pem);
         if plan.topology == Topology::Chain {
-            add(&mut tree, "egress-proxy/extra-ca.pem", &ca.pem);
+            add(&mut tree, paths::EGRESS_PROXY_EXTRA_CA, &ca.pem);
         }
     }
     let configs = ConfigHashes {
@@ -77,9 +78,9 @@ pub fn tree(plan: &Plan, target: RenderTarget) -> Result<Tree, RenderError> {
     for (path, text) in target.files(plan, &configs)? {
         tree.insert(path.into(), text.into_bytes());
     }
-    add_yaml(&mut tree, "bottle.lock", &LOCK)?;
-    add(&mut tree, ".gitattributes", GITATTRIBUTES);
-    add(&mut tree, ".gitignore", GITIGNORE);
+    add_yaml(&mut tree, paths::LOCK, &LOCK)?;
+    add(&mut tree, paths::GITATTRIBUTES, GITATTRIBUTES);
+    add(&mut tree, paths::GITIGNORE, GITIGNORE);
     Ok(tree)
 }
 

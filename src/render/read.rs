@@ -4,6 +4,7 @@
 //! tree says has passed through the types of a plan, and a line that this version would not write (a privilege, a
 //! device, one more service) is no question of capabilities but a refusal.
 
+use super::paths::{COMPOSE, EMBEDDED, PIPELOCK, PIPELOCK_EXTRA_CA, ROUTES};
 use super::{RenderError, RenderTarget, Tree};
 use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{Action, PipelockFile};
@@ -43,12 +44,6 @@ pub enum Unreadable {
     #[error(transparent)]
     Render(#[from] RenderError),
 }
-
-const COMPOSE: &str = "docker-compose.yml";
-const ROUTES: &str = "egress-proxy/routes.yaml";
-const PIPELOCK: &str = "pipelock/pipelock.yaml";
-const EMBEDDED: &str = "pipelock/embedded.yaml";
-const EXTRA_CA: &str = "pipelock/extra-ca.pem";
 
 /// The lines of a difference that are shown at most.
 const LINES: usize = 40;
@@ -103,9 +98,10 @@ pub fn plan_of(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
         unreadable(COMPOSE, &problems.first().map(ToString::to_string).unwrap_or_default())
     })?;
     let compose = &compose.value;
-    let extra_ca = tree
-        .get(Utf8Path::new(EXTRA_CA))
-        .map(|sealed| ExtraCa { file: EXTRA_CA.into(), pem: unsealed(&String::from_utf8_lossy(sealed)) });
+    let extra_ca = tree.get(Utf8Path::new(PIPELOCK_EXTRA_CA)).map(|sealed| ExtraCa {
+        file: PIPELOCK_EXTRA_CA.into(),
+        pem: unsealed(&String::from_utf8_lossy(sealed)),
+    });
     Ok(Plan {
         name: embedded.bottle.clone(),
         layout: layout.clone(),
