@@ -5,7 +5,7 @@ use super::{
     block,
     connect::{ConnectError, ThroughPipelock, UpstreamKey},
     failure::Failure,
-    record::Open,
+    record::RequestRecord,
     rules::{LoadedRule, Rules},
 };
 use crate::intercept::{
@@ -55,7 +55,7 @@ impl Forward {
         rules: &Rules,
         permit: &Permit<'_, LoadedRule>,
         request: Request<Body>,
-        record: &mut Open,
+        record: &mut RequestRecord,
     ) -> Result<Response<Body>, Failure> {
         let HostRule { route, auth: _, inspect, addresses: _ } = permit.grant.rule.as_ref();
         let inspected = *inspect;

@@ -47,17 +47,17 @@ use failure::Failure;
 use forward::Forward;
 use http::{Request, Response};
 use metrics::Metrics;
-use record::{Names, Open};
+use record::{RequestNames, RequestRecord};
 use rules::LoadedRule;
 use std::sync::Arc;
-use tunnel::{Due, TunnelState};
+use tunnel::{PendingAudit, TunnelState};
 
 /// What every connection shares.
 pub struct Proxy {
     rules: ArcSwap<Rules>,
     forward: Forward,
     audit: audit::Log,
-    names: Names,
+    names: RequestNames,
     metrics: Arc<Metrics>,
 }
 
@@ -68,7 +68,7 @@ impl Proxy {
         rules: &Rules,
         request: Request<Body>,
         exchange: &Exchange<TunnelState>,
-        record: &mut Open,
+        record: &mut RequestRecord,
     ) -> Result<Response<Body>, Failure> {
         refuse_fault(exchange)?;
         let tunnel = exchange.tunnel.as_ref().map(|tunnel| &tunnel.state.authority);
@@ -91,32 +91,32 @@ impl Proxy {
         Ok(respond::strip(response))
     }
 
-    async fn open(&self, rules: &Rules, connection: u64) -> Result<Open, Failure> {
-        let place = self.audit.reserve().await.ok_or_else(shutting_down)?;
-        Ok(Open::new(place, &self.metrics, rules, connection, &self.names))
+    async fn new_record(&self, rules: &Rules, connection: u64) -> Result<RequestRecord, Failure> {
+        let slot = self.audit.reserve().await.ok_or_else(shutting_down)?;
+        Ok(RequestRecord::new(slot, &self.metrics, rules, connection, &self.names))
     }
 
     /// Decides on a CONNECT, and keeps what is due to the audit trail if no request comes of it.
     async fn open_tunnel(&self, request: &ConnectRequest) -> Result<TunnelState, Response<Body>> {
         let rules = self.rules.load_full();
         let reader = Reader::from_request(&request.headers, b"");
-        let place = self.audit.reserve().await.ok_or_else(|| denial(&shutting_down(), reader))?;
+        let slot = self.audit.reserve().await.ok_or_else(|| denial(&shutting_down(), reader))?;
         match rules.ruleset.connect(&request.target, &request.headers) {
             Ok(authority)
                 if authority.host.is_internal() || rules.ruleset.policy.route(&authority.host).is_some() =>
             {
-                Ok(TunnelState::new(authority, Due::Slot(place)))
+                Ok(TunnelState::new(authority, PendingAudit::Slot(slot)))
             }
             Ok(authority) => {
                 let message = format!("{} is not an allowed host; retrying does not help", authority.host);
                 let refused = Refusal::new(Reason::HostNotAllowed, message).into();
-                let mut record = self.record_of_connect(place, &rules, request.client.id, &refused);
+                let mut record = self.record_of_connect(slot, &rules, request.client.id, &refused);
                 record.at_authority(&authority);
-                Ok(TunnelState::new(authority, Due::Refusal(Box::new(record))))
+                Ok(TunnelState::new(authority, PendingAudit::Refusal(Box::new(record))))
             }
             Err(refusal) => {
                 let failure = Failure::from(refusal);
-                let mut record = self.record_of_connect(place, &rules, request.client.id, &failure);
+                let mut record = self.record_of_connect(slot, &rules, request.client.id, &failure);
                 match crate::policy::Authority::parse(&request.target, None) {
                     Ok(authority) => record.at_authority(&authority),
                     Err(_) => record.asked_target(request.target.as_bytes()),
@@ -126,8 +126,14 @@ impl Proxy {
         }
     }
 
-    fn record_of_connect(&self, place: AuditSlot, rules: &Rules, connection: u64, failure: &Failure) -> Open {
-        let mut record = Open::new(place, &self.metrics, rules, connection, &self.names);
+    fn record_of_connect(
+        &self,
+        slot: AuditSlot,
+        rules: &Rules,
+        connection: u64,
+        failure: &Failure,
+    ) -> RequestRecord {
+        let mut record = RequestRecord::new(slot, &self.metrics, rules, connection, &self.names);
         record.asked_method("CONNECT");
         record.failed(failure);
         record
@@ -155,7 +161,7 @@ async fn bound_body(
     rules: &Rules,
     target: &[u8],
     intent: &mut Intent,
-    record: &Open,
+    record: &RequestRecord,
 ) -> Result<Request<Body>, Failure> {
     let limit = rules.file.limits.body_bytes;
     let announced = http_body::Body::size_hint(request.body()).exact();
@@ -220,10 +226,10 @@ impl Handler for Proxy {
     async fn exchange(&self, request: Request<Body>, exchange: Exchange<TunnelState>) -> Answer {
         let rules = self.rules.load_full();
         let reader = Reader::from_request(request.headers(), &exchange.target);
-        if let Some(due) = exchange.tunnel.as_ref().and_then(|tunnel| tunnel.state.take_due()) {
-            due.withdraw();
+        if let Some(pending) = exchange.tunnel.as_ref().and_then(|tunnel| tunnel.state.take_pending_audit()) {
+            pending.withdraw();
         }
-        let mut record = match self.open(&rules, exchange.client.id).await {
+        let mut record = match self.new_record(&rules, exchange.client.id).await {
             Ok(record) => record,
             Err(failure) => return denial(&failure, reader).into(),
         };
@@ -241,13 +247,13 @@ impl Handler for Proxy {
         let host = &tunnel.state.authority;
         match failure {
             TunnelFailure::NotTls => {
-                let Some(due) = tunnel.state.take_due() else { return };
+                let Some(pending) = tunnel.state.take_pending_audit() else { return };
                 let message = format!("the tunnel to {host} does not carry TLS; retrying does not help");
                 let refused = Refusal::new(Reason::TlsRequired, message).into();
-                match due {
-                    Due::Refusal(mut record) => record.failed(&refused),
-                    Due::Slot(place) => self
-                        .record_of_connect(place, &self.rules.load(), tunnel.client.id, &refused)
+                match pending {
+                    PendingAudit::Refusal(mut record) => record.failed(&refused),
+                    PendingAudit::Slot(slot) => self
+                        .record_of_connect(slot, &self.rules.load(), tunnel.client.id, &refused)
                         .at_authority(host),
                 }
             }

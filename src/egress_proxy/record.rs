@@ -24,12 +24,12 @@ use std::{
 };
 
 /// Names the requests of this process: `START-CONNECTION-NUMBER`, as [`Record::request`] says.
-pub(super) struct Names {
+pub(super) struct RequestNames {
     start: i64,
     next: AtomicU64,
 }
 
-impl Names {
+impl RequestNames {
     pub(super) fn new(clock: &Clock) -> Self {
         Self { start: clock.now().as_millisecond(), next: AtomicU64::new(1) }
     }
@@ -40,30 +40,30 @@ impl Names {
 }
 
 /// A record that is being filled. Dropping it writes it.
-pub(super) struct Open {
+pub(super) struct RequestRecord {
     record: Record,
     clock: Clock,
     scanner: Scanner,
-    place: Option<AuditSlot>,
+    slot: Option<AuditSlot>,
     metrics: Arc<Metrics>,
     started: Instant,
     /// Counts the request's body as it is read.
     pub(super) sent: Meter,
 }
 
-impl Open {
+impl RequestRecord {
     pub(super) fn new(
-        place: AuditSlot,
+        slot: AuditSlot,
         metrics: &Arc<Metrics>,
         rules: &Rules,
         connection: u64,
-        names: &Names,
+        names: &RequestNames,
     ) -> Self {
         Self {
             record: blank(rules, connection, names.name(connection)),
             clock: rules.clock.clone(),
             scanner: rules.ruleset.scanner().clone(),
-            place: Some(place),
+            slot: Some(slot),
             metrics: Arc::clone(metrics),
             started: Instant::now(),
             sent: Meter::default(),
@@ -144,8 +144,8 @@ impl Open {
         };
         // What follows, whatever becomes of the request, is its end.
         self.record.event = Event::End;
-        match &self.place {
-            Some(place) => place.write_ahead(&dispatch).await,
+        match &self.slot {
+            Some(slot) => slot.write_ahead(&dispatch).await,
             None => false,
         }
     }
@@ -181,7 +181,7 @@ impl Open {
 
     /// Leaves no record: another one tells of it.
     pub(super) fn withdraw(mut self) {
-        self.place = None;
+        self.slot = None;
     }
 
     /// The origin answers, or this proxy in its own name.
@@ -207,14 +207,14 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for RequestRecord {
     fn drop(&mut self) {
-        let Some(place) = self.place.take() else { return };
+        let Some(slot) = self.slot.take() else { return };
         self.record.time = self.clock.now();
         self.record.duration_ms = self.elapsed_ms();
         self.record.request_bytes = self.sent.bytes();
         self.metrics.request(&self.record);
-        place.write(&self.record);
+        slot.write(&self.record);
     }
 }
 
