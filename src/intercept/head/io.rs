@@ -1,9 +1,9 @@
-//! The gate as a stream: the library reads from it and writes through it.
+//! The filter as a stream: the library reads from it and writes through it.
 
 use super::{
     FaultKind,
     fault::FramingFault,
-    gate::{ConnectionKind, Gate, Verdict, Waiting},
+    filter::{ConnectionKind, RequestFilter, Verdict, Waiting},
 };
 use crate::intercept::{
     Limits,
@@ -68,7 +68,7 @@ impl Verdicts {
 /// A client's connection as the HTTP/1 library may see it.
 pub(in crate::intercept) struct CheckedIo<S> {
     inner: S,
-    gate: Gate,
+    filter: RequestFilter,
     verdicts: Verdicts,
     head: Duration,
     idle: Duration,
@@ -93,7 +93,7 @@ impl<S> CheckedIo<S> {
     ) -> Self {
         Self {
             inner,
-            gate: Gate::new(connection, limits),
+            filter: RequestFilter::new(connection, limits),
             verdicts,
             head: limits.head,
             idle: limits.idle,
@@ -110,21 +110,21 @@ impl<S> CheckedIo<S> {
     /// HTTP.
     pub(in crate::intercept) fn into_tunnel(mut self) -> Option<(S, Bytes)> {
         self.hold_back();
-        Some((self.inner, self.gate.into_rest()?.freeze()))
+        Some((self.inner, self.filter.into_rest()?.freeze()))
     }
 
     /// After an answer that ends HTTP nothing is read as a head any more.
     fn hold_back(&mut self) {
         if self.verdicts.handed_over.load(Ordering::Acquire) {
-            self.gate.hand_over();
+            self.filter.hand_over();
         }
     }
 
     fn publish(&mut self) {
-        for verdict in self.gate.take_verdicts() {
+        for verdict in self.filter.take_verdicts() {
             self.verdicts.push(verdict);
         }
-        self.head_since = match self.gate.waiting() {
+        self.head_since = match self.filter.waiting() {
             Waiting::Head => self.head_since.or_else(|| Some(Instant::now())),
             _ => None,
         };
@@ -132,14 +132,14 @@ impl<S> CheckedIo<S> {
 
     /// Whether the client may be sending something that nobody will read.
     fn unread(&self) -> bool {
-        !self.eof && self.gate.waiting() != Waiting::Idle
+        !self.eof && self.filter.waiting() != Waiting::Idle
     }
 }
 
 impl<S: AsyncRead + Unpin> CheckedIo<S> {
-    /// Reads from the client into the gate.
+    /// Reads from the client into the filter.
     fn fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let raw = self.gate.raw();
+        let raw = self.filter.raw();
         raw.reserve(READ);
         let count = ready!(std::pin::pin!(self.inner.read_buf(raw)).poll(cx))?;
         self.eof = count == 0;
@@ -151,7 +151,7 @@ impl<S: AsyncRead + Unpin> CheckedIo<S> {
         if let Some(since) = self.head_since {
             return self.alarm.poll(since + self.head, cx).map(|()| Timer::Head);
         }
-        if self.gate.waiting() != Waiting::Idle {
+        if self.filter.waiting() != Waiting::Idle {
             return Poll::Pending;
         }
         // While an exchange is in flight the library may not ask again at its end: look again in time.
@@ -178,26 +178,26 @@ impl<S: AsyncRead + Unpin> AsyncRead for CheckedIo<S> {
         let this = &mut *self;
         this.hold_back();
         loop {
-            let passed = this.gate.passed();
+            let passed = this.filter.passed();
             if !passed.is_empty() {
                 let part = passed.split_to(passed.len().min(buf.remaining()));
                 buf.put_slice(&part);
                 return Poll::Ready(Ok(()));
             }
-            if let Some(kind) = this.gate.broken() {
+            if let Some(kind) = this.filter.broken() {
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, FramingFault(kind))));
             }
-            match this.gate.waiting() {
+            match this.filter.waiting() {
                 Waiting::Nothing => return Poll::Pending,
-                Waiting::HandedOver if this.gate.raw().len() >= HELD => return Poll::Pending,
+                Waiting::HandedOver if this.filter.raw().len() >= HELD => return Poll::Pending,
                 _ => {}
             }
             match this.fill(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
-                Poll::Ready(Ok(_)) => this.gate.advance(),
+                Poll::Ready(Ok(_)) => this.filter.advance(),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => match ready!(this.wait(cx)) {
-                    Timer::Head => _ = this.gate.refuse(FaultKind::HeadTimeout),
+                    Timer::Head => _ = this.filter.refuse(FaultKind::HeadTimeout),
                     Timer::Idle => {
                         (this.on_idle)();
                         return Poll::Ready(Ok(()));
@@ -240,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for CheckedIo<S> {
         }
         while this.lingering {
             match this.fill(cx) {
-                Poll::Ready(Ok(1..)) => this.gate.raw().clear(),
+                Poll::Ready(Ok(1..)) => this.filter.raw().clear(),
                 Poll::Ready(_) => this.lingering = false,
                 Poll::Pending => {
                     let deadline = this.closing.unwrap_or_else(Instant::now);

@@ -2,7 +2,7 @@
 
 use super::{
     FaultKind, HeadFault,
-    gate::{ConnectionKind, Gate, Verdict},
+    filter::{ConnectionKind, RequestFilter, Verdict},
 };
 use crate::intercept::Limits;
 use bytes::Bytes;
@@ -11,10 +11,11 @@ use http::{HeaderName, HeaderValue, Request, Uri};
 /// Reads a head of HTTP/1, from request line to empty line, in a tunnel or outside of one. Gives the request without
 /// its body, and its target byte for byte.
 pub fn read_head(head: &[u8], tunnelled: bool, limits: &Limits) -> Result<(Request<()>, Bytes), HeadFault> {
-    let mut gate = Gate::new(if tunnelled { ConnectionKind::Tunnel } else { ConnectionKind::Proxy }, limits);
-    gate.raw().extend_from_slice(head);
-    gate.advance();
-    let verdict = gate.take_verdicts().next();
+    let mut filter =
+        RequestFilter::new(if tunnelled { ConnectionKind::Tunnel } else { ConnectionKind::Proxy }, limits);
+    filter.raw().extend_from_slice(head);
+    filter.advance();
+    let verdict = filter.take_verdicts().next();
     let fault = |kind| HeadFault { kind, method: None, target: None };
     match verdict {
         Some(Verdict::Sound { method, target }) => {

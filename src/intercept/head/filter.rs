@@ -36,7 +36,7 @@ pub(in crate::intercept) enum ConnectionKind {
     Tunnel,
 }
 
-/// What the gate waits for.
+/// What the filter waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiting {
     /// The first byte of a head.
@@ -62,7 +62,7 @@ enum State {
 }
 
 /// Takes the client's bytes and gives the library's.
-pub(super) struct Gate {
+pub(super) struct RequestFilter {
     state: State,
     raw: BytesMut,
     passed: BytesMut,
@@ -74,7 +74,7 @@ pub(super) struct Gate {
     head_fields: usize,
 }
 
-impl Gate {
+impl RequestFilter {
     pub(super) fn new(connection: ConnectionKind, limits: &Limits) -> Self {
         Self {
             state: State::Head(Lines::default()),
@@ -88,7 +88,7 @@ impl Gate {
         }
     }
 
-    /// Where to put what the client sent; call [`Gate::advance`] afterwards.
+    /// Where to put what the client sent; call [`RequestFilter::advance`] afterwards.
     pub(super) fn raw(&mut self) -> &mut BytesMut {
         &mut self.raw
     }

@@ -8,17 +8,17 @@ const HOST: &str = "Host: a.test\r\n";
 
 /// All that comes out when the bytes come in parts that end at `cuts`.
 fn run(input: &[u8], cuts: &[usize]) -> (Vec<u8>, Vec<Verdict>, Option<FaultKind>) {
-    let mut gate = Gate::new(ConnectionKind::Proxy, &Limits::default());
+    let mut filter = RequestFilter::new(ConnectionKind::Proxy, &Limits::default());
     let (mut passed, mut verdicts) = (Vec::new(), Vec::new());
     let mut from = 0;
     for &to in cuts.iter().chain(std::iter::once(&input.len())) {
-        gate.raw().extend_from_slice(&input[from..to]);
-        gate.advance();
-        passed.extend_from_slice(&gate.passed().split());
-        verdicts.extend(gate.take_verdicts());
+        filter.raw().extend_from_slice(&input[from..to]);
+        filter.advance();
+        passed.extend_from_slice(&filter.passed().split());
+        verdicts.extend(filter.take_verdicts());
         from = to;
     }
-    (passed, verdicts, gate.broken())
+    (passed, verdicts, filter.broken())
 }
 
 fn every_byte(input: &[u8]) -> Vec<usize> {
@@ -142,13 +142,13 @@ fn a_body_that_breaks_stops_where_it_broke() {
 #[test]
 fn what_follows_a_connect_is_held_back() {
     let head = b"CONNECT a.test:443 HTTP/1.0\r\n\r\n";
-    let mut gate = Gate::new(ConnectionKind::Proxy, &Limits::default());
-    gate.raw().extend_from_slice(head);
-    gate.raw().extend_from_slice(b"\x16\x03\x01\n\0");
-    gate.advance();
-    assert_eq!(gate.passed().split(), &head[..]);
-    assert_eq!(gate.waiting(), Waiting::HandedOver);
-    assert_eq!(gate.into_rest().unwrap(), &b"\x16\x03\x01\n\0"[..]);
+    let mut filter = RequestFilter::new(ConnectionKind::Proxy, &Limits::default());
+    filter.raw().extend_from_slice(head);
+    filter.raw().extend_from_slice(b"\x16\x03\x01\n\0");
+    filter.advance();
+    assert_eq!(filter.passed().split(), &head[..]);
+    assert_eq!(filter.waiting(), Waiting::HandedOver);
+    assert_eq!(filter.into_rest().unwrap(), &b"\x16\x03\x01\n\0"[..]);
 }
 
 /// A request that is well-formed, with a body of either framing.
