@@ -5,7 +5,7 @@
 
 use crate::clock::Clock;
 use crate::config::{self, Listen};
-use crate::intercept::{Drain, Drained, Handler, Interception, Limits, Listener, Protocol, Server};
+use crate::intercept::{Drain, Drained, Handler, Interception, Listener, Protocol, Server, ServerLimits};
 use crate::pki::{CertificateAuthority, LeafIssuer, PkiError};
 use crate::telemetry::{
     admin::Admin,
@@ -81,7 +81,7 @@ pub struct Fixed {
     /// What the configuration says under `limits`.
     pub limits: config::Limits,
     /// What the server enforces.
-    pub bounds: Limits,
+    pub bounds: ServerLimits,
 }
 
 /// Why a proxy can't start, or a configuration can't replace the live one.

@@ -2,12 +2,12 @@
 //! version and fields in it and ends it at the same byte. The first byte chooses the place.
 #![no_main]
 
-use bottle::intercept::{Limits, head::read_head};
+use bottle::intercept::{ServerLimits, head::read_head};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Some((choice, head)) = data.split_first() else { return };
-    let limits = Limits::default();
+    let limits = ServerLimits::default();
     let Ok((request, target)) = read_head(head, choice & 1 != 0, &limits) else { return };
     let mut fields = vec![httparse::EMPTY_HEADER; limits.head_fields];
     let mut other = httparse::Request::new(&mut fields);

@@ -11,7 +11,7 @@ mod hello;
 #[path = "../../src/intercept/limits.rs"]
 mod limits;
 
-pub use limits::Limits;
+pub use limits::ServerLimits;
 
 use bytes::BytesMut;
 use head::{CheckedIo, ConnectionKind, FramingFault, Verdict, Verdicts};
@@ -74,7 +74,7 @@ pub fn serve(bytes: &[u8], piece: usize) -> Vec<Read> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let read = Arc::new(Mutex::new(Vec::new()));
     runtime.block_on(async {
-        let limits = Limits::default();
+        let limits = ServerLimits::default();
         let verdicts = Verdicts::new(activity::Activity::new());
         let io = CheckedIo::new(Client { bytes, piece, closes: false }, ConnectionKind::Tunnel, &limits, verdicts.clone(), || {});
         let service = service_fn(|request: Request<Incoming>| {

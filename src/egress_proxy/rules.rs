@@ -10,7 +10,7 @@ use crate::config::{
     ConfigError,
     routes::{Auth, RouteEntry, RoutesFile},
 };
-use crate::intercept::{Limits, TrustError};
+use crate::intercept::{ServerLimits, TrustError};
 use crate::pki::{CertificateAuthority, PkiError};
 use crate::policy::HostRule;
 use crate::runtime::{Fixed, Loaded};
@@ -134,7 +134,7 @@ impl Rules {
                     listen: file.listen.clone(),
                     admin: Some(file.admin),
                     limits: file.limits.clone(),
-                    bounds: Limits::from(&file.limits),
+                    bounds: ServerLimits::from(&file.limits),
                 };
                 let (trust, clock) = (Arc::new(trust), clock.clone());
                 let rules = Self { generation, file, hash: hash.clone(), ruleset, trust, clock };

@@ -7,9 +7,9 @@ use std::time::Duration;
 const UNBOUNDED: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// Bounds on what clients may hold or take. None of the times ends an exchange that waits less than
-/// [`Limits::stall`] for a silent upstream.
+/// [`ServerLimits::stall`] for a silent upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct ServerLimits {
     /// Connections at the same time, tunnels included.
     pub connections: usize,
     /// Requests on one connection before it is closed in good order.
@@ -18,7 +18,7 @@ pub struct Limits {
     pub head_bytes: usize,
     /// Field lines of one request head, and of one trailer section.
     pub head_fields: usize,
-    /// TLS handshakes at the same time; more wait for their turn within [`Limits::handshake`].
+    /// TLS handshakes at the same time; more wait for their turn within [`ServerLimits::handshake`].
     pub handshakes: usize,
     /// Leaf certificates that are kept; any name may be asked for.
     pub leaves: u64,
@@ -46,7 +46,7 @@ pub(super) fn connection_window(streams: u32, stream_window: u32) -> u32 {
     streams.saturating_mul(stream_window).min((1 << 31) - 1)
 }
 
-impl From<&config::Limits> for Limits {
+impl From<&config::Limits> for ServerLimits {
     /// No key of the config may be left out here.
     fn from(limits: &config::Limits) -> Self {
         let config::Limits {
@@ -85,7 +85,7 @@ impl From<&config::Limits> for Limits {
     }
 }
 
-impl Default for Limits {
+impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections: 4096,
@@ -126,7 +126,7 @@ mod tests {
             drain_seconds: 11,
             ..config::Limits::default()
         };
-        let bounds = Limits {
+        let bounds = ServerLimits {
             connections: 1,
             requests_per_connection: 2,
             head_bytes: 3,
@@ -139,10 +139,10 @@ mod tests {
             handshakes: 9,
             leaves: 10,
             grace: Duration::from_secs(11),
-            ..Limits::default()
+            ..ServerLimits::default()
         };
-        assert_eq!(Limits::from(&limits), bounds);
-        let patient = Limits::from(&config::Limits { idle_seconds: 900, total_seconds: 0, ..limits });
+        assert_eq!(ServerLimits::from(&limits), bounds);
+        let patient = ServerLimits::from(&config::Limits { idle_seconds: 900, total_seconds: 0, ..limits });
         assert_eq!((patient.idle, patient.stall), (Duration::from_mins(5), Duration::from_mins(15)));
         assert_eq!(patient.total, UNBOUNDED);
     }

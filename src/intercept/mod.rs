@@ -34,7 +34,7 @@ pub use handler::{
     Tunnel, TunnelFailure, Upgrade,
 };
 pub use head::{FaultKind, HeadFault};
-pub use limits::Limits;
+pub use limits::ServerLimits;
 pub use listener::{ListenError, Listener};
 pub use server::Server;
 pub use stream::Stream;

@@ -138,7 +138,7 @@ impl Rules {
             (tunnel, 0) => tunnel,
             (tunnel, total) => tunnel.min(total),
         };
-        let bounds = intercept::Limits::from(&Limits { idle_seconds, total_seconds, ..limits.clone() });
+        let bounds = intercept::ServerLimits::from(&Limits { idle_seconds, total_seconds, ..limits.clone() });
         let responses = &file.response_scanning;
         let rules = Self {
             generation,

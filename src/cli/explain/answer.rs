@@ -3,7 +3,7 @@
 use super::asked::Asked;
 use super::secrets::Found;
 use crate::cli::rules::{BottleRules, FileLine};
-use crate::intercept::Limits;
+use crate::intercept::ServerLimits;
 use crate::pipelock::scan_body;
 use crate::plan::Topology;
 use crate::policy::{
@@ -79,7 +79,7 @@ pub(super) enum Pipelock {
 
 impl Answer {
     pub(super) fn find(asked: &Asked, rules: &BottleRules, today: Date) -> Answer {
-        let wire = match asked.on_the_wire(&Limits::default()) {
+        let wire = match asked.on_the_wire(&ServerLimits::default()) {
             Ok(wire) => wire,
             Err(fault) => return Answer::refused(malformed(fault.kind)),
         };

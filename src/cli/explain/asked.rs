@@ -1,6 +1,6 @@
 //! The question: a method, a URL and fields, kept as they were written.
 
-use crate::intercept::{HeadFault, Limits, head::read_head};
+use crate::intercept::{HeadFault, ServerLimits, head::read_head};
 use crate::policy::{Method, Scheme};
 use crate::verdict;
 use anyhow::{Context as _, bail};
@@ -47,7 +47,7 @@ impl Asked {
     }
 
     /// The request as a client would send it to the first proxy, and as that reads it.
-    pub(super) fn on_the_wire(&self, limits: &Limits) -> Result<verdict::Asked, HeadFault> {
+    pub(super) fn on_the_wire(&self, limits: &ServerLimits) -> Result<verdict::Asked, HeadFault> {
         let tunnelled = self.scheme == Scheme::Https;
         let origin = if tunnelled { String::new() } else { format!("http://{}", self.authority) };
         let mut head = format!("{} {origin}{} HTTP/1.1\r\n", self.method, self.target);

@@ -1,4 +1,4 @@
-//! Lets through what was checked, and says what it was.
+//! Lets the bytes of sound requests through to the HTTP library, and gives a verdict on each head.
 
 use super::{
     FaultKind, HeadFault,
@@ -6,7 +6,7 @@ use super::{
     chunk::{Chunked, Step, TrailerLimits},
     lines::Lines,
 };
-use crate::intercept::Limits;
+use crate::intercept::ServerLimits;
 use bytes::{Bytes, BytesMut};
 use http::Method;
 
@@ -61,7 +61,7 @@ enum State {
     Broken(FaultKind),
 }
 
-/// Takes the client's bytes and gives the library's.
+/// Takes what a client sends, and gives what the library may read: sound heads and their bodies, byte for byte.
 pub(super) struct RequestFilter {
     state: State,
     raw: BytesMut,
@@ -75,7 +75,7 @@ pub(super) struct RequestFilter {
 }
 
 impl RequestFilter {
-    pub(super) fn new(connection: ConnectionKind, limits: &Limits) -> Self {
+    pub(super) fn new(connection: ConnectionKind, limits: &ServerLimits) -> Self {
         Self {
             state: State::Head(Lines::default()),
             raw: BytesMut::new(),

@@ -6,7 +6,7 @@ use super::{
     filter::{ConnectionKind, RequestFilter, Verdict, Waiting},
 };
 use crate::intercept::{
-    Limits,
+    ServerLimits,
     activity::{Activity, InFlight},
     alarm::Alarm,
 };
@@ -87,7 +87,7 @@ impl<S> CheckedIo<S> {
     pub(in crate::intercept) fn new(
         inner: S,
         connection: ConnectionKind,
-        limits: &Limits,
+        limits: &ServerLimits,
         verdicts: Verdicts,
         on_idle: impl Fn() + Send + 'static,
     ) -> Self {

@@ -4,13 +4,17 @@ use super::{
     FaultKind, HeadFault,
     filter::{ConnectionKind, RequestFilter, Verdict},
 };
-use crate::intercept::Limits;
+use crate::intercept::ServerLimits;
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Uri};
 
 /// Reads a head of HTTP/1, from request line to empty line, in a tunnel or outside of one. Gives the request without
 /// its body, and its target byte for byte.
-pub fn read_head(head: &[u8], tunnelled: bool, limits: &Limits) -> Result<(Request<()>, Bytes), HeadFault> {
+pub fn read_head(
+    head: &[u8],
+    tunnelled: bool,
+    limits: &ServerLimits,
+) -> Result<(Request<()>, Bytes), HeadFault> {
     let mut filter =
         RequestFilter::new(if tunnelled { ConnectionKind::Tunnel } else { ConnectionKind::Proxy }, limits);
     filter.raw().extend_from_slice(head);
@@ -45,7 +49,7 @@ mod tests {
 
     #[test]
     fn a_head_is_read_or_its_fault_is_named() {
-        let read = |head: &str| read_head(head.as_bytes(), true, &Limits::default());
+        let read = |head: &str| read_head(head.as_bytes(), true, &ServerLimits::default());
         let (request, target) =
             read("POST /a?b HTTP/1.1\r\nHost: a.test\r\nX:  1 \r\nx:2\r\nContent-Length: 5\r\n\r\n").unwrap();
         assert_eq!(

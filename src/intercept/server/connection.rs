@@ -2,7 +2,7 @@
 
 use super::exchange::{Abandoned, Conversation, Exit, Switched};
 use crate::intercept::{
-    Drain, Event, Handler, Limits,
+    Drain, Event, Handler, ServerLimits,
     activity::Activity,
     head::{CheckedIo, ConnectionKind},
     limits::connection_window,
@@ -122,7 +122,7 @@ where
     note(ended, &*server.handler);
 }
 
-fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+fn http2_builder(limits: &ServerLimits) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())

@@ -7,7 +7,7 @@ mod response;
 mod tunnel;
 
 use super::{
-    Client, Drain, Drained, Event, Handler, Interception, Limits, Listener, Peer, head::ConnectionKind,
+    Client, Drain, Drained, Event, Handler, Interception, Listener, Peer, ServerLimits, head::ConnectionKind,
 };
 use crate::socket::{Over, Socket};
 use arc_swap::ArcSwap;
@@ -37,7 +37,7 @@ const REFUSALS: usize = 64;
 pub struct Server<H: Handler> {
     handler: Arc<H>,
     interception: ArcSwap<Interception>,
-    limits: Limits,
+    limits: ServerLimits,
     connections: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     handshakes: Semaphore,
@@ -47,7 +47,7 @@ pub struct Server<H: Handler> {
 impl<H: Handler> Server<H> {
     /// A server that serves nothing yet.
     #[must_use]
-    pub fn new(handler: Arc<H>, interception: Interception, limits: Limits) -> Arc<Self> {
+    pub fn new(handler: Arc<H>, interception: Interception, limits: ServerLimits) -> Arc<Self> {
         Arc::new(Self {
             handler,
             interception: ArcSwap::from_pointee(interception),
@@ -70,7 +70,7 @@ impl<H: Handler> Server<H> {
         self.limits.connections - self.connections.available_permits()
     }
 
-    /// Serves until drained: then nothing is accepted any more, and what is in flight has [`Limits::grace`]
+    /// Serves until drained: then nothing is accepted any more, and what is in flight has [`ServerLimits::grace`]
     /// to finish.
     pub async fn serve(self: Arc<Self>, listener: Listener, drain: Drain) -> Drained {
         let mut tasks = JoinSet::new();

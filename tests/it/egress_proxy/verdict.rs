@@ -12,7 +12,7 @@ use bottle::{
         routes::RouteEntry,
     },
     egress_proxy::EgressProxy,
-    intercept::{Drain, Limits, Listener, Protocol, body, head::read_head as read},
+    intercept::{Drain, Listener, Protocol, ServerLimits, body, head::read_head as read},
     pipelock::scan_body,
     policy::Authority,
     telemetry::audit::{Log, Sink},
@@ -283,7 +283,7 @@ fn expected(chain: &Chain, connect: Option<&str>, head: &str, body: &str) -> (Sa
         |reason: &str, rule: Option<String>| Said { reason: Some(reason.to_owned()), rule, sent: None };
     let connect = connect.map(|target| {
         let head = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n");
-        let (_, target) = read(head.as_bytes(), false, &Limits::default())?;
+        let (_, target) = read(head.as_bytes(), false, &ServerLimits::default())?;
         let target = String::from_utf8(target.to_vec()).unwrap();
         let host = HeaderValue::from_str(&target).unwrap();
         Ok::<_, bottle::intercept::HeadFault>((target, [(header::HOST, host)].into_iter().collect()))
@@ -297,7 +297,7 @@ fn expected(chain: &Chain, connect: Option<&str>, head: &str, body: &str) -> (Sa
         Ok(tunnel) => tunnel,
         Err(refusal) => return (refused(refusal.reason.code(), refusal.rule), None),
     };
-    let Ok((request, target)) = read(head.as_bytes(), connect.is_some(), &Limits::default()) else {
+    let Ok((request, target)) = read(head.as_bytes(), connect.is_some(), &ServerLimits::default()) else {
         return (refused("malformed_request", None), tunnel);
     };
     let method = request.method().clone();

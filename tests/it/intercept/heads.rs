@@ -5,7 +5,7 @@ use crate::{
     origin::Origin,
     wire::{field, status},
 };
-use bottle::intercept::{Body, Limits, body};
+use bottle::intercept::{Body, ServerLimits, body};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -153,5 +153,5 @@ async fn a_head_that_does_not_end_is_answered_in_time() {
     let (head, text) = wire.message().await;
     assert_eq!((status(&head), text.as_str()), (408, "head_timeout\n"));
     assert!(wire.rest().await.0.is_empty());
-    assert!(begun.elapsed() >= Limits::default().head);
+    assert!(begun.elapsed() >= ServerLimits::default().head);
 }

@@ -5,7 +5,7 @@ use crate::{
     origin::Origin,
     wire::{field, status},
 };
-use bottle::intercept::{Body, Drained, Event, Limits, body};
+use bottle::intercept::{Body, Drained, Event, ServerLimits, body};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use std::{sync::Arc, time::Duration};
@@ -35,7 +35,7 @@ async fn held() -> (Origin, Arc<Notify>) {
 #[tokio::test]
 async fn one_connection_too_many_is_told_so() {
     let origin = Origin::serving(H1, hello).await;
-    let proxy = Proxy::with(&origin, H1, Limits { connections: 2, ..Limits::default() }).await;
+    let proxy = Proxy::with(&origin, H1, ServerLimits { connections: 2, ..ServerLimits::default() }).await;
     let mut first = proxy.tunnel("a.test").await;
     let second = proxy.tunnel("a.test").await;
     let mut third = proxy.wire().await;
@@ -58,7 +58,9 @@ async fn one_connection_too_many_is_told_so() {
 #[tokio::test]
 async fn a_connection_ends_with_its_last_request() {
     let origin = Origin::serving(H1, hello).await;
-    let proxy = Proxy::with(&origin, H1, Limits { requests_per_connection: 2, ..Limits::default() }).await;
+    let proxy =
+        Proxy::with(&origin, H1, ServerLimits { requests_per_connection: 2, ..ServerLimits::default() })
+            .await;
     let mut wire = proxy.tunnel("a.test").await;
     wire.send(GET).await;
     assert_eq!(field(&wire.message().await.0, "connection"), None);
@@ -84,7 +86,7 @@ async fn an_idle_connection_is_closed_and_a_waiting_one_is_not() {
     tokio::time::sleep(Duration::from_mins(15)).await;
     go.notify_one();
     let idle = answered.await.unwrap();
-    let expected = Limits::default().idle;
+    let expected = ServerLimits::default().idle;
     assert!(idle >= expected && idle < expected + Duration::from_secs(5), "{idle:?}");
     assert_eq!(proxy.log.count(Event::IdleClosed), 1);
 }
@@ -92,7 +94,7 @@ async fn an_idle_connection_is_closed_and_a_waiting_one_is_not() {
 #[tokio::test(start_paused = true)]
 async fn an_exchange_has_a_last_moment() {
     let origin = Origin::serving(H1, hello).await;
-    let limits = Limits { total: Duration::from_secs(100), ..Limits::default() };
+    let limits = ServerLimits { total: Duration::from_secs(100), ..ServerLimits::default() };
     let proxy = Proxy::with(&origin, H1, limits).await;
     let mut wire = proxy.tunnel("a.test").await;
     wire.send("GET /local/hang HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
@@ -134,7 +136,7 @@ async fn draining_does_not_wait_for_ever() {
     let begun = tokio::time::Instant::now();
     proxy.drain.start();
     assert_eq!(proxy.task.await.unwrap(), Drained { aborted: 1 });
-    assert!(begun.elapsed() >= Limits::default().grace);
+    assert!(begun.elapsed() >= ServerLimits::default().grace);
     assert!(wire.rest().await.0.is_empty());
 }
 

@@ -8,9 +8,9 @@ use bottle::{
     clock::Clock,
     intercept::{
         Answer, Body, BodyEnd, BodyError, BoxError, Client, Connect, ConnectRequest, Connected, Connector,
-        Drain, Drained, Event, Exchange, Fault, Handler, Interception, IssueLeaf, Limits, Listener, Party,
-        Pool, PoolLimits, Protocol, SendError, Server, SpliceEnd, Stream, Tunnel, TunnelFailure, Upgrade,
-        body,
+        Drain, Drained, Event, Exchange, Fault, Handler, Interception, IssueLeaf, Listener, Party, Pool,
+        PoolLimits, Protocol, SendError, Server, ServerLimits, SpliceEnd, Stream, Tunnel, TunnelFailure,
+        Upgrade, body,
     },
     pki::{CaKind, CertificateAuthority, LeafIssuer},
 };
@@ -235,15 +235,20 @@ pub(super) struct Proxy {
 impl Proxy {
     /// Speaks HTTP/1.1 with clients and what the origin offers with it.
     pub(super) async fn start(origin: &Origin) -> Self {
-        Self::with(origin, H1, Limits::default()).await
+        Self::with(origin, H1, ServerLimits::default()).await
     }
 
-    pub(super) async fn with(origin: &Origin, protocols: &[Protocol], limits: Limits) -> Self {
+    pub(super) async fn with(origin: &Origin, protocols: &[Protocol], limits: ServerLimits) -> Self {
         let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
         Self::on(listener, origin, protocols, limits)
     }
 
-    pub(super) fn on(listener: Listener, origin: &Origin, protocols: &[Protocol], limits: Limits) -> Self {
+    pub(super) fn on(
+        listener: Listener,
+        origin: &Origin,
+        protocols: &[Protocol],
+        limits: ServerLimits,
+    ) -> Self {
         let authority = CertificateAuthority::mint(CaKind::Agent, "relay", &Clock::system()).unwrap();
         let ca_pem = authority.certificate_pem().clone();
         let issuer = LeafIssuer::new(authority, Clock::system()).unwrap();
@@ -267,8 +272,12 @@ impl Proxy {
 
     /// Another way to end TLS with this proxy's CA.
     pub(super) fn interception(&self, protocols: &[Protocol]) -> Interception {
-        Interception::new(Arc::clone(&self.leaves) as Arc<dyn IssueLeaf>, protocols, Limits::default().leaves)
-            .unwrap()
+        Interception::new(
+            Arc::clone(&self.leaves) as Arc<dyn IssueLeaf>,
+            protocols,
+            ServerLimits::default().leaves,
+        )
+        .unwrap()
     }
 
     /// A client's TLS that trusts this proxy's CA.

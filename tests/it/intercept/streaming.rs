@@ -5,7 +5,7 @@ use crate::{
     origin::Origin,
     wire::{field, status},
 };
-use bottle::intercept::{Body, BodyError, BodyOutcome, Limits, Party, Protocol, body};
+use bottle::intercept::{Body, BodyError, BodyOutcome, Party, Protocol, ServerLimits, body};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::Frame;
@@ -381,7 +381,7 @@ async fn a_client_that_does_not_read_stops_the_upstream() {
 #[tokio::test]
 async fn over_http2_clients_are_served_the_same() {
     let (origin, slot) = fed_origin(H2).await;
-    let proxy = Proxy::with(&origin, BOTH, Limits::default()).await;
+    let proxy = Proxy::with(&origin, BOTH, ServerLimits::default()).await;
     let wire = proxy.granted("a.test").await;
     let stream = secure(wire, "a.test", proxy.trust(BOTH)).await.unwrap().into_stream();
     let io = hyper_util::rt::TokioIo::new(stream);

@@ -5,7 +5,7 @@ use crate::{
     origin::{Origin, trusting},
     wire::{field, status},
 };
-use bottle::intercept::{Body, Event, Limits, Listener, Protocol, body};
+use bottle::intercept::{Body, Event, Listener, Protocol, ServerLimits, body};
 use http::{Request, Response, Version};
 use hyper::body::Incoming;
 use std::{io::ErrorKind, sync::atomic::Ordering, time::Duration};
@@ -138,7 +138,9 @@ async fn a_handshake_that_does_not_come_is_reported() {
     let mut wire = proxy.granted("a.test").await;
     let begun = tokio::time::Instant::now();
     assert!(wire.rest().await.0.is_empty());
-    assert!(begun.elapsed() >= Limits::default().handshake && begun.elapsed() < Duration::from_secs(20));
+    assert!(
+        begun.elapsed() >= ServerLimits::default().handshake && begun.elapsed() < Duration::from_secs(20)
+    );
     assert_eq!(
         *proxy.log.failures.lock().unwrap(),
         ["a.test:443: the TLS handshake was not complete in time"]
@@ -148,7 +150,7 @@ async fn a_handshake_that_does_not_come_is_reported() {
 #[tokio::test]
 async fn a_hundred_clients_at_once_get_one_leaf() {
     let origin = Origin::serving(H1, hello).await;
-    let proxy = Proxy::with(&origin, H1, Limits { handshakes: 10, ..Limits::default() }).await;
+    let proxy = Proxy::with(&origin, H1, ServerLimits { handshakes: 10, ..ServerLimits::default() }).await;
     let clients = (0..100).map(|_| async {
         let mut wire = proxy.tunnel("a.test").await;
         wire.send("GET /local/deny HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
@@ -163,7 +165,7 @@ async fn a_hundred_clients_at_once_get_one_leaf() {
 #[tokio::test]
 async fn a_client_may_speak_http2_where_it_is_offered() {
     let origin = Origin::serving(BOTH, hello).await;
-    let proxy = Proxy::with(&origin, BOTH, Limits::default()).await;
+    let proxy = Proxy::with(&origin, BOTH, ServerLimits::default()).await;
     let wire = proxy.granted("a.test").await;
     let stream = secure(wire, "a.test", proxy.trust(BOTH)).await.unwrap().into_stream();
     let io = hyper_util::rt::TokioIo::new(stream);
@@ -214,7 +216,7 @@ async fn it_listens_on_a_unix_socket() {
     let origin = Origin::serving(H1, hello).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("egress.sock");
-    let proxy = Proxy::on(Listener::unix(&path, 0o666).unwrap(), &origin, H1, Limits::default());
+    let proxy = Proxy::on(Listener::unix(&path, 0o666).unwrap(), &origin, H1, ServerLimits::default());
     let mut wire = crate::wire::Wire::new(tokio::net::UnixStream::connect(&path).await.unwrap());
     wire.send("CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\n\r\n").await;
     assert_eq!(status(&wire.head().await), 200);

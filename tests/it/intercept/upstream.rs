@@ -5,7 +5,7 @@ use crate::{
     origin::{Origin, Shows},
     wire::{Wire, field, status},
 };
-use bottle::intercept::{Body, Limits, Protocol, body};
+use bottle::intercept::{Body, Protocol, ServerLimits, body};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::BodyExt;
@@ -309,8 +309,8 @@ async fn an_upload_that_stalls_ends_with_its_exchange() {
     const LENGTH: usize = 200 << 10;
     for whole in [true, false] {
         let origin = unread(whole).await;
-        let limits = Limits { total: Duration::from_secs(2), ..Limits::default() };
-        let proxy = Proxy::with(&origin, H1, if whole { Limits::default() } else { limits }).await;
+        let limits = ServerLimits { total: Duration::from_secs(2), ..ServerLimits::default() };
+        let proxy = Proxy::with(&origin, H1, if whole { ServerLimits::default() } else { limits }).await;
         let mut stalled = Vec::new();
         for _ in 0..3 {
             let mut wire = proxy.tunnel("a.test").await;

@@ -8,7 +8,7 @@ const HOST: &str = "Host: a.test\r\n";
 
 /// All that comes out when the bytes come in parts that end at `cuts`.
 fn run(input: &[u8], cuts: &[usize]) -> (Vec<u8>, Vec<Verdict>, Option<FaultKind>) {
-    let mut filter = RequestFilter::new(ConnectionKind::Proxy, &Limits::default());
+    let mut filter = RequestFilter::new(ConnectionKind::Proxy, &ServerLimits::default());
     let (mut passed, mut verdicts) = (Vec::new(), Vec::new());
     let mut from = 0;
     for &to in cuts.iter().chain(std::iter::once(&input.len())) {
@@ -109,9 +109,10 @@ fn every_bad_form_is_a_fault_that_names_the_request() {
 
 #[test]
 fn heads_have_bounds() {
-    let head = format!("GET / HTTP/1.1\r\n{HOST}A: {}\r\n\r\n", "b".repeat(Limits::default().head_bytes));
+    let head =
+        format!("GET / HTTP/1.1\r\n{HOST}A: {}\r\n\r\n", "b".repeat(ServerLimits::default().head_bytes));
     assert_eq!(fault(head.as_bytes()).kind, FaultKind::HeadTooLarge);
-    let fields = "A: b\r\n".repeat(Limits::default().head_fields - 1);
+    let fields = "A: b\r\n".repeat(ServerLimits::default().head_fields - 1);
     let (passed, ..) = run(format!("GET / HTTP/1.1\r\n{HOST}{fields}\r\n").as_bytes(), &[]);
     assert!(!passed.ends_with(STAND_IN));
     let head = format!("GET / HTTP/1.1\r\n{HOST}{fields}A: b\r\n\r\n");
@@ -142,7 +143,7 @@ fn a_body_that_breaks_stops_where_it_broke() {
 #[test]
 fn what_follows_a_connect_is_held_back() {
     let head = b"CONNECT a.test:443 HTTP/1.0\r\n\r\n";
-    let mut filter = RequestFilter::new(ConnectionKind::Proxy, &Limits::default());
+    let mut filter = RequestFilter::new(ConnectionKind::Proxy, &ServerLimits::default());
     filter.raw().extend_from_slice(head);
     filter.raw().extend_from_slice(b"\x16\x03\x01\n\0");
     filter.advance();
@@ -228,7 +229,7 @@ fn library(input: &[u8]) -> Vec<Read> {
         tokio::io::AsyncWriteExt::shutdown(&mut client).await.unwrap();
         let io = hyper_util::rt::TokioIo::new(server);
         let mut builder = hyper::server::conn::http1::Builder::new();
-        let serving = builder.half_close(true).max_headers(Limits::default().head_fields);
+        let serving = builder.half_close(true).max_headers(ServerLimits::default().head_fields);
         let _ = serving.serve_connection(io, service).await;
     });
     seen.into_inner().unwrap()
