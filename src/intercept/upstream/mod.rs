@@ -4,14 +4,14 @@ mod ends;
 mod error;
 mod http1;
 mod http2;
-mod limits;
 mod message;
 mod pool;
+mod pool_limits;
 mod tls;
 
 pub use error::SendError;
-pub use limits::{PoolLimits, PoolStats};
 pub use pool::Pool;
+pub use pool_limits::{PoolLimits, PoolStats};
 pub use tls::{Roots, TrustError, secure};
 
 use super::{Protocol, Stream};

@@ -39,35 +39,35 @@ const fn total(file_bytes: u64, files_kept: usize) -> u64 {
 }
 
 /// A bucket of bytes. All amounts are bytes.
-pub(super) struct Budget {
+pub(super) struct WriteBudget {
     /// What it can hold, and what flows in during one `period`.
     capacity: i64,
     period: Duration,
     /// What it holds; below zero only by what counting takes.
     level: i64,
-    /// Taken out for records that are not written yet.
+    /// Reservation out for records that are not written yet.
     held: i64,
     filled: Instant,
-    kinds: HashMap<u64, Share>,
-    others: Share,
+    kinds: HashMap<u64, KindShare>,
+    others: KindShare,
 }
 
 /// What a kind of requests has used of its share.
 #[derive(Clone, Copy)]
-struct Share {
+struct KindShare {
     since: Instant,
     used: i64,
 }
 
 /// Bytes that were taken for one request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Taken {
+pub(super) struct Reservation {
     kind: u64,
     at: Instant,
     bytes: i64,
 }
 
-impl Budget {
+impl WriteBudget {
     /// For a folder with these limits, into which `written` bytes were written in the last `period`.
     pub(super) fn new(
         file_bytes: u64,
@@ -78,12 +78,12 @@ impl Budget {
     ) -> Self {
         let capacity = signed(total(file_bytes, files_kept) / 2);
         let level = (capacity - signed(written)).max(0);
-        let others = Share { since: now, used: 0 };
+        let others = KindShare { since: now, used: 0 };
         Self { capacity, period, level, held: 0, filled: now, kinds: HashMap::new(), others }
     }
 
     /// Takes bytes for a request of this kind (a hash), if there are as many.
-    pub(super) fn take(&mut self, kind: u64, bytes: u64, now: Instant) -> Option<Taken> {
+    pub(super) fn take(&mut self, kind: u64, bytes: u64, now: Instant) -> Option<Reservation> {
         self.fill(now);
         let bytes = signed(bytes);
         let reserve = self.capacity / 2;
@@ -97,11 +97,11 @@ impl Budget {
         self.level -= bytes;
         self.held += bytes;
         share.used += bytes;
-        Some(Taken { kind, at: now, bytes })
+        Some(Reservation { kind, at: now, bytes })
     }
 
     /// The request is over, and this is what was written of it: the rest goes back.
-    pub(super) fn settle(&mut self, taken: Taken, written: u64) {
+    pub(super) fn settle(&mut self, taken: Reservation, written: u64) {
         let back = taken.bytes - signed(written);
         self.held -= taken.bytes;
         self.level += back;
@@ -141,17 +141,17 @@ impl Budget {
 
 /// The share of a kind, or the one of all that find no room.
 fn share<'a>(
-    kinds: &'a mut HashMap<u64, Share>,
-    others: &'a mut Share,
+    kinds: &'a mut HashMap<u64, KindShare>,
+    others: &'a mut KindShare,
     period: Duration,
     kind: u64,
     now: Instant,
-) -> &'a mut Share {
-    let over = |share: &Share| now.saturating_duration_since(share.since) >= period;
+) -> &'a mut KindShare {
+    let over = |share: &KindShare| now.saturating_duration_since(share.since) >= period;
     if kinds.len() >= KINDS && !kinds.contains_key(&kind) {
         kinds.retain(|_, share| !over(share));
     }
-    let unused = Share { since: now, used: 0 };
+    let unused = KindShare { since: now, used: 0 };
     let share = if kinds.len() < KINDS {
         kinds.entry(kind).or_insert(unused)
     } else {
@@ -173,12 +173,12 @@ mod tests {
 
     const HOUR: Duration = Duration::from_hours(1);
 
-    fn full(now: Instant) -> Budget {
-        Budget::new(FILE_BYTES, FILES_KEPT, RETENTION, 0, now)
+    fn full(now: Instant) -> WriteBudget {
+        WriteBudget::new(FILE_BYTES, FILES_KEPT, RETENTION, 0, now)
     }
 
     /// Writes as much as there is, in records of 1 KiB; says how many bytes.
-    fn drain(budget: &mut Budget, kind: u64, now: Instant) -> u64 {
+    fn drain(budget: &mut WriteBudget, kind: u64, now: Instant) -> u64 {
         let mut bytes = 0;
         while let Some(taken) = budget.take(kind, 1024, now) {
             budget.settle(taken, 1024);
@@ -243,7 +243,7 @@ mod tests {
     fn a_start_after_a_flood_begins_with_what_is_left() {
         let start = Instant::now();
         let capacity = full(start).capacity;
-        let level = |written| Budget::new(FILE_BYTES, FILES_KEPT, RETENTION, written, start).level;
+        let level = |written| WriteBudget::new(FILE_BYTES, FILES_KEPT, RETENTION, written, start).level;
         assert_eq!(level(1000), capacity - 1000);
         assert_eq!(level(u64::MAX), 0);
     }

@@ -10,7 +10,7 @@
 
 use super::{
     Series,
-    budget::Budget,
+    budget::WriteBudget,
     entry::Entry,
     flood::{Flood, LONG_WINDOW},
     rotation::{FILE_BYTES, FILES_KEPT, RETENTION, rename_live},
@@ -72,7 +72,7 @@ impl Folder {
             let handle = rustix::fs::open(path, flags, Mode::empty())?;
             let (sent_lane, denied_lane) = (Lane { live: None }, Lane { live: None });
             let written = written_since(&handle, Series::Sent, SystemTime::now() - kept)?;
-            let budget = Budget::new(file_bytes, files_kept, kept, written, Instant::now());
+            let budget = WriteBudget::new(file_bytes, files_kept, kept, written, Instant::now());
             let refusals = Flood::new(by, &refused_within(&handle, LONG_WINDOW)?, Instant::now());
             let sent = Sent::new(by, budget);
             let mut folder = Self { handle, sent_lane, denied_lane, file_bytes, files_kept, sent, refusals };

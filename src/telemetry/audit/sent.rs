@@ -4,7 +4,7 @@
 
 use super::{
     Facts, Series,
-    budget::{Budget, Taken, WINDOW},
+    budget::{Reservation, WINDOW, WriteBudget},
     counted::{Counted, Counting, Tally},
     flood::Admission,
 };
@@ -19,20 +19,20 @@ const END_BYTES: u64 = 4096;
 /// What was decided at the dispatch of a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Decision {
-    Written { taken: Taken, dispatch: u64 },
+    Written { taken: Reservation, dispatch: u64 },
     Counted,
 }
 
 /// What is sent on, between the [`Log`](super::Log) and the files.
 pub(super) struct Sent {
     by: &'static str,
-    budget: Budget,
+    budget: WriteBudget,
     counting: Option<(Instant, Tally)>,
     hasher: RandomState,
 }
 
 impl Sent {
-    pub(super) fn new(by: &'static str, budget: Budget) -> Self {
+    pub(super) fn new(by: &'static str, budget: WriteBudget) -> Self {
         Self { by, budget, counting: None, hasher: RandomState::new() }
     }
 
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_flood_that_does_not_stop_hides_no_first_use_of_another_route() {
         let start = Instant::now();
-        let budget = Budget::new(FILE_BYTES, FILES_KEPT, RETENTION, 0, start);
+        let budget = WriteBudget::new(FILE_BYTES, FILES_KEPT, RETENTION, 0, start);
         let mut sent = Sent::new("egress-proxy", budget);
         let mut flood = 0;
         while ask(&mut sent, "flood", start) {
@@ -166,7 +166,7 @@ mod tests {
     fn counting_begins_once_in_a_window_and_is_over_after_ten_seconds() {
         let start = Instant::now();
         let mut sent =
-            Sent::new("egress-proxy", Budget::new(FILE_BYTES, FILES_KEPT, RETENTION, u64::MAX, start));
+            Sent::new("egress-proxy", WriteBudget::new(FILE_BYTES, FILES_KEPT, RETENTION, u64::MAX, start));
         let begins = Counting::new(Series::Sent, "egress-proxy", facts("a").time);
         let (decision, first) = sent.dispatch(&facts("a"), 512, start);
         assert_eq!(first, Admission::Counted(Some(begins.clone())));

@@ -1,4 +1,4 @@
-//! Bounds of the upstream side.
+//! What a pool of connections keeps, and what it counts.
 
 use std::time::Duration;
 
