@@ -10,8 +10,8 @@ use super::{
 };
 use crate::intercept::{
     Body, Pool, PoolLimits, SendError,
-    budget::{Budget, Terms},
-    unread::Room,
+    budget::{Budget, BudgetLimits},
+    unread::ResponseRoom,
 };
 use crate::policy::{HostRule, Reason, Refusal, Route};
 use crate::verdict::egress_proxy::Permit;
@@ -35,7 +35,7 @@ pub(super) struct Forward {
 
 impl Forward {
     pub(super) fn new() -> Self {
-        let budget = Budget::new(Terms { total: AHEAD, ..Terms::default() });
+        let budget = Budget::new(BudgetLimits { total: AHEAD, ..BudgetLimits::default() });
         Self { pool: Pool::new(ThroughPipelock, PoolLimits::default()), budget }
     }
 
@@ -68,7 +68,7 @@ impl Forward {
         let room = if inspected {
             None
         } else {
-            Some(Room::find(&self.budget).await.map_err(|_| no_memory(route))?)
+            Some(ResponseRoom::find(&self.budget).await.map_err(|_| no_memory(route))?)
         };
         if !record.dispatch().await {
             return Err(super::shutting_down());

@@ -2,8 +2,8 @@
 //!
 //! A request body takes what its scanner, its decoder and its parts that wait may hold, before they hold it; a response
 //! takes what its origin may send ahead. The sum never exceeds the budget. When it is short, bodies that hold some of it and do not move are the ones to give it back:
-//! of those that came no further for [`Terms::patience`], the one with the most bytes times seconds goes first.
-//! What comes new waits for that, up to [`Terms::wait`]. Decoders leave a part of the budget to bodies that need none,
+//! of those that came no further for [`BudgetLimits::patience`], the one with the most bytes times seconds goes first.
+//! What comes new waits for that, up to [`BudgetLimits::wait`]. Decoders leave a part of the budget to bodies that need none,
 //! and large decoders a part of theirs to small ones, so that a small body is served whatever the others hold.
 
 use std::{
@@ -33,7 +33,7 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How much there is, and how long is waited for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Terms {
+pub(crate) struct BudgetLimits {
     /// Bytes for all bodies.
     pub(crate) total: usize,
     /// Bytes of `total` for decoders.
@@ -46,7 +46,7 @@ pub(crate) struct Terms {
     pub(crate) wait: Duration,
 }
 
-impl Default for Terms {
+impl Default for BudgetLimits {
     fn default() -> Self {
         let seconds = Duration::from_secs;
         Self {
@@ -59,7 +59,7 @@ impl Default for Terms {
     }
 }
 
-impl Terms {
+impl BudgetLimits {
     /// The most that decoders may take together once one like this has its memory.
     fn decoders_with(&self, decoder: usize) -> usize {
         if decoder > LARGE { self.large_decoders } else { self.decoders }
@@ -68,14 +68,14 @@ impl Terms {
 
 /// What a body takes, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Need {
+pub(crate) struct BodyMemory {
     /// Its parts and its scanner.
     pub(crate) text: usize,
     /// Its decoder.
     pub(crate) decoder: usize,
 }
 
-impl Need {
+impl BodyMemory {
     fn bytes(self) -> usize {
         self.text + self.decoder
     }
@@ -90,15 +90,15 @@ pub(crate) enum NoRoom {
     Taken,
 }
 
-/// Something that holds memory and can let go of it.
+/// Something that holds memory and can release it.
 pub(crate) trait Holder: Send + Sync {
     /// Frees what is held, unless it is in use right now. Says whether it did.
-    fn let_go(&self) -> bool;
+    fn release(&self) -> bool;
 }
 
 /// The budget.
 pub(crate) struct Budget {
-    terms: Terms,
+    limits: BudgetLimits,
     state: Mutex<State>,
     freed: Notify,
 }
@@ -112,7 +112,7 @@ struct State {
 }
 
 struct Entry {
-    holds: Need,
+    holds: BodyMemory,
     moved: Instant,
     /// Bytes since `moved` was set.
     step: usize,
@@ -123,8 +123,8 @@ struct Entry {
 }
 
 impl Budget {
-    pub(crate) fn new(terms: Terms) -> Arc<Self> {
-        Arc::new(Self { terms, state: Mutex::default(), freed: Notify::new() })
+    pub(crate) fn new(limits: BudgetLimits) -> Arc<Self> {
+        Arc::new(Self { limits, state: Mutex::default(), freed: Notify::new() })
     }
 
     /// Bytes that are taken now.
@@ -134,7 +134,7 @@ impl Budget {
 
     /// Bytes that there are.
     pub(crate) fn total(&self) -> usize {
-        self.terms.total
+        self.limits.total
     }
 
     /// A share of nothing, for one body.
@@ -143,8 +143,14 @@ impl Budget {
         let id = state.next;
         state.next += 1;
         let moved = Instant::now();
-        let entry =
-            Entry { holds: Need::default(), moved, step: 0, waiting: false, taken: false, holder: None };
+        let entry = Entry {
+            holds: BodyMemory::default(),
+            moved,
+            step: 0,
+            waiting: false,
+            taken: false,
+            holder: None,
+        };
         state.shares.insert(id, entry);
         Share { budget: Arc::clone(self), id }
     }
@@ -156,15 +162,15 @@ impl Budget {
 
 impl State {
     /// Sets a share, if that fits.
-    fn set(&mut self, terms: &Terms, id: u64, need: Need) -> Result<(), NoRoom> {
+    fn set(&mut self, limits: &BudgetLimits, id: u64, need: BodyMemory) -> Result<(), NoRoom> {
         let Some(entry) = self.shares.get_mut(&id) else { return Err(NoRoom::Taken) };
         if entry.taken {
             return Err(NoRoom::Taken);
         }
         let used = self.used - entry.holds.bytes() + need.bytes();
         let decoders = self.decoders - entry.holds.decoder + need.decoder;
-        let too_much = used > self.used && used > terms.total;
-        if too_much || decoders > self.decoders && decoders > terms.decoders_with(need.decoder) {
+        let too_much = used > self.used && used > limits.total;
+        if too_much || decoders > self.decoders && decoders > limits.decoders_with(need.decoder) {
             return Err(NoRoom::Short);
         }
         (entry.holds, self.used, self.decoders) = (need, used, decoders);
@@ -174,21 +180,21 @@ impl State {
     /// Whose share comes back: not moved for the patience, and the most bytes for the longest time.
     fn worst(
         &self,
-        terms: &Terms,
+        limits: &BudgetLimits,
         for_id: u64,
-        need: Need,
+        need: BodyMemory,
         passed_over: &[u64],
     ) -> Option<(u64, Arc<dyn Holder>)> {
         let now = Instant::now();
         let newcomer = self.shares.get(&for_id)?;
         let others = self.decoders - newcomer.holds.decoder;
-        let decoders_only = others + need.decoder > terms.decoders_with(need.decoder);
+        let decoders_only = others + need.decoder > limits.decoders_with(need.decoder);
         let idle = self.shares.iter().filter(|(id, entry)| {
             **id != for_id
                 && entry.holds.bytes() > 0
                 && !entry.waiting
                 && (entry.holds.decoder > 0 || !decoders_only)
-                && now.duration_since(entry.moved) >= terms.patience
+                && now.duration_since(entry.moved) >= limits.patience
                 && !passed_over.contains(id)
         });
         let mut by_weight: Vec<_> = idle
@@ -205,7 +211,7 @@ impl State {
         if let Some(entry) = self.shares.get_mut(&id) {
             self.used -= entry.holds.bytes();
             self.decoders -= entry.holds.decoder;
-            (entry.holds, entry.taken, entry.holder) = (Need::default(), true, None);
+            (entry.holds, entry.taken, entry.holder) = (BodyMemory::default(), true, None);
         }
     }
 }
@@ -225,12 +231,12 @@ impl Share {
     }
 
     /// Holds so much from now on. Takes back what others hold without using it, but does not wait.
-    pub(crate) fn set(&self, need: Need) -> Result<(), NoRoom> {
+    pub(crate) fn set(&self, need: BodyMemory) -> Result<(), NoRoom> {
         let mut passed_over = Vec::new();
         loop {
             let mut state = self.budget.state();
             let before = state.used;
-            match state.set(&self.budget.terms, self.id, need) {
+            match state.set(&self.budget.limits, self.id, need) {
                 Err(NoRoom::Short) => {}
                 outcome => {
                     let freed = state.used < before;
@@ -241,12 +247,12 @@ impl Share {
                     return outcome;
                 }
             }
-            let Some((id, holder)) = state.worst(&self.budget.terms, self.id, need, &passed_over) else {
+            let Some((id, holder)) = state.worst(&self.budget.limits, self.id, need, &passed_over) else {
                 return Err(NoRoom::Short);
             };
             // The holder is asked without the lock: what it drops may be shares of this budget.
             drop(state);
-            if holder.let_go() {
+            if holder.release() {
                 self.budget.state().take(id);
             } else {
                 passed_over.push(id);
@@ -255,8 +261,8 @@ impl Share {
     }
 
     /// As `set`, but waits for room.
-    pub(crate) async fn obtain(&self, need: Need) -> Result<(), NoRoom> {
-        let until = Instant::now() + self.budget.terms.wait;
+    pub(crate) async fn obtain(&self, need: BodyMemory) -> Result<(), NoRoom> {
+        let until = Instant::now() + self.budget.limits.wait;
         loop {
             let freed = self.budget.freed.notified();
             match self.set(need) {
@@ -313,7 +319,7 @@ mod tests {
     use proptest::prelude::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    const TERMS: Terms = Terms {
+    const LIMITS: BudgetLimits = BudgetLimits {
         total: 100,
         decoders: 60,
         large_decoders: 60,
@@ -321,15 +327,15 @@ mod tests {
         wait: Duration::from_secs(5),
     };
 
-    fn need(decoded: bool, bytes: usize) -> Need {
-        if decoded { Need { text: 0, decoder: bytes } } else { Need { text: bytes, decoder: 0 } }
+    fn need(decoded: bool, bytes: usize) -> BodyMemory {
+        if decoded { BodyMemory { text: 0, decoder: bytes } } else { BodyMemory { text: bytes, decoder: 0 } }
     }
 
     #[derive(Default)]
     struct Counting(AtomicUsize);
 
     impl Holder for Counting {
-        fn let_go(&self) -> bool {
+        fn release(&self) -> bool {
             self.0.fetch_add(1, Ordering::Relaxed);
             true
         }
@@ -347,7 +353,7 @@ mod tests {
         /// Whatever is asked for, the sum stays within the budget, is what the shares hold, and comes back.
         #[test]
         fn the_sum_never_exceeds_the_budget(steps in prop::collection::vec((0..8usize, any::<bool>(), 0..150usize, any::<bool>()), 1..60)) {
-            let budget = Budget::new(Terms { patience: Duration::ZERO, ..TERMS });
+            let budget = Budget::new(BudgetLimits { patience: Duration::ZERO, ..LIMITS });
             let mut shares: Vec<Option<(Share, Arc<Counting>)>> = (0..8).map(|_| None).collect();
             for (at, decoded, bytes, keep) in steps {
                 let (share, holder) = shares[at].take().unwrap_or_else(|| held(&budget, decoded, 0));
@@ -356,7 +362,7 @@ mod tests {
                     shares[at] = Some((share, holder));
                 }
                 let state = budget.state();
-                prop_assert!(state.used <= TERMS.total && state.decoders <= TERMS.decoders);
+                prop_assert!(state.used <= LIMITS.total && state.decoders <= LIMITS.decoders);
                 prop_assert_eq!(state.used, state.shares.values().map(|e| e.holds.bytes()).sum::<usize>());
             }
             drop(shares);
@@ -366,7 +372,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_does_not_move_gives_back_and_who_moves_keeps() {
-        let budget = Budget::new(TERMS);
+        let budget = Budget::new(LIMITS);
         let (silent, silent_holder) = held(&budget, true, 30);
         let (moving, moving_holder) = held(&budget, true, 30);
         let newcomer = budget.share();
@@ -398,7 +404,7 @@ mod tests {
     /// A byte now and then is no movement.
     #[tokio::test(start_paused = true)]
     async fn a_trickle_holds_no_share() {
-        let budget = Budget::new(TERMS);
+        let budget = Budget::new(LIMITS);
         let (trickle, holder) = held(&budget, true, 60);
         let newcomer = budget.share();
         let trickling = async {
@@ -416,7 +422,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn while_all_move_a_newcomer_is_told_after_a_while_and_plain_bodies_have_their_part() {
-        let budget = Budget::new(TERMS);
+        let budget = Budget::new(LIMITS);
         let (moving, _holder) = held(&budget, true, 60);
         let newcomer = budget.share();
         let mover = async {
@@ -430,14 +436,14 @@ mod tests {
             () = mover => {}
             outcome = newcomer.obtain(need(true, 1)) => assert_eq!(outcome, Err(NoRoom::Short)),
         }
-        assert!(began.elapsed() >= TERMS.wait && began.elapsed() < TERMS.wait + Duration::from_secs(1));
+        assert!(began.elapsed() >= LIMITS.wait && began.elapsed() < LIMITS.wait + Duration::from_secs(1));
         assert_eq!(budget.share().set(need(false, 40)), Ok(()), "at once");
     }
 
     #[test]
     fn large_decoders_leave_room_to_small_ones() {
         let (large, small) = (need(true, 9 << 20), need(true, 160 << 10));
-        let budget = Budget::new(Terms::default());
+        let budget = Budget::new(BudgetLimits::default());
         let shares: Vec<_> = (0..14).map(|_| budget.share()).collect();
         assert!(shares.iter().all(|share| share.set(large).is_ok()));
         assert_eq!(budget.share().set(large), Err(NoRoom::Short));

@@ -4,7 +4,7 @@
 //! not sent on when there is no room for that. A response that the client does not read gives it back when others need
 //! it: it is cut off.
 
-use super::budget::{Budget, Holder, Need, NoRoom, Share};
+use super::budget::{BodyMemory, Budget, Holder, NoRoom, Share};
 use super::{Body, BodyError, body};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
@@ -21,9 +21,9 @@ use std::{
 pub(crate) const WINDOW: u32 = 512 * 1024;
 
 /// Room for the response to a request.
-pub(crate) struct Room(Share);
+pub(crate) struct ResponseRoom(Share);
 
-impl Room {
+impl ResponseRoom {
     /// Waits until there is room for a response. Nothing is held until it comes: an origin that is silent, or waits for
     /// the rest of the request, sends nothing.
     pub(crate) async fn find(budget: &Arc<Budget>) -> Result<Self, NoRoom> {
@@ -50,33 +50,33 @@ impl Room {
         share.waiting(true);
         Ok(response.map(|inner| {
             let inner = Mutex::new(Some(inner));
-            let held = Arc::new(Held { inner, waker: AtomicWaker::new(), on_cut: Box::new(on_cut) });
-            let holder: Weak<Held> = Arc::downgrade(&held);
+            let held = Arc::new(SharedBody { inner, waker: AtomicWaker::new(), on_cut: Box::new(on_cut) });
+            let holder: Weak<SharedBody> = Arc::downgrade(&held);
             share.held_by(holder);
             body::boxed(Unread { held, share, waiting: true })
         }))
     }
 }
 
-fn bytes(text: usize) -> Need {
-    Need { text, decoder: 0 }
+fn bytes(text: usize) -> BodyMemory {
+    BodyMemory { text, decoder: 0 }
 }
 
 /// A response that the budget may cut off.
-struct Held {
+struct SharedBody {
     inner: Mutex<Option<Body>>,
     waker: AtomicWaker,
     on_cut: Box<dyn Fn() + Send + Sync>,
 }
 
-impl Held {
+impl SharedBody {
     fn inner(&self) -> MutexGuard<'_, Option<Body>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Holder for Held {
-    fn let_go(&self) -> bool {
+impl Holder for SharedBody {
+    fn release(&self) -> bool {
         let Ok(mut inner) = self.inner.try_lock() else { return false };
         *inner = None;
         drop(inner);
@@ -87,7 +87,7 @@ impl Holder for Held {
 }
 
 struct Unread {
-    held: Arc<Held>,
+    held: Arc<SharedBody>,
     share: Share,
     /// Nothing came that could be read.
     waiting: bool,
@@ -134,7 +134,7 @@ impl http_body::Body for Unread {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::budget::Terms, *};
+    use super::{super::budget::BudgetLimits, *};
     use http_body_util::{BodyExt as _, StreamBody};
     use std::{
         sync::atomic::{AtomicUsize, Ordering},
@@ -159,14 +159,14 @@ mod tests {
         let on_cut = move || {
             count.fetch_add(1, Ordering::Relaxed);
         };
-        let room = Room::find(budget).await.unwrap();
+        let room = ResponseRoom::find(budget).await.unwrap();
         (room.hold(Response::new(inner), on_cut).unwrap().into_body(), cut)
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_response_that_is_not_read_gives_way_and_one_whose_origin_is_silent_does_not() {
         let total = 2 * ROOM;
-        let budget = Budget::new(Terms { total, ..Terms::default() });
+        let budget = Budget::new(BudgetLimits { total, ..BudgetLimits::default() });
         let (mut quiet, quiet_cut) = held(&budget, silent()).await;
         assert!(futures_util::poll!(quiet.frame()).is_pending());
         let (mut unread, unread_cut) = held(&budget, endless()).await;
@@ -188,7 +188,7 @@ mod tests {
     /// Its origin was silent for long, but its client reads what comes.
     #[tokio::test(start_paused = true)]
     async fn an_answer_after_a_long_silence_does_not_give_way_at_once() {
-        let budget = Budget::new(Terms { total: ROOM, ..Terms::default() });
+        let budget = Budget::new(BudgetLimits { total: ROOM, ..BudgetLimits::default() });
         let first = futures_util::stream::once(async {
             tokio::time::sleep(Duration::from_mins(10)).await;
             Ok(Frame::data(Bytes::from_static(b"data: x\n\n")))
@@ -202,18 +202,22 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_request_without_a_response_holds_nothing_and_none_is_sent_without_room() {
-        let budget = Budget::new(Terms { total: ROOM, ..Terms::default() });
-        let first = Room::find(&budget).await.unwrap();
-        let second = Room::find(&budget).await.unwrap();
+        let budget = Budget::new(BudgetLimits { total: ROOM, ..BudgetLimits::default() });
+        let first = ResponseRoom::find(&budget).await.unwrap();
+        let second = ResponseRoom::find(&budget).await.unwrap();
         assert_eq!(budget.used(), 0);
         let _first = first.hold(Response::new(endless()), || {}).unwrap();
         assert_eq!(second.hold(Response::new(endless()), || {}).err(), Some(NoRoom::Short));
-        assert_eq!(Room::find(&budget).await.err(), Some(NoRoom::Short), "its client may still read it");
+        assert_eq!(
+            ResponseRoom::find(&budget).await.err(),
+            Some(NoRoom::Short),
+            "its client may still read it"
+        );
     }
 
     #[tokio::test]
     async fn a_short_response_takes_its_length_and_none_takes_nothing() {
-        let budget = Budget::new(Terms::default());
+        let budget = Budget::new(BudgetLimits::default());
         let (short, _) = held(&budget, body::full("abc")).await;
         assert_eq!(budget.used(), 3);
         assert_eq!(short.collect().await.unwrap().to_bytes(), "abc");

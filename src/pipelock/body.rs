@@ -68,7 +68,7 @@ pub(super) async fn inspect(
     share.obtain(Scan::least()).await.map_err(no_room)?;
     let scan =
         Scan::new(Arc::clone(&rules.ruleset), coding, is_json(request), on_finding).map_err(Stop::Block)?;
-    let held = Held::new(scan, &share);
+    let held = SharedScan::new(scan, &share);
     let (mut finished, mut trailers) = (false, None);
     let patience = if is_grpc(request) { PAUSE } else { HOLD_PAUSE };
     while held.with(|scan| Ok(scan.waiting())).map_err(Stop::Block)? < rules.hold {
@@ -130,13 +130,13 @@ fn is_grpc(request: &HeaderMap) -> bool {
 
 /// A body's scan, which the budget may take away from it. Dropped when the body does not move and others need the
 /// memory, also when nobody asks for the body any more.
-struct Held {
+struct SharedScan {
     scan: Mutex<Option<Scan>>,
     waker: AtomicWaker,
 }
 
-impl Holder for Held {
-    fn let_go(&self) -> bool {
+impl Holder for SharedScan {
+    fn release(&self) -> bool {
         let Ok(mut scan) = self.scan.try_lock() else { return false };
         *scan = None;
         drop(scan);
@@ -145,7 +145,7 @@ impl Holder for Held {
     }
 }
 
-impl Held {
+impl SharedScan {
     fn new(scan: Scan, share: &Share) -> Arc<Self> {
         let held = Arc::new(Self { scan: Mutex::new(Some(scan)), waker: AtomicWaker::new() });
         let holder: Weak<Self> = Arc::downgrade(&held);
@@ -173,7 +173,7 @@ impl Held {
 
 struct Scanned {
     inner: Body,
-    held: Arc<Held>,
+    held: Arc<SharedScan>,
     share: Arc<Share>,
     /// Bytes that were announced and did not go on yet.
     left: Option<u64>,

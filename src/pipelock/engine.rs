@@ -13,7 +13,7 @@ use super::{
 };
 use crate::intercept::{
     Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Pool, SendError,
-    SpliceEnd, Tunnel, TunnelFailure, body as bodies, budget::Budget, unread::Room,
+    SpliceEnd, Tunnel, TunnelFailure, body as bodies, budget::Budget, unread::ResponseRoom,
 };
 use crate::policy::Authority;
 use crate::verdict::{
@@ -271,7 +271,7 @@ impl Engine {
         let Destination { secure, authority: Authority { host, port } } = destination;
         let key =
             Key { secure: *secure, host: host.as_str().into(), port: *port, generation: rules.generation };
-        let room = Room::find(&self.budget).await.map_err(Block::from)?;
+        let room = ResponseRoom::find(&self.budget).await.map_err(Block::from)?;
         if !self.events.dispatch(trail, line).await {
             return Err(stopping().into());
         }

@@ -3,7 +3,7 @@
 use super::pointer::pointer;
 use crate::content_coding::{Coding, Decoder, Reader};
 use crate::dlp::{Finding, StreamScanner};
-use crate::intercept::budget::Need;
+use crate::intercept::budget::BodyMemory;
 use crate::verdict::pipelock::{Block, Part, Ruleset};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -88,8 +88,8 @@ impl Text {
 
 impl Scan {
     /// What a scan takes before it has read anything. A decoder's window is allocated when its header is read.
-    pub(super) fn least() -> Need {
-        Need { text: SCANNER, decoder: 0 }
+    pub(super) fn least() -> BodyMemory {
+        BodyMemory { text: SCANNER, decoder: 0 }
     }
 
     pub(super) fn new(
@@ -113,22 +113,22 @@ impl Scan {
     }
 
     /// What all of it takes at most.
-    pub(super) fn memory(&self) -> Need {
+    pub(super) fn memory(&self) -> BodyMemory {
         let (scanner, decoder) = match &self.text {
             Source::Plain(Text { stream: None, .. }) => (0, 0),
             Source::Plain(_) => (SCANNER, 0),
             Source::Encoded(decoder) => (SCANNER, decoder.memory()),
         };
-        Need { text: self.queued + scanner, decoder }
+        BodyMemory { text: self.queued + scanner, decoder }
     }
 
     /// Takes note of what will be pushed next, once; says what all of it will take then at most.
-    pub(super) fn foresee(&mut self, data: &[u8]) -> Result<Need, Block> {
+    pub(super) fn foresee(&mut self, data: &[u8]) -> Result<BodyMemory, Block> {
         if let Source::Encoded(decoder) = &mut self.text {
             decoder.foresee(data)?;
         }
-        let Need { text, decoder } = self.memory();
-        Ok(Need { text: text + data.len() + PART * (1 + data.len() / PIECE), decoder })
+        let BodyMemory { text, decoder } = self.memory();
+        Ok(BodyMemory { text: text + data.len() + PART * (1 + data.len() / PIECE), decoder })
     }
 
     pub(super) fn push(&mut self, mut data: Bytes) -> Result<(), Block> {

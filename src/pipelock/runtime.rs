@@ -12,7 +12,7 @@ use super::{
 use crate::clock::Clock;
 use crate::intercept::{
     Drained, Pool, PoolLimits, Protocol,
-    budget::{Budget, Terms},
+    budget::{Budget, BudgetLimits},
 };
 use crate::runtime::{Instance, Loaded, Runtime, StartError};
 use crate::telemetry::{audit, status::Status};
@@ -34,7 +34,7 @@ impl Pipelock {
             let metrics = Arc::new(Metrics::register(registry));
             let rules = Arc::new(ArcSwap::from_pointee(rules));
             let pool = Pool::new(Dialer { rules: Arc::clone(&rules), network }, PoolLimits::default());
-            Engine { rules, pool, events, metrics, budget: Budget::new(Terms::default()) }
+            Engine { rules, pool, events, metrics, budget: Budget::new(BudgetLimits::default()) }
         })
     }
 
