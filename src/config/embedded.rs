@@ -1,7 +1,7 @@
 //! `pipelock/embedded.yaml`: what the embedded engine needs besides the file that the upstream program reads.
 
+use crate::config::parse::Parsed;
 use crate::config::pipelock::PipelockFile;
-use crate::config::reading::Parsed;
 use crate::config::routes::{RuleError, canonical, present};
 use crate::config::{ConfigError, Limits, Listen};
 use crate::policy::{HostRule, Route};

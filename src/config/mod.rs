@@ -8,10 +8,10 @@
 pub mod embedded;
 pub mod limits;
 pub mod listen;
+mod parse;
 pub mod pipelock;
-mod reading;
 pub mod routes;
 
 pub use limits::Limits;
 pub use listen::Listen;
-pub use reading::ConfigError;
+pub use parse::ConfigError;

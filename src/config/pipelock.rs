@@ -5,7 +5,7 @@
 //! is the file for a bottle, every value with its reason.
 
 use crate::config::ConfigError;
-use crate::config::reading::Parsed;
+use crate::config::parse::Parsed;
 use crate::stack::{PIPELOCK_CA, PIPELOCK_PORT};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,6 @@
 //! `egress-proxy/routes.yaml`: what egress-proxy enforces, and with which files.
 
-use crate::config::reading::Parsed;
+use crate::config::parse::Parsed;
 use crate::config::{ConfigError, Limits, Listen};
 use crate::policy::{self, DenyPath, Host, HostRule, Method, PathPattern, Policy, PolicyError, Route};
 use jiff::civil::Date;

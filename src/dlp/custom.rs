@@ -129,7 +129,7 @@ pub struct Phrases(Arc<Custom>);
 
 /// How far one stream was read.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading(StateID);
+pub struct PhraseState(StateID);
 
 impl Phrases {
     /// Compiles them; `None` when there are none.
@@ -139,15 +139,15 @@ impl Phrases {
 
     /// The beginning of a stream.
     #[must_use]
-    pub fn begin(&self) -> Reading {
-        Reading(self.0.start())
+    pub fn begin(&self) -> PhraseState {
+        PhraseState(self.0.start())
     }
 
     /// Reads the next piece; calls `found` with the name of each phrase, once for each time it ends.
     #[must_use]
-    pub fn read(&self, from: Reading, piece: &[u8], mut found: impl FnMut(&Arc<str>)) -> Reading {
+    pub fn read(&self, from: PhraseState, piece: &[u8], mut found: impl FnMut(&Arc<str>)) -> PhraseState {
         let names = &self.0.names;
-        Reading(self.0.step(from.0, piece, |pattern, _| found(&names[pattern].0)))
+        PhraseState(self.0.step(from.0, piece, |pattern, _| found(&names[pattern].0)))
     }
 }
 

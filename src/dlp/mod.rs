@@ -31,7 +31,7 @@ mod view;
 
 use std::sync::Arc;
 
-pub use custom::{CustomError, Phrases, Reading};
+pub use custom::{CustomError, PhraseState, Phrases};
 pub use patterns::Severity;
 pub use stream::StreamScanner;
 

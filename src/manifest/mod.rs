@@ -23,7 +23,7 @@ pub use reference::reference;
 pub use schema::{schema, schema_text};
 
 use crate::diagnostic::{Diagnostic, Report, Source};
-use crate::yaml::{self, Document, Limits, Reading};
+use crate::yaml::{self, Document, Limits, ReadOutcome};
 use findings::Findings;
 use serde_json::Value;
 use std::{ops::Range, sync::Arc};
@@ -70,7 +70,8 @@ impl Loaded {
 impl Manifest {
     /// Reads a manifest; `name` is what people call the file. Reports all that is wrong in one go.
     pub fn load(name: &str, text: &[u8]) -> Result<Loaded, Report> {
-        let Reading { document, problems } = yaml::read(text, Limits { bytes: LARGEST, ..Limits::default() });
+        let ReadOutcome { document, problems } =
+            yaml::read(text, Limits { bytes: LARGEST, ..Limits::default() });
         let shown = String::from_utf8_lossy(&text[..text.len().min(LARGEST)]);
         let source = Source::new(name, secrets::masked(&shown));
         let of_yaml = problems.into_iter().map(|problem| findings::of_yaml(problem, &source));

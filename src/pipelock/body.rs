@@ -5,8 +5,8 @@
 //! flat whatever the length.
 
 use super::{
-    reading::{OnFinding, Scan},
     rules::Rules,
+    scan::{OnFinding, Scan},
 };
 use crate::content_coding::Coding;
 use crate::intercept::{

@@ -8,8 +8,8 @@ use super::{
     injection,
     lines::{Line, shown},
     metrics::Metrics,
-    reading::OnFinding,
     rules::Rules,
+    scan::OnFinding,
 };
 use crate::intercept::{
     Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Pool, SendError,
@@ -18,7 +18,7 @@ use crate::intercept::{
 use crate::policy::Authority;
 use crate::verdict::{
     Head,
-    pipelock::{Block, Destination, Part, Reading, printable, strip_request, strip_response},
+    pipelock::{Block, Destination, Part, RequestSoFar, printable, strip_request, strip_response},
 };
 use arc_swap::ArcSwap;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
@@ -207,11 +207,11 @@ impl Engine {
             }
             None => {}
         }
-        let mut reading = Reading::default();
+        let mut so_far = RequestSoFar::default();
         let tunnel = exchange.tunnel.as_ref().map(|tunnel| &tunnel.state);
         let decided =
-            rules.ruleset.request(Head::from_request(&request, &exchange.target, tunnel), &mut reading);
-        let Reading { destination, target, findings } = reading;
+            rules.ruleset.request(Head::from_request(&request, &exchange.target, tunnel), &mut so_far);
+        let RequestSoFar { destination, target, findings } = so_far;
         let url = destination.as_ref().map(|destination| {
             let path = target.as_deref().unwrap_or("/");
             destination.origin() + path.split('?').next().unwrap_or_default()

@@ -1,7 +1,7 @@
 //! Phrases in responses that try to steer an agent. They are logged and never blocked: the same phrases stand in
 //! ordinary documentation, and a response that streams can't be taken back.
 
-use crate::dlp::{CustomPattern, Phrases, Reading, Severity};
+use crate::dlp::{CustomPattern, PhraseState, Phrases, Severity};
 use crate::intercept::{Body, BodyError, body};
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -73,7 +73,7 @@ pub(super) fn watched(inner: Body, found: impl FnMut(&str) + Send + 'static) -> 
 struct Watched {
     inner: Body,
     phrases: &'static Phrases,
-    state: Reading,
+    state: PhraseState,
     seen: Vec<Arc<str>>,
     found: Box<dyn FnMut(&str) + Send>,
 }

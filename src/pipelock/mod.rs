@@ -25,9 +25,9 @@ mod metrics;
 mod network;
 mod pointer;
 mod rate;
-mod reading;
 mod rules;
 mod runtime;
+mod scan;
 
 pub use body::scan_body;
 pub use engine::Engine;

@@ -3,7 +3,7 @@
 use super::{
     Head,
     egress_proxy::{self, Destination, Leak, Permit, lfs_operation, passed_on},
-    pipelock::{self, Block, Reading},
+    pipelock::{self, Block, RequestSoFar},
 };
 use crate::policy::{Authority, GitOperation, Grant, Intent, Reason, Refusal, Route, Scheme};
 use bytes::Bytes;
@@ -150,11 +150,11 @@ impl Chain {
                 return Ok(());
             }
         }
-        let mut reading = Reading::default();
+        let mut so_far = RequestSoFar::default();
         let decided =
-            self.pipelock.request(Head::from_request(request, target, tunnel.as_ref()), &mut reading);
-        verdict.findings = reading.findings;
-        verdict.authority = verdict.authority.take().or(reading.destination.map(|it| it.authority));
+            self.pipelock.request(Head::from_request(request, target, tunnel.as_ref()), &mut so_far);
+        verdict.findings = so_far.findings;
+        verdict.authority = verdict.authority.take().or(so_far.destination.map(|it| it.authority));
         verdict.inspected = decided.is_ok();
         decided
     }

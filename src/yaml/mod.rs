@@ -61,7 +61,7 @@ impl Problem {
 
 /// What could be read, and everything that is wrong with it.
 #[derive(Debug)]
-pub struct Reading {
+pub struct ReadOutcome {
     /// The document, unless the text could not be understood to its end.
     pub document: Option<Document>,
     /// In the order of the text; empty when all is well.
@@ -71,21 +71,21 @@ pub struct Reading {
 /// Reads one document, and goes on after problems that leave the rest readable, so that a caller can report
 /// those of later stages in the same run.
 #[must_use]
-pub fn read(text: &[u8], limits: Limits) -> Reading {
+pub fn read(text: &[u8], limits: Limits) -> ReadOutcome {
     let mut problems = Vec::new();
     let document = match bytes::check(text, limits, &mut problems) {
         Some(text) => compose::compose(text, limits, &mut problems),
         None => None,
     };
     problems.sort_by_key(|problem| problem.span.start);
-    Reading { document, problems }
+    ReadOutcome { document, problems }
 }
 
 /// Reads one document that has no problem at all.
 pub fn parse(text: &[u8], limits: Limits) -> Result<Document, Vec<Problem>> {
     match read(text, limits) {
-        Reading { document: Some(document), problems } if problems.is_empty() => Ok(document),
-        Reading { problems, .. } => Err(problems),
+        ReadOutcome { document: Some(document), problems } if problems.is_empty() => Ok(document),
+        ReadOutcome { problems, .. } => Err(problems),
     }
 }
 

@@ -9,7 +9,7 @@ mod url;
 pub use block::{Block, Part};
 pub(crate) use block::{printable, visible};
 pub use fields::{strip_request, strip_response};
-pub use request::{Destination, Reading};
+pub use request::{Destination, RequestSoFar};
 
 use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{Action, PipelockFile};

@@ -30,7 +30,7 @@ impl Destination {
 
 /// What is known of a request so far, also when it is refused.
 #[derive(Debug, Default)]
-pub struct Reading {
+pub struct RequestSoFar {
     /// Where it goes.
     pub destination: Option<Destination>,
     /// Its target, in which nothing was found that is not only logged.
@@ -49,23 +49,23 @@ impl Ruleset {
         Ok(authority)
     }
 
-    /// Decides on a request. `reading` is filled as far as it is read, whatever is decided.
-    pub fn request(&self, head: Head<'_>, reading: &mut Reading) -> Result<(), Block> {
+    /// Decides on a request. `so_far` is filled as far as it is read, whatever is decided.
+    pub fn request(&self, head: Head<'_>, so_far: &mut RequestSoFar) -> Result<(), Block> {
         let destination = match head.tunnel {
             Some(tunnel) => self.in_tunnel(head, tunnel)?,
             None => self.in_the_open(head)?,
         };
         let origin = destination.origin();
-        reading.destination = Some(destination);
+        so_far.destination = Some(destination);
         let target = checked_target(head)?;
-        self.unless_only_logged(self.scan_method(head.method), reading)?;
-        let warned = self.unless_only_logged(self.scan_target(&origin, &target), reading);
-        reading.target = Some(target).filter(|_| warned.is_ok());
+        self.unless_only_logged(self.scan_method(head.method), so_far)?;
+        let warned = self.unless_only_logged(self.scan_target(&origin, &target), so_far);
+        so_far.target = Some(target).filter(|_| warned.is_ok());
         warned?;
         if is_upgrade(head.headers) {
             return Err(Block::Upgrade);
         }
-        self.unless_only_logged(self.scan_fields(head.headers), reading)?;
+        self.unless_only_logged(self.scan_fields(head.headers), so_far)?;
         Ok(Coding::from_fields(head.headers).map(drop)?)
     }
 
@@ -92,7 +92,7 @@ impl Ruleset {
             target: &target,
             tunnel: tunnel.as_ref(),
         };
-        self.request(head, &mut Reading::default())
+        self.request(head, &mut RequestSoFar::default())
     }
 
     /// Whether this host is served on this port, over TLS or as plain http.
@@ -169,10 +169,10 @@ impl Ruleset {
     }
 
     /// A secret that is only logged does not end the request.
-    fn unless_only_logged(&self, outcome: Result<(), Block>, reading: &mut Reading) -> Result<(), Block> {
+    fn unless_only_logged(&self, outcome: Result<(), Block>, so_far: &mut RequestSoFar) -> Result<(), Block> {
         match outcome {
             Err(block @ Block::Dlp { .. }) if self.only_warn => {
-                reading.findings.push(block);
+                so_far.findings.push(block);
                 Ok(())
             }
             outcome => outcome,
