@@ -2,9 +2,9 @@
 //! knows), and what goes out is the target that was decided on.
 
 use super::{
-    block,
     connect::{ConnectError, ThroughPipelock, UpstreamKey},
     failure::Failure,
+    pipelock_refusal,
     record::RequestRecord,
     rules::{LoadedRule, Rules},
 };
@@ -74,7 +74,7 @@ impl Forward {
             return Err(super::shutting_down());
         }
         let response = self.pool.send(&way, request).await.map_err(|error| failure(error, route))?;
-        let response = block::of_response(response, route, inspected).await?;
+        let response = pipelock_refusal::of_response(response, route, inspected).await?;
         let Some(room) = room else { return Ok(response) };
         let host = route.host.to_string();
         let cut = move || tracing::warn!(%host, "a response was cut off: its client did not read it while others needed its memory");
@@ -116,7 +116,7 @@ fn no_memory(route: &Route) -> Failure {
 
 fn failure(error: SendError<ConnectError>, route: &Route) -> Failure {
     let (reason, message) = match error {
-        SendError::Connect(error) => return block::of_connect(&error, route),
+        SendError::Connect(error) => return pipelock_refusal::of_connect(&error, route),
         SendError::RequestBody(error) => return Failure::of_body(&error),
         SendError::Handshake(_) | SendError::Send(_) => (Reason::UpstreamUnreachable, error.to_string()),
         SendError::Response(_) | SendError::Upgrade | SendError::NotAbsolute => {

@@ -11,24 +11,24 @@
 //! credential that is unavailable is an error and never a request without it; a config that can't be used never
 //! replaces one that can.
 
-mod block;
 mod connect;
 mod denial;
 mod failure;
 mod forward;
+mod instance;
 mod internal;
 mod lfs;
 mod metrics;
+mod pipelock_refusal;
 mod record;
 mod respond;
 mod rules;
-mod runtime;
 mod secret;
 mod trust;
 mod tunnel;
 
+pub use instance::EgressProxy;
 pub use rules::{Rules, RulesError};
-pub use runtime::EgressProxy;
 pub use secret::SecretError;
 
 use crate::intercept::{

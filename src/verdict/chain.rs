@@ -2,7 +2,7 @@
 
 use super::{
     Head,
-    egress_proxy::{self, Destination, Leak, Permit, lfs_operation, passed_on},
+    egress_proxy::{self, Destination, Leak, Permit, lfs_operation, pipelock_refusal},
     pipelock::{self, Block, RequestSoFar},
 };
 use crate::policy::{Authority, GitOperation, Grant, Intent, Reason, Refusal, Route, Scheme};
@@ -130,7 +130,7 @@ impl Chain {
             (authority.as_str(), &fields)
         });
         self.by_pipelock(connect, &request, &target, verdict).map_err(|block| {
-            let refusal = passed_on(&block, route).refusal;
+            let refusal = pipelock_refusal(&block, route).refusal;
             verdict.block = Some(block);
             refusal
         })

@@ -12,7 +12,7 @@ use crate::policy::{
 };
 use crate::verdict::{
     Verdict,
-    egress_proxy::{malformed, passed_on},
+    egress_proxy::{malformed, pipelock_refusal},
     pipelock::Ruleset,
 };
 use jiff::civil::Date;
@@ -112,7 +112,7 @@ impl Answer {
             let decided = matched.as_ref().map(|intent| rules.policy.decide(intent, today));
             Some(match (decided, route) {
                 (Some(Err(refusal)), _) => refusal,
-                (_, Some(route)) => passed_on(block, route).refusal,
+                (_, Some(route)) => pipelock_refusal(block, route).refusal,
                 _ => Refusal::new(Reason::MalformedRequest, format!("{block}; retrying does not help")),
             })
         });
@@ -154,7 +154,7 @@ impl Answer {
         self.secret = self.secret.take().or(found);
         if let Err(block) = scanned {
             let route = self.rule.as_ref().and_then(|rule| rules.policy.route(&rule.host));
-            self.refusal = route.map(|route| passed_on(&block, route).refusal);
+            self.refusal = route.map(|route| pipelock_refusal(&block, route).refusal);
         }
     }
 

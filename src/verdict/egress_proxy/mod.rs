@@ -5,13 +5,13 @@ mod authority;
 mod fields;
 mod leak;
 mod lfs;
-mod passed_on;
+mod pipelock_answer;
 
 pub use authority::{Destination, server_name_differs};
 pub use fields::{strip_internal, strip_trailers};
 pub use leak::Leak;
 pub use lfs::{LFS_BODY, lfs_operation};
-pub use passed_on::{PassedOn, PipelockAnswer, passed_on};
+pub use pipelock_answer::{PipelockAnswer, PipelockRefusal, pipelock_refusal};
 
 use crate::config::routes::{RoutesFile, RuleError};
 use crate::dlp::{Scanner, Settings, SettingsError};

@@ -307,7 +307,7 @@ fn expected(chain: &Chain, connect: Option<&str>, head: &str, body: &str) -> (Sa
     let Verdict { intent, grant, refusal, inspected, sent, .. } = verdict;
     let refusal = refusal.or_else(|| {
         let block = scan_body(&chain.pipelock, &sent, body.filter(|_| inspected)?).err()?;
-        Some(egress_proxy::passed_on(&block, &grant.as_ref()?.rule.route).refusal)
+        Some(egress_proxy::pipelock_refusal(&block, &grant.as_ref()?.rule.route).refusal)
     });
     let sent = intent.zip(grant);
     let sent = sent.map(|(intent, _)| format!("{} {method} {}", intent.authority.host, intent.target));

@@ -7,7 +7,7 @@ use crate::intercept::{
     body::{self, Peeked},
 };
 use crate::policy::{Reason, Refusal, Route};
-use crate::verdict::egress_proxy::{PassedOn, PipelockAnswer};
+use crate::verdict::egress_proxy::{PipelockAnswer, PipelockRefusal};
 use http::{HeaderMap, HeaderName, Response, StatusCode, header};
 use std::time::Duration;
 
@@ -79,6 +79,6 @@ fn may_be_unmarked(response: &Response<Body>) -> bool {
 fn refused(status: StatusCode, headers: &HeaderMap, text: &str, route: &Route) -> Failure {
     let field = |name| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let answer = PipelockAnswer { status, code: field(&BLOCK_REASON), retry: field(&RETRY), text };
-    let PassedOn { refusal, finding, status } = answer.passed_on(route);
+    let PipelockRefusal { refusal, finding, status } = answer.refusal(route);
     Failure::by_pipelock(refusal, finding, status)
 }

@@ -22,7 +22,7 @@ pub struct PipelockAnswer<'a> {
 
 /// What the agent is answered then.
 #[derive(Debug)]
-pub struct PassedOn {
+pub struct PipelockRefusal {
     /// Why.
     pub refusal: Refusal,
     /// pipelock's words, on one line.
@@ -34,7 +34,7 @@ pub struct PassedOn {
 impl PipelockAnswer<'_> {
     /// The refusal of a request under `route`.
     #[must_use]
-    pub fn passed_on(self, route: &Route) -> PassedOn {
+    pub fn refusal(self, route: &Route) -> PipelockRefusal {
         let finding = self.finding();
         let status = self.status.as_u16();
         let transient = self.retry == "transient" || matches!(status, 429 | 502 | 503 | 504);
@@ -60,7 +60,7 @@ impl PipelockAnswer<'_> {
         // Only a refusal's status is passed on: what else a proxy may answer (401, 407) would mean something else here.
         let status =
             if matches!(status, 429 | 502 | 503 | 504) { self.status } else { StatusCode::FORBIDDEN };
-        PassedOn { refusal, finding, status }
+        PipelockRefusal { refusal, finding, status }
     }
 
     /// pipelock's words on one line, bounded.
@@ -80,10 +80,10 @@ impl PipelockAnswer<'_> {
 
 /// What the agent is answered when the embedded engine refuses its request.
 #[must_use]
-pub fn passed_on(block: &Block, route: &Route) -> PassedOn {
+pub fn pipelock_refusal(block: &Block, route: &Route) -> PipelockRefusal {
     let text = block.to_string();
     PipelockAnswer { status: block.status(), code: block.code(), retry: block.retry(), text: &text }
-        .passed_on(route)
+        .refusal(route)
 }
 
 /// What to do about it.
