@@ -10,7 +10,7 @@ use crate::pki::{CertificateAuthority, LeafIssuer, PkiError};
 use crate::telemetry::{
     admin::Admin,
     audit,
-    status::{Live, Status},
+    status::{LiveStatus, Status},
 };
 use prometheus_client::registry::Registry;
 use std::{net::SocketAddr, sync::Arc};
@@ -116,7 +116,7 @@ pub struct Runtime<S: Instance> {
     fixed: Fixed,
     /// The fingerprint of the CA in use; held by the one reload that runs.
     authority: Mutex<String>,
-    live: Live,
+    live: LiveStatus,
     registry: Arc<Registry>,
 }
 
@@ -143,7 +143,7 @@ impl<S: Instance> Runtime<S> {
             server: Server::new(Arc::clone(&instance), interception, fixed.bounds.clone()),
             instance,
             authority: Mutex::new(fingerprint),
-            live: Live::new(fixed.bottle.clone(), hash),
+            live: LiveStatus::new(fixed.bottle.clone(), hash),
             fixed,
             registry: Arc::new(registry),
         })
@@ -157,7 +157,7 @@ impl<S: Instance> Runtime<S> {
 
     /// Which configuration is live.
     #[must_use]
-    pub fn live(&self) -> &Live {
+    pub fn live(&self) -> &LiveStatus {
         &self.live
     }
 

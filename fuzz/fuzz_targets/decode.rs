@@ -2,7 +2,7 @@
 //! The first byte chooses the coding and the split.
 #![no_main]
 
-use bottle::content_coding::{Coding, Decoder, Reader};
+use bottle::content_coding::{Coding, Decoder, DecodedReader};
 use libfuzzer_sys::fuzz_target;
 
 /// Keeps the beginning, and counts the rest.
@@ -13,7 +13,7 @@ struct Kept {
     largest: usize,
 }
 
-impl Reader for Kept {
+impl DecodedReader for Kept {
     type Stop = ();
 
     fn read(&mut self, text: &[u8]) -> Result<(), ()> {

@@ -8,7 +8,7 @@ use super::stack::{NO_DOCKER, Stack};
 use super::{Format, Globals, Outcome, passing, print_as, say};
 use crate::clock::Clock;
 use crate::plan::Topology;
-use crate::telemetry::audit::{Counting, Entry, Reader, Series};
+use crate::telemetry::audit::{AuditReader, Counting, Entry, Series};
 use anyhow::{Context as _, ensure};
 use blocked::Blocked;
 use camino::Utf8PathBuf;
@@ -89,7 +89,7 @@ fn ended(status: ExitStatus) -> anyhow::Result<Outcome> {
 fn denied(stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let first = if stack.plan.topology == Topology::Chain { "egress-proxy" } else { "pipelock" };
     let folder = stack.bottle.state.join("audit").join(first);
-    let mut reader = Reader::open(&[&folder], &Series::ALL, args.since)?;
+    let mut reader = AuditReader::open(&[&folder], &Series::ALL, args.since)?;
     let (mut failed, mut any) = (None, false);
     let mut announced = Announced::default();
     let current = Current::new(&stack.file, stack.loaded.as_ref(), Clock::system());

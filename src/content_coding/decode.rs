@@ -17,7 +17,7 @@ const FREE: u64 = 16 << 20;
 const PIECE: usize = 4096;
 
 /// Reads what was decoded.
-pub trait Reader {
+pub trait DecodedReader {
     /// Why it reads no further.
     type Stop;
 
@@ -37,20 +37,20 @@ pub enum DecodeError<S> {
 }
 
 /// The decoder for one body, and the reader of what comes of it.
-pub struct Decoder<R: Reader> {
+pub struct Decoder<R: DecodedReader> {
     inner: Inner<R>,
     coding: Coding,
     window: Window,
 }
 
-enum Inner<R: Reader> {
+enum Inner<R: DecodedReader> {
     Gzip(flate2::write::MultiGzDecoder<Out<R>>),
     Deflate(flate2::write::ZlibDecoder<Out<R>>),
     Brotli(Box<brotli_decompressor::DecompressorWriter<Out<R>>>),
     Zstd(Box<zstd::stream::write::Decoder<'static, Out<R>>>),
 }
 
-impl<R: Reader> Decoder<R> {
+impl<R: DecodedReader> Decoder<R> {
     /// A decoder that has read nothing.
     pub fn new(coding: Coding, reader: R) -> Result<Self, DecodeError<R::Stop>> {
         let out = Out { reader, encoded: 0, decoded: 0, stopped: None };
@@ -117,7 +117,7 @@ impl<R: Reader> Decoder<R> {
 }
 
 /// Where decoders write to.
-struct Out<R: Reader> {
+struct Out<R: DecodedReader> {
     reader: R,
     encoded: u64,
     decoded: u64,
@@ -125,7 +125,7 @@ struct Out<R: Reader> {
     stopped: Option<DecodeError<R::Stop>>,
 }
 
-impl<R: Reader> Write for Out<R> {
+impl<R: DecodedReader> Write for Out<R> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.decoded += bytes.len() as u64;
         let read = if self.decoded > FREE && self.decoded / MOST_EXPANSION > self.encoded {
@@ -144,7 +144,7 @@ impl<R: Reader> Write for Out<R> {
     }
 }
 
-impl<R: Reader> Inner<R> {
+impl<R: DecodedReader> Inner<R> {
     /// What can't be taken in, after the end of the encoded data, is an error: it would go on without a look.
     fn write(&mut self, mut piece: &[u8]) -> io::Result<()> {
         while !piece.is_empty() {
@@ -197,7 +197,7 @@ mod tests {
     #[derive(Default)]
     struct Kept(Vec<u8>, usize);
 
-    impl Reader for Kept {
+    impl DecodedReader for Kept {
         type Stop = &'static str;
 
         fn read(&mut self, text: &[u8]) -> Result<(), &'static str> {

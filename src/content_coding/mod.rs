@@ -3,7 +3,7 @@
 mod decode;
 mod window;
 
-pub use decode::{DecodeError, Decoder, Reader};
+pub use decode::{DecodeError, DecodedReader, Decoder};
 
 use http::{HeaderMap, header};
 

@@ -39,7 +39,7 @@ impl Severity {
 
 /// What may stand before a match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
+pub(super) enum LeftBoundary {
     /// Anything but a letter or a digit.
     NotAlnum,
     /// Anything but a letter, a digit, `_` or `-`: for short prefixes, which URL-safe base64 holds by chance.
@@ -54,7 +54,7 @@ pub(super) enum Left {
     Parameter,
 }
 
-impl Left {
+impl LeftBoundary {
     /// Whether a match may begin after these bytes; a letter or a digit is never among them. `forced` says that they
     /// end in something that separates.
     pub(super) fn holds(self, before: &[u8], forced: bool) -> bool {
@@ -78,12 +78,12 @@ pub(super) struct Pattern {
     pub(super) name: &'static str,
     pub(super) severity: Severity,
     pub(super) core: bool,
-    pub(super) left: Left,
+    pub(super) left: LeftBoundary,
     pub(super) validator: Validator,
     pub(super) regex: &'static str,
 }
 
-const fn token(name: &'static str, left: Left, regex: &'static str) -> Pattern {
+const fn token(name: &'static str, left: LeftBoundary, regex: &'static str) -> Pattern {
     Pattern { name, severity: Severity::Critical, core: false, left, validator: Validator::None, regex }
 }
 
@@ -114,7 +114,7 @@ impl Pattern {
     }
 }
 
-use Left::{NotAlnum, NotData, NotNumber, NotWord, Parameter, Text};
+use LeftBoundary::{NotAlnum, NotData, NotNumber, NotWord, Parameter, Text};
 
 /// Some base64 text after a key block's header, over line breaks, their escapes and quotes: a header alone is
 /// a mention, not a key, and source code mentions it often.

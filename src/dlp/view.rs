@@ -3,7 +3,7 @@
 use super::{
     SeedPhrases,
     layer::{Best, Context, Found, Layer, Text, index},
-    patterns::{BUILTIN, Left, Look, TABLE},
+    patterns::{BUILTIN, LeftBoundary, Look, TABLE},
     seed::Seed,
     set::{LEFT, PatternId, Set},
 };
@@ -307,7 +307,7 @@ impl View {
     /// Whether a match lies inside standard base64: `+` or `/` on both sides (the right one is part of the match).
     fn is_data(&self, pattern: usize, start: usize, end: usize) -> bool {
         let symbol = |byte: Option<&u8>| matches!(byte, Some(b'+' | b'/'));
-        TABLE[pattern].left == Left::NotData
+        TABLE[pattern].left == LeftBoundary::NotData
             && symbol(self.buf[..start].last())
             && symbol(self.buf[start..end].last())
     }

@@ -20,7 +20,7 @@ const FAILED: &str = "api_error";
 
 /// Who reads the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reader {
+pub(super) enum DenialReader {
     /// An API client, curl, a person.
     Api,
     /// git, which prints `text/plain` on `remote:` lines.
@@ -29,7 +29,7 @@ pub(super) enum Reader {
     GitLfs,
 }
 
-impl Reader {
+impl DenialReader {
     /// Told by the user agent, else by what git asks for.
     pub(super) fn from_request(headers: &HeaderMap, target: &[u8]) -> Self {
         let agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
@@ -73,13 +73,15 @@ struct Details<'r> {
 }
 
 /// The answer to a request that is not served.
-pub(super) fn denial(failure: &Failure, reader: Reader) -> Response<Body> {
+pub(super) fn denial(failure: &Failure, reader: DenialReader) -> Response<Body> {
     let refusal = &failure.refusal;
     let message = format!("bottle: {}", refusal.message);
     let (kind, text) = match reader {
-        Reader::Git => ("text/plain; charset=utf-8", message + "\n"),
-        Reader::Api => ("application/json", json(refusal, failure.source(), &message, false)),
-        Reader::GitLfs => ("application/vnd.git-lfs+json", json(refusal, failure.source(), &message, true)),
+        DenialReader::Git => ("text/plain; charset=utf-8", message + "\n"),
+        DenialReader::Api => ("application/json", json(refusal, failure.source(), &message, false)),
+        DenialReader::GitLfs => {
+            ("application/vnd.git-lfs+json", json(refusal, failure.source(), &message, true))
+        }
     };
     let mut response = Response::new(body::full(text));
     *response.status_mut() = failure.status();
@@ -112,18 +114,18 @@ fn json(refusal: &Refusal, source: Option<&str>, message: &str, lfs: bool) -> St
 mod tests {
     use super::*;
 
-    fn reader(agent: &'static str, target: &str) -> Reader {
+    fn reader(agent: &'static str, target: &str) -> DenialReader {
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
-        Reader::from_request(&headers, target.as_bytes())
+        DenialReader::from_request(&headers, target.as_bytes())
     }
 
     #[test]
     fn git_is_told_by_its_name_or_by_what_it_asks_for() {
-        assert_eq!(reader("git/2.39.5", "/x"), Reader::Git);
-        assert_eq!(reader("", "/a.git/info/refs?service=git-upload-pack"), Reader::Git);
-        assert_eq!(reader("git-lfs/3.3.0", "/x"), Reader::GitLfs);
-        assert_eq!(reader("curl/7.88.1", "/x?/git-upload-pack"), Reader::Api);
-        assert_eq!(reader("digit/1", "/x"), Reader::Api);
+        assert_eq!(reader("git/2.39.5", "/x"), DenialReader::Git);
+        assert_eq!(reader("", "/a.git/info/refs?service=git-upload-pack"), DenialReader::Git);
+        assert_eq!(reader("git-lfs/3.3.0", "/x"), DenialReader::GitLfs);
+        assert_eq!(reader("curl/7.88.1", "/x?/git-upload-pack"), DenialReader::Api);
+        assert_eq!(reader("digit/1", "/x"), DenialReader::Api);
     }
 }

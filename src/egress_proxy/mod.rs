@@ -42,7 +42,7 @@ use crate::verdict::{
     egress_proxy::{Destination, Permit, server_name_differs, strip_trailers},
 };
 use arc_swap::ArcSwap;
-use denial::{Reader, denial};
+use denial::{DenialReader, denial};
 use failure::Failure;
 use forward::Forward;
 use http::{Request, Response};
@@ -99,7 +99,7 @@ impl Proxy {
     /// Decides on a CONNECT, and keeps what is due to the audit trail if no request comes of it.
     async fn open_tunnel(&self, request: &ConnectRequest) -> Result<TunnelState, Response<Body>> {
         let rules = self.rules.load_full();
-        let reader = Reader::from_request(&request.headers, b"");
+        let reader = DenialReader::from_request(&request.headers, b"");
         let slot = self.audit.reserve().await.ok_or_else(|| denial(&shutting_down(), reader))?;
         match rules.ruleset.connect(&request.target, &request.headers) {
             Ok(authority)
@@ -225,7 +225,7 @@ impl Handler for Proxy {
     /// A request is decided by the rules that are live when its head has come, and ends under them.
     async fn exchange(&self, request: Request<Body>, exchange: Exchange<TunnelState>) -> Answer {
         let rules = self.rules.load_full();
-        let reader = Reader::from_request(request.headers(), &exchange.target);
+        let reader = DenialReader::from_request(request.headers(), &exchange.target);
         if let Some(pending) = exchange.tunnel.as_ref().and_then(|tunnel| tunnel.state.take_pending_audit()) {
             pending.withdraw();
         }

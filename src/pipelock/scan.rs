@@ -1,7 +1,7 @@
 //! What was read of a body and is not yet passed on: its parts, its decoder, its scanner.
 
 use super::pointer::pointer;
-use crate::content_coding::{Coding, Decoder, Reader};
+use crate::content_coding::{Coding, DecodedReader, Decoder};
 use crate::dlp::{Finding, StreamScanner};
 use crate::intercept::budget::BodyMemory;
 use crate::verdict::pipelock::{Block, Part, Ruleset};
@@ -54,7 +54,7 @@ struct Text {
     warned: Option<Finding>,
 }
 
-impl Reader for Text {
+impl DecodedReader for Text {
     type Stop = Block;
 
     fn read(&mut self, text: &[u8]) -> Result<(), Block> {

@@ -2,7 +2,7 @@
 //!
 //! It listens on the container's own loopback, where the agent has no way to; it changes nothing.
 
-use super::status::Live;
+use super::status::LiveStatus;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
@@ -21,7 +21,7 @@ const MAX_CONNECTIONS: usize = 32;
 #[derive(Clone)]
 pub struct Admin {
     /// The runtime's status.
-    pub status: Live,
+    pub status: LiveStatus,
     /// Every metric of the process.
     pub metrics: Arc<Registry>,
     /// What stands in the way of being ready, beside the runtime itself.

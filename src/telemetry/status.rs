@@ -25,9 +25,9 @@ pub struct Status {
 
 /// The status of this process; cheap to clone, written by the runtime, read by the admin listener.
 #[derive(Clone, Debug, Default)]
-pub struct Live(Arc<Mutex<Status>>);
+pub struct LiveStatus(Arc<Mutex<Status>>);
 
-impl Live {
+impl LiveStatus {
     /// The status of a process whose first config is live.
     #[must_use]
     pub fn new(bottle: String, config: String) -> Self {
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_bad_reload_counts_but_keeps_the_config() {
-        let live = Live::new("dev".to_owned(), "one".to_owned());
+        let live = LiveStatus::new("dev".to_owned(), "one".to_owned());
         live.reloaded(Err("line 3".to_owned()));
         let status = live.get();
         assert_eq!((status.config.as_str(), status.generation, status.reloads), ("one", 1, 1));

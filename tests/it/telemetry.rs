@@ -3,7 +3,7 @@
 use bottle::telemetry::{
     admin::Admin,
     client::{Answer, get},
-    status::Live,
+    status::LiveStatus,
 };
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
 use std::{
@@ -16,14 +16,14 @@ use std::{
 
 struct Runtime {
     address: String,
-    status: Live,
+    status: LiveStatus,
     stuck: Arc<AtomicBool>,
     _threads: tokio::runtime::Runtime,
 }
 
 fn admin() -> Runtime {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let status = Live::new("dev".to_owned(), "c0ffee".to_owned());
+    let status = LiveStatus::new("dev".to_owned(), "c0ffee".to_owned());
     let mut metrics = Registry::default();
     let counter = Counter::<u64>::default();
     counter.inc_by(3);

@@ -20,10 +20,10 @@ const DRAINING: Duration = Duration::from_millis(500);
 
 /// What the handler left of a body.
 #[derive(Clone, Default)]
-pub(super) struct Leftover(Arc<Mutex<Left>>);
+pub(super) struct Leftover(Arc<Mutex<LeftoverBody>>);
 
 #[derive(Default)]
-enum Left {
+enum LeftoverBody {
     /// Nothing, or somebody is still reading it.
     #[default]
     Nothing,
@@ -67,7 +67,7 @@ impl http_body::Body for RequestBody {
             self.unread = None;
         }
         if matches!(&frame, Some(Err(_))) {
-            self.leftover.put(Left::Broken);
+            self.leftover.put(LeftoverBody::Broken);
         }
         Poll::Ready(frame.map(|frame| frame.map_err(told_apart)))
     }
@@ -88,7 +88,7 @@ impl Drop for RequestBody {
         if !http_body::Body::is_end_stream(self)
             && let Some(unread) = self.unread.take()
         {
-            self.leftover.put(Left::Unread(unread));
+            self.leftover.put(LeftoverBody::Unread(unread));
         }
     }
 }
@@ -109,7 +109,7 @@ fn told_apart(error: hyper::Error) -> BodyError {
 }
 
 impl Leftover {
-    fn put(&self, left: Left) {
+    fn put(&self, left: LeftoverBody) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = left;
     }
 
@@ -117,9 +117,9 @@ impl Leftover {
     pub(super) async fn drain(&self) -> bool {
         let left = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let unread = match left {
-            Left::Nothing => return true,
-            Left::Broken => return false,
-            Left::Unread(unread) => unread,
+            LeftoverBody::Nothing => return true,
+            LeftoverBody::Broken => return false,
+            LeftoverBody::Unread(unread) => unread,
         };
         let little =
             http_body::Body::size_hint(&unread.body).upper().is_some_and(|most| most <= WORTH_DRAINING);

@@ -43,10 +43,10 @@ pub struct Folder {
 
 /// One series.
 struct Lane {
-    live: Option<Live>,
+    live: Option<LiveFile>,
 }
 
-struct Live {
+struct LiveFile {
     file: File,
     length: u64,
     /// The last line has no end: the process before this one was killed while it wrote, or the disk was full.
@@ -159,7 +159,7 @@ impl Folder {
         if length > 0 {
             file.read_exact_at(&mut last, length - 1)?;
         }
-        self.lane(series).live = Some(Live { file, length, torn: last != *b"\n" });
+        self.lane(series).live = Some(LiveFile { file, length, torn: last != *b"\n" });
         Ok(())
     }
 

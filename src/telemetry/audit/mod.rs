@@ -6,7 +6,7 @@
 //!   dispatch is written, by write(2), before its first byte goes on; if it is to be counted instead, that
 //!   [counting begins](Counting) is. A slow or full disk makes requests wait.
 //! * **It survives the process.** In a [`Folder`] files are only appended to. A kill loses no line that was
-//!   written; a torn line is closed by the next start and skipped by the [`Reader`].
+//!   written; a torn line is closed by the next start and skipped by the [`AuditReader`].
 //! * **It is bounded, and no client pushes out what is younger than [24 hours](RETENTION).** What was sent on and what was
 //!   refused are two [`Series`] of files, each rotated by size. A flood is counted instead of written, of requests
 //!   ([`Counted`]) as of refusals ([`Suppressed`]); requests of other kinds than those of the flood still are written.
@@ -38,7 +38,7 @@ pub use entry::{Entry, PipelockRecord};
 pub use flood::Suppressed;
 pub use folder::Folder;
 pub use log::{AuditSlot, Log};
-pub use reader::{ReadError, Reader, Skipped};
+pub use reader::{AuditReader, ReadError, Skipped};
 pub use record::{Event, Facts, Record, Recorded, Verdict, common_method, outcome};
 pub use rotation::{FILE_BYTES, FILES_KEPT, RETENTION};
 pub use series::Series;

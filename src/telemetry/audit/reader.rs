@@ -1,11 +1,11 @@
 //! Audit folders, read on the host: from a time on, and further while they grow.
 //!
 //! ```no_run
-//! # use bottle::telemetry::audit::{Reader, Series};
+//! # use bottle::telemetry::audit::{AuditReader, Series};
 //! # use std::{ops::ControlFlow, path::Path, time::Duration};
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let folders = [Path::new("audit/egress-proxy"), Path::new("audit/pipelock")];
-//! let mut reader = Reader::open(&folders, &Series::ALL, None)?;
+//! let mut reader = AuditReader::open(&folders, &Series::ALL, None)?;
 //! reader.follow(Duration::from_millis(500), |entry| match entry {
 //!     Some(entry) if entry.is_refusal() => ControlFlow::Break(()),
 //!     _ => ControlFlow::Continue(()),
@@ -51,7 +51,7 @@ pub struct Skipped {
 }
 
 /// Reads the records of one or more folders, in the order of their time as far as they are there.
-pub struct Reader {
+pub struct AuditReader {
     sources: Vec<Source>,
     since: Option<Timestamp>,
     skipped: Skipped,
@@ -65,7 +65,7 @@ struct Source {
     next: Option<Entry>,
 }
 
-impl Reader {
+impl AuditReader {
     /// Opens the folders; only what happened at `since` or later is given.
     pub fn open(
         folders: &[impl AsRef<Path>],
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(folder.write(series, text.as_bytes()).unwrap(), text.len());
     }
 
-    fn seconds(reader: &mut Reader) -> Vec<i64> {
+    fn seconds(reader: &mut AuditReader) -> Vec<i64> {
         let mut all = Vec::new();
         while let Some(entry) = reader.next().unwrap() {
             all.push(entry.time().as_second() - 1_800_000_000);
@@ -195,7 +195,7 @@ mod tests {
             let series = if second % 3 == 0 { Series::Denied } else { Series::Sent };
             put(&mut folder, series, &line(second));
         }
-        let mut reader = Reader::open(&[dir.path()], &Series::ALL, None).unwrap();
+        let mut reader = AuditReader::open(&[dir.path()], &Series::ALL, None).unwrap();
         assert_eq!(seconds(&mut reader), (10..20).collect::<Vec<_>>());
         for round in 1..5 {
             for second in round * 20..round * 20 + 15 {
@@ -212,7 +212,7 @@ mod tests {
         let bytes = line(10).len() as u64 * 2;
         let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 64, RETENTION).unwrap();
         put(&mut folder, Series::Sent, &line(10));
-        let mut reader = Reader::open(&[dir.path()], &[Series::Sent], None).unwrap();
+        let mut reader = AuditReader::open(&[dir.path()], &[Series::Sent], None).unwrap();
         assert_eq!(seconds(&mut reader), [10]);
         for second in 11..18 {
             put(&mut folder, Series::Sent, &line(second));
@@ -226,7 +226,7 @@ mod tests {
         let bytes = line(10).len() as u64;
         let mut folder = Folder::with_limits(dir.path(), "egress-proxy", bytes, 3, RETENTION).unwrap();
         put(&mut folder, Series::Sent, &line(10));
-        let mut reader = Reader::open(&[dir.path()], &[Series::Sent], None).unwrap();
+        let mut reader = AuditReader::open(&[dir.path()], &[Series::Sent], None).unwrap();
         assert_eq!(seconds(&mut reader), [10]);
         for second in 11..31 {
             put(&mut folder, Series::Sent, &line(second));
@@ -253,7 +253,7 @@ mod tests {
         let later = dir.path().join(Series::Sent.rotated_name(4));
         let later = fs_err::File::options().write(true).open(later).unwrap();
         later.file().set_modified(on_disk(at(17))).unwrap();
-        let mut reader = Reader::open(&[dir.path()], &Series::ALL, Some(at(17))).unwrap();
+        let mut reader = AuditReader::open(&[dir.path()], &Series::ALL, Some(at(17))).unwrap();
         assert_eq!(seconds(&mut reader), [17, 18, 19], "the live file is read whatever its date");
     }
 
@@ -263,7 +263,7 @@ mod tests {
         let long = "x".repeat(LONGEST_LINE * 5 + 1);
         let text = format!("{}{{\"torn\n{long}\n{}{{}}\n\u{fffd}\n", line(10), line(11));
         fs_err::write(dir.path().join("sent.jsonl"), text).unwrap();
-        let mut reader = Reader::open(&[dir.path()], &[Series::Sent], None).unwrap();
+        let mut reader = AuditReader::open(&[dir.path()], &[Series::Sent], None).unwrap();
         assert_eq!(seconds(&mut reader), [10, 11]);
         assert_eq!(reader.skipped(), Skipped { lines: 4 });
     }
@@ -272,7 +272,7 @@ mod tests {
     fn a_line_that_is_being_written_is_given_when_it_is_whole() {
         let dir = tempfile::tempdir().unwrap();
         let mut folder = Folder::open(dir.path(), "egress-proxy").unwrap();
-        let mut reader = Reader::open(&[dir.path()], &Series::ALL, None).unwrap();
+        let mut reader = AuditReader::open(&[dir.path()], &Series::ALL, None).unwrap();
         let whole = line(10);
         let (first, second) = whole.split_at(30);
         folder.prepare(Series::Sent, 1).unwrap();
@@ -297,11 +297,11 @@ mod tests {
             let kind = rustix::fs::FileType::Fifo;
             rustix::fs::mknodat(rustix::fs::CWD, inside.join(name), kind, mode, 0).unwrap();
         }
-        let mut reader = Reader::open(&[&inside], &Series::ALL, None).unwrap();
+        let mut reader = AuditReader::open(&[&inside], &Series::ALL, None).unwrap();
         assert!(seconds(&mut reader).is_empty());
         let link = dir.path().join("link");
         fs_err::os::unix::fs::symlink(&inside, &link).unwrap();
-        let why = Reader::open(&[&link], &Series::ALL, None).map(drop).unwrap_err().to_string();
+        let why = AuditReader::open(&[&link], &Series::ALL, None).map(drop).unwrap_err().to_string();
         let expected =
             format!("can't read the audit records in {}: Not a directory (os error 20)", link.display());
         assert_eq!(why, expected);
@@ -329,7 +329,7 @@ mod tests {
         let (begun, counts) = (json(serde_json::to_string(&begins)), json(serde_json::to_string(&counted)));
         let text = format!("{blocked}\n{}{begun}{counts}{sent}\n", line(2));
         fs_err::write(dir.path().join("denied.jsonl"), text).unwrap();
-        let mut reader = Reader::open(&[dir.path()], &Series::ALL, None).unwrap();
+        let mut reader = AuditReader::open(&[dir.path()], &Series::ALL, None).unwrap();
         let mut entries = Vec::new();
         let outcome = reader.follow(Duration::ZERO, |entry| match entry {
             Some(entry) => {
@@ -357,7 +357,8 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_there_is_said() {
-        let why = Reader::open(&["/nowhere/audit"], &Series::ALL, None).map(drop).unwrap_err().to_string();
+        let why =
+            AuditReader::open(&["/nowhere/audit"], &Series::ALL, None).map(drop).unwrap_err().to_string();
         assert_eq!(
             why,
             "there are no audit records at /nowhere/audit: nothing was started yet, or by an older version"

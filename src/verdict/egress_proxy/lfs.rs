@@ -1,6 +1,6 @@
 //! The one request whose body says what it is: an LFS batch is a download or an upload by its `operation`.
 
-use crate::content_coding::{Coding, DecodeError, Decoder, Reader};
+use crate::content_coding::{Coding, DecodeError, DecodedReader, Decoder};
 use crate::policy::{GitOperation, Reason, Refusal};
 use http::HeaderMap;
 use std::borrow::Cow;
@@ -39,7 +39,7 @@ struct Batch(Vec<u8>);
 
 struct TooLarge;
 
-impl Reader for Batch {
+impl DecodedReader for Batch {
     type Stop = TooLarge;
 
     fn read(&mut self, text: &[u8]) -> Result<(), TooLarge> {

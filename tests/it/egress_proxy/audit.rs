@@ -9,7 +9,7 @@ use bottle::{
     clock::Clock,
     egress_proxy::EgressProxy,
     intercept::{Drain, Listener},
-    telemetry::audit::{Entry, Event, Log, Reader, Record, Series, Sink, Verdict},
+    telemetry::audit::{AuditReader, Entry, Event, Log, Record, Series, Sink, Verdict},
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -33,7 +33,7 @@ fn lines(stack: &Stack) -> Vec<Record> {
 }
 
 fn entries(folder: &Path, series: &[Series]) -> Vec<Entry> {
-    let mut reader = Reader::open(&[folder], series, None).unwrap();
+    let mut reader = AuditReader::open(&[folder], series, None).unwrap();
     let all = std::iter::from_fn(|| reader.next().unwrap()).collect();
     assert_eq!(reader.skipped().lines, 0);
     all
@@ -280,7 +280,7 @@ async fn a_kill_leaves_the_dispatch_and_a_new_process_appends() {
     let (code, stdout, log) = running.stop();
     assert_eq!((code, stdout.as_str()), (Some(0), ""), "{log:?}");
     assert_eq!(records(&audit, &[Series::Sent]), left, "the record of the killed process is still there");
-    let mut reader = Reader::open(&[&audit], &[Series::Denied], None).unwrap();
+    let mut reader = AuditReader::open(&[&audit], &[Series::Denied], None).unwrap();
     let Some(Entry::EgressProxy(refused)) = reader.next().unwrap() else { panic!("no refusal") };
     assert_eq!((refused.event, refused.host.as_deref()), (Event::Deny, Some("evil.example")));
     assert_eq!((reader.next().unwrap(), reader.skipped().lines), (None, 1));

@@ -4,7 +4,7 @@ use super::{setup, token};
 use crate::origin::Origin;
 use bottle::{
     intercept::{Protocol, body},
-    telemetry::audit::{Entry, PipelockRecord, Reader, Series},
+    telemetry::audit::{AuditReader, Entry, PipelockRecord, Series},
 };
 use http::Response;
 use std::{
@@ -15,7 +15,7 @@ use std::{
 };
 
 fn records(folder: &Path, series: Series) -> Vec<PipelockRecord> {
-    let mut reader = Reader::open(&[folder], &[series], None).unwrap();
+    let mut reader = AuditReader::open(&[folder], &[series], None).unwrap();
     std::iter::from_fn(|| reader.next().unwrap())
         .map(|entry| match entry {
             Entry::Pipelock(record) => *record,
