@@ -59,7 +59,7 @@ impl Buffers {
 #[derive(Debug)]
 pub struct Socket {
     stream: Stream,
-    moved: Moved,
+    moved: LastMoved,
 }
 
 #[derive(Debug)]
@@ -70,13 +70,13 @@ enum Stream {
 
 impl From<UnixStream> for Socket {
     fn from(stream: UnixStream) -> Self {
-        Self { stream: Stream::Unix(stream), moved: Moved::default() }
+        Self { stream: Stream::Unix(stream), moved: LastMoved::default() }
     }
 }
 
 impl From<TcpStream> for Socket {
     fn from(stream: TcpStream) -> Self {
-        Self { stream: Stream::Tcp(stream), moved: Moved::default() }
+        Self { stream: Stream::Tcp(stream), moved: LastMoved::default() }
     }
 }
 
@@ -116,8 +116,8 @@ impl Socket {
     }
 
     /// What tells when this connection is over, whoever reads from it or does not.
-    pub fn lookout(&self) -> io::Result<Lookout> {
-        Ok(Lookout { socket: self.as_fd().try_clone_to_owned()?, moved: self.moved.clone() })
+    pub fn watch(&self) -> io::Result<PeerWatch> {
+        Ok(PeerWatch { socket: self.as_fd().try_clone_to_owned()?, moved: self.moved.clone() })
     }
 
     fn note<T>(&self, moved: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -181,15 +181,15 @@ impl AsyncWrite for Socket {
 
 /// When a byte last moved.
 #[derive(Clone, Debug)]
-struct Moved(Arc<Mutex<Instant>>);
+struct LastMoved(Arc<Mutex<Instant>>);
 
-impl Default for Moved {
+impl Default for LastMoved {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(Instant::now())))
     }
 }
 
-impl Moved {
+impl LastMoved {
     fn now(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
@@ -202,21 +202,21 @@ impl Moved {
 /// Looks at a connection from aside. Who forwards bytes does not learn that a client is gone while the other side takes
 /// none: it does not read from the client then.
 #[derive(Debug)]
-pub struct Lookout {
+pub struct PeerWatch {
     socket: OwnedFd,
-    moved: Moved,
+    moved: LastMoved,
 }
 
 /// Why a connection is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Over {
+pub enum PeerEnd {
     /// The peer is gone: nothing that is sent to it arrives.
     Gone,
     /// No byte moved for too long.
     Stalled,
 }
 
-impl Lookout {
+impl PeerWatch {
     /// For how long no byte has moved.
     #[must_use]
     pub fn still_for(&self) -> Duration {
@@ -224,15 +224,15 @@ impl Lookout {
     }
 
     /// Waits until the peer is gone, or until no byte has moved for `patience`.
-    pub async fn over(&self, patience: Duration) -> Over {
+    pub async fn over(&self, patience: Duration) -> PeerEnd {
         loop {
             sleep(TICK).await;
             let still = self.still_for();
             if self.is_gone(still) {
-                return Over::Gone;
+                return PeerEnd::Gone;
             }
             if still >= patience {
-                return Over::Stalled;
+                return PeerEnd::Stalled;
             }
         }
     }
@@ -283,26 +283,26 @@ mod tests {
     async fn a_peer_that_is_gone_is_noticed_although_nobody_reads_what_it_sent() {
         let (mut client, socket) = tcp().await;
         client.write_all(b"unread").await.unwrap();
-        let lookout = socket.lookout().unwrap();
-        timeout(TICK * 2, lookout.over(LONG)).await.unwrap_err();
+        let watch = socket.watch().unwrap();
+        timeout(TICK * 2, watch.over(LONG)).await.unwrap_err();
         client.set_zero_linger().unwrap();
         drop(client);
-        assert_eq!(timeout(TICK * 2, lookout.over(LONG)).await.unwrap(), Over::Gone, "reset");
+        assert_eq!(timeout(TICK * 2, watch.over(LONG)).await.unwrap(), PeerEnd::Gone, "reset");
 
         let (mut far, near) = UnixStream::pair().unwrap();
         far.write_all(b"unread").await.unwrap();
-        let lookout = Socket::from(near).lookout().unwrap();
+        let watch = Socket::from(near).watch().unwrap();
         drop(far);
-        timeout(DELIVERY / 2, lookout.over(LONG)).await.unwrap_err();
-        assert_eq!(timeout(DELIVERY * 2, lookout.over(LONG)).await.unwrap(), Over::Gone, "closed");
+        timeout(DELIVERY / 2, watch.over(LONG)).await.unwrap_err();
+        assert_eq!(timeout(DELIVERY * 2, watch.over(LONG)).await.unwrap(), PeerEnd::Gone, "closed");
     }
 
     #[tokio::test]
     async fn a_peer_that_only_sends_no_more_is_there() {
         let (mut client, mut socket) = tcp().await;
         client.shutdown().await.unwrap();
-        let lookout = socket.lookout().unwrap();
-        timeout(DELIVERY + TICK * 2, lookout.over(LONG)).await.unwrap_err();
+        let watch = socket.watch().unwrap();
+        timeout(DELIVERY + TICK * 2, watch.over(LONG)).await.unwrap_err();
         socket.write_all(b"late").await.unwrap();
         let mut read = [0; 4];
         client.read_exact(&mut read).await.unwrap();
@@ -311,7 +311,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_ends_it_and_bytes_in_either_direction_put_that_off() {
         let (mut client, mut socket) = tcp().await;
-        let lookout = socket.lookout().unwrap();
+        let watch = socket.watch().unwrap();
         let begun = Instant::now();
         let patience = Duration::from_secs(10);
         let traffic = async {
@@ -328,7 +328,7 @@ mod tests {
         };
         tokio::select! {
             () = traffic => {}
-            over = lookout.over(patience) => assert_eq!(over, Over::Stalled),
+            over = watch.over(patience) => assert_eq!(over, PeerEnd::Stalled),
         }
         let lasted = begun.elapsed().as_secs();
         assert!((6 * 9 + 10..6 * 9 + 13).contains(&lasted), "{lasted}");

@@ -33,14 +33,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A port that is held, and the socket on which it is lent. It never accepts a connection itself.
 #[derive(Debug)]
-pub struct Held {
+pub struct LentListener {
     listener: TcpListener,
     socket: UnixListener,
 }
 
 impl Lend {
     /// Binds the port and listens on it, then on the unix socket, which only the owner may connect to.
-    pub async fn bind(&self) -> io::Result<Held> {
+    pub async fn bind(&self) -> io::Result<LentListener> {
         let explain = |place: &dyn std::fmt::Display, e: io::Error| {
             io::Error::new(e.kind(), format!("can't listen on {place}: {e}"))
         };
@@ -48,11 +48,11 @@ impl Lend {
         tune_listener(&listener)?;
         let place = format!("unix:{}", self.socket.display());
         let socket = bind_unix(&self.socket).await.map_err(|e| explain(&place, e))?;
-        Ok(Held { listener, socket })
+        Ok(LentListener { listener, socket })
     }
 }
 
-impl Held {
+impl LentListener {
     /// The address that is really held (port 0 resolved).
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()

@@ -12,9 +12,9 @@ mod orphans;
 mod stream;
 
 pub use address::{Address, AddressError, Lend, Relay};
-pub use lend::Held;
+pub use lend::LentListener;
 
-use crate::socket::{Lookout, Socket};
+use crate::socket::{PeerWatch, Socket};
 use orphans::Ends;
 use std::{
     collections::{HashMap, HashSet},
@@ -134,14 +134,14 @@ impl Bound {
         let mut tasks = JoinSet::new();
         let mut carried: HashMap<Id, Arc<Carried>> = HashMap::new();
         let mut full = false;
-        let mut waiting: Option<(Lookout, Socket)> = None;
+        let mut waiting: Option<(PeerWatch, Socket)> = None;
         let mut looking = interval(LOOKING);
         // Two looks are that far apart, whatever came between them.
         looking.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look: Option<JoinHandle<()>> = None;
         loop {
             if waiting.is_some() && carried.len() >= self.max_connections {
-                let still = carried.values().map(|one| (one.lookout.still_for(), one));
+                let still = carried.values().map(|one| (one.watch.still_for(), one));
                 let Some((still, stillest)) = still.max_by_key(|(still, _)| *still) else { continue };
                 if still >= SILENCE {
                     if !std::mem::replace(&mut full, true) {
@@ -160,9 +160,9 @@ impl Bound {
                 }
                 continue;
             }
-            if let Some((lookout, client)) = waiting.take() {
+            if let Some((watch, client)) = waiting.take() {
                 let (suspect, give_way) = (AtomicBool::new(false), Notify::new());
-                let entry = Arc::new(Carried { lookout, ends: client.addresses(), suspect, give_way });
+                let entry = Arc::new(Carried { watch, ends: client.addresses(), suspect, give_way });
                 let (far, one) = (Arc::clone(&far), Arc::clone(&entry));
                 let task = tasks.spawn(async move { far.carry(client, &one.give_way).await });
                 carried.insert(task.id(), entry);
@@ -171,7 +171,7 @@ impl Bound {
             tokio::select! {
                 Some(ended) = tasks.join_next_with_id() => forget(&mut carried, &ended),
                 _ = looking.tick() => begin_look(&mut look, &carried),
-                client = self.listener.accept() => match client.and_then(|client| Ok((client.lookout()?, client))) {
+                client = self.listener.accept() => match client.and_then(|client| Ok((client.watch()?, client))) {
                     Ok(client) => waiting = Some(client),
                     Err(error) => {
                         tracing::warn!(%error, "could not accept a connection");
@@ -185,7 +185,7 @@ impl Bound {
 
 /// A connection that is carried.
 struct Carried {
-    lookout: Lookout,
+    watch: PeerWatch,
     ends: Option<Ends>,
     /// Its client was gone when it was last looked for.
     suspect: AtomicBool,
@@ -202,7 +202,7 @@ fn begin_look(look: &mut Option<JoinHandle<()>>, carried: &HashMap<Id, Arc<Carri
 
 /// The connections on which nothing has moved for a while.
 fn silent(carried: &HashMap<Id, Arc<Carried>>) -> Vec<Arc<Carried>> {
-    carried.values().filter(|one| one.lookout.still_for() >= LOOKING).cloned().collect()
+    carried.values().filter(|one| one.watch.still_for() >= LOOKING).cloned().collect()
 }
 
 /// Ends those whose client is gone although the kernel does not say so. A table that changes while it is read may lack a
@@ -272,9 +272,9 @@ impl FarSide {
 }
 
 async fn relay(mut client: Socket, mut far: Socket, give_way: &Notify) {
-    let tuned = client.tune().and_then(|()| far.tune()).and_then(|()| client.lookout());
-    let lookout = match tuned {
-        Ok(lookout) => lookout,
+    let tuned = client.tune().and_then(|()| far.tune()).and_then(|()| client.watch());
+    let watch = match tuned {
+        Ok(watch) => watch,
         Err(error) => {
             tracing::warn!(%error, "a connection's buffers can't be bounded; it is closed");
             return;
@@ -285,7 +285,7 @@ async fn relay(mut client: Socket, mut far: Socket, give_way: &Notify) {
             Ok(_) => return,
             Err(error) => error.to_string(),
         },
-        _ = lookout.over(Duration::MAX) => "the client is gone".to_owned(),
+        _ = watch.over(Duration::MAX) => "the client is gone".to_owned(),
         () = give_way.notified() => "it has no client any more, or was silent while others waited".to_owned(),
     };
     tracing::debug!(error = broke, "a connection broke");

@@ -16,27 +16,27 @@ pub(super) type Ends = (SocketAddr, SocketAddr);
 /// Which of these connections have a client without a process. The tables hold whatever sockets the agent makes, a million
 /// of them if it likes: they are read by the line, and nothing is kept but what is asked about.
 pub(super) fn among(connections: &HashSet<Ends>) -> io::Result<HashSet<Ends>> {
-    let mut found = Found::default();
-    found.read(connections, BufReader::new(fs_err::File::open("/proc/net/tcp")?))?;
+    let mut tables = SocketTables::default();
+    tables.read(connections, BufReader::new(fs_err::File::open("/proc/net/tcp")?))?;
     match fs_err::File::open("/proc/net/tcp6") {
-        Ok(table) => found.read(connections, BufReader::new(table))?,
+        Ok(table) => tables.read(connections, BufReader::new(table))?,
         // A kernel without IPv6.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    Ok(found.orphans())
+    Ok(tables.orphans())
 }
 
 /// What the tables say of the connections that are asked about.
 #[derive(Default)]
-struct Found {
+struct SocketTables {
     /// Our end is in the table: it is that of our network namespace.
     ours: HashSet<Ends>,
     /// A process has the client's end.
     alive: HashSet<Ends>,
 }
 
-impl Found {
+impl SocketTables {
     fn read(&mut self, connections: &HashSet<Ends>, table: impl BufRead) -> io::Result<()> {
         for line in table.lines() {
             let Some(((local, remote), has_process)) = entry(&line?) else { continue };
@@ -98,9 +98,9 @@ mod tests {
             )
         };
         let table: String = lines.iter().map(line).collect();
-        let mut found = Found::default();
-        found.read(&HashSet::from([ends]), table.as_bytes()).unwrap();
-        found.orphans().contains(&ends)
+        let mut tables = SocketTables::default();
+        tables.read(&HashSet::from([ends]), table.as_bytes()).unwrap();
+        tables.orphans().contains(&ends)
     }
 
     #[test]
@@ -132,10 +132,10 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_the_sockets_that_are_not_asked_about() {
         let ends = ("127.0.0.1:9099".parse().unwrap(), "127.0.0.1:35554".parse().unwrap());
-        let mut found = Found::default();
+        let mut tables = SocketTables::default();
         let others =
             (0..20_000).map(|port| format!("   3: {GATE} 0200007F:{port:04X} 06 0:0 03:0 0 0 0 0 3 0\n"));
-        found.read(&HashSet::from([ends]), others.collect::<String>().as_bytes()).unwrap();
-        assert_eq!((found.ours.len(), found.alive.len()), (0, 0));
+        tables.read(&HashSet::from([ends]), others.collect::<String>().as_bytes()).unwrap();
+        assert_eq!((tables.ours.len(), tables.alive.len()), (0, 0));
     }
 }

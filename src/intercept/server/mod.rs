@@ -9,7 +9,7 @@ mod tunnel;
 use super::{
     Client, Drain, Drained, Event, Handler, Interception, Listener, Peer, ServerLimits, head::ConnectionKind,
 };
-use crate::socket::{Over, Socket};
+use crate::socket::{PeerEnd, Socket};
 use arc_swap::ArcSwap;
 use exchange::{Conversation, Exit};
 use std::{
@@ -113,14 +113,14 @@ impl<H: Handler> Server<H> {
         let (server, drain) = (Arc::clone(self), drain.clone());
         tasks.spawn(async move {
             let _open = Open { handler: &*server.handler, _permit: permit }.announce();
-            let lookout = match socket.lookout() {
-                Ok(lookout) => lookout,
+            let watch = match socket.watch() {
+                Ok(watch) => watch,
                 Err(error) => return tracing::warn!(%error, "a connection can't be served"),
             };
             tokio::select! {
                 () = serve(Arc::clone(&server), client, socket, drain) => {}
-                over = lookout.over(server.limits.stall) => {
-                    if over == Over::Stalled {
+                over = watch.over(server.limits.stall) => {
+                    if over == PeerEnd::Stalled {
                         server.handler.observe(Event::Stalled);
                     }
                     tracing::debug!(?over, "a client's connection ended");
