@@ -6,7 +6,7 @@
 
 use super::{
     Recorded, Sink,
-    writer::{Held, Line, Message, State, Writer},
+    writer::{Line, Message, ReservedSlot, State, Writer},
 };
 use std::{
     io,
@@ -34,7 +34,7 @@ pub struct Log {
 #[must_use = "a slot that is dropped leaves no record"]
 pub struct AuditSlot {
     /// Gone when the last record is on its way.
-    held: Option<Arc<Held>>,
+    held: Option<Arc<ReservedSlot>>,
     messages: Sender<Message>,
 }
 
@@ -65,7 +65,7 @@ impl Log {
     }
 
     fn slot(&self, slot: OwnedSemaphorePermit) -> AuditSlot {
-        AuditSlot { held: Some(Held::new(slot)), messages: self.messages.clone() }
+        AuditSlot { held: Some(ReservedSlot::new(slot)), messages: self.messages.clone() }
     }
 
     /// Whether the last write went through.

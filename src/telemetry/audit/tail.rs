@@ -34,12 +34,12 @@ pub(super) enum Step {
 pub(super) struct Tail {
     series: Series,
     since: Option<Timestamp>,
-    file: Option<Open>,
+    file: Option<OpenFile>,
     /// Up to which older file all was read.
     passed: u64,
 }
 
-struct Open {
+struct OpenFile {
     file: File,
     identity: (u64, u64),
     /// Its number when it was opened; the live file has none yet.
@@ -73,10 +73,10 @@ impl Tail {
                 continue;
             }
             if open.number.is_none() && !open.last_look {
-                match self.number_of_held(folder)? {
-                    Held::Live => return Ok(Step::End),
-                    Held::Renamed(number) => self.look_once_more(number),
-                    Held::Gone => self.look_once_more(self.passed),
+                match self.fate_of_live(folder)? {
+                    LiveFileFate::Live => return Ok(Step::End),
+                    LiveFileFate::Renamed(number) => self.look_once_more(number),
+                    LiveFileFate::Gone => self.look_once_more(self.passed),
                 }
                 continue;
             }
@@ -97,8 +97,8 @@ impl Tail {
     }
 
     /// What became of the live file that is being read.
-    fn number_of_held(&self, folder: &OwnedFd) -> io::Result<Held> {
-        let Some(open) = &self.file else { return Ok(Held::Gone) };
+    fn fate_of_live(&self, folder: &OwnedFd) -> io::Result<LiveFileFate> {
+        let Some(open) = &self.file else { return Ok(LiveFileFate::Gone) };
         let identity = |name: &str| -> io::Result<Option<(u64, u64)>> {
             match rustix::fs::statat(folder, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => Ok(Some((stat.st_dev, stat.st_ino))),
@@ -107,15 +107,15 @@ impl Tail {
             }
         };
         if identity(&self.series.live_name())? == Some(open.identity) {
-            return Ok(Held::Live);
+            return Ok(LiveFileFate::Live);
         }
         let newer = self.series.rotated(folder)?.into_iter().filter(|number| *number > self.passed);
         for number in newer {
             if identity(&self.series.rotated_name(number))? == Some(open.identity) {
-                return Ok(Held::Renamed(number));
+                return Ok(LiveFileFate::Renamed(number));
             }
         }
-        Ok(Held::Gone)
+        Ok(LiveFileFate::Gone)
     }
 
     /// Opens the oldest file that was not read, else the live one. False when there is none.
@@ -137,20 +137,21 @@ impl Tail {
     }
 
     /// A file that was last written before the time that is asked for holds nothing from after it.
-    fn may_hold_later(&self, open: &Open) -> io::Result<bool> {
+    fn may_hold_later(&self, open: &OpenFile) -> io::Result<bool> {
         let Some(since) = self.since else { return Ok(true) };
         Ok(open.file.metadata()?.mtime() >= since.as_second())
     }
 }
 
-enum Held {
+/// What became of the live file since it was opened.
+enum LiveFileFate {
     Live,
     Renamed(u64),
     Gone,
 }
 
 /// Opens a plain file; `None` for what is none, or gone.
-fn open(folder: &OwnedFd, name: &str, number: Option<u64>) -> io::Result<Option<Open>> {
+fn open(folder: &OwnedFd, name: &str, number: Option<u64>) -> io::Result<Option<OpenFile>> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = match rustix::fs::openat(folder, name, flags, Mode::empty()) {
         Ok(handle) => File::from(handle),
@@ -164,10 +165,10 @@ fn open(folder: &OwnedFd, name: &str, number: Option<u64>) -> io::Result<Option<
     }
     let identity = (metadata.dev(), metadata.ino());
     let (buffer, searched, skipping, last_look) = (Vec::new(), 0, false, false);
-    Ok(Some(Open { file, identity, number, buffer, searched, skipping, last_look }))
+    Ok(Some(OpenFile { file, identity, number, buffer, searched, skipping, last_look }))
 }
 
-impl Open {
+impl OpenFile {
     /// A line from what was read, or the news that one was too long.
     fn buffered(&mut self) -> Option<Step> {
         let rest = self.buffer.get(self.searched..).unwrap_or_default();

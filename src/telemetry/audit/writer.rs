@@ -19,19 +19,19 @@ const BATCH: usize = 256;
 /// How long the writer waits before it tries a failed write again.
 const RETRY: Duration = Duration::from_millis(200);
 
-/// What the records of one place share. The place is free again when this is gone, which the writer holds until the
+/// What the records of one slot share. The slot is free again when this is gone, which the writer holds until the
 /// lines are written: what waits is bounded.
-pub(super) struct Held {
-    _place: OwnedSemaphorePermit,
+pub(super) struct ReservedSlot {
+    _permit: OwnedSemaphorePermit,
     /// A line was written ahead.
     pub(super) announced: AtomicBool,
     /// What the writer decided on that line.
     pub(super) decision: OnceLock<Decision>,
 }
 
-impl Held {
-    pub(super) fn new(place: OwnedSemaphorePermit) -> Arc<Self> {
-        Arc::new(Self { _place: place, announced: AtomicBool::new(false), decision: OnceLock::new() })
+impl ReservedSlot {
+    pub(super) fn new(permit: OwnedSemaphorePermit) -> Arc<Self> {
+        Arc::new(Self { _permit: permit, announced: AtomicBool::new(false), decision: OnceLock::new() })
     }
 }
 
@@ -52,12 +52,12 @@ pub(super) struct State {
 
 /// What the writer is told.
 pub(super) enum Message {
-    /// The last line of a place.
-    Last(Line, Arc<Held>),
+    /// The last line of a slot.
+    Last(Line, Arc<ReservedSlot>),
     /// A line that somebody waits for, unless they went away.
-    Ahead(Line, Arc<Held>, oneshot::Sender<()>),
-    /// A place that was given up after such a line.
-    Gone(Arc<Held>),
+    Ahead(Line, Arc<ReservedSlot>, oneshot::Sender<()>),
+    /// A slot that was given up after such a line.
+    Gone(Arc<ReservedSlot>),
     Reopen,
     Finish(oneshot::Sender<()>),
 }
@@ -66,7 +66,7 @@ pub(super) struct Writer {
     sink: Sink,
     receiver: Receiver<Message>,
     state: Arc<State>,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     sent: Vec<u8>,
     denied: Vec<u8>,
     batch: Batch,
@@ -77,7 +77,7 @@ pub(super) struct Writer {
 /// What is given back when the lines of a batch are written.
 #[derive(Default)]
 struct Batch {
-    held: Vec<Arc<Held>>,
+    held: Vec<Arc<ReservedSlot>>,
     waiting: Vec<oneshot::Sender<()>>,
     lines: u64,
 }
@@ -87,10 +87,10 @@ impl Writer {
         sink: Sink,
         receiver: Receiver<Message>,
         state: Arc<State>,
-        places: Arc<Semaphore>,
+        slots: Arc<Semaphore>,
     ) -> Self {
         let (sent, denied, batch) = (Vec::new(), Vec::new(), Batch::default());
-        Self { sink, receiver, state, places, sent, denied, batch, gave_up: false }
+        Self { sink, receiver, state, slots, sent, denied, batch, gave_up: false }
     }
 
     /// Until the end, on a thread of its own.
@@ -99,7 +99,7 @@ impl Writer {
         self.count_out(Instant::now(), true);
         self.flush();
         self.sink.sync();
-        self.places.close();
+        self.slots.close();
         if let Some(done) = done.filter(|_| !self.gave_up) {
             // The asker may have stopped waiting.
             let _ = done.send(());
@@ -160,18 +160,18 @@ impl Writer {
         None
     }
 
-    fn admits_dispatch(&mut self, line: &Line, held: &Held, now: Instant) -> bool {
+    fn admits_dispatch(&mut self, line: &Line, held: &ReservedSlot, now: Instant) -> bool {
         let Sink::Folder(folder) = &mut self.sink else { return true };
         if line.series == Series::Denied {
             return self.admits_last(line, held, now);
         }
         let (decision, admission) = folder.sent.dispatch(&line.facts, line.json.len(), now);
-        // A place has one dispatch; of a second one the end would follow the first.
+        // A slot has one dispatch; of a second one the end would follow the first.
         let _ = held.decision.set(decision);
         self.admitted(line.series, admission, now)
     }
 
-    fn admits_last(&mut self, line: &Line, held: &Held, now: Instant) -> bool {
+    fn admits_last(&mut self, line: &Line, held: &ReservedSlot, now: Instant) -> bool {
         let Sink::Folder(folder) = &mut self.sink else { return true };
         let admission = match line.series {
             Series::Sent => folder.sent.end(held.decision.get().copied(), &line.facts, line.json.len(), now),
@@ -312,9 +312,9 @@ mod tests {
         Writer::new(sink, channel().1, state, Arc::new(Semaphore::new(0)))
     }
 
-    fn held() -> Arc<Held> {
-        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
-        Held::new(place)
+    fn held() -> Arc<ReservedSlot> {
+        let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        ReservedSlot::new(permit)
     }
 
     /// A line of a rare kind.
