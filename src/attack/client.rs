@@ -15,7 +15,7 @@ const ENOUGH: u64 = 256 * 1024;
 
 /// The start of an HTTP/1.1 answer, as far as a check needs it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct ProxyAnswer {
     /// The status code; 0 when the bytes were no HTTP.
     pub(super) status: u16,
     /// Field lines, as received.
@@ -24,7 +24,7 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
-impl Answer {
+impl ProxyAnswer {
     pub(super) fn field(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
     }
@@ -80,14 +80,14 @@ pub(super) fn dial(proxy: &str) -> io::Result<TcpStream> {
 }
 
 /// Writes `request` to the proxy as it is and reads the answer.
-pub(super) fn plain(proxy: &str, request: &str) -> io::Result<Answer> {
+pub(super) fn plain(proxy: &str, request: &str) -> io::Result<ProxyAnswer> {
     let mut stream = dial(proxy)?;
     stream.write_all(request.as_bytes())?;
     read_answer(&mut stream)
 }
 
 /// Sends the CONNECT request `head` and reads its answer; what follows a 200 stays in the stream.
-pub(super) fn connect(stream: &mut TcpStream, head: &str) -> io::Result<Answer> {
+pub(super) fn connect(stream: &mut TcpStream, head: &str) -> io::Result<ProxyAnswer> {
     stream.write_all(head.as_bytes())?;
     read_head(stream)
 }
@@ -96,11 +96,11 @@ pub(super) fn connect(stream: &mut TcpStream, head: &str) -> io::Result<Answer> 
 #[derive(Debug)]
 pub(super) enum Tunnelled {
     /// CONNECT itself was refused.
-    Refused(Answer),
+    Refused(ProxyAnswer),
     /// The tunnel opened and TLS failed in it.
     NoTls(String),
     /// The request was answered.
-    Answered(Answer),
+    Answered(ProxyAnswer),
 }
 
 /// CONNECT to `authority`, TLS with `sni`, then `request` as it is.
@@ -130,7 +130,7 @@ pub(super) fn tunnelled(
 }
 
 /// Reads until the peer closes (every request here says `Connection: close`), at most [`ENOUGH`].
-fn read_answer(stream: &mut impl Read) -> io::Result<Answer> {
+fn read_answer(stream: &mut impl Read) -> io::Result<ProxyAnswer> {
     let mut bytes = Vec::new();
     match stream.take(ENOUGH).read_to_end(&mut bytes) {
         Ok(_) => {}
@@ -138,11 +138,11 @@ fn read_answer(stream: &mut impl Read) -> io::Result<Answer> {
         Err(_) if !bytes.is_empty() => {}
         Err(error) => return Err(error),
     }
-    Ok(Answer::parse(&bytes))
+    Ok(ProxyAnswer::parse(&bytes))
 }
 
 /// Reads a head, byte by byte so that nothing of the tunnel behind it is taken. A refusal's body follows.
-fn read_head(stream: &mut TcpStream) -> io::Result<Answer> {
+fn read_head(stream: &mut TcpStream) -> io::Result<ProxyAnswer> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") && head.len() < 16 * 1024 {
@@ -151,7 +151,7 @@ fn read_head(stream: &mut TcpStream) -> io::Result<Answer> {
         }
         head.push(byte[0]);
     }
-    let mut answer = Answer::parse(&head);
+    let mut answer = ProxyAnswer::parse(&head);
     if answer.status != 200 {
         let length = answer.field("content-length").and_then(|l| l.parse().ok()).unwrap_or(0u64);
         let mut body = String::new();
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_read_into_status_fields_and_body() {
-        let answer = Answer::parse(b"HTTP/1.1 403 Forbidden\r\nX-Bottle-Reason: git_push\r\n\r\nno");
+        let answer = ProxyAnswer::parse(b"HTTP/1.1 403 Forbidden\r\nX-Bottle-Reason: git_push\r\n\r\nno");
         assert_eq!(
             (answer.status, answer.field("x-bottle-reason"), &*answer.body),
             (403, Some("git_push"), "no")
@@ -176,6 +176,6 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_http_have_status_zero() {
-        assert_eq!(Answer::parse(b"SSH-2.0-x\r\n").status, 0);
+        assert_eq!(ProxyAnswer::parse(b"SSH-2.0-x\r\n").status, 0);
     }
 }

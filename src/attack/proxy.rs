@@ -1,6 +1,6 @@
 //! Attempts through the proxy: what it must refuse, and with which reason.
 
-use super::client::{Answer, Tunnelled, plain, tls_config, tunnelled};
+use super::client::{ProxyAnswer, Tunnelled, plain, tls_config, tunnelled};
 use super::{Check, Outcome, Surroundings};
 use crate::stack::{ADMIN, PIPELOCK_PORT, service};
 use rustls::ClientConfig;
@@ -149,7 +149,7 @@ fn ask_allowlist(proxy: &str) -> Option<Allowlist> {
 }
 
 /// The body without its chunk sizes, where the answer has them.
-fn dechunk(answer: &Answer) -> String {
+fn dechunk(answer: &ProxyAnswer) -> String {
     if answer.field("transfer-encoding").is_none() {
         return answer.body.clone();
     }
@@ -176,7 +176,7 @@ fn must_refuse(tunnelled: &Tunnelled) -> Outcome {
     }
 }
 
-fn refused(answer: &Answer) -> Outcome {
+fn refused(answer: &ProxyAnswer) -> Outcome {
     let reason = answer.reason();
     match (answer.status, reason) {
         // The rules let it through, and the way ended behind them: with a network it could have arrived.
@@ -367,9 +367,9 @@ impl Proxy {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, fields: &[(&str, &str)], body: &str) -> Answer {
+    fn answer(status: u16, fields: &[(&str, &str)], body: &str) -> ProxyAnswer {
         let fields = fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        Answer { status, fields, body: body.to_owned() }
+        ProxyAnswer { status, fields, body: body.to_owned() }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 /// A bottle, and the manifest that it was rendered from as it is now.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct FoundBottle {
     /// What the registry has.
     pub(crate) bottle: Bottle,
     /// The manifest as a person names it.
@@ -22,7 +22,7 @@ pub(crate) struct Found {
 }
 
 /// The one bottle that the arguments, or the current folder, mean.
-pub(crate) fn find(manifest: Option<&Utf8Path>, out: Option<&Utf8Path>) -> anyhow::Result<Found> {
+pub(crate) fn find(manifest: Option<&Utf8Path>, out: Option<&Utf8Path>) -> anyhow::Result<FoundBottle> {
     let registry = registry()?;
     if let Some(out) = out {
         let path = real(&absolute(out)?);
@@ -58,7 +58,7 @@ pub(crate) fn find(manifest: Option<&Utf8Path>, out: Option<&Utf8Path>) -> anyho
             bail!("{file} was rendered into {}; say which one with --out DIR", outs.join(" and "))
         }
     };
-    Ok(Found { bottle, file, loaded, folder })
+    Ok(FoundBottle { bottle, file, loaded, folder })
 }
 
 /// Every bottle that was rendered from the folder that this is in, or from the nearest one above it. For what must
@@ -103,9 +103,9 @@ pub(crate) fn named(argument: &Utf8Path) -> anyhow::Result<Vec<Bottle>> {
     Ok(candidates(&registry()?, &file, &folder))
 }
 
-fn found(bottle: Bottle, file: Utf8PathBuf) -> Found {
+fn found(bottle: Bottle, file: Utf8PathBuf) -> FoundBottle {
     let folder = bottle.manifest.parent().unwrap_or(Utf8Path::new("/")).to_owned();
-    Found { loaded: source::load(&file).ok(), bottle, file, folder }
+    FoundBottle { loaded: source::load(&file).ok(), bottle, file, folder }
 }
 
 /// What was rendered from this manifest, under its folder's name of now or of then.

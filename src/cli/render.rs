@@ -15,7 +15,7 @@ use crate::state::{self, ENV_FILE, EnvFile, ImageBinary, Location, MintRequest, 
 use crate::tree::{Comparison, Folder, Kind, Written};
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use question::{Answer, Question};
+use question::{PriorAnswer, Question};
 use std::fmt::Write as _;
 
 /// Compile manifests into sealed stacks
@@ -179,9 +179,9 @@ fn write(target: &RenderedProject, args: &Args, globals: &Globals, clock: &Clock
     let asked = Candidate::from_project(target)?;
     let question = Question::compare(&asked, target, location.state())?;
     let answer = match &args.accept {
-        Some(digest) => Answer::Digest(digest),
-        None if args.accept_widening => Answer::Anything,
-        None => Answer::Ask,
+        Some(digest) => PriorAnswer::Digest(digest),
+        None if args.accept_widening => PriorAnswer::Anything,
+        None => PriorAnswer::Ask,
     };
     let missing = if globals.quiet { String::new() } else { missing(target) };
     if !question.is_agreed(&target.project.file, &asked, &answer, &missing)? {

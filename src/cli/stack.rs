@@ -4,7 +4,7 @@
 //! file and its `.env`, and what Compose would let win (its own variables, and those of `.env`, in the caller's
 //! environment) is dropped. The command is printed before it runs, so that a person can do the same by hand.
 
-use super::bottles::{self, Found};
+use super::bottles::{self, FoundBottle};
 use super::folders::{home, real, registry};
 use super::project::Project;
 use super::siblings::Pins;
@@ -71,7 +71,7 @@ impl Stack {
         out: Option<&Utf8Path>,
         globals: &Globals,
     ) -> anyhow::Result<Self> {
-        let Found { bottle, file, loaded, folder } = bottles::find(manifest, out)?;
+        let FoundBottle { bottle, file, loaded, folder } = bottles::find(manifest, out)?;
         let Some(agreed) = Agreed::load(&bottle.state)? else {
             bail!("the state {} is gone; run `bottle render`, then `bottle up`", bottle.state);
         };

@@ -67,7 +67,7 @@ pub(super) enum ConnectError {
     Timeout { proxy: String, after: Duration },
     /// pipelock refuses the host, or could not reach it.
     #[error("pipelock answers {status}: {}", .answer.text)]
-    Refused { status: StatusCode, answer: Box<Answer> },
+    Refused { status: StatusCode, answer: Box<ConnectAnswer> },
     /// Not an HTTP proxy.
     #[error("pipelock's answer to CONNECT is not HTTP: {0}")]
     NotHttp(String),
@@ -78,7 +78,7 @@ pub(super) enum ConnectError {
 
 /// pipelock's own words.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct ConnectAnswer {
     pub(super) headers: HeaderMap,
     pub(super) text: String,
 }
@@ -167,5 +167,8 @@ async fn refused(response: Response<Incoming>) -> ConnectError {
     let _ = tokio::time::timeout(REFUSAL_TIMEOUT, read).await;
     text.truncate(MAX_REFUSAL);
     let text = String::from_utf8_lossy(&text).trim().to_owned();
-    ConnectError::Refused { status: head.status, answer: Box::new(Answer { headers: head.headers, text }) }
+    ConnectError::Refused {
+        status: head.status,
+        answer: Box::new(ConnectAnswer { headers: head.headers, text }),
+    }
 }

@@ -84,9 +84,9 @@ impl Proxy {
         let mut request = bound_body(request, rules, &destination.target, &mut intent, record).await?;
         record.meant(&intent);
         let permit = rules.ruleset.permit(intent, request.headers_mut(), rules.clock.today())?;
-        record.under(permit.grant.rule);
+        record.under(permit.matched.rule);
         let request = outgoing(request, rules, &permit);
-        let request = with_credential(request, permit.grant.rule).await?;
+        let request = with_credential(request, permit.matched.rule).await?;
         let response = self.forward.send(rules, &permit, request, record).await?;
         Ok(respond::strip(response))
     }

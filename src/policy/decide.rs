@@ -16,9 +16,9 @@ use super::{
 };
 use jiff::civil::Date;
 
-/// Permission for one request.
+/// The rule that allows a request, and which of its entries does.
 #[derive(Debug)]
-pub struct Grant<'p, R = HostRule> {
+pub struct MatchedRule<'p, R = HostRule> {
     /// The rule that allows it.
     pub rule: &'p R,
     /// The entry of the `path_allowlist` that matched; `None` where every path is allowed.
@@ -27,7 +27,7 @@ pub struct Grant<'p, R = HostRule> {
 
 impl<R: AsRef<HostRule>> Policy<R> {
     /// Decides, in this order: git push on every host, host, port, date, method, path, denied path.
-    pub fn decide(&self, intent: &Intent, today: Date) -> Result<Grant<'_, R>, Refusal> {
+    pub fn decide(&self, intent: &Intent, today: Date) -> Result<MatchedRule<'_, R>, Refusal> {
         let rule = self.rule(&intent.authority.host);
         if intent.git.is_push() {
             return Err(git_push(intent, self.route(&intent.authority.host)));
@@ -46,12 +46,12 @@ impl<R: AsRef<HostRule>> Policy<R> {
         if intent.target.path.rules() != route.path_rules() {
             return Err(read_under_other_rules(route));
         }
-        let Some(patterns) = &route.path_allowlist else { return Ok(Grant { rule, pattern: None }) };
+        let Some(patterns) = &route.path_allowlist else { return Ok(MatchedRule { rule, pattern: None }) };
         let path = &intent.target.path;
         match (patterns.iter().find(|pattern| pattern.matches(path)), route.denied(path)) {
             (None, _) => Err(self.path_not_allowed(intent, route)),
             (Some(_), Some(entry)) => Err(path_denied(path, entry, route)),
-            (Some(pattern), None) => Ok(Grant { rule, pattern: Some(pattern) }),
+            (Some(pattern), None) => Ok(MatchedRule { rule, pattern: Some(pattern) }),
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! No I/O, no clock, no other module of the crate. A request becomes an [`Intent`] by [`Intent::read`], which gives
 //! host and target the one canonical form that is matched *and* sent or refuses them, and [`Policy::decide`] answers
-//! with a [`Grant`] or a [`Refusal`]. The proxy, `explain`, `test` and `diff` call these same two functions.
+//! with a [`MatchedRule`] or a [`Refusal`]. The proxy, `explain`, `test` and `diff` call these same two functions.
 //!
 //! What the types promise:
 //!
@@ -32,7 +32,7 @@ mod target;
 pub(crate) mod testing;
 mod upgrade;
 
-pub use decide::Grant;
+pub use decide::MatchedRule;
 pub use deny::DenyPath;
 pub use fields::{
     CREDENTIAL_FIELDS, HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES, UNREAD_BY_PIPELOCK, same_variable,

@@ -134,33 +134,34 @@ fn authority(
         CaKind::Pipelock => "pipelock-ca",
     };
     let event = match load(folder, name)? {
-        Found::Good(ca) if !wants.rotate && !ca.is_due_for_renewal(clock.now()) => {
+        OldPair::Good(ca) if !wants.rotate && !ca.is_due_for_renewal(clock.now()) => {
             return Ok((ca, Event::Kept));
         }
-        Found::Good(_) if wants.rotate => Event::Rotated,
-        Found::Good(_) => Event::Renewed,
-        Found::Nothing => Event::Minted,
-        Found::Useless(why) => Event::Repaired(why),
+        OldPair::Good(_) if wants.rotate => Event::Rotated,
+        OldPair::Good(_) => Event::Renewed,
+        OldPair::Nothing => Event::Minted,
+        OldPair::Useless(why) => Event::Repaired(why),
     };
     Ok((CertificateAuthority::mint(kind, wants.bottle, clock)?, event))
 }
 
-enum Found {
+/// The certificate and the key of a CA that a state has.
+enum OldPair {
     Good(CertificateAuthority),
     Nothing,
     Useless(String),
 }
 
-fn load(folder: &Folder, name: &str) -> Result<Found, TreeError> {
+fn load(folder: &Folder, name: &str) -> Result<OldPair, TreeError> {
     let read = |file: String| folder.read(&file);
     let (certificate, key) = (read(format!("{name}.pem"))?, read(format!("{name}-key.pem"))?);
     Ok(match (certificate, key.map(zeroize::Zeroizing::new)) {
-        (None, None) => Found::Nothing,
-        (Some(_), None) => Found::Useless(format!("{name}-key.pem was missing")),
-        (None, Some(_)) => Found::Useless(format!("{name}.pem was missing")),
+        (None, None) => OldPair::Nothing,
+        (Some(_), None) => OldPair::Useless(format!("{name}-key.pem was missing")),
+        (None, Some(_)) => OldPair::Useless(format!("{name}.pem was missing")),
         (Some(certificate), Some(key)) => match parse(&certificate, &key) {
-            Ok(ca) => Found::Good(ca),
-            Err(error) => Found::Useless(error.to_string()),
+            Ok(ca) => OldPair::Good(ca),
+            Err(error) => OldPair::Useless(error.to_string()),
         },
     })
 }

@@ -33,7 +33,7 @@ pub enum ClientError {
 
 /// What was answered.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct AdminAnswer {
     /// The status code; 200 for a `tcp://` address that served the connection.
     pub status: u16,
     /// The body.
@@ -42,13 +42,13 @@ pub struct Answer {
 
 /// Asks once. `tcp://` connects, ends its side, and wants the other side to end too: a kernel takes connections for a
 /// listening socket that nobody serves, but it does not end them. A relay ends with whatever is behind it.
-pub fn get(url: &str) -> Result<Answer, ClientError> {
+pub fn get(url: &str) -> Result<AdminAnswer, ClientError> {
     let not_a_url = || ClientError::NotAUrl(url.to_owned());
     if let Some(address) = url.strip_prefix("tcp://") {
         let mut stream = connect(address)?;
         served(&mut stream)
             .map_err(|source| ClientError::Unreachable { address: address.to_owned(), source })?;
-        return Ok(Answer { status: 200, body: String::new() });
+        return Ok(AdminAnswer { status: 200, body: String::new() });
     }
     let rest = url.strip_prefix("http://").ok_or_else(not_a_url)?;
     let (address, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
@@ -107,12 +107,12 @@ fn ask(stream: &mut TcpStream, address: &str, path: &str) -> io::Result<Vec<u8>>
     Ok(answer)
 }
 
-fn parse(answer: &[u8]) -> Option<Answer> {
+fn parse(answer: &[u8]) -> Option<AdminAnswer> {
     let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
     let head = std::str::from_utf8(answer.get(..end)?).ok()?;
     let status = head.strip_prefix("HTTP/1.")?.get(2..5)?.parse().ok()?;
     let body = String::from_utf8_lossy(answer.get(end + 4..)?).into_owned();
-    Some(Answer { status, body })
+    Some(AdminAnswer { status, body })
 }
 
 #[cfg(test)]
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn an_answer_is_status_and_body() {
         let answer = parse(b"HTTP/1.0 503 Service Unavailable\r\nA: b\r\n\r\nno\n").unwrap();
-        assert_eq!(answer, Answer { status: 503, body: "no\n".to_owned() });
+        assert_eq!(answer, AdminAnswer { status: 503, body: "no\n".to_owned() });
         assert_eq!(parse(b"SSH-2.0-x\r\n\r\n"), None);
         assert_eq!(parse(b"HTTP/1.1 20"), None);
     }

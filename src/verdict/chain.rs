@@ -5,7 +5,7 @@ use super::{
     egress_proxy::{self, Destination, Leak, Permit, lfs_operation, pipelock_refusal},
     pipelock::{self, Block, RequestSoFar},
 };
-use crate::policy::{Authority, GitOperation, Grant, Intent, Reason, Refusal, Route, Scheme};
+use crate::policy::{Authority, GitOperation, Intent, MatchedRule, Reason, Refusal, Route, Scheme};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Version, header};
 use jiff::civil::Date;
@@ -21,7 +21,7 @@ pub struct Chain {
 
 /// A request as it reaches the first proxy, its syntax checked.
 #[derive(Debug)]
-pub struct Asked {
+pub struct WireRequest {
     /// The CONNECT of its tunnel: target and fields. `None` outside of a tunnel.
     pub connect: Option<(String, HeaderMap)>,
     /// Its head.
@@ -40,7 +40,7 @@ pub struct Verdict<'r> {
     /// What it asks for, once that is read.
     pub intent: Option<Intent>,
     /// The rule of egress-proxy that allows it.
-    pub grant: Option<Grant<'r>>,
+    pub matched: Option<MatchedRule<'r>>,
     /// Why it is refused, in the words of the first proxy; `None`: it is let through, as far as its head goes.
     pub refusal: Option<Refusal>,
     /// A secret that egress-proxy found in a field.
@@ -58,7 +58,7 @@ pub struct Verdict<'r> {
 impl Chain {
     /// What becomes of a request on this day.
     #[must_use]
-    pub fn verdict(&self, asked: &Asked, today: Date) -> Verdict<'_> {
+    pub fn verdict(&self, asked: &WireRequest, today: Date) -> Verdict<'_> {
         let mut verdict = Verdict::default();
         if let Some(first) = &self.egress_proxy {
             verdict.refusal = self.through_both(first, asked, today, &mut verdict).err();
@@ -73,7 +73,7 @@ impl Chain {
     fn through_both<'r>(
         &'r self,
         first: &'r egress_proxy::Ruleset,
-        asked: &Asked,
+        asked: &WireRequest,
         today: Date,
         verdict: &mut Verdict<'r>,
     ) -> Result<(), Refusal> {
@@ -97,14 +97,14 @@ impl Chain {
         }
         let intent = verdict.intent.insert(intent);
         verdict.sent.clone_from(asked.request.headers());
-        let Permit { intent: _, grant, uri } =
+        let Permit { intent: _, matched, uri } =
             first.permit(intent.clone(), &mut verdict.sent, today).inspect_err(|refusal| {
                 if refusal.reason == Reason::CredentialInRequest {
                     verdict.leak = first.leak(&verdict.sent);
                 }
             })?;
-        let route = &grant.rule.route;
-        verdict.grant = Some(grant);
+        let route = &matched.rule.route;
+        verdict.matched = Some(matched);
         self.onward(route, uri, &destination, asked, verdict)
     }
 
@@ -114,7 +114,7 @@ impl Chain {
         route: &Route,
         uri: http::Uri,
         destination: &Destination,
-        asked: &Asked,
+        asked: &WireRequest,
         verdict: &mut Verdict<'_>,
     ) -> Result<(), Refusal> {
         let target: Bytes = uri.path_and_query().map_or("/", |target| target.as_str()).to_owned().into();

@@ -11,5 +11,5 @@ pub mod egress_proxy;
 mod head;
 pub mod pipelock;
 
-pub use chain::{Asked, Chain, Verdict};
+pub use chain::{Chain, Verdict, WireRequest};
 pub use head::Head;

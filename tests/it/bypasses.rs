@@ -2,7 +2,8 @@
 //! → authority → intent → decision. Each test is named after the trick, and after the public case where there is one.
 
 use bottle::policy::{
-    Authority, DenyPath, Grant, Host, Intent, Method, PathPattern, Policy, Reason, Refusal, Route, Scheme,
+    Authority, DenyPath, Host, Intent, MatchedRule, Method, PathPattern, Policy, Reason, Refusal, Route,
+    Scheme,
 };
 use jiff::civil::{Date, date};
 use proptest::prelude::*;
@@ -44,7 +45,7 @@ fn ask(policy: &Policy, connect: &str, method: &str, target: &[u8]) -> Result<St
     let method = Method::parse(method).map_err(|_| Reason::MalformedRequest)?;
     let route = policy.route(&authority.host);
     let intent = Intent::read(Scheme::Https, &authority, &method, target, None, route).map_err(reason)?;
-    let Grant { .. } = policy.decide(&intent, TODAY).map_err(reason)?;
+    let MatchedRule { .. } = policy.decide(&intent, TODAY).map_err(reason)?;
     Ok(intent.target.to_string())
 }
 

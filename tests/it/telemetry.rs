@@ -2,7 +2,7 @@
 
 use bottle::telemetry::{
     admin::Admin,
-    client::{Answer, get},
+    client::{AdminAnswer, get},
     status::LiveStatus,
 };
 use prometheus_client::{metrics::counter::Counter, registry::Registry};
@@ -41,7 +41,7 @@ fn admin() -> Runtime {
     Runtime { address, status, stuck, _threads: runtime }
 }
 
-fn ask(runtime: &Runtime, path: &str) -> Answer {
+fn ask(runtime: &Runtime, path: &str) -> AdminAnswer {
     get(&format!("http://{}{path}", runtime.address)).unwrap()
 }
 
@@ -52,12 +52,18 @@ fn healthcheck(arguments: &[&str]) -> Output {
 #[test]
 fn it_is_alive_before_it_is_ready() {
     let runtime = admin();
-    assert_eq!(ask(&runtime, "/healthz"), Answer { status: 200, body: "ok\n".to_owned() });
-    assert_eq!(ask(&runtime, "/readyz"), Answer { status: 503, body: "starting or draining\n".to_owned() });
+    assert_eq!(ask(&runtime, "/healthz"), AdminAnswer { status: 200, body: "ok\n".to_owned() });
+    assert_eq!(
+        ask(&runtime, "/readyz"),
+        AdminAnswer { status: 503, body: "starting or draining\n".to_owned() }
+    );
     runtime.status.set_ready(true);
-    assert_eq!(ask(&runtime, "/readyz"), Answer { status: 200, body: "ready\n".to_owned() });
+    assert_eq!(ask(&runtime, "/readyz"), AdminAnswer { status: 200, body: "ready\n".to_owned() });
     runtime.stuck.store(true, Ordering::Relaxed);
-    assert_eq!(ask(&runtime, "/readyz"), Answer { status: 503, body: "the audit log is stuck\n".to_owned() });
+    assert_eq!(
+        ask(&runtime, "/readyz"),
+        AdminAnswer { status: 503, body: "the audit log is stuck\n".to_owned() }
+    );
 }
 
 #[test]

@@ -7,8 +7,8 @@ use crate::intercept::ServerLimits;
 use crate::pipelock::scan_body;
 use crate::plan::Topology;
 use crate::policy::{
-    Authority, Difference, GitOperation, Grant, HOST_OVERRIDES, Host, HostRule, Intent, METHOD_OVERRIDES,
-    Method, Nearest, PATH_OVERRIDES, PathPattern, Reason, Refusal, Route, same_variable,
+    Authority, Difference, GitOperation, HOST_OVERRIDES, Host, HostRule, Intent, METHOD_OVERRIDES,
+    MatchedRule, Method, Nearest, PATH_OVERRIDES, PathPattern, Reason, Refusal, Route, same_variable,
 };
 use crate::verdict::{
     Verdict,
@@ -98,7 +98,7 @@ impl Answer {
 
     fn from_verdict(asked: &Asked, rules: &BottleRules, verdict: Verdict<'_>, today: Date) -> Answer {
         let chain = rules.topology() == Topology::Chain;
-        let Verdict { authority, intent, grant, refusal, leak, block, findings, inspected: _, sent: _ } =
+        let Verdict { authority, intent, matched, refusal, leak, block, findings, inspected: _, sent: _ } =
             verdict;
         let rule = authority.as_ref().and_then(|authority| rules.policy.rule(&authority.host));
         let route = rule.map(|rule| &rule.route);
@@ -106,10 +106,10 @@ impl Answer {
             let authority = authority.as_ref()?;
             Intent::read(asked.scheme, authority, &Method::GET, b"/", None, route).ok()
         };
-        let matched = if chain { intent.clone() } else { hostwise() };
+        let read = if chain { intent.clone() } else { hostwise() };
         let refusal = refusal.or_else(|| {
             let block = block.as_ref().filter(|_| !chain)?;
-            let decided = matched.as_ref().map(|intent| rules.policy.decide(intent, today));
+            let decided = read.as_ref().map(|intent| rules.policy.decide(intent, today));
             Some(match (decided, route) {
                 (Some(Err(refusal)), _) => refusal,
                 (_, Some(route)) => pipelock_refusal(block, route).refusal,
@@ -117,8 +117,8 @@ impl Answer {
             })
         });
         let nearest =
-            matched.as_ref().filter(|_| refusal.is_some()).and_then(|intent| rules.policy.nearest(intent));
-        let entry = grant.as_ref().and_then(|grant| entry_of(grant, rules));
+            read.as_ref().filter(|_| refusal.is_some()).and_then(|intent| rules.policy.nearest(intent));
+        let entry = matched.as_ref().and_then(|matched| entry_of(matched, rules));
         let secret =
             leak.map(Found::of_leak).or_else(|| block.iter().chain(&findings).find_map(Found::of_block));
         Answer {
@@ -221,9 +221,9 @@ fn rule_of(rule: &HostRule, rules: &BottleRules) -> Rule {
     }
 }
 
-fn entry_of(grant: &Grant<'_>, rules: &BottleRules) -> Option<(String, Option<FileLine>)> {
-    let pattern = grant.pattern?;
-    Some((pattern.to_string(), place_of_entry(&grant.rule.route, pattern, rules)))
+fn entry_of(matched: &MatchedRule<'_>, rules: &BottleRules) -> Option<(String, Option<FileLine>)> {
+    let pattern = matched.pattern?;
+    Some((pattern.to_string(), place_of_entry(&matched.rule.route, pattern, rules)))
 }
 
 fn place_of_entry(route: &Route, entry: &PathPattern, rules: &BottleRules) -> Option<FileLine> {

@@ -47,7 +47,7 @@ impl Asked {
     }
 
     /// The request as a client would send it to the first proxy, and as that reads it.
-    pub(super) fn on_the_wire(&self, limits: &ServerLimits) -> Result<verdict::Asked, HeadFault> {
+    pub(super) fn on_the_wire(&self, limits: &ServerLimits) -> Result<verdict::WireRequest, HeadFault> {
         let tunnelled = self.scheme == Scheme::Https;
         let origin = if tunnelled { String::new() } else { format!("http://{}", self.authority) };
         let mut head = format!("{} {origin}{} HTTP/1.1\r\n", self.method, self.target);
@@ -72,7 +72,7 @@ impl Asked {
             fields.extend(HeaderValue::from_str(&named).ok().map(|host| (header::HOST, host)));
             (named, fields)
         });
-        Ok(verdict::Asked { connect, request, target, body: self.body.clone() })
+        Ok(verdict::WireRequest { connect, request, target, body: self.body.clone() })
     }
 
     /// The values of a field, in the order in which they were given.

@@ -100,7 +100,7 @@ impl<'a> Current<'a> {
         let Some((_, policy)) = &self.manifest else {
             return Advice::Unknown(format!("{} can't be read now", self.file));
         };
-        let asked = Asked::from_record(record);
+        let asked = RecordedRequest::from_record(record);
         asked.and_then(|asked| advice(&asked, policy, self.clock.today())).unwrap_or(Advice::Nothing)
     }
 }
@@ -114,7 +114,7 @@ fn policy(manifest: &Manifest) -> Option<Policy> {
 }
 
 /// The request, as far as a record tells it.
-struct Asked<'r> {
+struct RecordedRequest<'r> {
     scheme: Scheme,
     authority: Authority,
     /// None of a CONNECT.
@@ -122,7 +122,7 @@ struct Asked<'r> {
     path: Option<&'r str>,
 }
 
-impl<'r> Asked<'r> {
+impl<'r> RecordedRequest<'r> {
     fn from_record(record: &'r Record) -> Option<Self> {
         let scheme = if record.scheme.as_deref() == Some("http") { Scheme::Http } else { Scheme::Https };
         let host = Host::parse(record.host.as_deref()?).ok()?;
@@ -166,7 +166,7 @@ impl<'r> Asked<'r> {
 }
 
 /// Changes the rule until the policy allows the request.
-fn advice(asked: &Asked<'_>, policy: &Policy, today: Date) -> Option<Advice> {
+fn advice(asked: &RecordedRequest<'_>, policy: &Policy, today: Date) -> Option<Advice> {
     if asked.authority.host.is_loopback() {
         return Some(Advice::Nothing); // no manifest can name it
     }
@@ -198,7 +198,7 @@ fn advice(asked: &Asked<'_>, policy: &Policy, today: Date) -> Option<Advice> {
     }
 }
 
-fn change(route: &mut Route, reason: Reason, asked: &Asked<'_>) -> Option<String> {
+fn change(route: &mut Route, reason: Reason, asked: &RecordedRequest<'_>) -> Option<String> {
     let (key, value) = match reason {
         Reason::PortNotAllowed => {
             route.ports.push(asked.authority.port);
@@ -234,7 +234,7 @@ fn change(route: &mut Route, reason: Reason, asked: &Asked<'_>) -> Option<String
 }
 
 /// As narrow as the request, of whose path the first segments count.
-fn new_route(asked: &Asked<'_>) -> Option<(Route, String)> {
+fn new_route(asked: &RecordedRequest<'_>) -> Option<(Route, String)> {
     let Authority { host, port } = &asked.authority;
     let pattern = asked.pattern(false, SEGMENTS)?;
     let mut entry = format!("egress_proxy:\n  routes:\n    - host: {}\n", scalar(host.as_str()));

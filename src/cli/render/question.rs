@@ -29,7 +29,7 @@ pub(super) struct Question {
 
 /// How a person can say yes beforehand.
 #[derive(Debug)]
-pub(super) enum Answer<'a> {
+pub(super) enum PriorAnswer<'a> {
     /// Ask on the terminal.
     Ask,
     /// `--accept DIGEST`: yes to exactly this.
@@ -80,8 +80,8 @@ impl Question {
     }
 
     /// Whether a person is asked.
-    pub(super) fn is_asked(&self, answer: &Answer<'_>) -> bool {
-        matches!(answer, Answer::Ask) && self.newly_allowed().next().is_some()
+    pub(super) fn is_asked(&self, answer: &PriorAnswer<'_>) -> bool {
+        matches!(answer, PriorAnswer::Ask) && self.newly_allowed().next().is_some()
     }
 
     /// Asks, where it must; says what it says, with these warnings.
@@ -89,10 +89,10 @@ impl Question {
         &self,
         manifest: &Utf8Path,
         candidate: &Candidate,
-        answer: &Answer<'_>,
+        answer: &PriorAnswer<'_>,
         warnings: &str,
     ) -> anyhow::Result<bool> {
-        if let Answer::Digest(expected) = answer
+        if let PriorAnswer::Digest(expected) = answer
             && **expected != candidate.digest
         {
             say(&format!(

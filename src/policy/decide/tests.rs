@@ -12,7 +12,7 @@ fn ask(policy: &Policy, method: &str, url: &str) -> Result<String, Refusal> {
     let method = Method::parse(method).unwrap();
     let route = policy.route(&authority.host);
     let intent = Intent::read(scheme, &authority, &method, &rest.as_bytes()[at..], None, route)?;
-    policy.decide(&intent, TODAY).map(|grant| grant.rule.route.host.to_string())
+    policy.decide(&intent, TODAY).map(|matched| matched.rule.route.host.to_string())
 }
 
 #[track_caller]

@@ -16,8 +16,8 @@ pub use pipelock_answer::{PipelockAnswer, PipelockRefusal, pipelock_refusal};
 use crate::config::routes::{RoutesFile, RuleError};
 use crate::dlp::{Scanner, Settings, SettingsError};
 use crate::policy::{
-    Authority, CREDENTIAL_FIELDS, Grant, HostRule, Intent, Method, Policy, PolicyError, Reason, Refusal,
-    refuse_upgrade,
+    Authority, CREDENTIAL_FIELDS, HostRule, Intent, MatchedRule, Method, Policy, PolicyError, Reason,
+    Refusal, refuse_upgrade,
 };
 use crate::verdict::Head;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
@@ -97,8 +97,8 @@ impl<R: AsRef<HostRule>> Ruleset<R> {
         headers: &mut HeaderMap,
         today: Date,
     ) -> Result<Permit<'_, R>, Refusal> {
-        let grant = self.policy.decide(&intent, today)?;
-        let HostRule { route, auth, inspect: _, addresses: _ } = grant.rule.as_ref();
+        let matched = self.policy.decide(&intent, today)?;
+        let HostRule { route, auth, inspect: _, addresses: _ } = matched.rule.as_ref();
         let upgrades = headers.get_all(header::UPGRADE);
         refuse_upgrade(upgrades.iter().map(HeaderValue::as_bytes), route)?;
         fields::strip(headers);
@@ -107,7 +107,7 @@ impl<R: AsRef<HostRule>> Ruleset<R> {
         }
         match self.leak(headers) {
             Some(leak) => Err(leak.refusal(route)),
-            None => Ok(Permit { uri: uri(&intent)?, intent, grant }),
+            None => Ok(Permit { uri: uri(&intent)?, intent, matched }),
         }
     }
 }
@@ -118,7 +118,7 @@ pub struct Permit<'r, R = HostRule> {
     /// What was decided on.
     pub intent: Intent,
     /// The rule that allows it.
-    pub grant: Grant<'r, R>,
+    pub matched: MatchedRule<'r, R>,
     /// Scheme, authority and target as they are sent.
     pub uri: Uri,
 }

@@ -16,7 +16,7 @@ use bottle::{
     pipelock::scan_body,
     policy::Authority,
     telemetry::audit::{Log, Sink},
-    verdict::{Asked, Chain, Verdict, egress_proxy, pipelock},
+    verdict::{Chain, Verdict, WireRequest, egress_proxy, pipelock},
 };
 use http::{HeaderValue, Method, Response, header};
 use jiff::civil::date;
@@ -302,14 +302,14 @@ fn expected(chain: &Chain, connect: Option<&str>, head: &str, body: &str) -> (Sa
     };
     let method = request.method().clone();
     let body: Option<bytes::Bytes> = (!body.is_empty()).then(|| body.to_owned().into());
-    let asked = Asked { connect, request, target, body: body.clone() };
+    let asked = WireRequest { connect, request, target, body: body.clone() };
     let verdict = chain.verdict(&asked, Clock::system().today());
-    let Verdict { intent, grant, refusal, inspected, sent, .. } = verdict;
+    let Verdict { intent, matched, refusal, inspected, sent, .. } = verdict;
     let refusal = refusal.or_else(|| {
         let block = scan_body(&chain.pipelock, &sent, body.filter(|_| inspected)?).err()?;
-        Some(egress_proxy::pipelock_refusal(&block, &grant.as_ref()?.rule.route).refusal)
+        Some(egress_proxy::pipelock_refusal(&block, &matched.as_ref()?.rule.route).refusal)
     });
-    let sent = intent.zip(grant);
+    let sent = intent.zip(matched);
     let sent = sent.map(|(intent, _)| format!("{} {method} {}", intent.authority.host, intent.target));
     let allowed = Said { reason: None, rule: None, sent };
     let said = refusal.map_or(allowed, |refusal| refused(refusal.reason.code(), refusal.rule));
