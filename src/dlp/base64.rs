@@ -2,7 +2,7 @@
 
 use super::{
     Encoding,
-    layer::{Best, Context, Layer, Text, index},
+    decoder::{Best, Context, Decoder, Text, index},
     view::View,
 };
 
@@ -66,7 +66,7 @@ impl Base64 {
     }
 }
 
-impl Layer for Base64 {
+impl Decoder for Base64 {
     fn reset(&mut self) {
         *self = Self { run: self.run.take(), ..Self::new(self.depth) };
     }

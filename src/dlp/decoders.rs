@@ -3,8 +3,8 @@
 use super::{
     Encoding,
     base64::Base64,
+    decoder::{Best, Context, Decoder, Text},
     escape::Escapes,
-    layer::{Best, Context, Layer, Text},
 };
 
 struct Decoders {
@@ -14,7 +14,7 @@ struct Decoders {
 }
 
 /// New ones, whose own views have this depth.
-pub(super) fn decoders(depth: u8) -> Box<dyn Layer> {
+pub(super) fn decoders(depth: u8) -> Box<dyn Decoder> {
     Box::new(Decoders {
         base64: Base64::new(depth),
         percent: Escapes::new(Encoding::Percent, depth),
@@ -22,7 +22,7 @@ pub(super) fn decoders(depth: u8) -> Box<dyn Layer> {
     })
 }
 
-impl Layer for Decoders {
+impl Decoder for Decoders {
     fn position(&self) -> u64 {
         self.base64.position().min(self.percent.position()).min(self.json.position())
     }

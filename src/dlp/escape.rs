@@ -2,7 +2,7 @@
 
 use super::{
     Encoding,
-    layer::{Best, Context, Layer, Text, index},
+    decoder::{Best, Context, Decoder, Text, index},
     view::View,
 };
 
@@ -158,7 +158,7 @@ impl Escapes {
     }
 }
 
-impl Layer for Escapes {
+impl Decoder for Escapes {
     fn reset(&mut self) {
         let (view, decoded) = (self.view.take(), std::mem::take(&mut self.decoded));
         *self = Self { view, decoded, ..Self::new(self.kind, self.depth) };

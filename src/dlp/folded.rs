@@ -79,7 +79,8 @@ mod tests {
     /// Those that are registered (IANA), those that clients, SDKs and clouds send, and long ones.
     #[test]
     fn usual_names_are_none() {
-        let names: Vec<&str> = include_str!("field_names.txt").split_whitespace().collect();
+        let names: Vec<&str> =
+            include_str!("../../tests/data/usual_field_names.txt").split_whitespace().collect();
         assert!(names.len() > 480, "{}", names.len());
         for name in names {
             assert_eq!(found(name), None, "{name}");

@@ -17,13 +17,13 @@
 
 mod base64;
 mod custom;
+mod decoder;
 mod decoders;
 mod escape;
 mod folded;
-mod layer;
 mod mask;
 mod patterns;
-mod seed;
+mod seed_phrase;
 mod set;
 mod stream;
 mod validate;
@@ -84,7 +84,7 @@ pub enum SettingsError {
     Core(String),
 }
 
-/// One layer that was decoded before a finding showed.
+/// What was decoded before a finding showed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
     /// Base64, either alphabet.

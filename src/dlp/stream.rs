@@ -2,8 +2,8 @@
 
 use super::{
     Finding, Scanner,
+    decoder::{Best, Context},
     decoders::decoders,
-    layer::{Best, Context},
     view::View,
 };
 

@@ -2,9 +2,9 @@
 
 use super::{
     SeedPhrases,
-    layer::{Best, Context, Found, Layer, Text, index},
+    decoder::{Best, Context, Decoder, Text, ViewFinding, index},
     patterns::{BUILTIN, LeftBoundary, Look, TABLE},
-    seed::Seed,
+    seed_phrase::Seed,
     set::{LEFT, PatternId, Set},
 };
 use regex_automata::util::primitives::StateID;
@@ -40,7 +40,7 @@ pub(super) struct View {
     custom: Option<StateID>,
     seed: Seed,
     /// Made when the first text is read, where there may be any.
-    decoders: Option<Box<dyn Layer>>,
+    decoders: Option<Box<dyn Decoder>>,
 }
 
 const ALNUM: u8 = 1;
@@ -293,7 +293,7 @@ impl View {
                 match self.cover(context, at, end, complete) {
                     Cover::Yes => {}
                     Cover::Unsure => self.pending.push(pending),
-                    Cover::No { decided } => best.offer(Found {
+                    Cover::No { decided } => best.offer(ViewFinding {
                         pattern: pending.pattern,
                         start: pending.start,
                         certain: self.base + usize::max(at + certain, decided) as u64,
@@ -317,7 +317,12 @@ impl View {
         let mut offer = |pattern: usize, certain: u64| {
             let pattern = Set::custom_id(pattern);
             if !context.muted[usize::from(pattern)] {
-                best.offer(Found { pattern, start: certain.saturating_sub(1), certain, chain: Vec::new() });
+                best.offer(ViewFinding {
+                    pattern,
+                    start: certain.saturating_sub(1),
+                    certain,
+                    chain: Vec::new(),
+                });
             }
         };
         let state = self.custom.unwrap_or_else(|| custom.start());
@@ -344,7 +349,7 @@ impl View {
         }
         let total = self.total();
         let mut offer = |start, certain| {
-            best.offer(Found { pattern, start, certain: u64::min(certain, total), chain: Vec::new() });
+            best.offer(ViewFinding { pattern, start, certain: u64::min(certain, total), chain: Vec::new() });
         };
         self.seed.read(rule, &self.buf[index(at - self.base)..], at, &mut offer);
         if complete {

@@ -7,7 +7,7 @@ use super::{
 };
 
 /// A decoder upon a view. All offsets are the view's.
-pub(super) trait Layer: Send + Sync {
+pub(super) trait Decoder: Send + Sync {
     /// Up to where the text was read; nothing before it is needed again.
     fn position(&self) -> u64;
 
@@ -30,12 +30,12 @@ pub(super) struct Context<'a> {
     pub(super) set: &'a Set,
     pub(super) muted: &'a [bool],
     /// Makes the decoders of a view that has none yet, for views of this depth.
-    pub(super) decoders: fn(u8) -> Box<dyn Layer>,
+    pub(super) decoders: fn(u8) -> Box<dyn Decoder>,
 }
 
 /// A finding, in offsets of the view that shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct ViewFinding {
     pub(super) pattern: PatternId,
     pub(super) start: u64,
     pub(super) certain: u64,
@@ -45,11 +45,11 @@ pub(super) struct Found {
 
 /// The finding that was certain first, whichever was seen first.
 #[derive(Default)]
-pub(super) struct Best(pub(super) Option<Found>);
+pub(super) struct Best(pub(super) Option<ViewFinding>);
 
 impl Best {
-    pub(super) fn offer(&mut self, found: Found) {
-        let key = |f: &Found| (f.certain, f.chain.len(), f.pattern, f.start);
+    pub(super) fn offer(&mut self, found: ViewFinding) {
+        let key = |f: &ViewFinding| (f.certain, f.chain.len(), f.pattern, f.start);
         if self.0.as_ref().is_none_or(|best| key(&found) < key(best)) {
             self.0 = Some(found);
         }
