@@ -1,7 +1,7 @@
 //! The decision. One function for the proxy, `explain`, `test` and `diff`.
 
 use super::{
-    deny::DenyPath,
+    deny_path::DenyPath,
     git::GitOperation,
     host::Authority,
     intent::{Intent, Scheme},

@@ -14,7 +14,7 @@
 
 mod decide;
 mod decoding;
-mod deny;
+mod deny_path;
 mod fields;
 mod git;
 mod host;
@@ -33,7 +33,7 @@ pub(crate) mod testing;
 mod upgrade;
 
 pub use decide::MatchedRule;
-pub use deny::DenyPath;
+pub use deny_path::DenyPath;
 pub use fields::{
     CREDENTIAL_FIELDS, HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES, UNREAD_BY_PIPELOCK, same_variable,
 };

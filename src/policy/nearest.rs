@@ -1,7 +1,7 @@
 //! The rule that would have allowed a request, had the request been a little different: "did you mean".
 
 use super::{
-    deny::DenyPath,
+    deny_path::DenyPath,
     host::Host,
     intent::{Intent, Scheme},
     method::Method,

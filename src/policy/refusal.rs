@@ -1,6 +1,6 @@
 //! Why a request is not let through, in words for a person and in a code for a machine.
 
-use super::{deny::DenyPath, method::Method, route::Route};
+use super::{deny_path::DenyPath, method::Method, route::Route};
 use serde::Serialize;
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! What may be requested of one host.
 
 use super::{
-    deny::DenyPath,
+    deny_path::DenyPath,
     host::Host,
     method::Method,
     path::{CanonicalPath, PathRules},

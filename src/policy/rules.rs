@@ -151,7 +151,7 @@ fn check(rule: &HostRule) -> Result<(), PolicyError> {
 #[cfg(test)]
 mod tests {
     use super::super::{
-        deny::DenyPath,
+        deny_path::DenyPath,
         testing::{route, route_with_paths, with_credential},
     };
     use super::*;

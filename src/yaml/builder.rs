@@ -33,11 +33,11 @@ struct Built {
     bytes: usize,
 }
 
-pub(super) fn compose(text: &str, limits: Limits, problems: &mut Vec<Problem>) -> Option<Document> {
+pub(super) fn build(text: &str, limits: Limits, problems: &mut Vec<Problem>) -> Option<Document> {
     let body = text.strip_prefix(BOM).unwrap_or(text);
     let base = text.len() - body.len();
     refuse_directives(body, base, problems);
-    let mut composer = Composer {
+    let mut builder = Builder {
         parser: Parser::new_from_str(body),
         offsets: Offsets::new(body, base),
         text,
@@ -47,7 +47,7 @@ pub(super) fn compose(text: &str, limits: Limits, problems: &mut Vec<Problem>) -
         nodes: 0,
         bytes: 0,
     };
-    let Ok(built) = composer.document() else { return None };
+    let Ok(built) = builder.document() else { return None };
     let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
     Some(Document { value: built.value, root: built.place, lines })
 }
@@ -91,7 +91,7 @@ impl Offsets {
     }
 }
 
-struct Composer<'t, 'p> {
+struct Builder<'t, 'p> {
     parser: Parser<'t, StrInput<'t>>,
     offsets: Offsets,
     text: &'t str,
@@ -103,7 +103,7 @@ struct Composer<'t, 'p> {
     bytes: usize,
 }
 
-impl<'t> Composer<'t, '_> {
+impl<'t> Builder<'t, '_> {
     fn document(&mut self) -> Result<Built, Stop> {
         let mut built = None;
         loop {

@@ -5,8 +5,8 @@
 //! `no`, `on` and `22:22` are text. Anchors work, within the budget. This module is the only one that knows which
 //! parser is underneath.
 
+mod builder;
 mod bytes;
-mod compose;
 mod emit;
 mod node;
 mod scalar;
@@ -74,7 +74,7 @@ pub struct ReadOutcome {
 pub fn read(text: &[u8], limits: Limits) -> ReadOutcome {
     let mut problems = Vec::new();
     let document = match bytes::check(text, limits, &mut problems) {
-        Some(text) => compose::compose(text, limits, &mut problems),
+        Some(text) => builder::build(text, limits, &mut problems),
         None => None,
     };
     problems.sort_by_key(|problem| problem.span.start);

@@ -2,7 +2,7 @@
 
 use super::super::findings::{Findings, quoted};
 use super::super::raw::{self, Item};
-use super::{env, path, resources};
+use super::{env, file_path, resources};
 use crate::manifest::{Agent, Build, Image, Mount};
 use camino::Utf8Path;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,7 @@ pub(super) fn agent(
     let command = command.map(|items| self::command(items, findings));
     let user = user.and_then(|user| self::user(user, findings));
     let workdir =
-        workdir.and_then(|text| path::agent_path(&text, "agent.workdir", findings)).map(String::from);
+        workdir.and_then(|text| file_path::agent_path(&text, "agent.workdir", findings)).map(String::from);
     let mounts = self::mounts(mounts.unwrap_or_default(), findings);
     let env = env::agent(env.unwrap_or_default(), "/agent/env", token_refs, findings);
     let runtime = runtime.and_then(|name| self::runtime(name, findings));
@@ -94,9 +94,10 @@ fn image_name(name: String, findings: &mut Findings<'_>) -> Option<String> {
 
 fn build(raw: raw::Build, findings: &mut Findings<'_>) -> Option<Build> {
     let raw::Build { context, dockerfile, args, target } = raw;
-    let context = context.and_then(|text| path::project_path(&text, "agent.build.context", findings));
-    let dockerfile = dockerfile
-        .and_then(|text| path::path_inside(&text, "agent.build.dockerfile", "the build context", findings));
+    let context = context.and_then(|text| file_path::project_path(&text, "agent.build.context", findings));
+    let dockerfile = dockerfile.and_then(|text| {
+        file_path::path_inside(&text, "agent.build.dockerfile", "the build context", findings)
+    });
     let args = env::literals(args.unwrap_or_default(), "/agent/build/args", findings);
     let target = target.and_then(|text| {
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -165,8 +166,8 @@ fn mounts(items: Vec<Item<raw::Mount>>, findings: &mut Findings<'_>) -> Vec<Moun
 
 fn mount(raw: raw::Mount, pointer: &str, findings: &mut Findings<'_>) -> Option<Mount> {
     let raw::Mount { source, target, read_only } = raw;
-    let source = source.and_then(|text| path::host_path(&text, &format!("{pointer}.source"), findings));
-    let target = target.and_then(|text| path::agent_path(&text, &format!("{pointer}.target"), findings));
+    let source = source.and_then(|text| file_path::host_path(&text, &format!("{pointer}.source"), findings));
+    let target = target.and_then(|text| file_path::agent_path(&text, &format!("{pointer}.target"), findings));
     let (source, target) = (source?, target?);
     if let Some(holds) = DANGEROUS_SOURCES.iter().find(|holds| overlap(&source, Utf8Path::new(holds))) {
         let at = format!("{pointer}.source");

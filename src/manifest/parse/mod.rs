@@ -7,8 +7,8 @@ mod address;
 mod agent;
 mod auth;
 mod env;
+mod file_path;
 mod hosts;
-mod path;
 mod resources;
 mod route;
 
@@ -163,6 +163,6 @@ fn pipelock(raw: raw::Pipelock, hosts: &[hosts::Named], findings: &mut Findings<
             .hint("seed phrases consist of ordinary words: conversations would be refused, and the agent would say \"Please run /login\"; remove the key");
         findings.push(problem);
     }
-    let extra_ca = extra_ca.and_then(|path| path::host_path(&path, "pipelock.extra_ca", findings));
+    let extra_ca = extra_ca.and_then(|path| file_path::host_path(&path, "pipelock.extra_ca", findings));
     Pipelock { engine, extra_ca, seed_phrases }
 }
