@@ -11,13 +11,13 @@ mod pins;
 pub mod placeholder;
 pub(crate) mod places;
 mod resolve;
-mod stack;
+mod services;
 mod warnings;
 
 pub use environment::{PROXY_VARIABLES, is_ours};
 pub use layout::Layout;
 pub use resolve::Surroundings;
-pub use stack::{NetworkPlan, Reach, ServicePlan};
+pub use services::{NetworkPlan, Reach, ServicePlan};
 
 use crate::diagnostic::{Diagnostic, Report};
 use crate::manifest::{Build, DlpAction};
