@@ -23,15 +23,15 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     /// What the manifest comes to now.
-    pub(crate) fn from_project(target: &RenderedProject) -> anyhow::Result<Self> {
-        let plan = &target.project.plan;
-        let context = match context_folder(plan, &target.project.folder)? {
+    pub(crate) fn from_project(rendered: &RenderedProject) -> anyhow::Result<Self> {
+        let plan = &rendered.project.plan;
+        let context = match context_folder(plan, &rendered.project.folder)? {
             Some(context) => Some(Context::read(&context.folder, &context.dockerfile)?),
             None => None,
         };
         let files = context.as_ref().map(Context::digest);
-        let digest = consent::digest(&target.tree, files.as_deref());
-        let machine = machine(plan, &target.project.folder, files.as_deref());
+        let digest = consent::digest(&rendered.tree, files.as_deref());
+        let machine = machine(plan, &rendered.project.folder, files.as_deref());
         Ok(Self { capabilities: Capabilities::from_plan(plan, &machine), context, digest })
     }
 }

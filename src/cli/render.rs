@@ -57,8 +57,8 @@ pub(crate) struct Args {
 }
 
 /// What `render` did, for its table.
-struct Rendered<'a> {
-    target: &'a RenderedProject,
+struct RenderResult<'a> {
+    rendered: &'a RenderedProject,
     state: &'a State,
     minted: Minted,
     written: Written,
@@ -71,15 +71,18 @@ struct Rendered<'a> {
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let clock = args.now.clone().unwrap_or_else(Clock::system);
-    let targets = load(args)?;
+    let projects = load(args)?;
     let mut outcome = Outcome::Done;
-    for target in &targets {
-        let warnings = &target.project.plan.warnings;
+    for rendered in &projects {
+        let warnings = &rendered.project.plan.warnings;
         if !globals.quiet && !warnings.0.is_empty() {
             say_report(warnings, globals);
         }
-        let one =
-            if args.check { check(target, globals, &clock)? } else { write(target, args, globals, &clock)? };
+        let one = if args.check {
+            check(rendered, globals, &clock)?
+        } else {
+            write(rendered, args, globals, &clock)?
+        };
         if one == Outcome::Differs {
             outcome = Outcome::Differs;
         }
@@ -99,33 +102,36 @@ fn load(args: &Args) -> anyhow::Result<Vec<RenderedProject>> {
     projects.into_iter().map(RenderedProject::render).collect()
 }
 
-fn check(target: &RenderedProject, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
-    let comparison = Comparison::with_disk(target.find()?.as_ref(), &target.tree)?;
-    let shown = target.shown();
+fn check(rendered: &RenderedProject, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
+    let comparison = Comparison::with_disk(rendered.find()?.as_ref(), &rendered.tree)?;
+    let shown = rendered.shown();
     let (mut outcome, mut data) = (Outcome::Done, String::new());
     if comparison.on_disk.is_empty() {
         say(&format!(
             "{shown} is not there; `bottle render` writes what {} renders to\n",
-            target.project.file
+            rendered.project.file
         ));
         outcome = Outcome::Differs;
     } else if !comparison.is_same() {
         data = comparison.unified_diff();
-        say(&format!("{shown} is not what {} renders to; `bottle render` writes it\n", target.project.file));
+        say(&format!(
+            "{shown} is not what {} renders to; `bottle render` writes it\n",
+            rendered.project.file
+        ));
         outcome = Outcome::Differs;
     }
-    for rule in target.project.loaded.manifest.hosts() {
+    for rule in rendered.project.loaded.manifest.hosts() {
         if let Some(until) = rule.route.until.filter(|until| *until < clock.today()) {
-            let place = target.project.loaded.place_of(&format!("{}.until", rule.route.source));
+            let place = rendered.project.loaded.place_of(&format!("{}.until", rule.route.source));
             say(&format!("{place}: the rule for {} expired after {until}\n", rule.route.host));
             outcome = Outcome::Differs;
         }
     }
     if outcome == Outcome::Done {
-        say(&format!("{shown} is what {} renders to\n", target.project.file));
+        say(&format!("{shown} is what {} renders to\n", rendered.project.file));
     }
-    let candidate = Candidate::from_project(target)?;
-    let changes = since_agreed(target, &candidate)?;
+    let candidate = Candidate::from_project(rendered)?;
+    let changes = since_agreed(rendered, &candidate)?;
     print_as(
         globals.format,
         &match globals.format {
@@ -149,68 +155,73 @@ fn check(target: &RenderedProject, globals: &Globals, clock: &Clock) -> anyhow::
 }
 
 /// Against the record of this machine; nothing where there is none.
-fn since_agreed(target: &RenderedProject, candidate: &Candidate) -> anyhow::Result<Option<Vec<Change>>> {
+fn since_agreed(rendered: &RenderedProject, candidate: &Candidate) -> anyhow::Result<Option<Vec<Change>>> {
     let registry = folders::registry()?;
-    let Some(bottle) = registry.of_out(target.path()) else { return Ok(None) };
+    let Some(bottle) = registry.of_out(rendered.path()) else { return Ok(None) };
     let record = Record::load(&bottle.state).ok().flatten(); // one that can't be read: `render` says so
     Ok(record.map(|record| capability::changes(Some(&record.capabilities), &candidate.capabilities)))
 }
 
-fn write(target: &RenderedProject, args: &Args, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
-    compare(target, args)?;
-    target.require_own_env()?;
+fn write(
+    rendered: &RenderedProject,
+    args: &Args,
+    globals: &Globals,
+    clock: &Clock,
+) -> anyhow::Result<Outcome> {
+    compare(rendered, args)?;
+    rendered.require_own_env()?;
     let home = folders::home()?;
     let registry = Registry::load(&home)?;
-    let known = registry.of_out(target.path());
+    let known = registry.of_out(rendered.path());
     let registered = known.map(|bottle| bottle.state.as_path());
-    let location = Location::find(target.path(), args.state.as_deref(), registered, &home)?;
-    require_free(&target.project.file, target, known)?;
-    let project = location.project(&target.project.plan.name);
+    let location = Location::find(rendered.path(), args.state.as_deref(), registered, &home)?;
+    require_free(&rendered.project.file, rendered, known)?;
+    let project = location.project(&rendered.project.plan.name);
     if let Some(other) =
-        registry.bottles().find(|other| other.project == project && other.out != target.path())
+        registry.bottles().find(|other| other.project == project && other.out != rendered.path())
     {
         bail!("the Compose project {project} is that of {}; give the bottle another name", other.manifest);
     }
     // What is refused anyway is not asked about.
-    let exposed = exposed(target, args);
+    let exposed = exposed(rendered, args);
     location.require_hidden(&exposed)?;
     location.require_hidden_home(&home, &exposed)?;
     let image = ImageBinary::read(args.image_binary.as_deref())?;
-    let asked = Candidate::from_project(target)?;
-    let question = Question::compare(&asked, target, location.state())?;
+    let asked = Candidate::from_project(rendered)?;
+    let question = Question::compare(&asked, rendered, location.state())?;
     let answer = match &args.accept {
         Some(digest) => PriorAnswer::Digest(digest),
         None if args.accept_widening => PriorAnswer::Anything,
         None => PriorAnswer::Ask,
     };
-    let missing = if globals.quiet { String::new() } else { missing(target) };
-    if !question.is_agreed(&target.project.file, &asked, &answer, &missing)? {
+    let missing = if globals.quiet { String::new() } else { missing(rendered) };
+    if !question.is_agreed(&rendered.project.file, &asked, &answer, &missing)? {
         return Ok(Outcome::Differs);
     }
 
-    let waiting = || say(&format!("waiting for another `bottle render` of {}\n", target.shown()));
+    let waiting = || say(&format!("waiting for another `bottle render` of {}\n", rendered.shown()));
     let state = State::open(&location, &exposed, waiting)?;
-    let now = compare(target, args)?;
+    let now = compare(rendered, args)?;
     // The manifest was read once; folders and links may have changed since.
-    let candidate = Candidate::from_project(target)?;
+    let candidate = Candidate::from_project(rendered)?;
     if candidate.digest != asked.digest
-        || !Question::compare(&candidate, target, state.path())?.is_within(&question)
+        || !Question::compare(&candidate, rendered, state.path())?.is_within(&question)
     {
-        bail!("{} changed while the question was open; run `bottle render` again", target.project.file);
+        bail!("{} changed while the question was open; run `bottle render` again", rendered.project.file);
     }
     let wants = MintRequest {
-        bottle: &target.project.plan.name,
-        egress_proxy: target.project.plan.topology == Topology::Chain,
-        extra_ca: target.project.plan.extra_ca.as_ref().map(|ca| ca.pem.as_str()),
+        bottle: &rendered.project.plan.name,
+        egress_proxy: rendered.project.plan.topology == Topology::Chain,
+        extra_ca: rendered.project.plan.extra_ca.as_ref().map(|ca| ca.pem.as_str()),
         image: Some(&image),
         rotate: args.rotate_ca,
     };
     let again = !now.on_disk.is_empty();
     let minted = state.mint(&wants, clock)?;
-    let agreed = agree(target, &candidate, &state, clock)?;
+    let agreed = agree(rendered, &candidate, &state, clock)?;
     let made = format!("{}-{}", minted.label(), image.digest());
-    let written = apply(target, &now, &location, &state, &made, &agreed, args.force)?;
-    let bottle = bottle(target, &location, &agreed)?;
+    let written = apply(rendered, &now, &location, &state, &made, &agreed, args.force)?;
+    let bottle = bottle(rendered, &location, &agreed)?;
     for other in registry.of_manifest(&bottle.manifest).filter(|other| other.out != bottle.out) {
         Record::withdraw(&other.state)?;
     }
@@ -219,17 +230,20 @@ fn write(target: &RenderedProject, args: &Args, globals: &Globals, clock: &Clock
         say(&missing);
     }
     let digest = agreed.record.digest;
-    summary::print(&Rendered { target, state: &state, minted, written, question, digest, again }, globals)?;
+    summary::print(
+        &RenderResult { rendered, state: &state, minted, written, question, digest, again },
+        globals,
+    )?;
     Ok(Outcome::Done)
 }
 
 /// Refuses to take over the output folder of another manifest.
-fn require_free(file: &Utf8Path, target: &RenderedProject, known: Option<&Bottle>) -> anyhow::Result<()> {
-    let manifest = target.project.folder.join(file.file_name().unwrap_or_default());
+fn require_free(file: &Utf8Path, rendered: &RenderedProject, known: Option<&Bottle>) -> anyhow::Result<()> {
+    let manifest = rendered.project.folder.join(file.file_name().unwrap_or_default());
     if let Some(other) = known.filter(|known| known.manifest != manifest && known.manifest.exists()) {
         bail!(
             "{} is what {} renders to; two bottles of one folder need different names (`name: {}` in both)",
-            target.shown(),
+            rendered.shown(),
             other.manifest,
             other.name
         );
@@ -239,13 +253,13 @@ fn require_free(file: &Utf8Path, target: &RenderedProject, known: Option<&Bottle
 
 /// Puts what was agreed to into the state: the build context first, the record last.
 fn agree(
-    target: &RenderedProject,
+    rendered: &RenderedProject,
     candidate: &Candidate,
     state: &State,
     clock: &Clock,
 ) -> anyhow::Result<Agreed> {
     if let Some(context) = &candidate.context {
-        keep_context(target, context, state)?;
+        keep_context(rendered, context, state)?;
     }
     let record = Record {
         version: 1,
@@ -258,7 +272,7 @@ fn agree(
     // The time of an agreement is that of the first one to these very files.
     let before = Agreed::load(state.path()).ok().flatten();
     let same = before.filter(|it| Record { agreed: it.record.agreed, ..record.clone() } == it.record);
-    let agreed = same.unwrap_or(Agreed { record, tree: target.tree.clone() });
+    let agreed = same.unwrap_or(Agreed { record, tree: rendered.tree.clone() });
     agreed.store(state.path())?;
     remove_other_contexts(state, candidate.context.as_ref())?;
     Ok(agreed)
@@ -279,7 +293,7 @@ fn remove_other_contexts(state: &State, kept: Option<&Context>) -> anyhow::Resul
 }
 
 /// Copies the build context into the state, and refuses one that is not what was agreed to any more.
-fn keep_context(target: &RenderedProject, agreed: &Context, state: &State) -> anyhow::Result<()> {
+fn keep_context(rendered: &RenderedProject, agreed: &Context, state: &State) -> anyhow::Result<()> {
     let contexts = Folder::open(state.path())?.make(Utf8Path::new(consent::CONTEXT))?;
     let digest = agreed.digest();
     let name = consent::context_name(&digest);
@@ -288,8 +302,8 @@ fn keep_context(target: &RenderedProject, agreed: &Context, state: &State) -> an
     {
         return Ok(());
     }
-    let from = candidate::context_folder(&target.project.plan, &target.project.folder)?;
-    let from = from.with_context(|| format!("the build context of {} is gone", target.project.file))?;
+    let from = candidate::context_folder(&rendered.project.plan, &rendered.project.folder)?;
+    let from = from.with_context(|| format!("the build context of {} is gone", rendered.project.file))?;
     // Under another name until it is whole; a folder that was left behind is written again.
     let staged = format!("new-{name}");
     contexts.remove_all(&staged)?;
@@ -302,26 +316,26 @@ fn keep_context(target: &RenderedProject, agreed: &Context, state: &State) -> an
     Ok(contexts.rename(&staged, name)?)
 }
 
-fn bottle(target: &RenderedProject, location: &Location, agreed: &Agreed) -> anyhow::Result<Bottle> {
-    let folder = &target.project.folder;
+fn bottle(rendered: &RenderedProject, location: &Location, agreed: &Agreed) -> anyhow::Result<Bottle> {
+    let folder = &rendered.project.folder;
     Ok(Bottle {
-        out: target.path().to_owned(),
-        manifest: folder.join(target.project.file.file_name().unwrap_or_default()),
+        out: rendered.path().to_owned(),
+        manifest: folder.join(rendered.project.file.file_name().unwrap_or_default()),
         folder: FolderId::at(folder).with_context(|| format!("{folder} is gone"))?,
-        name: target.project.plan.name.clone(),
-        project: location.project(&target.project.plan.name),
+        name: rendered.project.plan.name.clone(),
+        project: location.project(&rendered.project.plan.name),
         state: location.state().to_owned(),
         writable: agreed.record.capabilities.writable().map(Utf8Path::to_owned).collect(),
     })
 }
 
 /// Warnings about what `bottle up` needs and this machine lacks.
-fn missing(target: &RenderedProject) -> String {
+fn missing(rendered: &RenderedProject) -> String {
     let absent =
         |(place, what)| format!("warning: {place}, {what}, is not on this machine; `bottle up` needs it\n");
-    let mut text: String = target.absent().into_iter().map(absent).collect();
+    let mut text: String = rendered.absent().into_iter().map(absent).collect();
     if let (User::Owner, Some((place, (state::SERVICE_USER, _)))) =
-        (&target.project.plan.agent.user, target.owner())
+        (&rendered.project.plan.agent.user, rendered.owner())
     {
         let _ = writeln!(
             text,
@@ -333,22 +347,22 @@ fn missing(target: &RenderedProject) -> String {
 }
 
 /// What stands on disk, where a write would be possible.
-fn compare(target: &RenderedProject, args: &Args) -> anyhow::Result<Comparison> {
-    let comparison = Comparison::with_disk(target.find()?.as_ref(), &target.tree)?;
-    comparison.require_writable(&target.shown(), args.force)?;
+fn compare(rendered: &RenderedProject, args: &Args) -> anyhow::Result<Comparison> {
+    let comparison = Comparison::with_disk(rendered.find()?.as_ref(), &rendered.tree)?;
+    comparison.require_writable(&rendered.shown(), args.force)?;
     Ok(comparison)
 }
 
 /// Keys stay out of what the agent sees; a state that the user chose also out of the project, which git commits.
-fn exposed(target: &RenderedProject, args: &Args) -> Vec<Utf8PathBuf> {
-    let mut exposed = target.exposed();
-    exposed.extend(args.state.is_some().then(|| target.project.folder.clone()));
+fn exposed(rendered: &RenderedProject, args: &Args) -> Vec<Utf8PathBuf> {
+    let mut exposed = rendered.exposed();
+    exposed.extend(args.state.is_some().then(|| rendered.project.folder.clone()));
     exposed
 }
 
 /// The tree in the project, and what Compose is told: all of it is on disk before the first file takes its name.
 fn apply(
-    target: &RenderedProject,
+    rendered: &RenderedProject,
     comparison: &Comparison,
     location: &Location,
     state: &State,
@@ -356,8 +370,8 @@ fn apply(
     agreed: &Agreed,
     force: bool,
 ) -> anyhow::Result<Written> {
-    let env = env_file(target, location, state, made, agreed).render()?;
-    let folders = [Folder::open(state.path())?, target.make()?];
+    let env = env_file(rendered, location, state, made, agreed).render()?;
+    let folders = [Folder::open(state.path())?, rendered.make()?];
     let mut staged = Vec::new();
     for folder in &folders {
         if !folder.is_as_wanted(ENV_FILE, env.as_bytes(), 0o644, None)? {
@@ -373,17 +387,17 @@ fn apply(
 }
 
 fn env_file(
-    target: &RenderedProject,
+    rendered: &RenderedProject,
     location: &Location,
     state: &State,
     made: &str,
     agreed: &Agreed,
 ) -> EnvFile {
-    let agent = &target.project.plan.agent;
-    let owner = target.owner().filter(|_| agent.user == User::Owner).map(|(_, owner)| owner);
+    let agent = &rendered.project.plan.agent;
+    let owner = rendered.owner().filter(|_| agent.user == User::Owner).map(|(_, owner)| owner);
     let context = agreed.record.context.as_ref().map(Context::digest);
     EnvFile {
-        project: location.project(&target.project.plan.name),
+        project: location.project(&rendered.project.plan.name),
         state: state.path().to_string(),
         user: state.user().to_string(),
         ca: made.to_owned(),

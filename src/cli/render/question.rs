@@ -42,7 +42,7 @@ impl Question {
     /// Compares a candidate with what was agreed to in `state`.
     pub(super) fn compare(
         candidate: &Candidate,
-        target: &RenderedProject,
+        rendered: &RenderedProject,
         state: &Utf8Path,
     ) -> anyhow::Result<Self> {
         let (record, damaged) = match Record::load(state) {
@@ -57,7 +57,7 @@ impl Question {
         {
             files = old.changes(new);
             if !files.is_empty() {
-                dockerfile = dockerfile_diff(target, state)?;
+                dockerfile = dockerfile_diff(rendered, state)?;
             }
         }
         let first = record.is_none() && damaged.is_none();
@@ -159,8 +159,8 @@ impl Question {
 const SCREEN: usize = 30;
 
 /// The Dockerfile of now against the one that was agreed to.
-fn dockerfile_diff(target: &RenderedProject, state: &Utf8Path) -> anyhow::Result<String> {
-    let Some(now) = context_folder(&target.project.plan, &target.project.folder)? else {
+fn dockerfile_diff(rendered: &RenderedProject, state: &Utf8Path) -> anyhow::Result<String> {
+    let Some(now) = context_folder(&rendered.project.plan, &rendered.project.folder)? else {
         return Ok(String::new());
     };
     let agreed = Agreed::load(state).ok().flatten();

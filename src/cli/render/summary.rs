@@ -1,6 +1,6 @@
 //! What `render` prints at its end: the stack in one screen, and the next command.
 
-use super::Rendered;
+use super::RenderResult;
 use crate::cli::{Format, Globals, changes, source};
 use crate::config::routes::AnyOr;
 use crate::plan::{Plan, Topology};
@@ -13,11 +13,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Prints the table, or the same as JSON.
-pub(super) fn print(rendered: &Rendered<'_>, globals: &Globals) -> anyhow::Result<()> {
+pub(super) fn print(result: &RenderResult<'_>, globals: &Globals) -> anyhow::Result<()> {
     let text = match globals.format {
-        Format::Json => serde_json::to_string_pretty(&as_json(rendered)?)? + "\n",
+        Format::Json => serde_json::to_string_pretty(&as_json(result)?)? + "\n",
         Format::Text if globals.quiet => String::new(),
-        Format::Text => as_text(rendered)?,
+        Format::Text => as_text(result)?,
     };
     Ok(super::print_as(globals.format, &text)?)
 }
@@ -45,12 +45,12 @@ fn tokens(plan: &Plan) -> BTreeSet<&str> {
     auths.map(|auth| auth.token_ref.as_str()).collect()
 }
 
-fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
-    let (target, plan) = (rendered.target, &rendered.target.project.plan);
-    let out = target.shown();
+fn as_text(result: &RenderResult<'_>) -> Result<String, std::fmt::Error> {
+    let (rendered, plan) = (result.rendered, &result.rendered.project.plan);
+    let out = rendered.shown();
     let out = printable_name(out.as_str());
     let mut text = String::new();
-    writeln!(text, "{out}  {}\n", files(rendered))?;
+    writeln!(text, "{out}  {}\n", files(result))?;
     writeln!(text, "  services    {}", services(plan).join("  "))?;
     writeln!(text, "  networks    {}; the agent has none", networks(plan).join(", "))?;
     hosts(&mut text, &plan.hosts)?;
@@ -63,10 +63,10 @@ fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
             printable_name(&format!("{} at {}", mount.source, mount.target))
         )?;
     }
-    for (name, ca) in authorities(rendered) {
+    for (name, ca) in authorities(result) {
         writeln!(text, "  {name:<11} sha256 {}  until {}  {}", &ca.fingerprint, date(ca), event(&ca.event))?;
     }
-    writeln!(text, "  state       {}", rendered.state.path())?;
+    writeln!(text, "  state       {}", result.state.path())?;
     if !tokens(plan).is_empty() {
         let names = tokens(plan).into_iter().map(|name| match std::env::var_os(name) {
             Some(value) if !value.is_empty() => name.to_owned(),
@@ -74,7 +74,7 @@ fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
         });
         writeln!(text, "  tokens      {}", names.collect::<Vec<_>>().join(", "))?;
     }
-    let question = &rendered.question;
+    let question = &result.question;
     for (heading, lines) in [
         ("Newly allowed", changes::listed(question.newly_allowed())),
         ("No longer allowed", changes::listed(question.no_longer_allowed())),
@@ -83,17 +83,17 @@ fn as_text(rendered: &Rendered<'_>) -> Result<String, std::fmt::Error> {
             write!(text, "\n{heading}:\n{lines}")?;
         }
     }
-    writeln!(text, "\nAgreed: {}", rendered.digest)?;
-    let next = |verb| source::command(verb, &target.project.file);
+    writeln!(text, "\nAgreed: {}", result.digest)?;
+    let next = |verb| source::command(verb, &rendered.project.file);
     writeln!(text, "Next: {}      or: docker compose -f {out}/docker-compose.yml up -d", next("up"))?;
-    if rendered.again && !rendered.written.replaced.is_empty() {
+    if result.again && !result.written.replaced.is_empty() {
         writeln!(text, "      {}  when it is up and only rules changed", next("reload"))?;
     }
     Ok(text)
 }
 
-fn files(rendered: &Rendered<'_>) -> String {
-    let (written, removed) = (rendered.written.replaced.len(), rendered.written.removed.len());
+fn files(result: &RenderResult<'_>) -> String {
+    let (written, removed) = (result.written.replaced.len(), result.written.removed.len());
     match (written, removed) {
         (0, 0) => "unchanged".to_owned(),
         (written, 0) => format!("{written} {} written", plural(written)),
@@ -149,9 +149,9 @@ fn joined<T: ToString>(list: &[T], between: &str) -> String {
     list.iter().map(T::to_string).collect::<Vec<_>>().join(between)
 }
 
-fn authorities<'a>(rendered: &'a Rendered<'_>) -> impl Iterator<Item = (&'static str, &'a Authority)> {
-    let agent = rendered.minted.agent.as_ref().map(|ca| ("agent CA", ca));
-    agent.into_iter().chain([("pipelock CA", &rendered.minted.pipelock)])
+fn authorities<'a>(result: &'a RenderResult<'_>) -> impl Iterator<Item = (&'static str, &'a Authority)> {
+    let agent = result.minted.agent.as_ref().map(|ca| ("agent CA", ca));
+    agent.into_iter().chain([("pipelock CA", &result.minted.pipelock)])
 }
 
 fn date(ca: &Authority) -> jiff::civil::Date {
@@ -168,8 +168,8 @@ fn event(event: &Event) -> String {
     }
 }
 
-fn as_json(rendered: &Rendered<'_>) -> serde_json::Result<Value> {
-    let (target, plan) = (rendered.target, &rendered.target.project.plan);
+fn as_json(result: &RenderResult<'_>) -> serde_json::Result<Value> {
+    let (rendered, plan) = (result.rendered, &result.rendered.project.plan);
     let authority = |ca: &Authority| json!({"sha256": ca.fingerprint, "not_after": ca.not_after.to_string(), "event": event(&ca.event)});
     let hosts: Vec<Value> = plan
         .hosts
@@ -187,22 +187,22 @@ fn as_json(rendered: &Rendered<'_>) -> serde_json::Result<Value> {
         .collect();
     Ok(json!({
         "bottle": plan.name,
-        "out": target.path(),
-        "state": rendered.state.path(),
-        "written": rendered.written.replaced,
-        "removed": rendered.written.removed,
+        "out": rendered.path(),
+        "state": result.state.path(),
+        "written": result.written.replaced,
+        "removed": result.written.removed,
         "services": services(plan),
         "networks": networks(plan),
         "hosts": hosts,
         "tokens": tokens(plan),
         "authorities": {
-            "agent": rendered.minted.agent.as_ref().map(authority),
-            "pipelock": authority(&rendered.minted.pipelock),
+            "agent": result.minted.agent.as_ref().map(authority),
+            "pipelock": authority(&result.minted.pipelock),
         },
-        "image_changed": rendered.minted.image_changed,
-        "first": rendered.question.first,
-        "changes": changes::as_json(&rendered.question.changes)?,
-        "digest": rendered.digest,
+        "image_changed": result.minted.image_changed,
+        "first": result.question.first,
+        "changes": changes::as_json(&result.question.changes)?,
+        "digest": result.digest,
         "warnings": plan.warnings.json(),
     }))
 }
