@@ -19,7 +19,6 @@ mod healthcheck;
 mod logs;
 mod now;
 mod passing;
-mod pickup;
 mod pipelock;
 mod plan;
 mod process;

@@ -3,7 +3,7 @@
 //! No argument: `bottle.yaml` in the current folder or the nearest parent that has one. A folder: every manifest in
 //! it, which are `bottle.yaml` and `*.bottle.yaml`. Paths are shown as a person would type them from here.
 
-use super::pickup;
+use super::folders::{folder_of, registry};
 use crate::diagnostic::Report;
 use crate::manifest::{LARGEST, Loaded, Manifest};
 use crate::printable::printable_name;
@@ -22,7 +22,7 @@ pub(crate) const NOT_THERE: &str =
 pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>> {
     if arguments.is_empty() {
         let file = nearest()?.context(NOT_THERE)?;
-        pickup::require_own(&file)?;
+        require_own(&file)?;
         return Ok(vec![file]);
     }
     let mut files: Vec<Utf8PathBuf> = Vec::new();
@@ -55,6 +55,23 @@ pub(crate) fn find_one(argument: Option<&Utf8Path>) -> anyhow::Result<Utf8PathBu
             bail!("this command takes one manifest; {folder} has several: {}", names(several))
         }
     }
+}
+
+/// Refuses a manifest that was found, not named, in a folder where the agent of a known bottle can write, unless it
+/// is a known bottle's own.
+fn require_own(file: &Utf8Path) -> anyhow::Result<()> {
+    let Ok(registry) = registry() else { return Ok(()) }; // whoever needs it says what is wrong with it
+    let folder = folder_of(file)?;
+    let Some(writer) = registry.writer_of(&folder) else { return Ok(()) };
+    let name = file.file_name().unwrap_or_default();
+    if registry.of_folder(&folder).any(|bottle| bottle.manifest.file_name() == Some(name)) {
+        return Ok(());
+    }
+    bail!(
+        "{file} is not picked up: the agent of {} can write there, and you never rendered it; \
+         if you mean it, name it: bottle render {file}",
+        writer.manifest
+    );
 }
 
 fn names(files: &[Utf8PathBuf]) -> String {
