@@ -4,7 +4,7 @@
 //! What was refused is read from the audit records on this machine, so it is there whether or not anything runs, and
 //! whatever became of the manifest.
 
-use super::stack::{NO_DOCKER, Stack};
+use super::agreed_stack::{NO_DOCKER, Stack};
 use super::{Format, Globals, Outcome, passing, print_as, say};
 use crate::clock::Clock;
 use crate::plan::Topology;

@@ -3,12 +3,13 @@
 //! Data goes to stdout, everything else to stderr. Exit codes are one table for every verb: 0 done, same,
 //! allowed, passed; 1 differs, denied, failed a check; 2 could not do it. A broken pipe is 0.
 
+mod agreed_stack;
 mod attack;
 mod bottles;
-mod cage;
 mod candidate;
 mod certificates;
 mod changes;
+mod containers;
 mod difference;
 mod down;
 mod egress_proxy;
@@ -19,6 +20,7 @@ mod healthcheck;
 mod logs;
 mod now;
 mod passing;
+mod pins_for_others;
 mod pipelock;
 mod plan;
 mod process;
@@ -26,16 +28,14 @@ mod project;
 mod ps;
 mod quietly;
 mod reload;
-mod reload_inside;
+mod reload_in_container;
 mod render;
 mod rendered_project;
 mod rules;
 mod run;
 mod schema;
-mod siblings;
 mod sinks;
 mod source;
-mod stack;
 mod tokens;
 mod up;
 mod verify;

@@ -1,9 +1,9 @@
 //! `bottle ps`: every stack of this person, from any folder.
 
+use super::agreed_stack::shown_from_here;
 use super::down::labelled;
 use super::folders::registry;
-use super::stack::shown_from_here;
-use super::{Format, Globals, Outcome, cage, print_as};
+use super::{Format, Globals, Outcome, containers, print_as};
 use crate::consent::{Bottle, FolderId, Record, Running};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -42,7 +42,7 @@ pub(crate) fn run(_: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 
 fn rows() -> anyhow::Result<Vec<Row>> {
     let registry = registry()?;
-    let all = cage::all()?;
+    let all = containers::all()?;
     let of = |project: &str| all.iter().filter(|it| it.project == project).collect::<Vec<_>>();
     let mut rows = Vec::new();
     for bottle in registry.bottles() {

@@ -1,8 +1,8 @@
 //! `bottle reload`: rules that changed take effect and nobody's session ends. On the host it goes through
 //! `docker compose exec`, which runs the same verb inside each proxy's container.
 
-use super::stack::Stack;
-use super::{Globals, Outcome, cage, reload_inside, say, verify};
+use super::agreed_stack::Stack;
+use super::{Globals, Outcome, containers, reload_in_container, say, verify};
 use crate::plan::Topology;
 use crate::stack::{self, service};
 use anyhow::bail;
@@ -29,8 +29,8 @@ const INSIDE: [&str; 2] = [stack::EGRESS_PROXY_CONFIG, stack::PIPELOCK_CONFIG];
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let inside = args.manifest.is_none() && INSIDE.iter().any(|folder| Utf8Path::new(folder).is_dir());
     match &args.admin {
-        Some(admin) => reload_inside::run(admin),
-        None if inside => reload_inside::run(&stack::ADMIN.to_string()),
+        Some(admin) => reload_in_container::run(admin),
+        None if inside => reload_in_container::run(&stack::ADMIN.to_string()),
         None => on_the_host(args, globals),
     }
 }
@@ -70,8 +70,8 @@ fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     if !globals.quiet {
         say(&format!("the rules in {} are live\n", stack.shown()));
     }
-    let containers = cage::containers(&stack.bottle.project)?;
-    let running: Vec<_> = containers.into_iter().filter(cage::Container::is_running).collect();
+    let containers = containers::of_project(&stack.bottle.project)?;
+    let running: Vec<_> = containers.into_iter().filter(containers::Container::is_running).collect();
     for problem in verify::drift(&stack, &running)? {
         say(&format!("note: what no reload can change goes on as it was: {problem}\n"));
     }

@@ -2,9 +2,9 @@
 //!
 //! The container belongs to this command: whatever ends the command, also a signal, removes it.
 
-use super::stack::{NO_DOCKER, Stack, docker};
+use super::agreed_stack::{NO_DOCKER, Stack, docker};
 use super::up::{build_agent, require_ready, start};
-use super::{Globals, Outcome, cage, say};
+use super::{Globals, Outcome, containers, say};
 use anyhow::{Context as _, bail};
 use camino::Utf8PathBuf;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -48,7 +48,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         arguments.push("-T");
     }
-    cage::require_no_movers(&stack, false)?;
+    containers::require_no_movers(&stack, false)?;
     arguments.push("agent");
     arguments.extend(args.command.iter().map(String::as_str));
     let command = stack.command(&arguments);
@@ -105,10 +105,10 @@ fn why_not_started(code: i32) -> Option<&'static str> {
 
 /// What is wrong with the container; nothing as long as it does not run.
 fn look_at(stack: &Stack, name: &str) -> anyhow::Result<Option<Vec<String>>> {
-    let all = cage::containers(&stack.bottle.project)?;
+    let all = containers::of_project(&stack.bottle.project)?;
     let Some(own) = all.iter().find(|it| it.name == name && it.is_running()) else { return Ok(None) };
-    let mut problems = cage::holds(stack, &all);
-    problems.extend(cage::other_mounts(stack, own)?);
+    let mut problems = containers::holds(stack, &all);
+    problems.extend(containers::other_mounts(stack, own)?);
     Ok(Some(problems))
 }
 

@@ -1,7 +1,7 @@
 //! `bottle up`: the infrastructure first, then the agent, then a look at what the agent really has.
 
-use super::stack::{Stack, output_of};
-use super::{Globals, Outcome, cage, say, source, tokens};
+use super::agreed_stack::{Stack, output_of};
+use super::{Globals, Outcome, containers, say, source, tokens};
 use crate::consent::Context;
 use crate::plan::AgentImage;
 use crate::stack::service;
@@ -44,9 +44,11 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     start(&stack)?;
     build_agent(&stack)?;
-    cage::require_no_movers(&stack, true)?;
+    containers::require_no_movers(&stack, true)?;
     stack.compose(&["up", "-d", service::AGENT])?;
-    cage::require_or_stop(&stack, |container| container.service == service::AGENT && !container.one_off)?;
+    containers::require_or_stop(&stack, |container| {
+        container.service == service::AGENT && !container.one_off
+    })?;
     let ended = say_if_ended(&stack)?;
     if !globals.quiet && !ended {
         let agent = format!("docker attach {}-agent-1", stack.bottle.project);
@@ -61,7 +63,7 @@ pub(crate) fn require_ready(stack: &Stack) -> anyhow::Result<()> {
     stack.require_valid_authorities()?;
     stack.require_safe_places()?;
     stack.require_runtime()?;
-    cage::require(stack)
+    containers::require(stack)
 }
 
 /// Everything but the agent, healthy. An agent may end at any time, so waiting for it would fail.
@@ -114,7 +116,7 @@ fn last_words(stack: &Stack, service: &str) -> String {
 
 /// An agent whose command has ended is said as that, with what it said last.
 fn say_if_ended(stack: &Stack) -> anyhow::Result<bool> {
-    let all = cage::containers(&stack.bottle.project)?;
+    let all = containers::of_project(&stack.bottle.project)?;
     let Some(agent) = all.iter().find(|it| it.service == service::AGENT && !it.one_off) else {
         return Ok(false);
     };

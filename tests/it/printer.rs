@@ -371,7 +371,7 @@ const AROUND: &[(&str, &str, &str)] = &[
     ("passing.rs", "stderr()", "escapes what it passes on"),
     ("passing.rs", ".spawn()", "with both streams as pipes"),
     ("quietly.rs", ".spawn()", "with both streams as pipes"),
-    ("stack.rs", "stderr()", "handed to `quietly`, which escapes"),
+    ("agreed_stack.rs", "stderr()", "handed to `quietly`, which escapes"),
     ("down.rs", "stderr()", "handed to `quietly`, which escapes"),
     ("run.rs", ".spawn()", "`bottle run`: the terminal is the agent's own"),
     ("verify.rs", ".spawn()", "with both streams as pipes"),

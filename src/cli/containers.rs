@@ -1,8 +1,8 @@
 //! What the engine and the kernel say of the containers of a stack. Nothing that runs inside is asked about its own
 //! cage.
 
+use super::agreed_stack::{Stack, docker, output_of};
 use super::folders::real;
-use super::stack::{Stack, docker, output_of};
 use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
 use crate::plan::layout;
 use crate::render::paths;
@@ -76,7 +76,7 @@ const TEMPLATE: &str = "{{json .Id}} {{json (index .Config.Labels \"com.docker.c
     {{json .Name}} {{json .Mounts}} {{json (index .Config.Labels \"bottle.config\")}}";
 
 /// Every container of a Compose project.
-pub(crate) fn containers(project: &str) -> anyhow::Result<Vec<Container>> {
+pub(crate) fn of_project(project: &str) -> anyhow::Result<Vec<Container>> {
     with_label(&format!("label=com.docker.compose.project={project}"))
 }
 
@@ -137,13 +137,13 @@ fn container(line: &str) -> Option<Container> {
 
 /// Refuses to go on while a container that runs does not hold, whatever it was made of.
 pub(crate) fn require(stack: &Stack) -> anyhow::Result<()> {
-    let all = containers(&stack.bottle.project)?;
+    let all = of_project(&stack.bottle.project)?;
     refuse(&holds(stack, &all))
 }
 
 /// Refuses what was started a moment ago, and stops it, when it does not hold or is not what was agreed to.
 pub(crate) fn require_or_stop(stack: &Stack, is_new: impl Fn(&Container) -> bool) -> anyhow::Result<()> {
-    let all = containers(&stack.bottle.project)?;
+    let all = of_project(&stack.bottle.project)?;
     let mut problems = holds(stack, &all);
     for container in all.iter().filter(|it| is_new(it) && it.is_running()) {
         problems.extend(other_mounts(stack, container)?);

@@ -6,8 +6,8 @@
 
 use super::bottles::{self, FoundBottle};
 use super::folders::{home, real, registry};
+use super::pins_for_others::Pins;
 use super::project::Project;
-use super::siblings::Pins;
 use super::{Globals, candidate, difference, quietly, say};
 use crate::consent::{AGREED, Agreed, Bottle, Running};
 use crate::diagnostic::Report;
