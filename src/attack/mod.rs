@@ -67,14 +67,14 @@ pub struct Finding {
 
 /// What the suite needs to know of the place where it runs, read from the environment as an agent would.
 #[derive(Clone, Debug)]
-pub struct Surroundings {
+pub struct AgentEnvironment {
     /// `HOST:PORT` of the proxy, from `HTTPS_PROXY`.
     pub proxy: Option<String>,
     /// The trust bundle, from `SSL_CERT_FILE`.
     pub ca_bundle: Option<String>,
 }
 
-impl Surroundings {
+impl AgentEnvironment {
     /// Reads `HTTPS_PROXY` and `SSL_CERT_FILE` through `get`.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Self {
         let proxy = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].into_iter().find_map(&get);
@@ -98,8 +98,8 @@ const AREAS: [&[Check]; 6] =
 
 /// Runs every check in order and returns what was found.
 #[must_use]
-pub fn run(surroundings: &Surroundings) -> Vec<Finding> {
-    let mut proxy = proxy::Proxy::meet(surroundings);
+pub fn run(environment: &AgentEnvironment) -> Vec<Finding> {
+    let mut proxy = proxy::Proxy::meet(environment);
     AREAS
         .into_iter()
         .flatten()
@@ -154,9 +154,9 @@ mod tests {
 
     #[test]
     fn the_proxy_is_found_as_a_client_would_find_it() {
-        let s = Surroundings::read(|k| (k == "HTTPS_PROXY").then(|| "http://127.0.0.1:9099/".to_owned()));
+        let s = AgentEnvironment::read(|k| (k == "HTTPS_PROXY").then(|| "http://127.0.0.1:9099/".to_owned()));
         assert_eq!(s.proxy.as_deref(), Some("127.0.0.1:9099"));
-        assert_eq!(Surroundings::read(|_| None).proxy, None);
+        assert_eq!(AgentEnvironment::read(|_| None).proxy, None);
     }
 
     #[test]

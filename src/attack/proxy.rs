@@ -1,7 +1,7 @@
 //! Attempts through the proxy: what it must refuse, and with which reason.
 
 use super::client::{ProxyAnswer, Tunnelled, plain, tls_config, tunnelled};
-use super::{Check, Outcome, Surroundings};
+use super::{AgentEnvironment, Check, Outcome};
 use crate::stack::{ADMIN, PIPELOCK_PORT, service};
 use rustls::ClientConfig;
 use serde::Deserialize;
@@ -91,8 +91,8 @@ pub(super) struct Proxy {
 }
 
 impl Proxy {
-    pub(super) fn meet(surroundings: &Surroundings) -> Self {
-        let reach = match (&surroundings.proxy, &surroundings.ca_bundle) {
+    pub(super) fn meet(environment: &AgentEnvironment) -> Self {
+        let reach = match (&environment.proxy, &environment.ca_bundle) {
             (None, _) => Err("HTTPS_PROXY is not set".to_owned()),
             (_, None) => Err("SSL_CERT_FILE is not set".to_owned()),
             (Some(proxy), Some(bundle)) => tls_config(bundle).map(|config| (proxy.clone(), config)),
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn without_a_proxy_nothing_counts_as_held() {
-        let mut proxy = Proxy::meet(&Surroundings { proxy: None, ca_bundle: None });
+        let mut proxy = Proxy::meet(&AgentEnvironment { proxy: None, ca_bundle: None });
         for check in CHECKS {
             let outcome = (check.attempt)(&mut proxy);
             assert!(!matches!(outcome, Outcome::Held(_)), "{}: {outcome:?}", check.name);

@@ -1,7 +1,7 @@
 //! `bottle attack`: fires the shipped attack suite and shows what held.
 
 use super::{Format, Globals, Outcome, print, print_as};
-use crate::attack::{self, Finding, Surroundings};
+use crate::attack::{self, AgentEnvironment, Finding};
 use anyhow::{Context as _, bail};
 use std::fmt::Write as _;
 
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
              from the agent's place in a stack: docker compose -f .bottle/NAME/docker-compose.yml run --rm attack"
         );
     }
-    let findings = attack::run(&Surroundings::read(|name| std::env::var(name).ok()));
+    let findings = attack::run(&AgentEnvironment::read(|name| std::env::var(name).ok()));
     if let Some(path) = &args.junit {
         fs_err::write(path, attack::junit(&findings)).context("the JUnit report was not written")?;
     }

@@ -112,7 +112,7 @@ impl<H: Handler> Server<H> {
         let client = Arc::new(Client { id: self.clients.fetch_add(1, Ordering::Relaxed) + 1, peer });
         let (server, drain) = (Arc::clone(self), drain.clone());
         tasks.spawn(async move {
-            let _open = Open { handler: &*server.handler, _permit: permit }.announce();
+            let _open = OpenConnection { handler: &*server.handler, _permit: permit }.announce();
             let watch = match socket.watch() {
                 Ok(watch) => watch,
                 Err(error) => return tracing::warn!(%error, "a connection can't be served"),
@@ -143,19 +143,19 @@ async fn serve<H: Handler>(server: Arc<Server<H>>, client: Arc<Client>, socket: 
 }
 
 /// A connection that is counted as open until this is dropped.
-struct Open<'a, H: Handler> {
+struct OpenConnection<'a, H: Handler> {
     handler: &'a H,
     _permit: OwnedSemaphorePermit,
 }
 
-impl<H: Handler> Open<'_, H> {
+impl<H: Handler> OpenConnection<'_, H> {
     fn announce(self) -> Self {
         self.handler.observe(Event::ConnectionOpened);
         self
     }
 }
 
-impl<H: Handler> Drop for Open<'_, H> {
+impl<H: Handler> Drop for OpenConnection<'_, H> {
     fn drop(&mut self) {
         self.handler.observe(Event::ConnectionClosed);
     }
