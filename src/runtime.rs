@@ -87,7 +87,7 @@ pub struct Fixed {
 /// Why a proxy can't start, or a configuration can't replace the live one.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError<E> {
-    /// The configuration.
+    /// The configuration, or a file that it names.
     #[error(transparent)]
     Load(E),
     /// Leaves can't be issued.
@@ -99,14 +99,14 @@ pub enum StartError<E> {
     /// Something that is fixed when the process starts.
     #[error("{key} changed, which a reload can't apply: restart {name}")]
     NeedsRestart {
-        /// The key.
+        /// The key at the top level of the configuration, such as `listen`.
         key: &'static str,
         /// What to restart.
         name: &'static str,
     },
 }
 
-/// One proxy.
+/// A proxy while its process lives: the configuration that holds, the server, and what its admin listener shows.
 pub struct Runtime<S: Instance> {
     source: S::Source,
     clock: Clock,

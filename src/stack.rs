@@ -12,11 +12,11 @@ pub mod service {
     pub const GATE: &str = "gate";
     /// The first proxy, where there are routes.
     pub const EGRESS_PROXY: &str = "egress-proxy";
-    /// The last proxy.
+    /// The last proxy, the only service that reaches the Internet.
     pub const PIPELOCK: &str = "pipelock";
-    /// The agent.
+    /// The agent, in the network namespace of `netns`.
     pub const AGENT: &str = "agent";
-    /// The attack suite.
+    /// The attack suite in the agent's place; started only when it is asked for.
     pub const ATTACK: &str = "attack";
 }
 
@@ -24,7 +24,7 @@ pub mod service {
 pub mod network {
     /// Between the two proxies.
     pub const CHAIN: &str = "chain";
-    /// The way out.
+    /// From pipelock to the Internet: a bridge of the stack's own, or a network that exists.
     pub const EGRESS: &str = "egress";
 }
 
@@ -63,7 +63,7 @@ pub const TRUST_STORE: &str = "/etc/bottle/trust/truststore.p12";
 
 /// The config folder of egress-proxy.
 pub const EGRESS_PROXY_CONFIG: &str = "/etc/bottle/egress-proxy";
-/// Its config.
+/// The routes that it decides by, and what it is run with.
 pub const ROUTES: &str = "/etc/bottle/egress-proxy/routes.yaml";
 /// Further CAs that it trusts.
 pub const EGRESS_PROXY_EXTRA_CA: &str = "/etc/bottle/egress-proxy/extra-ca.pem";

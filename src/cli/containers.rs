@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 /// One container of a stack, as the engine has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Container {
-    /// The full id.
+    /// The full id, 64 hexadecimal digits.
     pub(crate) id: String,
     /// The Compose project that it is of.
     pub(crate) project: String,
@@ -36,7 +36,7 @@ pub(crate) struct Container {
     pub(crate) networks: Vec<String>,
     /// What Compose made it of.
     pub(crate) config_hash: String,
-    /// Its name.
+    /// Its name, without the `/` that the engine puts in front.
     pub(crate) name: String,
     /// The config that a proxy was made with.
     pub(crate) config_label: String,

@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 #[command(after_help = "Example: bottle ps")]
 pub(crate) struct Args {}
 
-/// One stack.
+/// A stack that was rendered, or whose containers are there.
 struct Row {
     project: String,
     /// Nothing for one that no record knows.

@@ -43,7 +43,7 @@ enum RulePlaces {
 /// A line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FileLine {
-    /// The file.
+    /// Its path, as a person named it.
     pub(crate) file: String,
     /// From 1.
     pub(crate) line: usize,

@@ -96,7 +96,7 @@ impl HostEntry {
     }
 }
 
-/// One allowed host.
+/// An allowed host, and what the embedded engine holds its connections to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HostEntry {

@@ -10,7 +10,7 @@ use crate::stack::{PIPELOCK_CA, PIPELOCK_PORT};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-/// The whole file.
+/// `pipelock.yaml`: the keys that bottle sets. One that is not here is refused by the embedded engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PipelockFile {
@@ -34,7 +34,7 @@ pub struct PipelockFile {
     pub tls_interception: TlsInterception,
     /// DLP of request bodies and fields.
     pub request_body_scanning: RequestBodyScanning,
-    /// The patterns.
+    /// Which DLP patterns are searched for.
     pub dlp: Dlp,
     /// BIP-39 phrases in requests.
     pub seed_phrase_detection: Switch,
@@ -66,7 +66,7 @@ pub struct Switch {
     pub enabled: bool,
 }
 
-/// `mode`.
+/// What the upstream program's `mode` may be here: its other modes do not enforce `api_allowlist`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
@@ -84,7 +84,7 @@ pub enum Action {
     Warn,
 }
 
-/// `fetch_proxy`.
+/// The listener for every kind of request, in spite of its name, and the scan of URLs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FetchProxy {
@@ -98,7 +98,7 @@ pub struct FetchProxy {
     pub monitoring: Monitoring,
 }
 
-/// `fetch_proxy.monitoring`.
+/// Bounds of the URL scan: a secret in a URL is long or looks random.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Monitoring {
@@ -116,7 +116,7 @@ pub struct Monitoring {
     pub subdomain_entropy_exclusions: Vec<String>,
 }
 
-/// `forward_proxy`.
+/// Whether CONNECT is served, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ForwardProxy {
@@ -130,7 +130,7 @@ pub struct ForwardProxy {
     pub sni_verification: bool,
 }
 
-/// `tls_interception`.
+/// With which CA TLS inside a tunnel is ended, and on which hosts it is not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsInterception {
@@ -148,7 +148,7 @@ pub struct TlsInterception {
     pub max_response_bytes: u64,
 }
 
-/// `request_body_scanning`.
+/// What of a request is searched for secrets, and what a finding does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequestBodyScanning {
@@ -166,7 +166,7 @@ pub struct RequestBodyScanning {
     pub ignore_headers: Vec<String>,
 }
 
-/// `request_body_scanning.header_mode`.
+/// Which fields are searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HeaderMode {
@@ -174,7 +174,7 @@ pub enum HeaderMode {
     All,
 }
 
-/// `dlp`.
+/// Where the searched patterns come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Dlp {
@@ -184,7 +184,7 @@ pub struct Dlp {
     pub include_defaults: bool,
 }
 
-/// `response_scanning`.
+/// Whether responses are searched for prompt injection, and what a finding does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResponseScanning {
@@ -196,7 +196,7 @@ pub struct ResponseScanning {
     pub sse_streaming: SseStreaming,
 }
 
-/// `response_scanning.sse_streaming`.
+/// The same of event streams, which are passed on event by event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SseStreaming {
@@ -208,7 +208,7 @@ pub struct SseStreaming {
     pub max_event_bytes: u64,
 }
 
-/// `ssrf`.
+/// Exemptions from `internal`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ssrf {
@@ -217,13 +217,13 @@ pub struct Ssrf {
     pub ip_allowlist: Vec<IpNet>,
 }
 
-/// `logging`.
+/// Which events become log lines, and where these go.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Logging {
-    /// `json`.
+    /// One object a line is the only format here.
     pub format: LogFormat,
-    /// `stdout`.
+    /// The container's log is the only place here.
     pub output: LogOutput,
     /// Whether allowed requests are logged.
     pub include_allowed: bool,
@@ -231,7 +231,7 @@ pub struct Logging {
     pub include_blocked: bool,
 }
 
-/// `logging.format`.
+/// How a log line is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
@@ -239,7 +239,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// `logging.output`.
+/// Where log lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LogOutput {

@@ -282,9 +282,9 @@ pub struct Upstream {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CaFiles {
-    /// The certificate.
+    /// Path of the certificate, in the proxy's container.
     pub cert_file: String,
-    /// Its private key.
+    /// Path of its private key, there too.
     pub key_file: String,
 }
 

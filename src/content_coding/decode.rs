@@ -21,7 +21,7 @@ pub trait DecodedReader {
     /// Why it reads no further.
     type Stop;
 
-    /// The next piece.
+    /// Takes the next piece, at most 32 KiB.
     fn read(&mut self, text: &[u8]) -> Result<(), Self::Stop>;
 }
 

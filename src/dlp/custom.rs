@@ -44,7 +44,7 @@ pub enum CustomError {
     TooLarge,
 }
 
-/// The compiled patterns.
+/// The user's own patterns as one automaton, which reads a text once for all of them.
 pub(super) struct Custom {
     dfa: dense::DFA<Vec<u32>>,
     start: StateID,

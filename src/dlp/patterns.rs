@@ -20,7 +20,7 @@ pub enum Severity {
     Medium,
     /// A credential of limited reach, or with a shape that others share.
     High,
-    /// A credential.
+    /// A credential with a shape of its own, whatever it opens.
     Critical,
 }
 

@@ -8,9 +8,9 @@ use bip39::Language;
 use sha2::{Digest as _, Sha256};
 use std::{collections::VecDeque, sync::LazyLock};
 
-/// The longest phrase.
+/// Words of the longest phrase (BIP-39).
 const MOST_WORDS: usize = 24;
-/// The longest word of the list.
+/// Bytes of the longest word of the English list.
 const LONGEST_WORD: usize = 8;
 
 static WORDS: LazyLock<std::collections::HashMap<&'static [u8], u16>> = LazyLock::new(|| {

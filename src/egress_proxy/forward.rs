@@ -27,7 +27,7 @@ use std::sync::Arc;
 /// stack gives egress-proxy 768 MiB; 512 connections that stall take up to 450 MiB in other buffers.
 const AHEAD: usize = 128 << 20;
 
-/// The way out.
+/// Sends requests on through pipelock, over connections that are kept for the next ones.
 pub(super) struct Forward {
     pool: Pool<ThroughPipelock>,
     budget: Arc<Budget>,

@@ -17,7 +17,7 @@ use std::{
     sync::Arc,
 };
 
-/// One egress-proxy.
+/// The egress-proxy of a process.
 pub type EgressProxy = Runtime<Proxy>;
 
 impl EgressProxy {

@@ -25,7 +25,7 @@ pub enum RulesError {
     /// The file can't be read.
     #[error("can't read {path}: {error}")]
     Unreadable {
-        /// The file.
+        /// The config's path.
         path: String,
         /// What the system said.
         error: io::Error,
@@ -33,7 +33,7 @@ pub enum RulesError {
     /// The text is not such a file.
     #[error("{path}: {error}")]
     Config {
-        /// The file.
+        /// The config's path.
         path: String,
         /// What is wrong, with line and column.
         error: ConfigError,
@@ -41,7 +41,7 @@ pub enum RulesError {
     /// Rules that contradict each other.
     #[error("{path}: {error}")]
     Ruleset {
-        /// The file.
+        /// The config's path.
         path: String,
         /// What is wrong.
         error: RulesetError,

@@ -17,7 +17,7 @@ pub enum SecretError {
          What was started without it is replaced by `bottle up --rotate`"
     )]
     Unreadable {
-        /// The file.
+        /// The file, as the config names it.
         path: String,
         /// The name of the token.
         token_ref: String,
@@ -30,7 +30,7 @@ pub enum SecretError {
          What was started without it is replaced by `bottle up --rotate`"
     )]
     Empty {
-        /// The file.
+        /// The file, as the config names it.
         path: String,
         /// The name of the token.
         token_ref: String,
@@ -38,7 +38,7 @@ pub enum SecretError {
     /// Bytes that can't stand in a request field.
     #[error("the token in {path} ({token_ref}) {what}; a token is one line of visible characters")]
     NotAToken {
-        /// The file.
+        /// The file, as the config names it.
         path: String,
         /// The name of the token.
         token_ref: String,
@@ -111,7 +111,7 @@ impl Secret {
 /// A credential ready to be set: its field, its value, and the name that people know it by.
 #[derive(Clone)]
 pub(super) struct Credential {
-    /// The field.
+    /// The request field that it is set as; what the agent sent under this name is gone.
     pub(super) field: HeaderName,
     /// Its `Debug` says `Sensitive`.
     value: HeaderValue,

@@ -96,7 +96,7 @@ pub(crate) trait Holder: Send + Sync {
     fn release(&self) -> bool;
 }
 
-/// The budget.
+/// The memory for bodies in flight, and who holds how much of it.
 pub(crate) struct Budget {
     limits: BudgetLimits,
     state: Mutex<State>,

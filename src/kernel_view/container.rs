@@ -30,9 +30,9 @@ pub enum Fault {
          a remote engine, an engine in another pid namespace and a /proc with hidepid don't allow it"
     )]
     NotHere {
-        /// The pid.
+        /// The pid on this machine, by the engine's word.
         pid: u32,
-        /// The container.
+        /// Its full id.
         id: String,
         /// What is there instead.
         found: String,
@@ -40,15 +40,15 @@ pub enum Fault {
     /// It ended while it was looked at.
     #[error("process {pid} of container {id} has ended; look at the container's log and start it again")]
     Ended {
-        /// The pid.
+        /// The pid on this machine, by the engine's word.
         pid: u32,
-        /// The container.
+        /// Its full id.
         id: String,
     },
     /// The kernel tells this only to root and to the user that the process runs as.
     #[error("this user may not read /proc/{pid}/{file}; only root and the user of that container may")]
     Denied {
-        /// The pid.
+        /// The pid on this machine, by the engine's word.
         pid: u32,
         /// Which file below it.
         file: &'static str,
@@ -56,7 +56,7 @@ pub enum Fault {
     /// The operating system said no.
     #[error("can't read /proc/{pid}/{file}: {source}")]
     Io {
-        /// The pid.
+        /// The pid on this machine, by the engine's word.
         pid: u32,
         /// Which file below it.
         file: &'static str,
@@ -66,7 +66,7 @@ pub enum Fault {
     /// Not in the kernel's format.
     #[error("can't read /proc/{pid}/{file}: {problem}")]
     Format {
-        /// The pid.
+        /// The pid on this machine, by the engine's word.
         pid: u32,
         /// Which file below it.
         file: &'static str,
@@ -79,7 +79,7 @@ pub enum Fault {
     /// What is mounted is not what must be, one sentence each.
     #[error("container {id} does not see what it must:\n{}", lines(found))]
     Mounts {
-        /// The container.
+        /// Its full id.
         id: String,
         /// What differs.
         found: Vec<Mismatch>,

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 /// their subvolumes a number of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Device {
-    /// The first number.
+    /// 0 for a file system that lies on no block device.
     pub major: u32,
-    /// The second.
+    /// Which of those with that major number.
     pub minor: u32,
 }
 
@@ -21,14 +21,14 @@ impl fmt::Display for Device {
     }
 }
 
-/// One mount.
+/// A line of a mount table, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// Its number, unique on the machine while the mount is there.
     pub id: u64,
     /// The mount that it lies on. That of the topmost ones is not in the table.
     pub parent: u64,
-    /// The file system.
+    /// The file system that it shows, or a part of it.
     pub device: Device,
     /// What of the file system is mounted, from the file system's own root: `/` for all of it. It follows renames.
     /// For file systems that have no paths it is a name: `net:[4026531840]`.

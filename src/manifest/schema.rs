@@ -9,7 +9,7 @@ use schemars::{Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
-/// The schema.
+/// The JSON Schema of a manifest, made from the raw types once a process.
 #[must_use]
 pub fn schema() -> &'static Value {
     static SCHEMA: LazyLock<Value> = LazyLock::new(|| {

@@ -35,7 +35,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Why a body does not go on.
 pub(super) enum Stop {
-    /// A rule.
+    /// Something was found in it, or there is no memory for it.
     Block(Block),
     /// It broke off, or is malformed.
     Client(BodyError),

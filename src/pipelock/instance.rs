@@ -19,7 +19,7 @@ use crate::telemetry::{audit, status::Status};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 
-/// One embedded pipelock.
+/// The embedded pipelock of a process.
 pub type Pipelock = Runtime<Engine>;
 
 impl Pipelock {

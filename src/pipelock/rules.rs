@@ -45,7 +45,7 @@ pub enum RulesError {
     /// A file is not what it must be.
     #[error("{path}: {error}")]
     Config {
-        /// The file.
+        /// `pipelock.yaml` or `embedded.yaml`, with its path.
         path: String,
         /// What is wrong in it.
         error: ConfigError,
@@ -53,7 +53,7 @@ pub enum RulesError {
     /// A value that this engine does not implement, or two values that contradict each other.
     #[error("{key}: {problem}")]
     Value {
-        /// The key.
+        /// The key in `pipelock.yaml`.
         key: String,
         /// What is wrong, and what to do.
         problem: String,
@@ -61,7 +61,7 @@ pub enum RulesError {
     /// What is decided by.
     #[error(transparent)]
     Ruleset(#[from] RulesetError),
-    /// The CA.
+    /// The certificate or the key of pipelock's CA.
     #[error("the pipelock CA can't be used: {0}")]
     Authority(PkiError),
     /// The certificates that are trusted.

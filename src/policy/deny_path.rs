@@ -12,7 +12,7 @@ use super::{
 };
 use std::fmt;
 
-/// One entry.
+/// An entry of `deny_paths`, as it was written and as it is compared.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DenyPath {
     pattern: PathPattern,

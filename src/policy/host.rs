@@ -116,7 +116,7 @@ impl Host {
         self.as_str() == INTERNAL_HOST
     }
 
-    /// The canonical text.
+    /// Lower case, A-labels, no trailing dot.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

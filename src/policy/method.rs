@@ -56,7 +56,7 @@ impl Method {
         http::Method::from_bytes(text.as_bytes()).map(Method).map_err(|_| MethodError(text.to_owned()))
     }
 
-    /// The token.
+    /// The token as it was read, case kept.
     #[must_use]
     pub fn as_str(&self) -> &str {
         self.0.as_str()

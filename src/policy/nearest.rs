@@ -16,7 +16,7 @@ use std::fmt;
 /// A rule that nearly allows a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nearest<'p> {
-    /// The rule.
+    /// What the rule says of requests to its host.
     pub route: &'p Route,
     /// What would have to differ, in the order in which a decision asks.
     pub differs: Difference<'p>,

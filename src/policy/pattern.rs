@@ -8,7 +8,7 @@ use super::path::{CanonicalPath, PathError, PathRules, push_escape};
 use serde::Serialize;
 use std::fmt;
 
-/// One entry.
+/// An entry of a `path_allowlist`, in canonical form.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PathPattern {
     text: String,

@@ -14,7 +14,7 @@ pub enum PolicyError {
     /// Two rules for one host.
     #[error("{host} has two rules, {first} and {second}: merge them into one")]
     DuplicateHost {
-        /// The host.
+        /// The host that both name.
         host: Host,
         /// Where the first rule stands.
         first: String,
@@ -26,7 +26,7 @@ pub enum PolicyError {
         "{source_pointer}: {token_ref} would be sent to {host} over plain http; take port 80 or the credential away"
     )]
     CredentialInClear {
-        /// The host.
+        /// The host that is served on port 80.
         host: Host,
         /// Where the rule stands.
         source_pointer: String,
@@ -36,7 +36,7 @@ pub enum PolicyError {
     /// CONNECT or TRACE in a list of methods.
     #[error("{source_pointer}: {method} can't be allowed on any host; take it out of the methods")]
     MethodNeverAllowed {
-        /// The method.
+        /// `CONNECT` or `TRACE`.
         method: Method,
         /// Where the rule stands.
         source_pointer: String,

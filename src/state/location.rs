@@ -37,13 +37,13 @@ impl Location {
         state.map(|state| state.join("bottle")).ok_or(StateError::NoHome)
     }
 
-    /// The output folder.
+    /// Where the tree is rendered to.
     #[must_use]
     pub fn out(&self) -> &Utf8Path {
         &self.out
     }
 
-    /// The state folder.
+    /// Where the CAs, the agreed copy and the audit files are.
     #[must_use]
     pub fn state(&self) -> &Utf8Path {
         &self.state

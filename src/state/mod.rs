@@ -82,7 +82,7 @@ pub enum StateError {
     OfAnotherUser {
         /// Where the state is.
         state: Utf8PathBuf,
-        /// Its owner.
+        /// The uid of that user.
         owner: u32,
     },
     /// A path that the `.env` file can't carry.
@@ -97,9 +97,9 @@ pub enum StateError {
         keys.join(", ")
     )]
     ForeignKeys {
-        /// The file.
+        /// The `.env` file.
         path: Utf8PathBuf,
-        /// The keys.
+        /// The names that are not bottle's.
         keys: Vec<String>,
     },
     /// The program can't run in an empty image.
@@ -107,7 +107,7 @@ pub enum StateError {
         "{path} can't run in the image: {why}; give a static Linux build of bottle with --image-binary FILE"
     )]
     NotForTheImage {
-        /// The program.
+        /// The program that was to be put into the image.
         path: Utf8PathBuf,
         /// Why not.
         why: &'static str,

@@ -36,7 +36,7 @@ pub enum ClientError {
 pub struct AdminAnswer {
     /// The status code; 200 for a `tcp://` address that served the connection.
     pub status: u16,
-    /// The body.
+    /// The body; bytes that are not UTF-8 are replaced.
     pub body: String,
 }
 

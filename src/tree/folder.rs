@@ -73,7 +73,7 @@ impl Folder {
         &self.path
     }
 
-    /// The open handle.
+    /// The open folder, for system calls that take names relative to it.
     #[must_use]
     pub fn handle(&self) -> &OwnedFd {
         &self.handle

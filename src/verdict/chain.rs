@@ -24,7 +24,7 @@ pub struct Chain {
 pub struct WireRequest {
     /// The CONNECT of its tunnel: target and fields. `None` outside of a tunnel.
     pub connect: Option<(String, HeaderMap)>,
-    /// Its head.
+    /// Its method, URI and fields.
     pub request: Request<()>,
     /// Its target as it was received.
     pub target: Bytes,

@@ -7,13 +7,13 @@ use http::{HeaderMap, Method, Request, Uri, Version};
 /// The head of a request whose syntax was checked, and the way on which it came.
 #[derive(Clone, Copy, Debug)]
 pub struct Head<'a> {
-    /// The method.
+    /// The method; case is kept.
     pub method: &'a Method,
     /// The target as the HTTP library reads it.
     pub uri: &'a Uri,
     /// The version of HTTP.
     pub version: Version,
-    /// The fields.
+    /// The fields, as the HTTP library reads them.
     pub headers: &'a HeaderMap,
     /// The target as it was received; in HTTP/2 `:path`.
     pub target: &'a Bytes,

@@ -16,7 +16,7 @@ impl<'a> Blocked<'a> {
         Self(record)
     }
 
-    /// A few lines.
+    /// When, what was asked, and why pipelock refused it.
     pub(super) fn as_text(&self, now: Timestamp) -> String {
         let or_unknown = |text: &Option<String>| printable_name(text.as_deref().unwrap_or("?")).into_owned();
         let mut text = format!(

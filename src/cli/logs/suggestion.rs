@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use std::fmt::Write as _;
 
-/// A few lines.
+/// When, what was asked, why it was refused, which rule decided, and what would allow it.
 pub(super) fn as_text(record: &Record, current: &Current<'_>) -> String {
     let reason = record.reason.as_deref().unwrap_or("refused");
     let by = if record.decided_by == "egress-proxy" {

@@ -7,7 +7,7 @@ use crate::printable::printable_name;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// One bottle.
+/// All that a plan says, in sections, for a terminal.
 pub(super) fn show(project: &Project) -> String {
     let plan = &project.plan;
     let (file, to) = (printable_name(project.file.as_str()), printable_name(plan.layout.out().as_str()));

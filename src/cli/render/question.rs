@@ -12,7 +12,7 @@ use crate::tree::Folder;
 use camino::Utf8Path;
 use std::io::{BufRead as _, IsTerminal as _};
 
-/// The question.
+/// What a person is asked before a tree is written: how it differs from what was agreed to.
 #[derive(Debug)]
 pub(super) struct Question {
     /// What the agent could newly do, the dangerous first, and then what it could no longer do.

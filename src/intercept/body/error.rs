@@ -5,9 +5,9 @@ use crate::intercept::{BoxError, FaultKind};
 /// Who is at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Party {
-    /// The client.
+    /// The client, which sends the request and reads the response.
     Downstream,
-    /// The server.
+    /// The server that the request is sent on to.
     Upstream,
     /// This program, or a rule of it.
     Proxy,

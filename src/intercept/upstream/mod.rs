@@ -35,7 +35,7 @@ pub trait Connector: Send + Sync + 'static {
 
 /// A connection that is ready for HTTP.
 pub struct Connected {
-    /// The bytes.
+    /// Carries HTTP: where there is TLS, it is inside of this.
     pub stream: Stream,
     /// What was agreed on.
     pub protocol: Protocol,

@@ -81,7 +81,7 @@ impl<C: Connector> Pool<C> {
         Self(Arc::new(Inner { connector, limits, connections, opened, reused, retried }))
     }
 
-    /// The connector.
+    /// What makes the pool's connections.
     #[must_use]
     pub fn connector(&self) -> &C {
         &self.0.connector

@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 /// Names of Docker networks that are no networks of their own.
 const NO_NETWORKS: [&str; 3] = ["bridge", "host", "none"];
 
-/// The whole manifest.
+/// Checks what the schema can't; every problem is a finding, and `None` means that something is missing because of one.
 pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Option<Manifest> {
     // The schema has looked at the version.
     let raw::Manifest { version: _, name, agent, egress_proxy, egress, pipelock } = raw;

@@ -65,7 +65,7 @@ pub struct Counted {
 /// Counted requests with the same host, method and rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountedKind {
-    /// The host.
+    /// The host as in the records; absent where none was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// The method; `other` for one that is not common.
@@ -140,7 +140,7 @@ impl Tally {
         counted.paths = paths.len() as u64;
     }
 
-    /// One has ended.
+    /// A request has ended: its outcome and its bytes are added to those of its kind.
     pub(super) fn outcome(&mut self, facts: &Facts) {
         let Kind { counted, .. } = self.kind(facts);
         let known = counted.outcomes.len() < OUTCOMES || counted.outcomes.contains_key(&facts.outcome);

@@ -30,7 +30,7 @@ pub struct PipelockRecord {
     pub component: String,
     /// What happened: `dispatch`, `allowed`, `blocked`, `tunnel_open`, `header_dlp`, …
     pub event: String,
-    /// The method.
+    /// The request's method; absent where the event is not of a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
     /// Scheme, host and path of a request, without the query.

@@ -41,7 +41,7 @@ pub struct Folder {
     pub(super) refusals: Flood,
 }
 
-/// One series.
+/// The live file of a series, once it is open.
 struct Lane {
     live: Option<LiveFile>,
 }

@@ -122,7 +122,7 @@ pub struct Record {
     /// The host, canonical.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "cut::option")]
     pub host: Option<String>,
-    /// The port.
+    /// The port that the request names, else that of its scheme.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
     /// The path, canonical, without the query; absent when it was refused before it had a canonical form.

@@ -57,7 +57,7 @@ impl Tail {
         Self { series, since, file: None, passed: 0 }
     }
 
-    /// The next line.
+    /// Reads on: the next line, that it was bad, or that no whole line is there yet.
     pub(super) fn next(&mut self, folder: &OwnedFd) -> io::Result<Step> {
         loop {
             let Some(open) = &mut self.file else {

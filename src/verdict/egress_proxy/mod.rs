@@ -40,7 +40,7 @@ pub enum RulesetError {
 
 /// What egress-proxy decides by.
 pub struct Ruleset<R = HostRule> {
-    /// The rules.
+    /// At most one rule for each host.
     pub policy: Policy<R>,
     scanner: Scanner,
     credential_fields: Arc<[HeaderName]>,

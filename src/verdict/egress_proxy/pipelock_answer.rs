@@ -10,7 +10,7 @@ const LONGEST_FINDING: usize = 400;
 /// What pipelock answers to a request that it refuses.
 #[derive(Clone, Copy, Debug)]
 pub struct PipelockAnswer<'a> {
-    /// Its status.
+    /// The status that pipelock answers with.
     pub status: StatusCode,
     /// `X-Pipelock-Block-Reason`; empty before pipelock 2.4.
     pub code: &'a str,
@@ -27,7 +27,7 @@ pub struct PipelockRefusal {
     pub refusal: Refusal,
     /// pipelock's words, on one line.
     pub finding: String,
-    /// The status.
+    /// 429, 502, 503 or 504 where pipelock answers one of these, else 403.
     pub status: StatusCode,
 }
 

@@ -36,13 +36,13 @@ pub enum Block {
     /// The allowlist does not have the host.
     #[error("{host} is not in the allowlist")]
     Host {
-        /// The host.
+        /// In canonical form.
         host: String,
     },
     /// The host is allowed, but on other ports.
     #[error("port {port} of {host} is not allowed; allowed: {}", list(allowed))]
     Port {
-        /// The host.
+        /// In canonical form.
         host: String,
         /// The port that was asked for.
         port: u16,
@@ -63,15 +63,15 @@ pub enum Block {
     /// https outside of a tunnel, or plain http where it is not served.
     #[error("plain http to {host} is not allowed; use https through CONNECT")]
     PlainHttp {
-        /// The host.
+        /// In canonical form.
         host: String,
     },
     /// An address that must not be dialled.
     #[error("{host} resolves to {address}, which is a private or reserved address")]
     Address {
-        /// The host.
+        /// In canonical form.
         host: String,
-        /// The address.
+        /// The one that its name resolves to, as text.
         address: String,
     },
     /// A credential was found.
@@ -87,9 +87,9 @@ pub enum Block {
     /// A URL that is longer than it may be.
     #[error("URL is {length} bytes long, more than max_url_length {limit}")]
     UrlLength {
-        /// Its length.
+        /// In bytes.
         length: usize,
-        /// The limit.
+        /// `max_url_length`, in bytes.
         limit: u32,
     },
     /// A part of the URL that looks like encrypted or encoded data.
@@ -97,19 +97,19 @@ pub enum Block {
     Entropy {
         /// Which part.
         what: &'static str,
-        /// Measured.
+        /// Bits per character, as measured.
         bits: f64,
-        /// Allowed.
+        /// Bits per character that are allowed.
         threshold: f64,
-        /// The code.
+        /// `path_entropy` and its like; the check that measured it.
         code: &'static str,
     },
     /// Too many requests.
     #[error("rate limit exceeded: more than {limit} requests to {host} in a minute")]
     Rate {
-        /// The host.
+        /// In canonical form.
         host: String,
-        /// The limit.
+        /// `max_requests_per_minute`.
         limit: u32,
     },
     /// A body whose encoding this engine can't look through.
@@ -129,7 +129,7 @@ pub enum Block {
     /// The body held memory that others needed, and came no further.
     #[error("request body made no progress while other requests needed its memory; send it again")]
     Stalled,
-    /// An upgrade.
+    /// The request asks for another protocol (RFC 9110 §7.8).
     #[error("protocol upgrades are not served in an inspected tunnel; set inspect: false on the host")]
     Upgrade,
     /// A request that is malformed.
@@ -141,9 +141,9 @@ pub enum Block {
     /// The origin took too long to begin its answer.
     #[error("{host} did not begin to answer within {seconds} s")]
     Timeout {
-        /// The host.
+        /// In canonical form.
         host: String,
-        /// The limit.
+        /// How long its answer was waited for.
         seconds: u32,
     },
 }

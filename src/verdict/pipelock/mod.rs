@@ -25,12 +25,12 @@ pub enum RulesetError {
     /// A value that can't be used, or two values that contradict each other.
     #[error("{key}: {problem}")]
     Value {
-        /// The key.
+        /// In `pipelock.yaml` or `embedded.yaml`.
         key: String,
         /// What is wrong, and what to do.
         problem: String,
     },
-    /// The scanner.
+    /// The DLP scanner can't be built.
     #[error(transparent)]
     Scanner(#[from] SettingsError),
 }
