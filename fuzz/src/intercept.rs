@@ -10,6 +10,8 @@ pub mod head;
 mod hello;
 #[path = "../../src/intercept/limits.rs"]
 mod limits;
+#[path = "../../src/intercept/write_through.rs"]
+mod write_through;
 
 pub use limits::ServerLimits;
 

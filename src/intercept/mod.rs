@@ -26,6 +26,7 @@ mod stream;
 mod tls;
 pub(crate) mod unread;
 pub mod upstream;
+mod write_through;
 
 pub use body::{Body, BodyEnd, BodyError, BodyOutcome, Meter, Party};
 pub use drain::{Drain, Drained};
