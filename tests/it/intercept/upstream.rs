@@ -14,7 +14,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, Notify};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n";
@@ -356,18 +356,22 @@ async fn an_upload_that_stalls_ends_with_its_client() {
     until("the end of the request", || proxy.log.requests.lock().unwrap().len() == 1).await;
 }
 
-/// An HTTP/2 server that sends a part of a body, ends the stream or does not, and resets it without an error.
-async fn resetting(whole: bool) -> Origin {
-    Origin::scripted(H2, move |wire, _| async move {
-        let mut connection = h2::server::handshake(wire.into_stream()).await.unwrap();
-        while let Some(Ok((_request, mut respond))) = connection.accept().await {
-            let mut answer = respond.send_response(Response::new(()), false).unwrap();
-            answer.send_data("12345".into(), whole).unwrap();
-            tokio::spawn(async move {
-                // The frames above leave first: a reset takes what waits.
-                tokio::time::sleep(Duration::from_millis(200)).await;
-                respond.send_reset(h2::Reason::NO_ERROR);
-            });
+/// An HTTP/2 server that sends a part of a body, ends the stream or does not, and resets it without an error once that
+/// has arrived: a reset takes what waits to be sent.
+async fn resetting(whole: bool, arrived: Arc<Notify>) -> Origin {
+    Origin::scripted(H2, move |wire, _| {
+        let arrived = Arc::clone(&arrived);
+        async move {
+            let mut connection = h2::server::handshake(wire.into_stream()).await.unwrap();
+            while let Some(Ok((_request, mut respond))) = connection.accept().await {
+                let mut answer = respond.send_response(Response::new(()), false).unwrap();
+                answer.send_data("12345".into(), whole).unwrap();
+                let arrived = Arc::clone(&arrived);
+                tokio::spawn(async move {
+                    arrived.notified().await;
+                    respond.send_reset(h2::Reason::NO_ERROR);
+                });
+            }
         }
     })
     .await
@@ -376,15 +380,17 @@ async fn resetting(whole: bool) -> Origin {
 #[tokio::test]
 async fn a_reset_without_an_error_makes_no_response_whole() {
     for whole in [true, false] {
-        let origin = resetting(whole).await;
+        let arrived = Arc::new(Notify::new());
+        let origin = resetting(whole, Arc::clone(&arrived)).await;
         let proxy = Proxy::start(&origin).await;
         for request in [GET, "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 9\r\n\r\nabc"] {
             let mut wire = proxy.tunnel("a.test").await;
             wire.send(request).await;
             assert_eq!(status(&wire.head().await), 200);
+            assert_eq!(wire.chunk().await, b"12345");
+            arrived.notify_one();
             let (rest, _) = wire.rest().await;
-            let text = String::from_utf8_lossy(&rest).into_owned();
-            assert_eq!(text.ends_with("5\r\n12345\r\n0\r\n\r\n"), whole, "{request}: {text:?}");
+            assert_eq!(rest == b"0\r\n\r\n", whole, "{request}: {}", rest.escape_ascii());
         }
     }
 }
@@ -397,20 +403,20 @@ async fn an_upstream_that_takes_one_request_at_a_time_gets_more_connections() {
             builder.max_concurrent_streams(1).handshake::<_, Bytes>(wire.into_stream()).await.unwrap();
         let mut held = Vec::new();
         while let Some(Ok((_, mut respond))) = connection.accept().await {
+            let mut answer = respond.send_response(Response::new(()), false).unwrap();
             if number == 0 && held.is_empty() {
-                held.push(respond);
+                held.push(answer);
                 continue;
             }
-            let mut answer = respond.send_response(Response::new(()), false).unwrap();
             answer.send_data("served".into(), true).unwrap();
         }
     })
     .await;
     let proxy = Proxy::start(&origin).await;
-    let mut silent = proxy.tunnel("a.test").await;
-    silent.send(GET).await;
-    until("the first request", || !origin.seen().is_empty()).await;
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut unfinished = proxy.tunnel("a.test").await;
+    unfinished.send(GET).await;
+    // The limit has arrived too: it came before.
+    assert_eq!(status(&unfinished.head().await), 200);
     let mut wire = proxy.tunnel("a.test").await;
     wire.send(GET).await;
     assert_eq!(status(&wire.head().await), 200);
