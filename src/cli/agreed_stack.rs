@@ -23,6 +23,17 @@ use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::process::{Command, ExitStatus};
 
+/// Which stack a verb is about.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StackArgs {
+    /// The manifest; without one, the nearest bottle.yaml
+    #[arg(value_name = "MANIFEST")]
+    pub(crate) manifest: Option<Utf8PathBuf>,
+    /// Where the tree is [default: .bottle/NAME beside the manifest]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) out: Option<Utf8PathBuf>,
+}
+
 /// A stack that a person agreed to.
 #[derive(Debug)]
 pub(crate) struct Stack {
@@ -65,13 +76,10 @@ impl Loudness {
 }
 
 impl Stack {
-    /// The stack of the manifest that the argument means, whatever the manifest and the project say by now.
-    pub(crate) fn open(
-        manifest: Option<&Utf8Path>,
-        out: Option<&Utf8Path>,
-        globals: &Globals,
-    ) -> anyhow::Result<Self> {
-        let FoundBottle { bottle, file, loaded, folder } = bottles::find(manifest, out)?;
+    /// The stack that the arguments mean, whatever the manifest and the project say by now.
+    pub(crate) fn open(args: &StackArgs, globals: &Globals) -> anyhow::Result<Self> {
+        let FoundBottle { bottle, file, loaded, folder } =
+            bottles::find(args.manifest.as_deref(), args.out.as_deref())?;
         let Some(agreed) = Agreed::load(&bottle.state)? else {
             bail!("the state {} is gone; run `bottle render`, then `bottle up`", bottle.state);
         };
@@ -96,12 +104,8 @@ impl Stack {
 
     /// The same, for a command that starts something: refuses a tree in the project that is not the agreed one, and
     /// says when the manifest asks for something else by now.
-    pub(crate) fn open_current(
-        manifest: Option<&Utf8Path>,
-        out: Option<&Utf8Path>,
-        globals: &Globals,
-    ) -> anyhow::Result<Self> {
-        let stack = Self::open(manifest, out, globals)?;
+    pub(crate) fn open_current(args: &StackArgs, globals: &Globals) -> anyhow::Result<Self> {
+        let stack = Self::open(args, globals)?;
         let project = stack.folder();
         ensure!(
             project.is_dir(),

@@ -4,19 +4,17 @@
 //! What was refused is read from the audit records on this machine, so it is there whether or not anything runs, and
 //! whatever became of the manifest.
 
-use super::agreed_stack::{NO_DOCKER, Stack};
+use super::agreed_stack::{NO_DOCKER, Stack, StackArgs};
 use super::{Format, Globals, Outcome, passing, print_as, say};
 use crate::clock::Clock;
 use crate::plan::Topology;
 use crate::telemetry::audit::{AuditReader, Counting, Entry, Series};
 use anyhow::{Context as _, ensure};
 use blocked::Blocked;
-use camino::Utf8PathBuf;
 use counted::Announced;
 use current::Current;
 use jiff::{Span, SpanRelativeTo, Timestamp, tz::TimeZone};
 use std::ops::ControlFlow;
-use std::process::ExitStatus;
 use std::time::Duration;
 
 mod blocked;
@@ -32,12 +30,8 @@ Examples:
   bottle logs --denied
   bottle logs --denied --no-follow --since 2d")]
 pub(crate) struct Args {
-    /// The manifest; without one, the nearest bottle.yaml
-    #[arg(value_name = "MANIFEST")]
-    manifest: Option<Utf8PathBuf>,
-    /// Where the tree is [default: .bottle/NAME beside the manifest]
-    #[arg(long, value_name = "DIR")]
-    out: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    stack: StackArgs,
     /// Only requests that were refused, with the entry that would allow each
     #[arg(long)]
     denied: bool,
@@ -56,7 +50,7 @@ pub(crate) struct Args {
 const LOOK: Duration = Duration::from_millis(300);
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    let stack = Stack::open(&args.stack, globals)?;
     if args.denied {
         return denied(&stack, args, globals);
     }
@@ -77,10 +71,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     arguments.extend(args.services.iter().map(String::as_str));
     let mut command = stack.command(&arguments);
     stack.announce(&command);
-    ended(passing::run(&mut command).context(NO_DOCKER)?)
-}
-
-fn ended(status: ExitStatus) -> anyhow::Result<Outcome> {
+    let status = passing::run(&mut command).context(NO_DOCKER)?;
     ensure!(status.success(), "docker compose logs failed ({status})");
     Ok(Outcome::Done)
 }

@@ -1,23 +1,19 @@
 //! `bottle reload`: rules that changed take effect and nobody's session ends. On the host it goes through
 //! `docker compose exec`, which runs the same verb inside each proxy's container.
 
-use super::agreed_stack::Stack;
+use super::agreed_stack::{Stack, StackArgs};
 use super::{Globals, Outcome, containers, reload_in_container, say, verify};
 use crate::plan::Topology;
 use crate::stack::{self, service};
 use anyhow::bail;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
 /// Make the proxies of a running stack read their rendered rules again
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: bottle render && bottle reload")]
 pub(crate) struct Args {
-    /// The manifest; without one, the nearest bottle.yaml
-    #[arg(value_name = "MANIFEST")]
-    manifest: Option<Utf8PathBuf>,
-    /// Where the tree is [default: .bottle/NAME beside the manifest]
-    #[arg(long, value_name = "DIR")]
-    out: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    stack: StackArgs,
     /// Signal the proxy behind this admin listener, from inside its container
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "manifest")]
     admin: Option<String>,
@@ -27,7 +23,7 @@ pub(crate) struct Args {
 const INSIDE: [&str; 2] = [stack::EGRESS_PROXY_CONFIG, stack::PIPELOCK_CONFIG];
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let inside = args.manifest.is_none() && INSIDE.iter().any(|folder| Utf8Path::new(folder).is_dir());
+    let inside = args.stack.manifest.is_none() && INSIDE.iter().any(|folder| Utf8Path::new(folder).is_dir());
     match &args.admin {
         Some(admin) => reload_in_container::run(admin),
         None if inside => reload_in_container::run(&stack::ADMIN.to_string()),
@@ -37,7 +33,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 
 /// Both configs are checked before either proxy is told: a bad one changes nothing.
 fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let stack = Stack::open_current(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    let stack = Stack::open_current(&args.stack, globals)?;
     let mut checks = vec![(
         service::PIPELOCK,
         vec!["pipelock", "check", "--config", stack::PIPELOCK, "--embedded", stack::EMBEDDED],

@@ -2,11 +2,10 @@
 //!
 //! The container belongs to this command: whatever ends the command, also a signal, removes it.
 
-use super::agreed_stack::{NO_DOCKER, Stack, docker};
+use super::agreed_stack::{NO_DOCKER, Stack, StackArgs, docker};
 use super::up::{build_agent, require_ready, start};
 use super::{Globals, Outcome, containers, say};
 use anyhow::{Context as _, bail};
-use camino::Utf8PathBuf;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -17,12 +16,8 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: bottle run -- claude --resume\n\nExits with the agent's own exit code.")]
 pub(crate) struct Args {
-    /// The manifest; without one, the nearest bottle.yaml
-    #[arg(value_name = "MANIFEST")]
-    manifest: Option<Utf8PathBuf>,
-    /// Where the tree is [default: .bottle/NAME beside the manifest]
-    #[arg(long, value_name = "DIR")]
-    out: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    stack: StackArgs,
     /// Start also where the kernel can't be asked what the containers see: Docker Desktop, a remote engine
     #[arg(long)]
     unchecked: bool,
@@ -35,7 +30,7 @@ pub(crate) struct Args {
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let mut stack = Stack::open_current(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    let mut stack = Stack::open_current(&args.stack, globals)?;
     stack.unchecked = args.unchecked;
     require_ready(&stack)?;
     start(&stack)?;

@@ -1,24 +1,19 @@
 //! `bottle up`: the infrastructure first, then the agent, then a look at what the agent really has.
 
-use super::agreed_stack::{Stack, output_of};
+use super::agreed_stack::{Stack, StackArgs, output_of};
 use super::{Globals, Outcome, containers, say, source, tokens};
 use crate::consent::Context;
 use crate::plan::AgentImage;
 use crate::stack::service;
 use crate::tree::Folder;
 use anyhow::{Context as _, bail};
-use camino::Utf8PathBuf;
 
 /// Start a stack that you agreed to
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: GITHUB_TOKEN=… bottle up")]
 pub(crate) struct Args {
-    /// The manifest; without one, the nearest bottle.yaml
-    #[arg(value_name = "MANIFEST")]
-    manifest: Option<Utf8PathBuf>,
-    /// Where the tree is [default: .bottle/NAME beside the manifest]
-    #[arg(long, value_name = "DIR")]
-    out: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    stack: StackArgs,
     /// Take the tokens of this shell's environment: recreates egress-proxy, which Compose would not do
     #[arg(long)]
     rotate: bool,
@@ -28,7 +23,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let mut stack = Stack::open_current(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    let mut stack = Stack::open_current(&args.stack, globals)?;
     stack.unchecked = args.unchecked;
     require_ready(&stack)?;
     let infrastructure = stack.infrastructure();

@@ -1,6 +1,6 @@
 //! `bottle verify`: whether what runs, and what lies in the project, is what was agreed to.
 
-use super::agreed_stack::{Stack, docker, output_of};
+use super::agreed_stack::{Stack, StackArgs, docker, output_of};
 use super::{Format, Globals, Outcome, containers, difference, print_as};
 use crate::consent::Running;
 use crate::plan::Topology;
@@ -8,7 +8,7 @@ use crate::stack::{network, service};
 use crate::state::ENV_FILE;
 use crate::tree::Folder;
 use anyhow::ensure;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::Stdio;
@@ -19,16 +19,12 @@ use std::process::Stdio;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: bottle verify")]
 pub(crate) struct Args {
-    /// The manifest; without one, the nearest bottle.yaml
-    #[arg(value_name = "MANIFEST")]
-    manifest: Option<Utf8PathBuf>,
-    /// Where the tree is [default: .bottle/NAME beside the manifest]
-    #[arg(long, value_name = "DIR")]
-    out: Option<Utf8PathBuf>,
+    #[command(flatten)]
+    stack: StackArgs,
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let stack = Stack::open(args.manifest.as_deref(), args.out.as_deref(), globals)?;
+    let stack = Stack::open(&args.stack, globals)?;
     let mut problems = Vec::new();
     if let Some(difference) = difference::describe(stack.folder(), &stack.bottle.out, &stack.agreed)? {
         problems.push(format!("{} is not what you agreed to:\n{difference}", stack.shown()));

@@ -145,7 +145,7 @@ impl State {
         folder.sweep()?;
         match folder.read(OWNER)? {
             Some(owner) => require_owner(location, &String::from_utf8_lossy(&owner))?,
-            None => claim(&folder, location.out())?,
+            None => folder.stage(OWNER, format!("{}\n", location.out()).as_bytes(), 0o600)?.commit()?,
         }
         folder.set_mode(0o700)?;
         Ok(Self { folder, user, _lock: lock })
@@ -223,8 +223,4 @@ fn require_owner(location: &Location, owner: &str) -> Result<(), StateError> {
 /// Empty, but for what another first render has made a moment ago, or one that was killed left behind.
 fn is_unclaimed(folder: &Folder) -> Result<bool, TreeError> {
     Ok(folder.entries()?.iter().all(|(name, _)| name == lock::NAME || is_staged(name)))
-}
-
-fn claim(folder: &Folder, out: &Utf8Path) -> Result<(), TreeError> {
-    folder.stage(OWNER, format!("{out}\n").as_bytes(), 0o600)?.commit()
 }
