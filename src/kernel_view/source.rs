@@ -27,19 +27,19 @@ pub enum SourceError {
     /// Relative, or with `.` or `..`.
     #[error("{path} is not an absolute path without `.` and `..`")]
     NotAbsolute {
-        /// The path.
+        /// The path, as it was asked about.
         path: Utf8PathBuf,
     },
     /// A link on the way.
     #[error("{path} is a link, or goes through one; name the place that it leads to, if that is meant")]
     Link {
-        /// The path.
+        /// The path, as it was asked about.
         path: Utf8PathBuf,
     },
     /// The operating system said no.
     #[error("can't open {path}: {source}")]
     Open {
-        /// The path.
+        /// The path, as it was asked about.
         path: Utf8PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -57,7 +57,7 @@ pub enum SourceError {
         "the kernel does not show {path} below {target}, where its file system is mounted; it may be in a chroot"
     )]
     Elsewhere {
-        /// The path.
+        /// The path, as it was asked about.
         path: Utf8PathBuf,
         /// Where its mount is.
         target: String,

@@ -1,16 +1,10 @@
 //! Phrases in responses that try to steer an agent. They are logged and never blocked: the same phrases stand in
 //! ordinary documentation, and a response that streams can't be taken back.
 
-use crate::dlp::{CustomPattern, PhraseState, Phrases, Severity};
-use crate::intercept::{Body, BodyError, body};
-use bytes::Bytes;
+use crate::dlp::{CustomPattern, Phrases, Severity};
+use crate::intercept::{Body, body};
 use http::{HeaderMap, header};
-use http_body::{Frame, SizeHint};
-use std::{
-    pin::Pin,
-    sync::{Arc, LazyLock},
-    task::{Context, Poll, ready},
-};
+use std::sync::{Arc, LazyLock};
 
 /// Name and expression. Bounded repeats, so that the automaton stays small.
 const PHRASES: &[(&str, &str)] = &[
@@ -60,53 +54,20 @@ pub(super) fn is_readable(fields: &HeaderMap, events: bool) -> bool {
 }
 
 /// The same body; `found` is told of each phrase, once for each name.
-pub(super) fn watched(inner: Body, found: impl FnMut(&str) + Send + 'static) -> Body {
-    match &*COMPILED {
-        None => inner,
-        Some(phrases) => {
-            let state = phrases.begin();
-            body::boxed(Watched { inner, phrases, state, seen: Vec::new(), found: Box::new(found) })
-        }
-    }
-}
-
-struct Watched {
-    inner: Body,
-    phrases: &'static Phrases,
-    state: PhraseState,
-    seen: Vec<Arc<str>>,
-    found: Box<dyn FnMut(&str) + Send>,
-}
-
-impl http_body::Body for Watched {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        if let Some(data) = frame.as_ref().and_then(|f| f.as_ref().ok()).and_then(Frame::data_ref) {
-            let this = &mut *self;
-            let (seen, found) = (&mut this.seen, &mut this.found);
-            this.state = this.phrases.read(this.state, data, |name| {
+pub(super) fn watched(inner: Body, mut found: impl FnMut(&str) + Send + Unpin + 'static) -> Body {
+    let Some(phrases) = &*COMPILED else { return inner };
+    let (mut state, mut seen) = (phrases.begin(), Vec::new());
+    body::on_frame(inner, move |frame| {
+        if let Some(data) = frame.data_ref() {
+            state = phrases.read(state, data, |name| {
                 if !seen.contains(name) {
                     seen.push(Arc::clone(name));
                     found(name);
                 }
             });
         }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
+        Ok(frame)
+    })
 }
 
 #[cfg(test)]

@@ -229,7 +229,7 @@ impl fmt::Display for Host {
 /// A host and a port: what CONNECT names, and what `Host` and `:authority` must equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Authority {
-    /// The host.
+    /// In canonical form.
     pub host: Host,
     /// The port, never 0.
     pub port: u16,

@@ -9,6 +9,7 @@ mod wrap;
 
 pub use error::{BodyError, Party};
 pub use peek::Peeked;
+pub(crate) use wrap::on_frame;
 pub use wrap::{BodyEnd, BodyOutcome, Meter, limited, metered, on_end, on_trailers};
 
 use bytes::Bytes;

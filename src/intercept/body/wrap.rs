@@ -87,7 +87,7 @@ fn length(frame: &Frame<Bytes>) -> u64 {
 }
 
 /// Passes every frame through `each`, which keeps its length.
-fn on_frame(
+pub(crate) fn on_frame(
     body: Body,
     each: impl FnMut(Frame<Bytes>) -> Result<Frame<Bytes>, BodyError> + Send + Unpin + 'static,
 ) -> Body {

@@ -18,7 +18,7 @@ pub enum TrustError {
     /// It can't be read, or is not PEM.
     #[error("can't read the CA certificates in {path}: {reason}")]
     Unreadable {
-        /// The file.
+        /// The file with PEM certificates.
         path: String,
         /// What is wrong.
         reason: String,
@@ -26,7 +26,7 @@ pub enum TrustError {
     /// No certificate in it.
     #[error("{path} holds no certificate")]
     Empty {
-        /// The file.
+        /// The file with PEM certificates.
         path: String,
     },
     /// TLS can't be set up.

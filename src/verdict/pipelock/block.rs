@@ -13,7 +13,7 @@ pub enum Part {
     Url,
     /// A field's name or value.
     Header,
-    /// The body.
+    /// The body, decoded where it has a content coding.
     Body,
 }
 
