@@ -25,12 +25,6 @@ impl Drain {
         self.0.send_replace(true);
     }
 
-    /// Whether it was asked.
-    #[must_use]
-    pub fn is_started(&self) -> bool {
-        *self.0.borrow()
-    }
-
     /// Waits until it is asked.
     pub async fn started(&self) {
         // The sender lives as long as `self`, so there is no error.

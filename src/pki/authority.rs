@@ -88,12 +88,6 @@ impl CertificateAuthority {
         pem::encode("CERTIFICATE", &self.certificate).to_string()
     }
 
-    /// The certificate in DER form.
-    #[must_use]
-    pub fn certificate_der(&self) -> &CertificateDer<'static> {
-        &self.certificate
-    }
-
     /// The private key as SEC1 PEM with the curve parameters; wiped when dropped.
     pub fn key_sec1_pem(&self) -> Result<Zeroizing<String>, PkiError> {
         self.key.to_sec1_pem()

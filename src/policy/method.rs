@@ -62,12 +62,6 @@ impl Method {
         self.0.as_str()
     }
 
-    /// The same method for the HTTP library.
-    #[must_use]
-    pub fn as_http(&self) -> &http::Method {
-        &self.0
-    }
-
     /// `Some("GET")` for `get`: a manifest that lists such a spelling surely means the other one.
     #[must_use]
     pub fn probably_meant(&self) -> Option<&'static str> {
