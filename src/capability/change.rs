@@ -119,8 +119,8 @@ pub enum Capability {
     },
     /// How much memory the agent may use.
     Memory {
-        /// Bytes.
-        bytes: u64,
+        /// Bytes; nothing for the default, three quarters of what the machine has.
+        bytes: Option<u64>,
     },
     /// How much of the processors the agent may use.
     Processors {
@@ -170,6 +170,8 @@ pub struct Requests {
     pub path: Option<PathPattern>,
     /// What of the path stays refused.
     pub except: Vec<PathPattern>,
+    /// What of the path the other side allows as well.
+    pub part: Vec<PathPattern>,
     /// The name of the token that goes with them.
     pub credential: Option<String>,
     /// The last day.
@@ -197,6 +199,34 @@ pub enum Risk {
 }
 
 impl Risk {
+    /// What it is called in reports: the same word for people and programs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Credential => "credential",
+            Self::Machine => "machine",
+            Self::Guard => "guard",
+            Self::Project => "project",
+            Self::Reach => "reach",
+            Self::Code => "code",
+            Self::Minor => "minor",
+        }
+    }
+
+    /// What could go wrong, as a sentence without its full stop.
+    #[must_use]
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Credential => "a credential goes where it did not",
+            Self::Machine => "the agent reaches the machine beyond the project",
+            Self::Guard => "a guard of the cage is weaker",
+            Self::Project => "the agent changes files of the project",
+            Self::Reach => "the agent reaches a host, method or path more",
+            Self::Code => "other code runs as the agent",
+            Self::Minor => "the agent has more resources or other variables",
+        }
+    }
+
     /// Whether a person should look twice.
     #[must_use]
     pub fn is_grave(self) -> bool {
@@ -205,6 +235,16 @@ impl Risk {
 }
 
 impl Change {
+    /// What was there and what is there now.
+    #[must_use]
+    pub fn sides(&self) -> (Option<&Capability>, Option<&Capability>) {
+        match self {
+            Self::Added { new } => (None, Some(new)),
+            Self::Removed { old } => (Some(old), None),
+            Self::Changed { old, new } => (Some(old), Some(new)),
+        }
+    }
+
     /// How bad what the agent can newly do can be; nothing where it can only do less.
     #[must_use]
     pub fn risk(&self) -> Option<Risk> {
@@ -254,7 +294,10 @@ impl Capability {
                 (None, Some(_)) => true,
                 (Some(new), Some(old)) => new > old,
             },
-            (Self::Memory { bytes: new }, Self::Memory { bytes: old }) => new > old,
+            // A limit where the default was is meant as one.
+            (Self::Memory { bytes: new }, Self::Memory { bytes: old }) => {
+                old.is_some() && new.is_none_or(|new| Some(new) > *old)
+            }
             (Self::Processors { millicpus: new }, Self::Processors { millicpus: old }) => {
                 new.unwrap_or(u32::MAX) > old.unwrap_or(u32::MAX)
             }
@@ -299,7 +342,8 @@ impl Capability {
             Self::Runtime { runtime } => format!("by {}", or(runtime, "the engine's default")),
             Self::Command { command } if command.is_empty() => "the image's own".to_owned(),
             Self::Command { command } => format!("`{}`", command.join(" ")),
-            Self::Memory { bytes } => format!("{} MiB", bytes >> 20),
+            Self::Memory { bytes: Some(bytes) } => format!("{} MiB", bytes >> 20),
+            Self::Memory { bytes: None } => "three quarters of the machine's memory".to_owned(),
             Self::Processors { millicpus: None } => "all".to_owned(),
             Self::Processors { millicpus: Some(n) } => format!("{}.{:03}", n / 1000, n % 1000),
             Self::Processes { pids } => pids.to_string(),
@@ -329,6 +373,8 @@ impl fmt::Display for Change {
                 [] => write!(f, "{new} (so far not used by this bottle)"),
                 hosts => write!(f, "{new} (so far sent to {})", hosts.join(", ")),
             },
+            Self::Added { new: Capability::Requests(this) } => write!(f, "{this}{}", this.part("so far")),
+            Self::Removed { old: Capability::Requests(this) } => write!(f, "{this}{}", this.part("now")),
             Self::Added { new: this } | Self::Removed { old: this } => this.fmt(f),
             Self::Changed { old: Capability::Image { image: old }, new: Capability::Image { image } }
                 if old.clone().without_digest() == image.clone().without_digest() =>
@@ -408,6 +454,7 @@ impl fmt::Display for Capability {
             Self::User { .. } => write!(f, "the agent runs {value}"),
             Self::Runtime { .. } => write!(f, "the agent's container is run {value}"),
             Self::Command { .. } => write!(f, "the agent's command is {value}"),
+            Self::Memory { bytes: None } => write!(f, "the agent uses up to {value}"),
             Self::Memory { .. } => write!(f, "the agent uses up to {value} of memory"),
             Self::Processors { .. } => write!(f, "the agent uses up to {value} processors"),
             Self::Processes { .. } => write!(f, "the agent has up to {value} processes"),
@@ -430,7 +477,7 @@ impl fmt::Display for Capability {
 impl fmt::Display for Requests {
     /// `GET, HEAD https://api.example/repos/**, but not /repos/secret/** with API_TOKEN until 2027-01-31`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, methods, path, except, credential, until } = self;
+        let Self { host, port, methods, path, except, part: _, credential, until } = self;
         let names = |list: &Vec<Method>| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let methods = methods.as_ref().map_or_else(|| "any method".to_owned(), names);
         match port {
@@ -440,19 +487,30 @@ impl fmt::Display for Requests {
         }
         let path = path.as_ref().map(PathPattern::as_str).unwrap_or_default();
         write!(f, "{}/**", path.trim_end_matches('/'))?;
-        for (at, path) in except.iter().take(SHOWN).enumerate() {
-            write!(f, "{} {path}/**", if at == 0 { ", but not" } else { "," })?;
-        }
-        if except.len() > SHOWN {
-            write!(f, " and {} more", except.len() - SHOWN)?;
+        if !except.is_empty() {
+            write!(f, ", but not {}", listed(except))?;
         }
         credential.iter().try_for_each(|name| write!(f, " with {name}"))?;
         until.iter().try_for_each(|date| write!(f, " until {date}"))
     }
 }
 
-/// Refused paths that are shown. To leave some out says too much of what is allowed, never too little.
+impl Requests {
+    /// ` (so far only /a/**)`: what the other side allows of it.
+    fn part(&self, when: &str) -> String {
+        if self.part.is_empty() { String::new() } else { format!(" ({when} only {})", listed(&self.part)) }
+    }
+}
+
+/// Paths that are shown. To leave some of the refused ones out says too much of what is allowed, never too little.
 const SHOWN: usize = 5;
+
+/// `/a/**, /b/** and 2 more`.
+fn listed(paths: &[PathPattern]) -> String {
+    let shown: Vec<String> = paths.iter().take(SHOWN).map(|path| format!("{path}/**")).collect();
+    let more = paths.len().saturating_sub(SHOWN);
+    shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+}
 
 /// `root`, `0`, `0:1000`, `00`.
 fn is_root(user: &str) -> bool {

@@ -13,11 +13,25 @@ use std::collections::{BTreeMap, BTreeSet};
 /// everything that the agent can do is new.
 #[must_use]
 pub fn changes(old: Option<&Capabilities>, new: &Capabilities) -> Vec<Change> {
-    let mut changes = match old {
+    sorted(match old {
         Some(old) => compare(old, new),
         None => compare(&Capabilities::nothing(new), new).into_iter().filter_map(at_first).collect(),
+    })
+}
+
+/// What a new bottle lets its agent do, each host with its credential: there is no record of it, and nobody asked.
+#[must_use]
+pub fn introduced(new: &Capabilities) -> Vec<Change> {
+    let added = |change: Change| match change {
+        Change::Changed { new, .. } => Change::Added { new },
+        other => other,
     };
-    // Stable: within a class, by name.
+    let changes = compare(&Capabilities::nothing(new), new).into_iter();
+    sorted(changes.filter(|change| change.risk().is_some()).map(added).collect())
+}
+
+/// What the agent can newly do first, the dangerous first; within a class, by name.
+fn sorted(mut changes: Vec<Change>) -> Vec<Change> {
     changes.sort_by_key(|change| (change.risk().is_none(), change.risk()));
     changes
 }
@@ -84,7 +98,7 @@ impl Capabilities {
             user: Account::Owner,
             runtime: None,
             command: Vec::new(),
-            limits: Limits { memory: 0, millicpus: None, pids: 4096 },
+            limits: Limits { memory: Some(0), millicpus: None, pids: 4096 },
             root_writable: true,
             environment: BTreeMap::new(),
             dlp_warns: false,
@@ -130,7 +144,8 @@ fn hosts(old: &Hosts, new: &Hosts, changes: &mut Changes) {
             let grants = these.into_iter().flat_map(HostCapability::grants);
             let beyond =
                 |grant: Grant| those.map_or_else(|| vec![grant.clone()], |those| those.beyond(grant.clone()));
-            let requests = |grant: Grant| these.map(|these| Capability::Requests(these.requests(grant)));
+            let requests =
+                |grant: Grant| these.map(|these| Capability::Requests(these.requests(grant, those)));
             grants.flat_map(beyond).filter_map(requests).collect()
         };
         changes.0.extend(beyond(after, before).into_iter().map(|new| Change::Added { new }));

@@ -90,8 +90,25 @@ impl HostCapability {
         beyond
     }
 
-    /// A grant with what goes with this host's requests.
-    pub(super) fn requests(&self, grant: Grant) -> Requests {
+    /// What of a grant that it does not allow as a whole this host allows, path by path.
+    fn part_of(&self, grant: &Grant) -> Vec<PathPattern> {
+        let route = &self.rule.route;
+        let methods = match (&route.methods, &grant.methods) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(own), Some(asked)) => asked.iter().all(|method| own.contains(method)),
+        };
+        if !methods || !route.ports.contains(&grant.port) {
+            return Vec::new();
+        }
+        let within = |path: &&PathPattern| grant.path.as_ref().is_none_or(|around| around.covers(path));
+        let open = |path: &&PathPattern| !covered(&route.deny_paths, path);
+        route.path_allowlist.iter().flatten().filter(within).filter(open).cloned().collect()
+    }
+
+    /// A grant with what goes with this host's requests. `other` is the host on the other side.
+    pub(super) fn requests(&self, grant: Grant, other: Option<&Self>) -> Requests {
+        let part = other.map(|other| other.part_of(&grant)).unwrap_or_default();
         let Grant { port, path, denied, methods } = grant;
         let HostRule { route, auth, .. } = &self.rule;
         let within = |path: &PathPattern| denied.iter().filter_map(|entry| entry.within(path)).collect();
@@ -101,6 +118,7 @@ impl HostCapability {
             methods,
             except: path.as_ref().map(within).unwrap_or_default(),
             path,
+            part,
             credential: auth.as_ref().map(|auth| auth.token_ref.clone()),
             until: route.until,
         }

@@ -9,7 +9,7 @@ mod compare;
 mod host;
 
 pub use change::{Capability, Change, Requests, Risk};
-pub use compare::changes;
+pub use compare::{changes, introduced};
 pub use host::HostCapability;
 
 use crate::manifest::{Build, DlpAction};
@@ -33,8 +33,8 @@ pub struct Machine {
     pub repositories: BTreeSet<Utf8PathBuf>,
     /// The digest of the build context; nothing where there is none.
     pub context: Option<String>,
-    /// Bytes of memory for an agent whose manifest sets no limit.
-    pub memory: u64,
+    /// Bytes of memory for an agent whose manifest sets no limit; nothing where no machine is meant.
+    pub memory: Option<u64>,
 }
 
 /// Everything that an agent can reach, do and see.
@@ -126,7 +126,8 @@ pub enum Account {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Limits {
-    memory: u64,
+    /// In bytes; nothing for the default of a machine that is not known.
+    memory: Option<u64>,
     millicpus: Option<u32>,
     pids: u32,
 }
@@ -172,7 +173,7 @@ impl Capabilities {
             },
             runtime: runtime.clone(),
             command: command.clone(),
-            limits: Limits { memory: memory.unwrap_or(machine.memory), millicpus: *millicpus, pids: *pids },
+            limits: Limits { memory: memory.or(machine.memory), millicpus: *millicpus, pids: *pids },
             root_writable: !read_only,
             environment: self::environment(environment),
             dlp_warns: *dlp_action == DlpAction::Warn,

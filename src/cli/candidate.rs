@@ -67,6 +67,6 @@ pub(crate) fn machine(plan: &Plan, project: &Utf8Path, context: Option<&str>) ->
         repositories: repositories.map(|(target, _)| target.clone()).collect(),
         sources,
         context: context.map(str::to_owned),
-        memory: crate::state::agent_memory(),
+        memory: Some(crate::state::agent_memory()),
     }
 }

@@ -10,6 +10,7 @@ mod candidate;
 mod certificates;
 mod changes;
 mod containers;
+mod diff;
 mod difference;
 mod down;
 mod egress_proxy;
@@ -65,21 +66,57 @@ pub enum Format {
     Json,
 }
 
+/// Every format that any verb has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum AnyFormat {
+    /// For people
+    #[default]
+    Text,
+    /// For machines
+    Json,
+    /// For a comment on a pull request (diff)
+    Markdown,
+    /// For code scanning: SARIF 2.1.0 (diff)
+    Sarif,
+    /// Annotations of GitHub Actions (diff)
+    Github,
+}
+
+/// What every verb is told.
+#[derive(Clone, Debug)]
+pub struct Globals {
+    /// How data is printed, by a verb that has no other format.
+    pub format: Format,
+    /// When colour is used.
+    pub color: clap::ColorChoice,
+    /// Say less.
+    pub quiet: bool,
+    /// Say more; twice for debug logs.
+    pub verbose: u8,
+}
+
 /// Flags that every verb takes.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Globals {
+struct Flags {
     /// How to print data
     #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    pub format: Format,
+    format: AnyFormat,
     /// When to use colour; `NO_COLOR` is honoured
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
-    pub color: clap::ColorChoice,
+    color: clap::ColorChoice,
     /// Say less
     #[arg(short, long, global = true)]
-    pub quiet: bool,
+    quiet: bool,
     /// Say more; twice for debug logs
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
+    verbose: u8,
+}
+
+impl From<&Flags> for Globals {
+    fn from(Flags { format, color, quiet, verbose }: &Flags) -> Self {
+        let format = if *format == AnyFormat::Json { Format::Json } else { Format::Text };
+        Self { format, color: *color, quiet: *quiet, verbose: *verbose }
+    }
 }
 
 /// Lets AI coding agents work without letting them leak
@@ -87,7 +124,7 @@ pub struct Globals {
 #[command(name = "bottle", version, max_term_width = 100)]
 struct Cli {
     #[command(flatten)]
-    globals: Globals,
+    flags: Flags,
     #[command(subcommand)]
     verb: Option<Verb>,
 }
@@ -99,6 +136,7 @@ enum Verb {
     Render(render::Args),
     Up(up::Args),
     Run(run::Args),
+    Diff(diff::Args),
     Explain(explain::Args),
     Logs(logs::Args),
     Reload(reload::Args),
@@ -132,8 +170,8 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return sinks::say_usage(&error),
     };
-    let globals = cli.globals.clone();
-    match run(cli) {
+    let globals = Globals::from(&cli.flags);
+    match run(cli, &globals) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Differs) => ExitCode::from(1),
         Ok(Outcome::Agent(code)) => ExitCode::from(code),
@@ -145,27 +183,33 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<Outcome> {
+fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
     let Some(verb) = cli.verb else {
         print(NEWCOMER)?;
         return Ok(Outcome::Done);
     };
+    let format = cli.flags.format;
+    if !matches!((format, &verb), (AnyFormat::Text | AnyFormat::Json, _) | (_, Verb::Diff(_))) {
+        let name = format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        anyhow::bail!("--format {name} is for `bottle diff`; this command has text and json");
+    }
     match verb {
-        Verb::Attack(args) => attack::run(&args, &cli.globals),
-        Verb::EgressProxy(args) => egress_proxy::run(args, &cli.globals),
-        Verb::Explain(args) => explain::run(&args, &cli.globals),
-        Verb::Gate(args) => gate::run(args, &cli.globals),
-        Verb::Healthcheck(args) => healthcheck::run(&args, &cli.globals),
-        Verb::Down(args) => down::run(&args, &cli.globals),
-        Verb::Logs(args) => logs::run(&args, &cli.globals),
-        Verb::Pipelock(args) => pipelock::run(args, &cli.globals),
-        Verb::Ps(args) => ps::run(&args, &cli.globals),
-        Verb::Verify(args) => verify::run(&args, &cli.globals),
-        Verb::Plan(args) => plan::run(&args, &cli.globals),
-        Verb::Reload(args) => reload::run(&args, &cli.globals),
-        Verb::Render(args) => render::run(&args, &cli.globals),
-        Verb::Run(args) => run::run(&args, &cli.globals),
-        Verb::Up(args) => up::run(&args, &cli.globals),
+        Verb::Diff(args) => diff::run(&args, format, globals),
+        Verb::Attack(args) => attack::run(&args, globals),
+        Verb::EgressProxy(args) => egress_proxy::run(args, globals),
+        Verb::Explain(args) => explain::run(&args, globals),
+        Verb::Gate(args) => gate::run(args, globals),
+        Verb::Healthcheck(args) => healthcheck::run(&args, globals),
+        Verb::Down(args) => down::run(&args, globals),
+        Verb::Logs(args) => logs::run(&args, globals),
+        Verb::Pipelock(args) => pipelock::run(args, globals),
+        Verb::Ps(args) => ps::run(&args, globals),
+        Verb::Verify(args) => verify::run(&args, globals),
+        Verb::Plan(args) => plan::run(&args, globals),
+        Verb::Reload(args) => reload::run(&args, globals),
+        Verb::Render(args) => render::run(&args, globals),
+        Verb::Run(args) => run::run(&args, globals),
+        Verb::Up(args) => up::run(&args, globals),
         Verb::Schema(args) => schema::run(&args),
     }
 }

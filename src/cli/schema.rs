@@ -1,22 +1,39 @@
-//! `bottle schema`: the JSON Schema of a manifest.
+//! `bottle schema`: the JSON Schemas of what bottle reads and writes.
 
 use crate::cli::{Format, Outcome, print, print_as};
 use crate::manifest;
+use crate::review;
 
-/// Print the JSON Schema of a manifest, for editors and other tools
+/// Print a JSON Schema, for editors and other tools
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  bottle schema > bottle.schema.json")]
 pub(crate) struct Args {
+    /// Of what
+    #[arg(value_enum, default_value_t, value_name = "WHAT")]
+    of: Described,
     /// Print the reference of the manifest as Markdown instead
-    #[arg(long)]
+    #[arg(long, conflicts_with = "of")]
     reference: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum Described {
+    /// A manifest
+    #[default]
+    Manifest,
+    /// What `bottle diff --format json` prints
+    Diff,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     if args.reference {
         print(&manifest::reference()?)?;
     } else {
-        print_as(Format::Json, &manifest::schema_text())?;
+        let text = match args.of {
+            Described::Manifest => manifest::schema_text(),
+            Described::Diff => format!("{:#}\n", review::schema()),
+        };
+        print_as(Format::Json, &text)?;
     }
     Ok(Outcome::Done)
 }

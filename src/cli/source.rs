@@ -100,12 +100,17 @@ pub(crate) fn nearest() -> anyhow::Result<Option<Utf8PathBuf>> {
     Ok(None)
 }
 
+/// Whether a path has the name of a manifest.
+pub(crate) fn is_manifest(path: &Utf8Path) -> bool {
+    path.file_name().is_some_and(|name| name == FILE_NAME || name.ends_with(".bottle.yaml"))
+}
+
 fn in_folder(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
     let mut files = Vec::new();
     for entry in folder.read_dir_utf8().with_context(|| format!("{folder} can't be read"))? {
         let entry = entry.with_context(|| format!("{folder} can't be read"))?;
         // Whatever has the name: what is not a plain file is refused when it is read, and not passed over.
-        if entry.file_name() == FILE_NAME || entry.file_name().ends_with(".bottle.yaml") {
+        if is_manifest(entry.path()) {
             files.push(entry.into_path());
         }
     }

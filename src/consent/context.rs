@@ -77,6 +77,40 @@ impl Context {
         String::from_utf8(parent.read_at_most(path.file_name()?, MAX_TEXT).ok()??).ok()
     }
 
+    /// The build context `root` out of files that are not on a disk, such as those of a commit: for each path whether it
+    /// is executable, or nothing for a link; `read` gives a file's bytes or a link's text. Empty folders are in no commit.
+    pub fn from_files<E: From<ContextError>>(
+        root: &Utf8Path,
+        dockerfile: &Utf8Path,
+        files: &BTreeMap<Utf8PathBuf, Option<bool>>,
+        mut read: impl FnMut(&Utf8Path) -> Result<Vec<u8>, E>,
+    ) -> Result<Self, E> {
+        let rules = ContextFilter::parse(root, dockerfile, |path| {
+            files.contains_key(path).then(|| read(path)).transpose()
+        })?;
+        let mut entries = BTreeMap::new();
+        for (path, executable) in files.iter().filter(|(path, _)| rules.keeps(path)) {
+            let bytes = read(path)?;
+            let entry = match executable {
+                Some(executable) => ContextEntry::File {
+                    sha256: Sha256Sum(Sha256::digest(&bytes).into()),
+                    size: bytes.len() as u64,
+                    executable: *executable,
+                },
+                None => ContextEntry::Link { target: String::from_utf8_lossy(&bytes).into_owned() },
+            };
+            entries.insert(path.clone(), entry);
+        }
+        Ok(Self { entries })
+    }
+
+    /// Without its empty folders, which are in no commit.
+    #[must_use]
+    pub fn without_empty_folders(mut self) -> Self {
+        self.entries.retain(|_, entry| *entry != ContextEntry::Folder);
+        self
+    }
+
     pub(super) fn take(
         root: &Folder,
         dockerfile: &Utf8Path,

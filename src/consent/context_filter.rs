@@ -32,17 +32,28 @@ impl ContextFilter {
     /// Reads the ignore files: the classic builder knows `.dockerignore`, and `BuildKit` prefers
     /// `DOCKERFILE.dockerignore`. `limit` is the size of each, in bytes.
     pub(super) fn read(root: &Folder, dockerfile: &Utf8Path, limit: u64) -> Result<Self, ContextError> {
+        Self::parse(root.path(), dockerfile, |path| {
+            let folder = root.find(path.parent().unwrap_or(Utf8Path::new("")))?;
+            match (&folder, path.file_name()) {
+                (Some(folder), Some(name)) => Ok(folder.read_at_most(name, limit)?),
+                _ => Ok(None),
+            }
+        })
+    }
+
+    /// The same of ignore files that `read` has, by their path in the context; `root` is the context's name in errors.
+    pub(super) fn parse<E: From<ContextError>>(
+        root: &Utf8Path,
+        dockerfile: &Utf8Path,
+        mut read: impl FnMut(&Utf8Path) -> Result<Option<Vec<u8>>, E>,
+    ) -> Result<Self, E> {
         let files = [Utf8PathBuf::from(".dockerignore"), format!("{dockerfile}.dockerignore").into()];
         let mut rules = Self { dockerfile: Some(dockerfile.to_owned()), ..Self::default() };
         for path in &files {
-            let folder = root.find(path.parent().unwrap_or(Utf8Path::new("")))?;
-            let bytes = match (&folder, path.file_name()) {
-                (Some(folder), Some(name)) => folder.read_at_most(name, limit)?,
-                _ => None,
-            };
+            let bytes = read(path)?;
             if let Some(bytes) = &bytes {
                 rules.ignores.push(DockerIgnore::parse(bytes).map_err(|problem| ContextError::Ignore {
-                    path: root.path().join(path),
+                    path: root.join(path),
                     line: problem.line,
                     problem: problem.text,
                 })?);
@@ -72,6 +83,22 @@ impl ContextFilter {
             || self.ignores.iter().any(|ignore| ignore.may_keep_below(path.as_str()))
             || self.always.iter().any(|always| always.starts_with(path));
         Verdict { kept, entered, above: next }
+    }
+
+    /// Whether the file at `path` is a part of the context.
+    pub(super) fn keeps(&self, path: &Utf8Path) -> bool {
+        let mut folders: Vec<&Utf8Path> = path.ancestors().filter(|path| !path.as_str().is_empty()).collect();
+        folders.reverse();
+        let mut above = self.top();
+        for (at, path) in folders.iter().enumerate() {
+            let verdict = self.evaluate(&above, path);
+            let is_file = at + 1 == folders.len();
+            if !(if is_file { verdict.kept } else { verdict.entered }) {
+                return false;
+            }
+            above = verdict.above;
+        }
+        true
     }
 
     /// Refuses what was read by other rules than those that were read with it, and a Dockerfile that was swapped.

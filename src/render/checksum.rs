@@ -71,6 +71,14 @@ pub fn verify(text: &[u8]) -> Sealed {
     if rest[..end] == *line.after_mark(body).as_bytes() { Sealed::Intact } else { Sealed::Edited }
 }
 
+/// What follows the checksum line; everything, where there is none.
+#[must_use]
+pub fn body(text: &[u8]) -> &[u8] {
+    let is_ours = LINES.iter().any(|line| text.starts_with(line.mark.as_bytes()));
+    let end = text.iter().position(|&byte| byte == b'\n').filter(|_| is_ours);
+    end.map_or(text, |end| &text[end + 1..])
+}
+
 /// The SHA-256 of `bytes` in hexadecimal: also the config hash of labels and audit records.
 #[must_use]
 pub fn hex_digest(bytes: &[u8]) -> String {

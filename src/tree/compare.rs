@@ -92,27 +92,32 @@ impl Comparison {
 
 impl Change {
     fn unified_diff(&self) -> String {
-        let text = |bytes: &Option<Vec<u8>>| {
-            String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned()
-        };
         let path = printable_name(self.path.as_str());
         let note = match self.kind {
             Kind::Foreign => return format!("{path}: not written by bottle\n"),
             Kind::Edited => format!("{path}: edited by hand\n"),
             Kind::Missing | Kind::Outdated | Kind::Stale => String::new(),
         };
-        let name = |bytes: &Option<Vec<u8>>, side: &str| match bytes {
-            Some(_) => format!("{side}/{path}"),
-            None => "/dev/null".to_owned(),
-        };
-        let (old, new) = (text(&self.old), text(&self.new));
-        // Lines end with a line feed and nothing else: a CR alone would begin a line that no other tool sees.
-        let old: Vec<&str> = old.split_inclusive('\n').collect();
-        let new: Vec<&str> = new.split_inclusive('\n').collect();
-        let diff = similar::TextDiff::configure().newline_terminated(true).diff_slices(&old, &new);
-        let (from, to) = (name(&self.old, "a"), name(&self.new, "b"));
-        format!("{note}{}", diff.unified_diff().context_radius(3).header(&from, &to))
+        note + &unified_diff(&self.path, self.old.as_deref(), self.new.as_deref())
     }
+}
+
+/// How one file differs, `a/` and `b/` before its path; a side that does not have it is `/dev/null`.
+#[must_use]
+pub fn unified_diff(path: &Utf8Path, old: Option<&[u8]>, new: Option<&[u8]>) -> String {
+    let path = printable_name(path.as_str());
+    let text = |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+    let name = |bytes: Option<&[u8]>, side: &str| match bytes {
+        Some(_) => format!("{side}/{path}"),
+        None => "/dev/null".to_owned(),
+    };
+    let (from, to) = (name(old, "a"), name(new, "b"));
+    let (old, new) = (text(old), text(new));
+    // Lines end with a line feed and nothing else: a CR alone would begin a line that no other tool sees.
+    let old: Vec<&str> = old.split_inclusive('\n').collect();
+    let new: Vec<&str> = new.split_inclusive('\n').collect();
+    let diff = similar::TextDiff::configure().newline_terminated(true).diff_slices(&old, &new);
+    diff.unified_diff().context_radius(3).header(&from, &to).to_string()
 }
 
 fn change_of(old: Option<&Vec<u8>>, new: &Vec<u8>) -> Option<Kind> {

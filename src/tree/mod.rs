@@ -15,7 +15,7 @@ mod plain;
 mod untrusted;
 mod write;
 
-pub use compare::{Change, Comparison, Kind, read};
+pub use compare::{Change, Comparison, Kind, read, unified_diff};
 pub(crate) use folder::is_staged;
 pub use folder::{Folder, Staged};
 pub use plain::{Entry, LARGEST, read_plain};

@@ -29,6 +29,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("capability", &["config", "plan", "render", "manifest", "policy"]),
     ("state", &["plan", "pki", "clock", "tree", "printable"]),
     ("consent", &["tree", "capability", "render", "state", "printable"]),
+    ("git", &[]),
+    ("review", &["capability", "consent", "manifest", "plan", "policy", "printable", "render", "tree"]),
     ("verdict", &["policy", "fields", "content_coding", "config", "dlp"]),
     ("intercept", &["policy", "fields", "pki", "clock", "telemetry", "config", "socket"]),
     ("runtime", &["intercept", "config", "telemetry", "clock", "pki"]),

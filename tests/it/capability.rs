@@ -9,7 +9,10 @@ fn capabilities(manifest: &str) -> Capabilities {
     let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap_or_else(|report| panic!("{report}"));
     let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev"))
         .unwrap_or_else(|report| panic!("{report}"));
-    Capabilities::from_plan(&plan, &Machine { project: "/p".into(), memory: 4 << 30, ..Machine::default() })
+    Capabilities::from_plan(
+        &plan,
+        &Machine { project: "/p".into(), memory: Some(4 << 30), ..Machine::default() },
+    )
 }
 
 fn lines(old: Option<&str>, new: &str) -> Vec<Change> {
@@ -88,7 +91,10 @@ fn a_path_below_an_allowed_one_is_not_new() {
         of_route(", path_allowlist: [/a]", ", path_allowlist: [/a, /ab]"),
         ["any method https://api.example/ab/**"]
     );
-    assert_eq!(of_route(", path_allowlist: [/a]", ""), ["any method https://api.example/**"]);
+    assert_eq!(
+        of_route(", path_allowlist: [/a]", ""),
+        ["any method https://api.example/** (so far only /a/**)"]
+    );
 }
 
 #[test]
@@ -173,7 +179,7 @@ fn a_bottle_that_loses_its_routes_loses_the_push_refusal() {
     let old = format!("{AGENT}egress_proxy: {{routes: [{{host: a.example, path_allowlist: [/x]}}]}}\n");
     let new = format!("{AGENT}egress: {{allowlist: [a.example]}}\n");
     let lines = newly(&old, &new);
-    assert!(lines.contains(&"any method https://a.example/**".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"any method https://a.example/** (so far only /x/**)".to_owned()), "{lines:?}");
     assert!(lines.contains(&"git push to a.example: no egress-proxy refuses it".to_owned()), "{lines:?}");
 }
 
@@ -406,7 +412,7 @@ fn a_limit_where_there_was_none_is_no_widening() {
         let text = format!("version: 1\nname: dev\n{text}");
         let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
         let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
-        Capabilities::from_plan(&plan, &Machine { memory, ..Machine::default() })
+        Capabilities::from_plan(&plan, &Machine { memory: Some(memory), ..Machine::default() })
     };
     let (open, narrow) = (of(&agent(""), 8 << 30), of(&limited, 8 << 30));
     let narrower = changes(Some(&open), &narrow);
@@ -620,7 +626,7 @@ fn a_change_is_typed() {
     assert_eq!(
         serde_json::to_value(change).unwrap(),
         serde_json::json!({"change": "added", "new": {
-            "capability": "requests", "host": "a.example", "port": 443, "methods": null, "path": "/z", "except": [],
+            "capability": "requests", "host": "a.example", "port": 443, "methods": null, "path": "/z", "except": [], "part": [],
             "credential": null, "until": null,
         }})
     );

@@ -8,6 +8,7 @@ mod bypasses;
 mod capability;
 mod captured;
 mod consent_context;
+mod diff;
 mod dlp;
 mod egress_proxy;
 mod examples;

@@ -1,0 +1,175 @@
+//! What the two sides of a comparison are.
+
+use super::files::{Files, Scope};
+use crate::cli::folders::{absolute, here, real};
+use crate::diagnostic::Report;
+use crate::git::Repository;
+use crate::render::paths;
+use crate::review::Version;
+use anyhow::{Context as _, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use std::sync::Arc;
+
+/// One side: files, and which of them count.
+#[derive(Debug)]
+pub(super) struct Side {
+    name: String,
+    files: Files,
+    scope: Scope,
+}
+
+const HEAD: &str = "HEAD";
+const WORKING_TREE: &str = "the working tree";
+
+impl Side {
+    /// What the side is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Every bottle of this side. What is wrong in any manifest is reported at once.
+    pub(super) fn versions(&self, only: &[Utf8PathBuf]) -> anyhow::Result<Vec<Version>> {
+        let (mut versions, mut problems) = (Vec::new(), Vec::new());
+        for (key, path) in self.files.bottles(&self.scope, only)? {
+            match self.files.version(key, path) {
+                Ok(version) => versions.push(version),
+                Err(error) => problems.extend(error.downcast::<Report>()?.0),
+            }
+        }
+        if problems.is_empty() { Ok(versions) } else { Err(Report(problems).into()) }
+    }
+
+    fn commit(repository: &Arc<Repository>, revision: &str) -> anyhow::Result<Self> {
+        let commit = repository.commit(revision)?;
+        let files = Files::Commit { repository: Arc::clone(repository), commit };
+        Ok(Self { name: revision.to_owned(), files, scope: Scope::All(Utf8PathBuf::new()) })
+    }
+
+    fn working_tree(repository: &Arc<Repository>) -> Self {
+        let files =
+            Files::Disk { top: repository.top().to_owned(), repository: Some(Arc::clone(repository)) };
+        Self { name: WORKING_TREE.to_owned(), files, scope: Scope::All(Utf8PathBuf::new()) }
+    }
+
+    /// A file or folder on the disk.
+    fn disk(argument: &str) -> anyhow::Result<Self> {
+        let given = absolute(Utf8Path::new(argument))?;
+        // The last part is not followed: a link there is refused when it is read.
+        let parent = real(given.parent().unwrap_or(Utf8Path::new("/")));
+        let path = given.file_name().map_or_else(|| parent.clone(), |name| parent.join(name));
+        let is_folder = path.is_dir() && !path.is_symlink();
+        let path = if path.is_dir() { real(&path) } else { path };
+        let repository = Repository::find(if is_folder { &path } else { &parent }).map(Arc::new);
+        let top = match &repository {
+            Some(repository) => repository.top().to_owned(),
+            None if is_folder => path.clone(),
+            None => parent,
+        };
+        let below = path.strip_prefix(&top).unwrap_or(&path).to_owned();
+        let scope = match is_folder {
+            true if path.join(paths::LOCK).exists() => Scope::Tree(below),
+            true => Scope::All(below),
+            false => Scope::Manifest(below),
+        };
+        Ok(Self { name: argument.to_owned(), files: Files::Disk { top, repository }, scope })
+    }
+
+    /// The same part of this side, where it stands for the whole of a repository.
+    fn narrow_to(&mut self, other: &Self) {
+        let top = |side: &Self| side.files.repository().map(|repository| repository.top().to_owned());
+        let whole = matches!(&self.scope, Scope::All(folder) if folder.as_str().is_empty());
+        if whole && top(self).is_some() && top(self) == top(other) {
+            self.scope = other.scope.clone();
+        }
+    }
+}
+
+/// The two sides that the arguments name.
+pub(super) fn resolve(old: Option<&str>, new: Option<&str>) -> anyhow::Result<(Side, Side)> {
+    let here = Repository::find(&here()?).map(Arc::new);
+    let needed = || {
+        here.as_ref()
+            .context("there is no git repository in this folder or above it; name two files or folders")
+    };
+    let (mut old, mut new) = match (old, new) {
+        (None, _) => (Side::commit(needed()?, HEAD)?, Side::working_tree(needed()?)),
+        (Some(range), None) if is_range(range) => range_of(needed()?, range)?,
+        (Some(one), None) => match side(one, here.as_ref())? {
+            // A file alone is asked about as the working tree is.
+            file @ Side { files: Files::Disk { .. }, .. } => {
+                let Some(repository) = file.files.repository().cloned() else {
+                    bail!("{one} is in no git repository; name what it is compared with");
+                };
+                (Side::commit(&repository, HEAD)?, file)
+            }
+            commit => (commit, Side::working_tree(needed()?)),
+        },
+        (Some(old), Some(new)) => (side(old, here.as_ref())?, side(new, here.as_ref())?),
+    };
+    old.narrow_to(&new);
+    new.narrow_to(&old);
+    if old.scope.is_one() != new.scope.is_one() {
+        let (one, many) = if old.scope.is_one() { (old, new) } else { (new, old) };
+        bail!("{} is one bottle, and {} is a folder of them; compare one with one", one.name, many.name);
+    }
+    Ok((old, new))
+}
+
+fn is_range(argument: &str) -> bool {
+    argument.contains("..") && !exists(argument) && !argument.contains('/') || argument.contains("...")
+}
+
+fn exists(argument: &str) -> bool {
+    Utf8Path::new(argument).symlink_metadata().is_ok()
+}
+
+/// `A..B`, and `A...B` from where B left A; what is missing is HEAD.
+fn range_of(repository: &Arc<Repository>, range: &str) -> anyhow::Result<(Side, Side)> {
+    let or_head = |name: &str| if name.is_empty() { HEAD.to_owned() } else { name.to_owned() };
+    if let Some((old, new)) = range.split_once("...") {
+        let (old, new) = (or_head(old), or_head(new));
+        let new_side = Side::commit(repository, &new)?;
+        let base = repository.merge_base(&repository.commit(&old)?, &repository.commit(&new)?)?;
+        let name = format!("{} (where {new} left {old})", base.short());
+        let files = Files::Commit { repository: Arc::clone(repository), commit: base };
+        return Ok((Side { name, files, scope: Scope::All(Utf8PathBuf::new()) }, new_side));
+    }
+    let (old, new) = range.split_once("..").unwrap_or((range, ""));
+    Ok((Side::commit(repository, &or_head(old))?, Side::commit(repository, &or_head(new))?))
+}
+
+/// A path, or a revision; what could be both is asked about.
+fn side(argument: &str, here: Option<&Arc<Repository>>) -> anyhow::Result<Side> {
+    if argument.contains(char::is_control) {
+        bail!("{} holds a control character", crate::printable::printable_name(argument));
+    }
+    let is_path = exists(argument);
+    let plainly_path = argument.starts_with(['.', '/'])
+        || Utf8Path::new(argument).extension() == Some("yaml")
+        || argument.ends_with('/');
+    if is_path && plainly_path {
+        return Side::disk(argument);
+    }
+    let Some(repository) = here else {
+        if is_path {
+            return Side::disk(argument);
+        }
+        bail!("{argument} is no file or folder, and this folder is in no git repository");
+    };
+    if is_path {
+        if repository.commit(argument).is_ok() {
+            bail!(
+                "{argument} is a revision and a path; write ./{argument} for the path, refs/heads/{argument} for the branch"
+            );
+        }
+        return Side::disk(argument);
+    }
+    if let Some((revision, path)) = argument.split_once(':').filter(|(revision, _)| !revision.is_empty()) {
+        let mut side = Side::commit(repository, revision)?;
+        side.scope = side.files.scope_of(&crate::plan::layout::normal(Utf8Path::new(path)))?;
+        argument.clone_into(&mut side.name);
+        return Ok(side);
+    }
+    let missing = || format!("{argument} is no file or folder here, and no revision");
+    Side::commit(repository, argument).with_context(missing)
+}

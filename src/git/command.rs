@@ -1,0 +1,221 @@
+//! Running git on a repository that an agent can write.
+
+use super::GitError;
+use super::object::{Id, Kind};
+use camino::Utf8Path;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+/// How long git may take for one question, and for all objects together. In seconds.
+const PATIENCE: u64 = 60;
+
+/// What git says is read up to here, in bytes.
+const MOST: u64 = 64 << 10;
+
+/// git with nothing of the environment, of the person's configuration and of what a repository's own configuration
+/// could make it do: programs that it runs (hooks, the file system monitor), objects that it fetches or replaces.
+fn git(folder: &Utf8Path) -> Command {
+    let mut command = Command::new("git");
+    command.env_clear().current_dir("/").stderr(Stdio::piped());
+    if let Some(path) = std::env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    for (name, value) in [
+        ("LC_ALL", "C"),
+        ("GIT_ALLOW_PROTOCOL", "none"),
+        ("GIT_CONFIG_GLOBAL", "/dev/null"),
+        ("GIT_CONFIG_NOSYSTEM", "1"),
+        ("GIT_GRAFT_FILE", "/dev/null/none"),
+        ("GIT_NO_LAZY_FETCH", "1"),
+        ("GIT_NO_REPLACE_OBJECTS", "1"),
+        ("GIT_OPTIONAL_LOCKS", "0"),
+        ("GIT_TERMINAL_PROMPT", "0"),
+    ] {
+        command.env(name, value);
+    }
+    for setting in [
+        "core.attributesFile=/dev/null",
+        "core.commitGraph=false",
+        "core.fsmonitor=false",
+        "core.hooksPath=/dev/null",
+        "core.untrackedCache=false",
+        "protocol.allow=never",
+    ] {
+        command.args(["-c", setting]);
+    }
+    command.arg(format!("--git-dir={folder}"));
+    command
+}
+
+/// A child that is ended when its time is over, or when this is dropped.
+struct Guarded {
+    child: Arc<Mutex<Child>>,
+    /// Dropped with this: then there is nothing to wait for.
+    _done: mpsc::Sender<()>,
+    timed_out: Arc<Mutex<bool>>,
+}
+
+impl Guarded {
+    fn new(child: Child) -> Self {
+        let child = Arc::new(Mutex::new(child));
+        let timed_out = Arc::new(Mutex::new(false));
+        let (done, over) = mpsc::channel::<()>();
+        let (watched, noted) = (Arc::clone(&child), Arc::clone(&timed_out));
+        thread::spawn(move || {
+            if over.recv_timeout(Duration::from_secs(PATIENCE)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                *lock(&noted) = true;
+                let _ = lock(&watched).kill(); // it has ended already, or it ends now
+            }
+        });
+        Self { child, _done: done, timed_out }
+    }
+
+    fn ended(&self, problem: impl Into<String>) -> GitError {
+        if *lock(&self.timed_out) { GitError::TimedOut(PATIENCE) } else { GitError::Ended(problem.into()) }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let mut child = lock(&self.child);
+        let _ = child.kill(); // it has ended already, or it ends now
+        let _ = child.wait();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What git prints for `arguments`; where it fails, the first line of what it says.
+pub(super) fn output(folder: &Utf8Path, arguments: &[&str]) -> Result<Result<String, String>, GitError> {
+    let mut command = git(folder);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(GitError::NoProgram)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let guarded = Guarded::new(child);
+    let said = thread::spawn(move || first_line(stderr));
+    let mut text = String::new();
+    if let Some(stdout) = stdout {
+        let read = stdout.take(MOST).read_to_string(&mut text);
+        read.map_err(|error| guarded.ended(error.to_string()))?;
+    }
+    let said = said.join().unwrap_or_default();
+    if *lock(&guarded.timed_out) {
+        return Err(GitError::TimedOut(PATIENCE));
+    }
+    let status = lock(&guarded.child).wait().map_err(|error| guarded.ended(error.to_string()))?;
+    match status.code() {
+        Some(0) => Ok(Ok(text)),
+        Some(_) => Ok(Err(said)),
+        None => Err(guarded.ended(said)),
+    }
+}
+
+fn first_line(stderr: Option<std::process::ChildStderr>) -> String {
+    let mut text = Vec::new();
+    if let Some(stderr) = stderr {
+        let _ = stderr.take(MOST).read_to_end(&mut text); // what there is of it is enough
+    }
+    let text = String::from_utf8_lossy(&text);
+    let line = text.lines().next().unwrap_or_default();
+    line.trim_start_matches("fatal: ").trim_start_matches("error: ").to_owned()
+}
+
+/// Whether an untracked path is left out of commits.
+pub(super) fn is_ignored(folder: &Utf8Path, top: &Utf8Path, path: &Utf8Path) -> Result<bool, GitError> {
+    let tree = format!("--work-tree={top}");
+    let path = format!("./{path}"); // a colon at the start would mean something
+    let said = output(folder, &["-C", top.as_str(), &tree, "check-ignore", "--quiet", "--", &path])?;
+    Ok(said.is_ok())
+}
+
+/// A git that gives sizes, and one that gives bytes.
+pub(super) struct Objects {
+    sizes: Batch,
+    bytes: Batch,
+}
+
+impl std::fmt::Debug for Objects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Objects")
+    }
+}
+
+struct Batch {
+    guarded: Guarded,
+    questions: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Batch {
+    fn start(folder: &Utf8Path, option: &str) -> Result<Self, GitError> {
+        let mut command = git(folder);
+        command.args(["cat-file", option]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().map_err(GitError::NoProgram)?;
+        let pipes = (child.stdin.take(), child.stdout.take());
+        let guarded = Guarded::new(child);
+        match pipes {
+            (Some(questions), Some(answers)) => {
+                Ok(Self { guarded, questions, answers: BufReader::new(answers) })
+            }
+            _ => Err(guarded.ended("it has no pipes")),
+        }
+    }
+
+    /// `NAME KIND SIZE`, or `NAME missing`.
+    fn ask(&mut self, id: &Id) -> Result<Option<(Kind, u64)>, GitError> {
+        let mut line = String::new();
+        let asked = writeln!(self.questions, "{id}").and_then(|()| self.questions.flush());
+        let answered = asked.and_then(|()| (&mut self.answers).take(MOST).read_line(&mut line));
+        match answered {
+            Ok(0) => return Err(self.guarded.ended("the repository can't be read; git fsck says more")),
+            Ok(_) => {}
+            Err(error) => return Err(self.guarded.ended(error.to_string())),
+        }
+        let unexpected = || self.guarded.ended(format!("unexpected answer {:?}", line.trim_end()));
+        match line.trim_end().split(' ').collect::<Vec<_>>().as_slice() {
+            [name, "missing"] if *name == id.to_string() => Ok(None),
+            [name, kind, size] if *name == id.to_string() => {
+                let kind = [Kind::Commit, Kind::Tree, Kind::Blob].into_iter().find(|it| it.name() == *kind);
+                let size = size.parse().ok();
+                kind.zip(size).map(Some).ok_or_else(unexpected)
+            }
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+impl Objects {
+    pub(super) fn start(folder: &Utf8Path) -> Result<Self, GitError> {
+        Ok(Self { sizes: Batch::start(folder, "--batch-check")?, bytes: Batch::start(folder, "--batch")? })
+    }
+
+    /// The kind of an object and its size in bytes; nothing where it is not there.
+    pub(super) fn look(&mut self, id: &Id) -> Result<Option<(Kind, u64)>, GitError> {
+        self.sizes.ask(id)
+    }
+
+    /// The bytes of an object that has this size.
+    pub(super) fn read(&mut self, id: &Id, size: u64) -> Result<Vec<u8>, GitError> {
+        let missing = || GitError::Missing { id: id.to_string(), hint: "" };
+        let (_, found) = self.bytes.ask(id)?.ok_or_else(missing)?;
+        if found != size {
+            return Err(self.bytes.guarded.ended("an object changed while it was read"));
+        }
+        // The bytes, and a line feed.
+        let mut read = Vec::new();
+        let ended = |batch: &Batch, error: String| batch.guarded.ended(error);
+        match (&mut self.bytes.answers).take(size + 1).read_to_end(&mut read) {
+            Ok(length) if length as u64 == size + 1 => {
+                read.pop();
+                Ok(read)
+            }
+            Ok(_) => Err(ended(&self.bytes, "an object breaks off".to_owned())),
+            Err(error) => Err(ended(&self.bytes, error.to_string())),
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! What a git repository holds, read without a checkout.
+//!
+//! An agent may have written all of `.git`: its configuration, its references, the bytes of its objects. So git itself
+//! is asked for two things only, what a revision names and what an object's bytes are; it runs without the network,
+//! hooks, replaced objects, grafts and the commit graph, and is ended when it takes too long. Every object is checked
+//! against its name, so what is read here is what others get who fetch the same commit.
+
+mod command;
+mod object;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use command::Objects;
+use object::{Id, Kind, TreeEntry};
+use std::sync::Mutex;
+
+/// Why a repository can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum GitError {
+    /// There is no program.
+    #[error("git can't be run: {0}; revisions are read with it, so install it, or compare files and folders")]
+    NoProgram(std::io::Error),
+    /// The name means nothing, or no commit.
+    #[error("{revision} is no revision of {repository}: {reason}")]
+    Revision {
+        /// As it was asked for.
+        revision: String,
+        /// The work tree's folder.
+        repository: Utf8PathBuf,
+        /// What git says, in one line.
+        reason: String,
+    },
+    /// The histories have nothing in common, as far as they are here.
+    #[error("{old} and {new} have no commit in common here{hint}")]
+    NoMergeBase {
+        /// The one.
+        old: String,
+        /// The other.
+        new: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// A shallow or partial clone, or a damaged one.
+    #[error("object {id} is not in the repository{hint}")]
+    Missing {
+        /// In hexadecimal.
+        id: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The bytes under a name are others.
+    #[error(
+        "object {id} of the repository is not what its name says: the repository is damaged or was tampered with"
+    )]
+    Tampered {
+        /// In hexadecimal.
+        id: String,
+    },
+    /// It is not what git writes.
+    #[error("object {id} of the repository can't be read: {problem}")]
+    Malformed {
+        /// In hexadecimal.
+        id: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// It is larger than what is read.
+    #[error("{path} is larger than {limit} bytes")]
+    TooLarge {
+        /// In the repository.
+        path: Utf8PathBuf,
+        /// In bytes.
+        limit: u64,
+    },
+    /// More folders and files than are looked at.
+    #[error("the repository has more than {0} folders and files")]
+    TooMany(usize),
+    /// It did not answer.
+    #[error("git did not answer in {0} seconds and was ended")]
+    TimedOut(u64),
+    /// It ended.
+    #[error("git ended unexpectedly: {0}")]
+    Ended(String),
+}
+
+/// A repository with a work tree.
+#[derive(Debug)]
+pub struct Repository {
+    top: Utf8PathBuf,
+    objects: Mutex<Option<Objects>>,
+}
+
+/// A commit, by the name that a person gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// `HEAD~2`, `main`.
+    pub revision: String,
+    id: Id,
+    tree: Id,
+}
+
+/// What stands at a path of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A file.
+    File {
+        /// Whether it may be executed.
+        executable: bool,
+    },
+    /// A symbolic link.
+    Link,
+    /// A folder.
+    Folder,
+    /// Another repository.
+    Submodule,
+}
+
+/// A path of a commit with what stands there.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Relative to the folder that was listed; bytes that are no UTF-8 are replaced.
+    pub path: Utf8PathBuf,
+    /// What it is.
+    pub found: Found,
+    id: Id,
+}
+
+/// Folders and files of a commit that are looked at, at most.
+const MOST: usize = 2_000_000;
+
+/// Folders in folders that are entered, at most.
+const DEPTH: usize = 200;
+
+const PARTIAL: &str = "; it is a shallow or a partial clone, so fetch the rest (git fetch --unshallow)";
+
+impl Repository {
+    /// The repository whose work tree has `folder`, which is absolute and without links.
+    #[must_use]
+    pub fn find(folder: &Utf8Path) -> Option<Self> {
+        let has = |folder: &&Utf8Path| folder.join(".git").symlink_metadata().is_ok();
+        let top = folder.ancestors().find(has)?.to_owned();
+        Some(Self { top, objects: Mutex::new(None) })
+    }
+
+    /// The work tree's folder.
+    #[must_use]
+    pub fn top(&self) -> &Utf8Path {
+        &self.top
+    }
+
+    /// The commit that `revision` names, in any way that git knows (`gitrevisions(7)`).
+    pub fn commit(&self, revision: &str) -> Result<Commit, GitError> {
+        let refused = |reason: String| GitError::Revision {
+            revision: revision.to_owned(),
+            repository: self.top.clone(),
+            reason,
+        };
+        if revision.is_empty() || revision.starts_with('-') || revision.contains(char::is_control) {
+            return Err(refused("it is no name that git knows".to_owned()));
+        }
+        let asked = format!("{revision}^{{commit}}");
+        let said =
+            command::output(&self.git(), &["rev-parse", "--verify", "--quiet", "--end-of-options", &asked])?;
+        let name = match said {
+            Ok(name) => name,
+            Err(reason) if reason.is_empty() => {
+                let shallow = self.git().join("shallow").exists();
+                let hint = if shallow {
+                    "; this is a shallow clone, so fetch the rest (git fetch --unshallow)"
+                } else {
+                    ""
+                };
+                return Err(refused(format!("there is no such commit{hint}")));
+            }
+            Err(reason) => return Err(refused(reason)),
+        };
+        let id = Id::parse(name.trim()).ok_or_else(|| refused("git names no commit".to_owned()))?;
+        let text = self.object(&id, Kind::Commit, "the commit".into(), 16 << 20)?;
+        let tree = object::tree_of(&id, &text)?;
+        Ok(Commit { revision: revision.to_owned(), id, tree })
+    }
+
+    /// The commit that two have in common: where a branch began.
+    pub fn merge_base(&self, old: &Commit, new: &Commit) -> Result<Commit, GitError> {
+        let ids = [old.id.to_string(), new.id.to_string()];
+        let said = command::output(&self.git(), &["merge-base", &ids[0], &ids[1]])?;
+        if let Ok(name) = said {
+            let base = self.commit(name.trim())?;
+            return Ok(Commit { revision: base.short(), ..base });
+        }
+        let hint = if self.git().join("shallow").exists() { PARTIAL } else { "" };
+        Err(GitError::NoMergeBase { old: old.revision.clone(), new: new.revision.clone(), hint })
+    }
+
+    /// Whether git would leave these paths out of a commit, where they are in none; relative to the work tree.
+    pub fn ignored(&self, paths: &[Utf8PathBuf]) -> Result<Vec<bool>, GitError> {
+        paths.iter().map(|path| command::is_ignored(&self.git(), &self.top, path)).collect()
+    }
+
+    fn git(&self) -> Utf8PathBuf {
+        self.top.join(".git")
+    }
+
+    /// The bytes of an object, checked against its name.
+    fn object(&self, id: &Id, kind: Kind, path: &Utf8Path, limit: u64) -> Result<Vec<u8>, GitError> {
+        let mut objects = self.objects.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let objects = match &mut *objects {
+            Some(objects) => objects,
+            none => none.insert(Objects::start(&self.git())?),
+        };
+        let Some((found, size)) = objects.look(id)? else {
+            return Err(GitError::Missing { id: id.to_string(), hint: PARTIAL });
+        };
+        if found != kind {
+            return Err(GitError::Malformed {
+                id: id.to_string(),
+                problem: "it is of another kind than its place says",
+            });
+        }
+        if size > limit {
+            return Err(GitError::TooLarge { path: path.to_owned(), limit });
+        }
+        let bytes = objects.read(id, size)?;
+        if id.is_of(kind, &bytes) { Ok(bytes) } else { Err(GitError::Tampered { id: id.to_string() }) }
+    }
+
+    fn list(&self, tree: &Id, path: &Utf8Path) -> Result<Vec<TreeEntry>, GitError> {
+        object::entries(tree, &self.object(tree, Kind::Tree, path, 64 << 20)?)
+    }
+
+    /// What stands at `path` of a commit; no link is followed.
+    pub fn entry(&self, commit: &Commit, path: &Utf8Path) -> Result<Option<Entry>, GitError> {
+        let mut at = Entry { path: path.to_owned(), found: Found::Folder, id: commit.tree.clone() };
+        for part in path.components() {
+            if at.found != Found::Folder {
+                return Ok(None);
+            }
+            let names = self.list(&at.id, path)?;
+            let Some(next) = names.into_iter().find(|entry| entry.name == part.as_str()) else {
+                return Ok(None);
+            };
+            at = Entry { found: next.found, id: next.id, ..at };
+        }
+        Ok(Some(at))
+    }
+
+    /// The bytes of an entry: of a file, or the text of a link.
+    pub fn read(&self, entry: &Entry, limit: u64) -> Result<Vec<u8>, GitError> {
+        self.object(&entry.id, Kind::Blob, &entry.path, limit)
+    }
+
+    /// Every file and link below a folder of a commit that `keep` wants, sorted; nothing where there is no such folder.
+    pub fn walk(
+        &self,
+        commit: &Commit,
+        folder: &Utf8Path,
+        mut keep: impl FnMut(&Utf8Path) -> bool,
+    ) -> Result<Option<Vec<Entry>>, GitError> {
+        let Some(Entry { found: Found::Folder, id, .. }) = self.entry(commit, folder)? else {
+            return Ok(None);
+        };
+        let (mut found, mut seen) = (Vec::new(), 0);
+        let mut folders = vec![(id, Utf8PathBuf::new(), 0)];
+        while let Some((tree, path, depth)) = folders.pop() {
+            for TreeEntry { name, found: what, id } in self.list(&tree, &path)? {
+                seen += 1;
+                if seen > MOST || depth > DEPTH {
+                    return Err(GitError::TooMany(MOST));
+                }
+                let path = path.join(name);
+                match what {
+                    Found::Folder => folders.push((id, path, depth + 1)),
+                    Found::File { .. } | Found::Link if keep(&path) => {
+                        found.push(Entry { path, found: what, id });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        found.sort_by(|one, other| one.path.cmp(&other.path));
+        Ok(Some(found))
+    }
+}
+
+impl Commit {
+    /// The first characters of the commit's name, as git shows it.
+    #[must_use]
+    pub fn short(&self) -> String {
+        self.id.to_string().chars().take(12).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! For a comment on a pull request: GitHub Flavored Markdown, which GitLab and Gitea understand too.
+//!
+//! Everything that a manifest says stands in a code span or a code block, where a name can't become a link, a mention or
+//! markup.
+
+use super::{Bottle, Line, Review, text};
+use crate::printable::{printable_name, printable_text};
+use std::fmt::Write as _;
+
+/// The whole comment. Names are escaped.
+#[must_use]
+pub fn markdown(review: &Review) -> String {
+    let (old, new) = (code(&review.old), code(&review.new));
+    if review.is_empty() {
+        return format!("### bottle: agents can do what they could\n\n{old} → {new}: no difference.\n");
+    }
+    let title = if review.widens() { "agents can do more" } else { "agents can do no more than before" };
+    let bottles: String = review.bottles.iter().map(bottle).collect();
+    format!("### bottle: {title}\n\n{old} → {new}\n{bottles}")
+}
+
+fn bottle(bottle: &Bottle) -> String {
+    let mut shown = format!("\n**{}**\n", code(&text::heading(bottle)));
+    if !bottle.lines.is_empty() {
+        shown += "\n| | what | risk | where |\n|---|---|---|---|\n";
+        shown.extend(bottle.lines.iter().map(line));
+    }
+    for line in bottle.lines.iter().filter(|line| !line.details.is_empty()) {
+        let _ = write!(shown, "\n{}\n{}", code(&line.text()), block("", &line.details.join("\n")));
+    }
+    if bottle.files > 0 {
+        let summary = text::rendered(bottle);
+        let block = block("diff", &bottle.patch);
+        let _ = write!(shown, "\n<details><summary>{summary}</summary>\n{block}\n</details>\n");
+    } // writing to a String can't fail
+    shown
+}
+
+fn line(line: &Line) -> String {
+    let risk = line.risk().map(text::risk).unwrap_or_default();
+    let places = text::places(line);
+    let places = if places.is_empty() { String::new() } else { code(&places) };
+    format!("| `{}` | {} | {risk} | {places} |\n", line.sign().0, code(&line.text()))
+}
+
+/// A code span that its text can't end; a pipe would end a cell of a table even there.
+fn code(text: &str) -> String {
+    let text = printable_name(text);
+    let fence = "`".repeat(longest_run(&text) + 1);
+    let pad = if text.starts_with('`') || text.ends_with('`') { " " } else { "" };
+    format!("{fence}{pad}{}{pad}{fence}", text.replace('|', "\\|"))
+}
+
+/// A code block that its text can't end.
+fn block(language: &str, text: &str) -> String {
+    let text = printable_text(text);
+    let fence = "`".repeat(longest_run(&text).max(2) + 1);
+    format!("\n{fence}{language}\n{}\n{fence}\n", text.trim_end_matches('\n'))
+}
+
+fn longest_run(text: &str) -> usize {
+    text.split(|letter| letter != '`').map(str::len).max().unwrap_or(0)
+}

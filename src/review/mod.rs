@@ -1,0 +1,351 @@
+//! What a change of manifests and rendered trees lets agents newly do and no longer do, for a reviewer.
+//!
+//! A [`Version`] is one bottle on one side: its plan, what that lets the agent do, and the files that are committed for
+//! it. [`Review::compare`] pairs the bottles of two sides. Pure: no file, no repository, no machine. So paths are those
+//! of the repository, with [`ROOT`] as its top, and links on somebody's disk are not looked at.
+
+mod github;
+mod json;
+mod markdown;
+mod place;
+mod sarif;
+mod text;
+mod tree;
+
+pub use github::github;
+pub use json::{json, schema};
+pub use markdown::markdown;
+pub use place::Place;
+pub use sarif::sarif;
+pub use text::text;
+
+use crate::capability::{self, Capabilities, Capability, Change, Machine, Risk};
+use crate::consent::Context;
+use crate::manifest::Loaded;
+use crate::plan::Plan;
+use crate::render::{self, RenderError, RenderTarget, Tree};
+use camino::{Utf8Path, Utf8PathBuf};
+use std::collections::BTreeMap;
+
+/// The top of the repository, in the paths of a [`Machine`].
+pub const ROOT: &str = "/<repository>";
+
+/// What of a build context is named at most, and how many lines of a difference are shown with a line.
+const DETAILS: usize = 10;
+
+/// One bottle on one side.
+#[derive(Debug)]
+pub struct Version {
+    /// What it is paired by.
+    key: Utf8PathBuf,
+    /// The manifest, or the folder of a rendered tree, from the top of its side.
+    path: Utf8PathBuf,
+    /// What comes before a path where it is shown: `HEAD:`, or nothing for the files of the disk.
+    side: String,
+    /// The manifest with its text; nothing for a rendered tree.
+    loaded: Option<Loaded>,
+    name: String,
+    capabilities: Capabilities,
+    /// What it renders to.
+    rendered: Tree,
+    /// What is committed for it, in `.bottle/NAME` beside the manifest; nothing where there is none.
+    committed: Option<Tree>,
+    context: Option<Context>,
+}
+
+/// What a [`Version`] is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// What it is paired by.
+    pub key: Utf8PathBuf,
+    /// The manifest, or the folder of a rendered tree, from the top of its side.
+    pub path: Utf8PathBuf,
+    /// What comes before a path where it is shown: `HEAD:`, or nothing for the files of the disk.
+    pub side: String,
+    /// The manifest with its text; nothing for a rendered tree.
+    pub loaded: Option<Loaded>,
+    /// What it comes to.
+    pub plan: Plan,
+    /// What its image is built from, where that is known.
+    pub context: Option<Context>,
+    /// What is committed for it, in `.bottle/NAME` beside the manifest; nothing where there is none.
+    pub committed: Option<Tree>,
+}
+
+/// The folder of the manifest that a rendered tree belongs to.
+#[must_use]
+pub fn folder_of_tree(tree: &Utf8Path) -> Utf8PathBuf {
+    let parent = tree.parent().unwrap_or(Utf8Path::new(""));
+    let beside = parent.file_name() == Some(".bottle");
+    if beside { parent.parent().unwrap_or(Utf8Path::new("")).to_owned() } else { parent.to_owned() }
+}
+
+impl Version {
+    /// A bottle from its parts.
+    pub fn new(parts: Parts) -> Result<Self, RenderError> {
+        let Parts { key, path, side, loaded, plan, context, committed } = parts;
+        let folder = match loaded {
+            Some(_) => path.parent().unwrap_or(Utf8Path::new("")).to_owned(),
+            None => folder_of_tree(&path),
+        };
+        let machine = machine(&plan, &Utf8Path::new(ROOT).join(folder), context.as_ref());
+        Ok(Self {
+            name: plan.name.clone(),
+            capabilities: Capabilities::from_plan(&plan, &machine),
+            rendered: render::tree(&plan, RenderTarget::Compose)?,
+            key,
+            path,
+            side,
+            loaded,
+            committed,
+            context,
+        })
+    }
+
+    /// The folder of the committed tree, relative to its side.
+    fn out(&self) -> Utf8PathBuf {
+        let folder = self.path.parent().unwrap_or(Utf8Path::new(""));
+        folder.join(".bottle").join(&self.name)
+    }
+
+    fn shown(&self, path: &Utf8Path) -> String {
+        format!("{}{path}", self.side)
+    }
+
+    fn place(&self, capability: &Capability, other: Option<&Self>) -> Option<Place> {
+        let loaded = self.loaded.as_ref()?;
+        let other = other.and_then(|other| Some(&other.loaded.as_ref()?.manifest));
+        let line = loaded.line_of(&place::pointer(capability, &loaded.manifest, other));
+        Some(Place { file: self.shown(&self.path), line })
+    }
+
+    fn start(&self) -> Place {
+        Place { file: self.shown(&self.path), line: 1 }
+    }
+}
+
+/// The repository stands for the machine: where a source leads outside of the project is told from the path alone.
+fn machine(plan: &Plan, project: &Utf8Path, context: Option<&Context>) -> Machine {
+    let mounts = plan.agent.mounts.iter();
+    let place = |source: &Utf8Path| crate::plan::layout::normal(&project.join(source));
+    // The `.git` of the repository lies at its top, and a mount of a folder above the top shows it too.
+    let repositories = mounts.filter(|mount| Utf8Path::new(ROOT) == place(&mount.source));
+    Machine {
+        project: project.to_owned(),
+        sources: BTreeMap::new(),
+        repositories: repositories.map(|mount| mount.target.clone()).collect(),
+        context: context.map(Context::digest),
+        memory: None,
+    }
+}
+
+/// Every bottle of two sides.
+#[derive(Debug)]
+pub struct Review {
+    /// What the old side is called.
+    pub old: String,
+    /// What the new side is called.
+    pub new: String,
+    /// Those that differ, by their path.
+    pub bottles: Vec<Bottle>,
+}
+
+/// One bottle of a review.
+#[derive(Debug)]
+pub struct Bottle {
+    /// Its name on the new side, if it is there.
+    pub name: String,
+    /// Its manifest or tree on the new side, if it is there.
+    pub path: Utf8PathBuf,
+    /// Whether both sides have it.
+    pub status: Status,
+    /// What differs, the dangerous first.
+    pub lines: Vec<Line>,
+    /// The unified diff of what both sides render to.
+    pub patch: String,
+    /// How many files that is.
+    pub files: usize,
+}
+
+/// Whether both sides have a bottle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Only the new side has it.
+    Added,
+    /// Only the old side has it.
+    Removed,
+    /// Both have it.
+    Changed,
+}
+
+/// One thing that differs.
+#[derive(Debug)]
+pub struct Line {
+    /// What it is.
+    pub what: What,
+    /// What belongs to it, a line each: the files of a build context, a difference.
+    pub details: Vec<String>,
+    /// Where the new side says so.
+    pub place: Option<Place>,
+    /// Where the old side says so.
+    pub old_place: Option<Place>,
+}
+
+/// What differs.
+#[derive(Debug)]
+pub enum What {
+    /// What the agent can do.
+    Capability(Box<Change>),
+    /// The bottle is gone.
+    Gone(String),
+    /// The committed tree of the new side is not what its manifest renders to.
+    NotRendered(String),
+    /// The committed tree differs, and what it lets the agent do is the same.
+    ToolOnly(String),
+}
+
+/// `!` for what deserves a second look, `+` for what else is new, `-` for what is no longer allowed, `~` for what lets
+/// the agent do the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sign(pub char);
+
+impl Line {
+    /// How bad it can be; nothing where the agent can do no more than before.
+    #[must_use]
+    pub fn risk(&self) -> Option<Risk> {
+        match &self.what {
+            What::Capability(change) => change.risk(),
+            What::NotRendered(_) => Some(Risk::Guard),
+            What::Gone(_) | What::ToolOnly(_) => None,
+        }
+    }
+
+    /// The first character of the line.
+    #[must_use]
+    pub fn sign(&self) -> Sign {
+        Sign(match (self.risk(), &self.what) {
+            (Some(risk), _) if risk.is_grave() => '!',
+            (Some(_), _) => '+',
+            (None, What::ToolOnly(_)) => '~',
+            (None, _) => '-',
+        })
+    }
+
+    /// The line without its sign. It may hold anything that a manifest holds; whoever prints it escapes it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match &self.what {
+            What::Capability(change) => change.to_string(),
+            What::Gone(text) | What::NotRendered(text) | What::ToolOnly(text) => text.clone(),
+        }
+    }
+}
+
+impl Review {
+    /// Pairs the bottles of two sides: by their path, and a bottle that moved by its name.
+    #[must_use]
+    pub fn compare(old: (String, Vec<Version>), new: (String, Vec<Version>)) -> Self {
+        let pairs = pairs(old.1, new.1);
+        let mut bottles: Vec<Bottle> =
+            pairs.iter().filter_map(|(old, new)| Bottle::compare(old.as_ref(), new.as_ref())).collect();
+        bottles.sort_by(|one, other| one.path.cmp(&other.path));
+        Self { old: old.0, new: new.0, bottles }
+    }
+
+    /// Whether both sides are the same.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bottles.is_empty()
+    }
+
+    /// Whether an agent can do anything that it could not.
+    #[must_use]
+    pub fn widens(&self) -> bool {
+        self.bottles.iter().any(|bottle| bottle.lines.iter().any(|line| line.risk().is_some()))
+    }
+}
+
+type Pair = (Option<Version>, Option<Version>);
+
+fn pairs(old: Vec<Version>, new: Vec<Version>) -> Vec<Pair> {
+    let mut old: BTreeMap<Utf8PathBuf, Version> = old.into_iter().map(|it| (it.key.clone(), it)).collect();
+    let (mut pairs, mut unpaired) = (Vec::new(), Vec::new());
+    for new in new {
+        match old.remove(&new.key) {
+            Some(old) => pairs.push((Some(old), Some(new))),
+            None => unpaired.push(new),
+        }
+    }
+    for new in unpaired {
+        let moved = old.iter().find(|(_, it)| it.name == new.name).map(|(path, _)| path.clone());
+        pairs.push((moved.and_then(|path| old.remove(&path)), Some(new)));
+    }
+    pairs.extend(old.into_values().map(|old| (Some(old), None)));
+    pairs
+}
+
+impl Bottle {
+    /// Nothing where both sides are the same.
+    fn compare(old: Option<&Version>, new: Option<&Version>) -> Option<Self> {
+        let (version, status) = match (old, new) {
+            (Some(_), Some(new)) => (new, Status::Changed),
+            (None, Some(new)) => (new, Status::Added),
+            (Some(old), None) => (old, Status::Removed),
+            (None, None) => return None,
+        };
+        let mut lines = match (old, new) {
+            (Some(old), None) => vec![gone(old)],
+            (old, Some(new)) => capabilities(old, new),
+            (None, None) => return None,
+        };
+        if let Some(new) = new {
+            lines.extend(tree::lines(old, new, lines.is_empty()));
+            lines.sort_by_key(|line| (line.risk().is_none(), line.risk()));
+        }
+        let (patch, files) = tree::patch(old.map(|it| &it.rendered), new.map(|it| &it.rendered));
+        let bottle =
+            Self { name: version.name.clone(), path: version.path.clone(), status, lines, patch, files };
+        (!bottle.lines.is_empty() || bottle.files > 0).then_some(bottle)
+    }
+
+    /// How many lines have this sign.
+    #[must_use]
+    pub fn count(&self, sign: impl Fn(Sign) -> bool) -> usize {
+        self.lines.iter().filter(|line| sign(line.sign())).count()
+    }
+}
+
+fn gone(old: &Version) -> Line {
+    let text = format!("the bottle {} is gone; a stack of it runs on until `bottle down`", old.name);
+    Line { what: What::Gone(text), details: Vec::new(), place: None, old_place: Some(old.start()) }
+}
+
+fn capabilities(old: Option<&Version>, new: &Version) -> Vec<Line> {
+    let changes = match old {
+        Some(old) => capability::changes(Some(&old.capabilities), &new.capabilities),
+        None => capability::introduced(&new.capabilities),
+    };
+    let line = |change: Change| {
+        let (was, is) = change.sides();
+        let place = is.and_then(|is| new.place(is, old));
+        let old_place = was.and_then(|was| old?.place(was, Some(new)));
+        let details = match is {
+            Some(Capability::Image { .. }) => context(old, new),
+            _ => Vec::new(),
+        };
+        Line { what: What::Capability(Box::new(change)), details, place, old_place }
+    };
+    changes.into_iter().map(line).collect()
+}
+
+/// The files of a build context that differ.
+fn context(old: Option<&Version>, new: &Version) -> Vec<String> {
+    let context = |version: Option<&Version>| version.and_then(|it| it.context.clone());
+    let (Some(old), Some(new)) = (context(old), context(Some(new))) else { return Vec::new() };
+    let changes = old.changes(&new);
+    let more = changes.len().saturating_sub(DETAILS);
+    let mut details: Vec<String> = changes.iter().take(DETAILS).map(ToString::to_string).collect();
+    details.extend((more > 0).then(|| format!("… and {more} more")));
+    details
+}

@@ -1,0 +1,483 @@
+//! `bottle diff`, as a black box: real repositories, the real binary.
+
+mod history;
+mod hostile;
+mod requests;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use std::process::Command;
+
+/// A repository in a folder of its own.
+struct Repository {
+    _dir: tempfile::TempDir,
+    top: Utf8PathBuf,
+}
+
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+const MANIFEST: &str = "\
+version: 1
+name: dev
+agent:
+  image: debian:12
+  mounts: [{source: ., target: /work}]
+egress_proxy:
+  routes:
+    - host: api.example
+      path_allowlist: [/v1]
+      methods: [GET]
+      auth: {scheme: Bearer, token_ref: API_TOKEN}
+egress:
+  allowlist: [docs.example]
+";
+
+impl Repository {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let top = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap().join("repository");
+        fs::create_dir(&top).unwrap();
+        let repository = Self { _dir: dir, top };
+        repository.git(&["init", "--quiet", "--initial-branch=main", "."]);
+        repository
+    }
+
+    /// With a first commit of this manifest.
+    fn with(manifest: &str) -> Self {
+        let repository = Self::new();
+        repository.write("bottle.yaml", manifest);
+        repository.commit("first");
+        repository
+    }
+
+    fn git(&self, arguments: &[&str]) -> String {
+        let ran = Command::new("git")
+            .args([
+                "-c",
+                "user.name=n",
+                "-c",
+                "user.email=n@example.test",
+                "-c",
+                "protocol.file.allow=always",
+            ])
+            .args(arguments)
+            .current_dir(&self.top)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "git {arguments:?}: {}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8(ran.stdout).unwrap().trim().to_owned()
+    }
+
+    fn commit(&self, message: &str) {
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--allow-empty", "--message", message]);
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.top.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// The manifest with one text in place of another.
+    fn edit(&self, old: &str, new: &str) {
+        let text = fs::read_to_string(self.top.join("bottle.yaml")).unwrap();
+        assert!(text.contains(old), "{text}");
+        self.write("bottle.yaml", &text.replace(old, new));
+    }
+
+    /// Writes the tree of the manifest as `bottle render` does, and nothing of this machine.
+    fn render(&self) {
+        use bottle::{manifest::Manifest, plan::Plan, plan::Surroundings, render};
+        let text = fs::read(self.top.join("bottle.yaml")).unwrap();
+        let loaded = Manifest::load("bottle.yaml", &text).unwrap();
+        let name = loaded.manifest.name.clone();
+        let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside(&name)).unwrap();
+        for (path, bytes) in render::tree(&plan, render::RenderTarget::Compose).unwrap() {
+            self.write(&format!(".bottle/{name}/{path}"), std::str::from_utf8(&bytes).unwrap());
+        }
+    }
+
+    fn diff(&self, arguments: &[&str]) -> Said {
+        diff_in(&self.top, arguments)
+    }
+
+    /// The lines of the report that begin with a sign.
+    fn signed(&self, arguments: &[&str]) -> Vec<String> {
+        let said = self.diff(arguments);
+        assert!(said.code < 2, "{}", said.err);
+        let is_signed = |line: &&str| ["! ", "+ ", "- ", "~ "].iter().any(|sign| line.starts_with(sign));
+        said.out.lines().map(str::trim_start).filter(is_signed).map(str::to_owned).collect()
+    }
+}
+
+fn diff_in(folder: &Utf8Path, arguments: &[&str]) -> Said {
+    let ran = Command::new(env!("CARGO_BIN_EXE_bottle"))
+        .arg("diff")
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    Said {
+        code: ran.status.code().unwrap(),
+        out: String::from_utf8(ran.stdout).unwrap(),
+        err: String::from_utf8(ran.stderr).unwrap(),
+    }
+}
+
+#[test]
+fn without_arguments_head_is_compared_with_the_working_tree() {
+    let repository = Repository::with(MANIFEST);
+    let said = repository.diff(&[]);
+    assert_eq!((said.code, said.out.as_str()), (0, ""), "{}", said.err);
+    assert_eq!(said.err, "HEAD and the working tree: no difference\n");
+    repository.edit("methods: [GET]", "methods: [GET, POST]");
+    let said = repository.diff(&[]);
+    assert_eq!(said.code, 1);
+    let expected = "\
+dev (bottle.yaml): 1 newly allowed
+
+  The agent reaches a host, method or path more (reach)
+    + POST https://api.example/v1/** with API_TOKEN    bottle.yaml:10
+
+  2 rendered files differ; --patch shows how
+";
+    assert_eq!(said.out, expected);
+    assert!(repository.diff(&["--patch"]).out.contains("\n+      - POST\n"));
+    fs::create_dir(repository.top.join("sub")).unwrap();
+    assert_eq!(diff_in(&repository.top.join("sub"), &[]).out, expected, "from any folder of the repository");
+}
+
+#[test]
+fn only_what_widens_fails_where_that_is_asked() {
+    let repository = Repository::with(MANIFEST);
+    repository.edit("[docs.example]", "[]");
+    assert_eq!(repository.signed(&[]), ["- any method https://docs.example/**    HEAD:bottle.yaml:13"]);
+    assert_eq!(repository.diff(&[]).code, 1);
+    assert_eq!(repository.diff(&["--fail-on", "widen"]).code, 0);
+    repository.edit("[]", "[docs.example, b.example]");
+    assert_eq!(repository.diff(&["--fail-on", "widen"]).code, 1);
+}
+
+/// Each is another text and the same rules.
+#[test]
+fn what_lets_the_agent_do_the_same_is_no_line() {
+    let two = MANIFEST.replace("[docs.example]", "[docs.example, b.example]");
+    let repository = Repository::with(&two);
+    repository.write(
+        "bottle.yaml",
+        &two.replace("[docs.example, b.example]", "[b.example, docs.example]  # sorted"),
+    );
+    assert_eq!(repository.signed(&[]), [""; 0], "an order");
+    let route = two.replace("[docs.example, b.example]", "[b.example]");
+    repository.write("bottle.yaml", &route.replace("  routes:\n", "  routes:\n    - host: docs.example\n"));
+    assert_eq!(repository.signed(&[]), [""; 0], "an allowlist entry that is now a route");
+    let said = repository.diff(&[]);
+    assert!(said.out.starts_with("dev (bottle.yaml): the agent can do what it could\n"), "{}", said.out);
+    assert_eq!(said.code, 1, "the rendered files differ");
+    assert_eq!(repository.diff(&["--fail-on", "widen"]).code, 0);
+}
+
+#[test]
+fn fewer_paths_are_a_narrowing() {
+    let repository = Repository::with(&MANIFEST.replace("[/v1]", "[/]"));
+    repository.edit("[/]", "[/v1, /v2]");
+    let lines = repository.signed(&[]);
+    assert_eq!(
+        lines,
+        ["- GET https://api.example/** with API_TOKEN (now only /v1/**, /v2/**)    HEAD:bottle.yaml:9"]
+    );
+}
+
+#[test]
+fn ranges_and_single_revisions_are_what_git_means_by_them() {
+    let repository = Repository::with(MANIFEST);
+    repository.git(&["checkout", "--quiet", "-b", "branch"]);
+    repository.edit("methods: [GET]", "methods: [GET, PUT]");
+    repository.commit("on the branch");
+    repository.git(&["checkout", "--quiet", "main"]);
+    repository.edit("[docs.example]", "[docs.example, main.example]");
+    repository.commit("on main");
+    let put = "+ PUT https://api.example/v1/** with API_TOKEN    branch:bottle.yaml:10";
+    assert_eq!(
+        repository.signed(&["main..branch"]),
+        [put, "- any method https://main.example/**    main:bottle.yaml:13"]
+    );
+    assert_eq!(repository.signed(&["main...branch"]), [put], "what the branch changed");
+    assert_eq!(repository.signed(&["main", "branch"]), repository.signed(&["main..branch"]));
+    assert_eq!(
+        repository.signed(&["HEAD~1"]),
+        ["+ any method https://main.example/**    bottle.yaml:13"],
+        "one revision is compared with the working tree"
+    );
+    assert_eq!(repository.signed(&["branch~1:bottle.yaml", "branch:bottle.yaml"]), [put]);
+    assert_eq!(repository.signed(&["branch~1..", "--", "elsewhere"]), [""; 0]);
+}
+
+#[test]
+fn files_folders_and_rendered_trees_are_compared_without_a_repository() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Utf8Path::from_path(dir.path()).unwrap();
+    for (name, text) in [("old", MANIFEST.to_owned()), ("new", MANIFEST.replace("GET", "POST"))] {
+        fs::create_dir(folder.join(name)).unwrap();
+        fs::write(folder.join(name).join("bottle.yaml"), text).unwrap();
+    }
+    let expected = "\
+dev (bottle.yaml): 1 newly allowed, 1 no longer allowed
+
+  The agent reaches a host, method or path more (reach)
+    + POST https://api.example/v1/** with API_TOKEN    bottle.yaml:10
+
+  No longer allowed
+    - GET https://api.example/v1/** with API_TOKEN    bottle.yaml:10
+
+  2 rendered files differ; --patch shows how
+";
+    for arguments in [["old/bottle.yaml", "new/bottle.yaml"], ["old", "new"]] {
+        let said = diff_in(folder, &arguments);
+        assert_eq!((said.code, said.out.as_str()), (1, expected), "{}", said.err);
+    }
+    let said = diff_in(folder, &["old", "new/bottle.yaml"]);
+    assert_eq!(said.code, 2);
+    assert_eq!(
+        said.err,
+        "error: new/bottle.yaml is one bottle, and old is a folder of them; compare one with one\n"
+    );
+    let said = diff_in(folder, &[]);
+    assert_eq!(said.code, 2);
+    assert!(
+        said.err.starts_with("error: there is no git repository in this folder or above it"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn a_rendered_tree_is_a_side() {
+    let repository = Repository::with(MANIFEST);
+    repository.render();
+    repository.commit("rendered");
+    repository.edit("[docs.example]", "[docs.example, b.example]");
+    repository.render();
+    for old in ["HEAD:.bottle/dev", "HEAD:bottle.yaml"] {
+        let lines = repository.signed(&[old, ".bottle/dev"]);
+        assert_eq!(lines, ["+ any method https://b.example/**"], "against {old}");
+    }
+    assert_eq!(repository.signed(&[".bottle/dev"]).len(), 1, "against HEAD");
+}
+
+#[test]
+fn bottles_come_go_and_move() {
+    let repository = Repository::with(MANIFEST);
+    repository.write("a/bottle.yaml", &MANIFEST.replace("name: dev", "name: a"));
+    repository.commit("two");
+    fs::remove_file(repository.top.join("a/bottle.yaml")).unwrap();
+    repository.git(&["mv", "bottle.yaml", "moved.bottle.yaml"]);
+    repository
+        .write("c/bottle.yaml", "version: 1\nname: c\nagent: {image: x}\negress: {allowlist: [c.example]}\n");
+    repository.write(".gitignore", "ignored\n");
+    repository.write("ignored/bottle.yaml", "not: a manifest\n");
+    repository.write("other/.git/HEAD", "another repository\n");
+    repository.write("other/bottle.yaml", "not: a manifest\n");
+    let said = repository.diff(&[]);
+    assert_eq!(said.err, "note: git ignores ignored/bottle.yaml, so it is left out\n");
+    let headings: Vec<&str> = said.out.lines().filter(|line| line.contains("bottle.yaml): ")).collect();
+    assert_eq!(headings, ["a (a/bottle.yaml): gone", "c (c/bottle.yaml): new"]);
+    assert!(said.out.contains(
+        "    - the bottle a is gone; a stack of it runs on until `bottle down`    HEAD:a/bottle.yaml:1\n"
+    ));
+    assert!(said.out.contains("    + any method https://c.example/**    c/bottle.yaml:4\n"), "{}", said.out);
+}
+
+/// A pull request can change the rendered tree alone, and that is what a pipeline starts.
+#[test]
+fn a_tree_that_its_manifest_does_not_render_to_is_said_first() {
+    let repository = Repository::with(MANIFEST);
+    repository.render();
+    repository.commit("rendered");
+    assert_eq!(repository.diff(&[]).code, 0);
+    let compose = repository.top.join(".bottle/dev/docker-compose.yml");
+    let text = fs::read_to_string(&compose).unwrap();
+    fs::write(&compose, text.replace("    cap_drop: [ALL]\n", "    privileged: true\n")).unwrap();
+    let said = repository.diff(&["--fail-on", "widen"]);
+    assert_eq!(said.code, 1);
+    let line = "    ! .bottle/dev is not what the manifest renders to (docker-compose.yml): a stack that is started from it \
+                is another one than is listed here; `bottle render` writes it    bottle.yaml:1\n";
+    assert!(said.out.contains(line), "{}", said.out);
+    assert!(said.out.contains("+    privileged: true\n"), "{}", said.out);
+    repository.commit("tampered");
+    assert_eq!(repository.diff(&["HEAD~1..HEAD", "--fail-on", "widen"]).code, 1);
+    assert_eq!(repository.diff(&[]).code, 0, "what nobody touched is no change");
+    repository.render();
+    let again =
+        "~ .bottle/dev is what the manifest renders to again; the agent can do the same    bottle.yaml:1";
+    assert_eq!(repository.signed(&[]), [again]);
+    // An override is merged by Compose, and bottle did not write it.
+    repository.commit("mended");
+    repository.write(".bottle/dev/compose.override.yaml", "services: {agent: {privileged: true}}\n");
+    assert_eq!(repository.diff(&["--fail-on", "widen"]).code, 1);
+}
+
+#[test]
+fn another_version_of_the_tool_is_one_line() {
+    let repository = Repository::with(MANIFEST);
+    repository.render();
+    let lock = repository.top.join(".bottle/dev/bottle.lock");
+    let now = fs::read_to_string(&lock).unwrap();
+    let before = now.replace(&format!("bottle: \"{}\"", env!("CARGO_PKG_VERSION")), "bottle: \"0.0.1\"");
+    assert_ne!(before, now);
+    fs::write(&lock, before).unwrap();
+    repository.commit("by an older version");
+    repository.render();
+    let line = format!(
+        "~ tool-only: .bottle/dev is rendered by bottle {}, so far by 0.0.1; the agent can do the same    bottle.yaml:1",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert_eq!(repository.signed(&[]), [line]);
+    assert_eq!(repository.diff(&["--fail-on", "widen"]).code, 0);
+    repository.commit("by this one");
+    // The other way round it can't be told here what the tree lets the agent do.
+    assert_eq!(repository.diff(&["HEAD..HEAD~1", "--fail-on", "widen"]).code, 1);
+    let lines = repository.signed(&["HEAD..HEAD~1"]);
+    assert!(
+        lines[0].starts_with("! HEAD~1:.bottle/dev was rendered by bottle 0.0.1, and this is bottle"),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn the_build_context_is_compared_by_its_files() {
+    let manifest = MANIFEST.replace("image: debian:12", "build: {context: ./agent}");
+    let repository = Repository::with(&manifest);
+    repository.write("agent/Dockerfile", "FROM scratch\n");
+    repository.write("agent/.dockerignore", "notes\n");
+    repository.write("agent/notes/a", "1\n");
+    repository.write("agent/run.sh", "1\n");
+    repository.commit("context");
+    fs::create_dir(repository.top.join("agent/empty")).unwrap();
+    assert_eq!(repository.diff(&[]).code, 0, "an empty folder is in no commit");
+    repository.write("agent/notes/a", "2\n");
+    assert_eq!(repository.diff(&[]).code, 0, "what .dockerignore leaves out");
+    repository.write("agent/run.sh", "2\n");
+    repository.write("agent/new", "");
+    let said = repository.diff(&[]);
+    let expected = "
+    + the agent's image is built from other files in `agent`, with an open network    bottle.yaml:4 (was HEAD:bottle.yaml:4)
+        added: new (file of 0 bytes)
+        changed: run.sh (file of 2 bytes, other content)
+";
+    assert!(said.out.contains(expected), "{}", said.out);
+    repository.commit("other files");
+    assert_eq!(repository.diff(&["HEAD~1..HEAD"]).code, 1);
+    assert_eq!(repository.diff(&[]).code, 0, "a commit and the disk have the same digest");
+}
+
+#[test]
+fn every_format_says_the_same() {
+    let repository = Repository::with(MANIFEST);
+    repository.edit("[docs.example]", "[docs.example, b.example]");
+    repository.edit("methods: [GET]", "methods: [POST]");
+    let json: serde_json::Value = serde_json::from_str(&repository.diff(&["--format", "json"]).out).unwrap();
+    let schema = bottle::review::schema();
+    let committed = include_str!("../../schema/diff.schema.json");
+    assert_eq!(committed, format!("{schema:#}\n"), "write what `bottle schema diff` prints");
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    assert!(validator.is_valid(&json), "{:?}", validator.iter_errors(&json).next());
+    assert_eq!(json["widens"], true);
+    let signs: Vec<&str> = json["bottles"][0]["lines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| line["sign"].as_str().unwrap())
+        .collect();
+    assert_eq!(signs, ["+", "+", "-"]);
+    assert_eq!(json["bottles"][0]["lines"][0]["change"]["new"]["methods"], serde_json::json!(["POST"]));
+    let sarif: serde_json::Value =
+        serde_json::from_str(&repository.diff(&["--format", "sarif"]).out).unwrap();
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    assert_eq!(results.len(), 3);
+    let rules = sarif["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap();
+    for result in results {
+        assert!(rules.iter().any(|rule| rule["id"] == result["ruleId"]), "{result}");
+    }
+    assert_eq!(results[0]["locations"][0]["physicalLocation"]["region"]["startLine"], 10);
+    let annotations = repository.diff(&["--format", "github"]).out;
+    assert_eq!(
+        annotations.lines().next().unwrap(),
+        "::warning file=bottle.yaml,line=10,title=bottle dev%3A reach%3A the agent reaches a host%2C method or path \
+         more::+ POST https://api.example/v1/** with API_TOKEN"
+    );
+    assert_eq!(annotations.lines().count(), 3);
+    let other = Command::new(env!("CARGO_BIN_EXE_bottle"))
+        .args(["plan", "--format", "sarif"])
+        .current_dir(&repository.top)
+        .output()
+        .unwrap();
+    assert_eq!(other.status.code(), Some(2));
+    assert_eq!(
+        String::from_utf8(other.stderr).unwrap(),
+        "error: --format sarif is for `bottle diff`; this command has text and json\n"
+    );
+}
+
+#[test]
+fn bad_input_is_said_and_nothing_is_written() {
+    let repository = Repository::with(MANIFEST);
+    repository.write("bottle.yaml", "version: 1\nname: dev\nagent: {imag: x}\n");
+    repository.commit("broken");
+    repository.write("bottle.yaml", MANIFEST);
+    let said = repository.diff(&[]);
+    assert_eq!((said.code, said.out.as_str()), (2, ""));
+    assert!(said.err.contains("--> HEAD:bottle.yaml:3:9"), "{}", said.err);
+    for (arguments, error) in [
+        (&["nope"][..], "nope is no file or folder here, and no revision: nope is no revision of"),
+        (&["nope..HEAD"], "nope is no revision of"),
+        (&["--", "nope"], ""),
+        (&["HEAD~1:nope.yaml", "bottle.yaml"], "HEAD~1 has no nope.yaml"),
+        (&["HEAD~1", "--format", "junit"], "invalid value 'junit'"),
+    ] {
+        let said = repository.diff(arguments);
+        let expected = i32::from(!error.is_empty()) * 2;
+        assert_eq!(said.code, expected, "{arguments:?}: {}", said.err);
+        assert!(said.err.contains(error), "{arguments:?}: {}", said.err);
+    }
+    repository.git(&["branch", "twice"]);
+    repository.write("twice", "");
+    let said = repository.diff(&["twice"]);
+    assert_eq!(
+        said.err,
+        "error: twice is a revision and a path; write ./twice for the path, refs/heads/twice for the branch\n"
+    );
+    assert_eq!(
+        repository.git(&["status", "--porcelain", "--", "bottle.yaml", "twice"]),
+        "M bottle.yaml\n?? twice"
+    );
+}
+
+#[test]
+fn a_shallow_clone_is_said() {
+    let repository = Repository::with(MANIFEST);
+    repository.commit("second");
+    repository.git(&["branch", "side", "HEAD~1"]);
+    let shallow = repository.top.parent().unwrap().join("shallow");
+    repository.git(&[
+        "clone",
+        "--quiet",
+        "--depth=1",
+        &format!("file://{}", repository.top),
+        shallow.as_str(),
+    ]);
+    let said = diff_in(&shallow, &["HEAD~1"]);
+    assert_eq!(said.code, 2);
+    assert!(
+        said.err.contains("this is a shallow clone, so fetch the rest (git fetch --unshallow)"),
+        "{}",
+        said.err
+    );
+}

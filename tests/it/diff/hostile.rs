@@ -1,0 +1,169 @@
+//! A repository whose `.git` an agent wrote.
+
+use super::{MANIFEST, Repository, Said, diff_in};
+use fs_err as fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+/// A program that leaves a mark, and the mark.
+fn trap(repository: &Repository) -> (String, camino::Utf8PathBuf) {
+    let folder = repository.top.parent().unwrap();
+    let (program, mark) = (folder.join("trap"), folder.join("sprung"));
+    fs::write(&program, format!("#!/bin/sh\necho \"$0 $@\" >> {mark}\n")).unwrap();
+    fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    (program.to_string(), mark)
+}
+
+#[test]
+fn nothing_of_the_repository_is_run() {
+    let repository = Repository::with(MANIFEST);
+    repository.write("untracked/bottle.yaml", MANIFEST.replace("name: dev", "name: two").as_str());
+    let (program, mark) = trap(&repository);
+    for key in [
+        "core.fsmonitor",
+        "core.sshCommand",
+        "core.pager",
+        "core.editor",
+        "core.askPass",
+        "core.alternateRefsCommand",
+        "core.gitProxy",
+        "credential.helper",
+        "diff.external",
+        "diff.x.textconv",
+        "filter.x.smudge",
+        "filter.x.clean",
+        "filter.x.process",
+        "alias.rev-parse",
+        "alias.cat-file",
+        "gpg.program",
+        "uploadpack.packObjectsHook",
+        "remote.origin.uploadpack",
+        "trace2.eventTarget",
+    ] {
+        repository.git(&["config", key, &program]);
+    }
+    repository.git(&["config", "extensions.partialClone", "origin"]);
+    repository.git(&["config", "core.repositoryFormatVersion", "1"]);
+    repository.git(&["config", "remote.origin.url", &format!("ext::{program} x")]);
+    repository.git(&["config", "remote.origin.promisor", "true"]);
+    repository.git(&["config", "protocol.ext.allow", "always"]);
+    repository.write(".gitattributes", "* filter=x diff=x\n");
+    for hook in ["post-checkout", "post-index-change", "reference-transaction", "fsmonitor-watchman"] {
+        fs::copy(&program, repository.top.join(".git/hooks").join(hook)).unwrap();
+    }
+    fs::remove_file(&mark).ok();
+    assert_eq!(repository.diff(&[]).code, 1);
+    // A missing object is not fetched.
+    let blob = repository.git(&["rev-parse", "HEAD:bottle.yaml"]);
+    fs::remove_file(repository.top.join(".git/objects").join(&blob[..2]).join(&blob[2..])).unwrap();
+    fs::remove_file(&mark).ok();
+    let said = repository.diff(&[]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains(&format!("object {blob} is not in the repository")), "{}", said.err);
+    assert!(!mark.exists(), "{}", fs::read_to_string(&mark).unwrap_or_default());
+}
+
+/// What a reviewer is shown is what others get who fetch the commit.
+#[test]
+fn an_object_is_what_its_name_says() {
+    let repository = Repository::with(MANIFEST);
+    let harmless = repository.git(&["rev-parse", "HEAD:bottle.yaml"]);
+    repository.edit("methods: [GET]", "methods: [GET, DELETE]");
+    repository.commit("widened");
+    let widened = repository.git(&["rev-parse", "HEAD:bottle.yaml"]);
+    assert_eq!(repository.diff(&["HEAD~1..HEAD"]).code, 1);
+    // By a reference that git would follow,
+    repository.git(&["replace", &widened, &harmless]);
+    assert_eq!(repository.diff(&["HEAD~1..HEAD"]).code, 1, "a replaced object");
+    repository.git(&["replace", "--delete", &widened]);
+    // by other bytes under the name,
+    let object = |id: &str| repository.top.join(".git/objects").join(&id[..2]).join(&id[2..]);
+    fs::set_permissions(object(&widened), std::fs::Permissions::from_mode(0o644)).unwrap();
+    fs::copy(object(&harmless), object(&widened)).unwrap();
+    let said = repository.diff(&["HEAD~1..HEAD"]);
+    assert_eq!((said.code, said.out.as_str()), (2, ""));
+    let expected = format!(
+        "object {widened} of the repository is not what its name says: the repository is damaged or was tampered with\n"
+    );
+    assert!(said.err.ends_with(&expected), "{}", said.err);
+}
+
+/// `git` asks a file that says what each commit's tree is, and does not look at the commit.
+#[test]
+fn the_commit_graph_decides_nothing() {
+    let repository = Repository::with(MANIFEST);
+    let harmless = repository.git(&["rev-parse", "HEAD^{tree}"]);
+    repository.edit("methods: [GET]", "methods: [GET, DELETE]");
+    repository.commit("widened");
+    let widened = repository.git(&["rev-parse", "HEAD^{tree}"]);
+    repository.git(&["commit-graph", "write", "--reachable"]);
+    let graph = repository.top.join(".git/objects/info/commit-graph");
+    let bytes = fs::read(&graph).unwrap();
+    let id = |hex: &str| data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap();
+    let at = bytes.windows(20).position(|window| window == id(&widened)).unwrap();
+    let mut lying = bytes.clone();
+    lying[at..at + 20].copy_from_slice(&id(&harmless));
+    fs::set_permissions(&graph, std::fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&graph, lying).unwrap();
+    assert_eq!(repository.diff(&["HEAD~1..HEAD"]).code, 1);
+}
+
+#[test]
+fn links_in_a_commit_are_not_followed() {
+    let repository = Repository::with(MANIFEST);
+    fs::remove_file(repository.top.join("bottle.yaml")).unwrap();
+    repository.write("real.yaml", MANIFEST);
+    fs_err::os::unix::fs::symlink("real.yaml", repository.top.join("bottle.yaml")).unwrap();
+    repository.commit("a link");
+    let said = repository.diff(&["HEAD~1..HEAD"]);
+    assert_eq!(said.code, 2);
+    assert!(
+        said.err.contains("HEAD:bottle.yaml is a symbolic link, which bottle does not follow"),
+        "{}",
+        said.err
+    );
+    let said = repository.diff(&[]);
+    assert!(said.code == 2 && said.err.contains("symbolic link"), "{}", said.err);
+}
+
+/// Names and values are an agent's, and a terminal, a comment and a workflow command are read by machines too.
+#[test]
+fn what_a_manifest_says_cannot_steer_a_reader() {
+    let repository = Repository::with(MANIFEST);
+    repository.edit(
+        "image: debian:12",
+        "image: debian:12\n  env: {A: \"a\\e[2J`b`|<img src=x>\\n::error::x%0A @all\"}",
+    );
+    let name = "x`|<b>.bottle.yaml";
+    repository.write(name, MANIFEST.replace("name: dev", "name: two").as_str());
+    let formats = ["text", "json", "markdown", "sarif", "github"];
+    let shown: Vec<Said> = formats.iter().map(|format| repository.diff(&["--format", format])).collect();
+    for (format, said) in formats.iter().zip(&shown) {
+        assert_eq!(said.code, 1, "{format}: {}", said.err);
+        assert!(!said.out.contains('\u{1b}'), "{format}: {}", said.out);
+    }
+    assert!(shown[4].out.lines().all(|line| line.starts_with("::")), "{}", shown[4].out);
+    assert!(!shown[4].out.contains("\n::error::"), "{}", shown[4].out);
+    let markdown = &shown[2].out;
+    let row = markdown.lines().find(|line| line.contains("A=a")).unwrap();
+    assert_eq!(
+        row,
+        "| `+` | ``the agent's environment has A=a\\u{1b}[2J`b`\\|<img src=x>\\u{a}::error::x%0A @all`` | \
+         minor: the agent has more resources or other variables | `bottle.yaml:5` |"
+    );
+}
+
+/// The one thing that is waited for has an end.
+#[test]
+fn a_work_tree_of_a_repository_elsewhere_is_read() {
+    let repository = Repository::with(MANIFEST);
+    let other = repository.top.parent().unwrap().join("linked");
+    repository.git(&["worktree", "add", "--quiet", "--detach", other.as_str()]);
+    fs::write(other.join("bottle.yaml"), MANIFEST.replace("[GET]", "[PUT]")).unwrap();
+    assert_eq!(diff_in(&other, &[]).code, 1);
+    let bare =
+        Command::new("git").args(["init", "--quiet", "--bare"]).arg(other.join("bare")).status().unwrap();
+    assert!(bare.success());
+    let said = diff_in(&other.join("bare"), &["--", "bare"]);
+    assert_eq!(said.code, 0, "a bare repository in a work tree is a folder: {}", said.err);
+}
