@@ -5,7 +5,7 @@ use bottle::manifest::Manifest;
 use bottle::plan::{Plan, Surroundings, Topology};
 use bottle::policy::{CanonicalPath, PathRules};
 use bottle::render;
-use bottle::verdict::{Asked, Chain, egress_proxy, pipelock};
+use bottle::verdict::{Chain, WireRequest, egress_proxy, pipelock};
 use http::{HeaderMap, Request};
 use proptest::prelude::*;
 use proptest::sample::subsequence;
@@ -109,7 +109,7 @@ impl Bottle {
         let authority = format!("{host}:{port}");
         let request =
             Request::builder().method(method).uri(path).header("host", &authority).body(()).unwrap();
-        let asked = Asked {
+        let asked = WireRequest {
             connect: Some((authority, HeaderMap::new())),
             request,
             target: path.as_bytes().to_vec().into(),
