@@ -4,7 +4,7 @@
 //! file and its `.env`, and what Compose would let win (its own variables, and those of `.env`, in the caller's
 //! environment) is dropped. The command is printed before it runs, so that a person can do the same by hand.
 
-use super::bottles::{self, FoundBottle};
+use super::bottles::{self, FoundBottle, Planted};
 use super::folders::{home, real, registry};
 use super::pins_for_others::Pins;
 use super::project::Project;
@@ -78,8 +78,12 @@ impl Loudness {
 impl Stack {
     /// The stack that the arguments mean, whatever the manifest and the project say by now.
     pub(crate) fn open(args: &StackArgs, globals: &Globals) -> anyhow::Result<Self> {
+        Self::find(args, globals, Planted::PassedOver)
+    }
+
+    fn find(args: &StackArgs, globals: &Globals, planted: Planted) -> anyhow::Result<Self> {
         let FoundBottle { bottle, file, loaded, folder } =
-            bottles::find(args.manifest.as_deref(), args.out.as_deref())?;
+            bottles::find(args.manifest.as_deref(), args.out.as_deref(), planted)?;
         let Some(agreed) = Agreed::load(&bottle.state)? else {
             bail!("the state {} is gone; run `bottle render`, then `bottle up`", bottle.state);
         };
@@ -105,7 +109,7 @@ impl Stack {
     /// The same, for a command that starts something: refuses a tree in the project that is not the agreed one, and
     /// says when the manifest asks for something else by now.
     pub(crate) fn open_current(args: &StackArgs, globals: &Globals) -> anyhow::Result<Self> {
-        let stack = Self::open(args, globals)?;
+        let stack = Self::find(args, globals, Planted::Refused)?;
         let project = stack.folder();
         ensure!(
             project.is_dir(),

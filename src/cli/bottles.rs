@@ -21,8 +21,21 @@ pub(crate) struct FoundBottle {
     pub(crate) folder: Utf8PathBuf,
 }
 
-/// The one bottle that the arguments, or the current folder, mean.
-pub(crate) fn find(manifest: Option<&Utf8Path>, out: Option<&Utf8Path>) -> anyhow::Result<FoundBottle> {
+/// What becomes of a manifest that nobody named and that an agent could have put there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Planted {
+    /// It is refused: something would start.
+    Refused,
+    /// It is passed over for the bottle of a folder above: what a person looks at must not depend on it.
+    PassedOver,
+}
+
+/// The one bottle that the arguments, or the current folder, mean. A bottle's name comes before a file of that name.
+pub(crate) fn find(
+    manifest: Option<&Utf8Path>,
+    out: Option<&Utf8Path>,
+    planted: Planted,
+) -> anyhow::Result<FoundBottle> {
     let registry = registry()?;
     if let Some(out) = out {
         let path = real(&absolute(out)?);
@@ -31,13 +44,13 @@ pub(crate) fn find(manifest: Option<&Utf8Path>, out: Option<&Utf8Path>) -> anyho
         let file = manifest.map_or_else(|| bottle.manifest.clone(), Utf8Path::to_owned);
         return Ok(found(bottle, file));
     }
-    if let Some(bottle) = manifest.filter(|it| !it.exists()).map(by_name).transpose()?.flatten() {
+    if let Some(bottle) = manifest.map(by_name).transpose()?.flatten() {
         let file = bottle.manifest.clone();
         return Ok(found(bottle, file));
     }
     let file = match manifest {
         Some(_) => source::find_one(manifest)?,
-        None => match deleted_manifest(&registry)? {
+        None => match unfindable_manifest(&registry, planted)? {
             Some(file) => file,
             None => source::find_one(None)?,
         },
@@ -114,15 +127,20 @@ fn candidates(registry: &Registry, file: &Utf8Path, folder: &Utf8Path) -> Vec<Bo
     registry.of_folder(folder).filter(|bottle| bottle.manifest.file_name() == name).cloned().collect()
 }
 
-/// The manifest that was rendered in this folder or one above it and is not there any more, where no other one is
-/// nearer.
-fn deleted_manifest(registry: &Registry) -> anyhow::Result<Option<Utf8PathBuf>> {
+/// The manifest of this folder or of one above it that looking for a file does not find: it is not there any more, or
+/// another one that an agent could have put there is nearer.
+fn unfindable_manifest(registry: &Registry, planted: Planted) -> anyhow::Result<Option<Utf8PathBuf>> {
+    let mut passed_over = false;
     for folder in here()?.ancestors() {
-        if folder.join(source::FILE_NAME).symlink_metadata().is_ok() {
-            return Ok(None);
-        }
-        if let Some(name) = registry.of_folder(folder).find_map(|bottle| bottle.manifest.file_name()) {
-            return Ok(Some(folder.join(name)));
+        let known = registry.of_folder(folder).find_map(|bottle| bottle.manifest.file_name());
+        let is_there = folder.join(source::FILE_NAME).symlink_metadata().is_ok();
+        match known {
+            Some(name) if passed_over || !is_there => return Ok(Some(folder.join(name))),
+            None if !is_there => {}
+            None if planted == Planted::PassedOver && registry.writer_of(folder).is_some() => {
+                passed_over = true
+            }
+            _ => return Ok(None),
         }
     }
     Ok(None)

@@ -32,7 +32,9 @@ pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>
                 "a manifest can't be read from stdin: its paths are relative to the folder that it lies in"
             );
         } else if argument.is_dir() {
-            in_folder(argument)?
+            let found = in_folder(argument)?;
+            found.iter().try_for_each(|file| require_own(file))?;
+            found
         } else {
             vec![argument.clone()]
         };

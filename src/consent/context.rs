@@ -16,7 +16,7 @@ use std::fmt;
 /// The first bytes of what is hashed: another encoding gets another line.
 const ENCODING: &[u8] = b"bottle build context 1\n";
 
-/// What [`Context::read_text`] reads at most. In bytes.
+/// What [`Context::text`] reads at most. In bytes.
 const MAX_TEXT: u64 = 64 << 10;
 
 /// All that an image is built from, without what `.dockerignore` leaves out.
@@ -69,12 +69,15 @@ impl Context {
         Err(ContextError::Damaged { path, expected, found: digest })
     }
 
-    /// The text of the plain file `path` below `folder`: nothing where there is none, where it is reached through a
-    /// link, has more than 64 KiB or is not UTF-8.
+    /// The text of the file `path` of this context, read below `folder`: nothing where another text is there by now, where
+    /// it has more than 64 KiB or is not UTF-8.
     #[must_use]
-    pub fn read_text(folder: &Folder, path: &Utf8Path) -> Option<String> {
+    pub fn text(&self, folder: &Folder, path: &Utf8Path) -> Option<String> {
+        let Some(ContextEntry::File { sha256, .. }) = self.entries.get(path) else { return None };
         let parent = folder.find(path.parent()?).ok()??;
-        String::from_utf8(parent.read_at_most(path.file_name()?, MAX_TEXT).ok()??).ok()
+        let bytes = parent.read_at_most(path.file_name()?, MAX_TEXT).ok()??;
+        let same = Sha256::digest(&bytes)[..] == sha256.0;
+        String::from_utf8(bytes).ok().filter(|_| same)
     }
 
     /// The build context `root` out of files that are not on a disk, such as those of a commit: for each path whether it

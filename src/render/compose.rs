@@ -4,6 +4,7 @@
 //! passes [`write_value`], which is the only way out of the template engine: a YAML scalar on one line, with each
 //! `$` doubled, so that neither YAML nor Compose's interpolation finds anything in a manifest's text.
 
+use crate::manifest::Build;
 use crate::plan::{AgentImage, MountPlan, PROXY_VARIABLES, Plan, Topology, User};
 use crate::render::{RenderError, checksum, configs::ConfigHashes, paths, seccomp};
 use crate::yaml;
@@ -51,7 +52,15 @@ struct BuildView<'a> {
     context: &'a str,
     dockerfile: Option<&'a str>,
     target: Option<&'a str>,
-    args: &'a [(String, String)],
+    args: Vec<(&'a str, &'a str)>,
+}
+
+/// What the manifest names, and every proxy variable that it does not, empty: Compose would fill those in.
+fn args(build: &Build) -> Vec<(&str, &str)> {
+    let named = build.args.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let is_named = |name: &str| build.args.iter().any(|(named, _)| named == name);
+    let others = PROXY_VARIABLES.into_iter().filter(|name| !is_named(name)).map(|name| (name, ""));
+    named.chain(others).collect()
 }
 
 #[derive(Serialize)]
@@ -91,7 +100,7 @@ fn view<'a>(plan: &'a Plan, configs: &ConfigHashes, seccomp: &str) -> View<'a> {
             let dockerfile = build.dockerfile.as_ref().map(|file| file.as_str());
             (
                 None,
-                Some(BuildView { context, dockerfile, target: build.target.as_deref(), args: &build.args }),
+                Some(BuildView { context, dockerfile, target: build.target.as_deref(), args: args(build) }),
             )
         }
     };

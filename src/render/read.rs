@@ -13,7 +13,8 @@ use crate::diagnostic::Report;
 use crate::manifest::{Build, DlpAction};
 use crate::plan::layout::normal;
 use crate::plan::{
-    AgentImage, AgentPlan, ExtraCa, Layout, MountPlan, Plan, Resources, SeedPhrases, Topology, User, Variable,
+    AgentImage, AgentPlan, ExtraCa, Layout, MountPlan, PROXY_VARIABLES, Plan, Resources, SeedPhrases,
+    Topology, User, Variable,
 };
 use crate::policy::HostRule;
 use crate::yaml;
@@ -182,13 +183,14 @@ fn image(compose: &Value, agent: &Value) -> Result<AgentImage, Unreadable> {
     let build = &agent["build"];
     let context = literal(&compose["x-bottle"]["context"]);
     let args = build["args"].as_object().into_iter().flatten();
+    let args = args.map(|(name, value)| (name.clone(), literal(value).unwrap_or_default()));
     Ok(AgentImage::Built(Build {
         context: context
             .ok_or_else(|| unreadable(COMPOSE, "the service `agent` has no image and no build context"))?
             .into(),
         dockerfile: literal(&build["dockerfile"]).map(Into::into),
         target: literal(&build["target"]),
-        args: args.map(|(name, value)| (name.clone(), literal(value).unwrap_or_default())).collect(),
+        args: args.filter(|(name, value)| !value.is_empty() || !PROXY_VARIABLES.contains(&&**name)).collect(),
     }))
 }
 

@@ -400,6 +400,30 @@ fn ps_lists_what_was_rendered_from_any_folder_and_what_no_record_knows() {
     assert!(stack.asked().iter().any(|it| it.starts_with("compose --project-name bottle-lost-1 ")));
 }
 
+/// What an agent puts into the project leads no command that looks elsewhere.
+#[test]
+fn what_shows_a_stack_works_whatever_lies_in_the_project() {
+    let stack = rendered();
+    let project = stack.root.join("project");
+    fs_err::write(project.join("dev"), "").unwrap();
+    fs_err::create_dir(project.join("src")).unwrap();
+    fs_err::write(project.join("src/bottle.yaml"), "planted").unwrap();
+    fs_err::create_dir(project.join("src/dev")).unwrap();
+    for (folder, arguments) in [
+        (".", &["logs", "--no-follow", "dev"][..]),
+        (".", &["verify", "dev"]),
+        ("src", &["logs", "--no-follow"]),
+        ("src", &["logs", "--denied", "--no-follow"]),
+        ("src", &["verify"]),
+        ("src", &["verify", "dev"]),
+    ] {
+        let output = stack.command(arguments).current_dir(project.join(folder)).output().unwrap();
+        assert!(output.status.code() < Some(2), "{arguments:?} in {folder}: {}", err(&output));
+    }
+    let output = stack.command(&["up"]).current_dir(project.join("src")).output().unwrap();
+    assert!(refused(&output).contains("bottle.yaml is not picked up"), "{}", err(&output));
+}
+
 #[test]
 fn an_expired_ca_is_refused_with_what_to_do() {
     let stack = stack(MANIFEST);

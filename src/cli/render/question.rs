@@ -57,7 +57,7 @@ impl Question {
         {
             files = old.changes(new);
             if !files.is_empty() {
-                dockerfile = dockerfile_diff(rendered, state)?;
+                dockerfile = dockerfile_diff(new, rendered, state)?;
             }
         }
         let first = record.is_none() && damaged.is_none();
@@ -159,20 +159,27 @@ impl Question {
 const SCREEN: usize = 30;
 
 /// The Dockerfile of now against the one that was agreed to.
-fn dockerfile_diff(rendered: &RenderedProject, state: &Utf8Path) -> anyhow::Result<String> {
+fn dockerfile_diff(
+    candidate: &Context,
+    rendered: &RenderedProject,
+    state: &Utf8Path,
+) -> anyhow::Result<String> {
     let Some(now) = context_folder(&rendered.project.plan, &rendered.project.folder)? else {
         return Ok(String::new());
     };
     let agreed = Agreed::load(state).ok().flatten();
-    let then = agreed.and_then(|agreed| Folder::open(&agreed.context_folder(state)?).ok());
-    let read = |folder: &Folder| Context::read_text(folder, &now.dockerfile).unwrap_or_default();
-    if Context::read_text(&now.folder, &now.dockerfile).is_none() {
+    let then = agreed.and_then(|agreed| {
+        let folder = Folder::open(&agreed.context_folder(state)?).ok()?;
+        agreed.record.context?.text(&folder, &now.dockerfile)
+    });
+    // An agent can put another text there for the time of this look: what is shown is what was digested, or nothing.
+    let Some(new) = candidate.text(&now.folder, &now.dockerfile) else {
         return Ok(format!(
-            "{} is not text of at most 64 KiB, so it is not shown: read it before you agree\n",
+            "{} is not shown: it is not text of at most 64 KiB, or it is being changed; read it before you agree\n",
             printable_name(now.dockerfile.as_str())
         ));
-    }
-    let (old, new) = (then.as_ref().map(read).unwrap_or_default(), read(&now.folder));
+    };
+    let old = then.unwrap_or_default();
     let diff = similar::TextDiff::from_lines(&old, &new);
     let (from, to) = (format!("agreed/{}", now.dockerfile), now.dockerfile.to_string());
     Ok(diff.unified_diff().context_radius(3).header(&from, &to).to_string())

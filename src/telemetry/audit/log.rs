@@ -6,7 +6,7 @@
 
 use super::{
     Recorded, Sink,
-    writer::{Line, Message, ReservedSlot, State, Writer},
+    writer::{Line, Message, RETRY, ReservedSlot, State, Writer},
 };
 use std::{
     io,
@@ -53,8 +53,12 @@ impl Log {
         Ok(Self { messages, slots, state })
     }
 
-    /// A slot for one request, as soon as there is one; nothing after [`finish`](Self::finish).
+    /// A slot for one request, as soon as there is one; nothing after [`finish`](Self::finish). While nothing can be
+    /// written, as on a full disk, no request begins: what were answered then would be lost if the process were stopped.
     pub async fn reserve(&self) -> Option<AuditSlot> {
+        while !self.is_writable() && !self.slots.is_closed() {
+            tokio::time::sleep(RETRY).await;
+        }
         Some(self.slot(Arc::clone(&self.slots).acquire_owned().await.ok()?))
     }
 
@@ -235,6 +239,21 @@ mod tests {
             assert_eq!(connections(&written), [1]);
         }
         slot.write(&record(2));
+        assert!(log.finish(Duration::from_secs(20)).await);
+        assert_eq!(connections(&written), [1, 2]);
+    }
+
+    #[tokio::test]
+    async fn on_a_full_disk_no_request_begins() {
+        let (log, allow, written) = gated(8);
+        allow.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
+        log.reserve().await.unwrap().write(&record(1));
+        until(|| !log.is_writable()).await;
+        let waiting = log.clone();
+        let mut second = Box::pin(waiting.reserve());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        drop(allow);
+        second.await.unwrap().write(&record(2));
         assert!(log.finish(Duration::from_secs(20)).await);
         assert_eq!(connections(&written), [1, 2]);
     }

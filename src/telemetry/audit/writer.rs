@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 const BATCH: usize = 256;
 
 /// How long the writer waits before it tries a failed write again.
-const RETRY: Duration = Duration::from_millis(200);
+pub(super) const RETRY: Duration = Duration::from_millis(200);
 
 /// What the records of one slot share. The slot is free again when this is gone, which the writer holds until the
 /// lines are written: what waits is bounded.
