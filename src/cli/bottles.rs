@@ -138,7 +138,7 @@ fn unfindable_manifest(registry: &Registry, planted: Planted) -> anyhow::Result<
             Some(name) if passed_over || !is_there => return Ok(Some(folder.join(name))),
             None if !is_there => {}
             None if planted == Planted::PassedOver && registry.writer_of(folder).is_some() => {
-                passed_over = true
+                passed_over = true;
             }
             _ => return Ok(None),
         }

@@ -25,14 +25,26 @@ pub(super) type OnFinding = Arc<dyn Fn(&Block) + Send + Sync>;
 pub(super) struct Scan {
     ruleset: Arc<Ruleset>,
     text: Source,
-    /// Parts in the order of the body, each with its end as the scanner counts.
-    queue: VecDeque<(Bytes, u64)>,
+    /// An encoded body as it is sent: a coding has room for text that decoding passes over, such as the file name of
+    /// gzip (RFC 1952 §2.3.1), the skippable frames of zstd (RFC 8878 §3.1.2) and the metadata of brotli (RFC 7932 §9.2).
+    wire: Option<Text>,
+    /// Parts in the order of the body.
+    queue: VecDeque<QueuedPart>,
     /// What the queue takes, in bytes.
     queued: usize,
     /// Everything is still in the queue.
     beginning: bool,
     json: bool,
     on_finding: OnFinding,
+}
+
+/// A part of the body as it is sent.
+struct QueuedPart {
+    bytes: Bytes,
+    /// Where it ends as the scanner of the text counts.
+    end: u64,
+    /// Where it ends as the scanner of the wire counts.
+    wire_end: u64,
 }
 
 /// The text, as it stands or decoded.
@@ -77,6 +89,12 @@ impl Text {
         found.map_or_else(|finding| self.found(finding), |_| Ok(()))
     }
 
+    fn pause(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            self.cleared += stream.idle() as u64;
+        }
+    }
+
     fn found(&mut self, finding: Finding) -> Result<(), Block> {
         if !self.only_warn {
             return Err(Block::Dlp { part: Part::Body, finding, location: None });
@@ -98,13 +116,15 @@ impl Scan {
         json: bool,
         on_finding: OnFinding,
     ) -> Result<Self, Block> {
-        let stream = Some(ruleset.scanner().stream());
-        let text = Text { stream, only_warn: ruleset.only_warns(), ..Text::default() };
-        let text = match coding {
-            None => Source::Plain(text),
-            Some(coding) => Source::Encoded(Box::new(Decoder::new(coding, text)?)),
+        let text = || {
+            let stream = Some(ruleset.scanner().stream());
+            Text { stream, only_warn: ruleset.only_warns(), ..Text::default() }
         };
-        Ok(Self { ruleset, text, queue: VecDeque::new(), queued: 0, beginning: true, json, on_finding })
+        let (text, wire) = match coding {
+            None => (Source::Plain(text()), None),
+            Some(coding) => (Source::Encoded(Box::new(Decoder::new(coding, text())?)), Some(text())),
+        };
+        Ok(Self { ruleset, text, wire, queue: VecDeque::new(), queued: 0, beginning: true, json, on_finding })
     }
 
     /// Bytes that the parts take which wait.
@@ -117,7 +137,7 @@ impl Scan {
         let (scanner, decoder) = match &self.text {
             Source::Plain(Text { stream: None, .. }) => (0, 0),
             Source::Plain(_) => (SCANNER, 0),
-            Source::Encoded(decoder) => (SCANNER, decoder.memory()),
+            Source::Encoded(decoder) => (2 * SCANNER, decoder.memory()),
         };
         BodyMemory { text: self.queued + scanner, decoder }
     }
@@ -139,16 +159,17 @@ impl Scan {
             }
             // Before it is scanned, so that the place of a finding in it can be told.
             self.queued += piece.len() + PART;
-            self.queue.push_back((piece.clone(), u64::MAX));
+            self.queue.push_back(QueuedPart { bytes: piece.clone(), end: u64::MAX, wire_end: u64::MAX });
+            self.wire.as_mut().map_or(Ok(()), |wire| wire.read(&piece))?;
             let read = match &mut self.text {
                 Source::Plain(text) => text.read(&piece),
                 Source::Encoded(decoder) => decoder.push(&piece).map_err(Block::from),
             };
             read.map_err(|block| self.located(block))?;
             self.warn();
-            let end = self.text().scanned;
-            if let Some((_, upto)) = self.queue.back_mut() {
-                *upto = end;
+            let ends = (self.text().scanned, self.wire.as_ref().map_or(0, |wire| wire.scanned));
+            if let Some(part) = self.queue.back_mut() {
+                (part.end, part.wire_end) = ends;
             }
         }
         Ok(())
@@ -159,6 +180,7 @@ impl Scan {
         if let Source::Encoded(decoder) = &mut self.text {
             decoder.finish()?;
         }
+        self.wire.take().map_or(Ok(()), |mut wire| wire.finish())?;
         let finished = self.text().finish();
         finished.map_err(|block| self.located(block))?;
         self.warn();
@@ -186,7 +208,8 @@ impl Scan {
     }
 
     fn warn(&mut self) {
-        if let Some(finding) = self.text().warned.take() {
+        let in_wire = self.wire.as_mut().and_then(|wire| wire.warned.take());
+        if let Some(finding) = self.text().warned.take().or(in_wire) {
             let block = self.located(Block::Dlp { part: Part::Body, finding, location: None });
             (self.on_finding)(&block);
         }
@@ -206,7 +229,7 @@ impl Scan {
         if !(self.beginning && self.json && matches!(self.text, Source::Plain(_))) {
             return None;
         }
-        let text: Vec<u8> = self.queue.iter().flat_map(|(part, _)| part.iter().copied()).collect();
+        let text: Vec<u8> = self.queue.iter().flat_map(|part| part.bytes.iter().copied()).collect();
         pointer(&text, usize::try_from(finding.offset).ok()?)
     }
 
@@ -215,10 +238,12 @@ impl Scan {
     pub(super) fn pop(&mut self, finished: bool) -> Option<Bytes> {
         let encoded = matches!(self.text, Source::Encoded(_));
         let (unread, cleared) = (self.text().stream.is_none(), self.text().cleared);
+        let wire_cleared = self.wire.as_ref().map_or(u64::MAX, |wire| wire.cleared);
         let last = self.queue.len() == 1;
-        let (part, end) = self.queue.front_mut()?;
-        if finished || unread || *end <= cleared && !(last && encoded) {
-            let part = self.queue.pop_front().map(|(part, _)| part)?;
+        let QueuedPart { bytes: part, end, wire_end } = self.queue.front_mut()?;
+        let is_clean = *end <= cleared && *wire_end <= wire_cleared && !(last && encoded);
+        if finished || unread || is_clean {
+            let part = self.queue.pop_front().map(|part| part.bytes)?;
             self.queued -= part.len() + PART;
             if self.queue.is_empty() {
                 // A long queue's own memory.
@@ -236,9 +261,9 @@ impl Scan {
     }
 
     pub(super) fn pause(&mut self) {
-        let text = self.text();
-        if let Some(stream) = &mut text.stream {
-            text.cleared += stream.idle() as u64;
+        if let Some(wire) = &mut self.wire {
+            wire.pause();
         }
+        self.text().pause();
     }
 }

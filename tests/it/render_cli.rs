@@ -439,6 +439,31 @@ fn a_changed_build_context_shows_its_files_and_the_dockerfile_and_is_built_from_
     assert_eq!(kept(), "FROM evil:1\n");
 }
 
+/// What matters stands right above the question, however long what an agent put between them is.
+#[test]
+fn what_deserves_a_second_look_does_not_scroll_away() {
+    let grave = "  ! the agent reads /etc of this machine, outside of the project, as /host\n";
+    let project = project();
+    fs_err::create_dir(project.dir().join("agent")).unwrap();
+    let built = MANIFEST.replace("image: debian:12", "build: {context: ./agent}");
+    let long = MANIFEST.replace("mounts:", &format!("env: {{NOTE: {}}}\n  mounts:", "x".repeat(3000)));
+    for (old, new, notes, repeated) in
+        [(MANIFEST, MANIFEST, 0, false), (MANIFEST, &long, 0, true), (&built, &built, 40, true)]
+    {
+        project.write("bottle.yaml", old);
+        project.write("agent/Dockerfile", "FROM scratch\n");
+        project.rendered(&[]);
+        let own = "{source: ., target: /work}";
+        let mounts = format!("{own}, {{source: /etc, target: /host, read_only: true}}");
+        project.write("bottle.yaml", &new.replace(own, &mounts));
+        project.write("agent/Dockerfile", &format!("FROM scratch\n{}", "# note\n".repeat(notes)));
+        let asked = project.refused(1, &[]);
+        assert_eq!(asked.matches(grave).count(), if repeated { 2 } else { 1 }, "{asked}");
+        let (_, last) = asked.split_once("That is long. Of its ").unwrap_or_default();
+        assert_eq!(last.contains(&format!(" changes 1 are marked `!`:\n{grave}")), repeated, "{asked}");
+    }
+}
+
 #[test]
 fn several_manifests_of_a_folder_are_rendered_at_once() {
     let project = project();

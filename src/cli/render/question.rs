@@ -144,10 +144,14 @@ impl Question {
             text += &self.dockerfile;
         }
         // On a long list what matters has scrolled away.
-        if self.changes.len() > SCREEN {
+        if rows(&text) > SCREEN {
             let grave = || self.changes.iter().filter(|change| change.risk().is_some_and(Risk::is_grave));
             text.extend([
-                format!("{} lines, {} of them marked `!`\n", self.changes.len(), grave().count()),
+                format!(
+                    "That is long. Of its {} changes {} are marked `!`:\n",
+                    self.changes.len(),
+                    grave().count()
+                ),
                 listed(grave()),
             ]);
         }
@@ -155,8 +159,14 @@ impl Question {
     }
 }
 
-/// Lines that fit on a screen.
-const SCREEN: usize = 30;
+/// Lines that fit on a screen, and what of a line fits in its width.
+const SCREEN: usize = 24;
+const WIDTH: usize = 80;
+
+/// The rows that a text takes at most on a screen.
+fn rows(text: &str) -> usize {
+    text.lines().map(|line| 1 + unicode_width::UnicodeWidthStr::width(line) / WIDTH).sum()
+}
 
 /// The Dockerfile of now against the one that was agreed to.
 fn dockerfile_diff(

@@ -193,6 +193,57 @@ async fn a_credential_in_an_encoded_body_is_found() {
     assert!(origin.seen().is_empty());
 }
 
+/// A coding has room for text that decoding passes over.
+#[tokio::test]
+async fn a_credential_beside_the_encoded_text_is_found() {
+    let (origin, ends) = reading(Protocol::Http1).await;
+    let running = setup().before(&origin).await;
+    let header = |build: fn(flate2::GzBuilder, String) -> flate2::GzBuilder, note: String| {
+        let builder = build(flate2::GzBuilder::new(), note);
+        let mut encoder = builder.write(Vec::new(), flate2::Compression::default());
+        encoder.write_all(b"text").unwrap();
+        encoder.finish().unwrap()
+    };
+    let skippable = |note: &str| {
+        let length = u32::try_from(note.len()).unwrap();
+        [&0x184D_2A50_u32.to_le_bytes(), &length.to_le_bytes(), note.as_bytes()].concat()
+    };
+    let zstd = zstd::encode_all(&b"text"[..], 3).unwrap();
+    // WBITS 16, a meta-block without data that skips so many bytes (RFC 7932 §9.2), then the last and empty one.
+    let brotli = |note: &str| {
+        let more = u8::try_from(note.len() - 1).unwrap();
+        [&[0b0010_1100 | more << 7, more >> 1], note.as_bytes(), &[3]].concat()
+    };
+    let forms = |note: &str| {
+        let name = |builder: flate2::GzBuilder, note: String| builder.filename(note);
+        vec![
+            ("gzip", header(name, note.to_owned())),
+            ("gzip", header(flate2::GzBuilder::comment, note.to_owned())),
+            ("gzip", header(flate2::GzBuilder::extra, note.to_owned())),
+            ("zstd", [skippable(note), zstd.clone()].concat()),
+            ("zstd", [zstd.clone(), skippable(note)].concat()),
+            ("br", brotli(note)),
+        ]
+    };
+    for (coding, body) in forms("a note of nobody") {
+        let fields = format!("Content-Encoding: {coding}\r\n");
+        let answer = running.ask([head(body.len(), &fields).into_bytes(), body.clone()].concat()).await;
+        assert_eq!(answer.1, format!("read {}", body.len()), "{coding}: {}", answer.0);
+    }
+    let seen = origin.seen().len();
+    for (coding, body) in forms(&format!("a note: {}", token())) {
+        let fields = format!("Content-Encoding: {coding}\r\n");
+        let answer = running.ask([head(body.len(), &fields).into_bytes(), body].concat()).await;
+        assert_eq!(
+            answer.1, "blocked: request body contains secret: GitHub Token\n",
+            "{coding}: {}",
+            answer.0
+        );
+    }
+    assert_eq!(origin.seen().len(), seen);
+    assert!(ends.wait().await.len() >= seen);
+}
+
 #[tokio::test]
 async fn a_decompression_bomb_is_refused() {
     let (origin, _ends) = reading(Protocol::Http1).await;
