@@ -414,11 +414,13 @@ fn the_audit_trail_outlives_tokens_containers_and_the_manifest() {
 
 /// Compose adds what the Docker client's configuration says of proxies to every service that does not set it.
 #[test]
-fn a_password_in_the_docker_clients_configuration_reaches_no_container() {
+fn a_password_in_the_docker_clients_configuration_reaches_no_container_and_no_build() {
     if !harness::available() {
         return;
     }
-    let mut project = project("client", IMAGE);
+    let mut project = project("client", BUILT);
+    let dockerfile = "FROM bottle-test-base:1\nRUN env > /build-env\n";
+    fs::write(project.folder().join("docker/agent/Dockerfile"), dockerfile).unwrap();
     let folder = project.folder().with_file_name("docker-config");
     fs::create_dir(&folder).unwrap();
     let secret = made_up("p");
@@ -436,6 +438,8 @@ fn a_password_in_the_docker_clients_configuration_reaches_no_container() {
     stack.project.bottle(&["up"]).ok();
     let seen = stack.inspect("{{json .Config.Env}}");
     assert!(seen.len() >= 5 && seen.values().all(|env| !env.contains(&secret)), "{seen:?}");
+    let built = stack.agent("cat /build-env").ok().out;
+    assert!(built.contains("PATH=") && !built.contains(&secret), "{built}");
     let attack = stack.agent("/run/bottle/bottle attack --self --format json");
     let findings: serde_json::Value = serde_json::from_str(&attack.out).unwrap();
     let proxies = findings.as_array().unwrap().iter().find(|it| it["name"] == "environment/proxies").unwrap();
