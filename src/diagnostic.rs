@@ -383,7 +383,7 @@ fn back(text: &str, at: usize, characters: usize) -> usize {
 }
 
 /// Everything that is wrong, in the order of the source.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Default, Clone, Debug, PartialEq, Eq)]
 pub struct Report(pub Vec<Diagnostic>);
 
 impl Report {

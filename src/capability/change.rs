@@ -199,6 +199,10 @@ pub enum Risk {
 }
 
 impl Risk {
+    /// Every class, the worst first.
+    pub const ALL: [Self; 7] =
+        [Self::Credential, Self::Machine, Self::Guard, Self::Project, Self::Reach, Self::Code, Self::Minor];
+
     /// What it is called in reports: the same word for people and programs.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,11 +1,12 @@
 //! `bottle diff`: what agents can newly do and no longer do between two versions of manifests.
 
+mod compare;
 mod files;
 mod sides;
 
 use super::Format;
 use super::{AnyFormat, Globals, Outcome, print_as, say};
-use crate::review::{self, Review};
+use crate::review;
 use camino::Utf8PathBuf;
 use clap::ValueEnum;
 
@@ -25,7 +26,7 @@ pub(crate) struct Args {
     /// The new side [default: the working tree]
     #[arg(value_name = "NEW")]
     new: Option<String>,
-    /// Only manifests at or below these paths of the repository
+    /// Only manifests at or below these paths
     #[arg(last = true, value_name = "PATH")]
     only: Vec<Utf8PathBuf>,
     /// What makes the exit code 1: any difference, or only what an agent can newly do
@@ -45,10 +46,8 @@ enum FailOn {
 
 pub(crate) fn run(args: &Args, format: AnyFormat, globals: &Globals) -> anyhow::Result<Outcome> {
     let (old, new) = sides::resolve(args.old.as_deref(), args.new.as_deref())?;
-    let review = Review::compare(
-        (old.name().to_owned(), old.versions(&args.only)?),
-        (new.name().to_owned(), new.versions(&args.only)?),
-    );
+    let only: Vec<Utf8PathBuf> = args.only.iter().map(|path| new.path_of(path)).collect::<Result<_, _>>()?;
+    let review = compare::compare(&old, &new, &only, globals.quiet)?;
     match format {
         AnyFormat::Text => {
             if review.is_empty() && !globals.quiet {

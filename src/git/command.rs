@@ -7,10 +7,13 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How long git may take for one question, and for all objects together. In seconds.
+/// How long git may take for one answer. In seconds.
 const PATIENCE: u64 = 60;
+
+/// How often that is looked at.
+const POLL: Duration = Duration::from_millis(500);
 
 /// What git says is read up to here, in bytes.
 const MOST: u64 = 64 << 10;
@@ -50,31 +53,54 @@ fn git(folder: &Utf8Path) -> Command {
     command
 }
 
-/// A child that is ended when its time is over, or when this is dropped.
+/// A child that is ended when it is asked and does not answer, or when this is dropped.
 struct Guarded {
     child: Arc<Mutex<Child>>,
+    asked: Arc<Mutex<Asked>>,
     /// Dropped with this: then there is nothing to wait for.
     _done: mpsc::Sender<()>,
-    timed_out: Arc<Mutex<bool>>,
+}
+
+#[derive(Default)]
+struct Asked {
+    /// Since when an answer is waited for.
+    since: Option<Instant>,
+    timed_out: bool,
 }
 
 impl Guarded {
     fn new(child: Child) -> Self {
         let child = Arc::new(Mutex::new(child));
-        let timed_out = Arc::new(Mutex::new(false));
+        let asked = Arc::new(Mutex::new(Asked::default()));
         let (done, over) = mpsc::channel::<()>();
-        let (watched, noted) = (Arc::clone(&child), Arc::clone(&timed_out));
+        let (watched, noted) = (Arc::clone(&child), Arc::clone(&asked));
         thread::spawn(move || {
-            if over.recv_timeout(Duration::from_secs(PATIENCE)) == Err(mpsc::RecvTimeoutError::Timeout) {
-                *lock(&noted) = true;
-                let _ = lock(&watched).kill(); // it has ended already, or it ends now
+            while over.recv_timeout(POLL) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let mut asked = lock(&noted);
+                if asked.since.is_some_and(|since| since.elapsed() > Duration::from_secs(PATIENCE)) {
+                    asked.timed_out = true;
+                    let _ = lock(&watched).kill(); // it has ended already, or it ends now
+                    return;
+                }
             }
         });
-        Self { child, _done: done, timed_out }
+        Self { child, asked, _done: done }
+    }
+
+    /// While this runs, the child has a limited time.
+    fn asking<T>(&self, ask: impl FnOnce() -> T) -> T {
+        lock(&self.asked).since = Some(Instant::now());
+        let answer = ask();
+        lock(&self.asked).since = None;
+        answer
     }
 
     fn ended(&self, problem: impl Into<String>) -> GitError {
-        if *lock(&self.timed_out) { GitError::TimedOut(PATIENCE) } else { GitError::Ended(problem.into()) }
+        if lock(&self.asked).timed_out {
+            GitError::TimedOut(PATIENCE)
+        } else {
+            GitError::Ended(problem.into())
+        }
     }
 }
 
@@ -99,15 +125,20 @@ pub(super) fn output(folder: &Utf8Path, arguments: &[&str]) -> Result<Result<Str
     let guarded = Guarded::new(child);
     let said = thread::spawn(move || first_line(stderr));
     let mut text = String::new();
-    if let Some(stdout) = stdout {
-        let read = stdout.take(MOST).read_to_string(&mut text);
-        read.map_err(|error| guarded.ended(error.to_string()))?;
-    }
+    let status = guarded.asking(|| {
+        if let Some(stdout) = stdout {
+            stdout.take(MOST).read_to_string(&mut text)?;
+        }
+        loop {
+            // The lock is held for a moment only, so that the child can be ended meanwhile.
+            if let Some(status) = lock(&guarded.child).try_wait()? {
+                return Ok(status);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
     let said = said.join().unwrap_or_default();
-    if *lock(&guarded.timed_out) {
-        return Err(GitError::TimedOut(PATIENCE));
-    }
-    let status = lock(&guarded.child).wait().map_err(|error| guarded.ended(error.to_string()))?;
+    let status = status.map_err(|error: std::io::Error| guarded.ended(error.to_string()))?;
     match status.code() {
         Some(0) => Ok(Ok(text)),
         Some(_) => Ok(Err(said)),
@@ -169,8 +200,12 @@ impl Batch {
     /// `NAME KIND SIZE`, or `NAME missing`.
     fn ask(&mut self, id: &Id) -> Result<Option<(Kind, u64)>, GitError> {
         let mut line = String::new();
-        let asked = writeln!(self.questions, "{id}").and_then(|()| self.questions.flush());
-        let answered = asked.and_then(|()| (&mut self.answers).take(MOST).read_line(&mut line));
+        let (questions, answers) = (&mut self.questions, &mut self.answers);
+        let answered = self.guarded.asking(|| {
+            writeln!(questions, "{id}")?;
+            questions.flush()?;
+            answers.take(MOST).read_line(&mut line)
+        });
         match answered {
             Ok(0) => return Err(self.guarded.ended("the repository can't be read; git fsck says more")),
             Ok(_) => {}
@@ -209,7 +244,8 @@ impl Objects {
         // The bytes, and a line feed.
         let mut read = Vec::new();
         let ended = |batch: &Batch, error: String| batch.guarded.ended(error);
-        match (&mut self.bytes.answers).take(size + 1).read_to_end(&mut read) {
+        let answers = &mut self.bytes.answers;
+        match self.bytes.guarded.asking(|| answers.take(size + 1).read_to_end(&mut read)) {
             Ok(length) if length as u64 == size + 1 => {
                 read.pop();
                 Ok(read)

@@ -8,7 +8,7 @@
 mod command;
 mod object;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use command::Objects;
 use object::{Id, Kind, TreeEntry};
 use std::sync::Mutex;
@@ -32,12 +32,20 @@ pub enum GitError {
     /// The histories have nothing in common, as far as they are here.
     #[error("{old} and {new} have no commit in common here{hint}")]
     NoMergeBase {
-        /// The one.
+        /// The old revision.
         old: String,
-        /// The other.
+        /// The new revision.
         new: String,
         /// What to do.
         hint: &'static str,
+    },
+    /// What is at or above a path is no plain folder or file.
+    #[error("{path} of the commit is {what}, which bottle does not follow")]
+    NotFollowed {
+        /// In the repository.
+        path: Utf8PathBuf,
+        /// What it is, with its article.
+        what: &'static str,
     },
     /// A shallow or partial clone, or a damaged one.
     #[error("object {id} is not in the repository{hint}")]
@@ -100,7 +108,7 @@ pub struct Commit {
 
 /// What stands at a path of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum EntryKind {
     /// A file.
     File {
         /// Whether it may be executed.
@@ -120,17 +128,17 @@ pub struct Entry {
     /// Relative to the folder that was listed; bytes that are no UTF-8 are replaced.
     pub path: Utf8PathBuf,
     /// What it is.
-    pub found: Found,
+    pub kind: EntryKind,
     id: Id,
 }
 
-/// Folders and files of a commit that are looked at, at most.
-const MOST: usize = 2_000_000;
+/// Folders and files that are looked at, at most.
+pub const MOST: usize = 2_000_000;
 
 /// Folders in folders that are entered, at most.
 const DEPTH: usize = 200;
 
-const PARTIAL: &str = "; it is a shallow or a partial clone, so fetch the rest (git fetch --unshallow)";
+const SHALLOW: &str = "; this is a shallow clone, so fetch the rest (git fetch --unshallow)";
 
 impl Repository {
     /// The repository whose work tree has `folder`, which is absolute and without links.
@@ -163,12 +171,7 @@ impl Repository {
         let name = match said {
             Ok(name) => name,
             Err(reason) if reason.is_empty() => {
-                let shallow = self.git().join("shallow").exists();
-                let hint = if shallow {
-                    "; this is a shallow clone, so fetch the rest (git fetch --unshallow)"
-                } else {
-                    ""
-                };
+                let hint = self.hint();
                 return Err(refused(format!("there is no such commit{hint}")));
             }
             Err(reason) => return Err(refused(reason)),
@@ -187,13 +190,24 @@ impl Repository {
             let base = self.commit(name.trim())?;
             return Ok(Commit { revision: base.short(), ..base });
         }
-        let hint = if self.git().join("shallow").exists() { PARTIAL } else { "" };
-        Err(GitError::NoMergeBase { old: old.revision.clone(), new: new.revision.clone(), hint })
+        Err(GitError::NoMergeBase { old: old.revision.clone(), new: new.revision.clone(), hint: self.hint() })
     }
 
     /// Whether git would leave these paths out of a commit, where they are in none; relative to the work tree.
     pub fn ignored(&self, paths: &[Utf8PathBuf]) -> Result<Vec<bool>, GitError> {
         paths.iter().map(|path| command::is_ignored(&self.git(), &self.top, path)).collect()
+    }
+
+    /// What to do where something is missing.
+    fn hint(&self) -> &'static str {
+        let said = |arguments: &[&str]| command::output(&self.git(), arguments).ok().and_then(Result::ok);
+        if said(&["rev-parse", "--is-shallow-repository"]).is_some_and(|said| said.trim() == "true") {
+            SHALLOW
+        } else if said(&["config", "--get", "extensions.partialClone"]).is_some() {
+            "; this is a partial clone, and nothing is fetched for you: check the revision out once"
+        } else {
+            ""
+        }
     }
 
     fn git(&self) -> Utf8PathBuf {
@@ -208,7 +222,7 @@ impl Repository {
             none => none.insert(Objects::start(&self.git())?),
         };
         let Some((found, size)) = objects.look(id)? else {
-            return Err(GitError::Missing { id: id.to_string(), hint: PARTIAL });
+            return Err(GitError::Missing { id: id.to_string(), hint: self.hint() });
         };
         if found != kind {
             return Err(GitError::Malformed {
@@ -227,18 +241,20 @@ impl Repository {
         object::entries(tree, &self.object(tree, Kind::Tree, path, 64 << 20)?)
     }
 
-    /// What stands at `path` of a commit; no link is followed.
+    /// What stands at `path` of a commit. What is reached through a link or another repository is refused.
     pub fn entry(&self, commit: &Commit, path: &Utf8Path) -> Result<Option<Entry>, GitError> {
-        let mut at = Entry { path: path.to_owned(), found: Found::Folder, id: commit.tree.clone() };
-        for part in path.components() {
-            if at.found != Found::Folder {
-                return Ok(None);
+        let mut at = Entry { path: path.to_owned(), kind: EntryKind::Folder, id: commit.tree.clone() };
+        for part in path.components().filter(|part| *part != Utf8Component::CurDir) {
+            match at.kind {
+                EntryKind::Folder => {}
+                EntryKind::File { .. } => return Ok(None),
+                EntryKind::Link | EntryKind::Submodule => return Err(at.not_followed()),
             }
             let names = self.list(&at.id, path)?;
             let Some(next) = names.into_iter().find(|entry| entry.name == part.as_str()) else {
                 return Ok(None);
             };
-            at = Entry { found: next.found, id: next.id, ..at };
+            at = Entry { kind: next.kind, id: next.id, ..at };
         }
         Ok(Some(at))
     }
@@ -248,31 +264,31 @@ impl Repository {
         self.object(&entry.id, Kind::Blob, &entry.path, limit)
     }
 
-    /// Every file and link below a folder of a commit that `keep` wants, sorted; nothing where there is no such folder.
+    /// Everything but folders below a folder of a commit that `keep` wants, sorted; nothing where there is no such folder.
     pub fn walk(
         &self,
         commit: &Commit,
         folder: &Utf8Path,
         mut keep: impl FnMut(&Utf8Path) -> bool,
     ) -> Result<Option<Vec<Entry>>, GitError> {
-        let Some(Entry { found: Found::Folder, id, .. }) = self.entry(commit, folder)? else {
-            return Ok(None);
+        let id = match self.entry(commit, folder)? {
+            None | Some(Entry { kind: EntryKind::File { .. }, .. }) => return Ok(None),
+            Some(Entry { kind: EntryKind::Folder, id, .. }) => id,
+            Some(other) => return Err(other.not_followed()),
         };
         let (mut found, mut seen) = (Vec::new(), 0);
         let mut folders = vec![(id, Utf8PathBuf::new(), 0)];
         while let Some((tree, path, depth)) = folders.pop() {
-            for TreeEntry { name, found: what, id } in self.list(&tree, &path)? {
+            for TreeEntry { name, kind, id } in self.list(&tree, &path)? {
                 seen += 1;
                 if seen > MOST || depth > DEPTH {
                     return Err(GitError::TooMany(MOST));
                 }
                 let path = path.join(name);
-                match what {
-                    Found::Folder => folders.push((id, path, depth + 1)),
-                    Found::File { .. } | Found::Link if keep(&path) => {
-                        found.push(Entry { path, found: what, id });
-                    }
-                    _ => {}
+                if kind == EntryKind::Folder {
+                    folders.push((id, path, depth + 1));
+                } else if keep(&path) {
+                    found.push(Entry { path, kind, id });
                 }
             }
         }
@@ -281,8 +297,21 @@ impl Repository {
     }
 }
 
+impl Entry {
+    /// The name of the object: for a submodule, the commit that is checked out there.
+    #[must_use]
+    pub fn object(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn not_followed(&self) -> GitError {
+        let what = if self.kind == EntryKind::Link { "a symbolic link" } else { "another repository" };
+        GitError::NotFollowed { path: self.path.clone(), what }
+    }
+}
+
 impl Commit {
-    /// The first characters of the commit's name, as git shows it.
+    /// The first twelve characters of the commit's name: no repository has two that begin so.
     #[must_use]
     pub fn short(&self) -> String {
         self.id.to_string().chars().take(12).collect()

@@ -1,7 +1,8 @@
 //! Objects as git writes them (`gitformat-pack(5)`, `git-cat-file(1)`): their names, and what a commit and a tree hold.
 
-use super::{Found, GitError};
+use super::{EntryKind, GitError};
 use aws_lc_rs::digest;
+use std::collections::HashSet;
 use std::fmt;
 
 /// The name of an object: 20 bytes of SHA-1, or 32 of SHA-256.
@@ -20,7 +21,7 @@ pub(super) enum Kind {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TreeEntry {
     pub(super) name: String,
-    pub(super) found: Found,
+    pub(super) kind: EntryKind,
     pub(super) id: Id,
 }
 
@@ -68,7 +69,7 @@ pub(super) fn tree_of(id: &Id, commit: &[u8]) -> Result<Id, GitError> {
 /// What a tree holds: for each entry its mode in octal, a space, the name, a zero byte and the object's name in bytes.
 pub(super) fn entries(id: &Id, tree: &[u8]) -> Result<Vec<TreeEntry>, GitError> {
     let malformed = |problem| GitError::Malformed { id: id.to_string(), problem };
-    let mut entries = Vec::new();
+    let (mut entries, mut names) = (Vec::new(), HashSet::new());
     let mut rest = tree;
     while !rest.is_empty() {
         let end = rest.iter().position(|byte| *byte == 0).ok_or_else(|| malformed("a name has no end"))?;
@@ -76,12 +77,12 @@ pub(super) fn entries(id: &Id, tree: &[u8]) -> Result<Vec<TreeEntry>, GitError> 
         let space =
             head.iter().position(|byte| *byte == b' ').ok_or_else(|| malformed("an entry has no mode"))?;
         let (mode, name) = (&head[..space], &head[space + 1..]);
-        let found = match mode {
-            b"40000" | b"040000" => Found::Folder,
-            b"100644" | b"100664" => Found::File { executable: false },
-            b"100755" => Found::File { executable: true },
-            b"120000" => Found::Link,
-            b"160000" => Found::Submodule,
+        let kind = match mode {
+            b"40000" | b"040000" => EntryKind::Folder,
+            b"100644" | b"100664" => EntryKind::File { executable: false },
+            b"100755" => EntryKind::File { executable: true },
+            b"120000" => EntryKind::Link,
+            b"160000" => EntryKind::Submodule,
             _ => return Err(malformed("an entry has a mode that git does not write")),
         };
         if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') {
@@ -89,8 +90,12 @@ pub(super) fn entries(id: &Id, tree: &[u8]) -> Result<Vec<TreeEntry>, GitError> 
         }
         let bytes = after.get(..id.0.len()).ok_or_else(|| malformed("an entry has no object"))?;
         rest = &after[id.0.len()..];
+        // git writes each name once: of two, a checkout takes one and a reader the other.
+        if !names.insert(name) {
+            return Err(malformed("two entries have one name"));
+        }
         let name = String::from_utf8_lossy(name).into_owned();
-        entries.push(TreeEntry { name, found, id: Id(bytes.to_vec()) });
+        entries.push(TreeEntry { name, kind, id: Id(bytes.to_vec()) });
     }
     Ok(entries)
 }

@@ -1,7 +1,7 @@
 //! What git writes, and what it would not.
 
 use super::object::{Id, Kind, entries, tree_of};
-use super::{Found, GitError};
+use super::{EntryKind, GitError};
 
 const BLOB: &str = "ce013625030ba8dba906f756967f9e9ca394464a"; // `printf 'hello\n' | git hash-object --stdin`
 const TREE: &str = "68aba62e560c0ebc3396e8ae9335232cd93a3f60";
@@ -37,15 +37,15 @@ fn a_tree_is_read_as_git_writes_it() {
         ("40000", "sub"),
         ("160000", "module"),
     ]);
-    let found: Vec<(String, Found)> =
-        entries(&id, &tree).unwrap().into_iter().map(|entry| (entry.name, entry.found)).collect();
-    let file = |executable| Found::File { executable };
+    let found: Vec<(String, EntryKind)> =
+        entries(&id, &tree).unwrap().into_iter().map(|entry| (entry.name, entry.kind)).collect();
+    let file = |executable| EntryKind::File { executable };
     let expected = [
         ("a b", file(false)),
         ("run", file(true)),
-        ("link", Found::Link),
-        ("sub", Found::Folder),
-        ("module", Found::Submodule),
+        ("link", EntryKind::Link),
+        ("sub", EntryKind::Folder),
+        ("module", EntryKind::Submodule),
     ];
     assert_eq!(found, expected.map(|(name, found)| (name.to_owned(), found)));
     for bad in [
@@ -53,6 +53,7 @@ fn a_tree_is_read_as_git_writes_it() {
         listed(&[("100644", "a/b")]),
         listed(&[("100644", "")]),
         listed(&[("777", "a")]),
+        listed(&[("100644", "a"), ("100644", "b"), ("100644", "a")]),
         b"100644 a".to_vec(),
         b"100644 a\0short".to_vec(),
         b"a\0".to_vec(),

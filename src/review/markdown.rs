@@ -15,26 +15,61 @@ pub fn markdown(review: &Review) -> String {
         return format!("### bottle: agents can do what they could\n\n{old} → {new}: no difference.\n");
     }
     let title = if review.widens() { "agents can do more" } else { "agents can do no more than before" };
-    let bottles: String = review.bottles.iter().map(bottle).collect();
-    format!("### bottle: {title}\n\n{old} → {new}\n{bottles}")
+    let mut shown = format!("### bottle: {title}\n\n{old} → {new}\n");
+    let mut left_out = 0;
+    for bottle in &review.bottles {
+        let (lines, patch) = (table(bottle), patch(bottle));
+        for part in [lines, patch].into_iter().filter(|part| !part.is_empty()) {
+            if shown.len() + part.len() <= LARGEST {
+                shown += &part;
+            } else {
+                left_out += 1;
+            }
+        }
+    }
+    if left_out > 0 {
+        let _ = write!(
+            shown,
+            "\n{left_out} parts are too long for a comment; `bottle diff --patch` shows them.\n"
+        );
+        // writing to a String can't fail
+    }
+    shown
 }
 
-fn bottle(bottle: &Bottle) -> String {
+/// What differs, as a table; the worst part of a table that is too long for a comment.
+fn table(bottle: &Bottle) -> String {
     let mut shown = format!("\n**{}**\n", code(&text::heading(bottle)));
     if !bottle.lines.is_empty() {
         shown += "\n| | what | risk | where |\n|---|---|---|---|\n";
-        shown.extend(bottle.lines.iter().map(line));
+    }
+    for (at, line) in bottle.lines.iter().map(line).enumerate() {
+        if shown.len() + line.len() > LARGEST_TABLE {
+            let _ = write!(shown, "\n… and {} more lines\n", bottle.lines.len() - at); // writing to a String can't fail
+            break;
+        }
+        shown += &line;
     }
     for line in bottle.lines.iter().filter(|line| !line.details.is_empty()) {
         let _ = write!(shown, "\n{}\n{}", code(&line.text()), block("", &line.details.join("\n")));
+        // writing to a String can't fail
     }
-    if bottle.files > 0 {
-        let summary = text::rendered(bottle);
-        let block = block("diff", &bottle.patch);
-        let _ = write!(shown, "\n<details><summary>{summary}</summary>\n{block}\n</details>\n");
-    } // writing to a String can't fail
     shown
 }
+
+/// How the rendered files differ, folded.
+fn patch(bottle: &Bottle) -> String {
+    if bottle.files == 0 {
+        return String::new();
+    }
+    let block = block("diff", &bottle.patch);
+    format!("\n<details><summary>{}</summary>\n{block}\n</details>\n", text::rendered(bottle))
+}
+
+/// What a comment holds at most: 65,536 characters on GitHub. In bytes.
+const LARGEST: usize = 60_000;
+/// What of it one table takes at most. In bytes.
+const LARGEST_TABLE: usize = 20_000;
 
 fn line(line: &Line) -> String {
     let risk = line.risk().map(text::risk).unwrap_or_default();

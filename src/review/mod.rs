@@ -1,16 +1,16 @@
 //! What a change of manifests and rendered trees lets agents newly do and no longer do, for a reviewer.
 //!
-//! A [`Version`] is one bottle on one side: its plan, what that lets the agent do, and the files that are committed for
-//! it. [`Review::compare`] pairs the bottles of two sides. Pure: no file, no repository, no machine. So paths are those
+//! A [`BottleSide`] is one bottle on one side: its plan, what that lets the agent do, and the files that are committed for
+//! it. [`Bottle::compare`] says what differs. Pure: no file, no repository, no machine. So paths are those
 //! of the repository, with [`ROOT`] as its top, and links on somebody's disk are not looked at.
 
+mod committed;
 mod github;
 mod json;
 mod markdown;
 mod place;
 mod sarif;
 mod text;
-mod tree;
 
 pub use github::github;
 pub use json::{json, schema};
@@ -23,7 +23,7 @@ use crate::capability::{self, Capabilities, Capability, Change, Machine, Risk};
 use crate::consent::Context;
 use crate::manifest::Loaded;
 use crate::plan::Plan;
-use crate::render::{self, RenderError, RenderTarget, Tree};
+use crate::render::{self, RenderError, RenderTarget, Tree, paths};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::BTreeMap;
 
@@ -35,9 +35,7 @@ const DETAILS: usize = 10;
 
 /// One bottle on one side.
 #[derive(Debug)]
-pub struct Version {
-    /// What it is paired by.
-    key: Utf8PathBuf,
+pub struct BottleSide {
     /// The manifest, or the folder of a rendered tree, from the top of its side.
     path: Utf8PathBuf,
     /// What comes before a path where it is shown: `HEAD:`, or nothing for the files of the disk.
@@ -53,11 +51,9 @@ pub struct Version {
     context: Option<Context>,
 }
 
-/// What a [`Version`] is made of.
+/// What a [`BottleSide`] is made of.
 #[derive(Debug)]
-pub struct Parts {
-    /// What it is paired by.
-    pub key: Utf8PathBuf,
+pub struct SideParts {
     /// The manifest, or the folder of a rendered tree, from the top of its side.
     pub path: Utf8PathBuf,
     /// What comes before a path where it is shown: `HEAD:`, or nothing for the files of the disk.
@@ -80,10 +76,10 @@ pub fn folder_of_tree(tree: &Utf8Path) -> Utf8PathBuf {
     if beside { parent.parent().unwrap_or(Utf8Path::new("")).to_owned() } else { parent.to_owned() }
 }
 
-impl Version {
+impl BottleSide {
     /// A bottle from its parts.
-    pub fn new(parts: Parts) -> Result<Self, RenderError> {
-        let Parts { key, path, side, loaded, plan, context, committed } = parts;
+    pub fn new(parts: SideParts) -> Result<Self, RenderError> {
+        let SideParts { path, side, loaded, plan, context, committed } = parts;
         let folder = match loaded {
             Some(_) => path.parent().unwrap_or(Utf8Path::new("")).to_owned(),
             None => folder_of_tree(&path),
@@ -93,7 +89,6 @@ impl Version {
             name: plan.name.clone(),
             capabilities: Capabilities::from_plan(&plan, &machine),
             rendered: render::tree(&plan, RenderTarget::Compose)?,
-            key,
             path,
             side,
             loaded,
@@ -102,8 +97,12 @@ impl Version {
         })
     }
 
-    /// The folder of the committed tree, relative to its side.
-    fn out(&self) -> Utf8PathBuf {
+    /// The folder of the committed tree, from the top of its side.
+    #[must_use]
+    pub fn out(&self) -> Utf8PathBuf {
+        if self.loaded.is_none() {
+            return self.path.clone();
+        }
         let folder = self.path.parent().unwrap_or(Utf8Path::new(""));
         folder.join(".bottle").join(&self.name)
     }
@@ -129,7 +128,7 @@ fn machine(plan: &Plan, project: &Utf8Path, context: Option<&Context>) -> Machin
     let mounts = plan.agent.mounts.iter();
     let place = |source: &Utf8Path| crate::plan::layout::normal(&project.join(source));
     // The `.git` of the repository lies at its top, and a mount of a folder above the top shows it too.
-    let repositories = mounts.filter(|mount| Utf8Path::new(ROOT) == place(&mount.source));
+    let repositories = mounts.filter(|mount| Utf8Path::new(ROOT).starts_with(place(&mount.source)));
     Machine {
         project: project.to_owned(),
         sources: BTreeMap::new(),
@@ -202,7 +201,7 @@ pub enum What {
     /// The committed tree of the new side is not what its manifest renders to.
     NotRendered(String),
     /// The committed tree differs, and what it lets the agent do is the same.
-    ToolOnly(String),
+    SameRules(String),
 }
 
 /// `!` for what deserves a second look, `+` for what else is new, `-` for what is no longer allowed, `~` for what lets
@@ -217,7 +216,7 @@ impl Line {
         match &self.what {
             What::Capability(change) => change.risk(),
             What::NotRendered(_) => Some(Risk::Guard),
-            What::Gone(_) | What::ToolOnly(_) => None,
+            What::Gone(_) | What::SameRules(_) => None,
         }
     }
 
@@ -227,7 +226,7 @@ impl Line {
         Sign(match (self.risk(), &self.what) {
             (Some(risk), _) if risk.is_grave() => '!',
             (Some(_), _) => '+',
-            (None, What::ToolOnly(_)) => '~',
+            (None, What::SameRules(_)) => '~',
             (None, _) => '-',
         })
     }
@@ -237,20 +236,17 @@ impl Line {
     pub fn text(&self) -> String {
         match &self.what {
             What::Capability(change) => change.to_string(),
-            What::Gone(text) | What::NotRendered(text) | What::ToolOnly(text) => text.clone(),
+            What::Gone(text) | What::NotRendered(text) | What::SameRules(text) => text.clone(),
         }
     }
 }
 
 impl Review {
-    /// Pairs the bottles of two sides: by their path, and a bottle that moved by its name.
+    /// What differs, by its path.
     #[must_use]
-    pub fn compare(old: (String, Vec<Version>), new: (String, Vec<Version>)) -> Self {
-        let pairs = pairs(old.1, new.1);
-        let mut bottles: Vec<Bottle> =
-            pairs.iter().filter_map(|(old, new)| Bottle::compare(old.as_ref(), new.as_ref())).collect();
+    pub fn new(old: String, new: String, mut bottles: Vec<Bottle>) -> Self {
         bottles.sort_by(|one, other| one.path.cmp(&other.path));
-        Self { old: old.0, new: new.0, bottles }
+        Self { old, new, bottles }
     }
 
     /// Whether both sides are the same.
@@ -266,28 +262,25 @@ impl Review {
     }
 }
 
-type Pair = (Option<Version>, Option<Version>);
-
-fn pairs(old: Vec<Version>, new: Vec<Version>) -> Vec<Pair> {
-    let mut old: BTreeMap<Utf8PathBuf, Version> = old.into_iter().map(|it| (it.key.clone(), it)).collect();
-    let (mut pairs, mut unpaired) = (Vec::new(), Vec::new());
+/// The bottles that only one side has at their path, where they are on the other side: one that moved has its name.
+#[must_use]
+pub fn pair_moved(
+    mut old: Vec<BottleSide>,
+    new: Vec<BottleSide>,
+) -> Vec<(Option<BottleSide>, Option<BottleSide>)> {
+    let mut pairs = Vec::new();
     for new in new {
-        match old.remove(&new.key) {
-            Some(old) => pairs.push((Some(old), Some(new))),
-            None => unpaired.push(new),
-        }
+        let moved = old.iter().position(|old| old.name == new.name);
+        pairs.push((moved.map(|at| old.remove(at)), Some(new)));
     }
-    for new in unpaired {
-        let moved = old.iter().find(|(_, it)| it.name == new.name).map(|(path, _)| path.clone());
-        pairs.push((moved.and_then(|path| old.remove(&path)), Some(new)));
-    }
-    pairs.extend(old.into_values().map(|old| (Some(old), None)));
+    pairs.extend(old.into_iter().map(|old| (Some(old), None)));
     pairs
 }
 
 impl Bottle {
     /// Nothing where both sides are the same.
-    fn compare(old: Option<&Version>, new: Option<&Version>) -> Option<Self> {
+    #[must_use]
+    pub fn compare(old: Option<&BottleSide>, new: Option<&BottleSide>) -> Option<Self> {
         let (version, status) = match (old, new) {
             (Some(_), Some(new)) => (new, Status::Changed),
             (None, Some(new)) => (new, Status::Added),
@@ -300,13 +293,26 @@ impl Bottle {
             (None, None) => return None,
         };
         if let Some(new) = new {
-            lines.extend(tree::lines(old, new, lines.is_empty()));
+            lines.extend(committed::lines(old, new, lines.is_empty()));
             lines.sort_by_key(|line| (line.risk().is_none(), line.risk()));
         }
-        let (patch, files) = tree::patch(old.map(|it| &it.rendered), new.map(|it| &it.rendered));
+        let (patch, files) = committed::patch(old.map(|it| &it.rendered), new.map(|it| &it.rendered));
         let bottle =
             Self { name: version.name.clone(), path: version.path.clone(), status, lines, patch, files };
         (!bottle.lines.is_empty() || bottle.files > 0).then_some(bottle)
+    }
+
+    /// A rendered tree of the new side that no manifest there renders to; `changed`: the old side has another one, or none.
+    #[must_use]
+    pub fn without_manifest(path: &Utf8Path, side: &str, changed: bool) -> Self {
+        let text = format!(
+            "no manifest renders to {side}{path}, and a stack can be started from it: remove it, or bring its manifest back"
+        );
+        let what = if changed { What::NotRendered(text) } else { What::SameRules(text) };
+        let place = Some(Place { file: format!("{side}{}", path.join(paths::COMPOSE)), line: 1 });
+        let name = path.file_name().unwrap_or_default().to_owned();
+        let lines = vec![Line { what, details: Vec::new(), place, old_place: None }];
+        Self { name, path: path.to_owned(), status: Status::Changed, lines, patch: String::new(), files: 0 }
     }
 
     /// How many lines have this sign.
@@ -316,12 +322,12 @@ impl Bottle {
     }
 }
 
-fn gone(old: &Version) -> Line {
+fn gone(old: &BottleSide) -> Line {
     let text = format!("the bottle {} is gone; a stack of it runs on until `bottle down`", old.name);
     Line { what: What::Gone(text), details: Vec::new(), place: None, old_place: Some(old.start()) }
 }
 
-fn capabilities(old: Option<&Version>, new: &Version) -> Vec<Line> {
+fn capabilities(old: Option<&BottleSide>, new: &BottleSide) -> Vec<Line> {
     let changes = match old {
         Some(old) => capability::changes(Some(&old.capabilities), &new.capabilities),
         None => capability::introduced(&new.capabilities),
@@ -340,8 +346,8 @@ fn capabilities(old: Option<&Version>, new: &Version) -> Vec<Line> {
 }
 
 /// The files of a build context that differ.
-fn context(old: Option<&Version>, new: &Version) -> Vec<String> {
-    let context = |version: Option<&Version>| version.and_then(|it| it.context.clone());
+fn context(old: Option<&BottleSide>, new: &BottleSide) -> Vec<String> {
+    let context = |version: Option<&BottleSide>| version.and_then(|it| it.context.clone());
     let (Some(old), Some(new)) = (context(old), context(Some(new))) else { return Vec::new() };
     let changes = old.changes(&new);
     let more = changes.len().saturating_sub(DETAILS);

@@ -1,11 +1,8 @@
 //! SARIF 2.1.0, for code scanning: <https://docs.oasis-open.org/sarif/sarif/v2.1.0/>.
 
-use super::{Line, Place, Review};
+use super::{Line, Review};
 use crate::capability::Risk;
 use serde_json::{Value, json};
-
-const CLASSES: [Risk; 7] =
-    [Risk::Credential, Risk::Machine, Risk::Guard, Risk::Project, Risk::Reach, Risk::Code, Risk::Minor];
 
 /// The rule of what lets the agent do no more than before.
 const NARROWS: (&str, &str) = ("no-wider", "the agent can do no more than before");
@@ -13,7 +10,7 @@ const NARROWS: (&str, &str) = ("no-wider", "the agent can do no more than before
 /// One log with one run, a result for each difference, with a line feed at its end.
 pub fn sarif(review: &Review) -> serde_json::Result<String> {
     let rule = |(id, text): (&str, &str)| json!({"id": id, "shortDescription": {"text": text}});
-    let classes = CLASSES.iter().map(|risk| (risk.name(), risk.reason()));
+    let classes = Risk::ALL.iter().map(|risk| (risk.name(), risk.reason()));
     let rules: Vec<Value> = classes.chain([NARROWS]).map(rule).collect();
     let lines = review.bottles.iter().flat_map(|bottle| bottle.lines.iter().map(move |line| (bottle, line)));
     let results: Vec<Value> =
@@ -35,9 +32,8 @@ fn result(path: &str, bottle: &str, line: &Line) -> Value {
         '+' => "warning",
         _ => "note",
     };
-    // Results stand in the files of the new side; what is gone stands where it was.
-    let place = line.place.as_ref().or(line.old_place.as_ref());
-    let start = place.map_or(1, |place: &Place| place.line);
+    // Results stand in the files of the new side.
+    let start = line.place.as_ref().map_or(1, |place| place.line);
     json!({
         "ruleId": line.risk().map_or(NARROWS.0, Risk::name),
         "level": level,

@@ -217,7 +217,15 @@ fn ranges_and_single_revisions_are_what_git_means_by_them() {
         "one revision is compared with the working tree"
     );
     assert_eq!(repository.signed(&["branch~1:bottle.yaml", "branch:bottle.yaml"]), [put]);
-    assert_eq!(repository.signed(&["branch~1..", "--", "elsewhere"]), [""; 0]);
+    assert_eq!(repository.signed(&["branch~1..branch", "--", "bottle.yaml"]), [put]);
+    assert_eq!(repository.signed(&["branch~1..branch", "--", "."]), [put]);
+    // A slash is no path, and dots are none either.
+    repository.git(&["branch", "topic/put", "branch"]);
+    assert_eq!(repository.signed(&["topic/put~1..topic/put"]).len(), 1);
+    assert_eq!(repository.diff(&["topic/put~1", "."]).code, 1);
+    fs::create_dir(repository.top.join("deep")).unwrap();
+    assert_eq!(diff_in(&repository.top.join("deep"), &["branch~1", ".."]).code, 1, "the folder above");
+    assert_eq!(diff_in(&repository.top.join("deep"), &["branch~1:../bottle.yaml", "branch:"]).code, 1);
 }
 
 #[test]
@@ -259,6 +267,29 @@ dev (bottle.yaml): 1 newly allowed, 1 no longer allowed
 }
 
 #[test]
+fn rendered_trees_need_no_repository() {
+    let repository = Repository::with(MANIFEST);
+    repository.render();
+    let folder = repository.top.parent().unwrap();
+    let copy = |to: &str| {
+        let ran = Command::new("cp")
+            .args(["-r", repository.top.join(".bottle").as_str(), to])
+            .current_dir(folder)
+            .status();
+        assert!(ran.unwrap().success());
+    };
+    fs::create_dir_all(folder.join("one")).unwrap();
+    fs::create_dir_all(folder.join("two")).unwrap();
+    copy("one/.bottle");
+    repository.edit("[docs.example]", "[docs.example, b.example]");
+    repository.render();
+    copy("two/.bottle");
+    let said = diff_in(folder, &["one/.bottle/dev", "two/.bottle/dev"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(said.out.contains("    + any method https://b.example/**\n"), "{}", said.out);
+}
+
+#[test]
 fn a_rendered_tree_is_a_side() {
     let repository = Repository::with(MANIFEST);
     repository.render();
@@ -286,7 +317,10 @@ fn bottles_come_go_and_move() {
     repository.write("other/.git/HEAD", "another repository\n");
     repository.write("other/bottle.yaml", "not: a manifest\n");
     let said = repository.diff(&[]);
-    assert_eq!(said.err, "note: git ignores ignored/bottle.yaml, so it is left out\n");
+    assert_eq!(
+        said.err,
+        "note: other is another repository, so it is left out\nnote: git ignores ignored/bottle.yaml, so it is left out\n"
+    );
     let headings: Vec<&str> = said.out.lines().filter(|line| line.contains("bottle.yaml): ")).collect();
     assert_eq!(headings, ["a (a/bottle.yaml): gone", "c (c/bottle.yaml): new"]);
     assert!(said.out.contains(
@@ -321,6 +355,35 @@ fn a_tree_that_its_manifest_does_not_render_to_is_said_first() {
     // An override is merged by Compose, and bottle did not write it.
     repository.commit("mended");
     repository.write(".bottle/dev/compose.override.yaml", "services: {agent: {privileged: true}}\n");
+    assert_eq!(repository.diff(&["--fail-on", "widen"]).code, 1);
+}
+
+/// What a pipeline starts is a tree, with or without its manifest.
+#[test]
+fn a_tree_that_no_manifest_renders_to_is_said() {
+    let repository = Repository::with(MANIFEST);
+    repository.render();
+    repository.commit("rendered");
+    fs::remove_file(repository.top.join("bottle.yaml")).unwrap();
+    assert_eq!(
+        repository.signed(&[]),
+        [
+            "- the bottle dev is gone; a stack of it runs on until `bottle down`    HEAD:bottle.yaml:1",
+            "~ no manifest renders to .bottle/dev, and a stack can be started from it: remove it, or bring its manifest \
+             back    .bottle/dev/docker-compose.yml:1",
+        ]
+
+        .into_iter()
+        .rev()
+        .collect::<Vec<_>>()
+    );
+    assert_eq!(repository.diff(&["--fail-on", "widen"]).code, 0);
+    repository.write(".bottle/dev/docker-compose.yml", "services: {agent: {privileged: true}}\n");
+    assert_eq!(repository.diff(&["--fail-on", "widen"]).code, 1);
+    repository.commit("a tree alone");
+    assert_eq!(repository.diff(&["HEAD~1..HEAD", "--fail-on", "widen"]).code, 1);
+    assert_eq!(repository.diff(&[]).code, 0, "what was there before");
+    repository.write("x/.bottle/new/docker-compose.yml", "services: {}\n");
     assert_eq!(repository.diff(&["--fail-on", "widen"]).code, 1);
 }
 
@@ -376,6 +439,38 @@ fn the_build_context_is_compared_by_its_files() {
     repository.commit("other files");
     assert_eq!(repository.diff(&["HEAD~1..HEAD"]).code, 1);
     assert_eq!(repository.diff(&[]).code, 0, "a commit and the disk have the same digest");
+}
+
+#[test]
+fn a_build_context_at_the_top_is_compared() {
+    let repository = Repository::with(
+        &MANIFEST.replace("image: debian:12\n  mounts: [{source: ., target: /work}]", "build: {context: .}"),
+    );
+    repository.write("Dockerfile", "FROM scratch\n");
+    repository.write(".dockerignore", "*\n");
+    repository.commit("context");
+    let said = repository.diff(&[]);
+    assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+    repository.write("Dockerfile", "FROM scratch\nUSER 0\n");
+    repository.commit("changed");
+    let lines = repository.signed(&["HEAD~1..HEAD"]);
+    assert!(lines[0].starts_with("+ the agent's image is built from other files in `.`"), "{lines:?}");
+}
+
+#[test]
+fn a_comment_fits_into_a_pull_request() {
+    let repository = Repository::with(MANIFEST);
+    let hosts: Vec<String> = (0..2000).map(|n| format!("host-{n}.example")).collect();
+    repository.edit("[docs.example]", &format!("[{}]", hosts.join(", ")));
+    repository.edit("methods: [GET]", "methods: [GET]\n      inspect: false");
+    let said = repository.diff(&["--format", "markdown"]);
+    assert!(said.out.len() < 65_536, "{}", said.out.len());
+    assert!(said.out.contains("passes pipelock without inspection"), "the worst is there");
+    assert!(
+        said.out.contains(" more lines\n") && said.out.contains("1 parts are too long for a comment"),
+        "{}",
+        said.out
+    );
 }
 
 #[test]
@@ -438,13 +533,12 @@ fn bad_input_is_said_and_nothing_is_written() {
     for (arguments, error) in [
         (&["nope"][..], "nope is no file or folder here, and no revision: nope is no revision of"),
         (&["nope..HEAD"], "nope is no revision of"),
-        (&["--", "nope"], ""),
+        (&["--", "nope"], "neither side has a manifest at or below nope"),
         (&["HEAD~1:nope.yaml", "bottle.yaml"], "HEAD~1 has no nope.yaml"),
         (&["HEAD~1", "--format", "junit"], "invalid value 'junit'"),
     ] {
         let said = repository.diff(arguments);
-        let expected = i32::from(!error.is_empty()) * 2;
-        assert_eq!(said.code, expected, "{arguments:?}: {}", said.err);
+        assert_eq!(said.code, 2, "{arguments:?}: {}", said.err);
         assert!(said.err.contains(error), "{arguments:?}: {}", said.err);
     }
     repository.git(&["branch", "twice"]);

@@ -8,7 +8,7 @@ use crate::plan::layout::normal;
 use crate::plan::{AgentImage, Layout, Plan, Surroundings};
 use crate::printable::printable_name;
 use crate::render::{self, Tree, paths};
-use crate::review::{Parts, ROOT, Version, folder_of_tree};
+use crate::review::{BottleSide, ROOT, SideParts, folder_of_tree};
 use crate::tree::{self, Folder};
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -46,6 +46,9 @@ impl Scope {
 const LARGEST_FILE: u64 = 512 << 20;
 const LARGEST_RENDERED: u64 = 16 << 20;
 
+/// A bottle, with what it is paired by.
+pub(super) type Keyed = (Utf8PathBuf, BottleSource);
+
 impl Files {
     pub(super) fn repository(&self) -> Option<&Arc<Repository>> {
         match self {
@@ -55,51 +58,62 @@ impl Files {
     }
 
     /// What comes before a path where it is shown.
-    fn prefix(&self) -> String {
+    pub(super) fn prefix(&self) -> String {
         match self {
             Self::Commit { commit, .. } => format!("{}:", commit.revision),
             Self::Disk { .. } => String::new(),
         }
     }
 
-    /// What a path of a commit is.
-    pub(super) fn scope_of(&self, path: &Utf8Path) -> anyhow::Result<Scope> {
+    /// What a path of a commit is; `here` is the current folder, for a path that begins with a dot.
+    pub(super) fn scope_of(&self, path: &str, here: &Utf8Path) -> anyhow::Result<Scope> {
         let Self::Commit { repository, commit } = self else { bail!("{path} is not in a commit") };
-        let found = repository.entry(commit, path)?.map(|entry| entry.found);
-        let path = path.to_owned();
-        match found {
-            Some(git::Found::Folder) if repository.entry(commit, &path.join(paths::LOCK))?.is_some() => {
+        let below = here.strip_prefix(repository.top()).unwrap_or(Utf8Path::new(""));
+        let path = if path.starts_with('.') { below.join(path) } else { Utf8PathBuf::from(path) };
+        let path = from_top(&path);
+        match repository.entry(commit, &path)?.map(|entry| entry.kind) {
+            Some(git::EntryKind::Folder) if repository.entry(commit, &path.join(paths::LOCK))?.is_some() => {
                 Ok(Scope::Tree(path))
             }
-            Some(git::Found::Folder) => Ok(Scope::All(path)),
+            Some(git::EntryKind::Folder) => Ok(Scope::All(path)),
             Some(_) => Ok(Scope::Manifest(path)),
             None => bail!("{} has no {}", commit.revision, printable_name(path.as_str())),
         }
     }
 
-    /// The bottles of a scope, each with what it is paired by.
-    pub(super) fn bottles(
-        &self,
-        scope: &Scope,
-        only: &[Utf8PathBuf],
-    ) -> anyhow::Result<Vec<(Utf8PathBuf, Bottle)>> {
-        let wanted =
-            |path: &Utf8Path| only.is_empty() || only.iter().any(|only| path.starts_with(normal(only)));
-        let one = |bottle: Bottle| vec![(Utf8PathBuf::new(), bottle)];
+    /// The bottles of a scope at or below `only`, each with what it is paired by.
+    pub(super) fn bottles(&self, scope: &Scope, only: &[Utf8PathBuf]) -> anyhow::Result<Vec<Keyed>> {
+        let wanted = |path: &Utf8Path| only.is_empty() || only.iter().any(|only| path.starts_with(only));
+        let one = |path: &Utf8Path, source: BottleSource| {
+            let found = wanted(path).then(|| (Utf8PathBuf::new(), source));
+            Ok(found.into_iter().collect())
+        };
         match scope {
             Scope::All(folder) => {
-                let found = self.manifests(folder)?.into_iter();
+                let (found, notes) = self.all(folder, source::is_manifest)?;
+                for note in &notes {
+                    say(note);
+                }
+                let found = found.into_iter();
                 let key = |path: &Utf8Path| path.strip_prefix(folder).unwrap_or(path).to_owned();
-                Ok(found
-                    .filter(|path| wanted(path))
-                    .map(|path| (key(&path), Bottle::Manifest(path)))
-                    .collect())
+                let found = found.filter(|path| wanted(path));
+                Ok(found.map(|path| (key(&path), BottleSource::Manifest(path))).collect())
             }
-            Scope::Manifest(path) if !self.has(path)? => Ok(Vec::new()),
-            Scope::Manifest(path) => Ok(one(Bottle::Manifest(path.clone()))),
-            Scope::Tree(path) if self.tree(path)?.is_none() => Ok(Vec::new()),
-            Scope::Tree(path) => Ok(one(Bottle::Tree(path.clone()))),
+            Scope::Manifest(path) if self.has(path)? => one(path, BottleSource::Manifest(path.clone())),
+            Scope::Tree(path) if self.tree(path)?.is_some() => one(path, BottleSource::Tree(path.clone())),
+            Scope::Manifest(_) | Scope::Tree(_) => Ok(Vec::new()),
         }
+    }
+
+    /// The folders of the rendered trees below a folder, each in a `.bottle`.
+    pub(super) fn trees(&self, folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
+        let out = |file: &Utf8Path| {
+            let out = file.parent()?;
+            (out.parent()?.file_name() == Some(".bottle")).then(|| out.to_owned())
+        };
+        let is_tree = |path: &Utf8Path| path.file_name() == Some(paths::COMPOSE) && out(path).is_some();
+        let (found, _) = self.all(folder, is_tree)?; // what is left out was said with the manifests
+        Ok(found.iter().filter_map(|file| out(file)).collect())
     }
 
     fn has(&self, path: &Utf8Path) -> anyhow::Result<bool> {
@@ -109,21 +123,23 @@ impl Files {
         }
     }
 
-    /// Every manifest below a folder, whatever has its name.
-    fn manifests(&self, folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
+    /// Every file below a folder that `keep` wants, whatever it is, and what is to be said of what is left out.
+    fn all(
+        &self,
+        folder: &Utf8Path,
+        keep: impl Fn(&Utf8Path) -> bool,
+    ) -> anyhow::Result<(Vec<Utf8PathBuf>, Vec<String>)> {
         match self {
             Self::Commit { repository, commit } => {
-                let found = repository.walk(commit, folder, source::is_manifest)?.unwrap_or_default();
-                Ok(found.into_iter().map(|entry| folder.join(entry.path)).collect())
+                let found = repository.walk(commit, folder, keep)?.unwrap_or_default();
+                Ok((found.into_iter().map(|entry| folder.join(entry.path)).collect(), Vec::new()))
             }
             Self::Disk { top, repository } => {
-                let found = on_disk(&top.join(folder))?.into_iter();
-                let mut found: Vec<Utf8PathBuf> =
-                    found.filter_map(|path| path.strip_prefix(top).ok().map(Utf8Path::to_owned)).collect();
+                let (mut found, mut notes) = on_disk(top, folder, repository.as_deref(), keep)?;
                 if let Some(repository) = repository {
-                    leave_out_ignored(repository, &mut found)?;
+                    leave_out_ignored(repository, &mut found, &mut notes)?;
                 }
-                Ok(found)
+                Ok((found, notes))
             }
         }
     }
@@ -134,9 +150,13 @@ impl Files {
             Self::Commit { repository, commit } => {
                 let shown = || format!("{}{}", self.prefix(), printable_name(path.as_str()));
                 let Some(entry) = repository.entry(commit, path)? else { return Ok(None) };
-                match entry.found {
-                    git::Found::File { .. } => Ok(Some(repository.read(&entry, limit).with_context(shown)?)),
-                    git::Found::Link => bail!("{} is a symbolic link, which bottle does not follow", shown()),
+                match entry.kind {
+                    git::EntryKind::File { .. } => {
+                        Ok(Some(repository.read(&entry, limit).with_context(shown)?))
+                    }
+                    git::EntryKind::Link => {
+                        bail!("{} is a symbolic link, which bottle does not follow", shown())
+                    }
                     _ => bail!("{} is no file", shown()),
                 }
             }
@@ -149,15 +169,21 @@ impl Files {
         }
     }
 
-    /// The rendered files in a folder; nothing where it is not there.
-    fn tree(&self, folder: &Utf8Path) -> anyhow::Result<Option<Tree>> {
+    /// The rendered files in a folder; nothing where it is not there. A link or another repository in it is refused.
+    pub(super) fn tree(&self, folder: &Utf8Path) -> anyhow::Result<Option<Tree>> {
         let tree = match self {
             Self::Commit { repository, commit } => {
                 let Some(entries) = repository.walk(commit, folder, |_| true)? else { return Ok(None) };
                 let mut tree = Tree::new();
                 for entry in entries {
-                    let path = folder.join(&entry.path);
-                    let bytes = self.read(&path, LARGEST_RENDERED)?.unwrap_or_default();
+                    let shown =
+                        || format!("{}{}", self.prefix(), printable_name(folder.join(&entry.path).as_str()));
+                    ensure!(
+                        matches!(entry.kind, git::EntryKind::File { .. }),
+                        "{} is no plain file, and `bottle render` writes nothing else",
+                        shown()
+                    );
+                    let bytes = repository.read(&entry, LARGEST_RENDERED).with_context(shown)?;
                     tree.insert(entry.path, bytes);
                 }
                 tree
@@ -173,7 +199,7 @@ impl Files {
     /// What an image is built from; nothing where it lies outside of this side, or is not there.
     fn context(&self, plan: &Plan, folder: &Utf8Path) -> anyhow::Result<Option<Context>> {
         let AgentImage::Built(build) = &plan.agent.image else { return Ok(None) };
-        let root = normal(&folder.join(&build.context));
+        let root = from_top(&folder.join(&build.context));
         if root.is_absolute() || root.starts_with("..") {
             return Ok(None);
         }
@@ -184,15 +210,17 @@ impl Files {
         match self {
             Self::Commit { repository, commit } => {
                 let entries = repository.walk(commit, &root, |_| true)?.unwrap_or_default();
-                let executable = |found: &git::Found| match found {
-                    git::Found::File { executable } => Some(*executable),
+                let executable = |kind: &git::EntryKind| match kind {
+                    git::EntryKind::File { executable } => Some(*executable),
                     _ => None,
                 };
                 let files: BTreeMap<Utf8PathBuf, Option<bool>> =
-                    entries.iter().map(|entry| (entry.path.clone(), executable(&entry.found))).collect();
+                    entries.iter().map(|entry| (entry.path.clone(), executable(&entry.kind))).collect();
                 let entries: BTreeMap<&Utf8Path, &git::Entry> =
                     entries.iter().map(|entry| (entry.path.as_path(), entry)).collect();
                 let read = |path: &Utf8Path| match entries.get(path) {
+                    // What is in it is not known here; another commit of it is another content.
+                    Some(entry) if entry.kind == git::EntryKind::Submodule => Ok(entry.object().into_bytes()),
                     Some(entry) => Ok(repository.read(entry, LARGEST_FILE)?),
                     None => bail!("{path} is not in the build context"),
                 };
@@ -210,7 +238,10 @@ impl Files {
     fn extra_ca(&self, folder: &Utf8Path, file: &Utf8Path) -> anyhow::Result<String> {
         let path = normal(&folder.join(file));
         if path.is_absolute() || path.starts_with("..") {
-            let top = self.repository().map_or(Utf8Path::new("/"), |repository| repository.top());
+            let top = match self {
+                Self::Commit { repository, .. } => repository.top(),
+                Self::Disk { top, .. } => top,
+            };
             return certificates::read(&top.join(folder), file);
         }
         let bytes = self.read(&path, LARGEST as u64)?;
@@ -220,10 +251,10 @@ impl Files {
     }
 
     /// Reads and resolves one bottle.
-    pub(super) fn version(&self, key: Utf8PathBuf, bottle: Bottle) -> anyhow::Result<Version> {
+    pub(super) fn load(&self, bottle: BottleSource) -> anyhow::Result<BottleSide> {
         let side = self.prefix();
         let parts = match bottle {
-            Bottle::Manifest(path) => {
+            BottleSource::Manifest(path) => {
                 let shown = format!("{side}{path}");
                 ensure!(
                     !shown.contains(char::is_control),
@@ -236,19 +267,19 @@ impl Files {
                 let plan = self.plan(&loaded, &folder)?;
                 let committed = self.tree(&folder.join(".bottle").join(&plan.name))?;
                 let context = self.context(&plan, &folder)?;
-                Parts { key, path, side, loaded: Some(loaded), plan, context, committed }
+                SideParts { path, side, loaded: Some(loaded), plan, context, committed }
             }
-            Bottle::Tree(path) => {
+            BottleSource::Tree(path) => {
                 let folder = folder_of_tree(&path);
                 let at = |path: &Utf8Path| Utf8Path::new(ROOT).join(path);
                 let layout = Layout::between(&at(&folder), &at(&path));
                 let tree = self.tree(&path)?.with_context(|| format!("{side}{path} is gone"))?;
                 let plan = render::exactly(&tree, &layout).with_context(|| format!("{side}{path}"))?;
                 let context = self.context(&plan, &folder)?;
-                Parts { key, path, side, loaded: None, plan, context, committed: None }
+                SideParts { path, side, loaded: None, plan, context, committed: None }
             }
         };
-        Ok(Version::new(parts)?)
+        Ok(BottleSide::new(parts)?)
     }
 
     fn plan(&self, loaded: &Loaded, folder: &Utf8Path) -> anyhow::Result<Plan> {
@@ -261,49 +292,88 @@ impl Files {
 
 /// What a bottle is read from.
 #[derive(Debug)]
-pub(super) enum Bottle {
+pub(super) enum BottleSource {
     /// A manifest.
     Manifest(Utf8PathBuf),
     /// The folder of a rendered tree.
     Tree(Utf8PathBuf),
 }
 
-/// Every manifest below a folder, in no other repository that lies in it. Links are not followed.
-fn on_disk(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
+/// A path without `.` and `..`; the top itself is empty.
+fn from_top(path: &Utf8Path) -> Utf8PathBuf {
+    let path = normal(path);
+    if path == "." { Utf8PathBuf::new() } else { path }
+}
+
+/// Every file below a folder that `keep` wants, from the top, in no other repository that lies in it. Links are not
+/// followed.
+fn on_disk(
+    top: &Utf8Path,
+    folder: &Utf8Path,
+    repository: Option<&Repository>,
+    keep: impl Fn(&Utf8Path) -> bool,
+) -> anyhow::Result<(Vec<Utf8PathBuf>, Vec<String>)> {
+    let mut notes = Vec::new();
+    let start = top.join(folder);
+    let head = repository.and_then(|repository| repository.commit("HEAD").ok());
+    // An agent can make any folder look like a repository; what HEAD has as a folder is one.
+    let is_other = |path: &Utf8Path| {
+        let is_folder = |repository: &Repository, commit| {
+            let found = repository.entry(commit, path.strip_prefix(top).unwrap_or(path));
+            found.is_ok_and(|entry| entry.is_some_and(|entry| entry.kind == git::EntryKind::Folder))
+        };
+        path.join(".git").symlink_metadata().is_ok()
+            && !repository
+                .zip(head.as_ref())
+                .is_some_and(|(repository, commit)| is_folder(repository, commit))
+    };
+    let (mut found, mut seen, mut folders) = (Vec::new(), 0, vec![start.clone()]);
     while let Some(at) = folders.pop() {
         let entries = match fs_err::read_dir(&at) {
             Ok(entries) => entries,
-            Err(error) if at == folder => return Err(error.into()),
+            Err(error) if at == start => return Err(error.into()),
             Err(error) => {
-                say(&format!("note: manifests are not looked for in a folder that can't be read: {error}\n"));
+                notes.push(format!("note: a folder that can't be read is left out: {error}\n"));
                 continue;
             }
         };
         // A name that is not UTF-8 is no manifest's, and no path that could be shown.
         let entries = entries.filter_map(|entry| Utf8PathBuf::from_path_buf(entry.ok()?.path()).ok());
         for path in entries {
+            seen += 1;
+            ensure!(
+                seen <= git::MOST,
+                "{start} has more than {} folders and files; name a folder of it",
+                git::MOST
+            );
             let Ok(kind) = path.symlink_metadata() else { continue };
-            let is_other = |path: &Utf8Path| path.join(".git").symlink_metadata().is_ok();
-            if kind.is_dir() && path.file_name() != Some(".git") && !is_other(&path) {
-                folders.push(path);
-            } else if !kind.is_dir() && source::is_manifest(&path) {
-                found.push(path);
+            if kind.is_dir() && path.file_name() != Some(".git") {
+                if path == start || !is_other(&path) {
+                    folders.push(path);
+                } else {
+                    let shown = printable_name(path.strip_prefix(top).unwrap_or(&path).as_str());
+                    notes.push(format!("note: {shown} is another repository, so it is left out\n"));
+                }
+            } else if !kind.is_dir() && keep(&path) {
+                found.extend(path.strip_prefix(top).ok().map(Utf8Path::to_owned));
             }
         }
     }
     found.sort();
-    Ok(found)
+    Ok((found, notes))
 }
 
 /// What git leaves out of commits is not reviewed; it is said.
-fn leave_out_ignored(repository: &Repository, manifests: &mut Vec<Utf8PathBuf>) -> anyhow::Result<()> {
-    let mut ignored = repository.ignored(manifests)?.into_iter();
-    manifests.retain(|path| {
+fn leave_out_ignored(
+    repository: &Repository,
+    files: &mut Vec<Utf8PathBuf>,
+    notes: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    let mut ignored = repository.ignored(files)?.into_iter();
+    files.retain(|path| {
         let ignored = ignored.next().unwrap_or(false);
         if ignored {
-            say(&format!("note: git ignores {}, so it is left out\n", printable_name(path.as_str())));
+            notes.push(format!("note: git ignores {}, so it is left out\n", printable_name(path.as_str())));
         }
         !ignored
     });

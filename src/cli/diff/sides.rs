@@ -2,41 +2,36 @@
 
 use super::files::{Files, Scope};
 use crate::cli::folders::{absolute, here, real};
-use crate::diagnostic::Report;
 use crate::git::Repository;
+use crate::plan::layout::normal;
 use crate::render::paths;
-use crate::review::Version;
-use anyhow::{Context as _, bail};
+use crate::review::folder_of_tree;
+use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::sync::Arc;
 
 /// One side: files, and which of them count.
 #[derive(Debug)]
 pub(super) struct Side {
-    name: String,
-    files: Files,
-    scope: Scope,
+    /// What it is called.
+    pub(super) name: String,
+    pub(super) files: Files,
+    pub(super) scope: Scope,
 }
 
 const HEAD: &str = "HEAD";
 const WORKING_TREE: &str = "the working tree";
 
 impl Side {
-    /// What the side is called.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Every bottle of this side. What is wrong in any manifest is reported at once.
-    pub(super) fn versions(&self, only: &[Utf8PathBuf]) -> anyhow::Result<Vec<Version>> {
-        let (mut versions, mut problems) = (Vec::new(), Vec::new());
-        for (key, path) in self.files.bottles(&self.scope, only)? {
-            match self.files.version(key, path) {
-                Ok(version) => versions.push(version),
-                Err(error) => problems.extend(error.downcast::<Report>()?.0),
-            }
-        }
-        if problems.is_empty() { Ok(versions) } else { Err(Report(problems).into()) }
+    /// A path that a person names, from the top of the side.
+    pub(super) fn path_of(&self, path: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
+        let top = match &self.files {
+            Files::Commit { repository, .. } => repository.top(),
+            Files::Disk { top, .. } => top,
+        };
+        let full = normal(&here()?.join(path));
+        let below = full.strip_prefix(top).map(Utf8Path::to_owned);
+        below.with_context(|| format!("{path} does not lie in {top}"))
     }
 
     fn commit(repository: &Arc<Repository>, revision: &str) -> anyhow::Result<Self> {
@@ -54,22 +49,26 @@ impl Side {
     /// A file or folder on the disk.
     fn disk(argument: &str) -> anyhow::Result<Self> {
         let given = absolute(Utf8Path::new(argument))?;
-        // The last part is not followed: a link there is refused when it is read.
-        let parent = real(given.parent().unwrap_or(Utf8Path::new("/")));
-        let path = given.file_name().map_or_else(|| parent.clone(), |name| parent.join(name));
-        let is_folder = path.is_dir() && !path.is_symlink();
-        let path = if path.is_dir() { real(&path) } else { path };
-        let repository = Repository::find(if is_folder { &path } else { &parent }).map(Arc::new);
+        // The last part is not followed: a link there is refused.
+        let path = match (given.parent(), given.file_name()) {
+            (Some(parent), Some(name)) => real(parent).join(name),
+            _ => real(&given),
+        };
+        ensure!(!path.is_symlink(), "{argument} is a symbolic link; name what it leads to");
+        let (is_folder, is_tree) = (path.is_dir(), path.join(paths::LOCK).exists());
+        let parent = path.parent().unwrap_or(&path);
+        let repository = Repository::find(if is_folder { &path } else { parent }).map(Arc::new);
         let top = match &repository {
             Some(repository) => repository.top().to_owned(),
+            None if is_tree => folder_of_tree(&path),
             None if is_folder => path.clone(),
-            None => parent,
+            None => parent.to_owned(),
         };
         let below = path.strip_prefix(&top).unwrap_or(&path).to_owned();
-        let scope = match is_folder {
-            true if path.join(paths::LOCK).exists() => Scope::Tree(below),
-            true => Scope::All(below),
-            false => Scope::Manifest(below),
+        let scope = match (is_folder, is_tree) {
+            (true, true) => Scope::Tree(below),
+            (true, false) => Scope::All(below),
+            (false, _) => Scope::Manifest(below),
         };
         Ok(Self { name: argument.to_owned(), files: Files::Disk { top, repository }, scope })
     }
@@ -115,8 +114,11 @@ pub(super) fn resolve(old: Option<&str>, new: Option<&str>) -> anyhow::Result<(S
     Ok((old, new))
 }
 
+/// `A..B`, `..B`, `origin/main...HEAD`; what begins like a path, or is one, is a path.
 fn is_range(argument: &str) -> bool {
-    argument.contains("..") && !exists(argument) && !argument.contains('/') || argument.contains("...")
+    let is_path = ["./", "../", "/"].iter().any(|start| argument.starts_with(start))
+        || argument.trim_matches('.').is_empty();
+    argument.contains("..") && !is_path && !exists(argument)
 }
 
 fn exists(argument: &str) -> bool {
@@ -166,7 +168,7 @@ fn side(argument: &str, here: Option<&Arc<Repository>>) -> anyhow::Result<Side> 
     }
     if let Some((revision, path)) = argument.split_once(':').filter(|(revision, _)| !revision.is_empty()) {
         let mut side = Side::commit(repository, revision)?;
-        side.scope = side.files.scope_of(&crate::plan::layout::normal(Utf8Path::new(path)))?;
+        side.scope = side.files.scope_of(path, &self::here()?)?;
         argument.clone_into(&mut side.name);
         return Ok(side);
     }

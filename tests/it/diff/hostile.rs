@@ -126,6 +126,53 @@ fn links_in_a_commit_are_not_followed() {
     assert!(said.code == 2 && said.err.contains("symbolic link"), "{}", said.err);
 }
 
+/// A tree behind a link is started by Compose all the same.
+#[test]
+fn a_committed_tree_behind_a_link_is_refused() {
+    let repository = Repository::with(MANIFEST);
+    repository.render();
+    repository.commit("rendered");
+    fs::rename(repository.top.join(".bottle"), repository.top.join("elsewhere")).unwrap();
+    fs_err::os::unix::fs::symlink("elsewhere", repository.top.join(".bottle")).unwrap();
+    repository.commit("a link");
+    let said = repository.diff(&["HEAD~1..HEAD"]);
+    assert_eq!(said.code, 2, "{}", said.out);
+    let error = ".bottle/dev of the commit is a symbolic link, which bottle does not follow";
+    assert!(said.err.contains(error), "{}", said.err);
+    assert_eq!(repository.diff(&[]).code, 2);
+}
+
+/// Any folder can be made to look like another repository.
+#[test]
+fn a_folder_of_the_commit_is_looked_into_whatever_lies_in_it() {
+    let repository = Repository::with(MANIFEST);
+    let two = MANIFEST.replace("name: dev", "name: two");
+    repository.write("sub/bottle.yaml", &two);
+    repository.commit("two");
+    repository.write("sub/bottle.yaml", &two.replace("[GET]", "[DELETE]"));
+    fs::create_dir(repository.top.join("sub/.git")).unwrap();
+    assert_eq!(
+        repository.signed(&[])[0],
+        "+ DELETE https://api.example/v1/** with API_TOKEN    sub/bottle.yaml:10"
+    );
+}
+
+/// A submodule that a commit moves is another content, though nothing of it is here.
+#[test]
+fn a_submodule_in_a_build_context_counts() {
+    let repository = Repository::with(&MANIFEST.replace("image: debian:12", "build: {context: ./agent}"));
+    repository.write("agent/Dockerfile", "FROM scratch\n");
+    repository.commit("context");
+    let id = repository.git(&["rev-parse", "HEAD"]);
+    let other = repository.git(&["rev-parse", "HEAD~1"]);
+    for id in [id, other] {
+        repository.git(&["update-index", "--add", "--cacheinfo", &format!("160000,{id},agent/module")]);
+        repository.git(&["commit", "--quiet", "--message", "module"]);
+    }
+    let lines = repository.signed(&["HEAD~1..HEAD"]);
+    assert!(lines[0].starts_with("+ the agent's image is built from other files"), "{lines:?}");
+}
+
 /// Names and values are an agent's, and a terminal, a comment and a workflow command are read by machines too.
 #[test]
 fn what_a_manifest_says_cannot_steer_a_reader() {
@@ -164,6 +211,6 @@ fn a_work_tree_of_a_repository_elsewhere_is_read() {
     let bare =
         Command::new("git").args(["init", "--quiet", "--bare"]).arg(other.join("bare")).status().unwrap();
     assert!(bare.success());
-    let said = diff_in(&other.join("bare"), &["--", "bare"]);
-    assert_eq!(said.code, 0, "a bare repository in a work tree is a folder: {}", said.err);
+    let said = diff_in(&other.join("bare"), &["--quiet"]);
+    assert_eq!(said.code, 1, "a bare repository in a work tree is a folder: {}", said.err);
 }

@@ -1,19 +1,19 @@
 //! The files that are committed for a bottle.
 
-use super::{DETAILS, Line, Version, What};
+use super::{BottleSide, DETAILS, Line, What};
 use crate::render::{Tree, checksum, paths};
 use crate::tree::unified_diff;
 use camino::Utf8Path;
 
 /// What the committed tree of the new side says that the manifest does not.
-pub(super) fn lines(old: Option<&Version>, new: &Version, same: bool) -> Vec<Line> {
+pub(super) fn lines(old: Option<&BottleSide>, new: &BottleSide, same: bool) -> Vec<Line> {
     let was = old.and_then(|old| old.committed.as_ref());
     let out = new.shown(&new.out());
     let line = |what, details| Line { what, details, place: Some(new.start()), old_place: None };
     let Some(is) = &new.committed else {
         let gone = format!("{out} is gone, and {} renders to it", new.shown(&new.path));
-        let was = was.filter(|_| new.loaded.is_some());
-        return was.map(|_| line(What::ToolOnly(gone), Vec::new())).into_iter().collect();
+        let was = was.filter(|_| new.loaded.is_some() && old.is_some_and(|old| old.out() == new.out()));
+        return was.map(|_| line(What::SameRules(gone), Vec::new())).into_iter().collect();
     };
     if *is != new.rendered {
         // What was wrong before, and nobody touched, is no change.
@@ -51,7 +51,7 @@ pub(super) fn lines(old: Option<&Version>, new: &Version, same: bool) -> Vec<Lin
                 _ if old.is_some_and(|old| old.rendered != new.rendered) => return Vec::new(),
                 _ => format!("{out} is what the manifest renders to again; the agent can do the same"),
             };
-            vec![line(What::ToolOnly(text), Vec::new())]
+            vec![line(What::SameRules(text), Vec::new())]
         }
         _ => Vec::new(),
     }

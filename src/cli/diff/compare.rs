@@ -1,0 +1,111 @@
+//! Comparing two sides, one pair of bottles at a time: what is in memory does not grow with the number of bottles that
+//! are the same.
+
+use super::files::{BottleSource, Keyed, Scope};
+use super::sides::Side;
+use crate::cli::say;
+use crate::diagnostic::Report;
+use crate::review::{Bottle, BottleSide, Review, pair_moved};
+use anyhow::ensure;
+use camino::{Utf8Path, Utf8PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal as _;
+
+/// So many bottles take a time in which a person wants to see something.
+const MANY: usize = 50;
+
+/// What is read of both sides.
+#[derive(Default)]
+struct Reading {
+    /// What is wrong in any manifest: all of it is reported at once.
+    problems: Report,
+    /// The folders of the trees that the manifests of each side render to.
+    old_outs: BTreeSet<Utf8PathBuf>,
+    new_outs: BTreeSet<Utf8PathBuf>,
+}
+
+/// Everything that differs, at or below `only` where that names anything.
+pub(super) fn compare(old: &Side, new: &Side, only: &[Utf8PathBuf], quiet: bool) -> anyhow::Result<Review> {
+    let mut olds: BTreeMap<Utf8PathBuf, BottleSource> =
+        old.files.bottles(&old.scope, only)?.into_iter().collect();
+    let news = new.files.bottles(&new.scope, only)?;
+    ensure!(
+        only.is_empty() || !olds.is_empty() || !news.is_empty(),
+        "neither side has a manifest at or below {}",
+        only.iter().map(|path| path.as_str()).collect::<Vec<_>>().join(", ")
+    );
+    let mut reading = Reading::default();
+    let (mut bottles, mut unpaired) = (Vec::new(), Vec::new());
+    let (all, shows) = (news.len(), !quiet && news.len() > MANY && std::io::stderr().is_terminal());
+    for (at, (key, source)) in news.into_iter().enumerate() {
+        if shows && at % MANY == 0 {
+            say(&format!("{at} of {all} bottles\n"));
+        }
+        match olds.remove(&key) {
+            None => unpaired.push((key, source)),
+            Some(was) => {
+                let was = reading.load(old, was, true)?;
+                let is = reading.load(new, source, false)?;
+                if let (Some(was), Some(is)) = (was, is) {
+                    bottles.extend(Bottle::compare(Some(&was), Some(&is)));
+                }
+            }
+        }
+    }
+    let mut rest = |side: &Side, sources: Vec<Keyed>, is_old: bool| -> anyhow::Result<Vec<BottleSide>> {
+        let loaded = sources.into_iter().map(|(_, source)| reading.load(side, source, is_old));
+        Ok(loaded.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect())
+    };
+    let (was, is) = (rest(old, olds.into_iter().collect(), true)?, rest(new, unpaired, false)?);
+    for (was, is) in pair_moved(was, is) {
+        bottles.extend(Bottle::compare(was.as_ref(), is.as_ref()));
+    }
+    if !reading.problems.0.is_empty() {
+        return Err(reading.problems.into());
+    }
+    if only.is_empty()
+        && let Scope::All(folder) = &new.scope
+    {
+        for path in new.files.trees(folder)?.iter().filter(|path| !reading.new_outs.contains(*path)) {
+            bottles.extend(without_manifest(old, new, path, &reading)?);
+        }
+    }
+    Ok(Review::new(old.name.clone(), new.name.clone(), bottles))
+}
+
+impl Reading {
+    /// Nothing where something is wrong with it, which is kept.
+    fn load(
+        &mut self,
+        side: &Side,
+        source: BottleSource,
+        is_old: bool,
+    ) -> anyhow::Result<Option<BottleSide>> {
+        match side.files.load(source) {
+            Ok(bottle) => {
+                let outs = if is_old { &mut self.old_outs } else { &mut self.new_outs };
+                outs.insert(bottle.out());
+                Ok(Some(bottle))
+            }
+            Err(error) => {
+                self.problems.0.extend(error.downcast::<Report>()?.0);
+                Ok(None)
+            }
+        }
+    }
+}
+
+/// A tree that no manifest of the new side renders to: `docker compose up` starts it all the same.
+fn without_manifest(
+    old: &Side,
+    new: &Side,
+    path: &Utf8Path,
+    reading: &Reading,
+) -> anyhow::Result<Option<Bottle>> {
+    let (was, is) = (old.files.tree(path)?, new.files.tree(path)?);
+    let changed = was != is;
+    if !changed && !reading.old_outs.contains(path) {
+        return Ok(None);
+    }
+    Ok(Some(Bottle::without_manifest(path, &new.files.prefix(), changed)))
+}
