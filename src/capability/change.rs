@@ -39,7 +39,7 @@ pub enum Capability {
     Requests(Requests),
     /// A host is sent a credential of this machine.
     Credential {
-        /// The host.
+        /// As the rule names it: a host, or a wildcard.
         host: String,
         /// The credential, and the field that it is put in.
         auth: Auth,
@@ -48,34 +48,34 @@ pub enum Capability {
     },
     /// A host is sent what credential the agent itself sends.
     OwnCredential {
-        /// The host.
+        /// As the rule names it: a host, or a wildcard.
         host: String,
     },
     /// No egress-proxy refuses a git push to a host.
     GitPush {
-        /// The host.
+        /// As the rule names it: a host, or a wildcard.
         host: String,
     },
     /// Paths with an encoded slash pass.
     EncodedSlash {
-        /// The host.
+        /// As the rule names it: a host, or a wildcard.
         host: String,
     },
     /// pipelock does not look into the tunnels to a host.
     Uninspected {
-        /// The host.
+        /// As the rule names it: a host, or a wildcard.
         host: String,
     },
     /// A host may be at private addresses.
     PrivateAddresses {
-        /// The host.
+        /// As the rule names it: a host, or a wildcard.
         host: String,
         /// The addresses.
         range: IpNet,
     },
     /// The day after which a host is denied.
     Until {
-        /// The host.
+        /// As the rule names it: a host, or a wildcard.
         host: String,
         /// The last day; nothing for no end.
         date: Option<Date>,
@@ -104,7 +104,7 @@ pub enum Capability {
     },
     /// Who the agent runs as.
     User {
-        /// The user.
+        /// By name, by owner, or the image's.
         user: Account,
     },
     /// What runs the agent's container.
@@ -129,16 +129,16 @@ pub enum Capability {
     },
     /// How many processes the agent may have.
     Processes {
-        /// The number.
+        /// Processes and threads.
         pids: u32,
     },
     /// The image's own files can be written to.
     WritableRoot,
     /// A variable that the manifest sets.
     Variable {
-        /// Its name.
+        /// As in the environment.
         name: String,
-        /// Its value.
+        /// As the manifest writes it.
         value: String,
     },
     /// A DLP finding in a request is only logged.
@@ -162,7 +162,7 @@ pub enum Capability {
 pub struct Requests {
     /// The host, or the domain after `*.`.
     pub host: String,
-    /// The port.
+    /// Of the authority.
     pub port: u16,
     /// Nothing for every method.
     pub methods: Option<Vec<Method>>,

@@ -8,7 +8,7 @@ use super::bottles::{self, FoundBottle, Planted};
 use super::folders::{home, real, registry};
 use super::pins_for_others::Pins;
 use super::project::Project;
-use super::{Globals, candidate, difference, quietly, say};
+use super::{Globals, candidate, held_back_output, say, tree_against_agreed};
 use crate::consent::{AGREED, Agreed, Bottle, Running};
 use crate::diagnostic::Report;
 use crate::manifest::Loaded;
@@ -61,15 +61,15 @@ pub(crate) struct Stack {
 #[derive(Clone, Copy, Debug)]
 struct Loudness {
     announces: bool,
-    show: quietly::Show,
+    show: held_back_output::Show,
 }
 
 impl Loudness {
     fn from_globals(globals: &Globals) -> Self {
         let show = match (globals.quiet, globals.verbose) {
-            (true, _) => quietly::Show::OnFailure,
-            (false, 0) => quietly::Show::After(PATIENCE),
-            (false, _) => quietly::Show::AtOnce,
+            (true, _) => held_back_output::Show::OnFailure,
+            (false, 0) => held_back_output::Show::After(PATIENCE),
+            (false, _) => held_back_output::Show::AtOnce,
         };
         Self { announces: !globals.quiet, show }
     }
@@ -116,7 +116,7 @@ impl Stack {
             "this folder was {project} when you rendered it; run `bottle render` here, and `bottle ps` shows what \
              still runs under the old name"
         );
-        if let Some(difference) = difference::describe(project, &stack.bottle.out, &stack.agreed)? {
+        if let Some(difference) = tree_against_agreed::describe(project, &stack.bottle.out, &stack.agreed)? {
             bail!(
                 "{} is not what you agreed to:\n{difference}`bottle render` writes what {} renders to, and asks about \
                  what is new",
@@ -289,7 +289,7 @@ impl Stack {
     /// Runs a command of Docker's that says nothing which a person needs, unless it fails or takes long.
     pub(crate) fn quietly(&self, command: &mut Command) -> anyhow::Result<ExitStatus> {
         self.announce(command);
-        quietly::run(command, self.loudness.show, &mut std::io::stderr()).context(NO_DOCKER)
+        held_back_output::run(command, self.loudness.show, &mut std::io::stderr()).context(NO_DOCKER)
     }
 
     /// Whether this Compose's `run` can be told to take the image as it is; older ones have no flag for it.

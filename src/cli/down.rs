@@ -7,7 +7,7 @@
 use super::agreed_stack::{docker, output_of, shown};
 use super::bottles;
 use super::folders::{absolute, home, real, registry};
-use super::{Globals, Outcome, containers, quietly, say, source};
+use super::{Globals, Outcome, container_checks, held_back_output, say, source};
 use crate::consent::{Bottle, Registry, Running};
 use crate::printable::printable_name;
 use crate::state::State;
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         say(&format!("note: you have no record of {orphan}; stopping it all the same\n"));
     }
     for project in projects.iter().chain(&orphans) {
-        let ran = !containers::of_project(project)?.is_empty();
+        let ran = !container_checks::of_project(project)?.is_empty();
         stop(project, args.volumes, globals)?;
         if !globals.quiet {
             let outcome = if ran { "is stopped" } else { "did not run" };
@@ -103,7 +103,7 @@ fn of_here() -> anyhow::Result<Vec<Bottle>> {
     let all = bottles::of_here()?;
     let mut started = Vec::new();
     for bottle in &all {
-        if !containers::of_project(&bottle.project)?.is_empty() {
+        if !container_checks::of_project(&bottle.project)?.is_empty() {
             started.push(bottle.clone());
         }
     }
@@ -133,9 +133,10 @@ fn say_and_run(command: &mut Command, globals: &Globals) -> anyhow::Result<()> {
     if !globals.quiet {
         say(&format!("$ {}\n", shown(command)));
     }
-    let show = if globals.verbose > 0 { quietly::Show::AtOnce } else { quietly::Show::OnFailure };
-    let status =
-        quietly::run(command, show, &mut std::io::stderr()).context(super::agreed_stack::NO_DOCKER)?;
+    let show =
+        if globals.verbose > 0 { held_back_output::Show::AtOnce } else { held_back_output::Show::OnFailure };
+    let status = held_back_output::run(command, show, &mut std::io::stderr())
+        .context(super::agreed_stack::NO_DOCKER)?;
     ensure!(status.success(), "{} failed ({status})", shown(command));
     Ok(())
 }

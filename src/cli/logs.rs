@@ -5,7 +5,7 @@
 //! whatever became of the manifest.
 
 use super::agreed_stack::{NO_DOCKER, Stack, StackArgs};
-use super::{Format, Globals, Outcome, passing, print_as, say};
+use super::{Format, Globals, Outcome, passed_on_output, print_as, say};
 use crate::clock::Clock;
 use crate::plan::Topology;
 use crate::telemetry::audit::{AuditReader, Counting, Entry, Series};
@@ -71,7 +71,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     arguments.extend(args.services.iter().map(String::as_str));
     let mut command = stack.command(&arguments);
     stack.announce(&command);
-    let status = passing::run(&mut command).context(NO_DOCKER)?;
+    let status = passed_on_output::run(&mut command).context(NO_DOCKER)?;
     ensure!(status.success(), "docker compose logs failed ({status})");
     Ok(Outcome::Done)
 }

@@ -3,7 +3,7 @@
 use super::agreed_stack::shown_from_here;
 use super::down::labelled;
 use super::folders::registry;
-use super::{Format, Globals, Outcome, containers, print_as};
+use super::{Format, Globals, Outcome, container_checks, print_as};
 use crate::consent::{Bottle, FolderId, Record, Running};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -42,7 +42,7 @@ pub(crate) fn run(_: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 
 fn rows() -> anyhow::Result<Vec<Row>> {
     let registry = registry()?;
-    let all = containers::all()?;
+    let all = container_checks::all()?;
     let of = |project: &str| all.iter().filter(|it| it.project == project).collect::<Vec<_>>();
     let mut rows = Vec::new();
     for bottle in registry.bottles() {

@@ -2,7 +2,7 @@
 //! `docker compose exec`, which runs the same verb inside each proxy's container.
 
 use super::agreed_stack::{Stack, StackArgs};
-use super::{Globals, Outcome, containers, reload_in_container, say, verify};
+use super::{Globals, Outcome, container_checks, reload_in_container, say, verify};
 use crate::plan::Topology;
 use crate::stack::{self, service};
 use anyhow::bail;
@@ -66,8 +66,8 @@ fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     if !globals.quiet {
         say(&format!("the rules in {} are live\n", stack.shown()));
     }
-    let containers = containers::of_project(&stack.bottle.project)?;
-    let running: Vec<_> = containers.into_iter().filter(containers::Container::is_running).collect();
+    let containers = container_checks::of_project(&stack.bottle.project)?;
+    let running: Vec<_> = containers.into_iter().filter(container_checks::Container::is_running).collect();
     for problem in verify::drift(&stack, &running)? {
         say(&format!("note: what no reload can change goes on as it was: {problem}\n"));
     }

@@ -6,7 +6,7 @@ mod summary;
 use super::candidate::{self, Candidate};
 use super::project::Project;
 use super::rendered_project::RenderedProject;
-use super::{Format, Globals, Outcome, changes, folders, print_as, say, say_report, source};
+use super::{Format, Globals, Outcome, change_lines, folders, print_as, say, say_report, source};
 use crate::capability::{self, Change};
 use crate::clock::Clock;
 use crate::consent::{self, Agreed, Bottle, Context, FolderId, Record, Registry};
@@ -137,13 +137,13 @@ fn check(rendered: &RenderedProject, globals: &Globals, clock: &Clock) -> anyhow
         &match globals.format {
             Format::Text => {
                 let heading = "Against what you agreed to on this machine:\n";
-                let lines = changes.as_deref().map(changes::listed).unwrap_or_default();
+                let lines = changes.as_deref().map(change_lines::listed).unwrap_or_default();
                 let heading = if lines.is_empty() { "" } else { heading };
                 format!("{data}{heading}{lines}digest {}\n", candidate.digest)
             }
             Format::Json => {
                 let same = outcome == Outcome::Done;
-                let changes = changes.as_deref().map(changes::as_json).transpose()?;
+                let changes = changes.as_deref().map(change_lines::as_json).transpose()?;
                 let value = serde_json::json!({
                     "out": shown, "same": same, "digest": candidate.digest, "diff": data, "changes": changes,
                 });

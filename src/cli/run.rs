@@ -4,7 +4,7 @@
 
 use super::agreed_stack::{NO_DOCKER, Stack, StackArgs, docker};
 use super::up::{build_agent, require_ready, start};
-use super::{Globals, Outcome, containers, say};
+use super::{Globals, Outcome, container_checks, say};
 use anyhow::{Context as _, bail};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::IsTerminal as _;
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         arguments.push("-T");
     }
-    containers::require_no_movers(&stack, false)?;
+    container_checks::require_no_movers(&stack, false)?;
     arguments.push("agent");
     arguments.extend(args.command.iter().map(String::as_str));
     let command = stack.command(&arguments);
@@ -100,10 +100,10 @@ fn why_not_started(code: i32) -> Option<&'static str> {
 
 /// What is wrong with the container; nothing as long as it does not run.
 fn look_at(stack: &Stack, name: &str) -> anyhow::Result<Option<Vec<String>>> {
-    let all = containers::of_project(&stack.bottle.project)?;
+    let all = container_checks::of_project(&stack.bottle.project)?;
     let Some(own) = all.iter().find(|it| it.name == name && it.is_running()) else { return Ok(None) };
-    let mut problems = containers::holds(stack, &all);
-    problems.extend(containers::other_mounts(stack, own)?);
+    let mut problems = container_checks::holds(stack, &all);
+    problems.extend(container_checks::other_mounts(stack, own)?);
     Ok(Some(problems))
 }
 

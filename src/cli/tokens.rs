@@ -4,7 +4,7 @@
 //! proxy's container, which then never gets the file, whatever is set later. So both are looked at before.
 
 use super::agreed_stack::{Stack, output_of};
-use super::containers;
+use super::container_checks;
 use anyhow::{Context as _, bail};
 
 /// Makes sure that the proxy has its tokens or can be given them. A stack that has a proxy, running or stopped,
@@ -33,7 +33,7 @@ pub(super) fn require_for_start(stack: &Stack) -> anyhow::Result<()> {
 /// Whether Compose would make the proxy's container again, with the tokens of this environment.
 fn set_again(stack: &Stack) -> anyhow::Result<bool> {
     let hash = output_of(&mut stack.command(&["config", "--hash", "egress-proxy"]))?;
-    let all = containers::of_project(&stack.bottle.project)?;
+    let all = container_checks::of_project(&stack.bottle.project)?;
     let proxy = all.iter().find(|it| it.service == "egress-proxy");
     Ok(proxy.is_some_and(|proxy| hash.split_whitespace().nth(1) != Some(&proxy.config_hash)))
 }

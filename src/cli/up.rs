@@ -1,7 +1,7 @@
 //! `bottle up`: the infrastructure first, then the agent, then a look at what the agent really has.
 
 use super::agreed_stack::{Stack, StackArgs, output_of};
-use super::{Globals, Outcome, containers, say, source, tokens};
+use super::{Globals, Outcome, container_checks, say, source, tokens};
 use crate::consent::Context;
 use crate::plan::AgentImage;
 use crate::stack::service;
@@ -39,9 +39,9 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     start(&stack)?;
     build_agent(&stack)?;
-    containers::require_no_movers(&stack, true)?;
+    container_checks::require_no_movers(&stack, true)?;
     stack.compose(&["up", "-d", service::AGENT])?;
-    containers::require_or_stop(&stack, |container| {
+    container_checks::require_or_stop(&stack, |container| {
         container.service == service::AGENT && !container.one_off
     })?;
     let ended = say_if_ended(&stack)?;
@@ -58,7 +58,7 @@ pub(crate) fn require_ready(stack: &Stack) -> anyhow::Result<()> {
     stack.require_valid_authorities()?;
     stack.require_safe_places()?;
     stack.require_runtime()?;
-    containers::require(stack)
+    container_checks::require(stack)
 }
 
 /// Everything but the agent, healthy. An agent may end at any time, so waiting for it would fail.
@@ -111,7 +111,7 @@ fn last_words(stack: &Stack, service: &str) -> String {
 
 /// An agent whose command has ended is said as that, with what it said last.
 fn say_if_ended(stack: &Stack) -> anyhow::Result<bool> {
-    let all = containers::of_project(&stack.bottle.project)?;
+    let all = container_checks::of_project(&stack.bottle.project)?;
     let Some(agent) = all.iter().find(|it| it.service == service::AGENT && !it.one_off) else {
         return Ok(false);
     };

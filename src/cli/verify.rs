@@ -1,7 +1,7 @@
 //! `bottle verify`: whether what runs, and what lies in the project, is what was agreed to.
 
 use super::agreed_stack::{Stack, StackArgs, docker, output_of};
-use super::{Format, Globals, Outcome, containers, difference, print_as};
+use super::{Format, Globals, Outcome, container_checks, print_as, tree_against_agreed};
 use crate::consent::Running;
 use crate::plan::Topology;
 use crate::stack::{network, service};
@@ -26,15 +26,16 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let stack = Stack::open(&args.stack, globals)?;
     let mut problems = Vec::new();
-    if let Some(difference) = difference::describe(stack.folder(), &stack.bottle.out, &stack.agreed)? {
+    if let Some(difference) = tree_against_agreed::describe(stack.folder(), &stack.bottle.out, &stack.agreed)?
+    {
         problems.push(format!("{} is not what you agreed to:\n{difference}", stack.shown()));
     }
     problems.extend(env_file(&stack)?);
-    let containers = containers::of_project(&stack.bottle.project)?;
-    let running: Vec<_> = containers.into_iter().filter(containers::Container::is_running).collect();
-    problems.extend(containers::holds(&stack, &running));
+    let containers = container_checks::of_project(&stack.bottle.project)?;
+    let running: Vec<_> = containers.into_iter().filter(container_checks::Container::is_running).collect();
+    problems.extend(container_checks::holds(&stack, &running));
     for container in &running {
-        problems.extend(containers::other_mounts(&stack, container)?);
+        problems.extend(container_checks::other_mounts(&stack, container)?);
     }
     problems.extend(drift(&stack, &running)?);
     let started = Running::load(&stack.bottle.state).filter(|_| !running.is_empty());
@@ -84,7 +85,7 @@ fn env_file(stack: &Stack) -> anyhow::Result<Option<String>> {
 }
 
 /// What each service was made of against what it would be made of, and the networks that it is on.
-pub(super) fn drift(stack: &Stack, running: &[containers::Container]) -> anyhow::Result<Vec<String>> {
+pub(super) fn drift(stack: &Stack, running: &[container_checks::Container]) -> anyhow::Result<Vec<String>> {
     let hashes = hashes(stack, running)?;
     let hashes: BTreeMap<&str, &str> =
         hashes.lines().filter_map(|line| line.trim().split_once(' ')).map(|(k, v)| (k, v.trim())).collect();
@@ -109,7 +110,7 @@ pub(super) fn drift(stack: &Stack, running: &[containers::Container]) -> anyhow:
 
 /// Compose's hash of every service as it would make it now. It hashes a joined namespace by the id of the container
 /// that holds it, which it does not ask for here: so it is told.
-fn hashes(stack: &Stack, running: &[containers::Container]) -> anyhow::Result<String> {
+fn hashes(stack: &Stack, running: &[container_checks::Container]) -> anyhow::Result<String> {
     let holder = running.iter().find(|it| it.service == service::NETNS).map(|it| it.id.as_str());
     let mode = format!("container:{}", holder.unwrap_or_default());
     let mut joined: serde_json::Map<String, serde_json::Value> =
@@ -135,7 +136,7 @@ fn hashes(stack: &Stack, running: &[containers::Container]) -> anyhow::Result<St
 }
 
 /// Somebody may have connected a container to one network more.
-fn networks(stack: &Stack, container: &containers::Container) -> Option<String> {
+fn networks(stack: &Stack, container: &container_checks::Container) -> Option<String> {
     let named = |name: &str| format!("{}_{name}", stack.bottle.project);
     let egress = stack.plan.egress_network.clone().unwrap_or_else(|| named(network::EGRESS));
     let mut wanted = match (container.service.as_str(), stack.plan.topology) {
@@ -152,7 +153,7 @@ fn networks(stack: &Stack, container: &containers::Container) -> Option<String> 
 }
 
 /// All of bottle's own services are one image, which is built from the state.
-fn image(stack: &Stack, running: &[containers::Container]) -> anyhow::Result<Option<String>> {
+fn image(stack: &Stack, running: &[container_checks::Container]) -> anyhow::Result<Option<String>> {
     let own: Vec<&str> =
         running.iter().filter(|it| it.service != service::AGENT).map(|it| it.id.as_str()).collect();
     if own.is_empty() {

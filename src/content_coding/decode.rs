@@ -5,7 +5,7 @@
 
 use super::{
     Coding,
-    window::{Frames, Window, ZSTD_LOG},
+    decoder_memory::{Frames, Window, ZSTD_LOG},
 };
 use std::io::{self, Write};
 

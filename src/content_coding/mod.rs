@@ -1,7 +1,7 @@
 //! `Content-Encoding` (RFC 9110 §8.4): what a body is encoded with, and decoding it on the fly within bounds.
 
 mod decode;
-mod window;
+mod decoder_memory;
 
 pub use decode::{DecodeError, DecodedReader, Decoder};
 

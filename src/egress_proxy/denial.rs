@@ -1,4 +1,4 @@
-//! A refusal as bytes: the one place where a reason becomes a status, fields and a body.
+//! A refusal as bytes: its fields and its body. Its status is decided in [`super::failure`].
 //!
 //! A person, an agent and an API client's error handler all read the same sentence, and none of them can take it
 //! for the upstream's own answer.

@@ -62,12 +62,12 @@ impl Failure {
     }
 
     pub(super) fn status(&self) -> StatusCode {
-        self.status.unwrap_or_else(|| answer(self.refusal.reason).0)
+        self.status.unwrap_or_else(|| status_and_verdict(self.refusal.reason).0)
     }
 
     /// `Deny` where a rule refuses, `Error` where none does; whoever decided, and whatever the status.
     pub(super) fn verdict(&self) -> Verdict {
-        answer(self.refusal.reason).1
+        status_and_verdict(self.refusal.reason).1
     }
 
     /// Where the decision comes from: a place in the manifest, or the next proxy.
@@ -87,7 +87,7 @@ impl From<Refusal> for Failure {
 
 /// The status and the verdict of a reason: 400 for what has no one meaning, 403 for what is forbidden, 5xx for what is
 /// beyond us.
-fn answer(reason: Reason) -> (StatusCode, Verdict) {
+fn status_and_verdict(reason: Reason) -> (StatusCode, Verdict) {
     match reason {
         Reason::MalformedAuthority | Reason::MalformedTarget | Reason::MalformedRequest => {
             (StatusCode::BAD_REQUEST, Verdict::Deny)

@@ -41,7 +41,7 @@ impl Forward {
 
     /// What the connections did, for the metrics.
     pub(super) fn collector(&self) -> Box<dyn Collector> {
-        Box::new(Connections(self.pool.clone()))
+        Box::new(PoolCollector(self.pool.clone()))
     }
 
     /// Connections of older generations are not used again.
@@ -83,15 +83,15 @@ impl Forward {
 }
 
 /// Reads the pool's own counts whenever somebody asks.
-struct Connections(Pool<ThroughPipelock>);
+struct PoolCollector(Pool<ThroughPipelock>);
 
-impl std::fmt::Debug for Connections {
+impl std::fmt::Debug for PoolCollector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Connections").field(&self.0.stats()).finish()
+        f.debug_tuple("PoolCollector").field(&self.0.stats()).finish()
     }
 }
 
-impl Collector for Connections {
+impl Collector for PoolCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let stats = self.0.stats();
         let counters = [

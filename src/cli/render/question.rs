@@ -3,7 +3,7 @@
 
 use crate::capability::{Change, Risk, changes};
 use crate::cli::candidate::{Candidate, context_folder};
-use crate::cli::changes::listed;
+use crate::cli::change_lines::listed;
 use crate::cli::rendered_project::RenderedProject;
 use crate::cli::say;
 use crate::consent::{Agreed, ConsentError, Context, ContextChange, Record};

@@ -1,7 +1,7 @@
 //! What `render` prints at its end: the stack in one screen, and the next command.
 
 use super::RenderResult;
-use crate::cli::{Format, Globals, changes, source};
+use crate::cli::{Format, Globals, change_lines, source};
 use crate::config::routes::AnyOr;
 use crate::plan::{Plan, Topology};
 use crate::policy::{DenyPath, HostRule, Route};
@@ -76,8 +76,8 @@ fn as_text(result: &RenderResult<'_>) -> Result<String, std::fmt::Error> {
     }
     let question = &result.question;
     for (heading, lines) in [
-        ("Newly allowed", changes::listed(question.newly_allowed())),
-        ("No longer allowed", changes::listed(question.no_longer_allowed())),
+        ("Newly allowed", change_lines::listed(question.newly_allowed())),
+        ("No longer allowed", change_lines::listed(question.no_longer_allowed())),
     ] {
         if !question.first && !lines.is_empty() {
             write!(text, "\n{heading}:\n{lines}")?;
@@ -201,7 +201,7 @@ fn as_json(result: &RenderResult<'_>) -> serde_json::Result<Value> {
         },
         "image_changed": result.minted.image_changed,
         "first": result.question.first,
-        "changes": changes::as_json(&result.question.changes)?,
+        "changes": change_lines::as_json(&result.question.changes)?,
         "digest": result.digest,
         "warnings": plan.warnings.json(),
     }))

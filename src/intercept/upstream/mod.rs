@@ -6,12 +6,12 @@ mod http1;
 mod http2;
 mod message;
 mod pool;
-mod pool_limits;
+mod pool_settings;
 mod tls;
 
 pub use error::SendError;
 pub use pool::Pool;
-pub use pool_limits::{PoolLimits, PoolStats};
+pub use pool_settings::{PoolLimits, PoolStats};
 pub use tls::{Roots, TrustError, secure};
 
 use super::{Protocol, Stream};

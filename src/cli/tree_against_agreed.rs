@@ -2,7 +2,7 @@
 //! and no longer do, and as files.
 //! The tree is read as hostile; nothing of it is acted on.
 
-use super::{candidate, changes::listed};
+use super::{candidate, change_lines::listed};
 use crate::capability::{Capabilities, changes};
 use crate::consent::{Agreed, Context};
 use crate::plan::Layout;
