@@ -26,7 +26,8 @@ pub(crate) struct Args {
     /// Manifests, or folders of them; without one, the nearest bottle.yaml
     #[arg(value_name = "MANIFEST")]
     manifests: Vec<Utf8PathBuf>,
-    /// Write nothing; print the digest, and fail if the tree on disk is not what would be rendered
+    /// Write nothing; print the digest (of several manifests, each with its manifest), and fail if the tree on disk is
+    /// not what would be rendered
     #[arg(long, conflicts_with_all = ["force", "rotate_ca", "accept_widening", "accept"])]
     check: bool,
     /// Overwrite files that were edited by hand
@@ -79,7 +80,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
             say_report(warnings, globals);
         }
         let one = if args.check {
-            check(rendered, globals, &clock)?
+            check(rendered, projects.len() > 1, globals, &clock)?
         } else {
             write(rendered, args, globals, &clock)?
         };
@@ -102,7 +103,13 @@ fn load(args: &Args) -> anyhow::Result<Vec<RenderedProject>> {
     projects.into_iter().map(RenderedProject::render).collect()
 }
 
-fn check(rendered: &RenderedProject, globals: &Globals, clock: &Clock) -> anyhow::Result<Outcome> {
+/// The digest of one of `several` is told from the others by its manifest.
+fn check(
+    rendered: &RenderedProject,
+    several: bool,
+    globals: &Globals,
+    clock: &Clock,
+) -> anyhow::Result<Outcome> {
     let comparison = Comparison::with_disk(rendered.find()?.as_ref(), &rendered.tree)?;
     let shown = rendered.shown();
     let (mut outcome, mut data) = (Outcome::Done, String::new());
@@ -114,10 +121,15 @@ fn check(rendered: &RenderedProject, globals: &Globals, clock: &Clock) -> anyhow
         outcome = Outcome::Differs;
     } else if !comparison.is_same() {
         data = comparison.unified_diff();
-        say(&format!(
-            "{shown} is not what {} renders to; `bottle render` writes it\n",
-            rendered.project.file
-        ));
+        say(&match comparison.require_writable(&shown, false) {
+            Ok(()) => {
+                format!(
+                    "{shown} is not what {} renders to; `bottle render` writes it\n",
+                    rendered.project.file
+                )
+            }
+            Err(refusal) => format!("{refusal}\n"),
+        });
         outcome = Outcome::Differs;
     }
     for rule in rendered.project.loaded.manifest.hosts() {
@@ -139,7 +151,8 @@ fn check(rendered: &RenderedProject, globals: &Globals, clock: &Clock) -> anyhow
                 let heading = "Against what you agreed to on this machine:\n";
                 let lines = changes.as_deref().map(change_lines::listed).unwrap_or_default();
                 let heading = if lines.is_empty() { "" } else { heading };
-                format!("{data}{heading}{lines}digest {}\n", candidate.digest)
+                let of = if several { format!(" {}", rendered.project.file) } else { String::new() };
+                format!("{data}{heading}{lines}digest {}{of}\n", candidate.digest)
             }
             Format::Json => {
                 let same = outcome == Outcome::Done;

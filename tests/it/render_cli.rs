@@ -472,6 +472,12 @@ fn several_manifests_of_a_folder_are_rendered_at_once() {
     assert!(
         project.dir().join(".bottle/dev/.env").exists() && project.dir().join(".bottle/two/.env").exists()
     );
+    // Which digest is whose must be plain: `--accept` takes one of them.
+    let checked = out(&project.render(&["--check", "."]));
+    let lines: Vec<&str> = checked.lines().collect();
+    let [one, two] = lines[..] else { panic!("{checked}") };
+    assert_eq!(one, format!("digest {} ./bottle.yaml", project.digest()));
+    assert!(two.ends_with(" ./two.bottle.yaml"), "{two}");
     project.write("three.bottle.yaml", MANIFEST);
     let error = project.refused(2, &["bottle.yaml", "two.bottle.yaml", "three.bottle.yaml"]);
     assert!(error.contains("bottle.yaml and three.bottle.yaml both render into"), "{error}");
@@ -489,6 +495,9 @@ fn a_hand_edit_and_a_foreign_file_are_refused() {
         "error: .bottle/dev/docker-compose.yml was edited by hand; put the change into the manifest, or give it up \
          with `bottle render --force`\n"
     );
+    let checked = project.render(&["--check"]);
+    assert_eq!(checked.status.code(), Some(1));
+    assert!(error.ends_with(&err(&checked)), "a render would not write it: {}", err(&checked));
     project.rendered(&["--force"]);
     assert_eq!(project.read(".bottle/dev/docker-compose.yml"), compose);
     project.write(".bottle/dev/compose.override.yaml", "services: {}\n");
