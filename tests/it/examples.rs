@@ -62,7 +62,7 @@ fn write(example: &str, tree: &Tree) {
 #[test]
 fn the_list_of_examples_is_complete() {
     let entries = folder("").read_dir_utf8().unwrap().map(Result::unwrap);
-    let folders = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+    let folders = entries.filter(|entry| entry.path().join("bottle.yaml").exists());
     let mut found: Vec<String> = folders.map(|entry| entry.file_name().to_owned()).collect();
     found.sort();
     assert_eq!(found, EXAMPLES);

@@ -14,6 +14,7 @@ mod egress_proxy;
 mod examples;
 mod explain;
 mod gate;
+mod gitops;
 mod intercept;
 mod manifest;
 mod origin;

@@ -1,0 +1,492 @@
+//! `docs/gitops.md`, played: a bare repository, clones of it, the pipeline script of `examples/gitops/` and real git.
+
+use camino::{Utf8Path, Utf8PathBuf};
+use fs_err as fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+
+const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/gitops");
+
+/// What stands for the forge and for the machines around it.
+struct Site {
+    _dir: tempfile::TempDir,
+    root: Utf8PathBuf,
+}
+
+/// A clone on a machine of its own.
+struct Clone {
+    top: Utf8PathBuf,
+    root: Utf8PathBuf,
+    state: Utf8PathBuf,
+}
+
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    #[track_caller]
+    fn ok(self) -> Self {
+        self.ended(0)
+    }
+
+    #[track_caller]
+    fn ended(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{}{}", self.out, self.err);
+        self
+    }
+}
+
+fn manifest(name: &str) -> String {
+    format!(
+        "\
+version: 1
+name: {name}
+agent:
+  image: debian:12
+  mounts: [{{source: ./work, target: /work}}]
+egress_proxy:
+  routes:
+    - host: api.example
+      path_allowlist: [/v1]
+      methods: [GET]
+
+      auth: {{scheme: Bearer, token_ref: API_TOKEN}}
+
+egress:
+  allowlist: [docs.example]
+"
+    )
+}
+
+/// The three bottles and their rendered trees.
+const BOTTLES: [(&str, &str); 3] = [
+    ("api/bottle.yaml", "api/.bottle/api"),
+    ("bottle.yaml", ".bottle/dev"),
+    ("docs/web.bottle.yaml", "docs/.bottle/web"),
+];
+
+impl Site {
+    /// Three bottles on the branch `main`, whose trees the pipeline rendered and committed.
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
+        let site = Self { root, _dir: dir };
+        // bottle with a small program for the image, so that no render copies the one of the tests.
+        let mut elf = vec![0_u8; 64];
+        elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        (elf[18], elf[32], elf[54]) = (0x3e, 64, 56);
+        fs::write(site.root.join("image"), elf).unwrap();
+        let program = format!(
+            "#!/bin/sh\nverb=$1; shift\n[ \"$verb\" != render ] || set -- --image-binary {}/image \"$@\"\n\
+             exec {} \"$verb\" \"$@\"\n",
+            site.root,
+            env!("CARGO_BIN_EXE_bottle")
+        );
+        fs::write(site.root.join("bottle"), program).unwrap();
+        fs::set_permissions(site.root.join("bottle"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let git = |arguments: &[&str]| {
+            assert!(Command::new("git").args(arguments).current_dir(&site.root).status().unwrap().success());
+        };
+        git(&["init", "--quiet", "--bare", "--initial-branch=main", "origin.git"]);
+        let first = site.clone_as("first");
+        first.git(&["checkout", "--quiet", "-b", "main"]);
+        for (file, tree) in BOTTLES {
+            first.write(file, &manifest(Utf8Path::new(tree).file_name().unwrap()));
+        }
+        fs::create_dir(first.top.join("ci")).unwrap();
+        fs::copy(format!("{FILES}/pipeline.sh"), first.top.join("ci/pipeline.sh")).unwrap();
+        first.commit("first");
+        first.git(&["push", "--quiet", "origin", "main"]);
+        first.pipeline(&["commit", "main"]).ok();
+        site
+    }
+
+    fn clone_as(&self, name: &str) -> Clone {
+        let clone = Clone {
+            top: self.root.join(name).join("repository"),
+            root: self.root.clone(),
+            state: self.root.join(name).join("state"),
+        };
+        fs::create_dir_all(&clone.top).unwrap();
+        clone.git(&["clone", "--quiet", &format!("{}/origin.git", self.root), "."]);
+        clone
+    }
+}
+
+impl Clone {
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&self.top).stdin(Stdio::null());
+        command.env("XDG_STATE_HOME", &self.state).env("BOTTLE", self.root.join("bottle"));
+        command.env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1").env_remove("API_TOKEN");
+        for who in ["AUTHOR", "COMMITTER"] {
+            command.env(format!("GIT_{who}_NAME"), "n").env(format!("GIT_{who}_EMAIL"), "n@example.test");
+        }
+        command
+    }
+
+    fn run(command: &mut Command) -> Ran {
+        let ran = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Ran { code: ran.status.code(), out: text(ran.stdout), err: text(ran.stderr) }
+    }
+
+    #[track_caller]
+    fn git(&self, arguments: &[&str]) -> String {
+        Self::run(&mut self.command("git", arguments)).ok().out.trim().to_owned()
+    }
+
+    fn bottle(&self, arguments: &[&str]) -> Ran {
+        Self::run(&mut self.command(self.root.join("bottle").as_str(), arguments))
+    }
+
+    fn pipeline(&self, arguments: &[&str]) -> Ran {
+        Self::run(&mut self.command("ci/pipeline.sh", arguments))
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        let path = self.top.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.top.join(path)).unwrap()
+    }
+
+    #[track_caller]
+    fn edit(&self, path: &str, old: &str, new: &str) {
+        let text = self.read(path);
+        assert!(text.contains(old), "{text}");
+        self.write(path, &text.replace(old, new));
+    }
+
+    fn commit(&self, message: &str) {
+        self.git(&["add", "--all"]);
+        self.git(&["commit", "--quiet", "--message", message]);
+    }
+
+    /// A branch with the change of a person, whose tree the pipeline rendered and committed.
+    fn branch(&self, name: &str, file: &str, old: &str, new: &str) {
+        self.git(&["checkout", "--quiet", "-b", name, "origin/main"]);
+        self.edit(file, old, new);
+        self.commit(name);
+        self.git(&["push", "--quiet", "origin", name]);
+        self.pipeline(&["commit", name]).ok();
+        self.git(&["pull", "--quiet", "origin", name]);
+    }
+}
+
+/// The digest of each manifest, as `check` prints them.
+fn digests(printed: &str) -> Vec<(&str, &str)> {
+    let of = |line: &'_ str| line.strip_prefix("digest ").map(str::len).map(|length| line.len() - length);
+    let lines = printed.lines().filter_map(|line| of(line).map(|at| &line[at..]));
+    lines.map(|line| line.split_once(' ').unwrap()).map(|(digest, file)| (file, digest)).collect()
+}
+
+#[test]
+fn a_pipeline_renders_checks_comments_and_commits_and_another_host_brings_it_up() {
+    let site = Site::new();
+    let author = site.clone_as("author");
+    author.git(&["checkout", "--quiet", "-b", "wider"]);
+    author.edit("api/bottle.yaml", "methods: [GET]", "methods: [GET, POST]");
+    author.commit("the agent may post");
+    author.git(&["push", "--quiet", "origin", "wider"]);
+
+    let ci = site.clone_as("ci");
+    ci.git(&["checkout", "--quiet", "wider"]);
+    let said = ci.pipeline(&["check"]).ended(1);
+    let missing = "api/.bottle/api is not what api/bottle.yaml renders to; `bottle render` writes it\n";
+    assert!(said.err.contains(missing), "{}", said.err);
+    ci.pipeline(&["commit", "wider"]).ok();
+    assert_eq!(ci.git(&["status", "--porcelain", "--ignored"]), "", "the checkout is as it was");
+    assert!(!ci.state.exists(), "nothing was agreed to on this machine");
+    assert_eq!(ci.git(&["worktree", "list", "--porcelain"]).matches("worktree ").count(), 1);
+    ci.git(&["pull", "--quiet"]);
+    let changed = ci.git(&["diff", "--name-only", "HEAD~1", "HEAD"]);
+    assert_eq!(changed, "api/.bottle/api/docker-compose.yml\napi/.bottle/api/egress-proxy/routes.yaml");
+    let checked = ci.pipeline(&["check"]).ok();
+    let digests = digests(&checked.out);
+    assert_eq!(digests.iter().map(|it| it.0).collect::<Vec<_>>(), BOTTLES.map(|it| it.0), "{}", checked.out);
+    let again = ci.pipeline(&["commit", "wider"]).ok();
+    assert_eq!(again.err.lines().last().unwrap(), "the rendered trees are committed already");
+
+    let posted = site.root.join("posted");
+    let review = ["review", "origin/main", "origin/wider", "../report"];
+    let mut pipeline = ci.command("ci/pipeline.sh", &review);
+    let reviewed = Clone::run(pipeline.env("COMMENT", format!("cat >{posted}"))).ended(1);
+    assert!(reviewed.err.ends_with("who owns these bottles decides, not a pipeline\n"), "{}", reviewed.err);
+    let comment = fs::read_to_string(&posted).unwrap();
+    assert!(comment.starts_with("### bottle: agents can do more\n"), "{comment}");
+    let line = "| `+` | `POST https://api.example/v1/** with API_TOKEN` |";
+    assert!(comment.contains(line), "{comment}");
+    assert!(!comment.contains("docs/web.bottle.yaml"), "what did not change is not in the way: {comment}");
+    let annotations = ci.read("../report/annotations.txt");
+    assert!(annotations.starts_with("::warning file=api/bottle.yaml,line=10,title="), "{annotations}");
+
+    author.git(&["checkout", "--quiet", "main"]);
+    author.git(&["fetch", "--quiet", "origin"]);
+    author.git(&["merge", "--quiet", "--ff-only", "origin/main"]);
+    author.git(&["merge", "--quiet", "--no-edit", "origin/wider"]);
+    author.git(&["push", "--quiet", "origin", "main"]);
+    let host = site.clone_as("host");
+    for ((file, digest), (_, tree)) in digests.into_iter().zip(BOTTLES) {
+        let unasked = host.bottle(&["render", file]).ended(1);
+        assert!(unasked.err.contains(&format!("--accept {digest}\n")), "{}", unasked.err);
+        assert!(!host.top.join(tree).join(".env").exists());
+        host.bottle(&["render", "--accept", digest, file]).ok();
+        assert!(host.read(&format!("{tree}/.env")).contains(host.state.as_str()), "the state is this host's");
+    }
+    host.bottle(&["render", "--accept", "sha256:0", "bottle.yaml"]).ended(1);
+    assert_eq!(host.git(&["status", "--porcelain"]), "", "no committed byte is another one");
+    if crate::examples::compose_is_here("the compose files of the second clone are not read by it") {
+        for (_, tree) in BOTTLES {
+            let file = format!("{tree}/docker-compose.yml");
+            let config = host.command("docker", &["compose", "--file", &file, "config"]).output().unwrap();
+            let text = String::from_utf8(config.stdout).unwrap();
+            assert!(config.status.success() && text.contains(host.state.as_str()), "{text}");
+        }
+    }
+}
+
+#[test]
+fn two_branches_that_changed_a_bottle_conflict_in_its_tree_and_render_resolves_that() {
+    let site = Site::new();
+    let author = site.clone_as("author");
+    author.branch("one", "bottle.yaml", "methods: [GET]", "methods: [GET, PUT]");
+    author.branch("two", "bottle.yaml", "[docs.example]", "[docs.example, two.example]");
+    let merged = Clone::run(&mut author.command("git", &["merge", "one"])).ended(1);
+    assert!(merged.out.contains("CONFLICT (content): Merge conflict in .bottle/dev/docker-compose.yml"));
+    assert!(!merged.out.contains("Merge conflict in bottle.yaml"), "{}", merged.out);
+    assert!(!author.read(".bottle/dev/docker-compose.yml").contains("<<<<<<<"), "a file stays whole");
+    author.pipeline(&["check"]).ended(1);
+    author.bottle(&["render", "--accept-widening", "bottle.yaml"]).ok();
+    author.pipeline(&["check"]).ok();
+    author.commit("merge one into two");
+    // From where both left, and not from either: both lines are in the comment of what is merged.
+    let reviewed = author.pipeline(&["review", "origin/main", "HEAD", "../report"]).ended(1);
+    for line in
+        ["+ PUT https://api.example/v1/** with API_TOKEN    ", "+ any method https://two.example/**    "]
+    {
+        assert!(reviewed.out.contains(line), "{}", reviewed.out);
+    }
+    assert!(!reviewed.out.contains("is not what the manifest renders to"), "{}", reviewed.out);
+}
+
+/// Git merges two trees without a conflict when no file of them is the same, and their sum can be no tree of any manifest.
+#[test]
+fn a_merge_without_a_conflict_is_checked_all_the_same() {
+    let site = Site::new();
+    let author = site.clone_as("author");
+    author.git(&["checkout", "--quiet", "-b", "stale", "origin/main"]);
+    author.edit("bottle.yaml", "methods: [GET]", "methods: [GET, PUT]");
+    author.commit("without its tree");
+    author.branch("two", "api/bottle.yaml", "[docs.example]", "[docs.example, two.example]");
+    author.git(&["merge", "--quiet", "--no-edit", "stale"]);
+    let said = author.pipeline(&["check"]).ended(1);
+    assert!(
+        said.err.contains(".bottle/dev is not what bottle.yaml renders to; `bottle render` writes it\n"),
+        "{}",
+        said.err
+    );
+    author.pipeline(&["review", "origin/main", "HEAD", "../report"]).ended(1);
+    let comment = author.read("../report/comment.md");
+    assert!(comment.contains("| `!` | ``HEAD:.bottle/dev is not what the manifest renders to"), "{comment}");
+}
+
+#[test]
+fn a_file_that_was_edited_by_hand_fails_every_part_of_the_pipeline_with_what_to_do() {
+    let site = Site::new();
+    let author = site.clone_as("author");
+    author.git(&["checkout", "--quiet", "-b", "edited"]);
+    author.edit(".bottle/dev/docker-compose.yml", "cap_drop: [ALL]", "privileged: true");
+    author.commit("quickly");
+    author.git(&["push", "--quiet", "origin", "edited"]);
+    let sentence = ".bottle/dev/docker-compose.yml was edited by hand; put the change into the manifest, or give it \
+                    up with `bottle render --force`\n";
+    let checked = author.pipeline(&["check"]).ended(1);
+    assert!(checked.err.contains(sentence), "{}", checked.err);
+    assert!(!checked.err.contains("`bottle render` writes it"), "it would refuse to: {}", checked.err);
+    let before = author.git(&["ls-remote", "origin", "edited"]);
+    let committed = author.pipeline(&["commit", "edited"]).ended(2);
+    assert!(committed.err.contains(sentence), "{}", committed.err);
+    assert_eq!(author.git(&["ls-remote", "origin", "edited"]), before, "nothing is pushed");
+    author.pipeline(&["review", "origin/main", "HEAD", "../report"]).ended(1);
+    let comment = author.read("../report/comment.md");
+    assert!(comment.contains("privileged: true"), "{comment}");
+    author.bottle(&["render", "--force", "--accept-widening", "bottle.yaml"]).ok();
+    assert_eq!(author.git(&["diff", "--stat", "origin/main"]), "");
+}
+
+#[test]
+fn a_tool_upgrade_is_one_line_for_each_bottle_and_widens_nothing() {
+    let site = Site::new();
+    let author = site.clone_as("author");
+    let now = format!("bottle: \"{}\"", env!("CARGO_PKG_VERSION"));
+    // What an older version would have written: the lock alone is another one.
+    for (_, tree) in BOTTLES {
+        let lock = author.read(&format!("{tree}/bottle.lock"));
+        let (_, body) = lock.split_once('\n').unwrap();
+        assert!(body.contains(&now), "{body}");
+        let before = bottle::render::checksum::seal(&body.replace(&now, "bottle: \"0.0.1\""));
+        author.write(&format!("{tree}/bottle.lock"), &before);
+    }
+    author.commit("as an older version left it");
+    author.git(&["push", "--quiet", "origin", "main"]);
+    author.git(&["checkout", "--quiet", "-b", "upgrade"]);
+    author.pipeline(&["check"]).ended(1);
+    author.pipeline(&["commit", "upgrade"]).ok();
+    author.git(&["fetch", "--quiet", "origin"]);
+    let reviewed = author.pipeline(&["review", "origin/main", "origin/upgrade", "../report"]).ok();
+    let signs: Vec<&str> =
+        reviewed.out.lines().map(str::trim_start).filter(|line| line.starts_with("~ tool-only: ")).collect();
+    assert_eq!(signs.len(), 3, "{}", reviewed.out);
+    assert!(
+        author.read("../report/comment.md").starts_with("### bottle: agents can do no more than before\n")
+    );
+}
+
+#[test]
+fn the_script_runs_a_program_only_with_the_digest_that_it_was_told() {
+    let site = Site::new();
+    let clone = site.clone_as("ci");
+    let wanted = site.root.join("fetched");
+    let fetch = |digest: &str| {
+        let mut command = clone.command("ci/pipeline.sh", &["fetch"]);
+        command.env("BOTTLE", &wanted).env("BOTTLE_URL", format!("file://{}/bottle", site.root));
+        Clone::run(command.env("BOTTLE_SHA256", digest))
+    };
+    let refused = fetch(&"0".repeat(64)).ended(2);
+    let (_, rest) = refused.err.split_once(" has the SHA-256 ").unwrap();
+    let (digest, advice) = rest.split_at(64);
+    assert!(advice.ends_with("put its digest there; else do not run it\n"), "{}", refused.err);
+    assert!(fs::read_dir(&site.root).unwrap().all(|it| !it.unwrap().path().ends_with("fetched.new")));
+    assert!(!wanted.exists());
+    fetch(digest).ok();
+    assert_eq!(fs::read(&wanted).unwrap(), fs::read(site.root.join("bottle")).unwrap());
+}
+
+#[test]
+fn the_script_says_what_it_can_do_and_what_it_can_not() {
+    let site = Site::new();
+    let clone = site.clone_as("ci");
+    for arguments in [&[][..], &["review", "main"], &["push"]] {
+        let said = clone.pipeline(arguments).ended(2);
+        assert!(said.err.starts_with("What a pipeline does") && said.err.contains("pipeline.sh check "));
+    }
+    let said = clone.pipeline(&["review", "nowhere", "HEAD", "../report"]).ended(2);
+    assert!(said.err.contains("nowhere is no revision of"), "{}", said.err);
+    for (file, _) in BOTTLES {
+        clone.git(&["rm", "--quiet", file]);
+    }
+    let said = clone.pipeline(&["check"]).ended(2);
+    assert!(said.err.ends_with("add one, or take this job away\n"), "{}", said.err);
+}
+
+/// A forge takes no longer one, and nobody must think that the rest is harmless.
+#[test]
+fn a_comment_that_is_too_long_is_cut_and_begins_with_that() {
+    let site = Site::new();
+    let author = site.clone_as("author");
+    let hosts: Vec<String> = (0..900).map(|i| format!("host-{i:03}.example")).collect();
+    author.edit("bottle.yaml", "[docs.example]", &format!("[{}]", hosts.join(", ")));
+    author.commit("many");
+    author.pipeline(&["review", "origin/main", "HEAD", "../report"]).ended(1);
+    let comment = author.read("../report/comment.md");
+    assert!(
+        comment.starts_with("**This comment is cut, and more may be newly allowed: read `bottle diff origin/main...HEAD`.**\n\n### bottle: ")
+    );
+    assert!(comment.len() <= 60_000 && author.read("../report/whole.md").len() > 60_000, "{}", comment.len());
+}
+
+fn example(name: &str) -> serde_json::Value {
+    serde_yaml::from_str(&fs::read_to_string(format!("{FILES}/{name}")).unwrap()).unwrap()
+}
+
+#[test]
+fn the_script_is_plain_shell() {
+    let checked = Command::new("sh").args(["-n", &format!("{FILES}/pipeline.sh")]).status().unwrap();
+    assert!(checked.success());
+}
+
+/// What keeps a stranger's pull request from a secret and from a token that writes.
+#[test]
+fn the_workflows_treat_a_pull_request_as_hostile() {
+    for (file, has_permissions) in [("github-actions.yml", true), ("forgejo-actions.yml", false)] {
+        let workflow = example(file);
+        let jobs = workflow["jobs"].as_object().unwrap();
+        assert_eq!(
+            jobs.keys().collect::<Vec<_>>(),
+            ["check", "review", "comment", "widen", "commit"],
+            "{file}"
+        );
+        let text = |job: &str| serde_json::to_string(&jobs[job]).unwrap();
+        assert_eq!(jobs["review"]["if"], "github.event_name == 'pull_request_target'", "{file}");
+        for job in ["check", "review", "widen"] {
+            assert!(!text(job).contains("secrets.") && !text(job).contains("github.token"), "{file} {job}");
+        }
+        let base = &jobs["review"]["steps"][0]["with"];
+        assert_eq!(base["ref"], "${{ github.event.pull_request.base.sha }}", "{file}");
+        assert!(!text("comment").contains("uses") && !text("comment").contains("pipeline.sh"), "{file}");
+        for (name, job) in jobs {
+            for step in job["steps"].as_array().unwrap() {
+                if let Some(action) = step["uses"].as_str() {
+                    assert_eq!(step["with"]["fetch-depth"], 0, "{file} {name}");
+                    let (_, pin) = action.split_once('@').unwrap();
+                    assert_eq!(pin.len(), 40, "{file} {name}: {action}");
+                }
+                // What an event says is given as a variable: in the text of a script it would be run.
+                assert!(!step["run"].as_str().unwrap_or_default().contains("${{"), "{file} {name}");
+            }
+        }
+        if has_permissions {
+            assert_eq!(workflow["permissions"], serde_json::json!({}));
+            let writes = |job: &str| text(job).contains("\":\"write\"");
+            let writing: Vec<&String> = jobs.keys().filter(|job| writes(job)).collect();
+            assert_eq!(writing, ["comment", "commit"]);
+        }
+        assert!(jobs["commit"]["if"].as_str().unwrap().contains("workflow_dispatch"), "{file}");
+    }
+    let gitlab = example("gitlab-ci.yml");
+    assert_eq!(gitlab["variables"]["GIT_DEPTH"], "0");
+    for job in ["bottle-comment", "bottle-commit"] {
+        let rules = serde_json::to_string(&gitlab[job]["rules"]).unwrap();
+        assert!(!rules.contains("merge_request_event"), "{job}: {rules}");
+    }
+    for job in ["bottle-check", "bottle-review"] {
+        assert!(!serde_json::to_string(&gitlab[job]).unwrap().contains("TOKEN"), "{job}");
+    }
+}
+
+#[test]
+fn the_hook_runs_where_a_manifest_or_a_tree_changes() {
+    let definition = &example("pre-commit-hooks.yaml")[0];
+    let used = &example("pre-commit-config.yaml")["repos"][0]["hooks"][0];
+    for key in ["id", "name", "entry", "language", "files", "pass_filenames"] {
+        assert_eq!(definition[key], used[key], "{key}");
+    }
+    let files = regex::Regex::new(used["files"].as_str().unwrap()).unwrap();
+    for (path, wanted) in [
+        ("bottle.yaml", true),
+        ("docs/web.bottle.yaml", true),
+        ("api/.bottle/api/docker-compose.yml", true),
+        ("bottle.yaml.md", false),
+        ("src/mybottle.yaml", false),
+        ("api/bottle/x", false),
+    ] {
+        assert_eq!(files.is_match(path), wanted, "{path}");
+    }
+    // In a repository whose manifests lie in the folders that it names.
+    let site = Site::new();
+    let clone = site.clone_as("author");
+    let arguments = used["args"].as_array().unwrap().iter().map(|it| it.as_str().unwrap());
+    let entry = used["entry"].as_str().unwrap().strip_prefix("bottle ").unwrap().split(' ');
+    let line: Vec<&str> = entry.chain(arguments).collect();
+    clone.bottle(&line).ok();
+    clone.edit("docs/web.bottle.yaml", "methods: [GET]", "methods: [GET, PUT]");
+    clone.bottle(&line).ended(1);
+}
