@@ -463,6 +463,28 @@ fn the_workflows_treat_a_pull_request_as_hostile() {
 }
 
 #[test]
+fn every_call_of_the_script_is_one_that_it_takes() {
+    let call = regex::Regex::new(r#"pipeline\.sh ([a-z]+)((?: "[^"]*"| [\w/.-]+)*)"#).unwrap();
+    for file in ["github-actions.yml", "forgejo-actions.yml", "gitlab-ci.yml"] {
+        let text = fs::read_to_string(format!("{FILES}/{file}")).unwrap();
+        let mut verbs = Vec::new();
+        for called in call.captures_iter(&text) {
+            let wanted = match &called[1] {
+                "fetch" | "check" => 0,
+                "commit" => 1,
+                "review" => 3,
+                other => panic!("{file}: {other}"),
+            };
+            assert_eq!(called[2].split_whitespace().count(), wanted, "{file}: {}", &called[0]);
+            verbs.push(called[1].to_owned());
+        }
+        verbs.sort();
+        verbs.dedup();
+        assert_eq!(verbs, ["check", "commit", "fetch", "review"], "{file}");
+    }
+}
+
+#[test]
 fn the_hook_runs_where_a_manifest_or_a_tree_changes() {
     let definition = &example("pre-commit-hooks.yaml")[0];
     let used = &example("pre-commit-config.yaml")["repos"][0]["hooks"][0];

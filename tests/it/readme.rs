@@ -1,4 +1,4 @@
-//! What the README and the page on the audit trail show is what the binary does.
+//! What the README, the pages on reviews and pipelines, and the one on the audit trail show is what the binary does.
 
 use bottle::telemetry::audit::{
     Counted, CountedKind, Counting, Event, PipelockRecord, Record, Suppressed, Verdict,
@@ -55,15 +55,62 @@ fn its_question_is_the_one_that_is_asked() {
     assert!(shown.len() > 4 && asked.starts_with(&shown), "{said}");
 }
 
-#[test]
-fn every_command_that_it_names_is_there() {
+/// The pages and files that people copy commands from.
+const PAGES: [(&str, &str); 9] = [
+    ("README.md", README),
+    ("docs/gitops.md", include_str!("../../docs/gitops.md")),
+    ("docs/review.md", include_str!("../../docs/review.md")),
+    ("pipeline.sh", include_str!("../../examples/gitops/pipeline.sh")),
+    ("github-actions.yml", include_str!("../../examples/gitops/github-actions.yml")),
+    ("forgejo-actions.yml", include_str!("../../examples/gitops/forgejo-actions.yml")),
+    ("gitlab-ci.yml", include_str!("../../examples/gitops/gitlab-ci.yml")),
+    ("pre-commit-hooks.yaml", include_str!("../../examples/gitops/pre-commit-hooks.yaml")),
+    ("pre-commit-config.yaml", include_str!("../../examples/gitops/pre-commit-config.yaml")),
+];
+
+/// The arguments of each `bottle …` in code. A line of prose that begins with this name is none.
+fn command_lines(page: &str, text: &str) -> Vec<Vec<String>> {
+    let begins = r"(?:`|or: |&& |\$ |entry: |=\S* |/)";
+    let inside = regex::Regex::new(&format!("{begins}bottle ([a-z-]+[^`|<>;&#\n]*)")).unwrap();
+    let line = regex::Regex::new(r"^ *bottle ([a-z-]+[^`|<>;&#]*)").unwrap();
+    let (mut found, mut is_code) = (Vec::new(), !page.ends_with(".md"));
+    for one in text.lines() {
+        is_code ^= one.starts_with("```");
+        let whole = line.captures(one).filter(|_| is_code);
+        for command in whole.into_iter().chain(inside.captures_iter(one)) {
+            let words = command[1].split_whitespace();
+            found.push(words.map(|word| word.trim_matches(['"', '\'', ',']).to_owned()).collect());
+        }
+    }
+    found
+}
+
+/// Whether all of it parses; nothing is run.
+fn parses(arguments: &[String]) -> bool {
     let folder = tempfile::tempdir().unwrap();
-    let named = regex::Regex::new(r"(?m)(?:^|`|or: )bottle ([a-z-]+)").unwrap();
-    let verbs: BTreeSet<_> = named.captures_iter(README).map(|c| c[1].to_owned()).collect();
-    assert!(verbs.len() > 7, "{verbs:?}");
-    for verb in verbs {
-        let ran = bottle(&[&verb, "--help"], folder.path());
-        assert!(ran.status.success(), "bottle {verb}");
+    let at = arguments.iter().position(|it| it == "--").unwrap_or(arguments.len());
+    let mut asked: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    asked.insert(at, "--help");
+    bottle(&asked, folder.path()).status.success()
+}
+
+#[test]
+fn every_command_that_is_shown_is_one() {
+    let mut verbs = BTreeSet::new();
+    for (page, text) in PAGES {
+        let commands = command_lines(page, text);
+        assert!(!commands.is_empty() || page == "gitlab-ci.yml", "{page}");
+        for command in commands {
+            assert!(parses(&command), "{page}: bottle {}", command.join(" "));
+            verbs.insert(command[0].clone());
+        }
+    }
+    assert!(verbs.len() > 9, "{verbs:?}");
+    let text = "#!/bin/sh\n    bottle diff \"$range\" --fail-on widen || status=$?\n";
+    assert_eq!(command_lines("pipeline.sh", text).concat(), ["diff", "$range", "--fail-on", "widen"]);
+    for wrong in ["difff", "diff --nope", "diff a --format junit", "render --check --nope -- a"] {
+        let wrong: Vec<String> = wrong.split(' ').map(str::to_owned).collect();
+        assert!(!parses(&wrong), "{wrong:?}");
     }
 }
 
@@ -72,7 +119,7 @@ fn every_file_that_it_names_is_there() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let named = regex::Regex::new(r"`((?:scripts|docs|examples|schema)/[\w./-]*|[A-Z]+\.md)`").unwrap();
     let mut count = 0;
-    for file in named.captures_iter(README) {
+    for file in named.captures_iter(README).chain(named.captures_iter(PAGES[1].1)) {
         count += 1;
         assert!(root.join(&file[1]).exists(), "{}", &file[1]);
     }
