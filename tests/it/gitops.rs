@@ -5,6 +5,7 @@ use fs_err as fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
+const PAGE: &str = include_str!("../../docs/gitops.md");
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/gitops");
 
 /// What stands for the forge and for the machines around it.
@@ -308,6 +309,7 @@ fn a_file_that_was_edited_by_hand_fails_every_part_of_the_pipeline_with_what_to_
     author.git(&["push", "--quiet", "origin", "edited"]);
     let sentence = ".bottle/dev/docker-compose.yml was edited by hand; put the change into the manifest, or give it \
                     up with `bottle render --force`\n";
+    assert!(PAGE.contains(sentence), "{PAGE}");
     let checked = author.pipeline(&["check"]).ended(1);
     assert!(checked.err.contains(sentence), "{}", checked.err);
     assert!(!checked.err.contains("`bottle render` writes it"), "it would refuse to: {}", checked.err);
@@ -403,6 +405,10 @@ fn a_comment_that_is_too_long_is_cut_and_begins_with_that() {
     assert!(comment.len() <= 60_000 && author.read("../report/whole.md").len() > 60_000, "{}", comment.len());
 }
 
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
+}
+
 fn example(name: &str) -> serde_json::Value {
     serde_yaml::from_str(&fs::read_to_string(format!("{FILES}/{name}")).unwrap()).unwrap()
 }
@@ -416,40 +422,48 @@ fn the_script_is_plain_shell() {
 /// What keeps a stranger's pull request from a secret and from a token that writes.
 #[test]
 fn the_workflows_treat_a_pull_request_as_hostile() {
-    for (file, has_permissions) in [("github-actions.yml", true), ("forgejo-actions.yml", false)] {
-        let workflow = example(file);
-        let jobs = workflow["jobs"].as_object().unwrap();
-        assert_eq!(
-            jobs.keys().collect::<Vec<_>>(),
-            ["check", "review", "comment", "widen", "commit"],
-            "{file}"
-        );
-        let text = |job: &str| serde_json::to_string(&jobs[job]).unwrap();
-        assert_eq!(jobs["review"]["if"], "github.event_name == 'pull_request_target'", "{file}");
-        for job in ["check", "review", "widen"] {
-            assert!(!text(job).contains("secrets.") && !text(job).contains("github.token"), "{file} {job}");
-        }
-        let base = &jobs["review"]["steps"][0]["with"];
-        assert_eq!(base["ref"], "${{ github.event.pull_request.base.sha }}", "{file}");
-        assert!(!text("comment").contains("uses") && !text("comment").contains("pipeline.sh"), "{file}");
-        for (name, job) in jobs {
+    for forge in ["github", "forgejo"] {
+        let own = example(&format!("{forge}-actions.yml"));
+        let review = example(&format!("{forge}-actions-review.yml"));
+        assert_eq!(review["on"], "pull_request_target", "{forge}");
+        assert!(own["on"].get("pull_request_target").is_none(), "{forge}");
+        let names = |workflow: &serde_json::Value| {
+            let jobs = workflow["jobs"].as_object().unwrap();
+            jobs.keys().cloned().collect::<Vec<_>>()
+        };
+        // A job that another event skips would pass as the check of that name.
+        assert_eq!((names(&own), names(&review)), (words("check commit"), words("review comment widen")));
+        assert!(own["jobs"]["commit"]["if"].as_str().unwrap().contains("workflow_dispatch"), "{forge}");
+        let base = &review["jobs"]["review"]["steps"][0]["with"]["ref"];
+        assert_eq!(base, "${{ github.event.pull_request.base.sha }}", "{forge}");
+        for (name, job) in [&own, &review].into_iter().flat_map(|it| it["jobs"].as_object().unwrap()) {
+            let text = serde_json::to_string(job).unwrap();
+            let has_token = text.contains("secrets.") || text.contains("github.token");
+            assert_eq!(has_token, name == "comment", "{forge} {name}");
+            if name == "comment" {
+                assert!(
+                    !text.contains("uses") && !text.contains("pipeline.sh"),
+                    "it posts, and nothing else"
+                );
+            }
+            if forge == "github" {
+                assert_eq!(
+                    (&own["permissions"], &review["permissions"]),
+                    (&serde_json::json!({}), &serde_json::json!({}))
+                );
+                let writes = text.contains("\":\"write\"");
+                assert_eq!(writes, ["comment", "commit"].contains(&name.as_str()), "{name}");
+            }
             for step in job["steps"].as_array().unwrap() {
                 if let Some(action) = step["uses"].as_str() {
-                    assert_eq!(step["with"]["fetch-depth"], 0, "{file} {name}");
+                    assert_eq!(step["with"]["fetch-depth"], 0, "{forge} {name}");
                     let (_, pin) = action.split_once('@').unwrap();
-                    assert_eq!(pin.len(), 40, "{file} {name}: {action}");
+                    assert_eq!(pin.len(), 40, "{forge} {name}: {action}");
                 }
                 // What an event says is given as a variable: in the text of a script it would be run.
-                assert!(!step["run"].as_str().unwrap_or_default().contains("${{"), "{file} {name}");
+                assert!(!step["run"].as_str().unwrap_or_default().contains("${{"), "{forge} {name}");
             }
         }
-        if has_permissions {
-            assert_eq!(workflow["permissions"], serde_json::json!({}));
-            let writes = |job: &str| text(job).contains("\":\"write\"");
-            let writing: Vec<&String> = jobs.keys().filter(|job| writes(job)).collect();
-            assert_eq!(writing, ["comment", "commit"]);
-        }
-        assert!(jobs["commit"]["if"].as_str().unwrap().contains("workflow_dispatch"), "{file}");
     }
     let gitlab = example("gitlab-ci.yml");
     assert_eq!(gitlab["variables"]["GIT_DEPTH"], "0");
@@ -462,10 +476,62 @@ fn the_workflows_treat_a_pull_request_as_hostile() {
     }
 }
 
+/// The steps of the job that counts, on a pull request that brought a script, attributes and a wider bottle.
+#[test]
+fn the_review_job_of_a_workflow_says_what_is_new_and_runs_nothing_of_the_pull_request() {
+    let site = Site::new();
+    let stranger = site.clone_as("stranger");
+    stranger.edit("bottle.yaml", "[docs.example]", "[docs.example, drop.example]");
+    stranger.write("ci/pipeline.sh", &format!("#!/bin/sh\ntouch {}/planted\n", site.root));
+    stranger.write(".gitattributes", "* filter=planted diff=planted merge=planted\n");
+    stranger.commit("harmless");
+    stranger.git(&["push", "--quiet", "origin", "HEAD:refs/pull/1/head"]);
+    for forge in ["github", "forgejo"] {
+        let runner = site.clone_as(forge);
+        let outputs = site.root.join(format!("{forge}-outputs"));
+        let workflow = example(&format!("{forge}-actions-review.yml"));
+        for step in workflow["jobs"]["review"]["steps"].as_array().unwrap() {
+            let Some(script) = step["run"].as_str().filter(|it| *it != "ci/pipeline.sh fetch") else {
+                continue;
+            };
+            let mut command = runner.command("sh", &["-e", "-c", script]);
+            for (name, value) in step["env"].as_object().unwrap() {
+                let value = match value.as_str().unwrap() {
+                    "${{ github.event.pull_request.number }}" => "1".to_owned(),
+                    "${{ github.event.pull_request.base.sha }}" => runner.git(&["rev-parse", "HEAD"]),
+                    "${{ github.event.pull_request.head.sha }}" => stranger.git(&["rev-parse", "HEAD"]),
+                    other => panic!("{other}"),
+                };
+                command.env(name, value);
+            }
+            command.env("GITHUB_OUTPUT", &outputs).env("RUNNER_TEMP", site.root.join(forge));
+            Clone::run(&mut command).ok();
+        }
+        let written = fs::read_to_string(&outputs).unwrap();
+        let value = |name: &str| written.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        assert_eq!((value("status="), written.lines().count()), ("1", 2), "{forge}: {written}");
+        let comment = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, value("comment=")).unwrap();
+        let comment = String::from_utf8(comment).unwrap();
+        assert!(comment.contains("| `+` | `any method https://drop.example/**` |"), "{comment}");
+        assert_eq!(runner.git(&["status", "--porcelain"]), "", "{forge}: nothing was checked out");
+        assert!(!site.root.join("planted").exists(), "{forge}");
+        let gate = workflow["jobs"]["widen"]["steps"][0]["run"].as_str().unwrap();
+        for (status, code) in [("0", 0), ("1", 1), ("", 1)] {
+            Clone::run(runner.command("sh", &["-e", "-c", gate]).env("STATUS", status)).ended(code);
+        }
+    }
+}
+
 #[test]
 fn every_call_of_the_script_is_one_that_it_takes() {
     let call = regex::Regex::new(r#"pipeline\.sh ([a-z]+)((?: "[^"]*"| [\w/.-]+)*)"#).unwrap();
-    for file in ["github-actions.yml", "forgejo-actions.yml", "gitlab-ci.yml"] {
+    for (file, used) in [
+        ("github-actions.yml", "check commit fetch"),
+        ("github-actions-review.yml", "fetch review"),
+        ("forgejo-actions.yml", "check commit fetch"),
+        ("forgejo-actions-review.yml", "fetch review"),
+        ("gitlab-ci.yml", "check commit fetch review"),
+    ] {
         let text = fs::read_to_string(format!("{FILES}/{file}")).unwrap();
         let mut verbs = Vec::new();
         for called in call.captures_iter(&text) {
@@ -480,7 +546,7 @@ fn every_call_of_the_script_is_one_that_it_takes() {
         }
         verbs.sort();
         verbs.dedup();
-        assert_eq!(verbs, ["check", "commit", "fetch", "review"], "{file}");
+        assert_eq!(verbs, words(used), "{file}");
     }
 }
 
