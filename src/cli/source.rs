@@ -33,18 +33,23 @@ pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>
             );
         } else if argument.is_dir() {
             let found = in_folder(argument)?;
-            found.iter().try_for_each(|file| require_own(file))?;
+            found.iter().try_for_each(|file| require_one_line(file).and_then(|()| require_own(file)))?;
             found
         } else {
+            require_one_line(argument)?;
             vec![argument.clone()]
         };
         files.extend(found.into_iter().filter(|file| !files.contains(file)).collect::<Vec<_>>());
     }
-    // It is part of many sentences and commands, and a line break would end them.
-    if let Some(file) = files.iter().find(|file| file.as_str().contains(char::is_control)) {
+    Ok(files)
+}
+
+/// A name is part of many sentences and commands, and a line break would end them.
+fn require_one_line(file: &Utf8Path) -> anyhow::Result<()> {
+    if file.as_str().contains(char::is_control) {
         bail!("the name {} holds a control character; rename it", printable_name(file.as_str()));
     }
-    Ok(files)
+    Ok(())
 }
 
 /// The one file that an optional argument names.
