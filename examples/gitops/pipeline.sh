@@ -45,14 +45,6 @@ if [ "$verb" = review ]; then
     # 1 says that there is a difference, and that is no failure here.
     bottle diff "$range" --format markdown >"$folder/comment.md" || [ $? -eq 1 ] || exit 2
     bottle diff "$range" --format github >"$folder/annotations.txt" || [ $? -eq 1 ] || exit 2
-    # Forges take comments of 65,536 characters.
-    if [ "$(wc -c <"$folder/comment.md")" -gt 60000 ]; then
-        mv "$folder/comment.md" "$folder/whole.md"
-        {
-            printf "**This comment is cut, and more may be newly allowed: read \`bottle diff %s\`.**\n\n" "$range"
-            LC_ALL=C awk '{ size += length($0) + 1 } size > 59000 { exit } { print }' "$folder/whole.md"
-        } >"$folder/comment.md"
-    fi
     [ -z "${COMMENT:-}" ] || sh -c "$COMMENT" <"$folder/comment.md" || exit 2
     status=0
     bottle diff "$range" --fail-on widen || status=$?

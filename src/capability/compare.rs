@@ -247,7 +247,7 @@ fn is_implied(target: &Utf8Path, mounts: &Mounts, others: &Mounts) -> bool {
 }
 
 /// The real place that is seen at `target`, and whether the agent can write there.
-fn seen(target: &Utf8Path, mounts: &Mounts) -> Option<(Utf8PathBuf, bool)> {
+pub(super) fn seen(target: &Utf8Path, mounts: &Mounts) -> Option<(Utf8PathBuf, bool)> {
     shown_at(target, mounts, nearest(target, mounts, |_| true)?)
 }
 

@@ -194,6 +194,12 @@ impl Capabilities {
         writable.map(|(target, mount)| (target.as_path(), mount.real.as_path()))
     }
 
+    /// The real place that the agent sees at a path of its own, and whether it can write there.
+    #[must_use]
+    pub fn seen_at(&self, target: &Utf8Path) -> Option<(Utf8PathBuf, bool)> {
+        compare::seen(target, &self.mounts)
+    }
+
     /// The real place of each mount's source, by the mount's target.
     pub fn sources(&self) -> impl Iterator<Item = (&Utf8Path, &Utf8Path)> {
         self.mounts.iter().map(|(target, mount)| (target.as_path(), mount.real.as_path()))

@@ -94,8 +94,13 @@ pub(crate) fn by_name(name: &Utf8Path) -> anyhow::Result<Option<Bottle>> {
     let called: Vec<&Bottle> =
         registry.bottles().filter(|bottle| bottle.project == *name || bottle.name == *name).collect();
     let here = here()?;
-    let of_here = |bottle: &&&Bottle| bottle.manifest.parent().is_some_and(|folder| here.starts_with(folder));
-    match (called.as_slice(), called.iter().find(of_here)) {
+    // Of several, that of this folder or of the nearest one above it.
+    let folder = |bottle: &&&Bottle| {
+        bottle.manifest.parent().filter(|it| here.starts_with(it)).map(Utf8Path::to_owned)
+    };
+    let nearest = called.iter().filter(|bottle| folder(bottle).is_some());
+    let nearest = nearest.max_by_key(|bottle| folder(bottle).map(|folder| folder.components().count()));
+    match (called.as_slice(), nearest) {
         ([], _) => Ok(None),
         ([one], _) | (_, Some(one)) => Ok(Some((*one).clone())),
         (several, None) => {

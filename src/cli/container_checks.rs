@@ -244,11 +244,23 @@ impl Container {
         let is_pinned = |target: &Utf8Path, source: &Utf8Path| {
             binds().any(|pin| pin.destination == target && real(Utf8Path::new(&pin.source)) == source)
         };
+        // A read-only mount around it shows it, so nothing can be renamed there.
+        let is_sealed = |target: &Utf8Path, source: &Utf8Path| {
+            let around = binds().filter(|it| target != it.destination && target.starts_with(&it.destination));
+            let nearest = around.max_by_key(|it| it.destination.components().count());
+            nearest.is_some_and(|it| {
+                let below = target.strip_prefix(&it.destination).unwrap_or(target);
+                !it.writable && real(Utf8Path::new(&it.source)).join(below) == source
+            })
+        };
         binds().filter(|mount| mount.writable).any(|mount| {
             let root = real(Utf8Path::new(&mount.source));
             let Ok(below) = place.strip_prefix(&root) else { return false };
             let mut way = below.ancestors().filter(|step| !step.as_str().is_empty());
-            way.any(|step| !is_pinned(&mount.destination.join(step), &root.join(step)))
+            way.any(|step| {
+                let (target, source) = (mount.destination.join(step), root.join(step));
+                !is_pinned(&target, &source) && !is_sealed(&target, &source)
+            })
         })
     }
 
@@ -378,6 +390,8 @@ mod tests {
         assert!(!with(&(pin("a") + &pin("a/b"))).could_move(place));
         assert!(!with("").could_move(Utf8Path::new("/p")), "the mount's own folder is out of its reach");
         assert!(!with("").could_move(Utf8Path::new("/q/a")));
+        let sealed = r#",{"Type":"bind","Source":"/p/a","Destination":"/w/a","RW":false}"#;
+        assert!(!with(sealed).could_move(place), "a read-only mount of its own around it");
         let other = r#",{"Type":"bind","Source":"/q","Destination":"/w/a","RW":false}"#;
         assert!(with(other).could_move(place), "another folder there is no pin");
     }

@@ -78,7 +78,11 @@ fn pins(own: &Capabilities, sources: &[Utf8PathBuf]) -> BTreeMap<Utf8PathBuf, Ut
                 below.ancestors().filter(|path| !path.as_str().is_empty()).collect();
             way.reverse();
             for step in way {
-                pins.insert(target.join(step), place.join(step));
+                let (target, place) = (target.join(step), place.join(step));
+                // Where a mount of its own protects or covers the place, a pin would open it.
+                if own.seen_at(&target) == Some((place.clone(), true)) {
+                    pins.insert(target, place);
+                }
             }
         }
     }
@@ -92,6 +96,25 @@ mod tests {
     use crate::capability::Machine;
     use crate::manifest::Manifest;
     use crate::plan::{Plan, Surroundings};
+
+    /// A pin comes on top of what is agreed to, so it must not show what that hides or protects.
+    #[test]
+    fn nothing_is_pinned_where_a_mount_of_its_own_protects_or_covers_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
+        for folder in ["infra/prod", "masked/a", "empty", "open/a"] {
+            fs_err::create_dir_all(project.join(folder)).unwrap();
+        }
+        let text = "version: 1\nname: dev\nagent: {image: x, mounts: [{source: ., target: /work}, {source: ./infra, \
+                    target: /work/infra, read_only: true}, {source: ./empty, target: /work/masked, read_only: true}]}\n\
+                    egress: {allowlist: [a.example]}\n";
+        let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
+        let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
+        let own = Capabilities::from_plan(&plan, &Machine { project: project.clone(), ..Machine::default() });
+        let sources = ["infra/prod", "masked/a", "open/a"].map(|path| project.join(path));
+        let pinned: Vec<_> = pins(&own, &sources).into_keys().collect();
+        assert_eq!(pinned, ["/work/open", "/work/open/a"]);
+    }
 
     #[test]
     fn what_lies_in_a_writable_mount_is_pinned_with_the_folders_on_the_way() {

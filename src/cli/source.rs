@@ -70,8 +70,9 @@ fn require_own(file: &Utf8Path) -> anyhow::Result<()> {
     let Ok(registry) = registry() else { return Ok(()) }; // whoever needs it says what is wrong with it
     let folder = folder_of(file)?;
     let Some(writer) = registry.writer_of(&folder) else { return Ok(()) };
-    let name = file.file_name().unwrap_or_default();
-    if registry.of_folder(&folder).any(|bottle| bottle.manifest.file_name() == Some(name)) {
+    // By its path: a new folder can have the number of one that is gone.
+    let path = folder.join(file.file_name().unwrap_or_default());
+    if registry.bottles().any(|bottle| bottle.manifest == path) {
         return Ok(());
     }
     bail!(

@@ -2,7 +2,7 @@
 
 use super::GitError;
 use super::object::{Id, Kind};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -16,7 +16,7 @@ const PATIENCE: u64 = 60;
 const POLL: Duration = Duration::from_millis(500);
 
 /// What git says is read up to here, in bytes.
-const MOST: u64 = 64 << 10;
+const MOST: u64 = 16 << 20;
 
 /// git with nothing of the environment, of the person's configuration and of what a repository's own configuration
 /// could make it do: programs that it runs (hooks, the file system monitor), objects that it fetches or replaces.
@@ -118,12 +118,18 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// What git prints for `arguments`; where it fails, the first line of what it says.
 pub(super) fn output(folder: &Utf8Path, arguments: &[&str]) -> Result<Result<String, String>, GitError> {
+    run(folder, arguments, Vec::new())
+}
+
+fn run(folder: &Utf8Path, arguments: &[&str], input: Vec<u8>) -> Result<Result<String, String>, GitError> {
     let mut command = git(folder);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(GitError::NoProgram)?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let guarded = Guarded::new(child);
     let said = thread::spawn(move || first_line(stderr));
+    // Beside the reading, since git answers while it is asked. One that ended takes no more.
+    thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
     let mut text = String::new();
     let status = guarded.asking(|| {
         if let Some(stdout) = stdout {
@@ -156,12 +162,18 @@ fn first_line(stderr: Option<std::process::ChildStderr>) -> String {
     line.trim_start_matches("fatal: ").trim_start_matches("error: ").to_owned()
 }
 
-/// Whether an untracked path is left out of commits.
-pub(super) fn is_ignored(folder: &Utf8Path, top: &Utf8Path, path: &Utf8Path) -> Result<bool, GitError> {
+/// Which of these paths are left out of commits, where they are in none; relative to the work tree.
+pub(super) fn ignored(
+    folder: &Utf8Path,
+    top: &Utf8Path,
+    paths: &[Utf8PathBuf],
+) -> Result<Vec<Utf8PathBuf>, GitError> {
     let tree = format!("--work-tree={top}");
-    let path = format!("./{path}"); // a colon at the start would mean something
-    let said = output(folder, &["-C", top.as_str(), &tree, "check-ignore", "--quiet", "--", &path])?;
-    Ok(said.is_ok())
+    let arguments = ["-C", top.as_str(), &tree, "check-ignore", "-z", "--stdin"];
+    let names: String = paths.iter().flat_map(|path| ["./", path.as_str(), "\0"]).collect(); // `:` means something
+    let said = run(folder, &arguments, names.into_bytes())?.unwrap_or_default();
+    let ignored = said.split('\0').filter(|path| !path.is_empty());
+    Ok(ignored.map(|path| path.strip_prefix("./").unwrap_or(path).into()).collect())
 }
 
 /// A git that gives sizes, and one that gives bytes.

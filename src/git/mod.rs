@@ -11,6 +11,7 @@ mod object;
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use command::Objects;
 use object::{Id, Kind, TreeEntry};
+use std::collections::HashSet;
 use std::sync::Mutex;
 
 /// Why a repository can't be read.
@@ -38,6 +39,18 @@ pub enum GitError {
         new: String,
         /// What to do.
         hint: &'static str,
+    },
+    /// Two branches that were merged into each other.
+    #[error(
+        "{old} and {new} have several commits in common of which none comes from another: compare {new} with one of them: {bases}"
+    )]
+    SeveralMergeBases {
+        /// The old revision.
+        old: String,
+        /// The new revision.
+        new: String,
+        /// In hexadecimal.
+        bases: String,
     },
     /// What is at or above a path is no plain folder or file.
     #[error("{path} of the commit is {what}, which bottle does not follow")]
@@ -135,6 +148,9 @@ pub struct Entry {
 /// Folders and files that are looked at, at most.
 pub const MOST: usize = 2_000_000;
 
+/// The paths that are kept of one folder take at most this, in bytes.
+const MOST_NAMES: usize = 32 << 20;
+
 /// Folders in folders that are entered, at most.
 const DEPTH: usize = 200;
 
@@ -177,25 +193,74 @@ impl Repository {
             Err(reason) => return Err(refused(reason)),
         };
         let id = Id::parse(name.trim()).ok_or_else(|| refused("git names no commit".to_owned()))?;
-        let text = self.object(&id, Kind::Commit, "the commit".into(), 16 << 20)?;
+        let text = self.commit_text(&id)?;
         let tree = object::tree_of(&id, &text)?;
         Ok(Commit { revision: revision.to_owned(), id, tree })
     }
 
-    /// The commit that two have in common: where a branch began.
+    /// The commit that two have in common: where a branch began. Every commit on the way is checked against its name, so
+    /// that no file of the repository (`shallow`, `info/grafts`, the commit graph) leads to another one.
     pub fn merge_base(&self, old: &Commit, new: &Commit) -> Result<Commit, GitError> {
-        let ids = [old.id.to_string(), new.id.to_string()];
-        let said = command::output(&self.git(), &["merge-base", &ids[0], &ids[1]])?;
-        if let Ok(name) = said {
-            let base = self.commit(name.trim())?;
-            return Ok(Commit { revision: base.short(), ..base });
+        let known = self.ancestors(&old.id)?;
+        // Of what `new` comes from: the first of each line that `old` comes from as well.
+        let (mut found, mut seen, mut next) = (Vec::new(), HashSet::new(), vec![new.id.clone()]);
+        while let Some(id) = next.pop() {
+            if !seen.insert(id.clone()) {
+            } else if known.contains(&id) {
+                found.push(id);
+            } else {
+                next.extend(object::parents_of(&self.commit_text(&id)?));
+            }
         }
-        Err(GitError::NoMergeBase { old: old.revision.clone(), new: new.revision.clone(), hint: self.hint() })
+        // Without those that another one of them comes from.
+        let mut older = HashSet::new();
+        if found.len() > 1 {
+            for id in &found {
+                let mut above = self.ancestors(id)?;
+                above.remove(id);
+                older.extend(above);
+            }
+        }
+        found.retain(|id| !older.contains(id));
+        let pair = || (old.revision.clone(), new.revision.clone());
+        match found.as_slice() {
+            [one] => {
+                let base = self.commit(&one.to_string())?;
+                Ok(Commit { revision: base.short(), ..base })
+            }
+            [] => {
+                let (old, new) = pair();
+                Err(GitError::NoMergeBase { old, new, hint: self.hint() })
+            }
+            several => {
+                let (old, new) = pair();
+                let bases = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                Err(GitError::SeveralMergeBases { old, new, bases })
+            }
+        }
     }
 
-    /// Whether git would leave these paths out of a commit, where they are in none; relative to the work tree.
-    pub fn ignored(&self, paths: &[Utf8PathBuf]) -> Result<Vec<bool>, GitError> {
-        paths.iter().map(|path| command::is_ignored(&self.git(), &self.top, path)).collect()
+    /// A commit and all that it comes from.
+    fn ancestors(&self, id: &Id) -> Result<HashSet<Id>, GitError> {
+        let (mut seen, mut next) = (HashSet::new(), vec![id.clone()]);
+        while let Some(id) = next.pop() {
+            if seen.len() > MOST {
+                return Err(GitError::TooMany(MOST));
+            }
+            if seen.insert(id.clone()) {
+                next.extend(object::parents_of(&self.commit_text(&id)?));
+            }
+        }
+        Ok(seen)
+    }
+
+    fn commit_text(&self, id: &Id) -> Result<Vec<u8>, GitError> {
+        self.object(id, Kind::Commit, "a commit".into(), 16 << 20)
+    }
+
+    /// Which of these paths git would leave out of a commit, where they are in none; relative to the work tree.
+    pub fn ignored(&self, paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>, GitError> {
+        if paths.is_empty() { Ok(Vec::new()) } else { command::ignored(&self.git(), &self.top, paths) }
     }
 
     /// What to do where something is missing.
@@ -276,7 +341,7 @@ impl Repository {
             Some(Entry { kind: EntryKind::Folder, id, .. }) => id,
             Some(other) => return Err(other.not_followed()),
         };
-        let (mut found, mut seen) = (Vec::new(), 0);
+        let (mut found, mut seen, mut names) = (Vec::new(), 0, 0);
         let mut folders = vec![(id, Utf8PathBuf::new(), 0)];
         while let Some((tree, path, depth)) = folders.pop() {
             for TreeEntry { name, kind, id } in self.list(&tree, &path)? {
@@ -288,6 +353,16 @@ impl Repository {
                 if kind == EntryKind::Folder {
                     folders.push((id, path, depth + 1));
                 } else if keep(&path) {
+                    names += path.as_str().len();
+                    if names > MOST_NAMES {
+                        return Err(GitError::TooMany(found.len()));
+                    }
+                    if path.as_str().contains(char::REPLACEMENT_CHARACTER) {
+                        return Err(GitError::Malformed {
+                            id: tree.to_string(),
+                            problem: "a name in it is not UTF-8",
+                        });
+                    }
                     found.push(Entry { path, kind, id });
                 }
             }

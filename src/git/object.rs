@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 /// The name of an object: 20 bytes of SHA-1, or 32 of SHA-256.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Id(Vec<u8>);
 
 /// What an object is.
@@ -64,6 +64,13 @@ pub(super) fn tree_of(id: &Id, commit: &[u8]) -> Result<Id, GitError> {
     let name = line.strip_prefix(b"tree ").and_then(|name| std::str::from_utf8(name).ok());
     let malformed = || GitError::Malformed { id: id.to_string(), problem: "a commit begins with its tree" };
     name.and_then(Id::parse).ok_or_else(malformed)
+}
+
+/// The commits that a commit comes from: the lines after that of its tree.
+pub(super) fn parents_of(commit: &[u8]) -> Vec<Id> {
+    let lines = commit.split(|byte| *byte == b'\n').skip(1);
+    let names = lines.map_while(|line| std::str::from_utf8(line.strip_prefix(b"parent ")?).ok());
+    names.filter_map(Id::parse).collect()
 }
 
 /// What a tree holds: for each entry its mode in octal, a space, the name, a zero byte and the object's name in bytes.

@@ -16,29 +16,27 @@ pub fn markdown(review: &Review) -> String {
     }
     let title = if review.widens() { "agents can do more" } else { "agents can do no more than before" };
     let mut shown = format!("### bottle: {title}\n\n{old} → {new}\n");
-    let mut left_out = 0;
+    let mut is_cut = false;
     for bottle in &review.bottles {
-        let (lines, patch) = (table(bottle), patch(bottle));
-        for part in [lines, patch].into_iter().filter(|part| !part.is_empty()) {
+        let (table, whole) = table(bottle);
+        is_cut |= !whole;
+        for part in [table, patch(bottle)] {
             if shown.len() + part.len() <= LARGEST {
                 shown += &part;
             } else {
-                left_out += 1;
+                is_cut = true;
             }
         }
     }
-    if left_out > 0 {
-        let _ = write!(
-            shown,
-            "\n{left_out} parts are too long for a comment; `bottle diff --patch` shows them.\n"
-        );
-        // writing to a String can't fail
-    }
-    shown
+    // First: nobody must think that the rest is harmless.
+    if is_cut { format!("{CUT}\n\n{shown}") } else { shown }
 }
 
-/// What differs, as a table; the worst part of a table that is too long for a comment.
-fn table(bottle: &Bottle) -> String {
+const CUT: &str =
+    "**This comment is cut, and more may be newly allowed: `bottle diff --patch` shows all of it.**";
+
+/// What differs, as a table; of one that is too long for a comment the worst part. Says whether it is whole.
+fn table(bottle: &Bottle) -> (String, bool) {
     let mut shown = format!("\n**{}**\n", code(&text::heading(bottle)));
     if !bottle.lines.is_empty() {
         shown += "\n| | what | risk | where |\n|---|---|---|---|\n";
@@ -46,7 +44,7 @@ fn table(bottle: &Bottle) -> String {
     for (at, line) in bottle.lines.iter().map(line).enumerate() {
         if shown.len() + line.len() > LARGEST_TABLE {
             let _ = write!(shown, "\n… and {} more lines\n", bottle.lines.len() - at); // writing to a String can't fail
-            break;
+            return (shown, false);
         }
         shown += &line;
     }
@@ -54,7 +52,7 @@ fn table(bottle: &Bottle) -> String {
         let _ = write!(shown, "\n{}\n{}", code(&line.text()), block("", &line.details.join("\n")));
         // writing to a String can't fail
     }
-    shown
+    (shown, true)
 }
 
 /// How the rendered files differ, folded.

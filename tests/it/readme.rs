@@ -75,7 +75,8 @@ fn command_lines(page: &str, text: &str) -> Vec<Vec<String>> {
     let begins = r"(?:`|or: |&& |\$ |entry: |=\S* |/)";
     let inside = regex::Regex::new(&format!("{begins}bottle ([a-z-]+[^`|<>;&#\n]*)")).unwrap();
     let line = regex::Regex::new(r"^ *bottle ([a-z-]+[^`|<>;&#]*)").unwrap();
-    let (mut found, mut is_code) = (Vec::new(), !page.ends_with(".md"));
+    let (mut found, mut is_code) =
+        (Vec::new(), std::path::Path::new(page).extension() != Some("md".as_ref()));
     for one in text.lines() {
         is_code ^= one.starts_with("```");
         let whole = line.captures(one).filter(|_| is_code);

@@ -12,7 +12,7 @@ use crate::review::{BottleSide, ROOT, SideParts, folder_of_tree};
 use crate::tree::{self, Folder};
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Where a side's files are.
@@ -369,13 +369,11 @@ fn leave_out_ignored(
     files: &mut Vec<Utf8PathBuf>,
     notes: &mut Vec<String>,
 ) -> anyhow::Result<()> {
-    let mut ignored = repository.ignored(files)?.into_iter();
-    files.retain(|path| {
-        let ignored = ignored.next().unwrap_or(false);
-        if ignored {
-            notes.push(format!("note: git ignores {}, so it is left out\n", printable_name(path.as_str())));
-        }
-        !ignored
-    });
+    let ignored: BTreeSet<Utf8PathBuf> = repository.ignored(files)?.into_iter().collect();
+    files.retain(|path| !ignored.contains(path));
+    let note = |path: &Utf8PathBuf| {
+        format!("note: git ignores {}, so it is left out\n", printable_name(path.as_str()))
+    };
+    notes.extend(ignored.iter().map(note));
     Ok(())
 }

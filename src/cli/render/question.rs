@@ -105,7 +105,7 @@ impl Question {
         if !self.is_asked(answer) {
             return Ok(true);
         }
-        say(&(self.text(manifest) + warnings));
+        say(&self.text(manifest, warnings));
         if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
             say("Agree? [y/N] ");
             let mut typed = String::new();
@@ -125,7 +125,7 @@ impl Question {
         Ok(false)
     }
 
-    fn text(&self, manifest: &Utf8Path) -> String {
+    fn text(&self, manifest: &Utf8Path, warnings: &str) -> String {
         let heading = match &self.damaged {
             Some(why) => format!("{why}\n{manifest} lets the agent:\n"),
             None if self.first => {
@@ -143,6 +143,7 @@ impl Question {
             text.extend(self.files.iter().map(|change| format!("  {change}\n")));
             text += &self.dockerfile;
         }
+        text += warnings;
         // On a long list what matters has scrolled away.
         if rows(&text) > SCREEN {
             let grave = || self.changes.iter().filter(|change| change.risk().is_some_and(Risk::is_grave));

@@ -108,6 +108,46 @@ fn the_commit_graph_decides_nothing() {
     assert_eq!(repository.diff(&["HEAD~1..HEAD"]).code, 1);
 }
 
+/// Where a branch began decides what is new, and git believes files of the repository about it.
+#[test]
+fn where_a_branch_began_is_read_from_checked_commits() {
+    let repository = Repository::with(&MANIFEST.replace("[GET]", "[GET, DELETE]"));
+    let first = repository.git(&["rev-parse", "HEAD"]);
+    repository.edit("[GET, DELETE]", "[GET]");
+    repository.commit("narrowed");
+    let main = repository.git(&["rev-parse", "HEAD"]);
+    repository.commit("between");
+    let between = repository.git(&["rev-parse", "HEAD"]);
+    repository.git(&["checkout", "--quiet", "-b", "other", &first]);
+    repository.commit("beside");
+    repository.git(&["merge", "--quiet", "--no-edit", &between]);
+    repository.write("bottle.yaml", &MANIFEST.replace("[GET]", "[GET, DELETE]"));
+    repository.commit("widened again");
+    let range = format!("{main}...HEAD");
+    let expected = ["+ DELETE https://api.example/v1/** with API_TOKEN    HEAD:bottle.yaml:10"];
+    assert_eq!(repository.signed(&[&range]), expected);
+    repository.write(".git/shallow", &format!("{between}\n"));
+    assert_eq!(repository.signed(&[&range]), expected, "a commit that is said to have no parent");
+    fs::remove_file(repository.top.join(".git/shallow")).unwrap();
+    repository.write(".git/info/grafts", &format!("{between}\n"));
+    assert_eq!(repository.signed(&[&range]), expected, "a graft");
+    // Two branches that were merged into each other have no one beginning.
+    repository.git(&["checkout", "--quiet", "-b", "left", &first]);
+    repository.commit("left");
+    repository.git(&["checkout", "--quiet", "-b", "right", &first]);
+    repository.commit("right");
+    let (left, right) = (repository.git(&["rev-parse", "left"]), repository.git(&["rev-parse", "right"]));
+    repository.git(&["merge", "--quiet", "--no-edit", &left]);
+    repository.git(&["checkout", "--quiet", "left"]);
+    repository.git(&["merge", "--quiet", "--no-edit", &right]);
+    let said = repository.diff(&["left...right"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("several commits in common") && said.err.contains(&left), "{}", said.err);
+    let none = repository.git(&["commit-tree", "-m", "root", "HEAD^{tree}"]);
+    let said = repository.diff(&[&format!("{none}...left")]);
+    assert!(said.err.contains("have no commit in common here"), "{}", said.err);
+}
+
 #[test]
 fn links_in_a_commit_are_not_followed() {
     let repository = Repository::with(MANIFEST);
