@@ -306,7 +306,9 @@ impl Capability {
                 new.unwrap_or(u32::MAX) > old.unwrap_or(u32::MAX)
             }
             (Self::Processes { pids: new }, Self::Processes { pids: old }) => new > old,
-            // What the owner can write is said by the mounts, and the image's own command came with the image.
+            // Where the image's user was, a mount that is said has come; a user that the manifest named could be one that
+            // can write nothing. The image's own command came with the image.
+            (Self::User { user: Account::Owner }, Self::User { user: Account::Named(old) }) => !is_root(old),
             (Self::User { user: Account::Owner }, _) => false,
             (Self::Command { command }, _) => !command.is_empty(),
             (Self::Mount { .. } | Self::Uncovered { .. }, _) => {

@@ -91,8 +91,12 @@ pub(crate) fn of_here() -> anyhow::Result<Vec<Bottle>> {
 /// put anything there.
 pub(crate) fn by_name(name: &Utf8Path) -> anyhow::Result<Option<Bottle>> {
     let registry = registry()?;
-    let called: Vec<&Bottle> =
-        registry.bottles().filter(|bottle| bottle.project == *name || bottle.name == *name).collect();
+    // A project is one stack's, whatever another bottle calls itself.
+    let of_project = registry.bottles().find(|bottle| bottle.project == *name);
+    let called: Vec<&Bottle> = match of_project {
+        Some(one) => vec![one],
+        None => registry.bottles().filter(|bottle| bottle.name == *name).collect(),
+    };
     let here = here()?;
     // Of several, that of this folder or of the nearest one above it.
     let folder = |bottle: &&&Bottle| {

@@ -241,26 +241,21 @@ impl Container {
     /// Whether a process in it could rename or replace this place of the machine, or a folder on the way to it.
     fn could_move(&self, place: &Utf8Path) -> bool {
         let binds = || self.mounts.iter().filter(|mount| mount.kind == "bind");
-        let is_pinned = |target: &Utf8Path, source: &Utf8Path| {
-            binds().any(|pin| pin.destination == target && real(Utf8Path::new(&pin.source)) == source)
-        };
-        // A read-only mount around it shows it, so nothing can be renamed there.
-        let is_sealed = |target: &Utf8Path, source: &Utf8Path| {
+        // What has a mount on it can't be renamed, and nothing can in a folder that is read-only.
+        let is_free = |target: &Utf8Path, source: &Utf8Path| {
             let around = binds().filter(|it| target != it.destination && target.starts_with(&it.destination));
             let nearest = around.max_by_key(|it| it.destination.components().count());
-            nearest.is_some_and(|it| {
+            let shows = |it: &EngineMount| {
                 let below = target.strip_prefix(&it.destination).unwrap_or(target);
-                !it.writable && real(Utf8Path::new(&it.source)).join(below) == source
-            })
+                it.writable && real(Utf8Path::new(&it.source)).join(below) == source
+            };
+            nearest.is_some_and(shows) && !binds().any(|it| it.destination == target)
         };
         binds().filter(|mount| mount.writable).any(|mount| {
             let root = real(Utf8Path::new(&mount.source));
             let Ok(below) = place.strip_prefix(&root) else { return false };
             let mut way = below.ancestors().filter(|step| !step.as_str().is_empty());
-            way.any(|step| {
-                let (target, source) = (mount.destination.join(step), root.join(step));
-                !is_pinned(&target, &source) && !is_sealed(&target, &source)
-            })
+            way.any(|step| is_free(&mount.destination.join(step), &root.join(step)))
         })
     }
 
@@ -392,8 +387,10 @@ mod tests {
         assert!(!with("").could_move(Utf8Path::new("/q/a")));
         let sealed = r#",{"Type":"bind","Source":"/p/a","Destination":"/w/a","RW":false}"#;
         assert!(!with(sealed).could_move(place), "a read-only mount of its own around it");
-        let other = r#",{"Type":"bind","Source":"/q","Destination":"/w/a","RW":false}"#;
-        assert!(with(other).could_move(place), "another folder there is no pin");
+        let other = r#",{"Type":"bind","Source":"/q","Destination":"/w/a","RW":true}"#;
+        assert!(!with(other).could_move(place), "it is covered, and what has a mount on it is busy");
+        let beside = r#",{"Type":"bind","Source":"/p","Destination":"/again","RW":true}"#;
+        assert!(with(&(other.to_owned() + beside)).could_move(place), "it is seen elsewhere");
     }
 
     #[test]

@@ -359,6 +359,23 @@ fn a_mount_that_covered_or_protected_something_is_missed() {
     assert_eq!(newly(&agent(work), &guarded), [""; 0]);
 }
 
+/// The owner of the project can write where another user can't.
+#[test]
+fn a_user_that_is_no_longer_named_is_asked_about() {
+    let with = |user: &str| {
+        format!(
+            "agent: {{image: x, mounts: [{{source: ., target: /work}}]{user}}}\negress: {{allowlist: [a.example]}}\n"
+        )
+    };
+    let line = "the agent runs as the owner of what it can write (so far as user 65534)";
+    assert_eq!(newly(&with(", user: '65534'"), &with("")), [line]);
+    assert_eq!(newly(&with(", user: '0'"), &with("")), [""; 0], "root writes everywhere");
+    assert_eq!(
+        newly(&with(""), &with(", user: '65534'")),
+        ["the agent runs as user 65534 (so far as the owner of what it can write)"]
+    );
+}
+
 #[test]
 fn a_route_that_loses_its_credential_lets_the_agents_own_through() {
     assert_eq!(

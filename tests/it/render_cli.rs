@@ -447,16 +447,24 @@ fn what_deserves_a_second_look_does_not_scroll_away() {
     fs_err::create_dir(project.dir().join("agent")).unwrap();
     let built = MANIFEST.replace("image: debian:12", "build: {context: ./agent}");
     let long = MANIFEST.replace("mounts:", &format!("env: {{NOTE: {}}}\n  mounts:", "x".repeat(3000)));
-    for (old, new, notes, repeated) in
-        [(MANIFEST, MANIFEST, 0, false), (MANIFEST, &long, 0, true), (&built, &built, 40, true)]
-    {
+    let absent: String = (0..30)
+        .map(|n| format!(", {{source: ./absent-{n}, target: /absent/{n}, read_only: true}}"))
+        .collect();
+    let absent = MANIFEST.replace("target: /work}", &format!("target: /work}}{absent}"));
+    for (old, new, notes, repeated) in [
+        (MANIFEST, MANIFEST, String::new(), false),
+        (MANIFEST, &long, String::new(), true),
+        (&built, &built, "# note\n".repeat(40), true),
+        (&built, &built, format!("#{}\n", "\tx".repeat(37)).repeat(7), true),
+        (&absent, &absent, String::new(), true),
+    ] {
         project.write("bottle.yaml", old);
         project.write("agent/Dockerfile", "FROM scratch\n");
         project.rendered(&[]);
         let own = "{source: ., target: /work}";
         let mounts = format!("{own}, {{source: /etc, target: /host, read_only: true}}");
         project.write("bottle.yaml", &new.replace(own, &mounts));
-        project.write("agent/Dockerfile", &format!("FROM scratch\n{}", "# note\n".repeat(notes)));
+        project.write("agent/Dockerfile", &format!("FROM scratch\n{notes}"));
         let asked = project.refused(1, &[]);
         assert_eq!(asked.matches(grave).count(), if repeated { 2 } else { 1 }, "{asked}");
         let (_, last) = asked.split_once("That is long. Of its ").unwrap_or_default();

@@ -424,6 +424,24 @@ fn what_shows_a_stack_works_whatever_lies_in_the_project() {
     assert!(refused(&output).contains("bottle.yaml is not picked up"), "{}", err(&output));
 }
 
+/// A bottle can call itself as another one's Compose project is called.
+#[test]
+fn a_project_is_named_before_a_bottle_of_that_name() {
+    let stack = rendered();
+    let project = stack.project();
+    fs_err::create_dir(stack.root.join("other")).unwrap();
+    let manifest = stack.root.join("other/bottle.yaml");
+    fs_err::write(&manifest, MANIFEST.replace("name: dev", &format!("name: {project}"))).unwrap();
+    stack.render(&[manifest.as_str()]);
+    let down = stack.command(&["down", &project]).current_dir(stack.root.join("other")).output().unwrap();
+    assert!(down.status.success(), "{}", err(&down));
+    assert!(
+        stack.asked().iter().any(|it| it.contains(&format!("compose --project-name {project} "))),
+        "{:?}",
+        stack.asked()
+    );
+}
+
 #[test]
 fn an_expired_ca_is_refused_with_what_to_do() {
     let stack = stack(MANIFEST);

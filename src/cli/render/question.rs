@@ -11,6 +11,7 @@ use crate::printable::printable_name;
 use crate::tree::Folder;
 use camino::Utf8Path;
 use std::io::{BufRead as _, IsTerminal as _};
+use unicode_width::UnicodeWidthStr as _;
 
 /// What a person is asked before a tree is written: how it differs from what was agreed to.
 #[derive(Debug)]
@@ -164,9 +165,10 @@ impl Question {
 const SCREEN: usize = 24;
 const WIDTH: usize = 80;
 
-/// The rows that a text takes at most on a screen.
+/// The rows that a text takes at most on a screen; a tab is up to eight columns.
 fn rows(text: &str) -> usize {
-    text.lines().map(|line| 1 + unicode_width::UnicodeWidthStr::width(line) / WIDTH).sum()
+    let width = |line: &str| line.width() + 8 * line.matches('\t').count();
+    text.lines().map(|line| 1 + width(line) / WIDTH).sum()
 }
 
 /// The Dockerfile of now against the one that was agreed to.
