@@ -447,10 +447,9 @@ fn what_deserves_a_second_look_does_not_scroll_away() {
     fs_err::create_dir(project.dir().join("agent")).unwrap();
     let built = MANIFEST.replace("image: debian:12", "build: {context: ./agent}");
     let long = MANIFEST.replace("mounts:", &format!("env: {{NOTE: {}}}\n  mounts:", "x".repeat(3000)));
-    let absent: String = (0..30)
-        .map(|n| format!(", {{source: ./absent-{n}, target: /absent/{n}, read_only: true}}"))
-        .collect();
-    let absent = MANIFEST.replace("target: /work}", &format!("target: /work}}{absent}"));
+    let mount = |n: i32| format!("{{source: ./absent-{n}, target: /absent/{n}, read_only: true}}");
+    let absent: Vec<String> = (0..30).map(mount).collect();
+    let absent = MANIFEST.replace("target: /work}", &format!("target: /work}}, {}", absent.join(", ")));
     for (old, new, notes, repeated) in [
         (MANIFEST, MANIFEST, String::new(), false),
         (MANIFEST, &long, String::new(), true),
