@@ -43,9 +43,21 @@ if [ "$verb" = review ]; then
     range="$2...$3" folder=$4
     mkdir -p "$folder"
     # 1 says that there is a difference, and that is no failure here.
-    bottle diff "$range" --format markdown >"$folder/comment.md" || [ $? -eq 1 ] || exit 2
-    bottle diff "$range" --format github >"$folder/annotations.txt" || [ $? -eq 1 ] || exit 2
+    status=0
+    bottle diff "$range" --format markdown >"$folder/comment.md" 2>"$folder/error.txt" || status=$?
+    cat "$folder/error.txt" >&2
+    if [ "$status" -gt 1 ]; then
+        # What it says names files of the pull request: in a code block that it can't end.
+        {
+            printf '### bottle: what agents could newly do is not known\n\n```\n'
+            head -c 20000 "$folder/error.txt" | tr '`' "'"
+            printf '\n```\n'
+        } >"$folder/comment.md"
+    else
+        bottle diff "$range" --format github >"$folder/annotations.txt" || [ $? -eq 1 ] || exit 2
+    fi
     [ -z "${COMMENT:-}" ] || sh -c "$COMMENT" <"$folder/comment.md" || exit 2
+    [ "$status" -le 1 ] || exit 2
     status=0
     bottle diff "$range" --fail-on widen || status=$?
     [ "$status" -ne 1 ] || say "agents can do more than before: who owns these bottles decides, not a pipeline"

@@ -9,6 +9,7 @@ mod bottles;
 mod candidate;
 mod certificates;
 mod change_lines;
+mod completions;
 mod container_checks;
 mod diff;
 mod down;
@@ -19,6 +20,7 @@ mod gate;
 mod healthcheck;
 mod held_back_output;
 mod logs;
+mod man;
 mod now;
 mod passed_on_output;
 mod pins_for_others;
@@ -144,6 +146,8 @@ enum Verb {
     Ps(ps::Args),
     Verify(verify::Args),
     Schema(schema::Args),
+    Completions(completions::Args),
+    Man(man::Args),
     Attack(attack::Args),
     Gate(gate::Args),
     EgressProxy(egress_proxy::Args),
@@ -211,6 +215,8 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::Run(args) => run::run(&args, globals),
         Verb::Up(args) => up::run(&args, globals),
         Verb::Schema(args) => schema::run(&args),
+        Verb::Completions(args) => completions::run(&args),
+        Verb::Man(args) => man::run(&args),
     }
 }
 

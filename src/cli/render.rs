@@ -93,6 +93,13 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 
 fn load(args: &Args) -> anyhow::Result<Vec<RenderedProject>> {
     let files = source::find(&args.manifests)?;
+    if !args.check {
+        // A folder that is named names none of its files.
+        files
+            .iter()
+            .filter(|file| !args.manifests.contains(file))
+            .try_for_each(|file| source::require_own(file))?;
+    }
     let projects = match files.as_slice() {
         [file] => vec![Project::load(file, args.out.as_deref())?],
         _ if args.out.is_some() || args.state.is_some() || args.accept.is_some() => {

@@ -33,7 +33,7 @@ pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>
             );
         } else if argument.is_dir() {
             let found = in_folder(argument)?;
-            found.iter().try_for_each(|file| require_one_line(file).and_then(|()| require_own(file)))?;
+            found.iter().try_for_each(|file| require_one_line(file))?;
             found
         } else {
             require_one_line(argument)?;
@@ -66,7 +66,7 @@ pub(crate) fn find_one(argument: Option<&Utf8Path>) -> anyhow::Result<Utf8PathBu
 
 /// Refuses a manifest that was found, not named, in a folder where the agent of a known bottle can write, unless it
 /// is a known bottle's own.
-fn require_own(file: &Utf8Path) -> anyhow::Result<()> {
+pub(crate) fn require_own(file: &Utf8Path) -> anyhow::Result<()> {
     let Ok(registry) = registry() else { return Ok(()) }; // whoever needs it says what is wrong with it
     let folder = folder_of(file)?;
     let Some(writer) = registry.writer_of(&folder) else { return Ok(()) };

@@ -1,7 +1,8 @@
 //! The files that are committed for a bottle.
 
-use super::{BottleSide, DETAILS, Line, What};
-use crate::render::{Tree, checksum, paths};
+use super::{BottleSide, Line, What};
+use crate::render::checksum::{self, Sealed};
+use crate::render::{Tree, paths};
 use crate::tree::unified_diff;
 use camino::Utf8Path;
 
@@ -11,7 +12,7 @@ pub(super) fn lines(old: Option<&BottleSide>, new: &BottleSide, same: bool) -> V
     let out = new.shown(&new.out());
     let line = |what, details| Line { what, details, place: Some(new.start()), old_place: None };
     let Some(is) = &new.committed else {
-        let gone = format!("{out} is gone, and {} renders to it", new.shown(&new.path));
+        let gone = format!("{out} is not there any more; `bottle render {}` writes it", new.path);
         let was = was.filter(|_| new.loaded.is_some() && old.is_some_and(|old| old.out() == new.out()));
         return was.map(|_| line(What::SameRules(gone), Vec::new())).into_iter().collect();
     };
@@ -29,15 +30,17 @@ pub(super) fn lines(old: Option<&BottleSide>, new: &BottleSide, same: bool) -> V
             ),
             _ => format!(
                 "{out} is not what the manifest renders to ({files}): a stack that is started from it is \
-                 another one than is listed here; `bottle render` writes it"
+                 another one than is listed here; {}",
+                match edited(is, &new.rendered) {
+                    Some(file) => format!(
+                        "{file} was edited by hand: put the change into the manifest, then `bottle render --force`"
+                    ),
+                    None => "`bottle render` writes it".to_owned(),
+                }
             ),
         };
-        let mut details: Vec<String> =
-            patch(Some(&new.rendered), Some(is)).0.lines().map(str::to_owned).collect();
-        let more = details.len().saturating_sub(2 * DETAILS);
-        details.truncate(2 * DETAILS);
-        details.extend((more > 0).then(|| format!("… and {more} more lines")));
-        return vec![line(What::NotRendered(text), details)];
+        let details = patch(Some(&new.rendered), Some(is), &new.out()).0;
+        return vec![line(What::NotRendered(text), details.lines().map(str::to_owned).collect())];
     }
     match was {
         Some(was) if was != is && same => {
@@ -55,6 +58,14 @@ pub(super) fn lines(old: Option<&BottleSide>, new: &BottleSide, same: bool) -> V
         }
         _ => Vec::new(),
     }
+}
+
+/// A file of a tree that is not as bottle wrote it.
+fn edited<'a>(tree: &'a Tree, rendered: &Tree) -> Option<&'a Utf8Path> {
+    let other = tree.iter().filter(|(path, bytes)| rendered.get(*path) != Some(bytes));
+    let edited =
+        other.filter(|(_, bytes)| matches!(checksum::verify(bytes), Sealed::Edited | Sealed::Foreign));
+    edited.map(|(path, _)| path.as_path()).next()
 }
 
 /// The files that differ.
@@ -77,9 +88,9 @@ fn version(tree: &Tree) -> Option<String> {
     Some(line.trim_matches(['"', '\'']).to_owned())
 }
 
-/// A unified diff of every file that differs, and how many there are. The first line of a file is the checksum of the
+/// A unified diff of every file below `out` that differs, and how many there are. The first line of a file is the checksum of the
 /// others, so it is left out.
-pub(super) fn patch<'a>(old: Option<&'a Tree>, new: Option<&'a Tree>) -> (String, usize) {
+pub(super) fn patch<'a>(old: Option<&'a Tree>, new: Option<&'a Tree>, out: &Utf8Path) -> (String, usize) {
     // A bottle that comes or goes comes and goes whole.
     let (Some(old), Some(new)) = (old, new) else { return (String::new(), 0) };
     let paths: std::collections::BTreeSet<_> = old.keys().chain(new.keys()).collect();
@@ -92,7 +103,7 @@ pub(super) fn patch<'a>(old: Option<&'a Tree>, new: Option<&'a Tree>) -> (String
         files += 1;
         // The first line is the checksum of the others.
         let text = |bytes: &'a Vec<u8>| checksum::body(bytes);
-        patch += &unified_diff(path, before.map(text), after.map(text));
+        patch += &unified_diff(&out.join(path), before.map(text), after.map(text));
     }
     (patch, files)
 }

@@ -49,8 +49,11 @@ fn table(bottle: &Bottle) -> (String, bool) {
         shown += &line;
     }
     for line in bottle.lines.iter().filter(|line| !line.details.is_empty()) {
-        let _ = write!(shown, "\n{}\n{}", code(&line.text()), block("", &line.details.join("\n")));
-        // writing to a String can't fail
+        let block = block("diff", &line.details.join("\n"));
+        if shown.len() + block.len() > LARGEST / 2 {
+            return (shown, false);
+        }
+        let _ = write!(shown, "\n{}\n{block}", code(&line.text())); // writing to a String can't fail
     }
     (shown, true)
 }

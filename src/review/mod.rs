@@ -24,14 +24,11 @@ use crate::consent::Context;
 use crate::manifest::Loaded;
 use crate::plan::Plan;
 use crate::render::{self, RenderError, RenderTarget, Tree, paths};
+use crate::tree::unified_diff;
 use camino::{Utf8Path, Utf8PathBuf};
-use std::collections::BTreeMap;
 
 /// The top of the repository, in the paths of a [`Machine`].
 pub const ROOT: &str = "/<repository>";
-
-/// What of a build context is named at most, and how many lines of a difference are shown with a line.
-const DETAILS: usize = 10;
 
 /// One bottle on one side.
 #[derive(Debug)]
@@ -48,7 +45,7 @@ pub struct BottleSide {
     rendered: Tree,
     /// What is committed for it, in `.bottle/NAME` beside the manifest; nothing where there is none.
     committed: Option<Tree>,
-    context: Option<Context>,
+    context: Option<(Context, Option<String>)>,
 }
 
 /// What a [`BottleSide`] is made of.
@@ -62,8 +59,8 @@ pub struct SideParts {
     pub loaded: Option<Loaded>,
     /// What it comes to.
     pub plan: Plan,
-    /// What its image is built from, where that is known.
-    pub context: Option<Context>,
+    /// What its image is built from, where that is known, and the text of its Dockerfile.
+    pub context: Option<(Context, Option<String>)>,
     /// What is committed for it, in `.bottle/NAME` beside the manifest; nothing where there is none.
     pub committed: Option<Tree>,
 }
@@ -84,7 +81,8 @@ impl BottleSide {
             Some(_) => path.parent().unwrap_or(Utf8Path::new("")).to_owned(),
             None => folder_of_tree(&path),
         };
-        let machine = machine(&plan, &Utf8Path::new(ROOT).join(folder), context.as_ref());
+        let files = context.as_ref().map(|(context, _)| context);
+        let machine = machine(&plan, &Utf8Path::new(ROOT).join(folder), files);
         Ok(Self {
             name: plan.name.clone(),
             capabilities: Capabilities::from_plan(&plan, &machine),
@@ -127,11 +125,14 @@ impl BottleSide {
 fn machine(plan: &Plan, project: &Utf8Path, context: Option<&Context>) -> Machine {
     let mounts = plan.agent.mounts.iter();
     let place = |source: &Utf8Path| crate::plan::layout::normal(&project.join(source));
+    // Outside of the project a source is shown as the manifest says it: where that is differs from machine to machine.
+    let outside = plan.agent.mounts.iter().filter(|mount| !place(&mount.source).starts_with(project));
+    let sources = outside.map(|mount| (mount.target.clone(), mount.source.clone())).collect();
     // The `.git` of the repository lies at its top, and a mount of a folder above the top shows it too.
     let repositories = mounts.filter(|mount| Utf8Path::new(ROOT).starts_with(place(&mount.source)));
     Machine {
         project: project.to_owned(),
-        sources: BTreeMap::new(),
+        sources,
         repositories: repositories.map(|mount| mount.target.clone()).collect(),
         context: context.map(Context::digest),
         memory: None,
@@ -158,6 +159,8 @@ pub struct Bottle {
     pub path: Utf8PathBuf,
     /// Whether both sides have it.
     pub status: Status,
+    /// Its name and path on the old side, where one of them is another.
+    pub was: Option<(String, Utf8PathBuf)>,
     /// What differs, the dangerous first.
     pub lines: Vec<Line>,
     /// The unified diff of what both sides render to.
@@ -296,23 +299,32 @@ impl Bottle {
             lines.extend(committed::lines(old, new, lines.is_empty()));
             lines.sort_by_key(|line| (line.risk().is_none(), line.risk()));
         }
-        let (patch, files) = committed::patch(old.map(|it| &it.rendered), new.map(|it| &it.rendered));
+        let (patch, files) =
+            committed::patch(old.map(|it| &it.rendered), new.map(|it| &it.rendered), &version.out());
+        let was = old.map(|old| (old.name.clone(), old.path.clone()));
+        let was = was.filter(|(name, path)| (name, path) != (&version.name, &version.path));
         let bottle =
-            Self { name: version.name.clone(), path: version.path.clone(), status, lines, patch, files };
+            Self { name: version.name.clone(), path: version.path.clone(), status, was, lines, patch, files };
         (!bottle.lines.is_empty() || bottle.files > 0).then_some(bottle)
     }
 
-    /// A rendered tree of the new side that no manifest there renders to; `changed`: the old side has another one, or none.
+    /// A rendered tree of the new side that no manifest there renders to; `was` is what the old side has
+    /// there.
     #[must_use]
-    pub fn without_manifest(path: &Utf8Path, side: &str, changed: bool) -> Self {
+    pub fn without_manifest(path: &Utf8Path, side: &str, was: Option<&Tree>, is: &Tree) -> Self {
+        let changed = was != Some(is);
         let text = format!(
             "no manifest renders to {side}{path}, and a stack can be started from it: remove it, or bring its manifest back"
         );
         let what = if changed { What::NotRendered(text) } else { What::SameRules(text) };
         let place = Some(Place { file: format!("{side}{}", path.join(paths::COMPOSE)), line: 1 });
         let name = path.file_name().unwrap_or_default().to_owned();
-        let lines = vec![Line { what, details: Vec::new(), place, old_place: None }];
-        Self { name, path: path.to_owned(), status: Status::Changed, lines, patch: String::new(), files: 0 }
+        let none = Tree::new();
+        let details = committed::patch(Some(was.unwrap_or(&none)), Some(is), path).0;
+        let details = details.lines().map(str::to_owned).collect();
+        let lines = vec![Line { what, details, place, old_place: None }];
+        let (path, status) = (path.to_owned(), Status::Changed);
+        Self { name, path, status, was: None, lines, patch: String::new(), files: 0 }
     }
 
     /// How many lines have this sign.
@@ -345,13 +357,19 @@ fn capabilities(old: Option<&BottleSide>, new: &BottleSide) -> Vec<Line> {
     changes.into_iter().map(line).collect()
 }
 
-/// The files of a build context that differ.
+/// The files of a build context that differ, and how its Dockerfile does.
 fn context(old: Option<&BottleSide>, new: &BottleSide) -> Vec<String> {
-    let context = |version: Option<&BottleSide>| version.and_then(|it| it.context.clone());
-    let (Some(old), Some(new)) = (context(old), context(Some(new))) else { return Vec::new() };
-    let changes = old.changes(&new);
-    let more = changes.len().saturating_sub(DETAILS);
-    let mut details: Vec<String> = changes.iter().take(DETAILS).map(ToString::to_string).collect();
-    details.extend((more > 0).then(|| format!("… and {more} more")));
+    let (Some((old, dockerfile)), Some((new, changed))) =
+        (old.and_then(|old| old.context.as_ref()), new.context.as_ref())
+    else {
+        return Vec::new();
+    };
+    let mut details: Vec<String> = old.changes(new).iter().map(ToString::to_string).collect();
+    if let (Some(old), Some(new)) = (dockerfile, changed)
+        && old != new
+    {
+        let diff = unified_diff("Dockerfile".into(), Some(old.as_bytes()), Some(new.as_bytes()));
+        details.extend(diff.lines().map(str::to_owned));
+    }
     details
 }

@@ -22,12 +22,12 @@ fn bottle(bottle: &Bottle, patch: bool) -> String {
             let _ = writeln!(text, "\n  {this}"); // writing to a String can't fail
             class = Some(this);
         }
-        text += &self::line(line);
+        text += &self::line(line, patch);
     }
     if bottle.files > 0 {
         let nothing = if bottle.lines.is_empty() { "The agent can do what it could. " } else { "" };
         let shown = if patch { ":" } else { "; --patch shows how" };
-        let _ = writeln!(text, "\n  {nothing}{} differ{shown}", rendered(bottle)); // writing to a String can't fail
+        let _ = writeln!(text, "\n  {nothing}{}{shown}", rendered(bottle)); // writing to a String can't fail
         if patch {
             text += "\n";
             text += &bottle.patch;
@@ -54,14 +54,19 @@ pub(super) fn heading(bottle: &Bottle) -> String {
         (Status::Changed, true) => "the agent can do what it could".to_owned(),
         (Status::Changed, false) => counts.join(", "),
     };
-    format!("{name} ({path}): {what}")
+    let was = bottle.was.as_ref().map(|(old, place)| {
+        let renamed = (*old != bottle.name).then(|| format!("renamed from {}", printable_name(old)));
+        let moved = (*place != bottle.path).then(|| format!("moved from {}", printable_name(place.as_str())));
+        format!(", {}", [renamed, moved].into_iter().flatten().collect::<Vec<_>>().join(", "))
+    });
+    format!("{name} ({path}{}): {what}", was.unwrap_or_default())
 }
 
-/// `3 rendered files`.
+/// `3 rendered files differ`.
 pub(super) fn rendered(bottle: &Bottle) -> String {
     match bottle.files {
-        1 => "1 rendered file".to_owned(),
-        files => format!("{files} rendered files"),
+        1 => "1 rendered file differs".to_owned(),
+        files => format!("{files} rendered files differ"),
     }
 }
 
@@ -74,13 +79,21 @@ fn title(line: &Line) -> String {
     }
 }
 
-fn line(line: &Line) -> String {
+/// Details that are shown without the rendered files.
+const DETAILS: usize = 12;
+
+fn line(line: &Line, whole: bool) -> String {
     let places = places(line);
     let places = if places.is_empty() { String::new() } else { format!("    {places}") };
     let mut text =
         format!("    {} {}{}\n", line.sign().0, printable_name(&line.text()), printable_name(&places));
-    for detail in &line.details {
+    let shown = if whole { line.details.len() } else { DETAILS };
+    for detail in line.details.iter().take(shown) {
         let _ = writeln!(text, "        {}", printable_name(detail)); // writing to a String can't fail
+    }
+    if let Some(more) = line.details.len().checked_sub(shown).filter(|more| *more > 0) {
+        let lines = if more == 1 { "line" } else { "lines" };
+        let _ = writeln!(text, "        … {more} more {lines}; --patch shows all"); // writing to a String can't fail
     }
     text
 }

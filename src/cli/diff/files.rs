@@ -196,8 +196,8 @@ impl Files {
         Ok((!tree.is_empty()).then_some(tree))
     }
 
-    /// What an image is built from; nothing where it lies outside of this side, or is not there.
-    fn context(&self, plan: &Plan, folder: &Utf8Path) -> anyhow::Result<Option<Context>> {
+    /// What an image is built from, and the text of its Dockerfile; nothing where it lies outside of this side, or is not there.
+    fn context(&self, plan: &Plan, folder: &Utf8Path) -> anyhow::Result<Option<(Context, Option<String>)>> {
         let AgentImage::Built(build) = &plan.agent.image else { return Ok(None) };
         let root = from_top(&folder.join(&build.context));
         if root.is_absolute() || root.starts_with("..") {
@@ -225,11 +225,15 @@ impl Files {
                     None => bail!("{path} is not in the build context"),
                 };
                 let name = Utf8PathBuf::from(format!("{}{root}", self.prefix()));
-                Ok(Some(Context::from_files(&name, &dockerfile, &files, read)?))
+                let text = self.read(&root.join(&dockerfile), LARGEST_RENDERED)?;
+                let text = text.and_then(|text| String::from_utf8(text).ok());
+                Ok(Some((Context::from_files(&name, &dockerfile, &files, read)?, text)))
             }
             Self::Disk { top, .. } => {
                 let Some(folder) = Folder::open(top)?.find(&root)? else { return Ok(None) };
-                Ok(Some(Context::read(&folder, &dockerfile)?.without_empty_folders()))
+                let context = Context::read(&folder, &dockerfile)?.without_empty_folders();
+                let text = context.text(&folder, &dockerfile);
+                Ok(Some((context, text)))
             }
         }
     }

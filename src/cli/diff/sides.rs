@@ -17,6 +17,8 @@ pub(super) struct Side {
     pub(super) name: String,
     pub(super) files: Files,
     pub(super) scope: Scope,
+    /// It stands for whatever part of a repository the other side names.
+    whole: bool,
 }
 
 const HEAD: &str = "HEAD";
@@ -37,13 +39,13 @@ impl Side {
     fn commit(repository: &Arc<Repository>, revision: &str) -> anyhow::Result<Self> {
         let commit = repository.commit(revision)?;
         let files = Files::Commit { repository: Arc::clone(repository), commit };
-        Ok(Self { name: revision.to_owned(), files, scope: Scope::All(Utf8PathBuf::new()) })
+        Ok(Self { name: revision.to_owned(), files, scope: Scope::All(Utf8PathBuf::new()), whole: true })
     }
 
     fn working_tree(repository: &Arc<Repository>) -> Self {
         let files =
             Files::Disk { top: repository.top().to_owned(), repository: Some(Arc::clone(repository)) };
-        Self { name: WORKING_TREE.to_owned(), files, scope: Scope::All(Utf8PathBuf::new()) }
+        Self { name: WORKING_TREE.to_owned(), files, scope: Scope::All(Utf8PathBuf::new()), whole: true }
     }
 
     /// A file or folder on the disk.
@@ -70,14 +72,14 @@ impl Side {
             (true, false) => Scope::All(below),
             (false, _) => Scope::Manifest(below),
         };
-        Ok(Self { name: argument.to_owned(), files: Files::Disk { top, repository }, scope })
+        let files = Files::Disk { top, repository };
+        Ok(Self { name: argument.to_owned(), files, scope, whole: false })
     }
 
     /// The same part of this side, where it stands for the whole of a repository.
     fn narrow_to(&mut self, other: &Self) {
         let top = |side: &Self| side.files.repository().map(|repository| repository.top().to_owned());
-        let whole = matches!(&self.scope, Scope::All(folder) if folder.as_str().is_empty());
-        if whole && top(self).is_some() && top(self) == top(other) {
+        if self.whole && top(self).is_some() && top(self) == top(other) {
             self.scope = other.scope.clone();
         }
     }
@@ -103,6 +105,11 @@ pub(super) fn resolve(old: Option<&str>, new: Option<&str>) -> anyhow::Result<(S
             }
             commit => (commit, Side::working_tree(needed()?)),
         },
+        (Some(range), Some(path)) if is_range(range) => {
+            bail!(
+                "{range} names both sides; what limits the comparison comes after `--`: bottle diff {range} -- {path}"
+            )
+        }
         (Some(old), Some(new)) => (side(old, here.as_ref())?, side(new, here.as_ref())?),
     };
     old.narrow_to(&new);
@@ -134,7 +141,7 @@ fn range_of(repository: &Arc<Repository>, range: &str) -> anyhow::Result<(Side, 
         let base = repository.merge_base(&repository.commit(&old)?, &repository.commit(&new)?)?;
         let name = format!("{} (where {new} left {old})", base.short());
         let files = Files::Commit { repository: Arc::clone(repository), commit: base };
-        return Ok((Side { name, files, scope: Scope::All(Utf8PathBuf::new()) }, new_side));
+        return Ok((Side { name, files, scope: Scope::All(Utf8PathBuf::new()), whole: true }, new_side));
     }
     let (old, new) = range.split_once("..").unwrap_or((range, ""));
     Ok((Side::commit(repository, &or_head(old))?, Side::commit(repository, &or_head(new))?))
@@ -170,6 +177,7 @@ fn side(argument: &str, here: Option<&Arc<Repository>>) -> anyhow::Result<Side> 
         let mut side = Side::commit(repository, revision)?;
         side.scope = side.files.scope_of(path, &self::here()?)?;
         argument.clone_into(&mut side.name);
+        side.whole = false;
         return Ok(side);
     }
     let missing = || format!("{argument} is no file or folder here, and no revision");
