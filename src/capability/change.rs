@@ -112,6 +112,11 @@ pub enum Capability {
         /// The engine's runtime; nothing for its default.
         runtime: Option<String>,
     },
+    /// Where that starts: the engine makes the folder if it is missing, as root, also inside a mount.
+    Workdir {
+        /// A folder of the agent; nothing for the image's own.
+        workdir: Option<String>,
+    },
     /// What the agent's container runs at first.
     Command {
         /// Words; none for the image's own command.
@@ -286,6 +291,7 @@ impl Capability {
             | Self::Processors { .. }
             | Self::Processes { .. }
             | Self::WritableRoot
+            | Self::Workdir { .. }
             | Self::Variable { .. } => Risk::Minor,
         }
     }
@@ -308,9 +314,12 @@ impl Capability {
             (Self::Processes { pids: new }, Self::Processes { pids: old }) => new > old,
             // Where the image's user was, a mount that is said has come; a user that the manifest named could be one that
             // can write nothing. The image's own command came with the image.
-            (Self::User { user: Account::Owner }, Self::User { user: Account::Named(old) }) => !is_root(old),
-            (Self::User { user: Account::Owner }, _) => false,
+            (Self::User { user: Account::Owner { .. } }, Self::User { user: Account::Named(old) }) => {
+                !is_root(old)
+            }
+            (Self::User { user: Account::Owner { .. } }, Self::User { user: Account::Image }) => false,
             (Self::Command { command }, _) => !command.is_empty(),
+            (Self::Workdir { workdir }, _) => workdir.is_some(),
             (Self::Mount { .. } | Self::Uncovered { .. }, _) => {
                 let ((new, writes), (old, wrote)) = (self.seen(), old.seen());
                 new != old || writes && !wrote
@@ -343,7 +352,8 @@ impl Capability {
             Self::Image { image: Image::Named(name) } => format!("in the image {name}"),
             Self::Image { image: built @ Image::Built { .. } } => format!("in one built from {built}"),
             Self::User { user: Account::Named(name) } => format!("as user {name}"),
-            Self::User { user: Account::Owner } => "as the owner of what it can write".to_owned(),
+            Self::User { user: Account::Owner { of } } => format!("as the owner of {of}"),
+            Self::Workdir { workdir } => or(workdir, "the image's own folder"),
             Self::User { user: Account::Image } => "as the image's user".to_owned(),
             Self::Runtime { runtime } => format!("by {}", or(runtime, "the engine's default")),
             Self::Command { command } if command.is_empty() => "the image's own".to_owned(),
@@ -460,6 +470,7 @@ impl fmt::Display for Capability {
             Self::User { .. } => write!(f, "the agent runs {value}"),
             Self::Runtime { .. } => write!(f, "the agent's container is run {value}"),
             Self::Command { .. } => write!(f, "the agent's command is {value}"),
+            Self::Workdir { .. } => write!(f, "the agent starts in {value}"),
             Self::Memory { bytes: None } => write!(f, "the agent uses up to {value}"),
             Self::Memory { .. } => write!(f, "the agent uses up to {value} of memory"),
             Self::Processors { .. } => write!(f, "the agent uses up to {value} processors"),

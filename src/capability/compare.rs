@@ -52,6 +52,7 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
         image,
         user,
         runtime,
+        workdir,
         command,
         limits: Limits { memory, millicpus, pids },
         root_writable,
@@ -67,6 +68,7 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
     changes.value(&old.image, image, |image| Capability::Image { image });
     changes.value(&old.user, user, |user| Capability::User { user });
     changes.value(&old.runtime, runtime, |runtime| Capability::Runtime { runtime });
+    changes.value(&old.workdir, workdir, |workdir| Capability::Workdir { workdir });
     changes.value(&old.command, command, |command| Capability::Command { command });
     changes.value(&old.limits.memory, memory, |bytes| Capability::Memory { bytes });
     changes.value(&old.limits.millicpus, millicpus, |millicpus| Capability::Processors { millicpus });
@@ -88,6 +90,16 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
     changes.0
 }
 
+impl Account {
+    /// What a manifest that names no user gives.
+    fn or_owner(self) -> Self {
+        match self {
+            Self::Owner { of } => Self::Owner { of },
+            Self::Named(_) | Self::Image => Self::Owner { of: Utf8PathBuf::new() },
+        }
+    }
+}
+
 impl Capabilities {
     /// What an agent can do before there is a bottle. What a manifest that says nothing gives is in here, too.
     fn nothing(new: &Self) -> Self {
@@ -95,8 +107,9 @@ impl Capabilities {
             hosts: BTreeMap::new(),
             mounts: BTreeMap::new(),
             image: Image::Named(String::new()),
-            user: Account::Owner,
+            user: new.user.clone().or_owner(),
             runtime: None,
+            workdir: None,
             command: Vec::new(),
             limits: Limits { memory: Some(0), millicpus: None, pids: 4096 },
             root_writable: true,

@@ -14,7 +14,8 @@ pub use host::HostCapability;
 
 use crate::manifest::{Build, DlpAction};
 use crate::plan::{
-    AgentImage, AgentPlan, MountPlan, Plan, Resources, SeedPhrases, Topology, User, Variable, is_ours,
+    AgentImage, AgentPlan, MountPlan, Plan, Resources, SeedPhrases, Topology, User, Variable,
+    is_set_by_bottle,
 };
 use crate::policy::HostRule;
 use crate::render::checksum;
@@ -47,6 +48,8 @@ pub struct Capabilities {
     user: Account,
     /// The engine's runtime; nothing for its default.
     runtime: Option<String>,
+    /// Where the command starts, and what is made there if it is missing; nothing for the image's own folder.
+    workdir: Option<String>,
     /// Empty for the image's own.
     command: Vec<String>,
     limits: Limits,
@@ -116,8 +119,11 @@ pub enum Image {
 pub enum Account {
     /// By name or number.
     Named(String),
-    /// The owner of what it can write.
-    Owner,
+    /// The owner of the first folder that it can write.
+    Owner {
+        /// Where the agent sees that folder.
+        of: Utf8PathBuf,
+    },
     /// The image's own user.
     Image,
 }
@@ -152,7 +158,7 @@ impl Capabilities {
             image,
             command,
             user,
-            workdir: _,
+            workdir,
             read_only,
             runtime,
             resources: Resources { memory, millicpus, pids },
@@ -168,10 +174,11 @@ impl Capabilities {
             image: self::image(image, machine),
             user: match user {
                 User::Named(name) => Account::Named(name.clone()),
-                User::Owner => Account::Owner,
+                User::Owner => Account::Owner { of: first_writable(mounts) },
                 User::Image => Account::Image,
             },
             runtime: runtime.clone(),
+            workdir: workdir.clone(),
             command: command.clone(),
             limits: Limits { memory: memory.or(machine.memory), millicpus: *millicpus, pids: *pids },
             root_writable: !read_only,
@@ -206,6 +213,12 @@ impl Capabilities {
     }
 }
 
+/// Where the agent sees the folder whose owner it is, as `render` decides it.
+fn first_writable(mounts: &[MountPlan]) -> Utf8PathBuf {
+    let first = mounts.iter().find(|mount| !mount.read_only && mount.why.is_none());
+    first.map(|mount| mount.target.clone()).unwrap_or_default()
+}
+
 fn mounts(mounts: &[MountPlan], machine: &Machine) -> BTreeMap<Utf8PathBuf, Mount> {
     let protected = |folder: &Utf8Path| mounts.iter().any(|mount| mount.target == folder && mount.read_only);
     let mount = |mount: &MountPlan| {
@@ -233,6 +246,6 @@ fn image(image: &AgentImage, machine: &Machine) -> Image {
 }
 
 fn environment(variables: &BTreeMap<String, Variable>) -> BTreeMap<String, String> {
-    let own = variables.iter().filter(|(name, _)| !is_ours(name));
+    let own = variables.iter().filter(|(name, variable)| !is_set_by_bottle(name, &variable.value));
     own.map(|(name, variable)| (name.clone(), variable.value.clone())).collect()
 }

@@ -59,8 +59,13 @@ pub(crate) fn machine(plan: &Plan, project: &Utf8Path, context: Option<&str>) ->
     let place = |source: &Utf8Path| real(&crate::plan::layout::normal(&project.join(source)));
     let mounts = plan.agent.mounts.iter();
     let sources: BTreeMap<_, _> = mounts.map(|mount| (mount.target.clone(), place(&mount.source))).collect();
-    // A folder, or the file of a linked work tree.
-    let is_repository = |source: &Utf8Path| source.join(".git").symlink_metadata().is_ok();
+    // Its work tree (`.git` is a folder, or the file of a linked one), a part of its `.git`, or a bare one.
+    let is_there = |path: Utf8PathBuf| path.symlink_metadata().is_ok();
+    let is_repository = |source: &Utf8Path| {
+        is_there(source.join(".git"))
+            || source.components().any(|part| part.as_str() == ".git")
+            || ["HEAD", "objects", "refs"].iter().all(|name| is_there(source.join(name)))
+    };
     let repositories = sources.iter().filter(|(_, source)| is_repository(source));
     Machine {
         project: project.to_owned(),

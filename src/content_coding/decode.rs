@@ -5,7 +5,7 @@
 
 use super::{
     Coding,
-    decoder_memory::{Frames, Window, ZSTD_LOG},
+    decoder_memory::{Frames, MemoryForecast, ZSTD_LOG},
 };
 use std::io::{self, Write};
 
@@ -40,7 +40,7 @@ pub enum DecodeError<S> {
 pub struct Decoder<R: DecodedReader> {
     inner: Inner<R>,
     coding: Coding,
-    window: Window,
+    forecast: MemoryForecast,
 }
 
 enum Inner<R: DecodedReader> {
@@ -54,12 +54,14 @@ impl<R: DecodedReader> Decoder<R> {
     /// A decoder that has read nothing.
     pub fn new(coding: Coding, reader: R) -> Result<Self, DecodeError<R::Stop>> {
         let out = Out { reader, encoded: 0, decoded: 0, stopped: None };
-        let (window, inner) = match coding {
-            Coding::Gzip => (Window::Deflate, Inner::Gzip(flate2::write::MultiGzDecoder::new(out))),
-            Coding::Deflate => (Window::Deflate, Inner::Deflate(flate2::write::ZlibDecoder::new(out))),
+        let (forecast, inner) = match coding {
+            Coding::Gzip => (MemoryForecast::Deflate, Inner::Gzip(flate2::write::MultiGzDecoder::new(out))),
+            Coding::Deflate => {
+                (MemoryForecast::Deflate, Inner::Deflate(flate2::write::ZlibDecoder::new(out)))
+            }
             Coding::Brotli => {
                 let writer = brotli_decompressor::DecompressorWriter::new(out, PIECE);
-                (Window::Brotli(None), Inner::Brotli(Box::new(writer)))
+                (MemoryForecast::Brotli(None), Inner::Brotli(Box::new(writer)))
             }
             Coding::Zstd => {
                 let decoder = zstd::stream::write::Decoder::new(out).and_then(|mut decoder| {
@@ -67,20 +69,20 @@ impl<R: DecodedReader> Decoder<R> {
                     Ok(decoder)
                 });
                 let decoder = decoder.map_err(|_| DecodeError::Malformed(coding))?;
-                (Window::Zstd(Frames::new()), Inner::Zstd(Box::new(decoder)))
+                (MemoryForecast::Zstd(Frames::new()), Inner::Zstd(Box::new(decoder)))
             }
         };
-        Ok(Self { inner, coding, window })
+        Ok(Self { inner, coding, forecast })
     }
 
     /// Takes note of bytes that will be pushed next. Each is to be foreseen once.
     pub fn foresee(&mut self, bytes: &[u8]) -> Result<(), DecodeError<R::Stop>> {
-        self.window.read(bytes).map_err(|_| DecodeError::Malformed(self.coding))
+        self.forecast.read(bytes).map_err(|_| DecodeError::Malformed(self.coding))
     }
 
     /// What decoding the bytes that were foreseen takes at most.
     pub fn memory(&self) -> usize {
-        self.window.memory()
+        self.forecast.memory()
     }
 
     /// Who reads.

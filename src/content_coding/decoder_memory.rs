@@ -12,7 +12,7 @@ const BROTLI_EMPTY: usize = 64 << 10;
 const DEFLATE: usize = 160 << 10;
 
 /// What is known of a body's decoder so far.
-pub(super) enum Window {
+pub(super) enum MemoryForecast {
     /// gzip and zlib.
     Deflate,
     /// brotli: its first byte.
@@ -25,27 +25,27 @@ pub(super) enum Window {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unsound;
 
-impl Window {
+impl MemoryForecast {
     /// Takes note of encoded bytes that the decoder will get next.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(), Unsound> {
         match self {
-            Window::Deflate => Ok(()),
-            Window::Brotli(first) => {
+            MemoryForecast::Deflate => Ok(()),
+            MemoryForecast::Brotli(first) => {
                 *first = first.or(bytes.first().copied());
                 // "Large window brotli", which is no part of `br`: windows up to 1 GiB.
                 if first.is_some_and(|byte| byte & 0x7f == 0x11) { Err(Unsound) } else { Ok(()) }
             }
-            Window::Zstd(frames) => frames.read(bytes),
+            MemoryForecast::Zstd(frames) => frames.read(bytes),
         }
     }
 
     /// What the decoder takes at most.
     pub(super) fn memory(&self) -> usize {
         match self {
-            Window::Deflate => DEFLATE,
-            Window::Brotli(None) => BROTLI_EMPTY,
-            Window::Brotli(Some(first)) => (1 << brotli_log(*first)) + BROTLI_BESIDE,
-            Window::Zstd(frames) => ZSTD_BESIDE + frames.largest,
+            MemoryForecast::Deflate => DEFLATE,
+            MemoryForecast::Brotli(None) => BROTLI_EMPTY,
+            MemoryForecast::Brotli(Some(first)) => (1 << brotli_log(*first)) + BROTLI_BESIDE,
+            MemoryForecast::Zstd(frames) => ZSTD_BESIDE + frames.largest,
         }
     }
 }
@@ -216,8 +216,8 @@ mod tests {
     #[test]
     fn brotlis_first_byte_says_the_window() {
         let memory = |first| {
-            let mut window = Window::Brotli(None);
-            window.read(&[first, 1]).map(|()| window.memory() - BROTLI_BESIDE)
+            let mut forecast = MemoryForecast::Brotli(None);
+            forecast.read(&[first, 1]).map(|()| forecast.memory() - BROTLI_BESIDE)
         };
         assert_eq!(memory(0x8b), Ok(1 << 22), "the reference encoder's default");
         assert_eq!(memory(0x00), Ok(1 << 16));
@@ -225,6 +225,6 @@ mod tests {
         assert_eq!(memory(0x21), Ok(1 << 10));
         assert_eq!(memory(0x0f), Ok(1 << 24));
         assert_eq!(memory(0x11), Err(Unsound), "large window");
-        assert_eq!(Window::Brotli(None).memory(), BROTLI_EMPTY, "nothing was read");
+        assert_eq!(MemoryForecast::Brotli(None).memory(), BROTLI_EMPTY, "nothing was read");
     }
 }

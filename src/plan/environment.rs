@@ -64,6 +64,17 @@ pub fn is_ours(name: &str) -> bool {
         || placeholder::is_set_beside_a_credential(name)
 }
 
+/// Whether a variable is bottle's own. A name that bottle sets beside some credential only may be the manifest's, with
+/// another value.
+#[must_use]
+pub fn is_set_by_bottle(name: &str, value: &str) -> bool {
+    if placeholder::is_set_beside_a_credential(name) {
+        placeholder::is_as_set(name, value)
+    } else {
+        is_ours(name)
+    }
+}
+
 /// Every variable, by bottle and by the manifest. A name that both set is a problem.
 pub(super) fn resolve(manifest: &Manifest, problems: &mut Problems) -> BTreeMap<String, Variable> {
     let mut variables = BTreeMap::new();

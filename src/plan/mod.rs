@@ -14,7 +14,7 @@ mod resolve;
 mod services;
 mod warnings;
 
-pub use environment::{PROXY_VARIABLES, is_ours};
+pub use environment::{PROXY_VARIABLES, is_ours, is_set_by_bottle};
 pub use layout::Layout;
 pub use resolve::Surroundings;
 pub use services::{NetworkPlan, Reach, ServicePlan};

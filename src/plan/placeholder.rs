@@ -64,6 +64,14 @@ pub(crate) fn is_set_beside_a_credential(name: &str) -> bool {
     KNOWN.iter().any(|known| known.name == name || known.switches.iter().any(|(switch, _)| *switch == name))
 }
 
+/// Whether it has the value that bottle gives it.
+pub(crate) fn is_as_set(name: &str, value: &str) -> bool {
+    let pairs = KNOWN
+        .iter()
+        .flat_map(|known| [(known.name, known.value)].into_iter().chain(known.switches.iter().copied()));
+    pairs.into_iter().any(|pair| pair == (name, value))
+}
+
 /// The stand-in for a `token_ref`, if tools look for that name.
 #[must_use]
 pub fn known(token_ref: &str) -> Option<&'static Known> {

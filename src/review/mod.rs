@@ -129,7 +129,10 @@ fn machine(plan: &Plan, project: &Utf8Path, context: Option<&Context>) -> Machin
     let outside = plan.agent.mounts.iter().filter(|mount| !place(&mount.source).starts_with(project));
     let sources = outside.map(|mount| (mount.target.clone(), mount.source.clone())).collect();
     // The `.git` of the repository lies at its top, and a mount of a folder above the top shows it too.
-    let repositories = mounts.filter(|mount| Utf8Path::new(ROOT).starts_with(place(&mount.source)));
+    let repositories = mounts.filter(|mount| {
+        let place = place(&mount.source);
+        Utf8Path::new(ROOT).starts_with(&place) || place.components().any(|part| part.as_str() == ".git")
+    });
     Machine {
         project: project.to_owned(),
         sources,

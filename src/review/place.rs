@@ -48,6 +48,7 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
         Capability::User { .. } => of_agent("user"),
         Capability::Runtime { .. } => of_agent("runtime"),
         Capability::Command { .. } => of_agent("command"),
+        Capability::Workdir { .. } => of_agent("workdir"),
         Capability::Memory { .. } => of_agent("resources.memory"),
         Capability::Processors { .. } => of_agent("resources.cpus"),
         Capability::Processes { .. } => of_agent("resources.pids"),

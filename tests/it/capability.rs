@@ -367,13 +367,44 @@ fn a_user_that_is_no_longer_named_is_asked_about() {
             "agent: {{image: x, mounts: [{{source: ., target: /work}}]{user}}}\negress: {{allowlist: [a.example]}}\n"
         )
     };
-    let line = "the agent runs as the owner of what it can write (so far as user 65534)";
+    let line = "the agent runs as the owner of /work (so far as user 65534)";
     assert_eq!(newly(&with(", user: '65534'"), &with("")), [line]);
     assert_eq!(newly(&with(", user: '0'"), &with("")), [""; 0], "root writes everywhere");
     assert_eq!(
         newly(&with(""), &with(", user: '65534'")),
-        ["the agent runs as user 65534 (so far as the owner of what it can write)"]
+        ["the agent runs as user 65534 (so far as the owner of /work)"]
     );
+}
+
+/// Whose files the agent writes follows from the first writable mount.
+#[test]
+fn another_first_mount_is_another_user() {
+    let agent = |mounts: &str| {
+        format!("agent: {{image: x, mounts: [{mounts}]}}\negress: {{allowlist: [a.example]}}\n")
+    };
+    let (one, two) = ("{source: ./a, target: /a}", "{source: ./b, target: /b}");
+    assert_eq!(
+        newly(&agent(&format!("{one}, {two}")), &agent(&format!("{two}, {one}"))),
+        ["the agent runs as the owner of /b (so far as the owner of /a)"]
+    );
+}
+
+/// bottle sets these beside a credential only; elsewhere they are the manifest's.
+#[test]
+fn a_variable_that_bottle_sets_elsewhere_is_asked_about() {
+    let with = |env: &str| format!("agent: {{image: x{env}}}\negress: {{allowlist: [a.example]}}\n");
+    for name in ["OPENAI_API_KEY", "DISABLE_TELEMETRY"] {
+        let line = format!("the agent's environment has {name}=mine");
+        assert_eq!(newly(&with(""), &with(&format!(", env: {{{name}: mine}}"))), [line]);
+    }
+}
+
+#[test]
+fn a_working_folder_is_asked_about() {
+    let with = |workdir: &str| format!("agent: {{image: x{workdir}}}\negress: {{allowlist: [a.example]}}\n");
+    let line = "the agent starts in /a (so far the image's own folder)";
+    assert_eq!(newly(&with(""), &with(", workdir: /a")), [line]);
+    assert_eq!(newly(&with(", workdir: /a"), &with("")), [""; 0]);
 }
 
 #[test]

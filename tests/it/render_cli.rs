@@ -438,6 +438,27 @@ fn a_changed_build_context_shows_its_files_and_the_dockerfile_and_is_built_from_
     assert_eq!(kept(), "FROM evil:1\n");
 }
 
+/// Hooks and settings of git run on the host, by whatever mount they are written.
+#[test]
+fn a_mount_of_a_part_of_a_repository_is_marked() {
+    for (made, mount) in [
+        (".git/hooks", "{source: ./.git, target: /g}"),
+        (".git/hooks", "{source: ./.git/hooks, target: /h}"),
+        ("sub/.git", "{source: ./sub, target: /s}"),
+        ("bare/objects", "{source: ./bare, target: /b}"),
+    ] {
+        let project = project();
+        fs_err::create_dir_all(project.dir().join(made)).unwrap();
+        if made.starts_with("bare") {
+            fs_err::create_dir(project.dir().join("bare/refs")).unwrap();
+            project.write("bare/HEAD", "ref: refs/heads/main\n");
+        }
+        project.write("bottle.yaml", &MANIFEST.replace("{source: ., target: /work}", mount));
+        let asked = project.refused(1, &[]);
+        assert!(asked.contains("  ! the agent reads and writes `"), "{mount}: {asked}");
+    }
+}
+
 /// What matters stands right above the question, however long what an agent put between them is.
 #[test]
 fn what_deserves_a_second_look_does_not_scroll_away() {
