@@ -181,6 +181,12 @@ impl Repository {
         if revision.is_empty() || revision.starts_with('-') || revision.contains(char::is_control) {
             return Err(refused("it is no name that git knows".to_owned()));
         }
+        // git would wait for a pipe, and follow a link.
+        for name in ["config", "HEAD"].map(|name| self.git().join(name)) {
+            if name.symlink_metadata().is_ok_and(|kind| !kind.is_file()) {
+                return Err(refused(format!("{name} is no plain file; remove it")));
+            }
+        }
         let asked = format!("{revision}^{{commit}}");
         let said =
             command::output(&self.git(), &["rev-parse", "--verify", "--quiet", "--end-of-options", &asked])?;

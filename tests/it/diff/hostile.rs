@@ -108,6 +108,19 @@ fn the_commit_graph_decides_nothing() {
     assert_eq!(repository.diff(&["HEAD~1..HEAD"]).code, 1);
 }
 
+#[test]
+fn a_pipe_in_the_place_of_a_file_of_git_is_not_waited_for() {
+    for name in ["config", "HEAD"] {
+        let repository = Repository::with(MANIFEST);
+        let path = repository.top.join(".git").join(name);
+        fs::remove_file(&path).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let said = repository.diff(&["HEAD"]);
+        assert_eq!(said.code, 2);
+        assert!(said.err.contains(&format!(".git/{name} is no plain file; remove it")), "{}", said.err);
+    }
+}
+
 /// Where a branch began decides what is new, and git believes files of the repository about it.
 #[test]
 fn where_a_branch_began_is_read_from_checked_commits() {
