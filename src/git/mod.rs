@@ -21,7 +21,7 @@ pub enum GitError {
     #[error("git can't be run: {0}; revisions are read with it, so install it, or compare files and folders")]
     NoProgram(std::io::Error),
     /// The name means nothing, or no commit.
-    #[error("{revision} is no revision of {repository}: {reason}")]
+    #[error("{revision} is not a revision of {repository}: {reason}")]
     Revision {
         /// As it was asked for.
         revision: String,
@@ -52,7 +52,7 @@ pub enum GitError {
         /// In hexadecimal.
         bases: String,
     },
-    /// What is at or above a path is no plain folder or file.
+    /// What is at or above a path is not a plain folder or file.
     #[error("{path} of the commit is {what}, which bottle does not follow")]
     NotFollowed {
         /// In the repository.
@@ -179,12 +179,12 @@ impl Repository {
             reason,
         };
         if revision.is_empty() || revision.starts_with('-') || revision.contains(char::is_control) {
-            return Err(refused("it is no name that git knows".to_owned()));
+            return Err(refused("git has no such names".to_owned()));
         }
         // git would wait for a pipe, and follow a link.
         for name in ["config", "HEAD"].map(|name| self.git().join(name)) {
             if name.symlink_metadata().is_ok_and(|kind| !kind.is_file()) {
-                return Err(refused(format!("{name} is no plain file; remove it")));
+                return Err(refused(format!("{name} is not a plain file; remove it")));
             }
         }
         let asked = format!("{revision}^{{commit}}");

@@ -590,8 +590,8 @@ fn bad_input_is_said_and_nothing_is_written() {
     assert_eq!((said.code, said.out.as_str()), (2, ""));
     assert!(said.err.contains("--> HEAD:bottle.yaml:3:9"), "{}", said.err);
     for (arguments, error) in [
-        (&["nope"][..], "nope is no file or folder here, and no revision: nope is no revision of"),
-        (&["nope..HEAD"], "nope is no revision of"),
+        (&["nope"][..], "nope is neither a file or folder here nor a revision: nope is not a revision of"),
+        (&["nope..HEAD"], "nope is not a revision of"),
         (&["--", "nope"], "neither side has a manifest at or below nope"),
         (&["HEAD~1:nope.yaml", "bottle.yaml"], "HEAD~1 has no nope.yaml"),
         (&["HEAD~1", "--format", "junit"], "invalid value 'junit'"),

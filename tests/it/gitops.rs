@@ -381,7 +381,7 @@ fn the_script_says_what_it_can_do_and_what_it_can_not() {
         assert!(said.err.starts_with("What a pipeline does") && said.err.contains("pipeline.sh check "));
     }
     let said = clone.pipeline(&["review", "nowhere", "HEAD", "../report"]).ended(2);
-    assert!(said.err.contains("nowhere is no revision of"), "{}", said.err);
+    assert!(said.err.contains("nowhere is not a revision of"), "{}", said.err);
     for (file, _) in BOTTLES {
         clone.git(&["rm", "--quiet", file]);
     }

@@ -157,13 +157,13 @@ impl Files {
                     git::EntryKind::Link => {
                         bail!("{} is a symbolic link, which bottle does not follow", shown())
                     }
-                    _ => bail!("{} is no file", shown()),
+                    _ => bail!("{} is not a file", shown()),
                 }
             }
             Self::Disk { top, .. } => {
                 let parent = path.parent().unwrap_or(Utf8Path::new(""));
                 let Some(folder) = Folder::open(top)?.find(parent)? else { return Ok(None) };
-                let name = path.file_name().with_context(|| format!("{path} is no file"))?;
+                let name = path.file_name().with_context(|| format!("{path} is not a file"))?;
                 Ok(folder.read_at_most(name, limit)?)
             }
         }
@@ -180,7 +180,7 @@ impl Files {
                         || format!("{}{}", self.prefix(), printable_name(folder.join(&entry.path).as_str()));
                     ensure!(
                         matches!(entry.kind, git::EntryKind::File { .. }),
-                        "{} is no plain file, and `bottle render` writes nothing else",
+                        "{} is not a plain file, and `bottle render` writes nothing else",
                         shown()
                     );
                     let bytes = repository.read(&entry, LARGEST_RENDERED).with_context(shown)?;

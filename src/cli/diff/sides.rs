@@ -99,7 +99,7 @@ pub(super) fn resolve(old: Option<&str>, new: Option<&str>) -> anyhow::Result<(S
             // A file alone is asked about as the working tree is.
             file @ Side { files: Files::Disk { .. }, .. } => {
                 let Some(repository) = file.files.repository().cloned() else {
-                    bail!("{one} is in no git repository; name what it is compared with");
+                    bail!("{one} is not in a git repository; name what it is compared with");
                 };
                 (Side::commit(&repository, HEAD)?, file)
             }
@@ -163,7 +163,7 @@ fn side(argument: &str, here: Option<&Arc<Repository>>) -> anyhow::Result<Side> 
         if is_path {
             return Side::disk(argument);
         }
-        bail!("{argument} is no file or folder, and this folder is in no git repository");
+        bail!("{argument} is not a file or folder, and this folder is not in a git repository");
     };
     if is_path {
         if repository.commit(argument).is_ok() {
@@ -180,6 +180,6 @@ fn side(argument: &str, here: Option<&Arc<Repository>>) -> anyhow::Result<Side> 
         side.whole = false;
         return Ok(side);
     }
-    let missing = || format!("{argument} is no file or folder here, and no revision");
+    let missing = || format!("{argument} is neither a file or folder here nor a revision");
     Side::commit(repository, argument).with_context(missing)
 }

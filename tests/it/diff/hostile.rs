@@ -117,7 +117,7 @@ fn a_pipe_in_the_place_of_a_file_of_git_is_not_waited_for() {
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         let said = repository.diff(&["HEAD"]);
         assert_eq!(said.code, 2);
-        assert!(said.err.contains(&format!(".git/{name} is no plain file; remove it")), "{}", said.err);
+        assert!(said.err.contains(&format!(".git/{name} is not a plain file; remove it")), "{}", said.err);
     }
 }
 
