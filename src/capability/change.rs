@@ -328,6 +328,22 @@ impl Capability {
         }
     }
 
+    /// The host that it is about.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Requests(Requests { host, .. })
+            | Self::Credential { host, .. }
+            | Self::OwnCredential { host }
+            | Self::GitPush { host }
+            | Self::EncodedSlash { host }
+            | Self::Uninspected { host }
+            | Self::PrivateAddresses { host, .. }
+            | Self::Until { host, .. } => Some(host),
+            _ => None,
+        }
+    }
+
     /// The place of the machine that a mount shows, and whether the agent can write there.
     fn seen(&self) -> (Option<&Utf8PathBuf>, bool) {
         match self {

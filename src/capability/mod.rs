@@ -4,10 +4,12 @@
 //! `Capabilities` apart, so a part that nobody thought of does not compile. What no plan can say is no capability: a
 //! rendered tree that says it is refused ([`crate::render::exactly`]).
 
+mod baseline;
 mod change;
 mod compare;
 mod host;
 
+pub use baseline::excess;
 pub use change::{Capability, Change, Requests, Risk};
 pub use compare::{changes, introduced};
 pub use host::HostCapability;
@@ -152,7 +154,6 @@ impl Capabilities {
             seed_phrases: SeedPhrases { enabled: seed_phrases, why: _ },
             extra_ca,
             agent,
-            warnings: _,
         } = plan;
         let AgentPlan {
             image,
@@ -205,6 +206,11 @@ impl Capabilities {
     #[must_use]
     pub fn seen_at(&self, target: &Utf8Path) -> Option<(Utf8PathBuf, bool)> {
         compare::seen(target, &self.mounts)
+    }
+
+    /// The targets of mounts whose `.git` the agent can change.
+    pub fn writable_git(&self) -> impl Iterator<Item = &Utf8Path> {
+        self.mounts.iter().filter(|(_, mount)| mount.git).map(|(target, _)| target.as_path())
     }
 
     /// The real place of each mount's source, by the mount's target.

@@ -5,6 +5,7 @@
 
 mod agreed_stack;
 mod attack;
+mod baseline;
 mod bottles;
 mod candidate;
 mod certificates;
@@ -15,10 +16,12 @@ mod diff;
 mod down;
 mod egress_proxy;
 mod explain;
+mod explain_code;
 mod folders;
 mod gate;
 mod healthcheck;
 mod held_back_output;
+mod lints;
 mod logs;
 mod man;
 mod now;
@@ -140,6 +143,7 @@ enum Verb {
     Run(run::Args),
     Diff(diff::Args),
     Explain(explain::Args),
+    ExplainCode(explain_code::Args),
     Logs(logs::Args),
     Reload(reload::Args),
     Down(down::Args),
@@ -202,6 +206,7 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::Attack(args) => attack::run(&args, globals),
         Verb::EgressProxy(args) => egress_proxy::run(args, globals),
         Verb::Explain(args) => explain::run(&args, globals),
+        Verb::ExplainCode(args) => explain_code::run(&args, globals),
         Verb::Gate(args) => gate::run(args, globals),
         Verb::Healthcheck(args) => healthcheck::run(&args, globals),
         Verb::Down(args) => down::run(&args, globals),

@@ -6,10 +6,13 @@ mod summary;
 use super::candidate::{self, Candidate};
 use super::project::Project;
 use super::rendered_project::RenderedProject;
-use super::{Format, Globals, Outcome, change_lines, folders, print_as, say, say_report, source};
+use super::{
+    Format, Globals, Outcome, baseline, change_lines, folders, lints, print_as, say, say_report, source,
+};
 use crate::capability::{self, Change};
 use crate::clock::Clock;
 use crate::consent::{self, Agreed, Bottle, Context, FolderId, Record, Registry};
+use crate::diagnostic::Report;
 use crate::plan::{Topology, User};
 use crate::state::{self, ENV_FILE, EnvFile, ImageBinary, Location, MintRequest, Minted, State};
 use crate::tree::{Comparison, Folder, Kind, Written};
@@ -49,6 +52,9 @@ pub(crate) struct Args {
     /// Agree to whatever the manifest says, without a question; for machines that can be thrown away
     #[arg(long)]
     accept_widening: bool,
+    /// Refuse a manifest that lets its agent do more than this baseline does
+    #[arg(long, value_name = "BASELINE")]
+    within: Option<Utf8PathBuf>,
     /// The program for the image, where this one can't run in it
     #[arg(long, value_name = "FILE")]
     image_binary: Option<Utf8PathBuf>,
@@ -60,6 +66,7 @@ pub(crate) struct Args {
 /// What `render` did, for its table.
 struct RenderResult<'a> {
     rendered: &'a RenderedProject,
+    lints: Report,
     state: &'a State,
     minted: Minted,
     written: Written,
@@ -75,14 +82,15 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let projects = load(args)?;
     let mut outcome = Outcome::Done;
     for rendered in &projects {
-        let warnings = &rendered.project.plan.warnings;
-        if !globals.quiet && !warnings.0.is_empty() {
-            say_report(warnings, globals);
-        }
-        let one = if args.check {
+        let lints = lints::find(&rendered.project, clock.today())?;
+        lints::say(&lints, globals);
+        let beyond = baseline::beyond(&rendered.project, args.within.as_deref())?;
+        let one = if !beyond.0.is_empty() {
+            refuse(rendered, &beyond, globals)?
+        } else if args.check {
             check(rendered, projects.len() > 1, globals, &clock)?
         } else {
-            write(rendered, args, globals, &clock)?
+            write(rendered, lints, args, globals, &clock)?
         };
         if one == Outcome::Differs {
             outcome = Outcome::Differs;
@@ -108,6 +116,18 @@ fn load(args: &Args) -> anyhow::Result<Vec<RenderedProject>> {
         _ => Project::all(&args.manifests)?,
     };
     projects.into_iter().map(RenderedProject::render).collect()
+}
+
+/// What goes beyond a baseline is neither asked about nor written.
+fn refuse(rendered: &RenderedProject, beyond: &Report, globals: &Globals) -> anyhow::Result<Outcome> {
+    say_report(beyond, globals);
+    let file = &rendered.project.file;
+    say(&format!("{file} is not rendered: it lets its agent do more than the baseline\n"));
+    if globals.format == Format::Json {
+        let value = serde_json::json!({ "manifest": file, "beyond": beyond.json() });
+        print_as(globals.format, &format!("{value:#}\n"))?;
+    }
+    Ok(Outcome::Differs)
 }
 
 /// The digest of one of `several` is told from the others by its manifest.
@@ -184,6 +204,7 @@ fn since_agreed(rendered: &RenderedProject, candidate: &Candidate) -> anyhow::Re
 
 fn write(
     rendered: &RenderedProject,
+    lints: Report,
     args: &Args,
     globals: &Globals,
     clock: &Clock,
@@ -251,7 +272,7 @@ fn write(
     }
     let digest = agreed.record.digest;
     summary::print(
-        &RenderResult { rendered, state: &state, minted, written, question, digest, again },
+        &RenderResult { rendered, lints, state: &state, minted, written, question, digest, again },
         globals,
     )?;
     Ok(Outcome::Done)

@@ -30,7 +30,15 @@ pub(crate) fn say(text: &str) {
 
 /// Says a report on stderr, in colour where colour is wanted.
 pub(crate) fn say_report(report: &Report, globals: &Globals) {
-    write_stderr(&printable_coloured(&report.render(globals.colors_stderr())));
+    let mut codes: Vec<&str> = report.0.iter().map(|said| said.code).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    let more = match codes.as_slice() {
+        [] => String::new(),
+        [code] => format!("\n`bottle explain-code {code}` says more\n"),
+        [first, ..] => format!("\n`bottle explain-code CODE` says more about each code, such as {first}\n"),
+    };
+    write_stderr(&printable_coloured(&(report.render(globals.colors_stderr()) + &more)));
 }
 
 /// A report in its own look, anything else on one line; JSON for those who asked for it. In one write: between two,

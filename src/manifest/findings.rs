@@ -140,14 +140,16 @@ pub(super) fn quoted(text: &str) -> String {
 /// The nearest of some names, if it is near enough to be what was meant: few letters differ, or one begins the
 /// other.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'a str> {
-    let lower = name.to_ascii_lowercase().replace('-', "_");
+    let plain = |name: &str| name.to_ascii_lowercase().replace('-', "_");
+    let lower = plain(name);
     let begins = |one: &&str| {
-        lower.len() >= 3 && one.len() >= 3 && (one.starts_with(&lower) || lower.starts_with(one))
+        let one = plain(one);
+        lower.len() >= 3 && one.len() >= 3 && (one.starts_with(&lower) || lower.starts_with(&one))
     };
     known
         .clone()
         .into_iter()
-        .map(|one| (strsim::damerau_levenshtein(&lower, &one.to_ascii_lowercase()), one))
+        .map(|one| (strsim::damerau_levenshtein(&lower, &plain(one)), one))
         .filter(|(distance, one)| *distance * 3 <= one.len().max(3))
         .min()
         .map(|(_, one)| one)

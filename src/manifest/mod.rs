@@ -4,6 +4,7 @@
 //! were retired, the JSON Schema, and the types that can't hold a bad value. A manifest with a secret in it is
 //! refused, and its report never shows the secret.
 
+mod baseline;
 mod findings;
 mod model;
 mod parse;
@@ -16,8 +17,10 @@ mod secrets;
 mod template;
 mod variable;
 
+pub use baseline::{Baseline, Unbounded};
 pub use model::{
-    Agent, Build, DlpAction, Egress, EgressProxy, Engine, Image, Manifest, Mount, Pipelock, Resources,
+    Agent, AllowedLint, Build, DlpAction, Egress, EgressProxy, Engine, Image, Lints, Manifest, Mount,
+    Pipelock, Resources,
 };
 pub use reference::reference;
 pub use schema::{schema, schema_text};
@@ -70,25 +73,35 @@ impl Loaded {
 impl Manifest {
     /// Reads a manifest; `name` is what people call the file. Reports all that is wrong in one go.
     pub fn load(name: &str, text: &[u8]) -> Result<Loaded, Report> {
-        let ReadOutcome { document, problems } =
-            yaml::read(text, Limits { bytes: LARGEST, ..Limits::default() });
-        let shown = String::from_utf8_lossy(&text[..text.len().min(LARGEST)]);
-        let source = Source::new(name, secrets::masked(&shown));
-        let of_yaml = problems.into_iter().map(|problem| findings::of_yaml(problem, &source));
-        let Some(document) = document else { return Err(Report(of_yaml.collect())) };
-        let mut findings = Findings::new(&document, &source);
-        of_yaml.for_each(|problem| findings.push(problem));
-        for place in secrets::find(&shown) {
-            let problem = findings.place("secret", place, "the manifest holds a secret");
-            findings.push(problem.hint(
-                "put it into an environment variable and name that in `token_ref`; revoke this one if anyone else can read the file",
-            ));
-        }
-        let manifest = read(&document, &mut findings);
-        match manifest {
-            Some(manifest) if findings.is_empty() => Ok(Loaded { manifest, document, source }),
-            _ => Err(findings.into_report()),
-        }
+        load(name, text, |_| ())
+    }
+
+    /// Reads a baseline: a manifest that may leave out its name and its image.
+    pub fn load_baseline(name: &str, text: &[u8]) -> Result<Baseline, Report> {
+        baseline::load_baseline(name, text)
+    }
+}
+
+/// Reads a text; `complete` may change the value before its keys are looked at.
+fn load(name: &str, text: &[u8], complete: impl FnOnce(&mut Value)) -> Result<Loaded, Report> {
+    let ReadOutcome { document, problems } = yaml::read(text, Limits { bytes: LARGEST, ..Limits::default() });
+    let shown = String::from_utf8_lossy(&text[..text.len().min(LARGEST)]);
+    let source = Source::new(name, secrets::masked(&shown));
+    let of_yaml = problems.into_iter().map(|problem| findings::of_yaml(problem, &source));
+    let Some(mut document) = document else { return Err(Report(of_yaml.collect())) };
+    complete(&mut document.value);
+    let mut findings = Findings::new(&document, &source);
+    of_yaml.for_each(|problem| findings.push(problem));
+    for place in secrets::find(&shown) {
+        let problem = findings.place("secret", place, "the manifest holds a secret");
+        findings.push(problem.hint(
+            "put it into an environment variable and name that in `token_ref`; revoke this one if anyone else can read the file",
+        ));
+    }
+    let manifest = read(&document, &mut findings);
+    match manifest {
+        Some(manifest) if findings.is_empty() => Ok(Loaded { manifest, document, source }),
+        _ => Err(findings.into_report()),
     }
 }
 

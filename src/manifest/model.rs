@@ -17,6 +17,10 @@ pub struct Manifest {
     pub egress: Egress,
     /// The last proxy before the Internet.
     pub pipelock: Pipelock,
+    /// What `render` says about it.
+    pub lints: Lints,
+    /// The baseline that it must lie within, relative to the manifest's folder.
+    pub within: Option<Utf8PathBuf>,
 }
 
 impl Manifest {
@@ -146,4 +150,22 @@ pub enum Engine {
     /// This binary.
     #[default]
     Embedded,
+}
+
+/// What `render` says about the manifest.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lints {
+    /// Lints that are not said, in the manifest's order.
+    pub allow: Vec<AllowedLint>,
+}
+
+/// A lint that is not said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedLint {
+    /// Where it stands in the manifest: `lints.allow[0]`.
+    pub pointer: String,
+    /// The lint's code.
+    pub code: String,
+    /// Why, in the author's words.
+    pub reason: String,
 }

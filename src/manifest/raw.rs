@@ -36,6 +36,14 @@ pub(super) struct Manifest {
     /// The last proxy before the Internet: it checks hosts, addresses and what leaves.
     #[schemars(example = json!({"engine": "embedded"}))]
     pub(super) pipelock: Option<Pipelock>,
+    /// What `bottle render` says about this file.
+    #[schemars(example = json!({"allow": [{"code": "forge-api-writes", "reason": "the agent opens pull requests"}]}))]
+    pub(super) lints: Option<Lints>,
+    /// A baseline that this file must lie within, relative to this file: a manifest whose name and image may be left
+    /// out, and which says the most that the agent may be allowed. Whoever can change this file can remove the key;
+    /// `bottle render --within FILE` in a pipeline can't be removed by it.
+    #[schemars(example = &"../baseline.yaml")]
+    pub(super) within: Option<String>,
 }
 
 fn manifest_example() -> Value {
@@ -289,6 +297,27 @@ pub(super) struct Pipelock {
 #[schemars(inline)]
 pub(super) enum Engine {
     Embedded,
+}
+
+/// What `bottle render` says about this file.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Lints {
+    /// Lints that are not to be said again, each with the reason why that is well.
+    #[schemars(example = json!([{"code": "floating-image", "reason": "built on this machine"}]))]
+    pub(super) allow: Option<Vec<Item<AllowedLint>>>,
+}
+
+/// A lint that is not to be said again.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AllowedLint {
+    /// The code of the lint, as `bottle render` prints it.
+    #[schemars(with = "String", example = &"forge-api-writes")]
+    pub(super) code: Option<String>,
+    /// Why it is well here; for whoever reviews this file.
+    #[schemars(with = "String", example = &"the agent opens pull requests")]
+    pub(super) reason: Option<String>,
 }
 
 /// The one version there is.

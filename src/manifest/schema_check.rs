@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 /// Keys that the design has and this version does not, by the map that they belong to.
 const LATER: &[(&str, &str)] = &[
     ("", "services"),
-    ("", "lints"),
     ("", "tests"),
     ("/$defs/Agent", "publish"),
     ("/$defs/Agent", "home"),

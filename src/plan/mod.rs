@@ -12,14 +12,13 @@ pub mod placeholder;
 pub(crate) mod places;
 mod resolve;
 mod services;
-mod warnings;
 
 pub use environment::{PROXY_VARIABLES, is_ours, is_set_by_bottle};
 pub use layout::Layout;
 pub use resolve::Surroundings;
 pub use services::{NetworkPlan, Reach, ServicePlan};
 
-use crate::diagnostic::{Diagnostic, Report};
+use crate::diagnostic::Diagnostic;
 use crate::manifest::{Build, DlpAction};
 use crate::policy::HostRule;
 use camino::Utf8PathBuf;
@@ -49,8 +48,6 @@ pub struct Plan {
     pub extra_ca: Option<ExtraCa>,
     /// The agent's container.
     pub agent: AgentPlan,
-    /// What the author should know; none of these stops a render.
-    pub warnings: Report,
 }
 
 /// What stands between the agent and the Internet.

@@ -1,6 +1,6 @@
 //! The entry: a manifest and what surrounds it, to a plan.
 
-use super::{AgentImage, ExtraCa, Layout, Plan, Problems, SeedPhrases, Topology, agent, warnings};
+use super::{AgentImage, ExtraCa, Layout, Plan, Problems, SeedPhrases, Topology, agent};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::manifest::{Image, Loaded, Manifest};
 
@@ -48,7 +48,7 @@ impl Plan {
         if !problems.is_empty() {
             return Err(report(problems));
         }
-        let mut plan = Self {
+        Ok(Self {
             name: manifest.name.clone(),
             layout: around.layout.clone(),
             topology: if manifest.has_routes() { Topology::Chain } else { Topology::Direct },
@@ -58,10 +58,7 @@ impl Plan {
             seed_phrases,
             extra_ca,
             agent,
-            warnings: Report(Vec::new()),
-        };
-        plan.warnings = report(warnings::collect(&plan));
-        Ok(plan)
+        })
     }
 }
 

@@ -9,7 +9,6 @@ use super::{RenderError, RenderTarget, Tree};
 use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{Action, PipelockFile};
 use crate::config::routes::{RoutesFile, RuleError};
-use crate::diagnostic::Report;
 use crate::manifest::{Build, DlpAction};
 use crate::plan::layout::normal;
 use crate::plan::{
@@ -122,7 +121,6 @@ pub fn plan_of(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
         },
         extra_ca,
         agent: agent(compose, layout, &embedded)?,
-        warnings: Report(Vec::new()),
     })
 }
 

@@ -4,6 +4,7 @@
 //! it. [`Bottle::compare`] says what differs. Pure: no file, no repository, no machine. So paths are those
 //! of the repository, with [`ROOT`] as its top, and links on somebody's disk are not looked at.
 
+mod baseline;
 mod committed;
 mod github;
 mod json;
@@ -12,6 +13,7 @@ mod place;
 mod sarif;
 mod text;
 
+pub use baseline::beyond;
 pub use github::github;
 pub use json::{json, schema};
 pub use markdown::markdown;

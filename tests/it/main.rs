@@ -7,6 +7,7 @@ mod binary;
 mod bypasses;
 mod capability;
 mod captured;
+mod codes;
 mod completions;
 mod consent_context;
 mod diff;

@@ -13,7 +13,7 @@ const MANIFEST: &str = "\
 version: 1
 name: dev
 agent:
-  image: debian:12
+  image: debian:12@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef
   mounts: [{source: ., target: /work}]
 egress_proxy:
   routes:
@@ -145,8 +145,16 @@ fn the_first_render_writes_everything_and_ends_with_the_next_command() {
 fn a_folder_that_is_not_there_is_a_warning_since_another_machine_may_have_it() {
     let project = project();
     let manifest = project.read("bottle.yaml");
-    assert!(manifest.contains("image: debian:12\n"), "{manifest}");
-    project.manifest("image: debian:12\n", "build: {context: ./agent}\n");
+    assert!(
+        manifest.contains(
+            "image: debian:12@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n"
+        ),
+        "{manifest}"
+    );
+    project.manifest(
+        "image: debian:12@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n",
+        "build: {context: ./agent}\n",
+    );
     project.manifest("source: .,", "source: ./src,");
     let output = project.render(&["--accept-widening"]);
     assert!(output.status.success(), "{}", err(&output));
@@ -301,7 +309,7 @@ fn what_was_never_agreed_to_is_asked_about_in_full() {
             "You have not run this bottle here before. bottle.yaml lets the agent:\n  \
              + the agent reads and writes `.`, as /work\n  \
              + any method https://api.example/v1/** with API_TOKEN\n  \
-             + the agent runs in the image debian:12, pulled where it is missing\n"
+             + the agent runs in the image debian:12@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, pulled where it is missing\n"
         ),
         "{first}"
     );
@@ -411,7 +419,10 @@ fn two_manifests_of_one_name_do_not_take_each_others_place() {
 #[test]
 fn a_changed_build_context_shows_its_files_and_the_dockerfile_and_is_built_from_the_agreed_copy() {
     let project = project();
-    project.manifest("image: debian:12\n", "build: {context: ./agent}\n");
+    project.manifest(
+        "image: debian:12@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\n",
+        "build: {context: ./agent}\n",
+    );
     fs_err::create_dir(project.dir().join("agent")).unwrap();
     project.write("agent/Dockerfile", "FROM a:1\n");
     project.write("agent/x", "1\n");
@@ -465,7 +476,10 @@ fn what_deserves_a_second_look_does_not_scroll_away() {
     let grave = "  ! the agent reads /etc of this machine, outside of the project, as /host\n";
     let project = project();
     fs_err::create_dir(project.dir().join("agent")).unwrap();
-    let built = MANIFEST.replace("image: debian:12", "build: {context: ./agent}");
+    let built = MANIFEST.replace(
+        "image: debian:12@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+        "build: {context: ./agent}",
+    );
     let long = MANIFEST.replace("mounts:", &format!("env: {{NOTE: {}}}\n  mounts:", "x".repeat(3000)));
     let mount = |n: i32| format!("{{source: ./absent-{n}, target: /absent/{n}, read_only: true}}");
     let absent: Vec<String> = (0..30).map(mount).collect();

@@ -2,17 +2,20 @@
 
 use crate::cli::project::Project;
 use crate::config::routes::AnyOr;
+use crate::diagnostic::Report;
 use crate::plan::{AgentImage, Plan, Reach, Topology, User};
 use crate::policy::{DenyPath, HostRule, Route};
 use serde_json::{Value, json};
 
 /// Every bottle, as one JSON document.
-pub(super) fn show(projects: &[Project]) -> serde_json::Result<String> {
-    let bottles: Vec<Value> = projects.iter().map(bottle).collect();
+pub(super) fn show<'a>(
+    bottles: impl Iterator<Item = (&'a Project, &'a Report)>,
+) -> serde_json::Result<String> {
+    let bottles: Vec<Value> = bottles.map(|(project, lints)| bottle(project, lints)).collect();
     Ok(serde_json::to_string_pretty(&json!({ "bottles": bottles }))? + "\n")
 }
 
-fn bottle(project: &Project) -> Value {
+fn bottle(project: &Project, lints: &Report) -> Value {
     let plan = &project.plan;
     json!({
         "bottle": plan.name,
@@ -43,7 +46,7 @@ fn bottle(project: &Project) -> Value {
             "seed_phrases": { "enabled": plan.seed_phrases.enabled, "why": plan.seed_phrases.why },
             "extra_ca": plan.extra_ca.as_ref().map(|ca| &ca.file),
         },
-        "warnings": plan.warnings.0.iter().map(crate::diagnostic::Diagnostic::json).collect::<Vec<_>>(),
+        "warnings": lints.json(),
     })
 }
 

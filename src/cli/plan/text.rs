@@ -1,6 +1,7 @@
 //! The plan for people: one screen a bottle, tables where there are rows.
 
 use crate::cli::project::Project;
+use crate::diagnostic::Report;
 use crate::plan::{AgentImage, AgentPlan, Plan, Reach};
 use crate::policy::{HostRule, Route};
 use crate::printable::printable_name;
@@ -8,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// All that a plan says, in sections, for a terminal.
-pub(super) fn show(project: &Project) -> String {
+pub(super) fn show(project: &Project, lints: &Report) -> String {
     let plan = &project.plan;
     let (file, to) = (printable_name(project.file.as_str()), printable_name(plan.layout.out().as_str()));
     let mut out = format!("bottle {}   {file} -> {to}\n", plan.name);
@@ -20,10 +21,10 @@ pub(super) fn show(project: &Project) -> String {
     section(&mut out, "mounts", &mounts(plan));
     section(&mut out, "environment of the agent", &environment(plan));
     section(&mut out, "pipelock", &pipelock(plan));
-    if !plan.warnings.0.is_empty() {
+    if !lints.0.is_empty() {
         out.push_str("\nwarnings\n");
-        for warning in &plan.warnings.0 {
-            let _ = writeln!(out, "  {}", printable_name(&warning.message));
+        for warning in &lints.0 {
+            let _ = writeln!(out, "  {} [{}]", printable_name(&warning.message), warning.code);
             for hint in &warning.hints {
                 let _ = writeln!(out, "    {}", printable_name(hint));
             }

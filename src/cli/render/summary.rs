@@ -203,6 +203,6 @@ fn as_json(result: &RenderResult<'_>) -> serde_json::Result<Value> {
         "first": result.question.first,
         "changes": change_lines::as_json(&result.question.changes)?,
         "digest": result.digest,
-        "warnings": plan.warnings.json(),
+        "warnings": result.lints.json(),
     }))
 }

@@ -9,6 +9,7 @@ mod auth;
 mod env;
 mod file_path;
 mod hosts;
+mod lints;
 mod resources;
 mod route;
 
@@ -23,7 +24,7 @@ const NO_NETWORKS: [&str; 3] = ["bridge", "host", "none"];
 /// Checks what the schema can't; every problem is a finding, and `None` means that something is missing because of one.
 pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Option<Manifest> {
     // The schema has looked at the version.
-    let raw::Manifest { version: _, name, agent, egress_proxy, egress, pipelock } = raw;
+    let raw::Manifest { version: _, name, agent, egress_proxy, egress, pipelock, lints, within } = raw;
     let name = name.and_then(|name| self::name(name, findings));
     let routes = egress_proxy.map(|raw| routes(raw, findings)).unwrap_or_default();
     let (egress, allowlist_hosts) = self::egress(egress.unwrap_or_default(), findings);
@@ -36,6 +37,8 @@ pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Optio
     let pipelock = self::pipelock(pipelock.unwrap_or_default(), &hosts, findings);
     let token_refs: BTreeSet<&str> =
         routes.parsed.iter().chain(&egress.allowlist).filter_map(token_ref).collect();
+    let within = within.and_then(|path| file_path::host_path(&path, "within", findings));
+    let lints = lints::lints(lints.unwrap_or_default(), findings);
     let agent = agent.and_then(|raw| agent::agent(raw, &token_refs, findings));
     Some(Manifest {
         name: name?,
@@ -43,6 +46,8 @@ pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Optio
         egress_proxy: EgressProxy { routes: routes.parsed },
         egress,
         pipelock,
+        lints,
+        within,
     })
 }
 

@@ -247,7 +247,7 @@ fn ports(items: Option<Vec<Item<u16>>>, pointer: &str, findings: &mut Findings<'
     out
 }
 
-fn reason(text: String, pointer: &str, findings: &mut Findings<'_>) -> Option<String> {
+pub(super) fn reason(text: String, pointer: &str, findings: &mut Findings<'_>) -> Option<String> {
     let message = if text.trim().is_empty() {
         "the reason is empty".to_owned()
     } else if text.chars().any(char::is_control) {
@@ -258,7 +258,7 @@ fn reason(text: String, pointer: &str, findings: &mut Findings<'_>) -> Option<St
         return Some(text);
     };
     let problem = findings.value("reason", &format!("{pointer}.reason"), message);
-    findings.push(problem.hint("one sentence: it is shown to whoever is refused"));
+    findings.push(problem.hint("write one sentence on one line, for whoever is refused or reviews this"));
     None
 }
 

@@ -1,0 +1,29 @@
+//! An organisation's baseline: the most that a bottle may let its agent do.
+
+use super::{Account, Capabilities, Change, changes};
+use crate::manifest::Unbounded;
+
+/// What `new` lets the agent do beyond a baseline, the dangerous first. `old` of a change is what the baseline has in
+/// its place. The empty list says that `new` lies within.
+#[must_use]
+pub fn excess(baseline: &Capabilities, unbounded: Unbounded, new: &Capabilities) -> Vec<Change> {
+    let mut most = baseline.clone();
+    let Unbounded { image, command, workdir, environment } = unbounded;
+    if image {
+        most.image = new.image.clone();
+    }
+    if command {
+        most.command.clone_from(&new.command);
+    }
+    if workdir {
+        most.workdir.clone_from(&new.workdir);
+    }
+    if environment {
+        most.environment.clone_from(&new.environment);
+    }
+    // Neither names somebody: which of the two it is follows from the mounts, which are bounded themselves.
+    if !matches!(most.user, Account::Named(_)) && !matches!(new.user, Account::Named(_)) {
+        most.user = new.user.clone();
+    }
+    changes(Some(&most), new).into_iter().filter(|change| change.risk().is_some()).collect()
+}

@@ -1,0 +1,167 @@
+//! Every code that bottle says something under, and what there is to know about it.
+//!
+//! One source: the page of a code is `docs/codes/CODE.md`, which is what `bottle explain-code CODE` prints. A test
+//! holds this list against the codes that the program uses.
+
+/// What a code stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeKind {
+    /// A manifest that is refused.
+    Error,
+    /// A manifest that is rendered, with something to look at; `lints.allow` takes its name.
+    Lint,
+    /// A request that a proxy did not let through: the `reason` of a denial and of a line of the audit log.
+    Refusal,
+}
+
+impl CodeKind {
+    /// One word for people and machines.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Lint => "lint",
+            Self::Refusal => "refusal",
+        }
+    }
+}
+
+/// A code and its page.
+#[derive(Clone, Copy, Debug)]
+pub struct Code {
+    /// In kebab case; that of a refusal in snake case.
+    pub name: &'static str,
+    /// What it stands for.
+    pub kind: CodeKind,
+    /// Markdown; the first line is `# NAME: what it is`.
+    pub page: &'static str,
+}
+
+macro_rules! codes {
+    ($($kind:ident $name:literal)*) => {
+        &[$(Code {
+            name: $name,
+            kind: CodeKind::$kind,
+            page: include_str!(concat!("../docs/codes/", $name, ".md")),
+        }),*]
+    };
+}
+
+/// All of them: errors, lints, refusals, each by name.
+pub const CODES: &[Code] = codes! {
+    // What is wrong with a manifest.
+    Error "addresses"
+    Error "auth"
+    Error "baseline"
+    Error "beyond-baseline"
+    Error "choice"
+    Error "command"
+    Error "date"
+    Error "deny-paths"
+    Error "duplicate"
+    Error "duplicate-host"
+    Error "empty-list"
+    Error "encoded-slash"
+    Error "env"
+    Error "env-set-by-bottle"
+    Error "extra-ca-holds-a-key"
+    Error "extra-ca-unreadable"
+    Error "host"
+    Error "image"
+    Error "lint"
+    Error "method"
+    Error "missing-key"
+    Error "mount"
+    Error "mount-can-be-replaced"
+    Error "mount-of-the-engine"
+    Error "mount-over-bottle"
+    Error "mount-rewrites-the-cage"
+    Error "mount-target-twice"
+    Error "mount-through-a-link"
+    Error "name"
+    Error "network"
+    Error "not-migrated"
+    Error "path"
+    Error "plain-http"
+    Error "port"
+    Error "reason"
+    Error "resources"
+    Error "retired-key"
+    Error "runtime"
+    Error "schema"
+    Error "secret"
+    Error "seed-phrases"
+    Error "seed-phrases-in-conversations"
+    Error "token-ref"
+    Error "too-many"
+    Error "too-many-problems"
+    Error "type"
+    Error "unknown-key"
+    Error "user"
+    Error "value"
+    Error "version"
+    Error "without-routes"
+    Error "yaml"
+    // What a manifest may say, and is worth a look.
+    Lint "build-context-in-mount"
+    Lint "credential-not-inspected"
+    Lint "credential-on-shared-host"
+    Lint "credential-without-paths"
+    Lint "dlp-warns"
+    Lint "floating-image"
+    Lint "forge-api-writes"
+    Lint "mount-holds-secrets"
+    Lint "no-hosts"
+    Lint "no-routes"
+    Lint "not-inspected"
+    Lint "rule-expired"
+    Lint "rule-expires-soon"
+    Lint "shadowed-path"
+    Lint "unused-allow"
+    Lint "writable-git"
+    // Why a request was refused.
+    Refusal "address_not_allowed"
+    Refusal "authority_mismatch"
+    Refusal "blocked_by_pipelock"
+    Refusal "body_too_large"
+    Refusal "credential_in_request"
+    Refusal "credential_unavailable"
+    Refusal "git_push"
+    Refusal "host_not_allowed"
+    Refusal "limit_reached"
+    Refusal "malformed_authority"
+    Refusal "malformed_request"
+    Refusal "malformed_target"
+    Refusal "method_not_allowed"
+    Refusal "path_denied"
+    Refusal "path_not_allowed"
+    Refusal "port_not_allowed"
+    Refusal "request_incomplete"
+    Refusal "rule_expired"
+    Refusal "shutting_down"
+    Refusal "tls_required"
+    Refusal "upgrade_not_supported"
+    Refusal "upstream_invalid"
+    Refusal "upstream_timeout"
+    Refusal "upstream_unreachable"
+};
+
+/// The code of that name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Code> {
+    CODES.iter().find(|code| code.name == name)
+}
+
+/// The names of all lints.
+pub fn lints() -> impl Iterator<Item = &'static str> + Clone {
+    CODES.iter().filter(|code| code.kind == CodeKind::Lint).map(|code| code.name)
+}
+
+impl Code {
+    /// What it is, in one line.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        let line = self.page.lines().next().unwrap_or_default();
+        line.split_once(": ").map_or(line, |(_, title)| title)
+    }
+}
