@@ -80,6 +80,7 @@ pub const CODES: &[Code] = codes! {
     Error "mount-through-a-link"
     Error "name"
     Error "network"
+    Error "not-locked"
     Error "not-migrated"
     Error "path"
     Error "plain-http"

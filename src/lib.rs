@@ -23,6 +23,7 @@ pub mod git;
 pub mod intercept;
 pub mod kernel_view;
 pub mod lint;
+pub mod lock;
 pub mod manifest;
 pub mod pipelock;
 pub mod pki;

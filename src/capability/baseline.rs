@@ -1,6 +1,6 @@
 //! An organisation's baseline: the most that a bottle may let its agent do.
 
-use super::{Account, Capabilities, Change, changes};
+use super::{Account, Capabilities, Change, Image, changes};
 use crate::manifest::Unbounded;
 
 /// What `new` lets the agent do beyond a baseline, the dangerous first. `old` of a change is what the baseline has in
@@ -9,7 +9,7 @@ use crate::manifest::Unbounded;
 pub fn excess(baseline: &Capabilities, unbounded: Unbounded, new: &Capabilities) -> Vec<Change> {
     let mut most = baseline.clone();
     let Unbounded { image, command, workdir, environment } = unbounded;
-    if image {
+    if image || is_pinned(&most.image, &new.image) {
         most.image = new.image.clone();
     }
     if command {
@@ -26,4 +26,14 @@ pub fn excess(baseline: &Capabilities, unbounded: Unbounded, new: &Capabilities)
         most.user = new.user.clone();
     }
     changes(Some(&most), new).into_iter().filter(|change| change.risk().is_some()).collect()
+}
+
+/// Whether `new` is the image that a name without a digest stands for, with a digest.
+fn is_pinned(named: &Image, new: &Image) -> bool {
+    match (named, new) {
+        (Image::Named(named), Image::Named(new)) => {
+            !named.contains('@') && new.split_once('@').is_some_and(|(name, _)| name == named)
+        }
+        _ => false,
+    }
 }

@@ -43,6 +43,16 @@ pub(crate) struct ContextFolder {
     pub(crate) dockerfile: Utf8PathBuf,
 }
 
+impl ContextFolder {
+    /// The Dockerfile's text; nothing where it is not there, or not text.
+    pub(crate) fn text(&self) -> anyhow::Result<Option<String>> {
+        let parent = self.dockerfile.parent().unwrap_or(Utf8Path::new(""));
+        let Some(folder) = self.folder.find(parent)? else { return Ok(None) };
+        let bytes = folder.read(self.dockerfile.file_name().unwrap_or_default())?;
+        Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+    }
+}
+
 /// The folder that the agent's image is built from, if it is on this machine. Its links are not followed.
 pub(crate) fn context_folder(plan: &Plan, project: &Utf8Path) -> anyhow::Result<Option<ContextFolder>> {
     let AgentImage::Built(build) = &plan.agent.image else { return Ok(None) };

@@ -22,6 +22,7 @@ mod gate;
 mod healthcheck;
 mod held_back_output;
 mod lints;
+mod lock;
 mod logs;
 mod man;
 mod now;
@@ -142,6 +143,7 @@ enum Verb {
     Up(up::Args),
     Run(run::Args),
     Diff(diff::Args),
+    Lock(lock::Args),
     Explain(explain::Args),
     ExplainCode(explain_code::Args),
     Logs(logs::Args),
@@ -209,6 +211,7 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::ExplainCode(args) => explain_code::run(&args, globals),
         Verb::Gate(args) => gate::run(args, globals),
         Verb::Healthcheck(args) => healthcheck::run(&args, globals),
+        Verb::Lock(args) => lock::run(&args, globals),
         Verb::Down(args) => down::run(&args, globals),
         Verb::Logs(args) => logs::run(&args, globals),
         Verb::Pipelock(args) => pipelock::run(args, globals),

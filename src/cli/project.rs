@@ -1,7 +1,7 @@
 //! One manifest, resolved where it lies: what `plan`, `render` and `up` start from.
 
 use super::folders::{absolute, folder_of, real};
-use super::{certificates, source};
+use super::{certificates, lock, source};
 use crate::manifest::Loaded;
 use crate::plan::layout::normal;
 use crate::plan::{Layout, Plan, Surroundings};
@@ -25,8 +25,15 @@ pub(crate) struct Project {
 
 impl Project {
     /// Resolves a manifest that was read from `file`; `out` stands above `.bottle/NAME`.
-    pub(crate) fn resolve(file: &Utf8Path, loaded: Loaded, out: Option<&Utf8Path>) -> anyhow::Result<Self> {
+    pub(crate) fn resolve(
+        file: &Utf8Path,
+        mut loaded: Loaded,
+        out: Option<&Utf8Path>,
+    ) -> anyhow::Result<Self> {
         let folder = folder_of(file)?;
+        if let Some(lock) = lock::find(&folder)? {
+            lock.pin(&mut loaded.manifest.agent.image);
+        }
         let out = match out {
             Some(out) => chosen(out, &folder)?,
             None => folder.join(".bottle").join(&loaded.manifest.name),

@@ -7,7 +7,7 @@ use super::candidate::{self, Candidate};
 use super::project::Project;
 use super::rendered_project::RenderedProject;
 use super::{
-    Format, Globals, Outcome, baseline, change_lines, folders, lints, print_as, say, say_report, source,
+    Format, Globals, Outcome, baseline, change_lines, folders, lints, lock, print_as, say, say_report, source,
 };
 use crate::capability::{self, Change};
 use crate::clock::Clock;
@@ -52,6 +52,10 @@ pub(crate) struct Args {
     /// Agree to whatever the manifest says, without a question; for machines that can be thrown away
     #[arg(long)]
     accept_widening: bool,
+    /// Refuse an image that is not named by its digest, here or in bottle.lock, and another bottle than the one that
+    /// wrote bottle.lock
+    #[arg(long)]
+    locked: bool,
     /// Refuse a manifest that lets its agent do more than this baseline does
     #[arg(long, value_name = "BASELINE")]
     within: Option<Utf8PathBuf>,
@@ -81,6 +85,9 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let clock = args.now.clone().unwrap_or_else(Clock::system);
     let projects = load(args)?;
     let mut outcome = Outcome::Done;
+    if args.locked {
+        lock::require(projects.iter().map(|rendered| &rendered.project))?;
+    }
     for rendered in &projects {
         let lints = lints::find(&rendered.project, clock.today())?;
         lints::say(&lints, globals);

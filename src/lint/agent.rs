@@ -2,6 +2,7 @@
 
 use super::{Facts, Found};
 use crate::diagnostic::Diagnostic;
+use crate::lock::is_pinned;
 use crate::manifest::Loaded;
 use crate::plan::{AgentImage, Plan, layout::normal};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -38,7 +39,7 @@ pub(super) fn lints(loaded: &Loaded, plan: &Plan, facts: &Facts) -> Found {
 
 /// A name without a digest is whatever the registry has under it when it is pulled.
 fn floating(name: &str) -> Option<Diagnostic> {
-    if name.contains("@sha256:") {
+    if is_pinned(name) {
         return None;
     }
     let tag = name.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag);

@@ -18,6 +18,7 @@ mod explain;
 mod gate;
 mod gitops;
 mod intercept;
+mod lock;
 mod manifest;
 mod origin;
 mod pipelock;

@@ -3,6 +3,7 @@
 use crate::cli::{certificates, say, source};
 use crate::consent::Context;
 use crate::git::{self, Commit, Repository};
+use crate::lock::{self, Lock};
 use crate::manifest::{LARGEST, Loaded, Manifest};
 use crate::plan::layout::normal;
 use crate::plan::{AgentImage, Layout, Plan, Surroundings};
@@ -266,8 +267,11 @@ impl Files {
                     printable_name(&shown)
                 );
                 let text = self.read(&path, LARGEST as u64)?.with_context(|| format!("{shown} is gone"))?;
-                let loaded = Manifest::load(&shown, &text)?;
+                let mut loaded = Manifest::load(&shown, &text)?;
                 let folder = path.parent().unwrap_or(Utf8Path::new("")).to_owned();
+                if let Some(lock) = self.lock(&folder)? {
+                    lock.pin(&mut loaded.manifest.agent.image);
+                }
                 let plan = self.plan(&loaded, &folder)?;
                 let committed = self.tree(&folder.join(".bottle").join(&plan.name))?;
                 let context = self.context(&plan, &folder)?;
@@ -284,6 +288,13 @@ impl Files {
             }
         };
         Ok(BottleSide::new(parts)?)
+    }
+
+    fn lock(&self, folder: &Utf8Path) -> anyhow::Result<Option<Lock>> {
+        let file = folder.join(lock::FILE);
+        let text = self.read(&file, lock::LARGEST)?;
+        let shown = format!("{}{}", self.prefix(), printable_name(file.as_str()));
+        Ok(text.map(|text| Lock::parse(&shown, &text)).transpose()?)
     }
 
     fn plan(&self, loaded: &Loaded, folder: &Utf8Path) -> anyhow::Result<Plan> {

@@ -13,6 +13,7 @@ mod internet;
 mod kernel;
 mod kernel_view;
 mod lifecycle;
+mod lock;
 mod project;
 mod served;
 mod trust;

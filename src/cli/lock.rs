@@ -1,0 +1,222 @@
+//! `bottle lock`: which digest the name of each image stands for, written down beside the manifests.
+
+use super::agreed_stack::docker;
+use super::folders::{beside, folder_of};
+use super::project::Project;
+use super::{Format, Globals, Outcome, candidate, print_as, source};
+use crate::diagnostic::{Diagnostic, Report};
+use crate::lock::{FILE, LARGEST, Lock, floating_bases, is_digest, is_pinned};
+use crate::manifest::Image;
+use crate::plan::AgentImage;
+use crate::tree::Folder;
+use anyhow::{Context as _, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+/// Write down which digest each image stands for
+///
+/// One `bottle.lock` for all manifests of a folder. `bottle render` names the images by these digests; commit the file.
+/// The registry is asked, through `docker buildx`, and where that can't be the copy on this machine; nothing is pulled.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: bottle lock && git add bottle.lock")]
+pub(crate) struct Args {
+    /// Manifests, or folders of them; every manifest beside them is locked as well
+    #[arg(value_name = "MANIFEST")]
+    manifests: Vec<Utf8PathBuf>,
+    /// Look up the digest of images that are in the lock already
+    #[arg(long)]
+    upgrade: bool,
+}
+
+/// What became of one image.
+struct Locked {
+    image: String,
+    digest: String,
+    event: &'static str,
+}
+
+pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    let files = source::find(&args.manifests)?;
+    let folders: BTreeSet<Utf8PathBuf> = files.iter().map(|file| beside(file)).collect();
+    let mut locks = Vec::new();
+    for folder in folders {
+        let locked = lock(&folder, args.upgrade)?;
+        locks.push((if folder == "." { FILE.into() } else { folder.join(FILE) }, locked));
+    }
+    print_as(
+        globals.format,
+        &match globals.format {
+            Format::Text => text(&locks),
+            Format::Json => {
+                let image = |it: &Locked| json!({"image": it.image, "digest": it.digest, "event": it.event});
+                let lock = |(file, locked): &(Utf8PathBuf, Vec<Locked>)| json!({"file": file, "images": locked.iter().map(image).collect::<Vec<_>>()});
+                format!("{:#}\n", json!(locks.iter().map(lock).collect::<Vec<_>>()))
+            }
+        },
+    )?;
+    Ok(Outcome::Done)
+}
+
+fn text(locks: &[(Utf8PathBuf, Vec<Locked>)]) -> String {
+    let mut out = String::new();
+    for (file, locked) in locks {
+        let _ = writeln!(out, "{file}"); // writing to a String can't fail
+        for Locked { image, digest, event } in locked {
+            let _ = writeln!(out, "  {image}  {digest}  {event}"); // writing to a String can't fail
+        }
+        if locked.is_empty() {
+            out.push_str("  no manifest here names an image without its digest\n");
+        }
+    }
+    out + "Next: bottle render\n"
+}
+
+/// Writes the lock of one folder, when all is known that goes into it.
+fn lock(folder: &Utf8Path, upgrade: bool) -> anyhow::Result<Vec<Locked>> {
+    let manifests = source::load_all(&source::find(&[folder.to_owned()])?)?;
+    let names: BTreeSet<&str> = manifests
+        .iter()
+        .filter_map(|loaded| match &loaded.manifest.agent.image {
+            Image::Named(name) if !is_pinned(name) => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    let place = folder_of(&folder.join(FILE))?;
+    let before = find(&place)?.map(|lock| lock.images).unwrap_or_default();
+    let mut locked = Vec::new();
+    for name in names {
+        let known = before.get(name);
+        let (digest, event) = match known.filter(|_| !upgrade) {
+            Some(digest) => (digest.clone(), "kept"),
+            None => {
+                let (digest, from) = digest_of(name)?;
+                (digest.clone(), if known == Some(&digest) { "unchanged" } else { from })
+            }
+        };
+        locked.push(Locked { image: name.to_owned(), digest, event });
+    }
+    let images: BTreeMap<String, String> =
+        locked.iter().map(|it| (it.image.clone(), it.digest.clone())).collect();
+    Folder::open(&place)?.stage(FILE, Lock::new(images).text()?.as_bytes(), 0o644)?.commit()?;
+    Ok(locked)
+}
+
+/// The lock in the folder of a manifest, which an agent may have written.
+pub(crate) fn find(folder: &Utf8Path) -> anyhow::Result<Option<Lock>> {
+    let text = Folder::open(folder)?.read_at_most(FILE, LARGEST)?;
+    Ok(text.map(|text| Lock::parse(FILE, &text)).transpose()?)
+}
+
+/// What the name of an image stands for, and who says so.
+fn digest_of(name: &str) -> anyhow::Result<(String, &'static str)> {
+    let asked = docker()
+        .args(["buildx", "imagetools", "inspect", "--format", "{{.Manifest.Digest}}", name])
+        .output()
+        .context("docker is not there, and it knows the registries")?;
+    let said = String::from_utf8_lossy(&asked.stdout);
+    if asked.status.success() && is_digest(said.trim()) {
+        return Ok((said.trim().to_owned(), "from the registry"));
+    }
+    let why = String::from_utf8_lossy(&asked.stderr);
+    let why = why.lines().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing").trim().to_owned();
+    let copy = docker().args(["image", "inspect", "--format", "{{json .RepoDigests}}", name]).output()?;
+    let digests: Vec<String> = serde_json::from_slice(&copy.stdout).unwrap_or_default();
+    let of_this = digests.iter().filter_map(|digest| digest.split_once('@'));
+    let found = of_this.filter(|(repository, _)| repository_of(repository) == repository_of(name));
+    if let Some((_, digest)) = found.into_iter().find(|(_, digest)| is_digest(digest)) {
+        return Ok((digest.to_owned(), "from the copy on this machine"));
+    }
+    if copy.status.success() {
+        bail!(
+            "`{name}` was built on this machine, and no registry has a digest for it: push it and name it as it is \
+             there, or use `build` in the manifest; nothing was written"
+        );
+    }
+    bail!(
+        "the digest of `{name}` is not known: the registry could not be asked (docker says: {why}), and there is no \
+         copy on this machine; `docker pull {name}` gets one; nothing was written"
+    )
+}
+
+/// An image's repository without tag and digest, whole: `node:24` is in `hub.example/library/node` (reference grammar
+/// of the distribution project).
+fn repository_of(name: &str) -> String {
+    let name = name.split('@').next().unwrap_or(name);
+    let (path, last) = name.rsplit_once('/').map_or(("", name), |(path, last)| (path, last));
+    let last = last.split(':').next().unwrap_or(last);
+    let has_host = |path: &str| {
+        path.split('/').next().is_some_and(|host| host.contains(['.', ':']) || host == "localhost")
+    };
+    match path {
+        "" => format!("hub.example/library/{last}"),
+        path if has_host(path) => format!("{path}/{last}"),
+        path => format!("hub.example/{path}/{last}"),
+    }
+}
+
+/// What `render --locked` refuses.
+pub(crate) fn require<'a>(projects: impl Iterator<Item = &'a Project>) -> anyhow::Result<()> {
+    let mut problems = Vec::new();
+    for project in projects {
+        let loaded = &project.loaded;
+        let problem = |pointer: &str, message: String| {
+            Diagnostic::error("not-locked", message).source(&loaded.source).label(loaded.span_of(pointer), "")
+        };
+        let lock = find(&project.folder)?;
+        let version = env!("CARGO_PKG_VERSION");
+        match &lock {
+            None => problems.push(
+                problem("name", format!("there is no {FILE} beside the manifest"))
+                    .hint("`bottle lock` writes it"),
+            ),
+            Some(lock) if lock.bottle != version => problems.push(
+                problem(
+                    "name",
+                    format!("{FILE} was written by bottle {}, and this is {version}", lock.bottle),
+                )
+                .hint(format!("use bottle {}, or let this one write it: `bottle lock`", lock.bottle)),
+            ),
+            Some(_) => {}
+        }
+        match &project.plan.agent.image {
+            AgentImage::Named(name) if !is_pinned(name) => problems.push(
+                problem("agent.image", format!("the image `{name}` is not in {FILE}"))
+                    .hint("`bottle lock` looks its digest up"),
+            ),
+            AgentImage::Named(_) => {}
+            AgentImage::Built(_) => {
+                let context = candidate::context_folder(&project.plan, &project.folder)?;
+                let text = context.map(|it| it.text()).transpose()?.flatten().unwrap_or_default();
+                for (line, base) in floating_bases(&text) {
+                    problems.push(
+                        problem("agent.build", format!("line {line} of the Dockerfile begins with `{base}`, which is not named by its digest"))
+                            .hint(format!("write FROM {base}@sha256:…")),
+                    );
+                }
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Report(problems).into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repository_is_named_in_full() {
+        for (name, repository) in [
+            ("node", "hub.example/library/node"),
+            ("node:24", "hub.example/library/node"),
+            ("acme/agent:1@sha256:ab", "hub.example/acme/agent"),
+            ("hub.example/library/node:24", "hub.example/library/node"),
+            ("127.0.0.1:5000/agent:1", "127.0.0.1:5000/agent"),
+            ("localhost/agent", "localhost/agent"),
+            ("registry.example/team/agent:1", "registry.example/team/agent"),
+        ] {
+            assert_eq!(repository_of(name), repository, "{name}");
+        }
+    }
+}
