@@ -1,5 +1,7 @@
 //! `bottle verify`: whether what runs, and what lies in the project, is what was agreed to.
 
+mod settings;
+
 use super::agreed_stack::{Stack, StackArgs, docker, output_of};
 use super::{Format, Globals, Outcome, container_checks, print_as, tree_against_agreed};
 use crate::consent::Running;
@@ -38,6 +40,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         problems.extend(container_checks::other_mounts(&stack, container)?);
     }
     problems.extend(drift(&stack, &running)?);
+    problems.extend(settings::drift(&stack, &running)?);
     let started = Running::load(&stack.bottle.state).filter(|_| !running.is_empty());
     if started.is_some_and(|started| started.digest != stack.agreed.record.digest) {
         problems.push(

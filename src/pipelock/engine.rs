@@ -76,7 +76,7 @@ impl Handler for Engine {
         let mut line = Line {
             method: Some("CONNECT".to_owned()),
             target: Some(shown(&request.target, &rules)),
-            ..self.events.line(&request.client)
+            ..self.events.line(&request.client, &rules)
         };
         let outcome = self.open(&rules, &request, &mut line, &mut trail).await;
         match outcome {
@@ -101,7 +101,7 @@ impl Handler for Engine {
         let mut line = Line {
             method: Some(shown(request.method().as_str(), &rules)),
             request_id: Some(self.events.id(exchange.client.id, Some(exchange.number))),
-            ..self.events.line(&exchange.client)
+            ..self.events.line(&exchange.client, &rules)
         };
         let outcome = self.answer(&rules, request, &exchange, &mut line, &trail).await;
         line.duration_ms = Some(millis(exchange.started));
@@ -128,21 +128,22 @@ impl Handler for Engine {
             event,
             target: Some(shown(&tunnel.state.to_string(), &rules)),
             reason: Some(shown(&failure.to_string(), &rules)),
-            ..self.events.line(&tunnel.client)
+            ..self.events.line(&tunnel.client, &rules)
         };
         self.metrics.count("failed", event);
         self.events.write("warn", &line);
     }
 
     fn spliced(&self, tunnel: &Tunnel<Authority>, end: &SpliceEnd) {
+        let rules = self.rules.load();
         let line = Line {
             event: "tunnel_close",
-            target: Some(shown(&tunnel.state.to_string(), &self.rules.load())),
+            target: Some(shown(&tunnel.state.to_string(), &rules)),
             size_bytes: Some(end.sent + end.received),
             carried: (end.sent, end.received),
             reason: end.error.clone(),
             sent_on: true,
-            ..self.events.line(&tunnel.client)
+            ..self.events.line(&tunnel.client, &rules)
         };
         self.events.write("info", &line);
     }

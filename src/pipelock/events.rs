@@ -43,6 +43,7 @@ impl Recorded for Whole<'_> {
         let line = self.line;
         let (host, path) = line.place();
         Facts {
+            config: line.config.clone().unwrap_or_default(),
             time: self.time,
             host: host.map(str::to_owned),
             method: line.method.as_deref().map(common_method),
@@ -107,13 +108,13 @@ impl Events {
     }
 
     /// The beginning of a line about a connection.
-    pub(super) fn line(&self, client: &Client) -> Line {
+    pub(super) fn line(&self, client: &Client, rules: &Rules) -> Line {
         let client_ip = match client.peer {
             Peer::Unix => "unix".to_owned(),
             Peer::Tcp(address) => address.ip().to_string(),
         };
         let request_id = Some(self.id(client.id, None));
-        Line { client_ip: Some(client_ip), request_id, ..Line::default() }
+        Line { config: Some(rules.hash.clone()), client_ip: Some(client_ip), request_id, ..Line::default() }
     }
 
     /// The place of a request's lines, as soon as there is one; nothing when the process is ending.

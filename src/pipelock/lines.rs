@@ -8,6 +8,9 @@ use serde::Serialize;
 /// One event. What is unknown is left out.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Line {
+    /// SHA-256 of the config that decided, in hex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) config: Option<String>,
     pub(super) event: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) method: Option<String>,

@@ -78,6 +78,8 @@ fn value(key: &str, problem: impl Into<String>) -> RulesError {
 pub struct Rules {
     /// Counts configurations from 1.
     pub(super) generation: u64,
+    /// SHA-256 of the files that it was read from, in hex.
+    pub(super) hash: String,
     /// What is decided by.
     pub(super) ruleset: Arc<Ruleset>,
     pub(super) internal: Vec<IpNet>,
@@ -110,8 +112,10 @@ impl Rules {
         };
         let folder = paths.config.parent().unwrap_or(Path::new(""));
         let authority = authority(&file, folder, clock)?;
-        let (rules, fixed) = Self::resolve(&file, embedded.as_ref(), generation, clock)?;
-        Ok(Loaded { rules, hash: data_encoding::HEXLOWER.encode(&hash.finalize()), fixed, authority })
+        let hash = data_encoding::HEXLOWER.encode(&hash.finalize());
+        let (mut rules, fixed) = Self::resolve(&file, embedded.as_ref(), generation, clock)?;
+        rules.hash.clone_from(&hash);
+        Ok(Loaded { rules, hash, fixed, authority })
     }
 
     fn resolve(
@@ -142,6 +146,7 @@ impl Rules {
         let responses = &file.response_scanning;
         let rules = Self {
             generation,
+            hash: String::new(), // whoever read the files knows it
             ruleset,
             internal: file.internal.clone(),
             body_bytes: limits.body_bytes,

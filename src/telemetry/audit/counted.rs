@@ -19,6 +19,16 @@ const PATHS: usize = 256;
 /// Where further outcomes are counted.
 const OTHER: &str = "other";
 
+/// Configs that are told apart in one record: a reload takes longer than a record counts.
+const CONFIGS: usize = 8;
+
+/// Keeps the name of a config that decided something which is counted.
+pub(super) fn note_config(configs: &mut Vec<String>, facts: &Facts) {
+    if configs.len() < CONFIGS && !facts.config.is_empty() && !configs.contains(&facts.config) {
+        configs.push(facts.config.clone());
+    }
+}
+
 /// From now on something is counted instead of written. Written before the first that is counted: if no count
 /// follows, the process was killed within the 10 seconds that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +59,9 @@ pub struct Counted {
     pub event: String,
     /// Who sent them on: `egress-proxy` or `pipelock`.
     pub decided_by: String,
+    /// SHA-256 of each config that decided any of them, in hex.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub configs: Vec<String>,
     /// How many were sent on.
     pub requests: u64,
     /// The same by host, method and rule.
@@ -109,6 +122,7 @@ impl Counted {
 /// A count that is going on.
 pub(super) struct Tally {
     by: &'static str,
+    configs: Vec<String>,
     requests: u64,
     kinds: Vec<Kind>,
     other: Option<Kind>,
@@ -122,12 +136,13 @@ struct Kind {
 
 impl Tally {
     pub(super) fn new(by: &'static str) -> Self {
-        Self { by, requests: 0, kinds: Vec::new(), other: None, left: KINDS_BYTES }
+        Self { by, configs: Vec::new(), requests: 0, kinds: Vec::new(), other: None, left: KINDS_BYTES }
     }
 
     /// One more was sent on.
     pub(super) fn request(&mut self, facts: &Facts, hasher: &RandomState) {
         self.requests += 1;
+        note_config(&mut self.configs, facts);
         let Kind { counted, paths } = self.kind(facts);
         counted.requests += 1;
         let Some(path) = &facts.path else { return };
@@ -177,8 +192,9 @@ impl Tally {
         let (first, last) = (all().map(|it| it.first).min()?, all().map(|it| it.last).max()?);
         let other = self.other.map(|kind| CountedKind { method: None, ..kind.counted });
         let kinds = self.kinds.into_iter().map(|kind| kind.counted).collect();
-        let (event, decided_by, requests) = ("counted".to_owned(), self.by.to_owned(), self.requests);
-        Some(Counted { time: last, event, decided_by, requests, kinds, other, first, last })
+        let (event, decided_by) = ("counted".to_owned(), self.by.to_owned());
+        let (configs, requests) = (self.configs, self.requests);
+        Some(Counted { time: last, event, decided_by, configs, requests, kinds, other, first, last })
     }
 }
 

@@ -28,6 +28,9 @@ pub struct PipelockRecord {
     pub time: Timestamp,
     /// Always `pipelock`.
     pub component: String,
+    /// SHA-256 of the config that decided, in hex; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     /// What happened: `dispatch`, `allowed`, `blocked`, `tunnel_open`, `header_dlp`, …
     pub event: String,
     /// The request's method; absent where the event is not of a request.

@@ -3,7 +3,7 @@
 use super::{
     Facts, Series,
     budget::WINDOW,
-    counted::Counting,
+    counted::{Counting, note_config},
     cut::{self, cut},
 };
 use jiff::Timestamp;
@@ -39,6 +39,9 @@ pub struct Suppressed {
     pub event: String,
     /// Who refused: `egress-proxy` or `pipelock`.
     pub decided_by: String,
+    /// SHA-256 of each config that refused any of them, in hex.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub configs: Vec<String>,
     /// How many.
     pub count: u64,
     /// How many for each reason.
@@ -110,6 +113,7 @@ impl Flood {
             time: refused.time,
             event: "suppressed".to_owned(),
             decided_by: self.by.to_owned(),
+            configs: Vec::new(),
             count: 0,
             reasons: BTreeMap::new(),
             hosts: 0,
@@ -119,6 +123,7 @@ impl Flood {
             last: refused.time,
         });
         counted.count += 1;
+        note_config(&mut counted.configs, refused);
         (counted.time, counted.last) = (refused.time, refused.time);
         let reason = cut(&refused.outcome);
         let known = counted.reasons.len() < REASONS || counted.reasons.contains_key(&*reason);

@@ -314,6 +314,7 @@ mod tests {
             time: at(3),
             event: "suppressed".to_owned(),
             decided_by: "egress-proxy".to_owned(),
+            configs: Vec::new(),
             count: 5,
             reasons: [("git_push".to_owned(), 5)].into(),
             hosts: 1,

@@ -60,6 +60,8 @@ pub trait Recorded: Serialize {
 /// What is kept of a record when it is counted instead of written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
+    /// SHA-256 of the config that decided, in hex; empty where no config did.
+    pub config: String,
     /// When it was recorded.
     pub time: Timestamp,
     /// The host that was asked for.
@@ -189,6 +191,7 @@ impl Recorded for Record {
             Series::Denied => self.reason.clone().unwrap_or_else(|| self.event.as_str().to_owned()),
         };
         Facts {
+            config: self.config.clone(),
             time: self.time,
             host: self.host.clone(),
             method: self.method.as_deref().map(common_method),

@@ -288,3 +288,100 @@ fn the_stack_of_an_ordinary_user_starts_too() {
     assert!(users.values().filter(|user| **user == format!("{USER}:{USER}")).count() >= 4, "{users:?}");
     as_user(&stack.project, &["render", "--check"]).ok();
 }
+
+/// Compose leaves a hash of the settings on each container, and anybody can leave the same one.
+#[test]
+fn verify_sees_settings_strangers_and_another_image_whatever_the_labels_say() {
+    if !harness::available() {
+        return;
+    }
+    let stack = project("verify").render();
+    let project = &stack.project;
+    project.bottle(&["up"]).ok();
+    project.bottle(&["verify"]).ok();
+    let problems = || {
+        let said = project.bottle(&["verify", "--format", "json"]);
+        assert_eq!(said.code, Some(1), "{}", said.text());
+        let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+        json["problems"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it.as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+
+    let netns = format!("container:{}", stack.container("netns"));
+    let volume = format!("{}_socket:/s", stack.name);
+    let strangers = [["--network", netns.as_str()], ["--volume", volume.as_str()]];
+    for (at, shared) in strangers.iter().enumerate() {
+        let name = format!("{}-stranger-{at}", stack.name);
+        let label = format!("{}={}", harness::PROJECT, stack.name);
+        let mut arguments = vec!["run", "--detach", "--rm", "--name", &name];
+        arguments.extend(shared);
+        docker(arguments.into_iter().chain(["bottle-test-base:1", "sleep", "600"])).ok();
+        let said = problems();
+        assert!(said.contains(&format!("{name} is not of this stack and ")), "{said}");
+        docker(["rm", "--force", &name]).ok();
+        // With the project's label it is one of its own, of no service.
+        let labelled = [
+            "run",
+            "--detach",
+            "--rm",
+            "--name",
+            &name,
+            "--label",
+            &label,
+            "bottle-test-base:1",
+            "sleep",
+            "600",
+        ];
+        docker(labelled).ok();
+        assert!(problems().contains(&format!("{name} is not a service of this stack")));
+        docker(["rm", "--force", &name]).ok();
+    }
+
+    // The agent's place is taken by a container with the same labels, and more than they say.
+    let agent = stack.container("agent");
+    let labels = docker([
+        "inspect",
+        "--format",
+        "{{range $k, $v := .Config.Labels}}--label={{$k}}={{$v}}\n{{end}}",
+        &agent,
+    ])
+    .ok()
+    .out;
+    docker(["rm", "--force", &agent]).ok();
+    let forged = format!("{}-forged", stack.name);
+    let mut arguments = vec![
+        "run",
+        "--detach",
+        "--name",
+        &forged,
+        "--cap-add",
+        "NET_ADMIN",
+        "--env",
+        "EXTRA=1",
+        "--network",
+        &netns,
+    ];
+    arguments.extend(labels.lines().filter(|line| !line.is_empty()));
+    docker(arguments.into_iter().chain(["bottle-test-base:1", "sleep", "600"])).ok();
+    let said = problems();
+    assert!(
+        said.contains("the capabilities CAP_NET_ADMIN") || said.contains("the capabilities NET_ADMIN"),
+        "{said}"
+    );
+    for part in [
+        "capabilities are not dropped",
+        "new privileges are possible",
+        "another seccomp profile",
+        "one more variable: EXTRA",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    docker(["rm", "--force", &forged]).ok();
+    project.bottle(&["up"]).ok();
+    project.bottle(&["verify"]).ok();
+}
