@@ -5,6 +5,7 @@
 
 mod agreed_stack;
 mod attack;
+mod audit_files;
 mod baseline;
 mod bottles;
 mod candidate;

@@ -1,5 +1,6 @@
 //! `bottle verify`: whether what runs, and what lies in the project, is what was agreed to.
 
+mod audit;
 mod settings;
 
 use super::agreed_stack::{Stack, StackArgs, docker, output_of};
@@ -10,7 +11,7 @@ use crate::stack::{network, service};
 use crate::state::ENV_FILE;
 use crate::tree::Folder;
 use anyhow::ensure;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::Stdio;
@@ -19,13 +20,23 @@ use std::process::Stdio;
 ///
 /// Exit code 0: in sync; 1: something differs; 2: could not be checked.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: bottle verify")]
+#[command(after_help = "\
+Examples:
+  bottle verify
+  bottle verify --audit egress-proxy.jsonl")]
 pub(crate) struct Args {
     #[command(flatten)]
     stack: StackArgs,
+    /// Say instead which commit has the rules that decided each line of an audit log: a file, gzip too, an audit
+    /// folder, or `-`
+    #[arg(long, value_name = "FILE")]
+    audit: Vec<Utf8PathBuf>,
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    if !args.audit.is_empty() {
+        return audit::run(args.stack.manifest.as_deref(), args.stack.out.as_deref(), &args.audit, globals);
+    }
     let stack = Stack::open(&args.stack, globals)?;
     let mut problems = Vec::new();
     if let Some(difference) = tree_against_agreed::describe(stack.folder(), &stack.bottle.out, &stack.agreed)?

@@ -10,8 +10,9 @@ mod object;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use command::Objects;
+use jiff::Timestamp;
 use object::{Id, Kind, TreeEntry};
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
 
 /// Why a repository can't be read.
@@ -117,6 +118,17 @@ pub struct Commit {
     pub revision: String,
     id: Id,
     tree: Id,
+}
+
+/// A commit, for a list of them. What it says of itself is whoever made it to believe.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// The commit.
+    pub commit: Commit,
+    /// When it was made.
+    pub time: Timestamp,
+    /// The first line of its message.
+    pub subject: String,
 }
 
 /// What stands at a path of a commit.
@@ -260,6 +272,23 @@ impl Repository {
         Ok(seen)
     }
 
+    /// A commit and all that it comes from, itself first.
+    pub fn history(&self, from: &Commit) -> Result<Vec<Past>, GitError> {
+        let (mut seen, mut found) = (HashSet::from([from.id.clone()]), Vec::new());
+        let mut next = VecDeque::from([from.id.clone()]);
+        while let Some(id) = next.pop_front() {
+            if found.len() > MOST {
+                return Err(GitError::TooMany(MOST));
+            }
+            let text = self.commit_text(&id)?;
+            let tree = object::tree_of(&id, &text)?;
+            next.extend(object::parents_of(&text).into_iter().filter(|parent| seen.insert(parent.clone())));
+            let (time, subject) = object::when_and_what(&text);
+            found.push(Past { commit: Commit { revision: id.to_string(), id, tree }, time, subject });
+        }
+        Ok(found)
+    }
+
     fn commit_text(&self, id: &Id) -> Result<Vec<u8>, GitError> {
         self.object(id, Kind::Commit, "a commit".into(), 16 << 20)
     }
@@ -392,6 +421,12 @@ impl Entry {
 }
 
 impl Commit {
+    /// The whole name of the commit.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.id.to_string()
+    }
+
     /// The first twelve characters of the commit's name: no repository has two that begin so.
     #[must_use]
     pub fn short(&self) -> String {

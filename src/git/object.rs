@@ -2,6 +2,7 @@
 
 use super::{EntryKind, GitError};
 use aws_lc_rs::digest;
+use jiff::Timestamp;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -71,6 +72,17 @@ pub(super) fn parents_of(commit: &[u8]) -> Vec<Id> {
     let lines = commit.split(|byte| *byte == b'\n').skip(1);
     let names = lines.map_while(|line| std::str::from_utf8(line.strip_prefix(b"parent ")?).ok());
     names.filter_map(Id::parse).collect()
+}
+
+/// When a commit was made, by its own word, and the first line of its message.
+pub(super) fn when_and_what(commit: &[u8]) -> (Timestamp, String) {
+    let text = String::from_utf8_lossy(commit);
+    let (head, message) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let made = head.lines().find_map(|line| line.strip_prefix("committer "));
+    // NAME <MAIL> SECONDS ZONE
+    let seconds = made.and_then(|line| line.rsplit_once("> ")?.1.split(' ').next()?.parse().ok());
+    let time = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or_default();
+    (time, message.lines().next().unwrap_or_default().to_owned())
 }
 
 /// What a tree holds: for each entry its mode in octal, a space, the name, a zero byte and the object's name in bytes.

@@ -576,3 +576,75 @@ fn the_hook_runs_where_a_manifest_or_a_tree_changes() {
     clone.edit("docs/web.bottle.yaml", "methods: [GET]", "methods: [GET, PUT]");
     clone.bottle(&line).ended(1);
 }
+
+/// The lines of an audit log lead to the commit whose rules decided them.
+#[test]
+fn an_audit_line_is_tied_to_the_commit_whose_tree_has_its_rules() {
+    let site = Site::new();
+    let clone = site.clone_as("auditor");
+    let hash = |names: &[&str]| {
+        let bytes: Vec<u8> = names
+            .iter()
+            .flat_map(|name| fs::read(clone.top.join(".bottle/dev").join(name)).unwrap())
+            .collect();
+        bottle::render::checksum::hex_digest(&bytes)
+    };
+    let hashes =
+        || (hash(&["egress-proxy/routes.yaml"]), hash(&["pipelock/pipelock.yaml", "pipelock/embedded.yaml"]));
+    let (routes, pipelock) = hashes();
+    let rendered = clone.git(&["rev-parse", "--short=12", "HEAD"]);
+    let subject = clone.git(&["log", "-1", "--format=%s"]);
+    clone.edit("bottle.yaml", "/v1", "/v2");
+    clone.bottle(&["render", "--accept-widening"]).ok();
+    let (uncommitted, _) = hashes();
+
+    let egress = |config: &str, time: &str| {
+        format!(
+            r#"{{"time":"{time}","event":"deny","request":"a","bottle":"dev","config":"{config}","connection":1,"verdict":"deny","decided_by":"egress-proxy","request_bytes":0,"response_bytes":0,"complete":true,"duration_ms":1}}"#
+        )
+    };
+    let nowhere = "f".repeat(64);
+    let blocked = format!(
+        r#"{{"level":"warn","time":"2026-11-25T10:00:00Z","component":"pipelock","config":"{pipelock}","event":"blocked"}}"#
+    );
+    let start = r#"{"level":"info","time":"2026-11-25T10:00:00Z","component":"pipelock","event":"startup"}"#;
+    let lines = [
+        egress(&routes, "2026-11-25T10:00:00Z"),
+        egress(&routes, "2026-11-25T09:00:00Z"),
+        blocked,
+        start.to_owned(),
+    ];
+    let known = clone.root.join("known.jsonl");
+    fs::write(&known, lines.join("\n") + "\n").unwrap();
+    let ran = clone.bottle(&["verify", "bottle.yaml", "--audit", known.as_str()]).ok();
+    let expected =
+        format!("{}  egress-proxy  2 lines  2026-11-25 09:00:00 to 2026-11-25 10:00:00 UTC\n", &routes[..12]);
+    assert!(ran.out.contains(&expected), "{}", ran.out);
+    assert!(ran.out.contains(&format!("{}  pipelock  1 line  ", &pipelock[..12])), "{}", ran.out);
+    assert_eq!(ran.out.matches(&format!("    commit {rendered}  ")).count(), 2, "{}", ran.out);
+    assert_eq!(ran.out.matches(&format!("UTC  {subject}; HEAD has it\n")).count(), 2, "{}", ran.out);
+    assert_eq!(ran.err, "note: decided by no config (a start, a reload, a stop): 1\n");
+
+    // Rules that nobody committed are told from rules that nobody here has ever seen.
+    let unknown = clone.root.join("unknown.jsonl");
+    let now = "2026-11-26T10:00:00Z";
+    fs::write(&unknown, format!("{}\n{}\n{{\"torn", egress(&uncommitted, now), egress(&nowhere, now)))
+        .unwrap();
+    let ran = clone.bottle(&["verify", "bottle.yaml", "--audit", unknown.as_str()]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.out, ran.err);
+    assert!(
+        ran.out.contains("no commit has it: it is the tree on the disk, which is not committed\n"),
+        "{}",
+        ran.out
+    );
+    assert!(
+        ran.out.contains(
+            "no commit that HEAD comes from has it: it was never committed, or on another branch\n"
+        )
+    );
+    assert!(ran.err.contains("note: not a record, and passed over: 1\n"), "{}", ran.err);
+    let ran = clone.bottle(&["verify", "bottle.yaml", "--audit", known.as_str(), "--format", "json"]).ok();
+    let json: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(json["configs"][0]["commit"]["subject"], subject.as_str(), "{}", ran.out);
+    assert_eq!(json["configs"].as_array().unwrap().len(), 2);
+}
