@@ -312,12 +312,11 @@ impl Capability {
                 new.unwrap_or(u32::MAX) > old.unwrap_or(u32::MAX)
             }
             (Self::Processes { pids: new }, Self::Processes { pids: old }) => new > old,
-            // Where the image's user was, a mount that is said has come; a user that the manifest named could be one that
-            // can write nothing. The image's own command came with the image.
+            // Any other user could be one that can write nothing, and read less. The image's own command came with the
+            // image.
             (Self::User { user: Account::Owner { .. } }, Self::User { user: Account::Named(old) }) => {
                 !is_root(old)
             }
-            (Self::User { user: Account::Owner { .. } }, Self::User { user: Account::Image }) => false,
             (Self::Command { command }, _) => !command.is_empty(),
             (Self::Workdir { workdir }, _) => workdir.is_some(),
             (Self::Mount { .. } | Self::Uncovered { .. }, _) => {

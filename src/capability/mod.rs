@@ -23,7 +23,7 @@ use crate::policy::HostRule;
 use crate::render::checksum;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What a plan does not know: the machine that it is run on.
 #[derive(Clone, Debug, Default)]
@@ -32,12 +32,22 @@ pub struct Machine {
     pub project: Utf8PathBuf,
     /// Where each mount's source really is, by the mount's target.
     pub sources: BTreeMap<Utf8PathBuf, Utf8PathBuf>,
-    /// The mounts, by target, whose source is the work tree of a git repository.
-    pub repositories: BTreeSet<Utf8PathBuf>,
+    /// The mounts, by target, whose source has something of a git repository.
+    pub repositories: BTreeMap<Utf8PathBuf, GitPart>,
     /// The digest of the build context; nothing where there is none.
     pub context: Option<String>,
     /// Bytes of memory for an agent whose manifest sets no limit; nothing where no machine is meant.
     pub memory: Option<u64>,
+}
+
+/// What of a git repository a folder has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GitPart {
+    /// The work tree, so that a read-only `.git` in it closes the repository.
+    WorkTree,
+    /// Hooks or settings that no read-only `.git` closes: a `.git` or a bare repository itself, a part of one, or a work
+    /// tree with hooks of its own.
+    Settings,
 }
 
 /// Everything that an agent can reach, do and see.
@@ -232,7 +242,12 @@ fn mounts(mounts: &[MountPlan], machine: &Machine) -> BTreeMap<Utf8PathBuf, Moun
         let known = machine.sources.get(target).cloned();
         let real = known.unwrap_or_else(|| crate::plan::layout::normal(&machine.project.join(source)));
         let outside = !real.starts_with(&machine.project);
-        let git = !read_only && machine.repositories.contains(target) && !protected(&target.join(".git"));
+        let git = !read_only
+            && match machine.repositories.get(target) {
+                Some(GitPart::Settings) => true,
+                Some(GitPart::WorkTree) => !protected(&target.join(".git")),
+                None => false,
+            };
         (target.clone(), Mount { source: source.clone(), real, writable: !read_only, outside, git })
     };
     mounts.iter().map(mount).collect()

@@ -2,6 +2,7 @@
 //! a person agrees to it.
 
 use super::folders::real;
+use super::git_part;
 use super::rendered_project::RenderedProject;
 use crate::capability::{Capabilities, Machine};
 use crate::consent::{self, Context};
@@ -69,17 +70,11 @@ pub(crate) fn machine(plan: &Plan, project: &Utf8Path, context: Option<&str>) ->
     let place = |source: &Utf8Path| real(&crate::plan::layout::normal(&project.join(source)));
     let mounts = plan.agent.mounts.iter();
     let sources: BTreeMap<_, _> = mounts.map(|mount| (mount.target.clone(), place(&mount.source))).collect();
-    // Its work tree (`.git` is a folder, or the file of a linked one), a part of its `.git`, or a bare one.
-    let is_there = |path: Utf8PathBuf| path.symlink_metadata().is_ok();
-    let is_repository = |source: &Utf8Path| {
-        is_there(source.join(".git"))
-            || source.components().any(|part| part.as_str() == ".git")
-            || ["HEAD", "objects", "refs"].iter().all(|name| is_there(source.join(name)))
-    };
-    let repositories = sources.iter().filter(|(_, source)| is_repository(source));
+    let repositories =
+        sources.iter().filter_map(|(target, source)| Some((target.clone(), git_part::of(source)?)));
     Machine {
         project: project.to_owned(),
-        repositories: repositories.map(|(target, _)| target.clone()).collect(),
+        repositories: repositories.collect(),
         sources,
         context: context.map(str::to_owned),
         memory: Some(crate::state::agent_memory()),

@@ -20,6 +20,7 @@ mod explain;
 mod explain_code;
 mod folders;
 mod gate;
+mod git_part;
 mod healthcheck;
 mod held_back_output;
 mod lints;

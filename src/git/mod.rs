@@ -5,6 +5,7 @@
 //! hooks, replaced objects, grafts and the commit graph, and is ended when it takes too long. Every object is checked
 //! against its name, so what is read here is what others get who fetch the same commit.
 
+mod attributes;
 mod command;
 mod object;
 
@@ -12,7 +13,7 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use command::Objects;
 use jiff::Timestamp;
 use object::{Id, Kind, TreeEntry};
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Mutex;
 
 /// Why a repository can't be read.
@@ -131,6 +132,17 @@ pub struct Past {
     pub subject: String,
 }
 
+/// A file to which a checkout would give other characters than the commit has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reencoded {
+    /// From the top.
+    pub file: Utf8PathBuf,
+    /// The `.gitattributes` that says so.
+    pub by: Utf8PathBuf,
+    /// Its line, from 1.
+    pub line: usize,
+}
+
 /// What stands at a path of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryKind {
@@ -219,7 +231,7 @@ impl Repository {
     /// The commit that two have in common: where a branch began. Every commit on the way is checked against its name, so
     /// that no file of the repository (`shallow`, `info/grafts`, the commit graph) leads to another one.
     pub fn merge_base(&self, old: &Commit, new: &Commit) -> Result<Commit, GitError> {
-        let known = self.ancestors(&old.id)?;
+        let known = self.ancestors([old.id.clone()])?;
         // Of what `new` comes from: the first of each line that `old` comes from as well.
         let (mut found, mut seen, mut next) = (Vec::new(), HashSet::new(), vec![new.id.clone()]);
         while let Some(id) = next.pop() {
@@ -230,16 +242,15 @@ impl Repository {
                 next.extend(object::parents_of(&self.commit_text(&id)?));
             }
         }
-        // Without those that another one of them comes from.
-        let mut older = HashSet::new();
+        // Without those that another one of them comes from: no commit comes from itself.
         if found.len() > 1 {
+            let mut parents = Vec::new();
             for id in &found {
-                let mut above = self.ancestors(id)?;
-                above.remove(id);
-                older.extend(above);
+                parents.extend(object::parents_of(&self.commit_text(id)?));
             }
+            let older = self.ancestors(parents)?;
+            found.retain(|id| !older.contains(id));
         }
-        found.retain(|id| !older.contains(id));
         let pair = || (old.revision.clone(), new.revision.clone());
         match found.as_slice() {
             [one] => {
@@ -258,9 +269,9 @@ impl Repository {
         }
     }
 
-    /// A commit and all that it comes from.
-    fn ancestors(&self, id: &Id) -> Result<HashSet<Id>, GitError> {
-        let (mut seen, mut next) = (HashSet::new(), vec![id.clone()]);
+    /// Commits and all that they come from.
+    fn ancestors(&self, ids: impl IntoIterator<Item = Id>) -> Result<HashSet<Id>, GitError> {
+        let (mut seen, mut next) = (HashSet::new(), ids.into_iter().collect::<Vec<_>>());
         while let Some(id) = next.pop() {
             if seen.len() > MOST {
                 return Err(GitError::TooMany(MOST));
@@ -357,6 +368,33 @@ impl Repository {
             at = Entry { kind: next.kind, id: next.id, ..at };
         }
         Ok(Some(at))
+    }
+
+    /// The first of these files of a commit, from its top, to which a checkout would give other characters than the
+    /// commit has: an attribute in the commit says so.
+    pub fn reencoded<'p>(
+        &self,
+        commit: &Commit,
+        files: impl Iterator<Item = &'p Utf8Path>,
+    ) -> Result<Option<Reencoded>, GitError> {
+        let mut known = BTreeMap::<Utf8PathBuf, Vec<attributes::Encoding>>::new();
+        for file in files {
+            for folder in file.ancestors().skip(1) {
+                if !known.contains_key(folder) {
+                    let entry = self.entry(commit, &folder.join(attributes::FILE))?;
+                    let entry = entry.filter(|entry| matches!(entry.kind, EntryKind::File { .. }));
+                    let text = entry.map(|entry| self.read(&entry, 1 << 20)).transpose()?.unwrap_or_default();
+                    known.insert(folder.to_owned(), attributes::encodings(&text));
+                }
+                let below = file.strip_prefix(folder).unwrap_or(file);
+                let found = known[folder].iter().find(|encoding| encoding.covers(below));
+                if let Some(encoding) = found {
+                    let by = folder.join(attributes::FILE);
+                    return Ok(Some(Reencoded { file: file.to_owned(), by, line: encoding.line }));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// The bytes of an entry: of a file, or the text of a link.

@@ -21,7 +21,7 @@ pub use place::Place;
 pub use sarif::sarif;
 pub use text::text;
 
-use crate::capability::{self, Capabilities, Capability, Change, Machine, Risk};
+use crate::capability::{self, Capabilities, Capability, Change, GitPart, Machine, Risk};
 use crate::consent::Context;
 use crate::manifest::Loaded;
 use crate::plan::Plan;
@@ -131,14 +131,19 @@ fn machine(plan: &Plan, project: &Utf8Path, context: Option<&Context>) -> Machin
     let outside = plan.agent.mounts.iter().filter(|mount| !place(&mount.source).starts_with(project));
     let sources = outside.map(|mount| (mount.target.clone(), mount.source.clone())).collect();
     // The `.git` of the repository lies at its top, and a mount of a folder above the top shows it too.
-    let repositories = mounts.filter(|mount| {
+    let repositories = mounts.filter_map(|mount| {
         let place = place(&mount.source);
-        Utf8Path::new(ROOT).starts_with(&place) || place.components().any(|part| part.as_str() == ".git")
+        let part = if place.components().any(|part| part.as_str() == ".git") {
+            Some(GitPart::Settings)
+        } else {
+            Utf8Path::new(ROOT).starts_with(&place).then_some(GitPart::WorkTree)
+        };
+        Some((mount.target.clone(), part?))
     });
     Machine {
         project: project.to_owned(),
         sources,
-        repositories: repositories.map(|mount| mount.target.clone()).collect(),
+        repositories: repositories.collect(),
         context: context.map(Context::digest),
         memory: None,
     }

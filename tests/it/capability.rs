@@ -1,6 +1,6 @@
 //! What a change of a manifest lets the agent newly do and no longer do, line by line.
 
-use bottle::capability::{Capabilities, Change, Machine, Risk, changes};
+use bottle::capability::{Capabilities, Change, GitPart, Machine, Risk, changes};
 use bottle::manifest::Manifest;
 use bottle::plan::{Plan, Surroundings};
 
@@ -190,11 +190,17 @@ fn what_the_agent_sees_of_the_machine_is_said_as_the_manifest_says_it() {
     };
     assert_eq!(
         newly(&agent(""), &agent("{source: ., target: /work}")),
-        ["the agent reads and writes `.`, as /work"]
+        [
+            "the agent reads and writes `.`, as /work",
+            "the agent runs as the owner of /work (so far as the image's user)"
+        ]
     );
     assert_eq!(
         newly(&agent("{source: ./a, target: /a, read_only: true}"), &agent("{source: ./a, target: /a}")),
-        ["the agent reads and writes `a`, as /a (so far `a`, read-only)"]
+        [
+            "the agent reads and writes `a`, as /a (so far `a`, read-only)",
+            "the agent runs as the owner of /a (so far as the image's user)"
+        ]
     );
 }
 
@@ -368,6 +374,11 @@ fn a_user_that_is_no_longer_named_is_asked_about() {
         )
     };
     let line = "the agent runs as the owner of /work (so far as user 65534)";
+    let reads = "agent: {image: x, mounts: [{source: ., target: /work, read_only: true}]}\negress: {allowlist: [a.example]}\n";
+    assert!(
+        newly(reads, &with(""))
+            .contains(&"the agent runs as the owner of /work (so far as the image's user)".to_owned())
+    );
     assert_eq!(newly(&with(", user: '65534'"), &with("")), [line]);
     assert_eq!(newly(&with(", user: '0'"), &with("")), [""; 0], "root writes everywhere");
     assert_eq!(
@@ -507,26 +518,30 @@ fn a_source_that_really_is_another_one_is_new() {
 /// Whoever can write a hook or `core.fsmonitor` runs code where somebody else uses git.
 #[test]
 fn a_repository_that_the_agent_can_write_is_marked_unless_its_git_folder_is_protected() {
-    let of = |mounts: &str| {
+    let with = |mounts: &str, part: GitPart| {
         let text = format!(
             "version: 1\nname: dev\nagent: {{image: x, mounts: [{mounts}]}}\negress: {{allowlist: [a.example]}}\n"
         );
         let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
         let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
-        let repositories = ["/work".into()].into();
+        let repositories = [("/work".into(), part)].into();
         Capabilities::from_plan(&plan, &Machine { project: "/p".into(), repositories, ..Machine::default() })
     };
-    let first = |mounts: &str| {
-        let all = changes(None, &of(mounts));
+    let of = |mounts: &str| with(mounts, GitPart::WorkTree);
+    let said = |capabilities: &Capabilities| {
+        let all = changes(None, capabilities);
         let change = all.iter().find(|change| change.to_string().contains(", as /work")).unwrap();
         (change.to_string(), is_grave(change))
     };
+    let first = |mounts: &str| said(&of(mounts));
     let work = "{source: ., target: /work}";
     let protected = format!("{work}, {{source: ./.git, target: /work/.git, read_only: true}}");
     let line = "the agent reads and writes `.`, as /work";
     let marked = format!("{line}, with its .git: hooks and settings that your own git runs");
     assert_eq!(first(work), (marked.clone(), true));
     assert_eq!(first(&protected), (line.to_owned(), false));
+    // Where the source is a `.git` itself, or takes its hooks from elsewhere, nothing at that place closes it.
+    assert_eq!(said(&with(&protected, GitPart::Settings)), (marked.clone(), true));
     let lost: Vec<String> =
         changes(Some(&of(&protected)), &of(work)).iter().map(ToString::to_string).collect();
     assert_eq!(lost, ["the agent reads and writes /p/.git, at /work/.git (so far `.git`, read-only)"]);

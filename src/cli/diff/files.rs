@@ -170,6 +170,20 @@ impl Files {
         }
     }
 
+    /// Refuses files that a checkout would change: what is compared here is not what would be built or rendered.
+    fn require_encoding<'p>(&self, files: impl Iterator<Item = &'p Utf8Path>) -> anyhow::Result<()> {
+        let Self::Commit { repository, commit } = self else { return Ok(()) };
+        let Some(git::Reencoded { file, by, line }) = repository.reencoded(commit, files)? else {
+            return Ok(());
+        };
+        bail!(
+            "{}{}: git gives this file another encoding at a checkout ({by}:{line}, working-tree-encoding), so what \
+             the commit has is not what would be used; remove the attribute for it",
+            self.prefix(),
+            printable_name(file.as_str()),
+        );
+    }
+
     /// The rendered files in a folder; nothing where it is not there. A link or another repository in it is refused.
     pub(super) fn tree(&self, folder: &Utf8Path) -> anyhow::Result<Option<Tree>> {
         let tree = match self {
@@ -187,6 +201,8 @@ impl Files {
                     let bytes = repository.read(&entry, LARGEST_RENDERED).with_context(shown)?;
                     tree.insert(entry.path, bytes);
                 }
+                let paths: Vec<Utf8PathBuf> = tree.keys().map(|path| folder.join(path)).collect();
+                self.require_encoding(paths.iter().map(Utf8PathBuf::as_path))?;
                 tree
             }
             Self::Disk { top, .. } => match Folder::open(top)?.find(folder)? {
@@ -211,6 +227,8 @@ impl Files {
         match self {
             Self::Commit { repository, commit } => {
                 let entries = repository.walk(commit, &root, |_| true)?.unwrap_or_default();
+                let paths: Vec<Utf8PathBuf> = entries.iter().map(|entry| root.join(&entry.path)).collect();
+                self.require_encoding(paths.iter().map(Utf8PathBuf::as_path))?;
                 let executable = |kind: &git::EntryKind| match kind {
                     git::EntryKind::File { executable } => Some(*executable),
                     _ => None,
@@ -267,6 +285,7 @@ impl Files {
                     printable_name(&shown)
                 );
                 let text = self.read(&path, LARGEST as u64)?.with_context(|| format!("{shown} is gone"))?;
+                self.require_encoding([path.as_path()].into_iter())?;
                 let mut loaded = Manifest::load(&shown, &text)?;
                 let folder = path.parent().unwrap_or(Utf8Path::new("")).to_owned();
                 if let Some(lock) = self.lock(&folder)? {

@@ -267,3 +267,32 @@ fn a_work_tree_of_a_repository_elsewhere_is_read() {
     let said = diff_in(&other.join("bare"), &["--quiet"]);
     assert_eq!(said.code, 1, "a bare repository in a work tree is a folder: {}", said.err);
 }
+
+/// In SHIFT_JIS the yen sign of a commit is the backslash of a checkout, which makes a quoted text go on.
+#[test]
+fn a_file_that_a_checkout_would_change_is_refused() {
+    let repository = Repository::with(MANIFEST);
+    let line = "bottle.yaml working-tree-encoding=SHIFT_JIS\n";
+    for (attributes, text) in [
+        (".gitattributes", line.to_owned()),
+        ("agent/.gitattributes", "* working-tree-encoding=SHIFT_JIS\n".to_owned()),
+    ] {
+        repository.git(&["checkout", "--quiet", "-B", "pr", "main"]);
+        if attributes.starts_with("agent") {
+            repository.write("agent/Dockerfile", "FROM scratch\n");
+            let built = MANIFEST.replace("image: debian:12", "build: {context: ./agent}");
+            assert_ne!(built, MANIFEST);
+            repository.write("bottle.yaml", &built);
+        }
+        repository.write(attributes, &text);
+        repository.git(&["add", "--all"]);
+        repository.git(&["commit", "--quiet", "--message", "x"]);
+        let said = repository.diff(&["main...pr"]);
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{}", said.err);
+        let because = format!(
+            "({attributes}:1, working-tree-encoding), so what the commit has is not what would be used; remove the attribute for it"
+        );
+        assert!(said.err.contains("git gives this file another encoding at a checkout"), "{}", said.err);
+        assert!(said.err.contains(&because), "{}", said.err);
+    }
+}
