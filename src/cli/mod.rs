@@ -21,6 +21,7 @@ mod healthcheck;
 mod held_back_output;
 mod logs;
 mod man;
+mod named_file;
 mod now;
 mod passed_on_output;
 mod pins_for_others;
@@ -38,6 +39,7 @@ mod run;
 mod schema;
 mod sinks;
 mod source;
+mod test;
 mod tokens;
 mod tree_against_agreed;
 mod up;
@@ -140,6 +142,7 @@ enum Verb {
     Run(run::Args),
     Diff(diff::Args),
     Explain(explain::Args),
+    Test(test::Args),
     Logs(logs::Args),
     Reload(reload::Args),
     Down(down::Args),
@@ -202,6 +205,7 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::Attack(args) => attack::run(&args, globals),
         Verb::EgressProxy(args) => egress_proxy::run(args, globals),
         Verb::Explain(args) => explain::run(&args, globals),
+        Verb::Test(args) => test::run(&args, globals),
         Verb::Gate(args) => gate::run(args, globals),
         Verb::Healthcheck(args) => healthcheck::run(&args, globals),
         Verb::Down(args) => down::run(&args, globals),

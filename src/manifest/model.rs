@@ -1,5 +1,6 @@
 //! The manifest after every check: types that can't hold a bad value.
 
+use super::expectation::Expectation;
 use crate::policy::HostRule;
 use camino::Utf8PathBuf;
 
@@ -17,6 +18,8 @@ pub struct Manifest {
     pub egress: Egress,
     /// The last proxy before the Internet.
     pub pipelock: Pipelock,
+    /// Requests and what must become of them; nothing of the bottle depends on them.
+    pub tests: Vec<Expectation>,
 }
 
 impl Manifest {

@@ -65,7 +65,25 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "socket",
         ],
     ),
-    ("attack", &["stack", "dlp"]),
+    (
+        "explain",
+        &[
+            "policy",
+            "manifest",
+            "plan",
+            "render",
+            "config",
+            "yaml",
+            "tree",
+            "verdict",
+            "intercept",
+            "pipelock",
+            "dlp",
+        ],
+    ),
+    ("junit", &["printable"]),
+    ("expectations", &["explain", "manifest", "policy", "diagnostic"]),
+    ("attack", &["stack", "dlp", "junit"]),
     ("cli", &["*"]),
 ];
 

@@ -33,6 +33,7 @@ fn manifest(routes: Vec<HostRule>) -> Manifest {
         egress_proxy: EgressProxy { routes },
         egress: Egress::default(),
         pipelock: Pipelock { engine: Engine::Embedded, extra_ca: None, seed_phrases: false },
+        tests: Vec::new(),
     }
 }
 
