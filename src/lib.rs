@@ -31,6 +31,7 @@ pub mod plan;
 pub mod policy;
 pub mod printable;
 pub mod render;
+pub mod replay;
 pub mod review;
 pub mod runtime;
 pub mod socket;

@@ -3,6 +3,9 @@
 
 mod find;
 mod print;
+mod progress;
+mod replay;
+mod replay_print;
 
 use super::{Format, Globals, Outcome, rules, say};
 use crate::clock::Clock;
@@ -24,7 +27,8 @@ use jiff::civil::Date;
 Examples:
   bottle test
   bottle test . --junit report.xml
-  bottle test dev.bottle-test.yaml --filter issues")]
+  bottle test dev.bottle-test.yaml --filter issues
+  bottle test --replay audit/egress-proxy")]
 pub(crate) struct Args {
     /// Manifests, folders of manifests, or files of expectations [default: bottle.yaml here or in the nearest parent]
     #[arg(value_name = "FILE")]
@@ -38,7 +42,11 @@ pub(crate) struct Args {
     /// Take the rules from a rendered tree instead of the manifest
     #[arg(long, value_name = "DIR")]
     rendered: Option<Utf8PathBuf>,
-    /// The day to decide on (UTC), where a test says none [default: today]
+    /// Replay the requests of an audit trail instead: a file, plain or gzip, a folder of them, or - for stdin; may be
+    /// repeated. Exit code 0: nothing would change; 1: something would; 2: it could not be told
+    #[arg(long, value_name = "AUDIT", conflicts_with_all = ["filter", "junit"])]
+    replay: Vec<Utf8PathBuf>,
+    /// The day to decide on (UTC), where a test says none [default: today; in a replay the day of each request]
     #[arg(long, value_name = "DATE")]
     now: Option<Date>,
 }
@@ -52,6 +60,9 @@ struct Ran {
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    if !args.replay.is_empty() {
+        return replay::run(args, globals);
+    }
     let mut found = find::find(&args.files)?;
     ensure!(
         args.rendered.is_none() || found.len() == 1,
@@ -59,7 +70,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         found.len()
     );
     if found.iter().all(Tests::is_empty) {
-        return Err(no_tests(found).into());
+        return Err(no_tests(&found).into());
     }
     if let Some(text) = &args.filter {
         found.iter_mut().flat_map(|tests| &mut tests.suites).for_each(|suite| suite.keep(text));
@@ -104,11 +115,14 @@ fn ran(tests: Tests, args: &Args, today: Date) -> anyhow::Result<Ran> {
 }
 
 /// What to write, made from the rules that are there.
-fn no_tests(found: Vec<Tests>) -> Report {
+fn no_tests(found: &[Tests]) -> Report {
     let files: Vec<&str> = found.iter().map(|tests| tests.file.as_str()).collect();
     let message = format!("there are no tests: no `tests` in {}, and none beside it", files.join(", "));
     let hint = "write what must be allowed and what must be denied, for example:";
-    let example =
-        found.into_iter().next().map(|tests| print::example(&tests.loaded.manifest)).unwrap_or_default();
-    Diagnostic::error("no-tests", message).hint(hint).paste(example).into()
+    let problem = Diagnostic::error("no-tests", message).hint(hint);
+    match found.first() {
+        Some(Tests { loaded, .. }) => problem.source(&loaded.source).paste(print::example(&loaded.manifest)),
+        None => problem,
+    }
+    .into()
 }

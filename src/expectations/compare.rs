@@ -100,8 +100,10 @@ fn differences<'c>(case: &'c Case, answer: &Answer) -> Vec<Difference<'c>> {
         (Expected::Allow { credential: None }, None) => {}
     }
     let decided = answer.rule.as_ref().map(|rule| rule.pointer.as_str());
+    // Of another verdict the rule is another one, too.
+    let is_verdict = matches!(expectation.expected, Expected::Deny { .. }) == answer.refusal.is_some();
     let decides = |rule: &str| decided.is_some_and(|pointer| is_at(pointer, rule));
-    if expectation.rule.as_deref().is_some_and(|rule| !decides(rule)) {
+    if is_verdict && expectation.rule.as_deref().is_some_and(|rule| !decides(rule)) {
         found.push(Difference {
             span: &spans.rule,
             expected: "must decide".to_owned(),

@@ -117,6 +117,15 @@ impl BottleRules {
         }
     }
 
+    /// The file that the rules stand in, as a person named it.
+    #[must_use]
+    pub fn file(&self) -> String {
+        match &self.places {
+            RulePlaces::Manifest(loaded) => loaded.source.name().to_owned(),
+            RulePlaces::Tree { file, .. } => file.to_string(),
+        }
+    }
+
     /// The proxy that a request comes to first.
     #[must_use]
     pub fn first(&self) -> Proxy {

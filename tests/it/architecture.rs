@@ -83,6 +83,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("junit", &["printable"]),
     ("expectations", &["explain", "manifest", "policy", "diagnostic"]),
+    ("replay", &["explain", "plan", "policy", "telemetry"]),
     ("attack", &["stack", "dlp", "junit"]),
     ("cli", &["*"]),
 ];
