@@ -95,7 +95,9 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let rules_of = rules.file();
     match globals.format {
         Format::Text => {
-            warnings.iter().for_each(|warning| say(&format!("warning: {warning}\n")));
+            for warning in &warnings {
+                say(&format!("warning: {warning}\n"));
+            }
             print(&replay_print::text(&summary, &rules, &rules_of))?;
         }
         Format::Json => {
@@ -131,7 +133,8 @@ fn open(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Input>> {
 /// The files of a folder: older ones first, since a hyphen comes before a dot.
 fn of_folder(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
     let entries = Folder::open(folder)?.entries()?;
-    let is_audit = |name: &str| name.ends_with(".jsonl") || name.ends_with(".jsonl.gz");
+    let is_audit =
+        |name: &str| Utf8Path::new(name.strip_suffix(".gz").unwrap_or(name)).extension() == Some("jsonl");
     let files: Vec<Utf8PathBuf> =
         entries.iter().filter(|(name, _)| is_audit(name)).map(|(name, _)| folder.join(name)).collect();
     ensure!(
@@ -154,17 +157,24 @@ impl Warnings {
         for (file, lines) in &self.torn {
             let shown: Vec<String> = lines.iter().take(FIELDS).map(u64::to_string).collect();
             let more = if lines.len() > FIELDS { ", …" } else { "" };
+            let what = if lines.len() == 1 {
+                "1 torn line was"
+            } else {
+                &format!("{} torn lines were", lines.len())
+            };
             said.push(format!(
-                "{file}: {} torn lines were passed over ({}{more}): a proxy was killed while it wrote, or still writes",
-                lines.len(),
+                "{file}: {what} passed over (line {}{more}): a proxy was killed while it wrote, or still writes",
                 shown.join(", ")
             ));
         }
         if self.with_unknown > 0 {
             let names: Vec<&str> = self.unknown.iter().map(String::as_str).collect();
+            let what = match self.with_unknown {
+                1 => "1 record holds".to_owned(),
+                several => format!("{several} records hold"),
+            };
             said.push(format!(
-                "{} records hold fields that this version of bottle does not know, and that were ignored: {}",
-                self.with_unknown,
+                "{what} fields that this version of bottle does not know, and that were ignored: {}",
                 names.join(", ")
             ));
         }

@@ -18,7 +18,7 @@ pub struct AuditFile {
 #[derive(Debug)]
 pub enum AuditLine {
     /// A record, and the names of fields that this version does not know.
-    Entry(Entry, Vec<String>),
+    Entry(Box<Entry>, Vec<String>),
     /// The beginning of a record: its writer was killed, or writes on.
     Torn,
     /// Something else, in words.
@@ -47,7 +47,7 @@ impl AuditFile {
     pub fn next(&mut self) -> io::Result<Option<Entry>> {
         loop {
             match self.next_line()? {
-                Some(AuditLine::Entry(entry, _)) => return Ok(Some(entry)),
+                Some(AuditLine::Entry(entry, _)) => return Ok(Some(*entry)),
                 Some(AuditLine::Torn | AuditLine::Foreign(_)) => self.skipped.lines += 1,
                 None => return Ok(None),
             }
@@ -68,7 +68,7 @@ impl AuditFile {
             return Ok(Some(match Entry::read(&line) {
                 Ok(entry) => {
                     let unknown = entry.unknown_fields(&line);
-                    AuditLine::Entry(entry, unknown)
+                    AuditLine::Entry(Box::new(entry), unknown)
                 }
                 Err(error) if error.is_eof() && line.starts_with(b"{") => AuditLine::Torn,
                 Err(error) => AuditLine::Foreign(error.to_string()),
