@@ -28,6 +28,13 @@ pub(crate) fn say(text: &str) {
     write_stderr(&printable_text(text));
 }
 
+/// Whether stderr is a terminal that can draw a line anew.
+pub(super) fn can_show_progress() -> bool {
+    use std::io::IsTerminal as _;
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    !is_dumb && std::io::stderr().is_terminal()
+}
+
 /// Shows how far something is, on a terminal's stderr: one line, which the next one takes the place of.
 pub(super) fn show_progress(line: &str) {
     write_stderr(&format!("\r{}\u{1b}[K", printable_name(line)));

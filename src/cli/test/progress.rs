@@ -1,7 +1,6 @@
 //! How far a long command is: a bar on a terminal, one plain line elsewhere, nothing for those who asked for less.
 
 use crate::cli::{Globals, say, sinks};
-use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 /// Between two bars.
@@ -20,8 +19,7 @@ pub(super) struct Progress {
 impl Progress {
     /// Says what begins.
     pub(super) fn start(files: &[String], total: Option<u64>, globals: &Globals) -> Self {
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let bar = !globals.quiet && std::io::stderr().is_terminal() && !is_dumb;
+        let bar = !globals.quiet && sinks::can_show_progress();
         if !bar && !globals.quiet {
             let what = match files {
                 [one] => one.clone(),
