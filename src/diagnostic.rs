@@ -127,6 +127,8 @@ pub struct Diagnostic {
     pub source: Option<Arc<Source>>,
     /// Where; the first one is the main place.
     pub labels: Vec<Label>,
+    /// What else there is to know, one sentence each.
+    pub notes: Vec<String>,
     /// What to do about it, one sentence each.
     pub hints: Vec<String>,
     /// Text to copy, printed as it is below the hints.
@@ -142,6 +144,7 @@ impl Diagnostic {
             message: message.into(),
             source: None,
             labels: Vec::new(),
+            notes: Vec::new(),
             hints: Vec::new(),
             paste: None,
         }
@@ -168,6 +171,13 @@ impl Diagnostic {
     #[must_use]
     pub fn label(mut self, span: Range<usize>, text: impl Into<String>) -> Self {
         self.labels.push(Label { span, text: text.into() });
+        self
+    }
+
+    /// Adds a sentence on what else there is to know.
+    #[must_use]
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
         self
     }
 
@@ -211,7 +221,7 @@ impl Diagnostic {
         } else if let Some(source) = &self.source {
             group = group.element(Origin::path(printable_name(source.name())));
         }
-        for note in &notes {
+        for note in notes.iter().chain(&self.notes) {
             group = group.element(Level::NOTE.message(printable_name(note)));
         }
         for hint in &self.hints {
@@ -244,6 +254,7 @@ impl Diagnostic {
             "line": self.position().map(|(line, _)| line),
             "column": self.position().map(|(_, column)| column),
             "labels": labels,
+            "notes": self.notes,
             "hints": self.hints,
             "paste": self.paste,
         })

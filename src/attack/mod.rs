@@ -14,6 +14,7 @@ mod proxy;
 mod secrets;
 mod syscalls;
 
+use crate::junit::{self, Case, Ending};
 use serde::Serialize;
 
 /// How one attempt ended.
@@ -121,31 +122,17 @@ fn describe(error: &std::io::Error) -> String {
 /// The findings as a JUnit report, for continuous integration.
 #[must_use]
 pub fn junit(findings: &[Finding]) -> String {
-    use std::fmt::Write as _;
-    let count = |word: &str| findings.iter().filter(|f| f.outcome.word() == word).count();
-    let mut xml = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"bottle attack\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\">\n",
-        findings.len(),
-        count("BROKEN"),
-        count("not tried"),
-        count("n/a"),
-    );
-    for finding in findings {
-        let (name, detail) = (finding.name, escape(finding.outcome.detail()));
-        let body = match finding.outcome {
-            Outcome::Held(_) => String::new(),
-            Outcome::Broken(_) => format!("<failure message=\"{detail}\"/>"),
-            Outcome::NotApplicable(_) => format!("<skipped message=\"{detail}\"/>"),
-            Outcome::NotTried(_) => format!("<error message=\"{detail}\"/>"),
+    let case = |finding: &Finding| {
+        let detail = finding.outcome.detail().to_owned();
+        let ending = match finding.outcome {
+            Outcome::Held(_) => Ending::Passed,
+            Outcome::Broken(_) => Ending::Failed(detail, String::new()),
+            Outcome::NotApplicable(_) => Ending::Skipped(detail),
+            Outcome::NotTried(_) => Ending::Error(detail),
         };
-        let _ = writeln!(xml, "  <testcase classname=\"bottle.attack\" name=\"{name}\">{body}</testcase>");
-    }
-    xml.push_str("</testsuite>\n");
-    xml
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+        Case { class: "bottle.attack".to_owned(), name: finding.name.to_owned(), place: None, ending }
+    };
+    junit::report("bottle attack", &findings.iter().map(case).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -168,7 +155,7 @@ mod tests {
             finding(Outcome::NotTried("x".into())),
         ]);
         assert!(xml.contains("tests=\"3\" failures=\"1\" errors=\"1\" skipped=\"0\""), "{xml}");
-        assert!(xml.contains("<failure message=\"&lt;&amp;&quot;>\"/>"), "{xml}");
+        assert!(xml.contains("<failure message=\"&lt;&amp;&quot;&gt;\"/>"), "{xml}");
     }
 
     #[test]

@@ -1,36 +1,17 @@
 //! The certificates that `pipelock.extra_ca` names. What is read lands in the rendered tree, and an agent can write
 //! both the manifest that names the file and, in the project, the file.
 
-use super::folders::real;
-use crate::plan::layout::normal;
-use crate::tree::{Folder, read_plain};
+use super::named_file;
 use anyhow::Context as _;
 use camino::Utf8Path;
 
 /// A file of certificates has at most this many bytes; all that a system trusts are 300 kB.
 const LARGEST: u64 = 1024 * 1024;
 
-/// The text of `file`, which is relative to the folder `project` (absolute, without links). In the project no link
-/// is followed; outside of it links are the person's own, as `/etc/ssl/certs` is full of them.
+/// The text of `file`, which is relative to the folder `project` (absolute, without links).
 pub(crate) fn read(project: &Utf8Path, file: &Utf8Path) -> anyhow::Result<String> {
     let place = || format!("`pipelock.extra_ca`: {file}");
-    let path = normal(&project.join(file));
-    let outside = if path.starts_with(project) { None } else { Some(real(&path)) };
-    let bytes = match &outside {
-        Some(real) if !real.starts_with(project) => read_plain(real, LARGEST).with_context(place)?,
-        // A link from outside into the project leads to what the agent can write as well.
-        found => {
-            let path = found.as_ref().unwrap_or(&path);
-            let below = path.strip_prefix(project).unwrap_or(path);
-            let parent = below.parent().unwrap_or(Utf8Path::new(""));
-            let folder = Folder::open(project)?.find(parent).with_context(place)?;
-            let name = below.file_name().unwrap_or_default();
-            let read = folder.map(|folder| folder.read_at_most(name, LARGEST)).transpose();
-            read.with_context(place)?
-                .flatten()
-                .with_context(|| format!("{}: there is no such file", place()))?
-        }
-    };
+    let bytes = named_file::read(project, file, LARGEST).with_context(place)?;
     String::from_utf8(bytes).with_context(place)
 }
 

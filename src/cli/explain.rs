@@ -1,18 +1,14 @@
 //! `bottle explain METHOD URL`: what the proxies would do with a request, and why.
 //!
-//! The answer is the proxies' own: the request goes through [`Chain::verdict`](crate::verdict::Chain::verdict), byte
-//! for byte as it is written here. Nothing is normalised before.
+//! The answer is the proxies' own ([`crate::explain`]), and nothing is normalised before it is asked for.
 
-mod answer;
-mod asked;
 mod print;
-mod secrets;
 
-use super::rules::BottleRules;
-use super::{Format, Globals, Outcome, source};
+use super::{Format, Globals, Outcome, rules};
 use crate::clock::Clock;
-use answer::Answer;
-use asked::Asked;
+use crate::explain::{Answer, Asked};
+use crate::policy::WrittenRequest;
+use anyhow::Context as _;
 use camino::Utf8PathBuf;
 use jiff::civil::Date;
 
@@ -48,11 +44,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let asked = Asked::read(&args.method, &args.url, &args.headers, args.body.as_deref())?;
-    let rules = match &args.rendered {
-        Some(folder) => BottleRules::of_tree(folder)?,
-        None => BottleRules::of_manifest(&source::find_one(args.manifest.as_deref())?)?,
-    };
+    let fields = args.headers.iter().map(|header| field_of(header)).collect::<anyhow::Result<_>>()?;
+    let request = WrittenRequest::parse(&args.method, &args.url, fields)?;
+    let body = args.body.as_ref().map(fs_err::read).transpose()?.map(Into::into);
+    let asked = Asked { request, body };
+    let rules = rules::read(args.manifest.as_deref(), args.rendered.as_deref())?;
     let today = args.now.unwrap_or_else(|| Clock::system().today());
     let answer = Answer::find(&asked, &rules, today);
     super::print_as(
@@ -63,4 +59,9 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         },
     )?;
     Ok(if answer.refusal.is_none() { Outcome::Done } else { Outcome::Differs })
+}
+
+fn field_of(header: &str) -> anyhow::Result<(String, String)> {
+    let (name, value) = header.split_once(':').with_context(|| format!("`{header}` is not NAME: VALUE"))?;
+    Ok((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()))
 }

@@ -27,6 +27,7 @@ mod lints;
 mod lock;
 mod logs;
 mod man;
+mod named_file;
 mod now;
 mod passed_on_output;
 mod pins_for_others;
@@ -44,6 +45,7 @@ mod run;
 mod schema;
 mod sinks;
 mod source;
+mod test;
 mod tokens;
 mod tree_against_agreed;
 mod up;
@@ -148,6 +150,7 @@ enum Verb {
     Lock(lock::Args),
     Explain(explain::Args),
     ExplainCode(explain_code::Args),
+    Test(test::Args),
     Logs(logs::Args),
     Reload(reload::Args),
     Down(down::Args),
@@ -211,6 +214,7 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::EgressProxy(args) => egress_proxy::run(args, globals),
         Verb::Explain(args) => explain::run(&args, globals),
         Verb::ExplainCode(args) => explain_code::run(&args, globals),
+        Verb::Test(args) => test::run(&args, globals),
         Verb::Gate(args) => gate::run(args, globals),
         Verb::Healthcheck(args) => healthcheck::run(&args, globals),
         Verb::Lock(args) => lock::run(&args, globals),

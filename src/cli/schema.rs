@@ -21,6 +21,8 @@ enum Described {
     /// A manifest
     #[default]
     Manifest,
+    /// A file `NAME.bottle-test.yaml`
+    Test,
     /// What `bottle diff --format json` prints
     Diff,
 }
@@ -31,6 +33,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     } else {
         let text = match args.of {
             Described::Manifest => manifest::schema_text(),
+            Described::Test => manifest::test_file_schema_text(),
             Described::Diff => format!("{:#}\n", review::schema()),
         };
         print_as(Format::Json, &text)?;

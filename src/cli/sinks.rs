@@ -3,7 +3,7 @@
 
 use super::{Format, Globals};
 use crate::diagnostic::Report;
-use crate::printable::{is_unprintable, printable_coloured, printable_json, printable_text};
+use crate::printable::{is_unprintable, printable_coloured, printable_json, printable_name, printable_text};
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -26,6 +26,18 @@ pub(crate) fn print_as(format: Format, text: &str) -> std::io::Result<()> {
 /// Says something to a person, on stderr. A reader who went away does not matter.
 pub(crate) fn say(text: &str) {
     write_stderr(&printable_text(text));
+}
+
+/// Whether stderr is a terminal that can draw a line anew.
+pub(super) fn can_show_progress() -> bool {
+    use std::io::IsTerminal as _;
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    !is_dumb && std::io::stderr().is_terminal()
+}
+
+/// Shows how far something is, on a terminal's stderr: one line, which the next one takes the place of.
+pub(super) fn show_progress(line: &str) {
+    write_stderr(&format!("\r{}\u{1b}[K", printable_name(line)));
 }
 
 /// Says a report on stderr, in colour where colour is wanted.

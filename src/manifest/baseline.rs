@@ -30,8 +30,11 @@ pub struct Baseline {
 pub(super) fn load_baseline(name: &str, text: &[u8]) -> Result<Baseline, Report> {
     let mut unbounded = Unbounded::default();
     let loaded = load(name, text, |value| unbounded = complete(value))?;
-    let pointless =
-        [("within", loaded.manifest.within.is_some()), ("lints", !loaded.manifest.lints.allow.is_empty())];
+    let pointless = [
+        ("within", loaded.manifest.within.is_some()),
+        ("lints", !loaded.manifest.lints.allow.is_empty()),
+        ("tests", !loaded.manifest.tests.is_empty()),
+    ];
     let problem = |key: &str| {
         Diagnostic::error("baseline", format!("`{key}` means nothing in a baseline"))
             .source(&loaded.source)

@@ -5,29 +5,37 @@
 //! refused, and its report never shows the secret.
 
 mod baseline;
+mod expectation;
 mod findings;
+mod item;
+mod load;
 mod model;
 mod parse;
 mod raw;
+mod raw_test;
 mod reference;
 mod retired;
 mod schema;
 mod schema_check;
 mod secrets;
 mod template;
+mod test_file;
 mod variable;
 
 pub use baseline::{Baseline, Unbounded};
+pub use expectation::{Expectation, Expected, ExpectedCredential, TestBody};
 pub use model::{
     Agent, AllowedLint, Build, DlpAction, Egress, EgressProxy, Engine, Image, Lints, Manifest, Mount,
     Pipelock, Resources,
 };
 pub use reference::reference;
-pub use schema::{schema, schema_text};
+pub use schema::{schema, schema_text, test_file_schema_text};
+pub use test_file::TestFile;
 
-use crate::diagnostic::{Diagnostic, Report, Source};
-use crate::yaml::{self, Document, Limits, ReadOutcome};
+use crate::diagnostic::{Report, Source};
+use crate::yaml::Document;
 use findings::Findings;
+use schema::Described;
 use serde_json::Value;
 use std::{ops::Range, sync::Arc};
 
@@ -84,46 +92,14 @@ impl Manifest {
 
 /// Reads a text; `complete` may change the value before its keys are looked at.
 fn load(name: &str, text: &[u8], complete: impl FnOnce(&mut Value)) -> Result<Loaded, Report> {
-    let ReadOutcome { document, problems } = yaml::read(text, Limits { bytes: LARGEST, ..Limits::default() });
-    let shown = String::from_utf8_lossy(&text[..text.len().min(LARGEST)]);
-    let source = Source::new(name, secrets::masked(&shown));
-    let of_yaml = problems.into_iter().map(|problem| findings::of_yaml(problem, &source));
-    let Some(mut document) = document else { return Err(Report(of_yaml.collect())) };
-    complete(&mut document.value);
-    let mut findings = Findings::new(&document, &source);
-    of_yaml.for_each(|problem| findings.push(problem));
-    for place in secrets::find(&shown) {
-        let problem = findings.place("secret", place, "the manifest holds a secret");
-        findings.push(problem.hint(
-            "put it into an environment variable and name that in `token_ref`; revoke this one if anyone else can read the file",
-        ));
-    }
-    let manifest = read(&document, &mut findings);
-    match manifest {
-        Some(manifest) if findings.is_empty() => Ok(Loaded { manifest, document, source }),
-        _ => Err(findings.into_report()),
-    }
+    let (manifest, document, source) = load::load(name, text, &load::MANIFEST, complete, manifest)?;
+    Ok(Loaded { manifest, document, source })
 }
 
 /// The stages after YAML.
-fn read(document: &Document, findings: &mut Findings<'_>) -> Option<Manifest> {
-    if !document.value.is_object() {
-        let problem = findings.value("type", "", "a manifest is a map of keys");
-        findings.push(problem.hint("for example: version: 1"));
-        return None;
-    }
+fn manifest(document: &Document, findings: &mut Findings<'_>) -> Option<Manifest> {
     let mut value: Value = document.value.clone();
     retired::take_out(&mut value, findings);
-    let fitting = schema_check::check(&value, findings);
-    match serde_json::from_value::<raw::Manifest>(fitting) {
-        Ok(raw) => parse::manifest(raw, findings),
-        Err(error) => {
-            // The schema and the types are one source, so this is a fault of this program; it is said all the same.
-            findings.push(Diagnostic::error(
-                "schema",
-                format!("the manifest fits the schema and not the types: {error}"),
-            ));
-            None
-        }
-    }
+    let raw = load::fitting(&value, Described::manifest(), findings)?;
+    parse::manifest(raw, findings)
 }

@@ -1,5 +1,6 @@
 //! The manifest after every check: types that can't hold a bad value.
 
+use super::expectation::Expectation;
 use crate::policy::HostRule;
 use camino::Utf8PathBuf;
 
@@ -21,6 +22,8 @@ pub struct Manifest {
     pub lints: Lints,
     /// The baseline that it must lie within, relative to the manifest's folder.
     pub within: Option<Utf8PathBuf>,
+    /// Requests and what must become of them; nothing of the bottle depends on them.
+    pub tests: Vec<Expectation>,
 }
 
 impl Manifest {

@@ -5,6 +5,8 @@
 //! what is missing or of the wrong type, and the stages after it still see everything else ([`super::schema_check`]).
 //! Every key carries a description and an example; a test asserts it.
 
+use super::item::Item;
+use super::raw_test::Test;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -44,6 +46,10 @@ pub(super) struct Manifest {
     /// `bottle render --within FILE` in a pipeline can't be removed by it.
     #[schemars(example = &"../baseline.yaml")]
     pub(super) within: Option<String>,
+    /// Requests and what must become of them; `bottle test` asks the rules. They change nothing of what the agent can
+    /// do. A file `NAME.bottle-test.yaml` beside the manifest holds the same list, under the same key.
+    #[schemars(length(min = 1), example = json!([{"allow": "GET https://api.github.com/repos/acme/app"}]))]
+    pub(super) tests: Option<Vec<Item<Test>>>,
 }
 
 fn manifest_example() -> Value {
@@ -334,28 +340,5 @@ impl JsonSchema for Version {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({"type": "integer", "enum": [super::VERSION]})
-    }
-}
-
-/// An item of a list; nothing where the schema has refused what stands there, so that the others keep their index.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Item<T>(pub(super) Option<T>);
-
-impl<T: JsonSchema> JsonSchema for Item<T> {
-    fn inline_schema() -> bool {
-        T::inline_schema()
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        T::schema_name()
-    }
-
-    fn schema_id() -> Cow<'static, str> {
-        T::schema_id()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        T::json_schema(generator)
     }
 }

@@ -1,27 +1,89 @@
-//! The JSON Schema of a manifest, generated from the types in [`super::raw`].
+//! The JSON Schemas of a manifest and of a file of expectations, generated from the types in [`super::raw`] and [`super::raw_test`].
 //!
-//! `schema/bottle.schema.json` is its committed copy; a test compares. No key takes `null`: an empty
+//! `schema/` has their committed copies; a test compares. No key takes `null`: an empty
 //! `path_allowlist:` must never be read as an absent one.
 
-use super::raw;
+use super::{raw, raw_test};
 use jsonschema::Validator;
 use schemars::{Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Map, Value, json};
 use std::sync::LazyLock;
 
-/// The JSON Schema of a manifest, made from the raw types once a process.
-#[must_use]
-pub fn schema() -> &'static Value {
-    static SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+/// What a file holds: its schema, and the validator of that.
+pub(super) struct Described {
+    /// How a message names the whole.
+    pub(super) name: &'static str,
+    value: Value,
+    validator: Result<Validator, String>,
+}
+
+/// A manifest.
+static MANIFEST: LazyLock<Described> = LazyLock::new(|| Described::new::<raw::Manifest>("the manifest"));
+
+/// A file of expectations beside a manifest.
+static TEST_FILE: LazyLock<Described> = LazyLock::new(|| Described::new::<raw_test::TestFile>("the file"));
+
+impl Described {
+    fn new<T: schemars::JsonSchema>(name: &'static str) -> Self {
         let settings = SchemaSettings::draft2020_12()
             .with_transform(RecursiveTransform(without_null))
             .with_transform(RecursiveTransform(in_order));
-        let mut schema = settings.into_generator().into_root_schema_for::<raw::Manifest>();
+        let mut schema = settings.into_generator().into_root_schema_for::<T>();
         schema.insert("$comment".to_owned(), json!("Generated from the Rust types: bottle schema"));
         in_order(&mut schema);
-        schema.to_value()
-    });
-    &SCHEMA
+        let value = schema.to_value();
+        let validator = jsonschema::draft202012::new(&value).map_err(|error| error.to_string());
+        Self { name, value, validator }
+    }
+
+    pub(super) fn manifest() -> &'static Self {
+        &MANIFEST
+    }
+
+    pub(super) fn test_file() -> &'static Self {
+        &TEST_FILE
+    }
+
+    /// The compiled schema; `Err` says why it can't be compiled, which a test rules out.
+    pub(super) fn validator(&self) -> Result<&Validator, &str> {
+        self.validator.as_ref().map_err(String::as_str)
+    }
+
+    /// The part of the schema that a JSON pointer names.
+    pub(super) fn part(&self, pointer: &str) -> &Value {
+        self.value.pointer(pointer).unwrap_or(&Value::Null)
+    }
+
+    /// A part with its `$ref` followed.
+    pub(super) fn followed<'s>(&'s self, part: &'s Value) -> &'s Value {
+        match part["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) {
+            Some(pointer) => self.part(pointer),
+            None => part,
+        }
+    }
+
+    /// The first example of the key that a JSON pointer into a file names; for the item of a list, its first item.
+    pub(super) fn example(&self, pointer: &str) -> Option<&Value> {
+        let mut part = &self.value;
+        let mut example = None;
+        for step in pointer.split('/').skip(1) {
+            let inside = self.followed(part);
+            if let Some(property) = inside["properties"].get(step) {
+                part = property;
+                example = part["examples"].get(0);
+            } else {
+                part = inside.get("items")?;
+                example = example?.get(0);
+            }
+        }
+        example
+    }
+}
+
+/// The JSON Schema of a manifest, made from the raw types once a process.
+#[must_use]
+pub fn schema() -> &'static Value {
+    &MANIFEST.value
 }
 
 /// The schema as it is printed and committed.
@@ -30,41 +92,15 @@ pub fn schema_text() -> String {
     format!("{:#}\n", schema())
 }
 
-/// The compiled schema; `Err` says why it can't be compiled, which a test rules out.
-pub(super) fn validator() -> Result<&'static Validator, &'static str> {
-    static VALIDATOR: LazyLock<Result<Validator, String>> =
-        LazyLock::new(|| jsonschema::draft202012::new(schema()).map_err(|error| error.to_string()));
-    VALIDATOR.as_ref().map_err(String::as_str)
+/// The schema of a `*.bottle-test.yaml` file, as it is printed and committed.
+#[must_use]
+pub fn test_file_schema_text() -> String {
+    format!("{:#}\n", TEST_FILE.value)
 }
 
-/// The part of the schema that a JSON pointer names.
-pub(super) fn part(pointer: &str) -> &'static Value {
-    schema().pointer(pointer).unwrap_or(&Value::Null)
-}
-
-/// A part with its `$ref` followed.
+/// A part of the manifest's schema with its `$ref` followed.
 pub(super) fn followed(part: &'static Value) -> &'static Value {
-    match part["$ref"].as_str().and_then(|reference| reference.strip_prefix('#')) {
-        Some(pointer) => self::part(pointer),
-        None => part,
-    }
-}
-
-/// The first example of the key that a JSON pointer into a manifest names; for the item of a list, its first item.
-pub(super) fn example(pointer: &str) -> Option<&'static Value> {
-    let mut part = schema();
-    let mut example = None;
-    for step in pointer.split('/').skip(1) {
-        let inside = followed(part);
-        if let Some(property) = inside["properties"].get(step) {
-            part = property;
-            example = part["examples"].get(0);
-        } else {
-            part = inside.get("items")?;
-            example = example?.get(0);
-        }
-    }
-    example
+    MANIFEST.followed(part)
 }
 
 /// An `Option` is a key that may be absent, not one that may be `null`.
@@ -121,37 +157,44 @@ mod tests {
     use super::*;
 
     /// Every map of the schema that has keys, with its name.
-    fn maps() -> Vec<(String, &'static Value)> {
-        let defs = schema()["$defs"].as_object().unwrap();
-        let mut maps: Vec<_> = defs.iter().map(|(name, def)| (name.clone(), def)).collect();
-        maps.push(("the manifest".to_owned(), schema()));
+    fn maps() -> Vec<(String, &'static Value, &'static Value)> {
+        let mut maps = Vec::new();
+        for described in [&*MANIFEST, &*TEST_FILE] {
+            let (whole, defs) = (&described.value, &described.value["$defs"]);
+            maps.extend(defs.as_object().unwrap().iter().map(|(name, def)| (name.clone(), def, whole)));
+            maps.push((described.name.to_owned(), whole, whole));
+        }
         maps
     }
 
     #[test]
     fn every_key_has_a_description_and_an_example_that_fits() {
-        for (name, map) in maps() {
+        for (name, map, whole) in maps() {
             for (key, part) in map["properties"].as_object().unwrap() {
                 let described = part["description"].as_str().is_some_and(|text| text.len() > 10);
                 assert!(described, "{name}: `{key}` has no description: {part:#}");
                 let examples =
                     part["examples"].as_array().unwrap_or_else(|| panic!("{name}: `{key}` has no example"));
                 let mut alone = part.clone();
-                alone["$defs"] = schema()["$defs"].clone();
+                alone["$defs"] = whole["$defs"].clone();
                 let validator = jsonschema::draft202012::new(&alone).unwrap();
                 for example in examples {
                     assert!(validator.is_valid(example), "{name}: `{key}`: {example} does not fit");
                 }
             }
         }
-        assert!(validator().unwrap().is_valid(&schema()["examples"][0]));
+        for described in [&*MANIFEST, &*TEST_FILE] {
+            assert!(described.validator().unwrap().is_valid(&described.value["examples"][0]));
+        }
     }
 
     #[test]
     fn the_world_is_closed_and_null_is_nowhere() {
-        for (name, map) in maps() {
+        for (name, map, _) in maps() {
             assert_eq!(map["additionalProperties"], false, "{name}");
         }
-        assert!(!schema_text().contains("null"), "{}", schema_text());
+        for text in [schema_text(), test_file_schema_text()] {
+            assert!(!text.contains("null"), "{text}");
+        }
     }
 }

@@ -1,8 +1,8 @@
-//! The first check: does the manifest fit the schema? What does not is reported in a person's words and taken
+//! The first check: does a file fit its schema? What does not is reported in a person's words and taken
 //! out of the value, so that the stages after it see everything else.
 
 use super::findings::{Findings, nearest, quoted};
-use super::{VERSION, schema};
+use super::{VERSION, schema::Described};
 use crate::diagnostic::Diagnostic;
 use jsonschema::{JsonType, ValidationError, error::TypeKind, error::ValidationErrorKind};
 use serde_json::{Map, Value};
@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 /// Keys that the design has and this version does not, by the map that they belong to.
 const LATER: &[(&str, &str)] = &[
     ("", "services"),
-    ("", "tests"),
     ("/$defs/Agent", "publish"),
     ("/$defs/Agent", "home"),
     ("/$defs/Route", "websocket"),
@@ -20,9 +19,9 @@ const LATER: &[(&str, &str)] = &[
 ];
 
 /// Reports what does not fit, and gives back what does.
-pub(super) fn check(value: &Value, findings: &mut Findings<'_>) -> Value {
-    let mut checked = SchemaCheck { findings, missing: BTreeMap::new(), out: Vec::new() };
-    match schema::validator() {
+pub(super) fn check(value: &Value, schema: &Described, findings: &mut Findings<'_>) -> Value {
+    let mut checked = SchemaCheck { schema, findings, missing: BTreeMap::new(), out: Vec::new() };
+    match schema.validator() {
         Ok(validator) => validator.iter_errors(value).for_each(|error| checked.report(&error)),
         Err(why) => {
             let problem =
@@ -59,6 +58,7 @@ fn take_out(value: &mut Value, pointer: &str) {
 }
 
 struct SchemaCheck<'f, 'd> {
+    schema: &'f Described,
     findings: &'f mut Findings<'d>,
     /// Keys that must be there, by the pointer of the map that lacks them, with the pointer of its schema.
     missing: BTreeMap<String, (String, Vec<String>)>,
@@ -70,7 +70,7 @@ impl SchemaCheck<'_, '_> {
     fn report(&mut self, error: &ValidationError<'_>) {
         let pointer = error.instance_path().as_str().to_owned();
         let name = match self.findings.document().readable(&pointer) {
-            root if root.is_empty() => "the manifest".to_owned(),
+            root if root.is_empty() => self.schema.name.to_owned(),
             name => format!("`{name}`"),
         };
         let schema_path = error.schema_path().as_str();
@@ -113,7 +113,7 @@ impl SchemaCheck<'_, '_> {
     fn unknown_key(&mut self, pointer: &str, key: &str, map_schema: &str) {
         let escaped = key.replace('~', "~0").replace('/', "~1");
         let pointer = format!("{pointer}/{escaped}");
-        let known: Vec<&str> = schema::part(map_schema)["properties"]
+        let known: Vec<&str> = self.schema.part(map_schema)["properties"]
             .as_object()
             .into_iter()
             .flatten()
@@ -137,12 +137,12 @@ impl SchemaCheck<'_, '_> {
         for (pointer, (map_schema, keys)) in std::mem::take(&mut self.missing) {
             let names = keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(" and ");
             let place = match self.findings.document().readable(&pointer) {
-                root if root.is_empty() => "the manifest".to_owned(),
+                root if root.is_empty() => self.schema.name.to_owned(),
                 name => format!("`{name}`"),
             };
             let mut problem = self.findings.key("missing-key", &pointer, format!("{place} lacks {names}"));
             for key in &keys {
-                let part = &schema::part(&map_schema)["properties"][key.as_str()];
+                let part = &self.schema.part(&map_schema)["properties"][key.as_str()];
                 problem = problem.hint(format!("for example: {}", inline(key, &part["examples"][0])));
             }
             self.findings.push(problem);
@@ -206,7 +206,7 @@ impl SchemaCheck<'_, '_> {
                 let items: Vec<&str> = text.split_whitespace().collect();
                 problem.hint(format!("write it as a list: [{}]", items.join(", ")))
             }
-            (JsonType::Object, _) => match schema::example(pointer) {
+            (JsonType::Object, _) => match self.schema.example(pointer) {
                 Some(example) => problem.hint(format!("for example: {}", flow(example))),
                 None => problem,
             },

@@ -31,6 +31,7 @@ mod target;
 #[cfg(test)]
 pub(crate) mod testing;
 mod upgrade;
+mod written;
 
 pub use decide::MatchedRule;
 pub use deny_path::DenyPath;
@@ -44,9 +45,10 @@ pub use method::{Method, MethodError};
 pub use nearest::{Difference, Nearest};
 pub use path::{CanonicalPath, PathError, PathRules};
 pub use pattern::{PathPattern, PathPatternError, PathPatternProblem, covers_all};
-pub use refusal::{Reason, Refusal};
+pub use refusal::{Basis, Reason, Refusal};
 pub use route::Route;
 pub use rule::{Auth, HostRule};
 pub use rules::{Policy, PolicyError};
 pub use target::Target;
 pub use upgrade::refuse_upgrade;
+pub use written::{WrittenRequest, WrittenRequestError};

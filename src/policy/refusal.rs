@@ -84,6 +84,50 @@ reasons! {
     ShuttingDown = "shutting_down",
 }
 
+/// What a refusal depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// Rules, and what a record keeps of a request: authority, method, path, what it means to git, the day.
+    Rules,
+    /// The whole request: its syntax, its fields, its query, its body.
+    Content,
+    /// What was there at the time: names, addresses, origins, credentials, limits.
+    Moment,
+}
+
+impl Reason {
+    /// What it depends on.
+    #[must_use]
+    pub fn basis(self) -> Basis {
+        match self {
+            Reason::GitPush
+            | Reason::HostNotAllowed
+            | Reason::PortNotAllowed
+            | Reason::RuleExpired
+            | Reason::MethodNotAllowed
+            | Reason::PathNotAllowed
+            | Reason::PathDenied => Basis::Rules,
+            Reason::AuthorityMismatch
+            | Reason::MalformedAuthority
+            | Reason::MalformedTarget
+            | Reason::MalformedRequest
+            | Reason::UpgradeNotSupported
+            | Reason::CredentialInRequest
+            | Reason::BlockedByPipelock
+            | Reason::BodyTooLarge => Basis::Content,
+            Reason::RequestIncomplete
+            | Reason::TlsRequired
+            | Reason::CredentialUnavailable
+            | Reason::UpstreamUnreachable
+            | Reason::UpstreamInvalid
+            | Reason::UpstreamTimeout
+            | Reason::LimitReached
+            | Reason::AddressNotAllowed
+            | Reason::ShuttingDown => Basis::Moment,
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())

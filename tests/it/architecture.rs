@@ -71,7 +71,26 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "socket",
         ],
     ),
-    ("attack", &["stack", "dlp"]),
+    (
+        "explain",
+        &[
+            "policy",
+            "manifest",
+            "plan",
+            "render",
+            "config",
+            "yaml",
+            "tree",
+            "verdict",
+            "intercept",
+            "pipelock",
+            "dlp",
+        ],
+    ),
+    ("junit", &["printable"]),
+    ("expectations", &["explain", "manifest", "policy", "diagnostic"]),
+    ("replay", &["explain", "plan", "policy", "telemetry"]),
+    ("attack", &["stack", "dlp", "junit"]),
     ("cli", &["*"]),
 ];
 

@@ -273,6 +273,7 @@ fn the_recipe_stands_at_the_indentation_of_the_routes_that_are_there() {
 #[test]
 fn the_schema_and_the_reference_are_up_to_date() {
     assert_golden(&root().join("schema/bottle.schema.json"), &manifest::schema_text());
+    assert_golden(&root().join("schema/bottle-test.schema.json"), &manifest::test_file_schema_text());
     assert_golden(&root().join("docs/manifest.md"), &manifest::reference().unwrap());
 }
 
@@ -298,6 +299,7 @@ fn bottle_schema_prints_the_committed_schema() {
         String::from_utf8(output.stdout).unwrap()
     };
     assert_eq!(run(&["schema"]), manifest::schema_text());
+    assert_eq!(run(&["schema", "test"]), manifest::test_file_schema_text());
     assert_eq!(run(&["schema", "--reference"]), manifest::reference().unwrap());
 }
 

@@ -35,6 +35,7 @@ fn manifest(routes: Vec<HostRule>) -> Manifest {
         pipelock: Pipelock { engine: Engine::Embedded, extra_ca: None, seed_phrases: false },
         lints: bottle::manifest::Lints::default(),
         within: None,
+        tests: Vec::new(),
     }
 }
 

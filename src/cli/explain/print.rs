@@ -1,9 +1,6 @@
 //! The answer as a text for people and as JSON for machines.
 
-use super::answer::{Answer, Near, Pipelock, Rule};
-use super::asked::Asked;
-use super::secrets::Found;
-use crate::cli::rules::FileLine;
+use crate::explain::{Answer, Asked, Entry, FileLine, Found, Near, Pipelock, Proxy, Rule};
 use crate::policy::Reason;
 use crate::printable::printable_name;
 use serde_json::{Value, json};
@@ -12,7 +9,7 @@ use std::fmt::Write as _;
 /// One line for each thing that is known, the verdict first.
 pub(super) fn text(asked: &Asked, answer: &Answer) -> String {
     let verdict = if answer.refusal.is_none() { "allowed" } else { "denied" };
-    let mut out = format!("{verdict}: {} {}\n", asked.method, printable_name(&asked.url));
+    let mut out = format!("{verdict}: {} {}\n", asked.request.method, printable_name(&asked.request.url));
     for (name, value) in lines(asked, answer) {
         let _ = writeln!(out, "  {name:<10}  {}", printable_name(&value)); // writing to a String can't fail
     }
@@ -31,7 +28,7 @@ fn lines(asked: &Asked, answer: &Answer) -> Vec<(&'static str, String)> {
         None if answer.refusal.as_ref().is_some_and(|refusal| refusal.reason == Reason::PortNotAllowed) => {}
         None => lines.push(("rule", "none names this host".to_owned())),
     }
-    if let Some(sends) = answer.sends.as_ref().filter(|sends| **sends != asked.target) {
+    if let Some(sends) = answer.sends.as_ref().filter(|sends| **sends != asked.request.target) {
         lines.push(("sent as", sends.clone()));
     }
     if let Some(git) = answer.git.filter(|git| git.as_str() != "none") {
@@ -54,8 +51,8 @@ fn lines(asked: &Asked, answer: &Answer) -> Vec<(&'static str, String)> {
 fn of_rule(rule: &Rule, lines: &mut Vec<(&'static str, String)>) {
     let at = rule.place.as_ref().map(|place| format!("{place}, ")).unwrap_or_default();
     lines.push(("rule", format!("{} ({at}{})", rule.host, rule.source)));
-    if let Some((entry, place)) = &rule.entry {
-        lines.push(("entry", format!("{entry}{}", in_brackets(place.as_ref()))));
+    if let Some(Entry { path, place, .. }) = &rule.entry {
+        lines.push(("entry", format!("{path}{}", in_brackets(place.as_ref()))));
     }
     let credential = rule.credential.as_ref();
     let credential =
@@ -94,9 +91,10 @@ pub(super) fn json(asked: &Asked, answer: &Answer, bottle: &str) -> String {
         "bottle": bottle,
         "verdict": if refusal.is_none() { "allow" } else { "deny" },
         "reason": refusal.map(|refusal| refusal.reason.code()),
+        "decided_by": answer.decided_by.map(Proxy::as_str),
         "message": refusal.map(|refusal| &refusal.message),
         "allowed": refusal.map(|refusal| &refusal.allowed),
-        "request": {"method": asked.method.as_str(), "url": asked.url, "sent_as": answer.sends, "git": answer.git},
+        "request": {"method": asked.request.method.as_str(), "url": asked.request.url, "sent_as": answer.sends, "git": answer.git},
         "rule": answer.rule.as_ref().map(rule),
         "pipelock": pipelock_json(answer.pipelock),
         "secret": answer.secret.as_ref().map(secret),
@@ -113,7 +111,7 @@ fn rule(rule: &Rule) -> Value {
         "id": rule.host.as_str(),
         "source": rule.source,
         "place": place(rule.place.as_ref()),
-        "entry": rule.entry.as_ref().map(|(entry, at)| json!({"path": entry, "place": place(at.as_ref())})),
+        "entry": rule.entry.as_ref().map(|entry| json!({"path": entry.path, "place": place(entry.place.as_ref())})),
         "credential": rule.credential.as_ref().map(|credential| {
             json!({"token_ref": credential.token_ref, "header": credential.header})
         }),

@@ -1,7 +1,7 @@
 //! What pipelock refused in a bottle where nobody stands before it: its own log lines, in pipelock's format.
 
-use super::current::scalar;
 use super::when;
+use crate::explain::scalar;
 use crate::printable::printable_name;
 use crate::telemetry::audit::PipelockRecord;
 use jiff::Timestamp;

@@ -1,7 +1,8 @@
 //! One refusal for a person: the request, the reason, the place of the rule, and what would allow it.
 
-use super::current::{Advice, Current, Standing};
+use super::current::{Current, Standing};
 use super::when;
+use crate::explain::Advice;
 use crate::printable::printable_name;
 use crate::telemetry::audit::{Record, Suppressed};
 use jiff::Timestamp;

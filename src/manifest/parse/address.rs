@@ -1,7 +1,7 @@
 //! Address ranges of a private origin.
 
 use super::super::findings::{Findings, quoted};
-use super::super::raw::Item;
+use super::super::item::Item;
 use ipnet::IpNet;
 use std::{collections::BTreeSet, net::IpAddr};
 

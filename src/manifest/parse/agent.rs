@@ -1,7 +1,8 @@
 //! The agent's container.
 
 use super::super::findings::{Findings, quoted};
-use super::super::raw::{self, Item};
+use super::super::item::Item;
+use super::super::raw;
 use super::{env, file_path, resources};
 use crate::manifest::{Agent, Build, Image, Mount};
 use camino::Utf8Path;

@@ -4,7 +4,11 @@ use super::super::findings::{Findings, quoted};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 /// A path on this machine, relative to the manifest or absolute.
-pub(super) fn host_path(text: &str, pointer: &str, findings: &mut Findings<'_>) -> Option<Utf8PathBuf> {
+pub(in super::super) fn host_path(
+    text: &str,
+    pointer: &str,
+    findings: &mut Findings<'_>,
+) -> Option<Utf8PathBuf> {
     let (message, hint) = if text.is_empty() {
         ("the path is empty".to_owned(), "`.` is the manifest's own folder")
     } else if text.chars().any(char::is_control) {

@@ -7,6 +7,7 @@ mod address;
 mod agent;
 mod auth;
 mod env;
+mod expectations;
 mod file_path;
 mod hosts;
 mod lints;
@@ -18,13 +19,16 @@ use super::{Egress, EgressProxy, Engine, Manifest, Pipelock, model::DlpAction, r
 use crate::policy::HostRule;
 use std::collections::BTreeSet;
 
+pub(super) use expectations::expectations;
+pub(super) use file_path::host_path as manifest_path;
+
 /// Names of Docker networks that are no networks of their own.
 const NO_NETWORKS: [&str; 3] = ["bridge", "host", "none"];
 
 /// Checks what the schema can't; every problem is a finding, and `None` means that something is missing because of one.
 pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Option<Manifest> {
     // The schema has looked at the version.
-    let raw::Manifest { version: _, name, agent, egress_proxy, egress, pipelock, lints, within } = raw;
+    let raw::Manifest { version: _, name, agent, egress_proxy, egress, pipelock, lints, within, tests } = raw;
     let name = name.and_then(|name| self::name(name, findings));
     let routes = egress_proxy.map(|raw| routes(raw, findings)).unwrap_or_default();
     let (egress, allowlist_hosts) = self::egress(egress.unwrap_or_default(), findings);
@@ -40,6 +44,7 @@ pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Optio
     let within = within.and_then(|path| file_path::host_path(&path, "within", findings));
     let lints = lints::lints(lints.unwrap_or_default(), findings);
     let agent = agent.and_then(|raw| agent::agent(raw, &token_refs, findings));
+    let tests = expectations(tests, findings);
     Some(Manifest {
         name: name?,
         agent: agent?,
@@ -48,6 +53,7 @@ pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Optio
         pipelock,
         lints,
         within,
+        tests,
     })
 }
 

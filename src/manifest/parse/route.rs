@@ -1,7 +1,8 @@
 //! One route.
 
 use super::super::findings::{Findings, quoted};
-use super::super::raw::{self, Item};
+use super::super::item::Item;
+use super::super::raw;
 use super::hosts::Named;
 use super::{address, auth, hosts};
 use crate::policy::{DenyPath, HostRule, Method, PathPattern, PathPatternError, Route};
@@ -64,7 +65,10 @@ pub(super) fn route(
     }
     let addresses = address::ranges(addresses, &format!("{pointer}.addresses"), findings);
     let reason = reason.and_then(|reason| self::reason(reason, pointer, findings));
-    let until = until.and_then(|until| self::until(&until, pointer, findings));
+    let until = until.and_then(|until| {
+        let hint = "write the last day on which the rule allows anything, in UTC: 2027-03-31";
+        date(&until, &format!("{pointer}.until"), hint, findings)
+    });
     let rule = named.as_ref().map(|named| HostRule {
         route: Route {
             source: pointer.to_owned(),
@@ -262,14 +266,19 @@ pub(super) fn reason(text: String, pointer: &str, findings: &mut Findings<'_>) -
     None
 }
 
-fn until(text: &str, pointer: &str, findings: &mut Findings<'_>) -> Option<Date> {
+/// A day, in the one form that there is.
+pub(super) fn date(
+    text: &str,
+    pointer: &str,
+    hint: &'static str,
+    findings: &mut Findings<'_>,
+) -> Option<Date> {
     let is_date = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
     let date = if is_date { text.parse::<Date>().ok() } else { None };
     if date.is_none() {
         let message = format!("{} is not a date", quoted(text));
-        let problem = findings.value("date", &format!("{pointer}.until"), message);
-        findings
-            .push(problem.hint("write the last day on which the rule allows anything, in UTC: 2027-03-31"));
+        let problem = findings.value("date", pointer, message);
+        findings.push(problem.hint(hint));
     }
     date
 }

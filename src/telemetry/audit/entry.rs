@@ -1,6 +1,6 @@
 //! A line of an audit folder, read back: whoever wrote it.
 
-use super::{Counted, Counting, Event, Record, Series, Suppressed, Verdict};
+use super::{Counted, Counting, Event, Record, Series, Suppressed, Verdict, fields, record::is_whole};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -77,9 +77,22 @@ pub struct PipelockRecord {
     pub duration_ms: Option<u64>,
 }
 
+impl PipelockRecord {
+    /// Whether method and URL or target stand in it as they were: nothing of them was masked or cut.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        [&self.method, &self.url, &self.target].into_iter().flatten().all(|text| is_whole(text))
+    }
+}
+
 impl Entry {
     /// Reads a line; `None` when it is none of ours.
     pub(super) fn parse(line: &[u8]) -> Option<Self> {
+        Self::read(line).ok()
+    }
+
+    /// Reads a line; the error says what is wrong with it.
+    pub(super) fn read(line: &[u8]) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         struct Kind<'a> {
             #[serde(borrow, default)]
@@ -87,17 +100,29 @@ impl Entry {
             #[serde(borrow, default)]
             event: Option<std::borrow::Cow<'a, str>>,
         }
-        let kind: Kind<'_> = serde_json::from_slice(line).ok()?;
+        let kind: Kind<'_> = serde_json::from_slice(line)?;
         match kind.event.as_deref() {
-            Some("suppressed") => return serde_json::from_slice(line).ok().map(Self::Suppressed),
-            Some("counted") => return serde_json::from_slice(line).ok().map(Self::Counted),
-            Some("counting") => return serde_json::from_slice(line).ok().map(Self::Counting),
+            Some("suppressed") => return serde_json::from_slice(line).map(Self::Suppressed),
+            Some("counted") => return serde_json::from_slice(line).map(Self::Counted),
+            Some("counting") => return serde_json::from_slice(line).map(Self::Counting),
             _ => {}
         }
         if kind.component.as_deref() == Some("pipelock") {
-            return serde_json::from_slice(line).ok().map(Self::Pipelock);
+            return serde_json::from_slice(line).map(Self::Pipelock);
         }
-        serde_json::from_slice(line).ok().map(Self::EgressProxy)
+        serde_json::from_slice(line).map(Self::EgressProxy)
+    }
+
+    /// The fields of a line that this version does not know.
+    pub(super) fn unknown_fields(&self, line: &[u8]) -> Vec<String> {
+        let known = match self {
+            Self::EgressProxy(_) => fields::of::<Record>(),
+            Self::Pipelock(_) => fields::of::<PipelockRecord>(),
+            Self::Suppressed(_) => fields::of::<Suppressed>(),
+            Self::Counted(_) => fields::of::<Counted>(),
+            Self::Counting(_) => fields::of::<Counting>(),
+        };
+        fields::others(line, known)
     }
 
     /// When it happened.

@@ -10,7 +10,19 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// The records of one file, in its order.
 pub struct AuditFile {
     lines: BufReader<Box<dyn Read>>,
+    number: u64,
     skipped: Skipped,
+}
+
+/// A line of a file.
+#[derive(Debug)]
+pub enum AuditLine {
+    /// A record, and the names of fields that this version does not know.
+    Entry(Box<Entry>, Vec<String>),
+    /// The beginning of a record: its writer was killed, or writes on.
+    Torn,
+    /// Something else, in words.
+    Foreign(String),
 }
 
 impl AuditFile {
@@ -23,7 +35,8 @@ impl AuditFile {
         let whole = io::Cursor::new(start).chain(from);
         let bytes: Box<dyn Read> =
             if is_gzip { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) };
-        Ok(Self { lines: BufReader::with_capacity(64 << 10, bytes), skipped: Skipped::default() })
+        let lines = BufReader::with_capacity(64 << 10, bytes);
+        Ok(Self { lines, number: 0, skipped: Skipped::default() })
     }
 
     /// The next record; `None` at the end. Lines that are none are passed over and counted.
@@ -32,18 +45,45 @@ impl AuditFile {
         reason = "it can fail, and what it skipped is asked for afterwards"
     )]
     pub fn next(&mut self) -> io::Result<Option<Entry>> {
+        loop {
+            match self.next_line()? {
+                Some(AuditLine::Entry(entry, _)) => return Ok(Some(*entry)),
+                Some(AuditLine::Torn | AuditLine::Foreign(_)) => self.skipped.lines += 1,
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// The next line that is not empty, whatever it is; `None` at the end.
+    pub fn next_line(&mut self) -> io::Result<Option<AuditLine>> {
         let mut line = Vec::new();
         while let Some(is_whole) = self.line(&mut line)? {
-            match Entry::parse(&line).filter(|_| is_whole) {
-                Some(entry) => return Ok(Some(entry)),
-                None if line.trim_ascii().is_empty() && is_whole => {}
-                None => self.skipped.lines += 1,
+            self.number += 1;
+            if !is_whole {
+                return Ok(Some(AuditLine::Foreign(format!("it is longer than {LONGEST_LINE} bytes"))));
             }
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            return Ok(Some(match Entry::read(&line) {
+                Ok(entry) => {
+                    let unknown = entry.unknown_fields(&line);
+                    AuditLine::Entry(Box::new(entry), unknown)
+                }
+                Err(error) if error.is_eof() && line.starts_with(b"{") => AuditLine::Torn,
+                Err(error) => AuditLine::Foreign(error.to_string()),
+            }));
         }
         Ok(None)
     }
 
-    /// What was passed over so far.
+    /// The number of the line that was read last, from 1.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What [`next`](Self::next) passed over so far.
     #[must_use]
     pub fn skipped(&self) -> Skipped {
         self.skipped
@@ -131,5 +171,31 @@ mod tests {
         let mut file = AuditFile::new(io::Cursor::new(bytes)).unwrap();
         let error = std::iter::repeat_with(|| file.next()).find_map(Result::err).unwrap();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+    #[test]
+    fn a_line_is_a_record_with_what_is_new_in_it_or_torn_or_foreign() {
+        let new = line(1).replacen('{', "{\"new\":{\"a\":[1]},", 1);
+        let newer = line(1).replace("\"deny\"", "\"delay\"");
+        let text = format!("{new}\n{}\n{newer}junk\n[1]\n{}", &line(2)[..20], &line(3)[..30]);
+        let mut file = AuditFile::new(io::Cursor::new(text.into_bytes())).unwrap();
+        let mut all = Vec::new();
+        while let Some(line) = file.next_line().unwrap() {
+            let shown = match line {
+                AuditLine::Entry(_, unknown) => unknown.join(" "),
+                AuditLine::Torn => "torn".to_owned(),
+                AuditLine::Foreign(why) => why.split(',').next().unwrap().to_owned(),
+            };
+            all.push((file.number(), shown));
+        }
+        let all: Vec<(u64, &str)> = all.iter().map(|(number, shown)| (*number, shown.as_str())).collect();
+        let expected = [
+            (1, "new"),
+            (3, "torn"),
+            (4, "unknown variant `delay`"),
+            (5, "expected value at line 1 column 1"),
+            (6, "invalid type: sequence"),
+            (7, "torn"),
+        ];
+        assert_eq!(all, expected);
     }
 }

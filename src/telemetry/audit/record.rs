@@ -177,6 +177,20 @@ pub struct Record {
     pub duration_ms: u64,
 }
 
+impl Record {
+    /// Whether host, method and path stand in it as they were: nothing of them was masked or cut.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let texts = [&self.host, &self.path, &self.method];
+        texts.into_iter().flatten().all(|text| is_whole(text))
+    }
+}
+
+/// Whether a text of a record stands there as it was. No host, method or canonical path holds these marks.
+pub(super) fn is_whole(text: &str) -> bool {
+    !text.contains("…[+") && !text.contains("***[")
+}
+
 impl Recorded for Record {
     fn series(&self) -> Series {
         match self.event {

@@ -8,10 +8,11 @@ use crate::verdict::{
 
 /// A secret in a request; holds no byte of it.
 #[derive(Debug)]
-pub(super) struct Found {
+pub struct Found {
     /// `the URL`, `the field cookie`, `the body`.
-    pub(super) place: String,
-    pub(super) finding: Finding,
+    pub place: String,
+    /// What it is.
+    pub finding: Finding,
 }
 
 impl Found {

@@ -1,8 +1,9 @@
 //! The answer: the verdict of both proxies, with the rule behind it and the nearest other one.
 
 use super::asked::Asked;
-use super::secrets::Found;
-use crate::cli::rules::{BottleRules, FileLine};
+use super::found::Found;
+use super::proxy::Proxy;
+use super::rules::{BottleRules, FileLine};
 use crate::intercept::ServerLimits;
 use crate::pipelock::scan_body;
 use crate::plan::Topology;
@@ -19,51 +20,82 @@ use jiff::civil::Date;
 
 /// What the proxies would do, and why.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub struct Answer {
     /// `None`: the request is let through.
-    pub(super) refusal: Option<Refusal>,
-    pub(super) rule: Option<Rule>,
-    pub(super) git: Option<GitOperation>,
+    pub refusal: Option<Refusal>,
+    /// Who refuses.
+    pub decided_by: Option<Proxy>,
+    /// The rule of its host, if one names it.
+    pub rule: Option<Rule>,
+    /// What it means to git; unknown to pipelock.
+    pub git: Option<GitOperation>,
     /// The target as it would be sent.
-    pub(super) sends: Option<String>,
-    pub(super) pipelock: Pipelock,
+    pub sends: Option<String>,
+    /// What pipelock does with the host.
+    pub pipelock: Pipelock,
     /// A secret that pipelock finds.
-    pub(super) secret: Option<Found>,
-    pub(super) nearest: Option<Near>,
-    pub(super) notes: Vec<String>,
+    pub secret: Option<Found>,
+    /// The rule that would have allowed it.
+    pub nearest: Option<Near>,
+    /// What happens to the request on the way, and what the question leaves open.
+    pub notes: Vec<String>,
 }
 
 /// The rule that decided.
 #[derive(Debug)]
-pub(super) struct Rule {
-    pub(super) host: Host,
-    pub(super) source: String,
-    pub(super) place: Option<FileLine>,
-    /// The entry of the `path_allowlist` that matched, and its line.
-    pub(super) entry: Option<(String, Option<FileLine>)>,
-    pub(super) credential: Option<Credential>,
-    pub(super) until: Option<Date>,
-    pub(super) reason: Option<String>,
+pub struct Rule {
+    /// Its id.
+    pub host: Host,
+    /// Where it stands in the manifest, as a pointer.
+    pub source: String,
+    /// The part of it that decided, as a pointer: the entry that allows, or the key that refuses.
+    pub pointer: String,
+    /// The line of it.
+    pub place: Option<FileLine>,
+    /// The entry of the `path_allowlist` that matched.
+    pub entry: Option<Entry>,
+    /// What is put on the request.
+    pub credential: Option<Credential>,
+    /// The last day on which it allows anything.
+    pub until: Option<Date>,
+    /// Why it is there.
+    pub reason: Option<String>,
+}
+
+/// An entry of a `path_allowlist`.
+#[derive(Debug)]
+pub struct Entry {
+    /// As it is written.
+    pub path: String,
+    /// Where it stands in the manifest.
+    pub pointer: String,
+    /// The line of it.
+    pub place: Option<FileLine>,
 }
 
 /// What is put on the request.
 #[derive(Debug)]
-pub(super) struct Credential {
-    pub(super) token_ref: String,
-    pub(super) header: String,
+pub struct Credential {
+    /// Its name.
+    pub token_ref: String,
+    /// The field.
+    pub header: String,
 }
 
 /// The rule that would have allowed it, had one thing been different.
 #[derive(Debug)]
-pub(super) struct Near {
-    pub(super) text: String,
-    pub(super) rule: String,
-    pub(super) place: Option<FileLine>,
+pub struct Near {
+    /// What would have to be different, in words.
+    pub text: String,
+    /// The id of the rule.
+    pub rule: String,
+    /// The line of it.
+    pub place: Option<FileLine>,
 }
 
 /// What pipelock does with the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pipelock {
+pub enum Pipelock {
     /// The request never comes to it.
     NotAsked,
     /// The host is not in its allowlist, or not with this port.
@@ -78,10 +110,12 @@ pub(super) enum Pipelock {
 }
 
 impl Answer {
-    pub(super) fn find(asked: &Asked, rules: &BottleRules, today: Date) -> Answer {
+    /// Asks both proxies.
+    #[must_use]
+    pub fn find(asked: &Asked, rules: &BottleRules, today: Date) -> Answer {
         let wire = match asked.on_the_wire(&ServerLimits::default()) {
             Ok(wire) => wire,
-            Err(fault) => return Answer::refused(malformed(fault.kind)),
+            Err(fault) => return Answer::malformed(malformed(fault.kind), rules.first()),
         };
         let verdict = rules.chain.verdict(&wire, today);
         if rules.topology() == Topology::Chain
@@ -100,11 +134,13 @@ impl Answer {
         let chain = rules.topology() == Topology::Chain;
         let Verdict { authority, intent, matched, refusal, leak, block, findings, inspected: _, sent: _ } =
             verdict;
+        // pipelock gives the host of what it lets through; what it refuses is as it was asked for.
+        let authority = authority.or_else(|| asked.authority().filter(|_| !chain));
         let rule = authority.as_ref().and_then(|authority| rules.policy.rule(&authority.host));
         let route = rule.map(|rule| &rule.route);
         let hostwise = || {
             let authority = authority.as_ref()?;
-            Intent::read(asked.scheme, authority, &Method::GET, b"/", None, route).ok()
+            Intent::read(asked.request.scheme, authority, &Method::GET, b"/", None, route).ok()
         };
         let read = if chain { intent.clone() } else { hostwise() };
         let refusal = refusal.or_else(|| {
@@ -119,10 +155,19 @@ impl Answer {
         let nearest =
             read.as_ref().filter(|_| refusal.is_some()).and_then(|intent| rules.policy.nearest(intent));
         let entry = matched.as_ref().and_then(|matched| entry_of(matched, rules));
+        let decided_by = refusal.as_ref().map(|_| match block {
+            Some(_) => Proxy::Pipelock,
+            None => rules.first(),
+        });
+        let pointer = rule.map(|rule| match (&refusal, &entry) {
+            (Some(refusal), _) => refusing_pointer(&rule.route, refusal.reason, read.as_ref()),
+            (None, Some(entry)) => entry.pointer.clone(),
+            (None, None) => rule.route.source.clone(),
+        });
         let secret =
             leak.map(Found::of_leak).or_else(|| block.iter().chain(&findings).find_map(Found::of_block));
         Answer {
-            rule: rule.map(|rule| Rule { entry, ..rule_of(rule, rules) }),
+            rule: rule.zip(pointer).map(|(rule, pointer)| Rule { pointer, entry, ..rule_of(rule, rules) }),
             git: intent.as_ref().filter(|_| chain).map(|intent| intent.git),
             sends: intent.as_ref().filter(|_| chain).map(|intent| intent.target.to_string()),
             pipelock: authority
@@ -136,6 +181,7 @@ impl Answer {
                 _ => vec![DIRECT.to_owned()],
             },
             refusal,
+            decided_by,
         }
     }
 
@@ -155,6 +201,10 @@ impl Answer {
         if let Err(block) = scanned {
             let route = self.rule.as_ref().and_then(|rule| rules.policy.route(&rule.host));
             self.refusal = route.map(|route| pipelock_refusal(&block, route).refusal);
+            self.decided_by = self.refusal.as_ref().map(|_| Proxy::Pipelock);
+            if let Some(rule) = &mut self.rule {
+                rule.pointer.clone_from(&rule.source);
+            }
         }
     }
 
@@ -169,13 +219,14 @@ impl Answer {
         }
     }
 
-    fn refused(refusal: Refusal) -> Answer {
-        Answer { refusal: Some(refusal), ..Answer::refused_by_nobody() }
+    fn malformed(refusal: Refusal, by: Proxy) -> Answer {
+        Answer { refusal: Some(refusal), decided_by: Some(by), ..Answer::refused_by_nobody() }
     }
 
     fn refused_by_nobody() -> Answer {
         Answer {
             refusal: None,
+            decided_by: None,
             rule: None,
             git: None,
             sends: None,
@@ -192,7 +243,7 @@ const DIRECT: &str =
 
 impl Pipelock {
     fn ask(ruleset: &Ruleset, authority: &Authority, asked: &Asked) -> Self {
-        if !ruleset.admits(authority, asked.scheme) {
+        if !ruleset.admits(authority, asked.request.scheme) {
             Pipelock::Refuses
         } else if ruleset.passes_through(authority.host.as_str()) {
             Pipelock::PassesThrough
@@ -211,6 +262,7 @@ fn rule_of(rule: &HostRule, rules: &BottleRules) -> Rule {
     Rule {
         host: route.host.clone(),
         source: route.source.clone(),
+        pointer: route.source.clone(),
         place: rules.place_of(&route.source),
         entry: None,
         credential: auth
@@ -221,20 +273,41 @@ fn rule_of(rule: &HostRule, rules: &BottleRules) -> Rule {
     }
 }
 
-fn entry_of(matched: &MatchedRule<'_>, rules: &BottleRules) -> Option<(String, Option<FileLine>)> {
+fn entry_of(matched: &MatchedRule<'_>, rules: &BottleRules) -> Option<Entry> {
     let pattern = matched.pattern?;
-    Some((pattern.to_string(), place_of_entry(&matched.rule.route, pattern, rules)))
+    let pointer = pointer_of_entry(&matched.rule.route, pattern)?;
+    Some(Entry { path: pattern.to_string(), place: rules.place_of(&pointer), pointer })
 }
 
-fn place_of_entry(route: &Route, entry: &PathPattern, rules: &BottleRules) -> Option<FileLine> {
+fn pointer_of_entry(route: &Route, entry: &PathPattern) -> Option<String> {
     let index = route.path_allowlist.iter().flatten().position(|own| own == entry)?;
-    rules.place_of(&format!("{}.path_allowlist[{index}]", route.source))
+    Some(format!("{}.path_allowlist[{index}]", route.source))
+}
+
+/// The key of a rule that refuses, or the whole rule.
+fn refusing_pointer(route: &Route, reason: Reason, read: Option<&Intent>) -> String {
+    let source = &route.source;
+    let denied = || {
+        let entry = route.denied(&read?.target.path)?;
+        route.deny_paths.iter().position(|own| own == entry)
+    };
+    match reason {
+        Reason::PathNotAllowed => format!("{source}.path_allowlist"),
+        Reason::PathDenied => denied()
+            .map_or_else(|| format!("{source}.deny_paths"), |index| format!("{source}.deny_paths[{index}]")),
+        Reason::MethodNotAllowed => format!("{source}.methods"),
+        Reason::PortNotAllowed => format!("{source}.ports"),
+        Reason::RuleExpired => format!("{source}.until"),
+        _ => source.clone(),
+    }
 }
 
 fn near_of(nearest: &Nearest<'_>, rules: &BottleRules) -> Near {
     let source = &nearest.route.source;
     let place = match nearest.differs {
-        Difference::Path(entry) => place_of_entry(nearest.route, entry, rules),
+        Difference::Path(entry) => {
+            pointer_of_entry(nearest.route, entry).and_then(|pointer| rules.place_of(&pointer))
+        }
         Difference::Denied(entry) => {
             let index = nearest.route.deny_paths.iter().position(|own| own == entry);
             index.and_then(|index| rules.place_of(&format!("{source}.deny_paths[{index}]")))
@@ -251,10 +324,13 @@ fn near_of(nearest: &Nearest<'_>, rules: &BottleRules) -> Near {
 fn notes_of(asked: &Asked, rule: Option<&HostRule>, intent: &Intent) -> Vec<String> {
     let mut notes = Vec::new();
     let overrides = [METHOD_OVERRIDES, PATH_OVERRIDES, HOST_OVERRIDES].concat();
-    for (name, _) in asked.fields().filter(|(name, _)| overrides.iter().any(|own| same_variable(own, name))) {
+    for (name, _) in
+        asked.request.fields.iter().filter(|(name, _)| overrides.iter().any(|own| same_variable(own, name)))
+    {
         notes.push(format!("{name} is stripped: it could make the request another one than was decided on"));
     }
-    if rule.is_some_and(|rule| rule.auth.is_some()) && asked.values("authorization").next().is_some() {
+    if rule.is_some_and(|rule| rule.auth.is_some()) && asked.request.values("authorization").next().is_some()
+    {
         notes.push("the Authorization of the request is stripped; the rule's credential is sent".to_owned());
     }
     if asked.body.is_none() && is_lfs_batch(intent) {
