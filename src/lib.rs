@@ -24,6 +24,7 @@ pub mod intercept;
 pub mod kernel_view;
 pub mod lint;
 pub mod manifest;
+pub mod masking;
 pub mod pipelock;
 pub mod pki;
 pub mod plan;

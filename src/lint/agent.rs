@@ -38,7 +38,8 @@ pub(super) fn lints(loaded: &Loaded, plan: &Plan, facts: &Facts) -> Found {
 
 /// A name without a digest is whatever the registry has under it when it is pulled.
 fn floating(name: &str) -> Option<Diagnostic> {
-    if name.contains("@sha256:") {
+    // ALGORITHM:HEX, whatever stands before it.
+    if name.split_once('@').is_some_and(|(_, digest)| digest.contains(':')) {
         return None;
     }
     let tag = name.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag);

@@ -25,7 +25,8 @@ pub use model::{
 pub use reference::reference;
 pub use schema::{schema, schema_text};
 
-use crate::diagnostic::{Diagnostic, Report, Source};
+use crate::diagnostic::{Report, Source};
+use crate::masking;
 use crate::yaml::{self, Document, Limits, ReadOutcome};
 use findings::Findings;
 use serde_json::Value;
@@ -86,13 +87,14 @@ impl Manifest {
 fn load(name: &str, text: &[u8], complete: impl FnOnce(&mut Value)) -> Result<Loaded, Report> {
     let ReadOutcome { document, problems } = yaml::read(text, Limits { bytes: LARGEST, ..Limits::default() });
     let shown = String::from_utf8_lossy(&text[..text.len().min(LARGEST)]);
-    let source = Source::new(name, secrets::masked(&shown));
+    let secrets = secrets::find(&shown, document.as_ref());
+    let source = Source::new(name, secrets::masked(&masking::starred(&shown, secrets.clone())));
     let of_yaml = problems.into_iter().map(|problem| findings::of_yaml(problem, &source));
     let Some(mut document) = document else { return Err(Report(of_yaml.collect())) };
     complete(&mut document.value);
     let mut findings = Findings::new(&document, &source);
     of_yaml.for_each(|problem| findings.push(problem));
-    for place in secrets::find(&shown) {
+    for place in secrets {
         let problem = findings.place("secret", place, "the manifest holds a secret");
         findings.push(problem.hint(
             "put it into an environment variable and name that in `token_ref`; revoke this one if anyone else can read the file",
@@ -119,10 +121,8 @@ fn read(document: &Document, findings: &mut Findings<'_>) -> Option<Manifest> {
         Ok(raw) => parse::manifest(raw, findings),
         Err(error) => {
             // The schema and the types are one source, so this is a fault of this program; it is said all the same.
-            findings.push(Diagnostic::error(
-                "schema",
-                format!("the manifest fits the schema and not the types: {error}"),
-            ));
+            let message = format!("the manifest fits the schema and not the types: {error}");
+            findings.push(findings.value("schema", "", message).hint(schema_check::REPORT_IT));
             None
         }
     }

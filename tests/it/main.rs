@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics says where
 
 mod architecture;
+mod baseline;
 mod binary;
 mod bypasses;
 mod capability;
@@ -19,6 +20,7 @@ mod gate;
 mod gitops;
 mod intercept;
 mod manifest;
+mod masking;
 mod origin;
 mod pipelock;
 mod pki;
