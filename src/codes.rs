@@ -10,7 +10,8 @@ pub enum CodeKind {
     Error,
     /// A manifest that is rendered, with something to look at; `lints.allow` takes its name.
     Lint,
-    /// A request that a proxy did not let through: the `reason` of a denial and of a line of the audit log.
+    /// A request that a proxy did not let through: the `reason` of a denial and of egress-proxy's records, or pipelock's
+    /// `X-Pipelock-Block-Reason` and the `scanner` of its records.
     Refusal,
 }
 
@@ -47,7 +48,7 @@ macro_rules! codes {
     };
 }
 
-/// All of them: errors, lints, refusals, each by name.
+/// All of them: errors, lints, refusals by egress-proxy and by pipelock, each by name.
 pub const CODES: &[Code] = codes! {
     // What is wrong with a manifest.
     Error "addresses"
@@ -63,7 +64,6 @@ pub const CODES: &[Code] = codes! {
     Error "empty-list"
     Error "encoded-slash"
     Error "env"
-    Error "env-set-by-bottle"
     Error "extra-ca-holds-a-key"
     Error "extra-ca-unreadable"
     Error "host"
@@ -74,9 +74,7 @@ pub const CODES: &[Code] = codes! {
     Error "mount"
     Error "mount-can-be-replaced"
     Error "mount-of-the-engine"
-    Error "mount-over-bottle"
     Error "mount-rewrites-the-cage"
-    Error "mount-target-twice"
     Error "mount-through-a-link"
     Error "name"
     Error "network"
@@ -92,7 +90,6 @@ pub const CODES: &[Code] = codes! {
     Error "schema"
     Error "secret"
     Error "seed-phrases"
-    Error "seed-phrases-in-conversations"
     Error "token-ref"
     Error "too-many"
     Error "too-many-problems"
@@ -145,6 +142,21 @@ pub const CODES: &[Code] = codes! {
     Refusal "upstream_invalid"
     Refusal "upstream_timeout"
     Refusal "upstream_unreachable"
+    // The same in pipelock's words.
+    Refusal "body_memory"
+    Refusal "body_stalled"
+    Refusal "dlp_match"
+    Refusal "domain_not_allowed"
+    Refusal "expansion_limit"
+    Refusal "malformed_encoding"
+    Refusal "path_entropy"
+    Refusal "plain_http"
+    Refusal "query_entropy"
+    Refusal "rate_limit"
+    Refusal "ssrf_private_ip"
+    Refusal "subdomain_entropy"
+    Refusal "unsupported_encoding"
+    Refusal "url_length"
 };
 
 /// The code of that name.

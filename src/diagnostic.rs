@@ -2,8 +2,10 @@
 //!
 //! It promises rustc's look (`error[code]: …`, `--> file:line:column`, a frame, `help:` lines), a machine-readable
 //! form of the same, and that neither can be used against the reader: control characters of a hostile source
-//! never reach the terminal, and a frame never prints more than [`WIDTH`] columns of a very long line.
+//! never reach the terminal, and a frame never prints more than [`WIDTH`] columns of a very long line. What looks like a
+//! secret is masked in all that is said; a [`Source`] is masked by whoever makes it.
 
+use crate::masking::masked;
 use crate::printable::{Judge, printable_name, printable_text};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 use serde_json::{Value, json};
@@ -141,7 +143,7 @@ impl Diagnostic {
         Self {
             severity,
             code,
-            message: message.into(),
+            message: masked(&message.into()),
             source: None,
             labels: Vec::new(),
             notes: Vec::new(),
@@ -170,7 +172,7 @@ impl Diagnostic {
     /// Adds a place; the first one added is the main one.
     #[must_use]
     pub fn label(mut self, span: Range<usize>, text: impl Into<String>) -> Self {
-        self.labels.push(Label { span, text: text.into() });
+        self.labels.push(Label { span, text: masked(&text.into()) });
         self
     }
 
@@ -184,14 +186,14 @@ impl Diagnostic {
     /// Adds a sentence on what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
+        self.hints.push(masked(&hint.into()));
         self
     }
 
     /// Sets the text to copy.
     #[must_use]
     pub fn paste(mut self, text: impl Into<String>) -> Self {
-        self.paste = Some(text.into());
+        self.paste = Some(masked(&text.into()));
         self
     }
 

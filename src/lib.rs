@@ -28,6 +28,7 @@ pub mod kernel_view;
 pub mod lint;
 pub mod lock;
 pub mod manifest;
+pub mod masking;
 pub mod pipelock;
 pub mod pki;
 pub mod plan;

@@ -2,6 +2,7 @@
 
 use super::folders::{absolute, folder_of, real};
 use super::{certificates, lock, source};
+use crate::diagnostic::Report;
 use crate::manifest::Loaded;
 use crate::plan::layout::normal;
 use crate::plan::{Layout, Plan, Surroundings};
@@ -79,8 +80,18 @@ impl Project {
 
     /// Mounts that reach what they must not on this machine.
     pub(crate) fn require_safe_mounts(&self) -> anyhow::Result<()> {
-        let report = self.plan.check_places(&self.folder, real);
-        if report.0.is_empty() { Ok(()) } else { Err(report.into()) }
+        let problems = self.plan.check_places(&self.folder, real);
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let pointer = |target: &Utf8Path| {
+            let mount = self.loaded.manifest.agent.mounts.iter().find(|mount| mount.target == target);
+            mount.map_or("agent.build.context", |mount| &mount.source_pointer)
+        };
+        let placed = problems.into_iter().map(|(target, problem)| {
+            problem.source(&self.loaded.source).label(self.loaded.span_of(pointer(&target)), "")
+        });
+        Err(Report(placed.collect()).into())
     }
 }
 

@@ -84,14 +84,18 @@ struct RenderResult<'a> {
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let clock = args.now.clone().unwrap_or_else(Clock::system);
     let projects = load(args)?;
-    let mut outcome = Outcome::Done;
     if args.locked {
         lock::require(projects.iter().map(|rendered| &rendered.project))?;
     }
-    for rendered in &projects {
+    // All of them before the first one is written: a baseline that can't be read is an error.
+    let look = |rendered: &RenderedProject| {
         let lints = lints::find(&rendered.project, clock.today())?;
+        anyhow::Ok((lints, baseline::beyond(&rendered.project, args.within.as_deref())?))
+    };
+    let looked: Vec<(Report, Report)> = projects.iter().map(look).collect::<anyhow::Result<_>>()?;
+    let mut outcome = Outcome::Done;
+    for (rendered, (lints, beyond)) in projects.iter().zip(looked) {
         lints::say(&lints, globals);
-        let beyond = baseline::beyond(&rendered.project, args.within.as_deref())?;
         let one = if !beyond.0.is_empty() {
             refuse(rendered, &beyond, globals)?
         } else if args.check {

@@ -3,6 +3,7 @@
 
 use super::{Format, Globals};
 use crate::diagnostic::Report;
+use crate::masking::masked;
 use crate::printable::{is_unprintable, printable_coloured, printable_json, printable_name, printable_text};
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -65,13 +66,15 @@ pub(super) fn say_error(error: &anyhow::Error, globals: &Globals) {
     }
 }
 
-/// The error and its causes; a cause that an error says itself is not said again.
+/// The error and its causes, without what looks like a secret; a cause that an error says itself is not said again.
 fn chain(error: &anyhow::Error) -> String {
-    error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
-        "" => cause,
-        earlier if earlier.ends_with(&cause) => said,
-        _ => said + ": " + &cause,
-    })
+    let said =
+        error.chain().map(ToString::to_string).fold(String::new(), |said, cause| match said.as_str() {
+            "" => cause,
+            earlier if earlier.ends_with(&cause) => said,
+            _ => said + ": " + &cause,
+        });
+    masked(&said)
 }
 
 /// Says what is wrong with the command line, or prints the help that was asked for.

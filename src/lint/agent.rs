@@ -2,7 +2,6 @@
 
 use super::{Facts, Found};
 use crate::diagnostic::Diagnostic;
-use crate::lock::is_pinned;
 use crate::manifest::Loaded;
 use crate::plan::{AgentImage, Plan, layout::normal};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -39,7 +38,8 @@ pub(super) fn lints(loaded: &Loaded, plan: &Plan, facts: &Facts) -> Found {
 
 /// A name without a digest is whatever the registry has under it when it is pulled.
 fn floating(name: &str) -> Option<Diagnostic> {
-    if is_pinned(name) {
+    // ALGORITHM:HEX, whatever stands before it.
+    if name.split_once('@').is_some_and(|(_, digest)| digest.contains(':')) {
         return None;
     }
     let tag = name.rsplit('/').next().and_then(|last| last.split_once(':')).map(|(_, tag)| tag);

@@ -58,66 +58,81 @@ fn without_paths(rule: &HostRule) -> Option<Diagnostic> {
     let warning = Diagnostic::warning("credential-without-paths", message).hint(
         "name the paths that it needs in `path_allowlist`: the credential is good for all that it opens",
     );
-    Some(match shared(rule) {
-        Some(_) => warning.hint(format!(
+    Some(if is_shared(host.as_str()) && writes(&rule.route) {
+        warning.hint(format!(
             "{host} serves many tenants: what the agent read could be written to somebody else's account there"
-        )),
-        None => warning,
+        ))
+    } else {
+        warning
     })
 }
 
-/// Hosts that serve many tenants side by side, each in paths of its own: the host, or the end of its name after a
-/// dot, and how many segments of a path name a tenant.
-const SHARED_HOSTS: &[(&str, usize)] = &[
-    ("api.github.com", 2),
-    ("uploads.github.com", 2),
-    ("github.com", 1),
-    ("raw.githubusercontent.com", 1),
-    ("gitlab.com", 1),
-    ("bitbucket.org", 1),
-    ("api.bitbucket.org", 3),
-    ("codeberg.org", 1),
-    ("dev.azure.com", 1),
-    ("huggingface.co", 1),
-    ("storage.googleapis.com", 1),
-    ("www.googleapis.com", 2),
-    ("firestore.googleapis.com", 3),
-    ("amazonaws.com", 1),
-    ("r2.cloudflarestorage.com", 1),
-    ("digitaloceanspaces.com", 1),
-    ("api.cloudflare.com", 4),
-    ("api.telegram.org", 2),
-    ("discord.com", 3),
-    ("hooks.slack.com", 2),
-    ("slack.com", 2),
-    ("api.notion.com", 2),
-    ("api.airtable.com", 2),
+/// Hosts that serve many tenants side by side: a host, in which `*` stands for the rest of a label; where the paths are
+/// that this is about; how many segments of a path name a tenant. Of several rows about one host the first that fits
+/// counts. A bucket in the host's name is one tenant's, and so is an account that a credential alone decides on.
+const SHARED_HOSTS: &[(&str, &str, usize)] = &[
+    ("api.github.com", "/user", 1),
+    ("api.github.com", "/", 2),
+    ("uploads.github.com", "/", 2),
+    ("github.com", "/", 1),
+    ("gist.github.com", "/", 1),
+    ("gitlab.com", "/api/v4/user", 1),
+    ("gitlab.com", "/api", 4),
+    ("gitlab.com", "/", 1),
+    ("codeberg.org", "/api/v1/user", 1),
+    ("codeberg.org", "/api", 4),
+    ("codeberg.org", "/", 1),
+    ("bitbucket.org", "/", 1),
+    ("api.bitbucket.org", "/2.0/user", 2),
+    ("api.bitbucket.org", "/", 3),
+    ("dev.azure.com", "/", 1),
+    ("huggingface.co", "/api", 3),
+    ("huggingface.co", "/", 1),
+    ("storage.googleapis.com", "/storage", 4),
+    ("storage.googleapis.com", "/upload", 5),
+    ("storage.googleapis.com", "/", 1),
+    ("firestore.googleapis.com", "/", 3),
+    ("s3.amazonaws.com", "/", 1),
+    ("s3-*.amazonaws.com", "/", 1),
+    ("s3.*.amazonaws.com", "/", 1),
+    ("s3.dualstack.*.amazonaws.com", "/", 1),
+    ("sqs.*.amazonaws.com", "/", 1),
+    ("*.digitaloceanspaces.com", "/", 1),
+    ("api.cloudflare.com", "/", 4),
+    ("api.telegram.org", "/", 2),
+    ("discord.com", "/", 3),
+    ("hooks.slack.com", "/", 2),
 ];
 
-/// The segments of a path that name a tenant of the host, where it has many.
-fn shared(rule: &HostRule) -> Option<usize> {
-    let host = rule.route.host.as_str();
-    let is_below =
-        |suffix: &str| host.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    // A bucket in the host's name is one tenant's.
-    let is_own = |suffix: &str| {
-        matches!(suffix, "amazonaws.com" | "digitaloceanspaces.com" | "r2.cloudflarestorage.com")
-            && host.strip_suffix(suffix).is_some_and(|rest| rest.contains(".s3.") || rest.contains(".s3-"))
+fn is_host(pattern: &str, host: &str) -> bool {
+    let fits = |(wanted, label): (&str, &str)| match wanted.strip_suffix('*') {
+        Some(start) => label.starts_with(start),
+        None => wanted == label,
     };
-    let found = SHARED_HOSTS.iter().find(|(suffix, _)| is_below(suffix) && !is_own(suffix));
-    found.map(|(_, segments)| *segments)
+    pattern.split('.').count() == host.split('.').count() && pattern.split('.').zip(host.split('.')).all(fits)
+}
+
+fn is_shared(host: &str) -> bool {
+    SHARED_HOSTS.iter().any(|(pattern, ..)| is_host(pattern, host))
+}
+
+/// Whether the path names a tenant of the host.
+fn names_a_tenant(host: &str, path: &PathPattern) -> bool {
+    let segments = |path: &'_ str| -> Vec<String> {
+        path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect()
+    };
+    let own = segments(path.as_str());
+    let mut rows = SHARED_HOSTS.iter().filter(|(pattern, ..)| is_host(pattern, host));
+    let row = rows.find(|(_, below, _)| own.starts_with(&segments(below)));
+    let named = own.iter().take_while(|segment| *segment != "*").count();
+    row.is_none_or(|(.., needed)| named >= *needed)
 }
 
 fn on_a_shared_host(rule: &HostRule) -> Option<Diagnostic> {
     let auth = rule.auth.as_ref().filter(|_| writes(&rule.route))?;
-    let needed = shared(rule)?;
-    let names_nobody = |path: &&PathPattern| {
-        let named =
-            path.as_str().split('/').skip(1).take_while(|segment| !segment.is_empty() && *segment != "*");
-        named.count() < needed
-    };
-    let open = rule.route.path_allowlist.iter().flatten().find(names_nobody)?;
     let Route { source, host, .. } = &rule.route;
+    let mut listed = rule.route.path_allowlist.iter().flatten();
+    let open = listed.find(|path| !names_a_tenant(host.as_str(), path))?;
     let message = format!(
         "{source}: {host} serves many tenants, and `{}` with {} names none",
         open.as_str(),
@@ -144,20 +159,30 @@ fn writes(route: &Route) -> bool {
     route.methods.as_ref().is_none_or(|list| list.iter().any(writes))
 }
 
-/// REST roots of forges.
-const FORGE_API: [&str; 4] = ["/repos", "/api/v3/repos", "/api/v1/repos", "/api/v4/projects"];
+/// REST roots of forges that no other API has.
+const FORGE_API: [&str; 3] = ["/api/v3/repos", "/api/v1/repos", "/api/v4/projects"];
 
-/// Labels that say that a host is a forge, where no path does.
+/// Labels that say that a host is a forge.
 const FORGES: [&str; 6] = ["github", "gitlab", "gitea", "forgejo", "codeberg", "git"];
 
+/// Hosts of pages, which are under the name of a forge and take no writes.
+const PAGES: [&str; 3] = [".github.io", ".gitlab.io", ".codeberg.page"];
+
+fn is_forge(host: &str) -> bool {
+    host.split('.').any(|label| FORGES.contains(&label)) && !PAGES.iter().any(|pages| host.ends_with(pages))
+}
+
 fn reaches_forge_api(route: &Route) -> bool {
-    let Some(allowed) = &route.path_allowlist else {
-        let host = route.host.as_str();
-        return host.starts_with("api.github.") || host.split('.').any(|label| FORGES.contains(&label));
-    };
-    let mut roots = FORGE_API.iter().filter_map(|root| PathPattern::parse(root, route.encoded_slash).ok());
+    let forge = is_forge(route.host.as_str());
+    let Some(allowed) = &route.path_allowlist else { return forge };
+    let parse = |root: &&str| PathPattern::parse(root, route.encoded_slash).ok();
+    let roots = FORGE_API.iter().chain(["/repos"].iter().filter(|_| forge));
     let denied = |root: &PathPattern| route.deny_paths.iter().any(|entry| entry.covers(root));
-    roots.any(|root| !denied(&root) && allowed.iter().any(|entry| entry.overlaps(&root)))
+    // A wide entry reaches such an API only where there is one.
+    let reaches = |entry: &PathPattern, root: &PathPattern| {
+        if forge { entry.overlaps(root) } else { root.covers(entry) }
+    };
+    roots.filter_map(parse).any(|root| !denied(&root) && allowed.iter().any(|entry| reaches(entry, &root)))
 }
 
 fn expiry(route: &Route, today: Date) -> Option<Diagnostic> {

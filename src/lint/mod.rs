@@ -16,6 +16,9 @@ use std::collections::BTreeSet;
 /// What is said, each with a pointer into the manifest.
 type Found = Vec<(String, Diagnostic)>;
 
+/// The lint of `lints.allow` itself.
+const UNUSED: &str = "unused-allow";
+
 /// What the manifest does not say.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -34,8 +37,14 @@ pub fn lints(loaded: &Loaded, plan: &Plan, facts: &Facts) -> Report {
     found.extend(hosts::lints(&plan.hosts, facts.today));
     found.extend(agent::lints(loaded, plan, facts));
     let allow = &loaded.manifest.lints.allow;
-    let unused = allow.iter().filter(|allow| !found.iter().any(|(_, it)| it.code == allow.code));
-    let unused: Found = unused.map(|allow| (allow.pointer.clone(), unused_allow(&allow.code))).collect();
+    let (of_unused, others): (Vec<_>, Vec<_>) = allow.iter().partition(|allow| allow.code == UNUSED);
+    let unused = others.iter().filter(|allow| !found.iter().any(|(_, it)| it.code == allow.code));
+    let mut unused: Found = unused.map(|allow| (allow.pointer.clone(), unused_allow(&allow.code))).collect();
+    if let [allowed, ..] = of_unused.as_slice() {
+        // Allowed as every other lint, and as every other of no use where nothing raises it.
+        let useless = unused.is_empty().then(|| (allowed.pointer.clone(), unused_allow(UNUSED)));
+        unused = useless.into_iter().collect();
+    }
     found.retain(|(_, it)| !allow.iter().any(|allow| allow.code == it.code));
     let said = found.into_iter().chain(unused);
     let placed = said.map(|(pointer, it)| it.source(&loaded.source).label(loaded.span_of(&pointer), ""));
@@ -71,3 +80,6 @@ fn of_the_bottle(plan: &Plan) -> Found {
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

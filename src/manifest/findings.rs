@@ -2,6 +2,7 @@
 
 use super::secrets;
 use crate::diagnostic::{Diagnostic, Report, Source};
+use crate::masking;
 use crate::yaml::{Document, Problem};
 use std::{ops::Range, sync::Arc};
 
@@ -79,16 +80,14 @@ impl<'d> Findings<'d> {
         before.trim_start_matches(' ').trim_end().eq("-").then(|| before.find('-')).flatten()
     }
 
-    /// Adds a problem; a secret that it quotes is masked, as it is in the source.
+    /// Adds a problem.
     pub(super) fn push(&mut self, mut diagnostic: Diagnostic) {
         if self.found.len() >= KEPT {
             self.dropped += 1;
             return;
         }
-        diagnostic.message = secrets::masked(&diagnostic.message);
-        for text in diagnostic.hints.iter_mut().chain(&mut diagnostic.paste) {
-            *text = secrets::masked(text);
-        }
+        // The rest is masked already; a text to paste can hold what a `token_ref` must not.
+        diagnostic.paste = diagnostic.paste.map(|text| secrets::masked(&text));
         self.found.push(diagnostic);
     }
 
@@ -99,7 +98,11 @@ impl<'d> Findings<'d> {
         self.found.truncate(MOST);
         if more > 0 {
             let message = format!("{more} more problems are not shown");
-            self.found.push(Diagnostic::error("too-many-problems", message).source(&self.source));
+            self.found.push(
+                Diagnostic::error("too-many-problems", message)
+                    .source(&self.source)
+                    .hint("often one cause has many effects: fix the first ones, and run the command again"),
+            );
         }
         Report(self.found)
     }
@@ -122,15 +125,15 @@ pub(super) fn of_yaml(problem: Problem, source: &Arc<Source>) -> Diagnostic {
     if let Some((span, text)) = problem.related {
         one = one.label(span, text);
     }
-    match problem.hint {
-        Some(hint) => one.hint(hint),
-        None => one,
-    }
+    one.hint(problem.hint.unwrap_or_else(|| {
+        "change this place; text that YAML takes for something else goes into quotes".to_owned()
+    }))
 }
 
 /// A value of the manifest inside a message: on one line, of a sane length.
 pub(super) fn quoted(text: &str) -> String {
-    let flat = text.replace('\n', "\\n");
+    // Masked before it is cut: the half of a token is not known as one.
+    let flat = masking::masked(&text.replace('\n', "\\n"));
     match flat.char_indices().nth(QUOTED) {
         Some((at, _)) => format!("`{}…`", &flat[..at]),
         None => format!("`{flat}`"),

@@ -3,7 +3,8 @@
 use super::findings::{self, Findings};
 use super::schema::Described;
 use super::{LARGEST, schema_check, secrets};
-use crate::diagnostic::{Diagnostic, Report, Source};
+use crate::diagnostic::{Report, Source};
+use crate::masking;
 use crate::yaml::{self, Document, Limits, ReadOutcome};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -48,13 +49,14 @@ pub(super) fn load<T>(
 ) -> Result<(T, Document, Arc<Source>), Report> {
     let ReadOutcome { document, problems } = yaml::read(text, Limits { bytes: LARGEST, ..Limits::default() });
     let shown = String::from_utf8_lossy(&text[..text.len().min(LARGEST)]);
-    let source = Source::new(name, secrets::masked(&shown));
+    let secrets = secrets::find(&shown, document.as_ref());
+    let source = Source::new(name, secrets::masked(&masking::starred(&shown, secrets.clone())));
     let of_yaml = problems.into_iter().map(|problem| findings::of_yaml(problem, &source));
     let Some(mut document) = document else { return Err(Report(of_yaml.collect())) };
     complete(&mut document.value);
     let mut findings = Findings::new(&document, &source);
     of_yaml.for_each(|problem| findings.push(problem));
-    for place in secrets::find(&shown) {
+    for place in secrets {
         let problem = findings.place("secret", place, kind.secret.0);
         findings.push(problem.hint(kind.secret.1));
     }
@@ -82,7 +84,7 @@ pub(super) fn fitting<T: DeserializeOwned>(
         Err(error) => {
             // The schema and the types are one source, so this is a fault of this program; it is said all the same.
             let message = format!("{} fits the schema and not the types: {error}", described.name);
-            findings.push(Diagnostic::error("schema", message));
+            findings.push(findings.value("schema", "", message).hint(schema_check::REPORT_IT));
             None
         }
     }

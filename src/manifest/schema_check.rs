@@ -18,6 +18,10 @@ const LATER: &[(&str, &str)] = &[
     ("/$defs/Pipelock", "except"),
 ];
 
+/// What helps against a fault of this program.
+pub(super) const REPORT_IT: &str =
+    "this is a fault of bottle and not of the manifest: report it with the output of `bottle --version`";
+
 /// Reports what does not fit, and gives back what does.
 pub(super) fn check(value: &Value, schema: &Described, findings: &mut Findings<'_>) -> Value {
     let mut checked = SchemaCheck { schema, findings, missing: BTreeMap::new(), out: Vec::new() };
@@ -26,7 +30,7 @@ pub(super) fn check(value: &Value, schema: &Described, findings: &mut Findings<'
         Err(why) => {
             let problem =
                 checked.findings.value("schema", "", format!("the schema of this program is broken: {why}"));
-            checked.findings.push(problem);
+            checked.findings.push(problem.hint(REPORT_IT));
         }
     }
     checked.report_missing();
@@ -104,7 +108,10 @@ impl SchemaCheck<'_, '_> {
                     .value("port", &pointer, format!("{} is not a port", error.instance()))
                     .hint("a port is a number from 1 to 65535")
             }
-            _ => self.findings.value("value", &pointer, format!("{name} does not fit: {error}")),
+            _ => self
+                .findings
+                .value("value", &pointer, format!("{name} does not fit: {error}"))
+                .hint("write a value within these bounds, or remove the key for its default"),
         };
         self.out.push(pointer);
         self.findings.push(problem);
@@ -173,7 +180,7 @@ impl SchemaCheck<'_, '_> {
         );
         let problem = self.findings.value("type", pointer, message);
         self.out.push(pointer.to_owned());
-        self.findings.push(problem);
+        self.findings.push(problem.hint("for example: {host: api.example.com, methods: [GET, HEAD]}"));
     }
 
     fn wrong_type(&self, pointer: &str, name: &str, kind: &TypeKind, instance: &Value) -> Diagnostic {
@@ -208,13 +215,13 @@ impl SchemaCheck<'_, '_> {
             }
             (JsonType::Object, _) => match self.schema.example(pointer) {
                 Some(example) => problem.hint(format!("for example: {}", flow(example))),
-                None => problem,
+                None => problem.hint("write `KEY: VALUE` in each line, indented below the key"),
             },
             (JsonType::Array, Value::Object(_)) => problem.hint("begin each item with `- `"),
             (JsonType::Integer, Value::String(text)) if text.parse::<i64>().is_ok() => {
                 problem.hint(format!("write it without quotes: {text}"))
             }
-            _ => problem,
+            _ => problem.hint(format!("write {article}, or remove the key for its default")),
         }
     }
 

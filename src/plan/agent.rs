@@ -5,8 +5,6 @@ use super::pins::{self, Guard};
 use super::{AgentImage, AgentPlan, Layout, MountPlan, Problems, Resources, User, environment};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Image, Manifest, Mount};
-use crate::stack::{ETC, RUN};
-use camino::Utf8Path;
 
 const GUARDS_TREE: &str = "the agent must not rewrite its own cage: the rendered files are read-only for it";
 const GUARDS_BUILD: &str =
@@ -36,7 +34,6 @@ pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Probl
         });
         mounts.extend(pins::inside(mount, &agent.mounts, &guards));
     }
-    check_targets(&mounts, problems);
     AgentPlan {
         image: AgentImage::from(&agent.image),
         command: agent.command.clone().unwrap_or_default(),
@@ -54,30 +51,7 @@ pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Probl
             pids: agent.resources.pids.unwrap_or(PIDS),
         },
         mounts,
-        environment: environment::resolve(manifest, problems),
-    }
-}
-
-const MOUNTS: &str = "agent.mounts";
-
-fn check_targets(mounts: &[MountPlan], problems: &mut Problems) {
-    for (at, mount) in mounts.iter().enumerate() {
-        let ours = [ETC, RUN]
-            .iter()
-            .find(|&&ours| mount.target.starts_with(ours) || Utf8Path::new(ours).starts_with(&mount.target));
-        if let Some(ours) = ours {
-            let text = format!("the mount of `{}` at {} would cover {ours}", mount.source, mount.target);
-            let problem = Diagnostic::error("mount-over-bottle", text);
-            let hint = "bottle keeps the trust bundle and its own binary there: choose another target";
-            problems.push((MOUNTS.to_owned(), problem.hint(hint)));
-        }
-        if let Some(first) = mounts[..at].iter().find(|earlier| earlier.target == mount.target) {
-            let text =
-                format!("`{}` and `{}` are both mounted at {}", first.source, mount.source, mount.target);
-            let problem =
-                Diagnostic::error("mount-target-twice", text).hint("each mount needs a target of its own");
-            problems.push((MOUNTS.to_owned(), problem));
-        }
+        environment: environment::resolve(manifest),
     }
 }
 

@@ -1,7 +1,6 @@
 //! The agent's environment: what makes its tools use the gate, trust its CA and start without a credential.
 
-use super::{Problems, Variable, placeholder};
-use crate::diagnostic::Diagnostic;
+use super::{Variable, placeholder};
 use crate::manifest::Manifest;
 use crate::policy::{Method, Route};
 use crate::stack::{GATE, GATE_URL, NO_PROXY, NODE_SWITCH, TRUST_BUNDLE, TRUST_STORE};
@@ -75,8 +74,9 @@ pub fn is_set_by_bottle(name: &str, value: &str) -> bool {
     }
 }
 
-/// Every variable, by bottle and by the manifest. A name that both set is a problem.
-pub(super) fn resolve(manifest: &Manifest, problems: &mut Problems) -> BTreeMap<String, Variable> {
+/// Every variable, by bottle and by the manifest, which can't hold a name that bottle sets (`env` in
+/// `manifest/parse/env.rs`).
+pub(super) fn resolve(manifest: &Manifest) -> BTreeMap<String, Variable> {
     let mut variables = BTreeMap::new();
     let mut set = |name: &str, value: &str, why: &'static str| {
         variables.insert(
@@ -105,23 +105,10 @@ pub(super) fn resolve(manifest: &Manifest, problems: &mut Problems) -> BTreeMap<
         variables.insert(name, variable);
     }
     for (name, value) in &manifest.agent.env {
-        if let Some(set) = variables.get(name) {
-            problems.push((format!("agent.env.{name}"), taken(name, set)));
-        } else {
-            let own = Variable { value: value.clone(), why: None, placeholder: false };
-            variables.insert(name.clone(), own);
-        }
+        let own = Variable { value: value.clone(), why: None, placeholder: false };
+        variables.entry(name.clone()).or_insert(own);
     }
     variables
-}
-
-fn taken(name: &str, set: &Variable) -> Diagnostic {
-    let why = set.why.unwrap_or("the manifest sets it twice");
-    Diagnostic::error("env-set-by-bottle", format!("agent.env.{name}: bottle decides this variable"))
-        .hint(why)
-        .hint(format!(
-            "remove `{name}` from `agent.env`; `bottle plan` shows every variable that bottle sets"
-        ))
 }
 
 /// `GIT_CONFIG_COUNT` and its keys and values: two rewrites for each host that may serve git.

@@ -3,7 +3,7 @@
 
 use super::layout::normal;
 use super::{MountPlan, Plan};
-use crate::diagnostic::{Diagnostic, Report};
+use crate::diagnostic::Diagnostic;
 use crate::stack::ENGINE_SOCKETS;
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -18,14 +18,15 @@ impl Plan {
         self.agent.mounts.iter().map(|mount| place(mount, manifest_folder, &real)).collect()
     }
 
-    /// What is wrong with the mounts on this machine: one that reaches the rendered files, the build context or the
+    /// What is wrong with the mounts on this machine, each with the target of its mount (for the build context, with an
+    /// empty path): one that reaches the rendered files, the build context or the
     /// source of another mount by a way that the plan did not cover, the socket of a container engine, or a way
     /// through a link that the agent could have made.
     pub fn check_places(
         &self,
         manifest_folder: &Utf8Path,
         real: impl Fn(&Utf8Path) -> Utf8PathBuf,
-    ) -> Report {
+    ) -> Vec<(Utf8PathBuf, Diagnostic)> {
         let mut problems = Vec::new();
         let mut guarded = vec![manifest_folder.join(self.layout.guarded())];
         let writable: Vec<Utf8PathBuf> = self
@@ -43,15 +44,16 @@ impl Plan {
         };
         if let super::AgentImage::Built(build) = &self.agent.image {
             guarded.push(manifest_folder.join(&build.context));
-            problems.extend(planted(&build.context));
+            problems.extend(planted(&build.context).map(|it| (Utf8PathBuf::new(), it)));
         }
         for mount in self.agent.mounts.iter().filter(|mount| mount.why.is_none()) {
-            problems.extend(planted(&mount.source));
+            let mut refuse = |problem: Diagnostic| problems.push((mount.target.clone(), problem));
+            planted(&mount.source).into_iter().for_each(&mut refuse);
             let at = place(mount, manifest_folder, &real);
             if let Some(socket) =
                 ENGINE_SOCKETS.iter().find(|socket| real(Utf8Path::new(socket)).starts_with(&at))
             {
-                problems.push(engine(mount, socket));
+                refuse(engine(mount, socket));
             }
             if mount.read_only {
                 continue;
@@ -67,7 +69,7 @@ impl Plan {
                             && place(guard, manifest_folder, &real) == folder
                     });
                 if (folder.starts_with(&at) || at.starts_with(&folder)) && !covered {
-                    problems.push(reached(mount, &folder));
+                    refuse(reached(mount, &folder));
                 }
             }
             for other in self.agent.mounts.iter().filter(|other| other.why.is_none()) {
@@ -75,11 +77,11 @@ impl Plan {
                 let seen_at = inside(&at, &source, &mount.target);
                 let pinned = self.agent.mounts.iter().any(|pin| pin.target == seen_at);
                 if source != at && source.starts_with(&at) && !pinned && !self.hides(mount, &seen_at) {
-                    problems.push(replaceable(mount, other));
+                    refuse(replaceable(mount, other));
                 }
             }
         }
-        Report(problems)
+        problems
     }
 
     /// Whether another mount of the manifest lies over `seen_at`, a place in `mount`, or over a folder on the way.
@@ -141,6 +143,7 @@ fn engine(mount: &MountPlan, socket: &str) -> Diagnostic {
     let text = format!("the mount of `{}` gives the agent {socket}", mount.source);
     Diagnostic::error("mount-of-the-engine", text)
         .hint("whoever speaks to a container engine is root on this machine: no network rule would hold")
+        .hint("remove the mount, or mount a folder that does not hold the socket")
 }
 
 fn reached(mount: &MountPlan, folder: &Utf8Path) -> Diagnostic {

@@ -43,7 +43,7 @@ impl Plan {
             |said: Problems| Report(said.into_iter().map(|(pointer, it)| place(&pointer, it)).collect());
         let mut problems = Problems::new();
         let extra_ca = extra_ca(manifest, around, &mut problems);
-        let seed_phrases = seed_phrases(manifest, &mut problems);
+        let seed_phrases = seed_phrases(manifest);
         let agent = agent::resolve(manifest, &around.layout, &mut problems);
         if !problems.is_empty() {
             return Err(report(problems));
@@ -92,25 +92,16 @@ fn certificates(pem: &str) -> String {
 /// The host whose conversations are made of ordinary words.
 const CONVERSATIONS: &str = "api.anthropic.com";
 
-fn seed_phrases(manifest: &Manifest, problems: &mut Problems) -> SeedPhrases {
-    let conversation =
-        manifest.hosts().map(|rule| &rule.route).find(|route| route.host.as_str() == CONVERSATIONS);
-    match (manifest.pipelock.seed_phrases, conversation) {
-        (true, Some(route)) => {
-            let text =
-                format!("`pipelock.seed_phrases` beside a rule for {CONVERSATIONS} ({})", route.source);
-            let problem = Diagnostic::error("seed-phrases-in-conversations", text)
-                .hint("the words of seed phrases occur in ordinary conversations, and the refusal then surfaces as a login problem")
-                .hint("remove `pipelock.seed_phrases`, or keep the two in bottles of their own");
-            problems.push(("pipelock.seed_phrases".to_owned(), problem));
-            SeedPhrases { enabled: false, why: "refused" }
-        }
-        (true, None) => SeedPhrases { enabled: true, why: "the manifest asks for it" },
-        (false, Some(_)) => SeedPhrases {
+/// The manifest can't ask for them beside that host (`seed-phrases` in `manifest/parse`).
+fn seed_phrases(manifest: &Manifest) -> SeedPhrases {
+    let converses = manifest.hosts().any(|rule| rule.route.host.as_str() == CONVERSATIONS);
+    match (manifest.pipelock.seed_phrases, converses) {
+        (true, false) => SeedPhrases { enabled: true, why: "the manifest asks for it" },
+        (_, true) => SeedPhrases {
             enabled: false,
             why: "words of seed phrases occur in conversations with api.anthropic.com",
         },
-        (false, None) => {
+        (false, false) => {
             SeedPhrases { enabled: false, why: "ordinary JSON trips it; `pipelock.seed_phrases` turns it on" }
         }
     }

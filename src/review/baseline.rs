@@ -33,6 +33,7 @@ fn problem(change: &Change, manifest: &Loaded, baseline: &Baseline) -> Option<Di
         Diagnostic::error("beyond-baseline", format!("beyond {name}: {new}"))
             .source(&manifest.source)
             .label(manifest.span_of(&pointer(new, own, Some(theirs))), "")
-            .hint(hint),
+            .hint(hint)
+            .hint("narrow the manifest to it, or have the baseline changed by whoever owns it"),
     )
 }

@@ -9,6 +9,7 @@ use super::{
     scalar::{self, Unusable},
     syntax,
 };
+use crate::masking::masked;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput};
 use serde_json::{Map, Value};
 use std::{
@@ -284,7 +285,8 @@ impl<'t> Builder<'t, '_> {
                 };
                 let at = self.range(span);
                 self.problems.push(
-                    Problem::new(at, what).hint(format!("if it is text, write it in quotes: \"{text}\"")),
+                    Problem::new(at, what)
+                        .hint(format!("if it is text, write it in quotes: \"{}\"", shortened(text))),
                 );
                 Value::String(text.to_owned())
             }
@@ -399,8 +401,10 @@ impl Size {
 }
 
 fn shortened(name: &str) -> String {
+    // Masked before it is cut: the half of a token is not known as one.
+    let name = masked(name);
     match name.char_indices().nth(60) {
         Some((at, _)) => format!("{}…", &name[..at]),
-        None => name.to_owned(),
+        None => name,
     }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that panics says where
 
 mod architecture;
+mod baseline;
 mod binary;
 mod bypasses;
 mod capability;
@@ -21,6 +22,7 @@ mod gitops;
 mod intercept;
 mod lock;
 mod manifest;
+mod masking;
 mod origin;
 mod pipelock;
 mod pki;

@@ -16,7 +16,7 @@ fn root() -> &'static Path {
 }
 
 /// Compares with a committed file, or writes it.
-fn assert_golden(path: &Path, actual: &str) {
+pub(crate) fn assert_golden(path: &Path, actual: &str) {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(path, actual).unwrap();
     }
@@ -29,7 +29,7 @@ fn assert_golden(path: &Path, actual: &str) {
     );
 }
 
-fn fixtures(folder: &str) -> Vec<PathBuf> {
+pub(crate) fn fixtures(folder: &str) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(root().join("tests/manifests").join(folder))
         .unwrap()
         .map(|entry| entry.unwrap().path())

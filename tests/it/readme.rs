@@ -1,5 +1,6 @@
 //! What the README, the pages on reviews, pipelines and tests, and the one on the audit trail show is what the binary does.
 
+use bottle::codes::{CODES, Code};
 use bottle::telemetry::audit::{
     Counted, CountedKind, Counting, Event, PipelockRecord, Record, Suppressed, Verdict,
 };
@@ -56,11 +57,12 @@ fn its_question_is_the_one_that_is_asked() {
 }
 
 /// The pages and files that people copy commands from.
-const PAGES: [(&str, &str); 12] = [
+const PAGES: [(&str, &str); 13] = [
     ("README.md", README),
     ("docs/gitops.md", include_str!("../../docs/gitops.md")),
     ("docs/review.md", include_str!("../../docs/review.md")),
     ("docs/testing-a-manifest.md", include_str!("../../docs/testing-a-manifest.md")),
+    ("docs/baseline.md", include_str!("../../docs/baseline.md")),
     ("pipeline.sh", include_str!("../../examples/gitops/pipeline.sh")),
     ("github-actions.yml", include_str!("../../examples/gitops/github-actions.yml")),
     ("forgejo-actions.yml", include_str!("../../examples/gitops/forgejo-actions.yml")),
@@ -101,6 +103,12 @@ fn parses(arguments: &[String]) -> bool {
 #[test]
 fn every_command_that_is_shown_is_one() {
     let mut verbs = BTreeSet::new();
+    // The pages of codes tell of commands, and of none with a mistake in it.
+    for Code { name, page, .. } in CODES {
+        for command in command_lines(&format!("{name}.md"), page) {
+            assert!(parses(&command), "{name}: bottle {}", command.join(" "));
+        }
+    }
     for (page, text) in PAGES {
         let commands = command_lines(page, text);
         let by_the_script = page.contains("-review") || page == "gitlab-ci.yml";

@@ -40,7 +40,7 @@ pub(super) fn ranges(
                     &format!("{pointer}[{index}]"),
                     format!("{range} is listed twice"),
                 );
-                findings.push(problem);
+                findings.push(problem.hint("remove one of the two"));
             }
             Ok(range) => out.push(range),
             Err((message, hint)) => {

@@ -107,7 +107,7 @@ fn build(raw: raw::Build, findings: &mut Findings<'_>) -> Option<Build> {
         }
         let message = format!("{} can't be the name of a build stage", quoted(&text));
         let problem = findings.value("image", "agent.build.target", message);
-        findings.push(problem);
+        findings.push(problem.hint("write the NAME of a line `FROM … AS NAME` of the Dockerfile"));
         None
     });
     Some(Build { context: context?, dockerfile, args, target })

@@ -59,7 +59,7 @@ fn advise(problem: Diagnostic, text: &str, error: &HostError) -> Diagnostic {
         HostError::IpLiteral(_) => problem
             .hint("give the origin a name; if its address is private, say so with `addresses: [RANGE]` on its route"),
         HostError::Character('_') => problem.hint("names of hosts have no underscores; is this a service's name?"),
-        _ => problem,
+        _ => problem.hint("write the name alone: api.example.com"),
     }
 }
 

@@ -138,7 +138,7 @@ fn paths<T: Eq + Hash + Clone>(
                     None if text.contains("://") => {
                         problem.hint("write the path alone; the host has a key of its own")
                     }
-                    None => problem,
+                    None => problem.hint("write the path as servers read it, such as /repos/acme/app"),
                 });
             }
         }
@@ -207,9 +207,9 @@ fn methods(items: Vec<Item<String>>, pointer: &str, findings: &mut Findings<'_>)
                 Some(meant) => findings
                     .value("method", &at, format!("{shown} is not a method that servers know"))
                     .hint(format!("methods are case-sensitive: {meant}")),
-                None if !seen.insert(text.clone()) => {
-                    findings.value("duplicate", &at, format!("the method {shown} is listed twice"))
-                }
+                None if !seen.insert(text.clone()) => findings
+                    .value("duplicate", &at, format!("the method {shown} is listed twice"))
+                    .hint("remove one of the two"),
                 None => {
                     out.push(method);
                     continue;
@@ -245,7 +245,7 @@ fn ports(items: Option<Vec<Item<u16>>>, pointer: &str, findings: &mut Findings<'
         } else {
             let at = format!("{pointer}.ports[{index}]");
             let problem = findings.value("duplicate", &at, format!("the port {port} is listed twice"));
-            findings.push(problem);
+            findings.push(problem.hint("remove one of the two"));
         }
     }
     out

@@ -1,7 +1,7 @@
 //! pipelock's refusal in egress-proxy's words: with what it found, what to do about it, and its name as the source.
 
 use crate::policy::{Reason, Refusal, Route};
-use crate::verdict::pipelock::Block;
+use crate::verdict::pipelock::{Block, PRIVATE_ADDRESS};
 use http::StatusCode;
 
 /// Characters of a finding that are passed on.
@@ -50,6 +50,14 @@ impl PipelockAnswer<'_> {
             429 | 503 => (
                 Reason::LimitReached,
                 format!("pipelock does not take this request now: {finding}; try again later"),
+            ),
+            _ if self.code == PRIVATE_ADDRESS => (
+                Reason::AddressNotAllowed,
+                format!(
+                    "{} is at an address that is not allowed ({finding}); only a person can allow it, with `addresses` on \
+                     the host's entry; retrying does not help",
+                    route.host
+                ),
             ),
             _ => (
                 Reason::BlockedByPipelock,

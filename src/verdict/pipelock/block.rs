@@ -4,6 +4,9 @@ use crate::content_coding::{DecodeError, Unsupported};
 use crate::dlp::{Finding, Severity};
 use http::StatusCode;
 
+/// The code of an address that must not be dialled.
+pub const PRIVATE_ADDRESS: &str = "ssrf_private_ip";
+
 /// Where in a request something was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -182,7 +185,7 @@ impl Block {
             Block::Target(_) => "malformed_target",
             Block::Authority { .. } => "authority_mismatch",
             Block::PlainHttp { .. } => "plain_http",
-            Block::Address { .. } => "ssrf_private_ip",
+            Block::Address { .. } => PRIVATE_ADDRESS,
             Block::Dlp { .. } => "dlp_match",
             Block::UrlLength { .. } => "url_length",
             Block::Entropy { code, .. } => code,

@@ -6,7 +6,7 @@ mod hosts;
 mod request;
 mod url;
 
-pub use block::{Block, Part};
+pub use block::{Block, PRIVATE_ADDRESS, Part};
 pub(crate) use block::{printable, visible};
 pub use fields::{strip_request, strip_response};
 pub use request::{Destination, RequestSoFar};

@@ -1,7 +1,7 @@
 //! What is listed against what the proxies decide: whole manifests, every request of a small universe.
 
-use bottle::capability::{Capabilities, Capability, Change, Machine, Requests, changes};
-use bottle::manifest::Manifest;
+use bottle::capability::{Capabilities, Capability, Change, Machine, Requests, changes, excess};
+use bottle::manifest::{Manifest, Unbounded};
 use bottle::plan::{Plan, Surroundings, Topology};
 use bottle::policy::{CanonicalPath, PathRules};
 use bottle::render;
@@ -154,5 +154,22 @@ proptest! {
         for line in lines {
             prop_assert!(fresh.iter().any(|asking| covers(line, *asking)), "{line} allows nothing new\n{old}{new}");
         }
+    }
+
+    /// A baseline bounds exactly the requests that it allows itself.
+    #[test]
+    fn a_manifest_lies_within_exactly_when_every_request_of_it_does(most in manifest(), new in manifest()) {
+        let (most, new) = (bottle(&most), bottle(&new));
+        let beyond = excess(&most.capabilities, Unbounded::default(), &new.capabilities);
+        let requests = beyond.iter().any(|it| matches!(it, Change::Added { new: Capability::Requests(_) }));
+        prop_assert_eq!(requests, universe().any(|asking| new.allows(asking) && !most.allows(asking)));
+        // The rest of what these manifests say is with which credential.
+        let credentials = |it: &&Change| !matches!(it, Change::Added { new: Capability::Requests(_) });
+        for change in beyond.iter().filter(credentials) {
+            let (_, new) = change.sides();
+            let known = matches!(new, Some(Capability::Credential { .. } | Capability::OwnCredential { .. }));
+            prop_assert!(known, "{}", change);
+        }
+        prop_assert!(excess(&new.capabilities, Unbounded::default(), &new.capabilities).is_empty());
     }
 }
