@@ -18,7 +18,7 @@ mod write;
 pub use compare::{Change, Comparison, Kind, read, unified_diff};
 pub(crate) use folder::is_staged;
 pub use folder::{Folder, Staged};
-pub use plain::{Entry, LARGEST, read_plain};
+pub use plain::{Entry, LARGEST, open_plain, read_plain};
 use plain::{FOLDER, LINK};
 pub use untrusted::Found;
 pub use write::Written;

@@ -45,21 +45,37 @@ pub(super) enum Refusal {
 /// followed, since they are the person's own; the file itself may be none. Use a [`Folder`](super::Folder) for what
 /// lies deeper below a folder that an agent can write.
 pub fn read_plain(path: &Utf8Path, limit: u64) -> Result<Vec<u8>, TreeError> {
-    let failed = |source| TreeError::Io { doing: "read", path: path.to_owned(), source };
-    let refused = |what| TreeError::NotAFile { path: path.to_owned(), what };
+    read(open(path)?, limit).map_err(|refusal| named(path, refusal, limit))
+}
+
+/// The same file, open: for what is too long to be held at once.
+pub fn open_plain(path: &Utf8Path) -> Result<File, TreeError> {
+    let handle = open(path)?;
+    let stat = rustix::fs::fstat(&handle).map_err(|error| Refusal::Io(error.into()));
+    let plain = stat.and_then(|stat| require_plain(stat.st_mode).map_err(Refusal::Is));
+    plain.map(|()| File::from(handle)).map_err(|refusal| named(path, refusal, u64::MAX))
+}
+
+fn named(path: &Utf8Path, refusal: Refusal, limit: u64) -> TreeError {
+    let path = path.to_owned();
+    match refusal {
+        Refusal::Is(what) => TreeError::NotAFile { path, what },
+        Refusal::TooLarge => TreeError::TooLarge { path, limit },
+        Refusal::Io(source) => TreeError::Io { doing: "read", path, source },
+    }
+}
+
+fn open(path: &Utf8Path) -> Result<OwnedFd, TreeError> {
+    let failed = |source: Errno| named(path, Refusal::Io(source.into()), 0);
+    let refused = |what| named(path, Refusal::Is(what), 0);
     // Looked at before it is opened, since opening a device can do something.
-    let stat = rustix::fs::lstat(path.as_std_path()).map_err(|error| failed(error.into()))?;
+    let stat = rustix::fs::lstat(path.as_std_path()).map_err(failed)?;
     require_plain(stat.st_mode).map_err(refused)?;
-    let handle = match rustix::fs::open(path.as_std_path(), FLAGS, Mode::empty()) {
-        Ok(handle) => handle,
-        Err(Errno::LOOP) => return Err(refused(LINK)), // it became one just now
-        Err(error) => return Err(failed(error.into())),
-    };
-    read(handle, limit).map_err(|refusal| match refusal {
-        Refusal::Is(what) => refused(what),
-        Refusal::TooLarge => TreeError::TooLarge { path: path.to_owned(), limit },
-        Refusal::Io(source) => failed(source),
-    })
+    match rustix::fs::open(path.as_std_path(), FLAGS, Mode::empty()) {
+        Ok(handle) => Ok(handle),
+        Err(Errno::LOOP) => Err(refused(LINK)), // it became one just now
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// The bytes of an open file, if it is a plain one of at most `limit` bytes.

@@ -311,7 +311,9 @@ fn write(value: &Written, column: usize, step: usize, out: &mut String) {
     match value {
         Written::List(items) => items.iter().for_each(|(around, item)| entry(around, "-".to_owned(), item)),
         Written::Map(entries) => {
-            entries.iter().for_each(|(around, key, item)| entry(around, format!("{}:", KEYS[*key]), item));
+            for (around, key, item) in entries {
+                entry(around, format!("{}:", KEYS[*key]), item);
+            }
         }
         _ => {}
     }
@@ -375,7 +377,7 @@ proptest! {
         if let Edit::Add { .. } = one {
             prop_assert!(gone.len() <= 1, "{:?}\n{:?}\n{}", one, gone, text);
         }
-        let comments = |lines: &[&str]| lines.iter().filter(|line| line.contains('#')).count();
+        let comments = |lines: &[&str]| lines.iter().filter(|line| line.contains("# above") || line.contains("# behind")).count();
         if let Edit::Remove { comments: Comments::Keep, .. } = one
             && let Some(value) = before.value.pointer(&at) && !value.is_array() && !value.is_object()
         {
