@@ -22,6 +22,7 @@ pub mod git;
 pub mod intercept;
 pub mod kernel_view;
 pub mod manifest;
+pub mod patch;
 pub mod pipelock;
 pub mod pki;
 pub mod plan;

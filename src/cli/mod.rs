@@ -5,6 +5,7 @@
 
 mod agreed_stack;
 mod attack;
+mod audit_files;
 mod bottles;
 mod candidate;
 mod certificates;
@@ -19,8 +20,10 @@ mod folders;
 mod gate;
 mod healthcheck;
 mod held_back_output;
+mod learn;
 mod logs;
 mod man;
+mod manifest_patch;
 mod now;
 mod passed_on_output;
 mod pins_for_others;
@@ -38,6 +41,7 @@ mod run;
 mod schema;
 mod sinks;
 mod source;
+mod tighten;
 mod tokens;
 mod tree_against_agreed;
 mod up;
@@ -141,6 +145,8 @@ enum Verb {
     Diff(diff::Args),
     Explain(explain::Args),
     Logs(logs::Args),
+    Learn(learn::Args),
+    Tighten(tighten::Args),
     Reload(reload::Args),
     Down(down::Args),
     Ps(ps::Args),
@@ -205,7 +211,9 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::Gate(args) => gate::run(args, globals),
         Verb::Healthcheck(args) => healthcheck::run(&args, globals),
         Verb::Down(args) => down::run(&args, globals),
+        Verb::Learn(args) => learn::run(&args, globals),
         Verb::Logs(args) => logs::run(&args, globals),
+        Verb::Tighten(args) => tighten::run(&args, globals),
         Verb::Pipelock(args) => pipelock::run(args, globals),
         Verb::Ps(args) => ps::run(&args, globals),
         Verb::Verify(args) => verify::run(&args, globals),

@@ -59,16 +59,15 @@ impl BottleRules {
     /// Reads a manifest and resolves it.
     pub(crate) fn of_manifest(file: &Utf8Path) -> anyhow::Result<BottleRules> {
         let loaded = source::load(file)?;
-        let read = |named: &Utf8PathBuf| {
-            let file = absolute(file)?;
-            certificates::read(&real(file.parent().unwrap_or(&file)), named)
-        };
-        let extra_ca = loaded.manifest.pipelock.extra_ca.as_ref().map(read).transpose()?;
-        let layout = Layout::beside(&loaded.manifest.name);
-        let plan = Plan::resolve(&loaded.manifest, &Surroundings { layout, extra_ca })?;
-        let routes = (plan.topology == Topology::Chain).then(|| render::routes_file(&plan));
+        let plan = resolve(file, &loaded)?;
+        BottleRules::of_plan(&plan, loaded)
+    }
+
+    /// The rules of a plan, and the manifest that it was resolved from.
+    pub(crate) fn of_plan(plan: &Plan, loaded: Loaded) -> anyhow::Result<BottleRules> {
+        let routes = (plan.topology == Topology::Chain).then(|| render::routes_file(plan));
         let places = RulePlaces::Manifest(Box::new(loaded));
-        BottleRules::new(routes.as_ref(), &render::pipelock_file(&plan), render::embedded_file(&plan), places)
+        BottleRules::new(routes.as_ref(), &render::pipelock_file(plan), render::embedded_file(plan), places)
     }
 
     /// Reads the configs of a rendered tree.
@@ -136,6 +135,17 @@ impl BottleRules {
             }
         }
     }
+}
+
+/// What a manifest that lies at `file` comes to.
+pub(crate) fn resolve(file: &Utf8Path, loaded: &Loaded) -> anyhow::Result<Plan> {
+    let read = |named: &Utf8PathBuf| {
+        let file = absolute(file)?;
+        certificates::read(&real(file.parent().unwrap_or(&file)), named)
+    };
+    let extra_ca = loaded.manifest.pipelock.extra_ca.as_ref().map(read).transpose()?;
+    let layout = Layout::beside(&loaded.manifest.name);
+    Ok(Plan::resolve(&loaded.manifest, &Surroundings { layout, extra_ca })?)
 }
 
 impl RulePlaces {

@@ -65,6 +65,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "socket",
         ],
     ),
+    ("patch", &["capability", "policy", "telemetry", "verdict", "yaml"]),
     ("attack", &["stack", "dlp"]),
     ("cli", &["*"]),
 ];

@@ -6,11 +6,9 @@
 
 use crate::clock::Clock;
 use crate::manifest::{Loaded, Manifest};
+use crate::patch::{Asked, Change, Request, changes};
 use crate::plan::{Plan, Surroundings};
-use crate::policy::{
-    Authority, CanonicalPath, Host, Intent, Method, PathPattern, PathRules, Policy, Reason, Refusal, Route,
-    Scheme,
-};
+use crate::policy::{Host, HostRule, Policy, Route};
 use crate::render;
 use crate::telemetry::audit::Record;
 use camino::Utf8Path;
@@ -91,16 +89,14 @@ impl<'a> Current<'a> {
         if !record.reason.as_deref().is_some_and(|reason| by_rule.contains(&reason)) {
             return Advice::Nothing;
         }
-        let whole = |text: &Option<String>| {
-            !text.as_ref().is_some_and(|it| it.contains("…[+") || it.contains("***["))
-        };
-        if ![&record.host, &record.path, &record.method].into_iter().all(whole) {
+        let request = Request::from_record(record);
+        if !request.as_ref().is_none_or(Request::is_whole) {
             return Advice::Unknown("a part of the request was masked or cut in the record".to_owned());
         }
         let Some((_, policy)) = &self.manifest else {
             return Advice::Unknown(format!("{} can't be read now", self.file));
         };
-        let asked = RecordedRequest::from_record(record);
+        let asked = request.as_ref().and_then(Asked::from_request);
         asked.and_then(|asked| advice(&asked, policy, self.clock.today())).unwrap_or(Advice::Nothing)
     }
 }
@@ -113,147 +109,51 @@ fn policy(manifest: &Manifest) -> Option<Policy> {
     render::routes_file(&plan).to_policy().ok()
 }
 
-/// The request, as far as a record tells it.
-struct RecordedRequest<'r> {
-    scheme: Scheme,
-    authority: Authority,
-    /// None of a CONNECT.
-    method: Option<Method>,
-    path: Option<&'r str>,
+/// What has to change, as text to write into the manifest.
+fn advice(asked: &Asked, policy: &Policy, today: Date) -> Option<Advice> {
+    let mut rules: Vec<HostRule> = policy.rule(&asked.authority.host).cloned().into_iter().collect();
+    let source = rules.first().map(|rule| rule.route.source.clone());
+    let changes = changes(asked, &mut rules, today, SEGMENTS)?;
+    if changes.is_empty() {
+        return Some(Advice::Allowed);
+    }
+    let mut entry = source.map(|source| format!("{source}:\n")).unwrap_or_default();
+    for change in &changes {
+        entry += &line(change);
+    }
+    Some(Advice::Entry(entry))
 }
 
-impl<'r> RecordedRequest<'r> {
-    fn from_record(record: &'r Record) -> Option<Self> {
-        let scheme = if record.scheme.as_deref() == Some("http") { Scheme::Http } else { Scheme::Https };
-        let host = Host::parse(record.host.as_deref()?).ok()?;
-        let authority = Authority { host, port: record.port.unwrap_or(scheme.default_port()) };
-        let method = record.method.as_deref().filter(|method| *method != "CONNECT");
-        // A fetch asks for several paths below its repository.
-        let path = record.path.as_deref().map(|path| {
-            let fetch = record.git.as_deref() == Some("fetch");
-            let repository = ["/info/refs", "/git-upload-pack"].iter().find_map(|end| path.strip_suffix(end));
-            repository.filter(|it| fetch && !it.is_empty()).unwrap_or(path)
-        });
-        Some(Self { scheme, authority, method: method.map(Method::parse).transpose().ok()?, path })
-    }
-
-    fn decide(&self, policy: &Policy, today: Date) -> Result<(), Refusal> {
-        let (Some(method), Some(path)) = (&self.method, self.path) else {
-            let route = policy.decide_connect(&self.authority)?;
-            let expired = route.filter(|route| !route.holds_on(today));
-            return match (route, expired) {
-                (Some(_), None) => Ok(()),
-                (Some(_), Some(_)) => Err(Refusal::new(Reason::RuleExpired, "")),
-                (None, _) => Err(Refusal::new(Reason::HostNotAllowed, "")),
-            };
-        };
-        let route = policy.route(&self.authority.host);
-        let intent = Intent::read(self.scheme, &self.authority, method, path.as_bytes(), None, route)?;
-        policy.decide(&intent, today).map(drop)
-    }
-
-    fn canonical(&self, encoded_slash: bool) -> Option<CanonicalPath> {
-        let rules = PathRules { allowlisted: true, encoded_slash };
-        CanonicalPath::parse(self.path.unwrap_or("/").as_bytes(), rules).ok()
-    }
-
-    /// The path, or its first segments, as an entry.
-    fn pattern(&self, encoded_slash: bool, segments: usize) -> Option<PathPattern> {
-        let path = self.canonical(encoded_slash)?;
-        let first: Vec<&str> = path.segments().filter(|segment| !segment.is_empty()).take(segments).collect();
-        PathPattern::parse(&format!("/{}", first.join("/")), encoded_slash).ok()
-    }
-}
-
-/// Changes the rule until the policy allows the request.
-fn advice(asked: &RecordedRequest<'_>, policy: &Policy, today: Date) -> Option<Advice> {
-    if asked.authority.host.is_loopback() {
-        return Some(Advice::Nothing); // no manifest can name it
-    }
-    let mut rules = policy.rules().to_vec();
-    let mut entry = String::new();
-    loop {
-        let changed = Policy::new(rules.clone()).ok()?;
-        let refusal = match asked.decide(&changed, today) {
-            Ok(()) if entry.is_empty() => return Some(Advice::Allowed),
-            Ok(()) => return Some(Advice::Entry(entry)),
-            Err(refusal) => refusal,
-        };
-        let mut routes = rules.iter_mut().map(|rule| &mut rule.route);
-        let Some(route) = routes.find(|route| route.host == asked.authority.host) else {
-            let (route, text) = new_route(asked)?;
-            rules.push(route.into());
-            entry = text;
-            continue;
-        };
-        let line = change(route, refusal.reason, asked)?;
-        if entry.is_empty() {
-            entry = format!("{}:\n", route.source);
+fn line(change: &Change) -> String {
+    let (key, value) = match change {
+        Change::Route(route) => return new_route(route),
+        Change::Later => return "  until: a later date\n".to_owned(),
+        Change::Undeny(entries) => {
+            let entries: Vec<String> = entries.iter().map(|entry| scalar(entry.as_str())).collect();
+            return format!("  deny_paths: without {}\n", entries.join(", "));
         }
-        // The same change again would change nothing.
-        if entry.contains(&line) {
-            return None;
-        }
-        entry += &line;
-    }
-}
-
-fn change(route: &mut Route, reason: Reason, asked: &RecordedRequest<'_>) -> Option<String> {
-    let (key, value) = match reason {
-        Reason::PortNotAllowed => {
-            route.ports.push(asked.authority.port);
-            ("ports", asked.authority.port.to_string())
-        }
-        Reason::RuleExpired => {
-            route.until = None;
-            return Some("  until: a later date\n".to_owned());
-        }
-        Reason::MethodNotAllowed => {
-            let method = asked.method.clone()?;
-            let value = scalar(method.as_str());
-            route.methods.get_or_insert_default().push(method);
-            ("methods", value)
-        }
-        Reason::PathNotAllowed => {
-            let pattern = asked.pattern(route.encoded_slash, usize::MAX)?;
-            let value = scalar(pattern.as_str());
-            route.path_allowlist.get_or_insert_default().push(pattern);
-            ("path_allowlist", value)
-        }
-        Reason::PathDenied => {
-            let path = asked.canonical(route.encoded_slash)?;
-            let (removed, kept): (Vec<_>, Vec<_>) =
-                route.deny_paths.drain(..).partition(|entry| entry.matches(&path));
-            route.deny_paths = kept;
-            let removed: Vec<String> = removed.iter().map(|entry| scalar(entry.as_str())).collect();
-            return Some(format!("  deny_paths: without {}\n", removed.join(", ")));
-        }
-        _ => return None,
+        Change::Port(port) => ("ports", port.to_string()),
+        Change::Method(method) => ("methods", scalar(method.as_str())),
+        Change::Path(pattern) => ("path_allowlist", scalar(pattern.as_str())),
     };
-    Some(format!("  {key}: [..., {value}]\n"))
+    format!("  {key}: [..., {value}]\n")
 }
 
 /// As narrow as the request, of whose path the first segments count.
-fn new_route(asked: &RecordedRequest<'_>) -> Option<(Route, String)> {
-    let Authority { host, port } = &asked.authority;
-    let pattern = asked.pattern(false, SEGMENTS)?;
-    let mut entry = format!("egress_proxy:\n  routes:\n    - host: {}\n", scalar(host.as_str()));
+fn new_route(route: &Route) -> String {
+    let mut entry = format!("egress_proxy:\n  routes:\n    - host: {}\n", scalar(route.host.as_str()));
     // Writing to a String can't fail.
-    if *port != 443 {
+    if let Some(port) = route.ports.first().filter(|port| **port != 443) {
         let _ = writeln!(entry, "      ports: [{port}]");
     }
-    let every = if pattern.as_str() == "/" { " # every path; name those that are needed" } else { "" };
-    let _ = writeln!(entry, "      path_allowlist: [{}]{every}", scalar(pattern.as_str()));
-    if let Some(method) = &asked.method {
+    for pattern in route.path_allowlist.iter().flatten() {
+        let every = if pattern.as_str() == "/" { " # every path; name those that are needed" } else { "" };
+        let _ = writeln!(entry, "      path_allowlist: [{}]{every}", scalar(pattern.as_str()));
+    }
+    for method in route.methods.iter().flatten() {
         let _ = writeln!(entry, "      methods: [{}]", scalar(method.as_str()));
     }
-    let route = Route {
-        ports: vec![*port],
-        methods: asked.method.clone().map(|method| vec![method]),
-        path_allowlist: Some(vec![pattern]),
-        ..Route::open(host.clone(), "")
-    };
-    Some((route, entry))
+    entry
 }
 
 /// Text from a request, as YAML: it comes from the agent.
