@@ -59,8 +59,8 @@ impl ManifestFile {
         usage.finish();
         if skipped.lines > 0 {
             say(&format!(
-                "note: {} lines are not whole records: torn when a proxy was killed, or not of this version\n",
-                skipped.lines
+                "note: passed over {}: torn when a proxy was killed, or not of this version\n",
+                counted(skipped.lines, "line")
             ));
         }
         let (others, names) = &usage.others;

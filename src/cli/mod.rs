@@ -24,6 +24,7 @@ mod learn;
 mod logs;
 mod man;
 mod manifest_patch;
+mod migrate;
 mod now;
 mod passed_on_output;
 mod pins_for_others;
@@ -147,6 +148,7 @@ enum Verb {
     Logs(logs::Args),
     Learn(learn::Args),
     Tighten(tighten::Args),
+    Migrate(migrate::Args),
     Reload(reload::Args),
     Down(down::Args),
     Ps(ps::Args),
@@ -213,6 +215,7 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::Down(args) => down::run(&args, globals),
         Verb::Learn(args) => learn::run(&args, globals),
         Verb::Logs(args) => logs::run(&args, globals),
+        Verb::Migrate(args) => migrate::run(&args, globals),
         Verb::Tighten(args) => tighten::run(&args, globals),
         Verb::Pipelock(args) => pipelock::run(args, globals),
         Verb::Ps(args) => ps::run(&args, globals),

@@ -20,6 +20,7 @@ pub use model::{
     Agent, Build, DlpAction, Egress, EgressProxy, Engine, Image, Manifest, Mount, Pipelock, Resources,
 };
 pub use reference::reference;
+pub use retired::{Migrated, migrate};
 pub use schema::{schema, schema_text};
 
 use crate::diagnostic::{Diagnostic, Report, Source};

@@ -5,7 +5,7 @@
 
 use super::candidate::{self, Candidate, Group, Judge};
 use super::{Asked, Change, Request, Usage, changes, path_shape};
-use crate::policy::{Host, HostRule, PathPattern, Route};
+use crate::policy::{Host, HostRule, INTERNAL_HOST, PathPattern, Route};
 use crate::yaml::Edit;
 use jiff::civil::Date;
 use serde::Serialize;
@@ -174,8 +174,10 @@ fn sort_out<'u>(
     let mut by_host: BTreeMap<Host, Vec<Refused<'u>>> = BTreeMap::new();
     for ((reason, request), count) in &usage.refused {
         let mut leave = |why: &str| left.add(reason, why, *count, Some(request));
-        if !BY_RULE.contains(&reason.as_str()) {
-            leave(why_nothing_allows(reason, request));
+        if request.host == INTERNAL_HOST {
+            leave("it is the proxy's own name");
+        } else if !BY_RULE.contains(&reason.as_str()) {
+            leave(why_nothing_allows(reason));
         } else if !request.is_whole() {
             leave("a part of the request was masked or cut in the record");
         } else if let Some(asked) = Asked::from_request(request) {
@@ -408,9 +410,8 @@ const BY_RULE: [&str; 6] = [
 ];
 
 /// Why no entry allows what was refused for a reason that is not a rule's.
-fn why_nothing_allows(reason: &str, request: &Request) -> &'static str {
+fn why_nothing_allows(reason: &str) -> &'static str {
     match reason {
-        _ if request.host == crate::policy::INTERNAL_HOST => "it is the proxy's own name",
         "git_push" => "git push is refused on every host",
         "blocked_by_pipelock" => {
             "pipelock found something in the request, and looks into every one that it can read"

@@ -131,6 +131,8 @@ pub fn tighten(
     }
     let mut kept = Vec::new();
     let mut plans: Vec<(Group, Reduction)> = Vec::new();
+    let is_route = |source: &str| source.starts_with("egress_proxy");
+    let mut routes = before.policy.rules().iter().filter(|rule| is_route(&rule.route.source)).count();
     // From the last to the first, so that no index moves before it is used.
     for rule in before.policy.rules().iter().rev() {
         let host = rule.route.host.as_str();
@@ -157,6 +159,15 @@ pub fn tighten(
             Some(used) => narrowed(rule, value, used, known),
         };
         if let Some((edits, what, removed)) = reduced {
+            if removed && is_route(&rule.route.source) {
+                if routes == 1 {
+                    kept.push(stays(
+                        "never used, and the last route: a bottle without one does not refuse git push",
+                    ));
+                    continue;
+                }
+                routes -= 1;
+            }
             let (host, source) = (host.to_owned(), rule.route.source.clone());
             plans.push((Group { name: source.clone(), edits }, Reduction { host, source, what, removed }));
         }
@@ -306,12 +317,23 @@ fn paths(route: &Route, at: &str, used: &[&Asked], edits: &mut Vec<Edit>, what: 
             after
         }
     };
-    undeny(&route.deny_paths, &kept, at, edits);
+    undeny(&route.deny_paths, &kept, at, edits, what);
 }
 
 /// A denied path that lies below nothing that is allowed any more.
-fn undeny(denied: &[DenyPath], allowed: &[PathPattern], at: &str, edits: &mut Vec<Edit>) {
+fn undeny(
+    denied: &[DenyPath],
+    allowed: &[PathPattern],
+    at: &str,
+    edits: &mut Vec<Edit>,
+    what: &mut Vec<String>,
+) {
     let moot = |entry: &DenyPath| !allowed.iter().any(|path| entry.within(path).is_some());
+    let gone: Vec<&str> = denied.iter().filter(|entry| moot(entry)).map(DenyPath::as_str).collect();
+    what.extend(
+        (!gone.is_empty())
+            .then(|| format!("deny_paths without {}, where nothing is allowed any more", gone.join(", "))),
+    );
     if !denied.is_empty() && denied.iter().all(moot) {
         edits.push(Edit::remove(format!("{at}/deny_paths")));
         return;

@@ -73,7 +73,8 @@ pub(super) fn lines_of(value: &Value, column: usize) -> String {
 fn fits(value: &Value, flow: &str, column: usize) -> bool {
     let flat = match value {
         Value::Array(items) => !items.iter().any(is_collection),
-        Value::Object(map) => !map.values().any(is_collection) && map.len() <= 3,
+        // An empty list in a map is one that is about to be filled.
+        Value::Object(map) => !map.values().any(|it| it.is_array() || it.is_object()) && map.len() <= 3,
         _ => true,
     };
     flat && column + flow.len() <= WIDTH - 20
