@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let (audit, file) = manifest_patch::split(&args.files)?;
     let manifest = ManifestFile::read(file)?;
     let (loaded, plan) = manifest.load()?;
-    let usage = manifest.usage(audit, &plan)?;
+    let usage = manifest_patch::usage(audit, &plan)?;
     let today = args.now.clone().unwrap_or_else(Clock::system).today();
     let judge = |text: &str| manifest.judge(text);
     let learned = learn(&manifest.text, &loaded.document.value, &usage, args.patterns, today, &judge)
@@ -84,9 +84,10 @@ fn text(manifest: &ManifestFile, usage: &Usage, learned: &Learned, review: &Revi
         }
         for offer in learned.patterns.iter().filter(|offer| offer.host == addition.host) {
             let (pattern, paths) = (printable_name(&offer.pattern), offer.paths.len());
-            let _ = match taken {
-                true => writeln!(out, "    {pattern} stands for {paths} paths"),
-                false => writeln!(out, "    --patterns writes {pattern} in the place of {paths} paths"),
+            let _ = if taken {
+                writeln!(out, "    {pattern} stands for {paths} paths")
+            } else {
+                writeln!(out, "    --patterns writes {pattern} in the place of {paths} paths")
             };
         }
     }

@@ -52,34 +52,6 @@ impl ManifestFile {
         Ok((loaded, plan))
     }
 
-    /// What the bottle did, as its audit records tell it.
-    pub(crate) fn usage(&self, audit: &[Utf8PathBuf], plan: &Plan) -> anyhow::Result<Usage> {
-        let mut usage = Usage::new(&plan.name, plan.topology == Topology::Direct);
-        let skipped = audit_files::read(audit, |entry| usage.see(entry))?;
-        usage.finish();
-        if skipped.lines > 0 {
-            say(&format!(
-                "note: passed over {}: torn when a proxy was killed, or not of this version\n",
-                counted(skipped.lines, "line")
-            ));
-        }
-        let (others, names) = &usage.others;
-        let names: Vec<&str> = names.iter().map(String::as_str).take(5).collect();
-        ensure!(
-            !usage.is_empty(),
-            "the log has no record of the bottle {}{}",
-            plan.name,
-            if *others > 0 { format!(", and {others} of {}", names.join(", ")) } else { String::new() }
-        );
-        if *others > 0 {
-            say(&format!(
-                "note: {others} records are of other bottles, and are not used: {}\n",
-                names.join(", ")
-            ));
-        }
-        Ok(usage)
-    }
-
     /// What another text of the manifest would come to.
     pub(crate) fn judge(&self, text: &str) -> Result<Candidate, String> {
         let (loaded, plan) = self.load_text(text).map_err(|error| first_sentence(&error))?;
@@ -139,6 +111,34 @@ impl ManifestFile {
         }
         Ok(Outcome::Done)
     }
+}
+
+/// What the bottle did, as its audit records tell it.
+pub(crate) fn usage(audit: &[Utf8PathBuf], plan: &Plan) -> anyhow::Result<Usage> {
+    let mut usage = Usage::new(&plan.name, plan.topology == Topology::Direct);
+    let skipped = audit_files::read(audit, |entry| usage.see(entry))?;
+    usage.finish();
+    if skipped.lines > 0 {
+        say(&format!(
+            "note: passed over {}: torn when a proxy was killed, or not of this version\n",
+            counted(skipped.lines, "line")
+        ));
+    }
+    let (others, names) = &usage.others;
+    let names: Vec<&str> = names.iter().map(String::as_str).take(5).collect();
+    ensure!(
+        !usage.is_empty(),
+        "the log has no record of the bottle {}{}",
+        plan.name,
+        if *others > 0 { format!(", and {others} of {}", names.join(", ")) } else { String::new() }
+    );
+    if *others > 0 {
+        say(&format!(
+            "note: {others} records are of other bottles, and are not used: {}\n",
+            names.join(", ")
+        ));
+    }
+    Ok(usage)
 }
 
 /// What is wrong, on one line.

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let Migrated { text, left, notes } = migrate(manifest.file.as_str(), &manifest.text)?;
     let is_same = text == manifest.text;
     if is_same && !left.0.is_empty() {
-        notes.iter().for_each(|note| say(&format!("note: {note}\n")));
+        say_notes(&notes);
         return Err(left.into());
     }
     let patch = if is_same { String::new() } else { manifest.diff(&text) };
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         if is_same {
             say(&format!("{}: nothing to migrate\n", manifest.file));
         }
-        notes.iter().for_each(|note| say(&format!("note: {note}\n")));
+        say_notes(&notes);
     }
     if globals.format == Format::Text && !left.0.is_empty() {
         say("\nWhat is left to do by hand, in the manifest as the patch makes it:\n\n");
@@ -57,4 +57,10 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     let outcome = manifest.end(&text, args.write, "migrate", globals.quiet)?;
     Ok(if left.0.is_empty() { outcome } else { Outcome::Differs })
+}
+
+fn say_notes(notes: &[String]) {
+    for note in notes {
+        say(&format!("note: {note}\n"));
+    }
 }

@@ -48,6 +48,9 @@ pub(super) struct Group {
     pub(super) edits: Vec<Edit>,
 }
 
+/// Whether what these groups made is what they were made for, or why not.
+pub(super) type Check<'a> = &'a dyn Fn(&Candidate, &[&Group]) -> Result<(), String>;
+
 /// The text with every group of edits whose result passes `check`, and the groups that were left out, with why.
 ///
 /// The groups are tried together first, and one by one only if that fails. Each has to hold whatever became of those
@@ -56,7 +59,7 @@ pub(super) fn apply<'g>(
     text: &str,
     groups: &'g [Group],
     judge: Judge<'_>,
-    check: &dyn Fn(&Candidate, &[&Group]) -> Result<(), String>,
+    check: Check<'_>,
 ) -> (String, Vec<(&'g Group, String)>) {
     let tried = |text: &str, groups: &[&Group]| -> Result<String, String> {
         let edits: Vec<Edit> = groups.iter().flat_map(|group| group.edits.clone()).collect();

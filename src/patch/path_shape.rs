@@ -83,22 +83,19 @@ mod tests {
 
     #[test]
     fn what_paths_have_in_common_ends_before_an_id() {
-        let common = |entry: &[&str], paths: &[&str]| {
+        let of = |entry: &[&str], paths: &[&str]| {
             let paths: Vec<Vec<&str>> = paths
                 .iter()
                 .map(|path| path.split('/').skip(1).filter(|it| !it.is_empty()).collect())
                 .collect();
-            format!("/{}", super::common(entry, &paths).join("/"))
+            format!("/{}", common(entry, &paths).join("/"))
         };
-        assert_eq!(
-            common(&["repos"], &["/repos/acme/app/issues/1", "/repos/acme/app/pulls"]),
-            "/repos/acme/app"
-        );
-        assert_eq!(common(&["v1"], &["/v1/jobs/17"]), "/v1/jobs");
-        assert_eq!(common(&["repos", "*", "app"], &["/repos/acme/app/x"]), "/repos/acme/app/x");
-        assert_eq!(common(&["repos", "*"], &["/repos/acme/app", "/repos/other/app"]), "/repos/*");
-        assert_eq!(common(&["runs", "*"], &["/runs/17/log"]), "/runs/*/log");
-        assert_eq!(common(&[], &["/a", "/b"]), "/");
-        assert_eq!(common(&["a"], &["/a", "/a/b"]), "/a");
+        assert_eq!(of(&["repos"], &["/repos/acme/app/issues/1", "/repos/acme/app/pulls"]), "/repos/acme/app");
+        assert_eq!(of(&["v1"], &["/v1/jobs/17"]), "/v1/jobs");
+        assert_eq!(of(&["repos", "*", "app"], &["/repos/acme/app/x"]), "/repos/acme/app/x");
+        assert_eq!(of(&["repos", "*"], &["/repos/acme/app", "/repos/other/app"]), "/repos/*");
+        assert_eq!(of(&["runs", "*"], &["/runs/17/log"]), "/runs/*/log");
+        assert_eq!(of(&[], &["/a", "/b"]), "/");
+        assert_eq!(of(&["a"], &["/a", "/a/b"]), "/a");
     }
 }
