@@ -31,7 +31,10 @@ pub(crate) fn split(arguments: &[Utf8PathBuf]) -> anyhow::Result<(&[Utf8PathBuf]
     if let Some(early) = audit.iter().find(|path| is_manifest(path)) {
         anyhow::bail!("{early} looks like a manifest; there is one, and it comes after the audit logs");
     }
-    ensure!(!audit.is_empty(), "no audit log is named; `bottle ps` shows where a bottle keeps its own");
+    ensure!(
+        !audit.is_empty(),
+        "no audit log is named; `bottle ps --format json` shows the state of each bottle, whose folder `audit` has its own"
+    );
     Ok((audit, source::find_one(manifest.map(Utf8PathBuf::as_path))?))
 }
 

@@ -10,7 +10,7 @@ pub(super) fn is_id(segment: &str) -> bool {
     let number = digits > 0 && all(|byte| byte.is_ascii_digit() || *byte == b'.');
     let hash = bytes.len() >= 7 && digits > 0 && all(|byte| byte.is_ascii_hexdigit() || *byte == b'-');
     let token =
-        bytes.len() >= 16 && digits >= 3 && all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
+        bytes.len() >= 16 && digits >= 2 && all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
     number || hash || token
 }
 
@@ -93,7 +93,7 @@ mod tests {
         assert_eq!(of(&["repos"], &["/repos/acme/app/issues/1", "/repos/acme/app/pulls"]), "/repos/acme/app");
         assert_eq!(of(&["v1"], &["/v1/jobs/17"]), "/v1/jobs");
         assert_eq!(of(&["repos", "*", "app"], &["/repos/acme/app/x"]), "/repos/acme/app/x");
-        assert_eq!(of(&["repos", "*"], &["/repos/acme/app", "/repos/other/app"]), "/repos/*");
+        assert_eq!(of(&["repos", "*"], &["/repos/acme/app", "/repos/other/app"]), "/repos/*/app");
         assert_eq!(of(&["runs", "*"], &["/runs/17/log"]), "/runs/*/log");
         assert_eq!(of(&[], &["/a", "/b"]), "/");
         assert_eq!(of(&["a"], &["/a", "/a/b"]), "/a");
