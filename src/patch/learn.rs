@@ -15,6 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// So many paths of one shape are offered as one pattern.
 const ALIKE: usize = 3;
 
+/// More changes for one host nobody can review.
+const MOST: usize = 500;
+
 /// What would be added for one host.
 #[derive(Clone, Debug, Serialize)]
 pub struct Addition {
@@ -227,6 +230,12 @@ fn for_host<'u>(
                 one.added.push(Change::Route(Box::new(Route::open(host.clone(), ""))));
             }
             one.served.push(refused);
+            continue;
+        }
+        if one.added.len() >= MOST {
+            leave(format!(
+                "{host} was asked for more than {MOST} different paths; name what lies above them"
+            ));
             continue;
         }
         let mut rules = one.rules.clone();
