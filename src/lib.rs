@@ -29,6 +29,7 @@ pub mod lint;
 pub mod lock;
 pub mod manifest;
 pub mod masking;
+pub mod patch;
 pub mod pipelock;
 pub mod pki;
 pub mod plan;

@@ -5,7 +5,7 @@
 //! whatever became of the manifest.
 
 use super::agreed_stack::{NO_DOCKER, Stack, StackArgs};
-use super::{Format, Globals, Outcome, passed_on_output, print_as, say};
+use super::{Format, Globals, Outcome, now, passed_on_output, print_as, say};
 use crate::clock::Clock;
 use crate::plan::Topology;
 use crate::telemetry::audit::{AuditReader, Counting, Entry, Series};
@@ -13,7 +13,7 @@ use anyhow::{Context as _, ensure};
 use blocked::Blocked;
 use counted::Announced;
 use current::Current;
-use jiff::{Span, SpanRelativeTo, Timestamp, tz::TimeZone};
+use jiff::{Timestamp, tz::TimeZone};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -158,9 +158,7 @@ fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
-    let age = text.parse::<Span>().ok();
-    let age = age.and_then(|age| age.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
-    let age = age.filter(|age| !age.is_negative());
+    let age = now::age(text).ok();
     age.and_then(|age| Timestamp::now().checked_sub(age).ok()).ok_or_else(|| {
         "write a time such as 2026-11-26T10:00:00Z, or an age such as 90s, 10m, 2h or 2d".to_owned()
     })

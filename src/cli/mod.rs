@@ -23,10 +23,13 @@ mod gate;
 mod git_part;
 mod healthcheck;
 mod held_back_output;
+mod learn;
 mod lints;
 mod lock;
 mod logs;
 mod man;
+mod manifest_patch;
+mod migrate;
 mod named_file;
 mod now;
 mod passed_on_output;
@@ -46,6 +49,7 @@ mod schema;
 mod sinks;
 mod source;
 mod test;
+mod tighten;
 mod tokens;
 mod tree_against_agreed;
 mod up;
@@ -152,6 +156,9 @@ enum Verb {
     ExplainCode(explain_code::Args),
     Test(test::Args),
     Logs(logs::Args),
+    Learn(learn::Args),
+    Tighten(tighten::Args),
+    Migrate(migrate::Args),
     Reload(reload::Args),
     Down(down::Args),
     Ps(ps::Args),
@@ -219,7 +226,10 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::Healthcheck(args) => healthcheck::run(&args, globals),
         Verb::Lock(args) => lock::run(&args, globals),
         Verb::Down(args) => down::run(&args, globals),
+        Verb::Learn(args) => learn::run(&args, globals),
         Verb::Logs(args) => logs::run(&args, globals),
+        Verb::Migrate(args) => migrate::run(&args, globals),
+        Verb::Tighten(args) => tighten::run(&args, globals),
         Verb::Pipelock(args) => pipelock::run(args, globals),
         Verb::Ps(args) => ps::run(&args, globals),
         Verb::Verify(args) => verify::run(&args, globals),

@@ -1,7 +1,7 @@
-//! `--now DATE`: a date (its first moment, UTC) or a time.
+//! Times on the command line: `--now DATE` (the day's first moment, UTC) or a time, and how long something is.
 
 use crate::clock::Clock;
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp, civil::Date, tz::TimeZone};
 
 /// Reads `2026-11-24` or `2026-11-24T12:00:00Z`.
 pub(crate) fn parse(text: &str) -> Result<Clock, String> {
@@ -13,6 +13,13 @@ pub(crate) fn parse(text: &str) -> Result<Clock, String> {
     start
         .map(Clock::fixed)
         .ok_or_else(|| "a date like 2026-11-24, or a time like 2026-11-24T12:00:00Z".to_owned())
+}
+
+/// Reads `90s`, `10m`, `2h` or `7d`; a day has 24 hours.
+pub(crate) fn age(text: &str) -> Result<SignedDuration, String> {
+    let age = text.parse::<Span>().ok();
+    let age = age.and_then(|age| age.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
+    age.filter(|age| !age.is_negative()).ok_or_else(|| "a time such as 90s, 10m, 2h or 7d".to_owned())
 }
 
 #[cfg(test)]

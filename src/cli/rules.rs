@@ -4,6 +4,7 @@ use super::folders::{absolute, real};
 use super::{certificates, source};
 use crate::explain::BottleRules;
 use crate::manifest::Loaded;
+use crate::plan::{Layout, Plan, Surroundings};
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// The rules of a manifest, or of a rendered tree in its place.
@@ -14,12 +15,19 @@ pub(crate) fn read(manifest: Option<&Utf8Path>, rendered: Option<&Utf8Path>) -> 
     }
 }
 
-/// The rules of a manifest, with the certificates that it names.
+/// The rules of a manifest.
 pub(crate) fn of_manifest(loaded: Loaded) -> anyhow::Result<BottleRules> {
+    let plan = resolve(&loaded)?;
+    BottleRules::of_plan(&plan, loaded)
+}
+
+/// What a manifest comes to, with the certificates that it names.
+pub(crate) fn resolve(loaded: &Loaded) -> anyhow::Result<Plan> {
     let read = |named: &Utf8PathBuf| {
         let file = absolute(Utf8Path::new(loaded.source.name()))?;
         certificates::read(&real(file.parent().unwrap_or(&file)), named)
     };
     let extra_ca = loaded.manifest.pipelock.extra_ca.as_ref().map(read).transpose()?;
-    BottleRules::of_manifest(loaded, extra_ca)
+    let layout = Layout::beside(&loaded.manifest.name);
+    Ok(Plan::resolve(&loaded.manifest, &Surroundings { layout, extra_ca })?)
 }

@@ -1,10 +1,8 @@
 //! What would have to change in the rules for a request to be allowed. What is suggested was tried: the policy with
 //! the change allows the request.
 
-use crate::policy::{
-    Authority, CanonicalPath, Intent, Method, PathPattern, PathRules, Policy, Reason, Refusal, Route, Scheme,
-    WrittenRequest,
-};
+use crate::patch::{Asked, Change, changes};
+use crate::policy::{Authority, HostRule, Method, Policy, Route, Scheme, WrittenRequest};
 use jiff::civil::Date;
 use std::fmt::Write as _;
 
@@ -26,34 +24,24 @@ pub enum Advice {
 
 /// What somebody wanted to ask for.
 #[derive(Debug)]
-pub struct Wanted<'r> {
-    scheme: Scheme,
-    authority: Authority,
-    /// None of a CONNECT.
-    method: Option<Method>,
-    path: Option<&'r str>,
-}
+pub struct Wanted(Asked);
 
-impl<'r> Wanted<'r> {
+impl Wanted {
     /// A request; `None` for the method is a CONNECT. A fetch asks for several paths below its repository.
     #[must_use]
     pub fn new(
         scheme: Scheme,
         authority: Authority,
         method: Option<Method>,
-        path: Option<&'r str>,
+        path: Option<&str>,
         is_fetch: bool,
     ) -> Self {
-        let path = path.map(|path| {
-            let repository = ["/info/refs", "/git-upload-pack"].iter().find_map(|end| path.strip_suffix(end));
-            repository.filter(|it| is_fetch && !it.is_empty()).unwrap_or(path)
-        });
-        Self { scheme, authority, method, path }
+        Self(Asked::new(scheme, authority, method, path, is_fetch))
     }
 
     /// The same of a request that was written down, if its host has a canonical form.
     #[must_use]
-    pub fn from_request(request: &'r WrittenRequest, is_fetch: bool) -> Option<Self> {
+    pub fn from_request(request: &WrittenRequest, is_fetch: bool) -> Option<Self> {
         let authority = Authority::parse(&request.authority, Some(request.scheme.default_port())).ok()?;
         let path = request.target.split(['?', '#']).next();
         Some(Self::new(request.scheme, authority, Some(request.method.clone()), path, is_fetch))
@@ -62,132 +50,52 @@ impl<'r> Wanted<'r> {
     /// Where it would go.
     #[must_use]
     pub fn authority(&self) -> &Authority {
-        &self.authority
+        &self.0.authority
     }
 
     /// What would allow it; what is suggested was tried.
     #[must_use]
     pub fn advice(&self, policy: &Policy, today: Date) -> Advice {
-        advice(self, policy, today).unwrap_or(Advice::Nothing)
-    }
-
-    fn decide(&self, policy: &Policy, today: Date) -> Result<(), Refusal> {
-        let (Some(method), Some(path)) = (&self.method, self.path) else {
-            let route = policy.decide_connect(&self.authority)?;
-            let expired = route.filter(|route| !route.holds_on(today));
-            return match (route, expired) {
-                (Some(_), None) => Ok(()),
-                (Some(_), Some(_)) => Err(Refusal::new(Reason::RuleExpired, "")),
-                (None, _) => Err(Refusal::new(Reason::HostNotAllowed, "")),
-            };
-        };
-        let route = policy.route(&self.authority.host);
-        let intent = Intent::read(self.scheme, &self.authority, method, path.as_bytes(), None, route)?;
-        policy.decide(&intent, today).map(drop)
-    }
-
-    fn canonical(&self, encoded_slash: bool) -> Option<CanonicalPath> {
-        let rules = PathRules { allowlisted: true, encoded_slash };
-        CanonicalPath::parse(self.path.unwrap_or("/").as_bytes(), rules).ok()
-    }
-
-    /// The path, or its first segments, as an entry.
-    fn pattern(&self, encoded_slash: bool, segments: usize) -> Option<PathPattern> {
-        let path = self.canonical(encoded_slash)?;
-        let first: Vec<&str> = path.segments().filter(|segment| !segment.is_empty()).take(segments).collect();
-        PathPattern::parse(&format!("/{}", first.join("/")), encoded_slash).ok()
+        let mut rules: Vec<HostRule> = policy.rule(&self.0.authority.host).cloned().into_iter().collect();
+        let source = rules.first().map(|rule| rule.route.source.clone());
+        let Some(changes) = changes(&self.0, &mut rules, today, SEGMENTS) else { return Advice::Nothing };
+        if changes.is_empty() {
+            return Advice::Allowed;
+        }
+        let heading = source.map(|source| format!("{source}:\n")).unwrap_or_default();
+        Advice::Entry(changes.iter().fold(heading, |entry, change| entry + &line(change)))
     }
 }
 
-/// Changes the rule until the policy allows the request.
-fn advice(asked: &Wanted<'_>, policy: &Policy, today: Date) -> Option<Advice> {
-    if asked.authority.host.is_loopback() {
-        return Some(Advice::Nothing); // no manifest can name it
-    }
-    let mut rules = policy.rules().to_vec();
-    let mut entry = String::new();
-    loop {
-        let changed = Policy::new(rules.clone()).ok()?;
-        let refusal = match asked.decide(&changed, today) {
-            Ok(()) if entry.is_empty() => return Some(Advice::Allowed),
-            Ok(()) => return Some(Advice::Entry(entry)),
-            Err(refusal) => refusal,
-        };
-        let mut routes = rules.iter_mut().map(|rule| &mut rule.route);
-        let Some(route) = routes.find(|route| route.host == asked.authority.host) else {
-            let (route, text) = new_route(asked)?;
-            rules.push(route.into());
-            entry = text;
-            continue;
-        };
-        let line = change(route, refusal.reason, asked)?;
-        if entry.is_empty() {
-            entry = format!("{}:\n", route.source);
+fn line(change: &Change) -> String {
+    let (key, value) = match change {
+        Change::Route(route) => return new_route(route),
+        Change::Later => return "  until: a later date\n".to_owned(),
+        Change::Undeny(entries) => {
+            let entries: Vec<String> = entries.iter().map(|entry| scalar(entry.as_str())).collect();
+            return format!("  deny_paths: without {}\n", entries.join(", "));
         }
-        // The same change again would change nothing.
-        if entry.contains(&line) {
-            return None;
-        }
-        entry += &line;
-    }
-}
-
-fn change(route: &mut Route, reason: Reason, asked: &Wanted<'_>) -> Option<String> {
-    let (key, value) = match reason {
-        Reason::PortNotAllowed => {
-            route.ports.push(asked.authority.port);
-            ("ports", asked.authority.port.to_string())
-        }
-        Reason::RuleExpired => {
-            route.until = None;
-            return Some("  until: a later date\n".to_owned());
-        }
-        Reason::MethodNotAllowed => {
-            let method = asked.method.clone()?;
-            let value = scalar(method.as_str());
-            route.methods.get_or_insert_default().push(method);
-            ("methods", value)
-        }
-        Reason::PathNotAllowed => {
-            let pattern = asked.pattern(route.encoded_slash, usize::MAX)?;
-            let value = scalar(pattern.as_str());
-            route.path_allowlist.get_or_insert_default().push(pattern);
-            ("path_allowlist", value)
-        }
-        Reason::PathDenied => {
-            let path = asked.canonical(route.encoded_slash)?;
-            let (removed, kept): (Vec<_>, Vec<_>) =
-                route.deny_paths.drain(..).partition(|entry| entry.matches(&path));
-            route.deny_paths = kept;
-            let removed: Vec<String> = removed.iter().map(|entry| scalar(entry.as_str())).collect();
-            return Some(format!("  deny_paths: without {}\n", removed.join(", ")));
-        }
-        _ => return None,
+        Change::Port(port) => ("ports", port.to_string()),
+        Change::Method(method) => ("methods", scalar(method.as_str())),
+        Change::Path(pattern) => ("path_allowlist", scalar(pattern.as_str())),
     };
-    Some(format!("  {key}: [..., {value}]\n"))
+    format!("  {key}: [..., {value}]\n")
 }
 
-/// As narrow as the request, of whose path the first segments count.
-fn new_route(asked: &Wanted<'_>) -> Option<(Route, String)> {
-    let Authority { host, port } = &asked.authority;
-    let pattern = asked.pattern(false, SEGMENTS)?;
-    let mut entry = format!("egress_proxy:\n  routes:\n    - host: {}\n", scalar(host.as_str()));
+fn new_route(route: &Route) -> String {
+    let mut entry = format!("egress_proxy:\n  routes:\n    - host: {}\n", scalar(route.host.as_str()));
     // Writing to a String can't fail.
-    if *port != 443 {
+    if let Some(port) = route.ports.first().filter(|port| **port != 443) {
         let _ = writeln!(entry, "      ports: [{port}]");
     }
-    let every = if pattern.as_str() == "/" { " # every path; name those that are needed" } else { "" };
-    let _ = writeln!(entry, "      path_allowlist: [{}]{every}", scalar(pattern.as_str()));
-    if let Some(method) = &asked.method {
+    for pattern in route.path_allowlist.iter().flatten() {
+        let every = if pattern.as_str() == "/" { " # every path; name those that are needed" } else { "" };
+        let _ = writeln!(entry, "      path_allowlist: [{}]{every}", scalar(pattern.as_str()));
+    }
+    for method in route.methods.iter().flatten() {
         let _ = writeln!(entry, "      methods: [{}]", scalar(method.as_str()));
     }
-    let route = Route {
-        ports: vec![*port],
-        methods: asked.method.clone().map(|method| vec![method]),
-        path_allowlist: Some(vec![pattern]),
-        ..Route::open(host.clone(), "")
-    };
-    Some((route, entry))
+    entry
 }
 
 /// Text from a request, as YAML in flow style: it comes from the agent.

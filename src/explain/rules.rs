@@ -61,9 +61,14 @@ impl BottleRules {
     pub fn of_manifest(loaded: Loaded, extra_ca: Option<String>) -> anyhow::Result<BottleRules> {
         let layout = Layout::beside(&loaded.manifest.name);
         let plan = Plan::resolve(&loaded.manifest, &Surroundings { layout, extra_ca })?;
-        let routes = (plan.topology == Topology::Chain).then(|| render::routes_file(&plan));
+        BottleRules::of_plan(&plan, loaded)
+    }
+
+    /// The rules of a plan, and the manifest that it was resolved from.
+    pub fn of_plan(plan: &Plan, loaded: Loaded) -> anyhow::Result<BottleRules> {
+        let routes = (plan.topology == Topology::Chain).then(|| render::routes_file(plan));
         let places = RulePlaces::Manifest(Box::new(loaded));
-        BottleRules::new(routes.as_ref(), &render::pipelock_file(&plan), render::embedded_file(&plan), places)
+        BottleRules::new(routes.as_ref(), &render::pipelock_file(plan), render::embedded_file(plan), places)
     }
 
     /// Reads the configs of a rendered tree.
@@ -143,7 +148,7 @@ impl BottleRules {
 
     /// What would have to change in the manifest for a request to be allowed.
     #[must_use]
-    pub fn advice(&self, wanted: &Wanted<'_>, today: Date) -> Advice {
+    pub fn advice(&self, wanted: &Wanted, today: Date) -> Advice {
         let Authority { host, port } = wanted.authority();
         match self.topology() {
             Topology::Chain => wanted.advice(&self.policy, today),

@@ -29,6 +29,7 @@ pub use model::{
     Pipelock, Resources,
 };
 pub use reference::reference;
+pub use retired::{Migrated, migrate};
 pub use schema::{schema, schema_text, test_file_schema_text};
 pub use test_file::TestFile;
 

@@ -12,6 +12,7 @@ mod compare;
 mod copy;
 mod folder;
 mod plain;
+mod replace;
 mod untrusted;
 mod write;
 
@@ -20,6 +21,7 @@ pub(crate) use folder::is_staged;
 pub use folder::{Folder, Staged};
 pub use plain::{Entry, LARGEST, open_plain, read_plain};
 use plain::{FOLDER, LINK};
+pub use replace::replace_plain;
 pub use untrusted::Found;
 pub use write::Written;
 
@@ -61,6 +63,12 @@ pub enum TreeError {
         path: Utf8PathBuf,
         /// What stands there.
         what: &'static str,
+    },
+    /// A file that is not what was read a moment ago.
+    #[error("{} was changed meanwhile; nothing was written", shown(path))]
+    Changed {
+        /// The path of it.
+        path: Utf8PathBuf,
     },
     /// A file that nobody needs to be that large.
     #[error("{} is larger than {}", shown(path), size(*limit))]

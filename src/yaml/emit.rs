@@ -35,6 +35,43 @@ pub fn emit_value(value: &Value) -> String {
     out
 }
 
+/// Emits a value on one line, in flow style, without a line break.
+#[must_use]
+pub fn emit_flow(value: &Value) -> String {
+    let mut out = String::new();
+    flow(&mut out, value);
+    out
+}
+
+fn flow(out: &mut String, value: &Value) {
+    let comma = |out: &mut String, index: usize| {
+        if index > 0 {
+            out.push_str(", ");
+        }
+    };
+    match value {
+        Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                comma(out, index);
+                flow(out, item);
+            }
+            out.push(']');
+        }
+        Value::Object(map) => {
+            out.push('{');
+            for (index, (key, value)) in map.iter().enumerate() {
+                comma(out, index);
+                string(out, key);
+                out.push_str(": ");
+                flow(out, value);
+            }
+            out.push('}');
+        }
+        leaf => scalar(out, leaf),
+    }
+}
+
 fn list(out: &mut String, items: &[Value], indent: usize) {
     for (index, item) in items.iter().enumerate() {
         if index > 0 {

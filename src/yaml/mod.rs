@@ -7,12 +7,14 @@
 
 mod builder;
 mod bytes;
+mod edit;
 mod emit;
 mod node;
 mod scalar;
 mod syntax;
 
-pub use emit::{emit, emit_value};
+pub use edit::{Comments, Edit, EditError, edit};
+pub use emit::{emit, emit_flow, emit_value};
 pub use node::Document;
 
 use std::ops::Range;

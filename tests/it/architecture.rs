@@ -75,6 +75,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "explain",
         &[
+            "patch",
             "policy",
             "manifest",
             "plan",
@@ -92,6 +93,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("expectations", &["explain", "manifest", "policy", "diagnostic"]),
     ("replay", &["explain", "plan", "policy", "telemetry"]),
     ("attack", &["stack", "dlp", "junit"]),
+    ("patch", &["capability", "policy", "telemetry", "verdict", "yaml"]),
     ("cli", &["*"]),
 ];
 

@@ -90,7 +90,7 @@ fn policy(manifest: &Manifest) -> Option<Policy> {
 }
 
 /// The request, as far as a record tells it.
-fn wanted(record: &Record) -> Option<Wanted<'_>> {
+fn wanted(record: &Record) -> Option<Wanted> {
     let scheme = if record.scheme.as_deref() == Some("http") { Scheme::Http } else { Scheme::Https };
     let host = Host::parse(record.host.as_deref()?).ok()?;
     let authority = Authority { host, port: record.port.unwrap_or(scheme.default_port()) };

@@ -7,11 +7,24 @@ use super::super::findings::{Findings, quoted};
 use super::super::variable::is_variable_name;
 use super::recipe::{self, Credential, Replacement};
 use crate::policy::{Host, PathPattern};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Reports the key, with the recipe for its successor.
-pub(super) fn report(old: &Value, manifest: &Value, findings: &mut Findings<'_>) {
+/// What becomes of the routes of a `cred_proxy`.
+pub(super) struct Successors {
+    /// What replaces those that a machine can migrate.
+    pub(super) done: Vec<Replacement>,
+    /// What is said about the roles that were dropped.
+    pub(super) roles: Vec<String>,
+}
+
+/// The pointer of the list of routes, as people read it: the key's own value is one, too.
+pub(super) fn base(old: &Value) -> &'static str {
+    if old.is_array() { "cred_proxy" } else { "cred_proxy.routes" }
+}
+
+/// The successors of every route; those that have none are reported.
+pub(super) fn successors(old: &Value, manifest: &Value, findings: &mut Findings<'_>) -> Successors {
     let mut migration = Migration {
         findings,
         taken: hosts_of(manifest),
@@ -21,10 +34,17 @@ pub(super) fn report(old: &Value, manifest: &Value, findings: &mut Findings<'_>)
     };
     let routes = old.get("routes").or(Some(old)).and_then(Value::as_array);
     for (index, route) in routes.into_iter().flatten().enumerate() {
-        let base = if old.is_array() { "cred_proxy" } else { "cred_proxy.routes" };
-        migration.route(route, &format!("{base}[{index}]"));
+        migration.route(route, &format!("{}[{index}]", base(old)));
     }
-    let Migration { done, roles, .. } = migration;
+    for key in old.as_object().into_iter().flat_map(Map::keys).filter(|key| *key != "routes") {
+        migration.unknown_key(&format!("cred_proxy.{key}"), key);
+    }
+    Successors { done: migration.done, roles: migration.roles }
+}
+
+/// Reports the key, with the recipe for its successor.
+pub(super) fn report(old: &Value, manifest: &Value, findings: &mut Findings<'_>) {
+    let Successors { done, roles } = successors(old, manifest, findings);
     let standalone = manifest.get("egress_proxy").is_none();
     let dash = findings.dash_column("egress_proxy.routes[0]").unwrap_or(4);
     let span = findings.document().span_of("cred_proxy");
@@ -50,7 +70,10 @@ pub(super) fn report(old: &Value, manifest: &Value, findings: &mut Findings<'_>)
             } else {
                 format!("remove lines {first} to {last}, and add this to `egress_proxy.routes`")
             };
-            problem.hint(format!("{place}:")).paste(text)
+            problem
+                .hint("`bottle migrate` does it, and keeps comments and order")
+                .hint(format!("{place}:"))
+                .paste(text)
         }
         Err(error) => problem.hint(format!("the recipe could not be written: {error}")),
     };
@@ -74,6 +97,9 @@ fn hosts_of(manifest: &Value) -> BTreeMap<Host, String> {
     out
 }
 
+/// The keys of an old route.
+const KEYS: [&str; 5] = ["path", "upstream", "auth_scheme", "token_ref", "role"];
+
 struct Migration<'f, 'd> {
     findings: &'f mut Findings<'d>,
     taken: BTreeMap<Host, String>,
@@ -96,18 +122,8 @@ impl Migration<'_, '_> {
         let Some(map) = old.as_object() else {
             return self.leave(pointer, "it is not a map");
         };
-        for key in map
-            .keys()
-            .filter(|key| !["path", "upstream", "auth_scheme", "token_ref", "role"].contains(&key.as_str()))
-        {
-            let at = format!("{pointer}.{key}");
-            let problem = self.findings.key(
-                "not-migrated",
-                &at,
-                format!("the key {} has no successor that is known", quoted(key)),
-            );
-            self.findings
-                .push(problem.hint("if the route needs it, look for it in the manifest's reference"));
+        for key in map.keys().filter(|key| !KEYS.contains(&key.as_str())) {
+            self.unknown_key(&format!("{pointer}.{key}"), key);
         }
         let Some(upstream) = old["upstream"].as_str() else {
             return self.leave(pointer, "it has no `upstream`");
@@ -130,6 +146,12 @@ impl Migration<'_, '_> {
         self.add(upstream, auth, old, pointer);
     }
 
+    fn unknown_key(&mut self, at: &str, key: &str) {
+        let message = format!("the key {} has no successor that is known", quoted(key));
+        let problem = self.findings.key("not-migrated", at, message);
+        self.findings.push(problem.hint("if the route needs it, look for it in the manifest's reference"));
+    }
+
     /// Adds a replacement, merged with the one of the same host where both say the same.
     fn add(&mut self, upstream: Upstream, auth: Option<Credential>, old: &Value, pointer: &str) {
         let was = recipe::was(&old["path"], &old["upstream"]);
@@ -147,6 +169,7 @@ impl Migration<'_, '_> {
                 auth,
                 was: vec![was],
                 pointer: pointer.to_owned(),
+                merged: Vec::new(),
             });
             return;
         };
@@ -157,6 +180,7 @@ impl Migration<'_, '_> {
             "another port"
         } else {
             one.was.push(was);
+            one.merged.push(pointer.to_owned());
             one.paths = match (one.paths.take(), upstream.path) {
                 (Some(mut paths), Some(path)) => {
                     if !paths.contains(&path) {

@@ -1,7 +1,10 @@
 //! Keys that manifests had once: each is an error that names its successor.
 
 mod cred_proxy;
+mod migrate;
 mod recipe;
+
+pub use migrate::{Migrated, migrate};
 
 use super::findings::Findings;
 use serde_json::Value;

@@ -18,6 +18,9 @@ pub(super) struct Replacement {
     /// Where the first of them stands.
     #[serde(skip)]
     pub(super) pointer: String,
+    /// Where the others stand.
+    #[serde(skip)]
+    pub(super) merged: Vec<String>,
 }
 
 #[derive(PartialEq, Serialize)]

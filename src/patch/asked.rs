@@ -1,0 +1,100 @@
+//! A request, as far as an audit record tells it.
+
+use super::Request;
+use crate::policy::{
+    Authority, CanonicalPath, Host, Intent, Method, PathPattern, PathRules, Policy, Reason, Refusal, Scheme,
+};
+use crate::verdict::WireRequest;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use jiff::civil::Date;
+
+/// A request that was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// How.
+    pub scheme: Scheme,
+    /// Where.
+    pub authority: Authority,
+    /// None of a CONNECT.
+    pub method: Option<Method>,
+    /// None of a CONNECT. Of a git fetch, the repository: it asks for several paths below.
+    pub path: Option<String>,
+}
+
+impl Asked {
+    /// The request; nothing where the record does not hold what a rule decides by.
+    #[must_use]
+    pub fn from_request(request: &Request) -> Option<Self> {
+        let scheme = if request.is_plain { Scheme::Http } else { Scheme::Https };
+        let host = Host::parse(&request.host).ok()?;
+        let authority = Authority { host, port: request.port.unwrap_or(scheme.default_port()) };
+        let method = request.method.as_deref().filter(|method| *method != "CONNECT");
+        let method = method.map(Method::parse).transpose().ok()?;
+        Some(Self::new(scheme, authority, method, request.path.as_deref(), request.is_fetch))
+    }
+
+    /// A request; `None` for the method is a CONNECT. A fetch asks for several paths below its repository.
+    #[must_use]
+    pub fn new(
+        scheme: Scheme,
+        authority: Authority,
+        method: Option<Method>,
+        path: Option<&str>,
+        is_fetch: bool,
+    ) -> Self {
+        let path = path.map(|path| {
+            let repository = ["/info/refs", "/git-upload-pack"].iter().find_map(|end| path.strip_suffix(end));
+            repository.filter(|it| is_fetch && !it.is_empty()).unwrap_or(path).to_owned()
+        });
+        Self { scheme, authority, method, path }
+    }
+
+    /// What the rules say of it.
+    pub fn decide(&self, policy: &Policy, today: Date) -> Result<(), Refusal> {
+        let (Some(method), Some(path)) = (&self.method, &self.path) else {
+            let route = policy.decide_connect(&self.authority)?;
+            let expired = route.filter(|route| !route.holds_on(today));
+            return match (route, expired) {
+                (Some(_), None) => Ok(()),
+                (Some(_), Some(_)) => Err(Refusal::new(Reason::RuleExpired, "")),
+                (None, _) => Err(Refusal::new(Reason::HostNotAllowed, "")),
+            };
+        };
+        let route = policy.route(&self.authority.host);
+        let intent = Intent::read(self.scheme, &self.authority, method, path.as_bytes(), None, route)?;
+        policy.decide(&intent, today).map(drop)
+    }
+
+    /// The request as a client would send it to the first proxy; nothing for a CONNECT alone.
+    #[must_use]
+    pub fn on_the_wire(&self) -> Option<WireRequest> {
+        let (method, path) = (self.method.as_ref()?, self.path.as_ref()?);
+        let authority = self.authority.to_string();
+        let named = format!("{}:{}", self.authority.host, self.authority.port);
+        let is_plain = self.scheme == Scheme::Http;
+        let target = if is_plain { format!("http://{authority}{path}") } else { path.clone() };
+        let request = http::Request::builder().method(method.as_str()).uri(&target);
+        let request = request.header(header::HOST, &authority).body(()).ok()?;
+        let connect = (!is_plain).then(|| {
+            let mut fields = HeaderMap::new();
+            fields.extend(HeaderValue::from_str(&named).ok().map(|host| (header::HOST, host)));
+            (named, fields)
+        });
+        Some(WireRequest { connect, request, target: Bytes::from(target), body: None })
+    }
+
+    /// The path in the form in which a `path_allowlist` is asked.
+    #[must_use]
+    pub fn canonical(&self, encoded_slash: bool) -> Option<CanonicalPath> {
+        let rules = PathRules { allowlisted: true, encoded_slash };
+        CanonicalPath::parse(self.path.as_deref().unwrap_or("/").as_bytes(), rules).ok()
+    }
+
+    /// The path, or its first segments, as an entry.
+    pub(super) fn pattern(&self, encoded_slash: bool, segments: usize) -> Option<PathPattern> {
+        let path = self.canonical(encoded_slash)?;
+        let first: Vec<&str> = path.segments().filter(|segment| !segment.is_empty()).take(segments).collect();
+        PathPattern::parse(&format!("/{}", first.join("/")), encoded_slash).ok()
+    }
+}
