@@ -48,7 +48,7 @@ const SECRETS: [&str; 17] = [
 const PATTERNS: [&str; 5] = ["example", "sample", "template", "dist", "defaults"];
 
 /// What is to be said of the manifest on this machine.
-pub(crate) fn find(project: &Project, today: Date) -> anyhow::Result<Report> {
+pub(crate) fn find(project: &Project, today: Date) -> Report {
     let Project { plan, folder, loaded, .. } = project;
     let capabilities = Capabilities::from_plan(plan, &candidate::machine(plan, folder, None));
     let mut secrets = Vec::new();
@@ -64,7 +64,7 @@ pub(crate) fn find(project: &Project, today: Date) -> anyhow::Result<Report> {
         secrets.extend(seen.map(|inside| (mount.target.clone(), joined(&mount.target, &inside))));
     }
     let writable_git = capabilities.writable_git().map(Utf8Path::to_owned).collect();
-    Ok(lint::lints(loaded, plan, &Facts { today, secrets, writable_git }))
+    lint::lints(loaded, plan, &Facts { today, secrets, writable_git })
 }
 
 /// A line each: what stands in the manifest is asked about next, and must not scroll away.
@@ -81,9 +81,9 @@ pub(crate) fn say(lints: &Report, globals: &Globals) {
             place.map(|(source, (line, _))| format!("{}:{line}: ", source.name())).unwrap_or_default();
         format!("lint: {}\n", printable_name(&format!("{place}{} [{}]", lint.message, lint.code)))
     };
-    let lines: String = lints.0.iter().map(line).collect();
+    let listed: String = lints.0.iter().map(line).collect();
     super::say(&format!(
-        "{lines}`bottle plan` says what to do about each; `lints.allow` takes a code and your reason\n\n"
+        "{listed}`bottle plan` says what to do about each; `lints.allow` takes a code and your reason\n\n"
     ));
 }
 

@@ -21,7 +21,7 @@ pub(super) fn lints(loaded: &Loaded, plan: &Plan, facts: &Facts) -> Found {
             found.extend(in_a_mount(&build.context, plan).map(|it| ("agent.build".to_owned(), it)));
         }
     }
-    for mount in loaded.manifest.agent.mounts.iter() {
+    for mount in &loaded.manifest.agent.mounts {
         let secrets: Vec<&Utf8PathBuf> = facts
             .secrets
             .iter()

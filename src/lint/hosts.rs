@@ -165,18 +165,28 @@ const FORGE_API: [&str; 3] = ["/api/v3/repos", "/api/v1/repos", "/api/v4/project
 /// Labels that say that a host is a forge.
 const FORGES: [&str; 6] = ["github", "gitlab", "gitea", "forgejo", "codeberg", "git"];
 
-/// Hosts of pages, which are under the name of a forge and take no writes.
-const PAGES: [&str; 3] = [".github.io", ".gitlab.io", ".codeberg.page"];
+/// Hosts under the name of a forge that serve no API: its pages, and the site of one whose API has a host of its own.
+const NO_API: [&str; 4] = [".github.io", ".gitlab.io", ".codeberg.page", ".github.com"];
+
+/// Where GitHub has its API; other hosts have something else at `/repos`.
+const GITHUB_API: &str = "/repos";
 
 fn is_forge(host: &str) -> bool {
-    host.split('.').any(|label| FORGES.contains(&label)) && !PAGES.iter().any(|pages| host.ends_with(pages))
+    let below = format!(".{host}");
+    let named = host.split('.').any(|label| FORGES.contains(&label));
+    is_github_api(host) || named && !NO_API.iter().any(|end| below.ends_with(end))
+}
+
+/// `api.github.com`, and `api.NAME.ghe.com`.
+fn is_github_api(host: &str) -> bool {
+    host.starts_with("api.") && (host.ends_with(".github.com") || host.ends_with(".ghe.com"))
 }
 
 fn reaches_forge_api(route: &Route) -> bool {
     let forge = is_forge(route.host.as_str());
     let Some(allowed) = &route.path_allowlist else { return forge };
     let parse = |root: &&str| PathPattern::parse(root, route.encoded_slash).ok();
-    let roots = FORGE_API.iter().chain(["/repos"].iter().filter(|_| forge));
+    let roots = FORGE_API.iter().chain([GITHUB_API].iter().filter(|_| is_github_api(route.host.as_str())));
     let denied = |root: &PathPattern| route.deny_paths.iter().any(|entry| entry.covers(root));
     // A wide entry reaches such an API only where there is one.
     let reaches = |entry: &PathPattern, root: &PathPattern| {

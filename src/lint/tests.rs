@@ -184,6 +184,9 @@ fn writes_to_the_api_of_a_forge() {
         "host: api.github.com, path_allowlist: [/repos/acme/app]",
         "host: api.github.com, path_allowlist: [/]",
         "host: api.github.com",
+        "host: api.acme.ghe.com, path_allowlist: [/repos/acme]",
+        "host: gitlab.com, path_allowlist: [\"/*\"]",
+        "host: github.corp.example, path_allowlist: [/api/v3/repos/acme]",
         "host: git.corp.example, path_allowlist: [/api/v1/repos/acme]",
         "host: code.corp.example, path_allowlist: [/api/v4/projects/17]",
         "host: api.github.com, path_allowlist: [/repos/acme/app], methods: [GET, PATCH]",
@@ -200,11 +203,15 @@ fn writes_to_the_api_of_a_forge() {
         "host: packages.example.com, path_allowlist: [/repos/main]",
         "host: api.example.com",
         "host: acme.github.io",
+        "host: github.com",
+        "host: github.com, path_allowlist: [\"/*/app.git\"]",
+        "host: gitlab.com, path_allowlist: [\"/*/app.git\"]",
         "host: github-mirror.example",
     ] {
         assert!(!writes(route), "{route}");
     }
-    assert!(!of_route("host: api.github.com, path_allowlist: [/repos]").contains(&"forge-api-writes"));
+    let without = of_route("host: api.github.com, path_allowlist: [/repos]");
+    assert!(!without.contains(&"forge-api-writes"), "no credential");
 }
 
 #[test]

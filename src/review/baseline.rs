@@ -20,13 +20,13 @@ fn problem(change: &Change, manifest: &Loaded, baseline: &Baseline) -> Option<Di
     let new = new?;
     let (own, theirs) = (&manifest.manifest, &baseline.loaded.manifest);
     let place = baseline.loaded.place_of(&pointer(old.unwrap_or(new), theirs, Some(own)));
-    let hint = match (old, new.host()) {
-        (Some(old), _) => format!("{place} allows this: {old}"),
+    let (hint, remedy) = match (old, new.host()) {
+        (Some(old), _) => (format!("{place} allows this: {old}"), "narrow the manifest to that"),
         (None, Some(host)) if theirs.hosts().any(|rule| rule.route.host.to_string() == host) => {
-            format!("{place} is what the baseline says of {host}")
+            (format!("{place} is what the baseline says of {host}"), "narrow the manifest to what it allows")
         }
-        (None, Some(host)) => format!("{place}: the baseline has no rule for {host}"),
-        (None, None) => format!("{place}: the baseline does not have it"),
+        (None, Some(host)) => (format!("{place}: the baseline has no rule for {host}"), "remove it"),
+        (None, None) => (format!("{place}: the baseline does not have it"), "remove it"),
     };
     let name = baseline.loaded.source.name();
     Some(
@@ -34,6 +34,6 @@ fn problem(change: &Change, manifest: &Loaded, baseline: &Baseline) -> Option<Di
             .source(&manifest.source)
             .label(manifest.span_of(&pointer(new, own, Some(theirs))), "")
             .hint(hint)
-            .hint("narrow the manifest to it, or have the baseline changed by whoever owns it"),
+            .hint(format!("{remedy}, or have the baseline changed by whoever owns it")),
     )
 }

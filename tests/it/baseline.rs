@@ -89,7 +89,11 @@ fn each_thing_that_is_more_is_named() {
     ] {
         assert_eq!(beyond(ROUTES, &format!("{own}{rest}\n")).len(), 1, "{rest}");
     }
-    assert!(!beyond(ROUTES, AGENT).is_empty(), "without routes git push is not refused");
+    let direct = beyond(
+        "egress_proxy: {routes: [{host: a.example}]}\n",
+        &format!("{AGENT}egress: {{allowlist: [a.example]}}\n"),
+    );
+    assert!(direct.iter().any(|line| line.contains("git push")), "{direct:?}");
     for agent in ["user: root", "runtime: runsc", "mounts: [{source: ., target: /work}]"] {
         let own = own.replacen('}', &format!(", {agent}}}"), 1);
         assert!(!beyond(ROUTES, &own).is_empty(), "{agent}");

@@ -3,7 +3,7 @@
 use super::super::findings::{Findings, nearest, quoted};
 use super::super::raw;
 use super::route::reason;
-use crate::codes;
+use crate::codes::{self, CodeKind};
 use crate::manifest::{AllowedLint, Lints};
 
 pub(super) fn lints(raw: raw::Lints, findings: &mut Findings<'_>) -> Lints {
@@ -31,16 +31,16 @@ fn code(code: String, pointer: &str, findings: &mut Findings<'_>) -> Option<Stri
         return Some(code);
     }
     let at = format!("{pointer}.code");
-    let problem = match codes::find(&code) {
-        Some(_) => findings
-            .value("lint", &at, format!("{} is an error, which can't be allowed", quoted(&code)))
-            .hint("remove the entry"),
-        None => {
-            let problem = findings.value("lint", &at, format!("{} is not a lint", quoted(&code)));
-            match nearest(&code, codes::lints()) {
-                Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
-                None => problem.hint("write the code that `bottle render` prints in brackets"),
-            }
+    let problem = if let Some(other) = codes::find(&code) {
+        let article = if other.kind == CodeKind::Error { "an" } else { "a" };
+        let message =
+            format!("{} is {article} {}, which can't be allowed here", quoted(&code), other.kind.as_str());
+        findings.value("lint", &at, message).hint("remove the entry; `bottle explain-code` says what helps")
+    } else {
+        let problem = findings.value("lint", &at, format!("{} is not a lint", quoted(&code)));
+        match nearest(&code, codes::lints()) {
+            Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
+            None => problem.hint("write the code that `bottle render` prints in brackets"),
         }
     };
     findings.push(problem);
