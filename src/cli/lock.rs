@@ -3,9 +3,9 @@
 use super::agreed_stack::docker;
 use super::folders::{beside, folder_of};
 use super::project::Project;
-use super::{Format, Globals, Outcome, candidate, print_as, source};
+use super::{Format, Globals, Outcome, candidate, lock_file, print_as, source};
 use crate::diagnostic::{Diagnostic, Report};
-use crate::lock::{FILE, LARGEST, Lock, floating_bases, is_digest, is_pinned};
+use crate::lock::{FILE, Lock, floating_bases, is_digest, is_pinned};
 use crate::manifest::Image;
 use crate::plan::AgentImage;
 use crate::tree::Folder;
@@ -84,7 +84,7 @@ fn lock(folder: &Utf8Path, upgrade: bool) -> anyhow::Result<Vec<Locked>> {
         })
         .collect();
     let place = folder_of(&folder.join(FILE))?;
-    let before = find(&place)?.map(|lock| lock.images).unwrap_or_default();
+    let before = lock_file::find(&place)?.map(|lock| lock.images).unwrap_or_default();
     let mut locked = Vec::new();
     for name in names {
         let known = before.get(name);
@@ -101,12 +101,6 @@ fn lock(folder: &Utf8Path, upgrade: bool) -> anyhow::Result<Vec<Locked>> {
         locked.iter().map(|it| (it.image.clone(), it.digest.clone())).collect();
     Folder::open(&place)?.stage(FILE, Lock::new(images).text()?.as_bytes(), 0o644)?.commit()?;
     Ok(locked)
-}
-
-/// The lock in the folder of a manifest, which an agent may have written.
-pub(crate) fn find(folder: &Utf8Path) -> anyhow::Result<Option<Lock>> {
-    let text = Folder::open(folder)?.read_at_most(FILE, LARGEST)?;
-    Ok(text.map(|text| Lock::parse(FILE, &text)).transpose()?)
 }
 
 /// What the name of an image stands for, and who says so.
@@ -164,7 +158,7 @@ pub(crate) fn require<'a>(projects: impl Iterator<Item = &'a Project>) -> anyhow
         let problem = |pointer: &str, message: String| {
             Diagnostic::error("not-locked", message).source(&loaded.source).label(loaded.span_of(pointer), "")
         };
-        let lock = find(&project.folder)?;
+        let lock = lock_file::find(&project.folder)?;
         let version = env!("CARGO_PKG_VERSION");
         match &lock {
             None => problems.push(

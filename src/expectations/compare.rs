@@ -37,14 +37,17 @@ pub(super) fn failure(
     if let Some(rule) = &answer.rule {
         diagnostic = with_rule(diagnostic, rule, answer.refusal.is_some(), source, rules);
     }
-    let Some(refusal) = &answer.refusal else { return Some(diagnostic) };
+    let Some(refusal) = &answer.refusal else {
+        let hint = "change the rule, or the test if the rule is what is meant; `bottle explain` says more of a request";
+        return Some(diagnostic.hint(hint));
+    };
     diagnostic = diagnostic.note(refusal.message.clone());
     if let Some(found) = &answer.secret {
         diagnostic = diagnostic.note(format!("{} was found in {}", found.finding.pattern, found.place));
     }
     match advice(case, answer, refusal, rules, today) {
         Some(entry) => Some(diagnostic.hint("this would allow it:").paste(entry)),
-        None => Some(diagnostic),
+        None => Some(diagnostic.hint("no entry allows it; change the test, or the request")),
     }
 }
 

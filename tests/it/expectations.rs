@@ -254,6 +254,7 @@ fn where_there_are_none_one_that_holds_is_shown() {
     let site = Site::new("");
     let said = site.refused(&[]);
     let (problem, paste) = said.split_once("\n\n").unwrap();
+    let paste = paste.split("\n`bottle explain-code").next().unwrap();
     assert!(
         problem.starts_with(
             "error[no-tests]: there are no tests: no `tests` in bottle.yaml, and none beside it\n"

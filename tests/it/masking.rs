@@ -19,7 +19,7 @@ fn a_token_in_any_value_of_a_manifest() {
     let token = token();
     let long = format!("{}{token}", "x-".repeat(30));
     let escaped = token.replacen("ghp_", "\\u0067hp_", 1);
-    let folded = format!("{}\\\n    {}", &token[..20], &token[20..]);
+    let folded = format!("{}\\\n      {}", &token[..20], &token[20..]);
     let agent = "agent: {image: debian:12}\n";
     for manifest in [
         format!("agent: {{image: \"{token}\"}}\n"),

@@ -495,23 +495,6 @@ fn a_mount_that_can_not_be_guarded_is_refused() {
     Plan::resolve(&manifest, &Surroundings::beside("dev")).unwrap();
 }
 
-#[test]
-fn mounts_cover_neither_each_other_nor_what_is_bottles() {
-    let mut manifest = manifest(Vec::new());
-    manifest.agent.mounts =
-        vec![mount("a", "/x"), mount("b", "/x"), mount("c", "/etc/bottle/trust"), mount("d", "/run")];
-    let report = Plan::resolve(&manifest, &Surroundings::beside("dev")).unwrap_err();
-    let messages: Vec<&str> = report.0.iter().map(|problem| problem.message.as_str()).collect();
-    assert_eq!(
-        messages,
-        [
-            "`a` and `b` are both mounted at /x",
-            "the mount of `c` at /etc/bottle/trust would cover /etc/bottle",
-            "the mount of `d` at /run would cover /run/bottle",
-        ]
-    );
-}
-
 /// Links and absolute paths lead to the same places; only the machine knows.
 #[test]
 fn a_mount_that_reaches_the_cage_by_another_way_is_refused_on_the_machine() {
@@ -591,13 +574,20 @@ fn a_mount_through_a_link_that_the_agent_can_make_is_refused() {
 
 #[test]
 fn a_variable_that_bottle_sets_is_refused_in_the_manifest() {
-    let mut manifest =
-        manifest(vec![with_token(route("egress_proxy.routes[0]", "a.example"), "OPENAI_API_KEY")]);
-    let names =
-        ["HTTPS_PROXY", "no_proxy", "ALL_PROXY", "SSL_CERT_FILE", "GIT_CONFIG_KEY_1", "OPENAI_API_KEY"];
-    manifest.agent.env = names.iter().map(|name| ((*name).to_owned(), "x".to_owned())).collect();
-    let report = Plan::resolve(&manifest, &Surroundings::beside("dev")).unwrap_err();
-    assert_eq!(report.0.len(), names.len(), "{report}");
+    let text = |env: &str| {
+        format!(
+            "version: 1\nname: dev\nagent: {{image: x, env: {{{env}}}}}\negress_proxy: {{routes: [{{host: a.example, auth: \
+             {{scheme: Bearer, token_ref: OPENAI_API_KEY}}}}, {{host: api.anthropic.com, auth: {{scheme: Bearer, \
+             token_ref: CLAUDE_CODE_OAUTH_TOKEN}}}}]}}\n"
+        )
+    };
+    let load = |env: &str| Manifest::load("bottle.yaml", text(env).as_bytes());
+    let plan = resolve(&load("").unwrap().manifest);
+    assert!(plan.agent.environment.len() > 20);
+    for name in plan.agent.environment.keys() {
+        let report = load(&format!("{name}: x")).expect_err(name);
+        assert_eq!(report.0[0].code, "env", "{name}: {report}");
+    }
 }
 
 /// Tools that do not start without a credential get one that is none, and the plan says so.

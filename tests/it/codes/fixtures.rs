@@ -133,6 +133,30 @@ fn a_manifest_and_its_baseline() {
     }
 }
 
+/// Each folder below `run` has the files, what to call, and what is said.
+#[test]
+fn a_command_about_a_manifest() {
+    for (name, arguments, code) in [
+        ("not-locked", &["render", "--quiet", "--locked"][..], 2),
+        ("expectation", &["test", "--now", "2026-11-27"], 1),
+        ("no-tests", &["test"], 2),
+        ("test-manifest", &["test", "dev.bottle-test.yaml"], 2),
+    ] {
+        let folder = manifests().join("run").join(name);
+        let place = Place::new();
+        for entry in fs::read_dir(&folder).unwrap() {
+            let file = entry.unwrap().file_name().into_string().unwrap();
+            if file != "stderr" {
+                place.write(&file, &fs::read_to_string(folder.join(&file)).unwrap());
+            }
+        }
+        let (ended, out, said) = place.run(arguments);
+        assert_eq!(ended, code, "{out}{said}");
+        assert!(!place.project().join(".bottle").exists());
+        assert_golden(&folder.join("stderr"), &(out + &said));
+    }
+}
+
 /// Written here and not in files that scanners of secrets look through.
 #[test]
 fn a_secret_and_more_problems_than_anybody_reads() {

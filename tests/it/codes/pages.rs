@@ -14,17 +14,21 @@ use std::process::Command;
 const IMAGE: &str = "debian:12@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// Pages about more than the text of one manifest: a second file, or this machine. [`super::fixtures`] has each of them.
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 16] = [
     "baseline",
     "beyond-baseline",
+    "expectation",
     "extra-ca-holds-a-key",
     "extra-ca-unreadable",
     "mount-can-be-replaced",
     "mount-holds-secrets",
     "mount-of-the-engine",
     "mount-through-a-link",
+    "no-tests",
+    "not-locked",
     "schema",
     "secret",
+    "test-manifest",
     "too-many-problems",
     "writable-git",
 ];
