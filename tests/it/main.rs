@@ -26,6 +26,7 @@ mod printer;
 mod readme;
 mod render;
 mod render_cli;
+mod report;
 mod seccomp;
 mod stack;
 mod stack_cli;
