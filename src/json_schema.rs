@@ -26,7 +26,8 @@ pub fn identified(schema: Value, what: &str, version: u32) -> Value {
     let mut object = Map::new();
     object.insert("$schema".to_owned(), json!(DIALECT));
     object.insert("$id".to_owned(), json!(id(what, version)));
-    object.insert("$comment".to_owned(), json!(format!("Generated from the Rust types: bottle schema {what}")));
+    object
+        .insert("$comment".to_owned(), json!(format!("Generated from the Rust types: bottle schema {what}")));
     for (key, value) in rest {
         object.entry(key).or_insert(value);
     }

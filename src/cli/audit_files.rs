@@ -1,8 +1,8 @@
 //! Audit trails that a person names: files, plain or gzip, folders of them, and stdin.
 
+use super::Globals;
 use super::folders::{absolute, real};
 use super::progress::Progress;
-use super::Globals;
 use crate::telemetry::audit::{AuditFile, AuditLine, Entry};
 use crate::tree::{Folder, open_plain};
 use anyhow::{Context as _, ensure};

@@ -39,7 +39,11 @@ pub(super) const ALL: &[ExitCodes] = &[
         other: Some("the agent's own code"),
         ..person("run", "the agent ended with 0", Some("the agent ended with 1"))
     },
-    person("diff", "the same; with --fail-on widen, nothing is newly allowed", Some("something differs, or is newly allowed")),
+    person(
+        "diff",
+        "the same; with --fail-on widen, nothing is newly allowed",
+        Some("something differs, or is newly allowed"),
+    ),
     person("explain", "the request is allowed", Some("the request is denied")),
     person(
         "test",
@@ -48,7 +52,11 @@ pub(super) const ALL: &[ExitCodes] = &[
     ),
     person("logs", "what was logged was shown", None),
     person("report", "the report was written", None),
-    person("reload", "the proxies have the new rules", Some("inside a container: the proxy refused the new rules and keeps the old ones")),
+    person(
+        "reload",
+        "the proxies have the new rules",
+        Some("inside a container: the proxy refused the new rules and keeps the old ones"),
+    ),
     person("down", "stopped", None),
     person("ps", "the stacks were listed", None),
     person("verify", "in sync", Some("something differs")),

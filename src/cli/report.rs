@@ -161,9 +161,12 @@ fn named_trail(args: &Args) -> anyhow::Result<Asked> {
     let rules = match &args.manifest {
         Some(file) => Ok(rules::read(Some(file), None)?),
         None if source::nearest()?.is_none() => {
-            Err("no manifest was named, and there is no bottle.yaml here. Name one with --manifest.".to_owned())
+            Err("no manifest was named, and there is no bottle.yaml here. Name one with --manifest."
+                .to_owned())
         }
-        None => rules::read(None, None).map_err(|error| format!("the nearest manifest has errors: {error:#}")),
+        None => {
+            rules::read(None, None).map_err(|error| format!("the nearest manifest has errors: {error:#}"))
+        }
     };
     Ok(Asked { audit, rules })
 }
@@ -190,7 +193,7 @@ impl Foreign {
     fn said(&self) -> Option<String> {
         let first = self.first.as_ref()?;
         Some(format!(
-            "{} lines are not audit records of this version of bottle, and were passed over; the first is {first}",
+            "Lines that are not audit records of this version of bottle, and were passed over: {}. The first is {first}",
             self.count
         ))
     }

@@ -201,7 +201,9 @@ pub fn scalar(text: &str) -> String {
 #[must_use]
 pub fn why_nothing_allows(reason: &str) -> &'static str {
     match reason {
-        "host_not_allowed" => "no entry allows it: the host is the proxy's own container",
+        "host_not_allowed" => {
+            "no entry allows it: the host is the proxy's own, or the path is one that no entry can name"
+        }
         "domain_not_allowed" | "port_not_allowed" | "plain_http" => {
             "no entry allows it: without routes, port 443 of a host is all that an entry can allow"
         }

@@ -19,10 +19,12 @@ pub(super) struct Described {
 }
 
 /// A manifest.
-static MANIFEST: LazyLock<Described> = LazyLock::new(|| Described::new::<raw::Manifest>("the manifest", "manifest"));
+static MANIFEST: LazyLock<Described> =
+    LazyLock::new(|| Described::new::<raw::Manifest>("the manifest", "manifest"));
 
 /// A file of expectations beside a manifest.
-static TEST_FILE: LazyLock<Described> = LazyLock::new(|| Described::new::<raw_test::TestFile>("the file", "test"));
+static TEST_FILE: LazyLock<Described> =
+    LazyLock::new(|| Described::new::<raw_test::TestFile>("the file", "test"));
 
 impl Described {
     fn new<T: schemars::JsonSchema>(name: &'static str, what: &str) -> Self {
@@ -131,16 +133,8 @@ fn without_null(schema: &mut Schema) {
 
 /// What a person wants to read first comes first.
 fn in_order(schema: &mut Schema) {
-    const FIRST: [&str; 8] = [
-        "$schema",
-        "title",
-        "description",
-        "$ref",
-        "type",
-        "enum",
-        "additionalProperties",
-        "required",
-    ];
+    const FIRST: [&str; 8] =
+        ["$schema", "title", "description", "$ref", "type", "enum", "additionalProperties", "required"];
     let Some(object) = schema.as_object_mut() else { return };
     let rank = |key: &str| match key {
         "$defs" => usize::MAX,

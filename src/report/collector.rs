@@ -1,9 +1,12 @@
 //! Records become facts.
 
-use super::facts::{Bottle, Config, CredentialUse, Finding, Group, Listed, Reason, Report, Suggestion, VERSION};
+use super::facts::{
+    Bottle, Config, CredentialUse, Finding, Group, Listed, Reason, Report, Suggestion, VERSION,
+};
 use super::seen::{self, Told};
 use super::side::{Grouped, Key, Side};
 use super::tally::{Count, Tally};
+use super::words::number;
 use super::{Kind, Rules};
 use crate::explain::{Advice, why_nothing_allows};
 use crate::replay::advice_on;
@@ -129,7 +132,13 @@ impl Collector {
 
     /// What came of it. `notes` are those of who read the records.
     #[must_use]
-    pub fn finish(mut self, files: Vec<String>, rules: &Rules<'_>, listing: Listing, notes: Vec<String>) -> Report {
+    pub fn finish(
+        mut self,
+        files: Vec<String>,
+        rules: &Rules<'_>,
+        listing: Listing,
+        notes: Vec<String>,
+    ) -> Report {
         let (mut main, mut other) = (self.egress_proxy, self.pipelock);
         let behind = other.totals().requests;
         let is_chain = main.totals().requests > 0;
@@ -139,7 +148,7 @@ impl Collector {
         let mut notes = notes;
         if is_chain && behind > 0 {
             notes.push(format!(
-                "pipelock recorded {} of its own. They are what egress-proxy had sent on, and are not counted twice.",
+                "{} in the records of pipelock: what egress-proxy had sent on, which is not counted twice.",
                 requests(behind)
             ));
         }
@@ -182,7 +191,7 @@ impl Collector {
 }
 
 fn requests(count: u64) -> String {
-    if count == 1 { "1 request".to_owned() } else { format!("{count} requests") }
+    if count == 1 { "1 request".to_owned() } else { format!("{} requests", number(count)) }
 }
 
 /// What the numbers leave out.
@@ -191,32 +200,33 @@ fn said_of(side: &Side, missing: u64) -> Vec<String> {
     let mut said = Vec::new();
     if totals.counted > 0 {
         said.push(format!(
-            "{} came in floods and were counted, not recorded one by one. They are in the numbers and the timeline; of \
-             those that were denied, paths and methods are not known.",
+            "{} of floods: counted, not recorded one by one. They are in the numbers and the timeline; of those that were \
+             denied, paths and methods are not known.",
             requests(totals.counted)
         ));
     }
     if side.without_host > 0 {
         said.push(format!(
-            "{} of these floods went to several hosts, which the count does not name.",
+            "{} of these floods: denied for several hosts, which the count does not name.",
             requests(side.without_host)
         ));
     }
     if missing > 0 {
         said.push(format!(
-            "{missing} counts of up to 10 seconds each are missing, because a proxy was killed: there were more \
-             requests than these."
+            "Counts of up to 10 seconds that are missing, because a proxy was killed: {missing}. There were more requests \
+             than these."
         ));
     }
     if totals.unfinished > 0 {
         said.push(format!(
-            "{} were sent on and have no end in these records: they were under way, or a proxy was killed.",
+            "{} without an end in these records: sent on, and still under way, or a proxy was killed.",
             requests(totals.unfinished)
         ));
     }
     if side.under_way.more() {
         said.push(
-            "More requests were under way at once than can be told apart, so that more of them may have no end.".to_owned(),
+            "More requests were under way at once than can be told apart, so that more of them may have no end."
+                .to_owned(),
         );
     }
     said
@@ -244,8 +254,12 @@ fn reasons(
     let (mut denied, mut failed) = (Vec::new(), Vec::new());
     for ((kind, reason), count) in counts.into_sorted().0 {
         let of_it = |(key, _): &&(Key, Grouped)| key.kind == kind && key.reason == reason;
-        let shown: Vec<Group> =
-            groups.iter().filter(of_it).take(listing.groups).map(|(key, group)| shown(key, group, rules)).collect();
+        let shown: Vec<Group> = groups
+            .iter()
+            .filter(of_it)
+            .take(listing.groups)
+            .map(|(key, group)| shown(key, group, rules))
+            .collect();
         let listed = shown.iter().map(|group| group.requests).fold(0, u64::saturating_add);
         let more_requests = count.recorded.saturating_sub(listed);
         let one =

@@ -30,6 +30,7 @@ struct View<'r> {
     bars: Vec<Bar<'r>>,
     width: usize,
     highest: u64,
+    scale: u64,
     end: Option<Timestamp>,
 }
 
@@ -39,6 +40,8 @@ struct Bar<'r> {
     x: usize,
     interval: &'r Interval,
     parts: Vec<Part>,
+    /// It is longer than it is drawn.
+    is_cut: bool,
 }
 
 #[derive(Serialize)]
@@ -58,7 +61,7 @@ pub fn html(report: &Report) -> Result<String, Error> {
     engine.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     engine.add_filter("number", words::number);
     engine.add_filter("bytes", words::bytes);
-    engine.add_filter("length", words::length);
+    engine.add_filter("duration", words::length);
     engine.add_filter("percent", words::percent);
     engine.add_filter("when", |time: &str| time.parse().map_or_else(|_| time.to_owned(), words::when));
     engine.add_filter("until", |first: &str, last: &str| match (first.parse(), last.parse()) {
@@ -82,20 +85,17 @@ fn write_value(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -
 
 fn view(report: &Report) -> View<'_> {
     let intervals = &report.timeline.intervals;
-    let highest = intervals.iter().map(all).max().unwrap_or_default();
-    let bars = intervals.iter().enumerate().map(|(at, interval)| bar(at, interval, highest)).collect();
+    let highest = intervals.iter().map(Interval::requests).max().unwrap_or_default();
+    let scale = report.timeline.scale();
+    let bars = intervals.iter().enumerate().map(|(at, interval)| bar(at, interval, scale)).collect();
     let end = intervals.last().and_then(|last| {
         last.start.checked_add(jiff::SignedDuration::from_secs(report.timeline.seconds)).ok()
     });
     let width = intervals.len().max(COLUMNS) * 10;
-    View { report, version: env!("CARGO_PKG_VERSION"), bars, width, highest, end }
+    View { report, version: env!("CARGO_PKG_VERSION"), bars, width, highest, scale, end }
 }
 
-fn all(interval: &Interval) -> u64 {
-    interval.allowed.saturating_add(interval.denied).saturating_add(interval.failed)
-}
-
-fn bar(at: usize, interval: &Interval, highest: u64) -> Bar<'_> {
+fn bar(at: usize, interval: &Interval, scale: u64) -> Bar<'_> {
     let mut y = HEIGHT;
     let mut parts = Vec::new();
     for (class, count) in
@@ -103,11 +103,11 @@ fn bar(at: usize, interval: &Interval, highest: u64) -> Bar<'_> {
     {
         if count > 0 {
             // What is smaller than everything else is still there to see.
-            let share = u128::from(count) * u128::from(HEIGHT - 2 * SMALLEST) / u128::from(highest.max(1));
+            let share = u128::from(count) * u128::from(HEIGHT - 2 * SMALLEST) / u128::from(scale.max(1));
             let height = u64::try_from(share).unwrap_or(HEIGHT).clamp(SMALLEST, y.max(SMALLEST));
             y = y.saturating_sub(height);
             parts.push(Part { class, y, height });
         }
     }
-    Bar { x: at * 10 + 1, interval, parts }
+    Bar { x: at * 10 + 1, interval, parts, is_cut: interval.requests() > scale }
 }

@@ -136,7 +136,8 @@ pub(super) fn found_of_pipelock(record: &PipelockRecord) -> Option<Found<'_>> {
         _ => return None,
     };
     let scanner = record.scanner.as_deref().unwrap_or(&record.event);
-    if record.pattern.is_none() && ["domain_not_allowed", "port_not_allowed", "plain_http"].contains(&scanner) {
+    if record.pattern.is_none() && ["domain_not_allowed", "port_not_allowed", "plain_http"].contains(&scanner)
+    {
         return None;
     }
     Some(Found {

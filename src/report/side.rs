@@ -203,7 +203,9 @@ impl Side {
         }
         match &counted.host {
             // Its scheme and port are not known; nearly every request is one of this.
-            Some(host) => self.host(&format!("https://{host}"), counted.last).add(Kind::Denied, counted.count),
+            Some(host) => {
+                self.host(&format!("https://{host}"), counted.last).add(Kind::Denied, counted.count)
+            }
             None => add(&mut self.without_host, counted.count),
         }
     }
@@ -251,9 +253,8 @@ impl Side {
         totals.unfinished =
             self.under_way.count().saturating_add(self.counted_sent.saturating_sub(self.counted_ended));
         let Totals { allowed, denied, failed, aborted, answered, unfinished, .. } = totals;
-        totals.requests = [allowed, denied, failed, aborted, answered, unfinished]
-            .into_iter()
-            .fold(0, u64::saturating_add);
+        totals.requests =
+            [allowed, denied, failed, aborted, answered, unfinished].into_iter().fold(0, u64::saturating_add);
         totals
     }
 

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 
 /// Columns of the longest bar.
 const COLUMNS: u64 = 40;
+/// The same with a column for each part of it that would be too small to see.
+const LONGEST: usize = 42;
 /// Intervals that are shown; more are joined.
 const INTERVALS: usize = 24;
 
@@ -36,7 +38,10 @@ pub fn text(report: &Report) -> String {
         }
     }
     let files: Vec<&str> = report.files.iter().map(String::as_str).collect();
-    line(&mut out, &format!("\nread from {}; numbers from the records of {}", files.join(", "), report.recorded_by));
+    line(
+        &mut out,
+        &format!("\nread from {}; numbers from the records of {}", files.join(", "), report.recorded_by),
+    );
     out
 }
 
@@ -64,8 +69,11 @@ fn totals(out: &mut String, report: &Report) {
             number(totals.failed)
         ),
     );
-    let others =
-        [(totals.aborted, "aborted"), (totals.answered, "answered by the proxy"), (totals.unfinished, "without an end")];
+    let others = [
+        (totals.aborted, "aborted"),
+        (totals.answered, "answered by the proxy"),
+        (totals.unfinished, "without an end"),
+    ];
     let others: Vec<String> = others
         .iter()
         .filter(|(count, _)| *count > 0)
@@ -88,20 +96,19 @@ fn timeline(out: &mut String, report: &Report) {
     if joined.intervals.is_empty() {
         return;
     }
-    let all = |at: usize| {
-        let it = &joined.intervals[at];
-        it.allowed.saturating_add(it.denied).saturating_add(it.failed)
-    };
-    let highest = (0..joined.intervals.len()).map(all).max().unwrap_or_default().max(1);
+    let scale = joined.scale();
     let columns = |count: u64| {
-        let columns = (u128::from(count) * u128::from(COLUMNS)).div_ceil(u128::from(highest));
-        usize::try_from(columns).unwrap_or_default()
+        let columns = (u128::from(count) * u128::from(COLUMNS)).div_ceil(u128::from(scale.max(1)));
+        usize::try_from(columns).unwrap_or_default().min(LONGEST)
     };
     line(out, &format!("\nrequests for each {} (# allowed, x denied, ! failed)", length(joined.seconds)));
-    for (at, it) in joined.intervals.iter().enumerate() {
-        let bar =
-            "#".repeat(columns(it.allowed)) + &"x".repeat(columns(it.denied)) + &"!".repeat(columns(it.failed));
-        line(out, format!("  {}  {:>7}  {bar}", when(it.start), number(all(at))).trim_end());
+    for it in &joined.intervals {
+        let bar = "#".repeat(columns(it.allowed))
+            + &"x".repeat(columns(it.denied))
+            + &"!".repeat(columns(it.failed));
+        let cut = if it.requests() > scale { "…" } else { "" };
+        let bar: String = bar.chars().take(LONGEST).chain(cut.chars()).collect();
+        line(out, format!("  {}  {:>7}  {bar}", when(it.start), number(it.requests())).trim_end());
     }
 }
 
@@ -120,7 +127,8 @@ fn reasons(out: &mut String, what: &str, reasons: &[Reason]) {
 }
 
 fn of_group(out: &mut String, group: &Group) {
-    let Group { decided_by, origin, method, path, requests, first, last, example, message, suggestion } = group;
+    let Group { decided_by, origin, method, path, requests, first, last, example, message, suggestion } =
+        group;
     line(out, &format!("  {}x  {method} {origin}{path}", number(*requests)));
     line(out, &format!("      {}, by {decided_by}", span(*first, *last)));
     if let Some(message) = message {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The most intervals of a timeline.
-pub const INTERVALS: usize = 96;
+const INTERVALS: usize = 96;
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -61,7 +61,25 @@ pub struct Interval {
     pub failed: u64,
 }
 
+impl Interval {
+    /// All of its requests.
+    pub(super) fn requests(&self) -> u64 {
+        self.allowed.saturating_add(self.denied).saturating_add(self.failed)
+    }
+}
+
 impl Timeline {
+    /// The number that the longest bar stands for. A flood would make all others vanish: where an interval is far above
+    /// nearly all of them, its bar is cut.
+    pub(super) fn scale(&self) -> u64 {
+        let mut counts: Vec<u64> =
+            self.intervals.iter().map(Interval::requests).filter(|count| *count > 0).collect();
+        counts.sort_unstable();
+        let highest = counts.last().copied().unwrap_or_default();
+        let usual = counts.get((counts.len() * 9 / 10).saturating_sub(1)).copied().unwrap_or_default();
+        if counts.len() >= 10 && highest / 4 > usual { usual.saturating_mul(2) } else { highest }
+    }
+
     /// The same with at most so many intervals: neighbours are joined.
     pub(super) fn joined(&self, most: usize) -> Self {
         let each = self.intervals.len().div_ceil(most.max(1)).max(1);
@@ -144,7 +162,8 @@ mod tests {
 
     #[test]
     fn intervals_are_as_short_as_the_span_allows() {
-        for (span, seconds) in [(0, 1), (95, 1), (96, 5), (3600, 60), (86_400, 900), (86_400 * 300, DAY * 4)] {
+        for (span, seconds) in [(0, 1), (95, 1), (96, 5), (3600, 60), (86_400, 900), (86_400 * 300, DAY * 4)]
+        {
             let line = timeline(&[1_800_000_000, 1_800_000_000 + span]);
             assert_eq!(line.seconds, seconds, "{span}");
             assert!(line.intervals.len() <= INTERVALS);
@@ -156,13 +175,28 @@ mod tests {
         let seconds: Vec<i64> = (0..5000).map(|n| (n * 7919) % 100_000 - 50_000).collect();
         let line = timeline(&seconds);
         assert_eq!(line.intervals.iter().map(|it| it.allowed).sum::<u64>(), 5000);
-        let steps = line.intervals.windows(2).all(|two| {
-            two[1].start.as_second() - two[0].start.as_second() == line.seconds
-        });
+        let steps = line
+            .intervals
+            .windows(2)
+            .all(|two| two[1].start.as_second() - two[0].start.as_second() == line.seconds);
         assert!(steps, "{line:?}");
         let joined = line.joined(24);
         assert!(joined.intervals.len() <= 24 && joined.intervals.len() > 12);
         assert_eq!(joined.intervals.iter().map(|it| it.allowed).sum::<u64>(), 5000);
+    }
+
+    #[test]
+    fn a_flood_does_not_flatten_the_rest() {
+        let flood = |count: u64| {
+            let mut growing = Growing::new();
+            for second in 0..40 {
+                growing.at(Timestamp::from_second(second).unwrap()).allowed += 10;
+            }
+            growing.at(Timestamp::from_second(20).unwrap()).denied += count;
+            growing.finish().scale()
+        };
+        assert_eq!([flood(0), flood(20), flood(5000)], [10, 30, 20]);
+        assert_eq!(timeline(&[]).scale(), 0);
     }
 
     #[test]

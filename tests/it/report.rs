@@ -56,17 +56,26 @@ fn trail() -> Vec<Value> {
     });
     vec![
         allowed(&second(1), &json!({"event": "dispatch", "request": "a"})),
-        allowed(&second(1), &json!({"request": "a", "credential": "API_TOKEN", "request_bytes": 10, "query_bytes": 5,
-            "response_bytes": 2000})),
+        allowed(
+            &second(1),
+            &json!({"request": "a", "credential": "API_TOKEN", "request_bytes": 10, "query_bytes": 5,
+            "response_bytes": 2000}),
+        ),
         allowed(&second(2), &json!({"event": "dispatch", "request": "b"})),
-        record(&json!({"time": second(3), "method": "POST", "reason": "method_not_allowed", "rule": "api.example",
-            "source": "egress_proxy.routes[0]", "message": "POST is not allowed", "request_bytes": 77})),
+        record(
+            &json!({"time": second(3), "method": "POST", "reason": "method_not_allowed", "rule": "api.example",
+            "source": "egress_proxy.routes[0]", "message": "POST is not allowed", "request_bytes": 77}),
+        ),
         record(&json!({"time": second(4), "path": "/v2/items/17", "reason": "path_not_allowed"})),
         record(&json!({"time": second(5), "path": "/v2/items/18", "reason": "path_not_allowed"})),
         record(&json!({"time": second(6), "host": "new.example", "reason": "host_not_allowed"})),
-        record(&json!({"time": second(7), "event": "end", "decided_by": "pipelock", "reason": "blocked_by_pipelock",
-            "finding": "GitHub Token in the body", "request": "c"})),
-        record(&json!({"time": second(8), "event": "end", "verdict": "error", "reason": "upstream_timeout", "request": "d"})),
+        record(
+            &json!({"time": second(7), "event": "end", "decided_by": "pipelock", "reason": "blocked_by_pipelock",
+            "finding": "GitHub Token in the body", "request": "c"}),
+        ),
+        record(
+            &json!({"time": second(8), "event": "end", "verdict": "error", "reason": "upstream_timeout", "request": "d"}),
+        ),
         record(&json!({"time": second(9), "event": "answer", "verdict": "allow", "host": "bottle.internal"})),
         record(&json!({"time": second(9), "event": "aborted", "verdict": "error"})),
         json!({"time": second(10), "event": "counting", "decided_by": "egress-proxy", "series": "denied"}),
@@ -163,11 +172,11 @@ fn every_request_is_counted_once_and_under_what_became_of_it() {
     assert_eq!((used.name.as_str(), used.requests), ("API_TOKEN", 1));
     let said = report.notes.join("\n");
     for sentence in [
-        "940 requests came in floods",
-        "900 requests of these floods went to several hosts",
-        "1 counts of up to 10 seconds each are missing",
-        "4 requests were sent on and have no end",
-        "pipelock recorded 1 request of its own",
+        "940 requests of floods: counted",
+        "900 requests of these floods: denied for several hosts",
+        "because a proxy was killed: 1.",
+        "4 requests without an end",
+        "1 request in the records of pipelock",
         "no manifest",
     ] {
         assert!(said.contains(sentence), "{sentence}: {said}");
@@ -206,7 +215,10 @@ fn entries_are_those_that_the_rules_were_tried_with() {
     assert!(text.contains("the rules of now allow it"), "{text}");
     fs_err::write(site.folder.join("bottle.yaml"), MANIFEST.replace("name: dev", "name: other")).unwrap();
     let other = site.json(&["audit.jsonl"])["notes"].to_string();
-    assert!(other.contains("bottle.yaml is the manifest of other, and no record is of that bottle"), "{other}");
+    assert!(
+        other.contains("bottle.yaml is the manifest of other, and no record is of that bottle"),
+        "{other}"
+    );
     fs_err::write(site.folder.join("bottle.yaml"), "junk: [").unwrap();
     let broken = site.json(&["audit.jsonl"])["notes"].to_string();
     assert!(broken.contains("the nearest manifest has errors"), "{broken}");
@@ -236,8 +248,12 @@ fn torn_foreign_and_compressed_lines_are_said() {
     file.write_all(b"hello\n{\"time\":\"2026").unwrap();
     let notes = site.json(&["audit.jsonl"])["notes"].to_string();
     assert!(notes.contains("audit.jsonl: 1 torn lines were passed over (21)"), "{notes}");
-    assert!(notes.contains("1 lines are not audit records of this version of bottle"), "{notes}");
-    assert!(notes.contains("the first is audit.jsonl, line 20: expected value"), "{notes}");
+    assert!(
+        notes
+            .contains("Lines that are not audit records of this version of bottle, and were passed over: 1."),
+        "{notes}"
+    );
+    assert!(notes.contains("The first is audit.jsonl, line 20: expected value"), "{notes}");
     let since = site.json(&["audit.jsonl", "--since", "2026-11-24T12:31:00Z"]);
     assert_eq!(since["totals"]["requests"], 1);
 }
@@ -245,10 +261,7 @@ fn torn_foreign_and_compressed_lines_are_said() {
 #[test]
 fn what_can_t_be_reported_is_refused_with_what_to_do() {
     let site = Site::with(&[]);
-    assert_eq!(
-        site.refused(&["-q", "audit.jsonl"]),
-        "error: there is no request in audit.jsonl\n"
-    );
+    assert_eq!(site.refused(&["-q", "audit.jsonl"]), "error: there is no request in audit.jsonl\n");
     let said = site.refused(&["-q", "nope.jsonl"]);
     assert!(said.contains("nope.jsonl"), "{said}");
     let said = site.refused(&["-q"]);
@@ -262,21 +275,28 @@ fn what_can_t_be_reported_is_refused_with_what_to_do() {
     );
     fs_err::write(site.folder.join("junk"), "one\ntwo\n").unwrap();
     let said = site.refused(&["-q", "junk"]);
-    assert!(said.starts_with("error: there is no request in junk\n  2 lines are not audit records"), "{said}");
+    assert!(
+        said.starts_with("error: there is no request in junk\n  Lines that are not audit records"),
+        "{said}"
+    );
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     gzip.write_all(lines(&trail()).as_bytes()).unwrap();
     let mut cut = gzip.finish().unwrap();
     cut.truncate(cut.len() - 12);
     fs_err::write(site.folder.join("cut.gz"), cut).unwrap();
     let said = site.refused(&["-q", "cut.gz", "--output", "report.html"]);
-    assert!(said.contains("cut.gz: can't read it after line") && said.contains("nothing was reported"), "{said}");
+    assert!(
+        said.contains("cut.gz: can't read it after line") && said.contains("nothing was reported"),
+        "{said}"
+    );
     assert!(!site.folder.join("report.html").exists());
 }
 
 #[test]
 fn only_an_earlier_report_is_replaced() {
     let site = Site::with(&trail());
-    let write = |extra: &[&str]| site.run(&[&["audit.jsonl", "-q", "--output", "report.html"], extra].concat());
+    let write =
+        |extra: &[&str]| site.run(&[&["audit.jsonl", "-q", "--output", "report.html"], extra].concat());
     let read = |name: &str| fs_err::read_to_string(site.folder.join(name)).unwrap();
     assert_eq!(write(&[]).status.code(), Some(0));
     let first = read("report.html");
@@ -319,7 +339,7 @@ fn the_trail_of_the_bottle_is_read_where_no_file_is_named() {
     assert_eq!(whole["files"], json!(["audit/egress-proxy/sent.jsonl", "audit/pipelock/sent.jsonl"]));
 }
 
-/// A million lines of which each asks for another host, path and method.
+/// Lines of which each names another host, method, path and so on.
 #[test]
 fn memory_does_not_grow_with_what_an_agent_makes_up() {
     let mut collector = Collector::new(None);
@@ -354,7 +374,8 @@ fn parsed(page: &str) -> (Vec<(String, Vec<(String, String)>)>, Vec<String>) {
     for Ok(token) in Tokenizer::new_with_emitter(page, emitter) {
         match token {
             Token::StartTag(tag) => {
-                let attributes = tag.attributes.iter().map(|(name, value)| (text(name), text(value))).collect();
+                let attributes =
+                    tag.attributes.iter().map(|(name, value)| (text(name), text(value))).collect();
                 elements.push((text(&tag.name), attributes));
             }
             Token::String(string) => texts.push(text(&string)),
@@ -380,8 +401,10 @@ fn written_by(texts: &[String]) -> Vec<Value> {
         records.push(json!({"level": "warn", "time": "2026-11-24T12:30:02Z", "component": "pipelock",
             "event": "dlp_warn", "url": format!("{n}{}", at(n)), "scanner": at(n + 1), "pattern": at(n + 2),
             "action": at(n + 3), "reason": at(n + 4)}));
-        records.push(record(&json!({"host": host, "event": "error", "verdict": "error", "path": format!("/1/{}", at(n)),
-            "target": at(n + 1), "reason": format!("e{}", at(0)), "message": at(n)})));
+        records.push(record(
+            &json!({"host": host, "event": "error", "verdict": "error", "path": format!("/1/{}", at(n)),
+            "target": at(n + 1), "reason": format!("e{}", at(0)), "message": at(n)}),
+        ));
     }
     records
 }
@@ -437,16 +460,18 @@ fn the_page_loads_nothing_and_can_be_read_by_everyone() {
     let page = report::html(&reported(&trail())).unwrap();
     let (elements, _) = parsed(&page);
     let csp = "default-src 'none'; style-src 'unsafe-inline'";
-    let is = |name: &str, value: &str| {
-        move |(key, held): &(String, String)| key == name && held == value
-    };
+    let is = |name: &str, value: &str| move |(key, held): &(String, String)| key == name && held == value;
     let (name, value) = (String::from("content"), csp);
-    assert!(elements.iter().any(|(tag, attributes)| tag == "meta" && attributes.iter().any(is(&name, value))));
+    assert!(
+        elements.iter().any(|(tag, attributes)| tag == "meta" && attributes.iter().any(is(&name, value)))
+    );
     for (tag, attributes) in &elements {
-        let loads = ["script", "link", "img", "iframe", "object", "embed", "a", "form", "base", "image", "use"];
+        let loads =
+            ["script", "link", "img", "iframe", "object", "embed", "a", "form", "base", "image", "use"];
         assert!(!loads.contains(&tag.as_str()), "{tag}");
         for (key, value) in attributes {
-            let active = key.starts_with("on") || ["src", "href", "srcset", "action", "style"].contains(&key.as_str());
+            let active =
+                key.starts_with("on") || ["src", "href", "srcset", "action", "style"].contains(&key.as_str());
             assert!(!active, "{tag} {key}={value}");
         }
         let needs = |key: &str| assert!(attributes.iter().any(|(name, _)| name == key), "{tag} has no {key}");
@@ -470,11 +495,13 @@ fn the_page_loads_nothing_and_can_be_read_by_everyone() {
 #[test]
 fn text_has_contrast_in_light_and_dark_and_on_paper() {
     let page = report::html(&reported(&trail())).unwrap();
-    let palettes: Vec<&str> = page.split(":root {").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
+    let palettes: Vec<&str> =
+        page.split(":root {").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
     assert_eq!(palettes.len(), 3);
     for palette in palettes {
         let colour = |name: &str| {
-            let (_, rest) = palette.split_once(&format!("--{name}: #")).unwrap_or_else(|| panic!("{name}: {palette}"));
+            let (_, rest) =
+                palette.split_once(&format!("--{name}: #")).unwrap_or_else(|| panic!("{name}: {palette}"));
             let hex = rest.split(';').next().unwrap();
             if hex.len() == 3 { hex.chars().flat_map(|c| [c, c]).collect() } else { hex.to_owned() }
         };

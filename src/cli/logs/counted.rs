@@ -78,7 +78,8 @@ mod tests {
 
     #[test]
     fn a_count_that_is_missing_is_said() {
-        let missing_one = r#"{"time":"2026-11-24T12:30:02Z","event":"counting","decided_by":"pipelock","series":"denied"}"#;
+        let missing_one =
+            r#"{"time":"2026-11-24T12:30:02Z","event":"counting","decided_by":"pipelock","series":"denied"}"#;
         let missing_one: Counting = serde_json::from_str(missing_one).unwrap();
         assert_eq!(
             missing(&missing_one, missing_one.time),

@@ -75,7 +75,10 @@ fn of_command(out: &mut String, command: &Command, level: &str) {
 }
 
 fn is_help(arg: &Arg) -> bool {
-    matches!(arg.get_action(), ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version)
+    matches!(
+        arg.get_action(),
+        ArgAction::Help | ArgAction::HelpShort | ArgAction::HelpLong | ArgAction::Version
+    )
 }
 
 fn item(out: &mut String, arg: &Arg) {
@@ -86,8 +89,10 @@ fn item(out: &mut String, arg: &Arg) {
 }
 
 fn list_item(out: &mut String, arg: &Arg) {
-    let values: Vec<String> = arg.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
-    let takes_value = !matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::SetFalse | ArgAction::Count);
+    let values: Vec<String> =
+        arg.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
+    let takes_value =
+        !matches!(arg.get_action(), ArgAction::SetTrue | ArgAction::SetFalse | ArgAction::Count);
     let value = if takes_value { values.join(" ") } else { String::new() };
     let mut names: Vec<String> = Vec::new();
     names.extend(arg.get_short().map(|short| format!("-{short}")));
@@ -118,7 +123,8 @@ fn list_item(out: &mut String, arg: &Arg) {
 }
 
 fn is_repeatable(arg: &Arg) -> bool {
-    arg.get_num_args().is_some_and(|range| range.max_values() > 1) || matches!(arg.get_action(), ArgAction::Append)
+    arg.get_num_args().is_some_and(|range| range.max_values() > 1)
+        || matches!(arg.get_action(), ArgAction::Append)
 }
 
 /// Help as Markdown: what is indented is code.

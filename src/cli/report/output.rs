@@ -34,7 +34,9 @@ impl<'a> Target<'a> {
             None => Ok(()),
             Some(Entry::File) if self.force || self.is_report()? => Ok(()),
             Some(Entry::File) => {
-                bail!("{file} is there and is not a report of bottle; name another file, or replace it with --force")
+                bail!(
+                    "{file} is there and is not a report of bottle; name another file, or replace it with --force"
+                )
             }
             Some(Entry::Folder) => bail!("{file} is a folder; name a file"),
             Some(Entry::Other(what)) => bail!("{file} is {what}; name a plain file, or print to stdout"),
