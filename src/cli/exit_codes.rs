@@ -3,8 +3,8 @@
 use clap::Command;
 
 /// 2, of every command.
-pub(super) const FAILED: &str = "could not be done: a mistake in the command line, a manifest with errors, a file that can't \
-                                 be read or written. Nothing was written";
+pub(super) const FAILED: &str = "could not be done: a mistake in the command line, a manifest with errors, a file or a \
+                                 program that is missing";
 
 /// A command, and what its codes mean.
 pub(super) struct ExitCodes {

@@ -1,7 +1,6 @@
 //! How far a long command is: a bar on a terminal, one plain line elsewhere, nothing for those who asked for less.
 
 use super::{Globals, say, sinks};
-use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 /// Between two bars.
@@ -21,7 +20,7 @@ impl Progress {
     /// Says what begins; `doing` is `replaying`, `reading`, …
     pub(crate) fn start(doing: &str, files: &[String], total: Option<u64>, globals: &Globals) -> Self {
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let bar = !globals.quiet && std::io::stderr().is_terminal() && !is_dumb;
+        let bar = !globals.quiet && sinks::stderr_is_terminal() && !is_dumb;
         if !bar && !globals.quiet {
             let what = match files {
                 [one] => one.clone(),

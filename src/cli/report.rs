@@ -4,14 +4,13 @@ mod output;
 
 use super::audit_files::{self, Line, Reading};
 use super::bottles::{self, Planted};
-use super::{AnyFormat, Format, Globals, Outcome, print, print_as, rules, say, source};
+use super::{AnyFormat, Format, Globals, Outcome, print, print_as, rules, say, sinks, source};
 use crate::clock::Clock;
 use crate::explain::BottleRules;
 use crate::report::{self, Collector, Listing, Rules};
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use jiff::{Timestamp, civil::Date};
-use std::io::IsTerminal as _;
 
 /// Show what an audit trail holds, as a page for a browser
 ///
@@ -77,7 +76,7 @@ pub(crate) fn run(args: &Args, format: Option<AnyFormat>, globals: &Globals) -> 
         Some(AnyFormat::Html) => Shown::Html,
         Some(AnyFormat::Json) => Shown::Json,
         Some(AnyFormat::Text) => Shown::Text,
-        None if args.output.is_none() && std::io::stdout().is_terminal() => Shown::Text,
+        None if args.output.is_none() && sinks::stdout_is_terminal() => Shown::Text,
         None => Shown::Html,
         Some(other) => return Err(other.refused("html, text and json")),
     };

@@ -4,7 +4,7 @@
 use super::{Format, Globals};
 use crate::diagnostic::Report;
 use crate::printable::{is_unprintable, printable_coloured, printable_json, printable_name, printable_text};
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 /// Writes text for people to stdout.
@@ -21,6 +21,16 @@ pub(crate) fn print_as(format: Format, text: &str) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     out.write_all(shown.as_bytes())?;
     out.flush()
+}
+
+/// Whether a person reads stdout.
+pub(super) fn stdout_is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
+/// Whether a person reads stderr.
+pub(super) fn stderr_is_terminal() -> bool {
+    std::io::stderr().is_terminal()
 }
 
 /// Says something to a person, on stderr. A reader who went away does not matter.

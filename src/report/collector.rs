@@ -4,13 +4,13 @@ use super::facts::{
     Bottle, Config, CredentialUse, Finding, Group, Listed, Reason, Report, Suggestion, VERSION,
 };
 use super::seen::{self, Told};
-use super::side::{Grouped, Key, Side};
+use super::side::{Grouped, Key, ReasonCount, Side};
 use super::tally::{Count, Tally};
 use super::words::number;
 use super::{Kind, Rules};
 use crate::explain::{Advice, why_nothing_allows};
 use crate::replay::advice_on;
-use crate::telemetry::audit::{Announced, Entry};
+use crate::telemetry::audit::{Announced, Entry, Event};
 use jiff::Timestamp;
 
 /// Bottles and configurations that are told apart.
@@ -102,7 +102,7 @@ impl Collector {
             Told::Nothing => {}
         }
         if let Entry::EgressProxy(record) = entry
-            && record.event != crate::telemetry::audit::Event::Dispatch
+            && record.event != Event::Dispatch
         {
             *self.bottles.entry(record.bottle.clone(), || 0) += 1;
             let time = record.time;
@@ -246,7 +246,7 @@ fn listed<K: Ord + std::hash::Hash + Eq, V: Count, T>(
 /// What was denied, and what failed.
 fn reasons(
     groups: Tally<Key, Grouped>,
-    counts: Tally<(Kind, String), super::side::ReasonCount>,
+    counts: Tally<(Kind, String), ReasonCount>,
     rules: &Rules<'_>,
     listing: Listing,
 ) -> (Vec<Reason>, Vec<Reason>) {

@@ -4,12 +4,12 @@ use fs_err as fs;
 use std::path::Path;
 
 /// The repository.
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// Compares with a committed file, or writes it.
-pub fn assert_golden(path: &Path, actual: &str) {
+pub(crate) fn assert_golden(path: &Path, actual: &str) {
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::write(path, actual).unwrap();
     }

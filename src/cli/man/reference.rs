@@ -16,11 +16,9 @@ nearest folder above it. `bottle help COMMAND` and `bottle man COMMAND` print th
 /// The whole reference, of the built command.
 pub(super) fn markdown(all: &Command) -> String {
     let mut out = HEAD.to_owned();
-    let global: Vec<&Arg> = all.get_arguments().filter(|arg| arg.is_global_set()).collect();
     section(&mut out, "Options of every command");
-    for arg in &global {
-        item(&mut out, arg);
-    }
+    out.push('\n');
+    all.get_arguments().filter(|arg| arg.is_global_set()).for_each(|arg| list_item(&mut out, arg));
     let of = |in_stack: bool| ALL.iter().filter(move |codes| codes.in_stack == in_stack);
     section(&mut out, "Commands");
     for codes in of(false) {
@@ -81,13 +79,6 @@ fn is_help(arg: &Arg) -> bool {
     )
 }
 
-fn item(out: &mut String, arg: &Arg) {
-    if !out.ends_with("\n\n") && !out.lines().last().is_some_and(|line| line.starts_with("* ")) {
-        out.push('\n');
-    }
-    list_item(out, arg);
-}
-
 fn list_item(out: &mut String, arg: &Arg) {
     let values: Vec<String> =
         arg.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
@@ -127,10 +118,19 @@ fn is_repeatable(arg: &Arg) -> bool {
         || matches!(arg.get_action(), ArgAction::Append)
 }
 
-/// Help as Markdown: what is indented is code.
+/// Help as Markdown: lines that are indented are commands.
 fn prose(help: &str) -> String {
-    let escaped = |line: &str| line.replace('<', "&lt;");
-    help.trim().lines().map(escaped).collect::<Vec<_>>().join("\n")
+    let (mut out, mut is_code) = (String::new(), false);
+    for line in help.trim().lines() {
+        if line.starts_with("  ") != is_code {
+            is_code = !is_code;
+            out += if is_code { "\n```sh\n" } else { "```\n\n" };
+        }
+        out += &if is_code { line.trim().to_owned() } else { line.replace('<', "&lt;") };
+        out.push('\n');
+    }
+    out += if is_code { "```" } else { "" };
+    out.trim_end().to_owned()
 }
 
 /// What stands after the options: sentences, and examples, which are indented or begin a line.
