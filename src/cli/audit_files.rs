@@ -80,7 +80,7 @@ pub(crate) fn open(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Input>> {
 /// The files of a folder: older ones first, since a hyphen comes before a dot.
 fn of_folder(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
     let entries = Folder::open(folder)?.entries()?;
-    let is_audit = |name: &str| name.ends_with(".jsonl") || name.ends_with(".jsonl.gz");
+    let is_audit = |name: &str| name.strip_suffix(".gz").unwrap_or(name).strip_suffix(".jsonl").is_some();
     let files: Vec<Utf8PathBuf> =
         entries.iter().filter(|(name, _)| is_audit(name)).map(|(name, _)| folder.join(name)).collect();
     ensure!(

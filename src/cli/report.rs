@@ -73,11 +73,10 @@ struct Asked {
 
 pub(crate) fn run(args: &Args, format: Option<AnyFormat>, globals: &Globals) -> anyhow::Result<Outcome> {
     let shown = match format {
-        Some(AnyFormat::Html) => Shown::Html,
         Some(AnyFormat::Json) => Shown::Json,
         Some(AnyFormat::Text) => Shown::Text,
         None if args.output.is_none() && sinks::stdout_is_terminal() => Shown::Text,
-        None => Shown::Html,
+        Some(AnyFormat::Html) | None => Shown::Html,
         Some(other) => return Err(other.refused("html, text and json")),
     };
     let target = args.output.as_deref().map(|file| output::Target::find(file, args.force)).transpose()?;
@@ -98,7 +97,7 @@ pub(crate) fn run(args: &Args, format: Option<AnyFormat>, globals: &Globals) -> 
     notes.extend(foreign.said());
     if collector.is_empty() {
         let since = args.since.map(|since| format!(" since {since}")).unwrap_or_default();
-        let passed_over: String = notes.iter().map(|note| format!("\n{note}")).collect();
+        let passed_over: String = notes.iter().flat_map(|note| ["\n", note]).collect();
         bail!("there is no request in {}{since}{passed_over}", names.join(", "));
     }
     let today = args.now.unwrap_or_else(|| Clock::system().today());

@@ -20,7 +20,7 @@ pub(super) struct Request<'e> {
     pub(super) credential: Option<&'e str>,
     /// It was sent on.
     pub(super) is_sent: bool,
-    pub(super) request_bytes: u64,
+    pub(super) body_bytes: u64,
     pub(super) query_bytes: u64,
     pub(super) response_bytes: u64,
 }
@@ -77,7 +77,7 @@ pub(super) fn of_record(record: &Record) -> Told<'_> {
         sentence: record.message.as_deref().or(record.finding.as_deref()),
         credential: record.credential.as_deref(),
         is_sent: record.event == Event::End,
-        request_bytes: record.request_bytes,
+        body_bytes: record.request_bytes,
         query_bytes: record.query_bytes.unwrap_or_default(),
         response_bytes: record.response_bytes,
     })
@@ -117,7 +117,7 @@ pub(super) fn of_pipelock(record: &PipelockRecord) -> Told<'_> {
         sentence: record.reason.as_deref(),
         credential: None,
         is_sent: kind != Kind::Denied,
-        request_bytes: 0,
+        body_bytes: 0,
         query_bytes: record.query_bytes.unwrap_or_default(),
         response_bytes: 0,
     })
@@ -126,13 +126,11 @@ pub(super) fn of_pipelock(record: &PipelockRecord) -> Told<'_> {
 /// What its scanners found; not what its lists of hosts and ports refused.
 pub(super) fn found_of_pipelock(record: &PipelockRecord) -> Option<Found<'_>> {
     let place = match record.event.as_str() {
-        "blocked" => "request",
+        "blocked" | "dlp_warn" => "request",
         "header_dlp" => "field",
         "body_dlp" => "body",
-        "dlp_warn" => "request",
-        "response_scan" => "response",
+        "response_scan" | "response_stalled" => "response",
         "sni_mismatch" => "TLS server name",
-        "response_stalled" => "response",
         _ => return None,
     };
     let scanner = record.scanner.as_deref().unwrap_or(&record.event);

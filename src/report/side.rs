@@ -118,7 +118,7 @@ impl Side {
         // A body that was refused was read from the agent, and has not left.
         let bytes = |bytes: u64| if request.is_sent { bytes } else { 0 };
         let (query, received) = (bytes(request.query_bytes), bytes(request.response_bytes));
-        let sent = bytes(request.request_bytes).saturating_add(query);
+        let sent = bytes(request.body_bytes).saturating_add(query);
         add(&mut self.totals.bytes_sent, sent);
         add(&mut self.totals.query_bytes, query);
         add(&mut self.totals.bytes_received, received);
