@@ -80,7 +80,8 @@ pub(crate) fn open(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Input>> {
 /// The files of a folder: older ones first, since a hyphen comes before a dot.
 fn of_folder(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
     let entries = Folder::open(folder)?.entries()?;
-    let is_audit = |name: &str| name.strip_suffix(".gz").unwrap_or(name).strip_suffix(".jsonl").is_some();
+    let is_audit =
+        |name: &str| Utf8Path::new(name.strip_suffix(".gz").unwrap_or(name)).extension() == Some("jsonl");
     let files: Vec<Utf8PathBuf> =
         entries.iter().filter(|(name, _)| is_audit(name)).map(|(name, _)| folder.join(name)).collect();
     ensure!(
@@ -155,16 +156,20 @@ impl Warnings {
         for (file, (count, first)) in &self.torn {
             let shown: Vec<String> = first.iter().map(u64::to_string).collect();
             let more = if *count > SAID as u64 { ", …" } else { "" };
+            let what = if *count == 1 { "1 torn line was" } else { &format!("{count} torn lines were") };
             said.push(format!(
-                "{file}: {count} torn lines were passed over ({}{more}): a proxy was killed while it wrote, or still writes",
+                "{file}: {what} passed over (line {}{more}): a proxy was killed while it wrote, or still writes",
                 shown.join(", ")
             ));
         }
         if self.with_unknown > 0 {
             let names: Vec<&str> = self.unknown.iter().map(String::as_str).collect();
+            let what = match self.with_unknown {
+                1 => "1 record holds".to_owned(),
+                several => format!("{several} records hold"),
+            };
             said.push(format!(
-                "{} records hold fields that this version of bottle does not know, and that were ignored: {}",
-                self.with_unknown,
+                "{what} fields that this version of bottle does not know, and that were ignored: {}",
                 names.join(", ")
             ));
         }

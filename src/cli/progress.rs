@@ -19,8 +19,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// Says what begins; `doing` is `replaying`, `reading`, …
     pub(crate) fn start(doing: &str, files: &[String], total: Option<u64>, globals: &Globals) -> Self {
-        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        let bar = !globals.quiet && sinks::stderr_is_terminal() && !is_dumb;
+        let bar = !globals.quiet && sinks::can_show_progress();
         if !bar && !globals.quiet {
             let what = match files {
                 [one] => one.clone(),

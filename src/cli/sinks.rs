@@ -28,14 +28,15 @@ pub(super) fn stdout_is_terminal() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// Whether a person reads stderr.
-pub(super) fn stderr_is_terminal() -> bool {
-    std::io::stderr().is_terminal()
-}
-
 /// Says something to a person, on stderr. A reader who went away does not matter.
 pub(crate) fn say(text: &str) {
     write_stderr(&printable_text(text));
+}
+
+/// Whether stderr is a terminal that can draw a line anew.
+pub(super) fn can_show_progress() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    !is_dumb && std::io::stderr().is_terminal()
 }
 
 /// Shows how far something is, on a terminal's stderr: one line, which the next one takes the place of.

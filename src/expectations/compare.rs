@@ -99,15 +99,15 @@ fn differences<'c>(case: &'c Case, answer: &Answer) -> Vec<Difference<'c>> {
         }
         (Expected::Allow { credential: None }, None) => {}
     }
-    let decided = answer.rule.as_ref().map(|rule| rule.pointer.as_str());
+    let pointer = answer.rule.as_ref().map(|rule| rule.pointer.as_str());
     // Of another verdict the rule is another one, too.
     let is_verdict = matches!(expectation.expected, Expected::Deny { .. }) == answer.refusal.is_some();
-    let decides = |rule: &str| decided.is_some_and(|pointer| is_at(pointer, rule));
+    let decides = |rule: &str| pointer.is_some_and(|pointer| is_at(pointer, rule));
     if is_verdict && expectation.rule.as_deref().is_some_and(|rule| !decides(rule)) {
         found.push(Difference {
             span: &spans.rule,
             expected: "must decide".to_owned(),
-            message: match decided {
+            message: match pointer {
                 Some(pointer) => format!("{request} is decided by {pointer}"),
                 None => format!("{request} is decided by no rule"),
             },

@@ -134,6 +134,8 @@ impl Answer {
         let chain = rules.topology() == Topology::Chain;
         let Verdict { authority, intent, matched, refusal, leak, block, findings, inspected: _, sent: _ } =
             verdict;
+        // pipelock gives the host of what it lets through; what it refuses is as it was asked for.
+        let authority = authority.or_else(|| asked.authority().filter(|_| !chain));
         let rule = authority.as_ref().and_then(|authority| rules.policy.rule(&authority.host));
         let route = rule.map(|rule| &rule.route);
         let hostwise = || {

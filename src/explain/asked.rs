@@ -1,7 +1,7 @@
 //! A request as it would go over the wire.
 
 use crate::intercept::{HeadFault, ServerLimits, head::read_head};
-use crate::policy::{Scheme, WrittenRequest};
+use crate::policy::{Authority, Scheme, WrittenRequest};
 use crate::verdict;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -16,6 +16,12 @@ pub struct Asked {
 }
 
 impl Asked {
+    /// Host and port, if they have a canonical form.
+    pub(super) fn authority(&self) -> Option<Authority> {
+        let WrittenRequest { authority, scheme, .. } = &self.request;
+        Authority::parse(authority, Some(scheme.default_port())).ok()
+    }
+
     /// The request as a client would send it to the first proxy, and as that reads it.
     pub(super) fn on_the_wire(&self, limits: &ServerLimits) -> Result<verdict::WireRequest, HeadFault> {
         let WrittenRequest { method, url: _, scheme, authority, target, fields } = &self.request;

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use groups::Key;
 use http::HeaderMap;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
-use past::{Past, PastRequest, PastVerdict};
+use past::{Past, PastCredential, PastRequest, PastVerdict};
 use std::{collections::HashMap, rc::Rc};
 
 /// Answers that are remembered; a trail asks for the same again and again.
@@ -117,12 +117,13 @@ impl<'r> Replay<'r> {
                 return self.not_replayed(NotReplayed::Content, 1);
             }
             (PastVerdict::Denied { .. }, None) => Some(Change::NewlyAllowed),
-            (PastVerdict::Denied { .. }, Some(_)) => None,
-            (PastVerdict::Allowed { .. }, Some(_)) => Some(Change::NewlyDenied),
-            (PastVerdict::Allowed { credential: Some(then) }, None) if then != now.credential.as_deref() => {
+            (PastVerdict::Allowed(_), Some(_)) => Some(Change::NewlyDenied),
+            (PastVerdict::Allowed(PastCredential::Known(then)), None)
+                if then != now.credential.as_deref() =>
+            {
                 Some(Change::OtherCredential)
             }
-            (PastVerdict::Allowed { .. }, None) => None,
+            (PastVerdict::Denied { .. }, Some(_)) | (PastVerdict::Allowed(_), None) => None,
         };
         self.summary.without_query += u64::from(request.had_query);
         let (first, last) = self.summary.span.unwrap_or((request.time, request.time));
@@ -185,14 +186,11 @@ fn of_answer(answer: &Answer) -> Now {
 fn of_tunnel(host: &str, port: u16, rules: &BottleRules) -> Option<Now> {
     let authority = Authority { host: Host::parse(host).ok()?, port };
     let (target, fields) = (authority.to_string(), HeaderMap::new());
-    let refusal = match &rules.chain.egress_proxy {
-        Some(first) => {
-            first.connect(&target, &fields).err().map(|refusal| (refusal.reason, Proxy::EgressProxy))
-        }
-        None => {
-            let refused = rules.chain.pipelock.connect(&target, &fields).is_err();
-            refused.then_some((Reason::HostNotAllowed, Proxy::Pipelock))
-        }
+    let refusal = if let Some(first) = &rules.chain.egress_proxy {
+        first.connect(&target, &fields).err().map(|refusal| (refusal.reason, Proxy::EgressProxy))
+    } else {
+        let refused = rules.chain.pipelock.connect(&target, &fields).is_err();
+        refused.then_some((Reason::HostNotAllowed, Proxy::Pipelock))
     };
     let rule = rules.policy.route(&authority.host);
     Some(Now {
@@ -209,10 +207,10 @@ fn key(change: Change, request: &PastRequest<'_>, now: &Now) -> Key {
     let reason = match (request.verdict, now.refusal) {
         (_, Some((reason, _))) => Some(reason.code().to_owned()),
         (PastVerdict::Denied { reason, .. }, None) => Some(reason.to_owned()),
-        (PastVerdict::Allowed { .. }, None) => None,
+        (PastVerdict::Allowed(_), None) => None,
     };
     let credentials = match request.verdict {
-        PastVerdict::Allowed { credential: Some(then) } if change == Change::OtherCredential => {
+        PastVerdict::Allowed(PastCredential::Known(then)) if change == Change::OtherCredential => {
             Some((then.map(str::to_owned), now.credential.clone()))
         }
         _ => None,

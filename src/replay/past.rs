@@ -75,7 +75,7 @@ impl NotReplayed {
             Self::Content => "refused for what is not recorded (fields, query, body); no rule refuses it",
             Self::OtherBottle => "of another bottle",
             Self::PipelockEvent => {
-                "events of pipelock beside its requests, or of requests that egress-proxy records"
+                "recorded by pipelock, and not a request or one that egress-proxy records as well"
             }
         }
     }
@@ -110,10 +110,19 @@ pub(super) struct PastRequest<'e> {
 /// What was decided.
 #[derive(Clone, Copy)]
 pub(super) enum PastVerdict<'e> {
-    /// Let through, with this credential; unknown in pipelock's records.
-    Allowed { credential: Option<Option<&'e str>> },
+    /// Let through.
+    Allowed(PastCredential<'e>),
     /// Refused, for this reason; by a rule, or for what is not recorded.
     Denied { reason: &'e str, by_rule: bool },
+}
+
+/// What was put on a request.
+#[derive(Clone, Copy)]
+pub(super) enum PastCredential<'e> {
+    /// pipelock does not know.
+    Unknown,
+    /// None, or this one.
+    Known(Option<&'e str>),
 }
 
 impl<'e> Past<'e> {
@@ -138,6 +147,8 @@ impl<'e> Past<'e> {
 
 fn of_record(record: &Record) -> Past<'_> {
     match (record.event, record.verdict) {
+        // Lines of older versions have no id.
+        (Event::Dispatch, _) if record.request.is_empty() => return Past::Nothing,
         (Event::Dispatch, _) => return Past::Dispatch(&record.request),
         (Event::Answer, _) => return Past::Not(NotReplayed::Answered, 1),
         (Event::Aborted, _) => return Past::Not(NotReplayed::Aborted, 1),
@@ -167,7 +178,7 @@ fn of_record(record: &Record) -> Past<'_> {
         _ => GitOperation::None,
     };
     let verdict = if record.verdict == Verdict::Allow {
-        PastVerdict::Allowed { credential: Some(record.credential.as_deref()) }
+        PastVerdict::Allowed(PastCredential::Known(record.credential.as_deref()))
     } else {
         let reason = record.reason.as_deref().unwrap_or_default();
         let known = Reason::ALL.iter().find(|known| known.code() == reason);
@@ -189,7 +200,7 @@ fn of_record(record: &Record) -> Past<'_> {
 fn of_pipelock(record: &PipelockRecord) -> Past<'_> {
     let verdict = match record.event.as_str() {
         "dispatch" => return record.request_id.as_deref().map_or(Past::Nothing, Past::Dispatch),
-        "allowed" | "tunnel_open" => PastVerdict::Allowed { credential: None },
+        "allowed" | "tunnel_open" => PastVerdict::Allowed(PastCredential::Unknown),
         "blocked" => {
             let reason = record.scanner.as_deref().unwrap_or_default();
             let by_rule = ["domain_not_allowed", "port_not_allowed", "plain_http"].contains(&reason);

@@ -204,7 +204,7 @@ impl Side {
         match &counted.host {
             // Its scheme and port are not known; nearly every request is one of this.
             Some(host) => {
-                self.host(&format!("https://{host}"), counted.last).add(Kind::Denied, counted.count)
+                self.host(&format!("https://{host}"), counted.last).add(Kind::Denied, counted.count);
             }
             None => add(&mut self.without_host, counted.count),
         }

@@ -374,7 +374,11 @@ allowed: POST https://raw.example.test/a.git/git-receive-pack
 "
         )
     );
-    assert_eq!(run(folder.path(), &["GET", "https://other.example.test/"]).code, 1);
+    let said = run(folder.path(), &["GET", "https://other.example.test/"]);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("  reason      host_not_allowed\n"), "{}", said.out);
+    let said = run(folder.path(), &["GET", "https://raw.example.test:8443/"]);
+    assert!(said.code == 1 && said.out.contains("  reason      port_not_allowed\n"), "{}", said.out);
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod diff;
 mod dlp;
 mod egress_proxy;
 mod examples;
+mod expectations;
 mod explain;
 mod gate;
 mod gitops;

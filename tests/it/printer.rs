@@ -119,6 +119,7 @@ impl Site {
             &["up", "--verbose"],
             &["run"],
             &["explain", "GET", "https://api.example/v2"],
+            &["test"],
             &["logs", "--no-follow"],
             &["logs", "--denied", "--no-follow"],
             &["reload"],

@@ -1,4 +1,4 @@
-//! What the README, the pages on reviews and pipelines, and the one on the audit trail show is what the binary does.
+//! What the README, the pages on reviews, pipelines and tests, and the one on the audit trail show is what the binary does.
 
 use bottle::telemetry::audit::{
     Counted, CountedKind, Counting, Event, PipelockRecord, Record, Suppressed, Verdict,
@@ -56,10 +56,11 @@ fn its_question_is_the_one_that_is_asked() {
 }
 
 /// The pages and files that people copy commands from.
-const PAGES: [(&str, &str); 11] = [
+const PAGES: [(&str, &str); 12] = [
     ("README.md", README),
     ("docs/gitops.md", include_str!("../../docs/gitops.md")),
     ("docs/review.md", include_str!("../../docs/review.md")),
+    ("docs/testing-a-manifest.md", include_str!("../../docs/testing-a-manifest.md")),
     ("pipeline.sh", include_str!("../../examples/gitops/pipeline.sh")),
     ("github-actions.yml", include_str!("../../examples/gitops/github-actions.yml")),
     ("forgejo-actions.yml", include_str!("../../examples/gitops/forgejo-actions.yml")),

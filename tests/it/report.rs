@@ -43,7 +43,7 @@ fn allowed(time: &str, fields: &Value) -> Value {
 }
 
 fn lines(records: &[Value]) -> String {
-    records.iter().map(|record| format!("{record}\n")).collect()
+    records.iter().flat_map(|record| [record.to_string(), "\n".to_owned()]).collect()
 }
 
 /// A trail with something of everything.
@@ -247,13 +247,13 @@ fn torn_foreign_and_compressed_lines_are_said() {
     let mut file = fs_err::OpenOptions::new().append(true).open(site.folder.join("audit.jsonl")).unwrap();
     file.write_all(b"hello\n{\"time\":\"2026").unwrap();
     let notes = site.json(&["audit.jsonl"])["notes"].to_string();
-    assert!(notes.contains("audit.jsonl: 1 torn lines were passed over (21)"), "{notes}");
+    assert!(notes.contains("audit.jsonl: 1 torn line was passed over (line 21)"), "{notes}");
     assert!(
         notes
             .contains("Lines that are not audit records of this version of bottle, and were passed over: 1."),
         "{notes}"
     );
-    assert!(notes.contains("The first is audit.jsonl, line 20: expected value"), "{notes}");
+    assert!(notes.contains("The first is audit.jsonl, line 20: it is not a JSON object"), "{notes}");
     let since = site.json(&["audit.jsonl", "--since", "2026-11-24T12:31:00Z"]);
     assert_eq!(since["totals"]["requests"], 1);
 }

@@ -39,7 +39,9 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let rules_of = rules.file();
     match globals.format {
         Format::Text => {
-            warnings.iter().for_each(|warning| say(&format!("warning: {warning}\n")));
+            for warning in &warnings {
+                say(&format!("warning: {warning}\n"));
+            }
             print(&replay_print::text(&summary, &rules, &rules_of))?;
         }
         Format::Json => {

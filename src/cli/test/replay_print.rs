@@ -14,7 +14,7 @@ const SHOWN: usize = 50;
 pub(super) fn text(summary: &Summary, rules: &BottleRules, rules_of: &str) -> String {
     let mut out = format!("{} replayed under {rules_of}", requests(summary.replayed()));
     if let Some((first, last)) = summary.span {
-        out += &format!(", of {} to {} (UTC)", when(first), when(last));
+        let _ = write!(out, ", of {} to {} (UTC)", when(first), when(last)); // writing to a String can't fail
     }
     out.push('\n');
     for change in Change::ALL {
@@ -27,7 +27,6 @@ pub(super) fn text(summary: &Summary, rules: &BottleRules, rules_of: &str) -> St
             Change::NewlyAllowed => ("newly allowed", '+'),
             Change::OtherCredential => ("allowed with another credential", '~'),
         };
-        // Writing to a String can't fail.
         let _ = writeln!(out, "\n{title}: {}", requests(count));
         let groups = summary.groups.of(change);
         for group in groups.iter().take(SHOWN) {
@@ -48,17 +47,19 @@ pub(super) fn text(summary: &Summary, rules: &BottleRules, rules_of: &str) -> St
     if !unknown.is_empty() {
         let all: u64 = unknown.iter().map(|(count, _)| count).sum();
         let _ = writeln!(out, "not replayed: {all}");
+        let width = all.to_string().len();
         for (count, why) in unknown {
-            let _ = writeln!(out, "  {count}  {}", why.text());
+            let _ = writeln!(out, "  {count:>width$}  {}", why.text());
         }
     }
     if summary.more_under_way {
         out += "note: more requests were under way than are told apart, so more of them may be unfinished\n";
     }
     if summary.without_query > 0 {
+        let were = if summary.without_query == 1 { "was" } else { "were" };
         let _ = writeln!(
             out,
-            "note: {} had a query, which is not recorded, and were replayed without it",
+            "note: {} had a query, which is not recorded, and {were} replayed without it",
             requests(summary.without_query)
         );
     }
@@ -93,7 +94,7 @@ fn of_group(out: &mut String, sign: char, group: &Group, rules: &BottleRules) {
         line("such as", &group.example);
     }
     if let Some(entry) = &group.entry {
-        line("to allow", if group.example == group.path { "it" } else { "that one" });
+        line("to allow", if group.example == group.path { "it:" } else { "that one:" });
         for one in entry.lines() {
             let _ = writeln!(out, "        {}", printable_name(one));
         }

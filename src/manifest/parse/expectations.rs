@@ -55,7 +55,7 @@ fn expectation(raw: Test, pointer: String, findings: &mut Findings<'_>) -> Optio
     }
     let expected = if key == "allow" {
         let credential = optional(credential, |name| self::credential(name, &at("credential"), findings));
-        Expected::Allow { credential: credential? }
+        Expected::Allow { credential: credential.ok()? }
     } else {
         // The schema has seen that it is one.
         let reason = reason.and_then(|code| Reason::ALL.iter().find(|one| one.code() == code).copied());
@@ -66,22 +66,22 @@ fn expectation(raw: Test, pointer: String, findings: &mut Findings<'_>) -> Optio
         Expected::Deny { reason, by }
     };
     Some(Expectation {
-        name: name?,
+        name: name.ok()?,
         request: request?,
-        body: body?,
-        now: now?,
+        body: body.ok()?,
+        now: now.ok()?,
         expected,
-        rule: rule?,
+        rule: rule.ok()?,
         pointer,
     })
 }
 
-/// Reads what is there; the outer `None` says that something about it was reported.
-fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Option<Option<U>> {
-    match value {
-        Some(value) => read(value).map(Some),
-        None => Some(None),
-    }
+/// Something about a value was reported, so that it can't be used.
+struct Reported;
+
+/// Reads what is there.
+fn optional<T, U>(value: Option<T>, read: impl FnOnce(T) -> Option<U>) -> Result<Option<U>, Reported> {
+    value.map(|value| read(value).ok_or(Reported)).transpose()
 }
 
 fn name(name: String, pointer: &str, findings: &mut Findings<'_>) -> Option<String> {
@@ -118,16 +118,17 @@ fn body(
     file: Option<String>,
     pointer: &str,
     findings: &mut Findings<'_>,
-) -> Option<Option<TestBody>> {
+) -> Result<Option<TestBody>, Reported> {
     let at = format!("{pointer}.body_file");
     match (text, file) {
-        (None, None) => Some(None),
-        (Some(text), None) => Some(Some(TestBody::Text(text))),
-        (None, Some(file)) => Some(Some(TestBody::File(file_path::host_path(&file, &at, findings)?))),
+        (None, None) => Ok(None),
+        (Some(text), None) => Ok(Some(TestBody::Text(text))),
+        (None, Some(file)) => optional(Some(file), |file| file_path::host_path(&file, &at, findings))
+            .map(|path| path.map(TestBody::File)),
         (Some(_), Some(_)) => {
             let problem = findings.key("test", &at, "`body` and `body_file` are two bodies for one request");
             findings.push(problem.hint("remove one of them"));
-            None
+            Err(Reported)
         }
     }
 }

@@ -18,7 +18,7 @@ pub struct AuditFile {
 #[derive(Debug)]
 pub enum AuditLine {
     /// A record, and the names of fields that this version does not know.
-    Entry(Entry, Vec<String>),
+    Entry(Box<Entry>, Vec<String>),
     /// The beginning of a record: its writer was killed, or writes on.
     Torn,
     /// Something else, in words.
@@ -47,7 +47,7 @@ impl AuditFile {
     pub fn next(&mut self) -> io::Result<Option<Entry>> {
         loop {
             match self.next_line()? {
-                Some(AuditLine::Entry(entry, _)) => return Ok(Some(entry)),
+                Some(AuditLine::Entry(entry, _)) => return Ok(Some(*entry)),
                 Some(AuditLine::Torn | AuditLine::Foreign(_)) => self.skipped.lines += 1,
                 None => return Ok(None),
             }
@@ -62,15 +62,17 @@ impl AuditFile {
             if !is_whole {
                 return Ok(Some(AuditLine::Foreign(format!("it is longer than {LONGEST_LINE} bytes"))));
             }
-            if line.trim_ascii().is_empty() {
-                continue;
+            match line.trim_ascii().first() {
+                None => continue,
+                Some(b'{') => {}
+                Some(_) => return Ok(Some(AuditLine::Foreign("it is not a JSON object".to_owned()))),
             }
             return Ok(Some(match Entry::read(&line) {
                 Ok(entry) => {
                     let unknown = entry.unknown_fields(&line);
-                    AuditLine::Entry(entry, unknown)
+                    AuditLine::Entry(Box::new(entry), unknown)
                 }
-                Err(error) if error.is_eof() && line.starts_with(b"{") => AuditLine::Torn,
+                Err(error) if error.is_eof() => AuditLine::Torn,
                 Err(error) => AuditLine::Foreign(error.to_string()),
             }));
         }
@@ -192,8 +194,8 @@ mod tests {
             (1, "new"),
             (3, "torn"),
             (4, "unknown variant `delay`"),
-            (5, "expected value at line 1 column 1"),
-            (6, "invalid type: sequence"),
+            (5, "it is not a JSON object"),
+            (6, "it is not a JSON object"),
             (7, "torn"),
         ];
         assert_eq!(all, expected);

@@ -12,5 +12,6 @@ mod harness;
 mod hosts;
 mod life;
 mod pipelock;
+mod replay;
 mod upstream;
 mod verdict;

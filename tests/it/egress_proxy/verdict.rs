@@ -2,8 +2,9 @@
 //! proxies, with a real origin behind them, and to [`Chain::verdict`].
 
 use super::harness::{Files, auth, only, read_answer, route, tunnel};
+use super::replay;
 use crate::wire::Wire;
-use crate::{origin::Origin, pipelock::setup};
+use crate::{captured::Captured, origin::Origin, pipelock::setup};
 use bottle::{
     clock::Clock,
     config::{
@@ -357,6 +358,7 @@ async fn the_function_and_the_running_chain_say_the_same_of_every_request() {
     let pipelock_files = files();
     let rules =
         Arc::new(pipelock::Ruleset::from_file(&pipelock_files.file, Some(&pipelock_files.embedded)).unwrap());
+    let (pipelock, embedded) = (pipelock_files.file.clone(), pipelock_files.embedded.clone());
     let second = pipelock_files.before(&origin).await;
     let files = Files::new(&second.ca_pem);
     let mut config = files.config(&second.address.to_string(), routes());
@@ -365,7 +367,8 @@ async fn the_function_and_the_running_chain_say_the_same_of_every_request() {
     config.upstream.extra_ca_file = Some(files.path("origin-ca.pem").to_str().unwrap().to_owned());
     let chain =
         Chain { egress_proxy: Some(egress_proxy::Ruleset::from_file(&config).unwrap()), pipelock: rules };
-    let log = Log::start(Sink::Writer(Box::new(std::io::sink()))).unwrap();
+    let audit = Captured::default();
+    let log = Log::start(Sink::Writer(Box::new(audit.clone()))).unwrap();
     let proxy = EgressProxy::build(&files.write(&config), &Clock::system(), log).unwrap();
     let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
@@ -438,4 +441,5 @@ async fn the_function_and_the_running_chain_say_the_same_of_every_request() {
     ] {
         assert!(reasons.get(reason).is_some_and(|count| *count >= 50), "too few {reason}: {reasons:?}");
     }
+    replay::assert_replay(&audit, config, pipelock, embedded).await;
 }

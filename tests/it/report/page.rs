@@ -6,8 +6,11 @@ use html5gum::{Token, Tokenizer, emitters::default::DefaultEmitter};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+/// Its name, and its attributes with their values.
+type Element = (String, Vec<(String, String)>);
+
 /// The elements of a page, each with its attributes, and the texts between them.
-fn parsed(page: &str) -> (Vec<(String, Vec<(String, String)>)>, Vec<String>) {
+fn parsed(page: &str) -> (Vec<Element>, Vec<String>) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let (mut elements, mut texts) = (Vec::new(), Vec::new());
     let mut emitter = DefaultEmitter::default();
@@ -125,7 +128,7 @@ fn the_page_loads_nothing_and_can_be_read_by_everyone() {
         }
     }
     assert!(!page.contains("url(") && !page.contains("@import"));
-    let headings: Vec<u8> = elements
+    let headings: Vec<u32> = elements
         .iter()
         .filter_map(|(tag, _)| tag.strip_prefix('h').and_then(|level| level.parse().ok()))
         .collect();
