@@ -10,8 +10,6 @@ use std::fmt::Write as _;
 /// It attacks from where it runs, so it belongs into the agent's place:
 ///   docker compose -f .bottle/NAME/docker-compose.yml run --rm attack
 /// or, in the agent's own container: /run/bottle/bottle attack --self
-///
-/// Exit code 0: everything held; 1: something got through; 2: something could not be tried.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {

@@ -1,7 +1,6 @@
 //! `bottle completions`: what a shell completes.
 
-use super::{Cli, Outcome, print};
-use clap::CommandFactory as _;
+use super::{Outcome, print};
 
 /// Print what a shell completes: bash, zsh, fish and others
 #[derive(Debug, clap::Args)]
@@ -14,7 +13,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "bottle", &mut script);
+    clap_complete::generate(args.shell, &mut super::command(), "bottle", &mut script);
     print(&String::from_utf8(script)?)?;
     Ok(Outcome::Done)
 }

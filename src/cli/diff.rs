@@ -59,6 +59,7 @@ pub(crate) fn run(args: &Args, format: AnyFormat, globals: &Globals) -> anyhow::
         AnyFormat::Markdown => print_as(Format::Text, &review::markdown(&review))?,
         AnyFormat::Sarif => print_as(Format::Json, &review::sarif(&review)?)?,
         AnyFormat::Github => print_as(Format::Text, &review::github(&review))?,
+        AnyFormat::Html => return Err(format.refused("text, json, markdown, sarif and github")),
     }
     let differs = match args.fail_on {
         FailOn::Any => !review.is_empty(),

@@ -14,8 +14,7 @@ use jiff::civil::Date;
 
 /// Say what the proxies would do with a request, and why
 ///
-/// The URL is taken as it is written: `..` and `%2e` are not resolved, as a client would do before it sends. Exit
-/// code 0: allowed; 1: denied; 2: the question could not be answered.
+/// The URL is taken as it is written: `..` and `%2e` are not resolved, as a client would do before it sends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

@@ -5,8 +5,6 @@ use crate::stack::ADMIN;
 use crate::telemetry::client;
 
 /// Inside a stack: ask a running proxy how it is
-///
-/// Exit code 0 when the answer is 2xx, 1 when it is anything else or when nobody answers.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: bottle healthcheck --print --url http://127.0.0.1:9100/metrics")]
 pub(crate) struct Args {

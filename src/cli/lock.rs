@@ -88,12 +88,12 @@ fn lock(folder: &Utf8Path, upgrade: bool) -> anyhow::Result<Vec<Locked>> {
     let mut locked = Vec::new();
     for name in names {
         let known = before.get(name);
-        let (digest, event) = match known.filter(|_| !upgrade) {
-            Some(digest) => (digest.clone(), "kept"),
-            None => {
-                let (digest, from) = digest_of(name)?;
-                (digest.clone(), if known == Some(&digest) { "unchanged" } else { from })
-            }
+        let (digest, event) = if let Some(digest) = known.filter(|_| !upgrade) {
+            (digest.clone(), "kept")
+        } else {
+            let (digest, from) = digest_of(name)?;
+            let event = if known == Some(&digest) { "unchanged" } else { from };
+            (digest, event)
         };
         locked.push(Locked { image: name.to_owned(), digest, event });
     }

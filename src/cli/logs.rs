@@ -8,10 +8,9 @@ use super::agreed_stack::{NO_DOCKER, Stack, StackArgs};
 use super::{Format, Globals, Outcome, now, passed_on_output, print_as, say};
 use crate::clock::Clock;
 use crate::plan::Topology;
-use crate::telemetry::audit::{AuditReader, Counting, Entry, Series};
+use crate::telemetry::audit::{Announced, AuditReader, Counting, Entry, Series};
 use anyhow::{Context as _, ensure};
 use blocked::Blocked;
-use counted::Announced;
 use current::Current;
 use jiff::{Timestamp, tz::TimeZone};
 use std::ops::ControlFlow;
@@ -154,7 +153,7 @@ fn when(time: Timestamp, now: Timestamp) -> impl std::fmt::Display {
 }
 
 /// A time, or how long ago.
-fn since(text: &str) -> Result<Timestamp, String> {
+pub(super) fn since(text: &str) -> Result<Timestamp, String> {
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }

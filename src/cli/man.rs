@@ -1,8 +1,9 @@
 //! `bottle man`: manual pages out of the same definitions as the command line.
 
-use super::{Cli, Outcome, print};
+use super::{Outcome, print};
 use anyhow::Context as _;
-use clap::CommandFactory as _;
+
+mod reference;
 
 /// Print a manual page
 #[derive(Debug, clap::Args)]
@@ -11,11 +12,18 @@ pub(crate) struct Args {
     /// Of this command; without one, of bottle itself
     #[arg(value_name = "COMMAND")]
     command: Option<String>,
+    /// Print the reference of every command as Markdown instead
+    #[arg(long, conflicts_with = "command")]
+    reference: bool,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
-    let mut all = Cli::command();
+    let mut all = super::command();
     all.build(); // which calls its commands `bottle-render` and so on
+    if args.reference {
+        print(&reference::markdown(&all))?;
+        return Ok(Outcome::Done);
+    }
     let command = match &args.command {
         None => all,
         Some(name) => {

@@ -4,7 +4,7 @@
 use super::candidate::machine;
 use super::folders::folder_of;
 use super::rules;
-use super::{Outcome, audit_files, say, source};
+use super::{Globals, Outcome, audit_files, say, source};
 use crate::capability::Capabilities;
 use crate::diagnostic::Report;
 use crate::explain::BottleRules;
@@ -118,14 +118,14 @@ impl ManifestFile {
 }
 
 /// What the bottle did, as its audit records tell it.
-pub(crate) fn usage(audit: &[Utf8PathBuf], plan: &Plan) -> anyhow::Result<Usage> {
+pub(crate) fn usage(audit: &[Utf8PathBuf], plan: &Plan, globals: &Globals) -> anyhow::Result<Usage> {
     let mut usage = Usage::new(&plan.name, plan.topology == Topology::Direct);
-    let skipped = audit_files::read(audit, |entry| usage.see(entry))?;
+    let skipped = audit_files::read(audit, globals, |entry| usage.see(entry))?;
     usage.finish();
-    if skipped.lines > 0 {
+    if skipped > 0 {
         say(&format!(
             "note: passed over {}: torn when a proxy was killed, or not of this version\n",
-            counted(skipped.lines, "line")
+            counted(skipped, "line")
         ));
     }
     let (others, names) = &usage.others;

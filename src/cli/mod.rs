@@ -16,6 +16,7 @@ mod container_checks;
 mod diff;
 mod down;
 mod egress_proxy;
+mod exit_codes;
 mod explain;
 mod explain_code;
 mod folders;
@@ -38,12 +39,14 @@ mod pins_for_others;
 mod pipelock;
 mod plan;
 mod process;
+mod progress;
 mod project;
 mod ps;
 mod reload;
 mod reload_in_container;
 mod render;
 mod rendered_project;
+mod report;
 mod rules;
 mod run;
 mod schema;
@@ -56,7 +59,7 @@ mod tree_against_agreed;
 mod up;
 mod verify;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 pub(crate) use sinks::{print, print_as, say, say_report};
 use std::process::ExitCode;
 
@@ -95,6 +98,17 @@ enum AnyFormat {
     Sarif,
     /// Annotations of GitHub Actions (diff)
     Github,
+    /// A page for a browser (report)
+    Html,
+}
+
+impl AnyFormat {
+    /// What is said where it is another command's.
+    fn refused(self, has: &str) -> anyhow::Error {
+        let name = self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let whose = if self == Self::Html { "report" } else { "diff" };
+        anyhow::anyhow!("--format {name} is for `bottle {whose}`; this command has {has}")
+    }
 }
 
 /// What every verb is told.
@@ -113,9 +127,9 @@ pub struct Globals {
 /// Flags that every verb takes.
 #[derive(Clone, Debug, clap::Args)]
 struct Flags {
-    /// How to print data
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    format: AnyFormat,
+    /// How to print data [default: text; of `bottle report`: html]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    format: Option<AnyFormat>,
     /// When to use colour; `NO_COLOR` is honoured
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     color: clap::ColorChoice,
@@ -129,7 +143,7 @@ struct Flags {
 
 impl From<&Flags> for Globals {
     fn from(Flags { format, color, quiet, verbose }: &Flags) -> Self {
-        let format = if *format == AnyFormat::Json { Format::Json } else { Format::Text };
+        let format = if *format == Some(AnyFormat::Json) { Format::Json } else { Format::Text };
         Self { format, color: *color, quiet: *quiet, verbose: *verbose }
     }
 }
@@ -160,6 +174,7 @@ enum Verb {
     Learn(learn::Args),
     Tighten(tighten::Args),
     Migrate(migrate::Args),
+    Report(report::Args),
     Reload(reload::Args),
     Down(down::Args),
     Ps(ps::Args),
@@ -186,10 +201,16 @@ bottle lets AI coding agents work without letting them leak.
 bottle --help lists every command.
 ";
 
+/// The definitions that parse, and that help, manual pages, completions and the reference are made of.
+fn command() -> clap::Command {
+    exit_codes::explained(Cli::command())
+}
+
 /// Parses the arguments of the process, runs the verb, and says how it went.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = command().try_get_matches();
+    let cli = match parsed.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches)) {
         Ok(cli) => cli,
         Err(error) => return sinks::say_usage(&error),
     };
@@ -212,12 +233,14 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     };
     let format = cli.flags.format;
-    if !matches!((format, &verb), (AnyFormat::Text | AnyFormat::Json, _) | (_, Verb::Diff(_))) {
-        let name = format.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        anyhow::bail!("--format {name} is for `bottle diff`; this command has text and json");
+    if !matches!(verb, Verb::Diff(_) | Verb::Report(_))
+        && let Some(other) = format.filter(|it| !matches!(it, AnyFormat::Text | AnyFormat::Json))
+    {
+        return Err(other.refused("text and json"));
     }
     match verb {
-        Verb::Diff(args) => diff::run(&args, format, globals),
+        Verb::Diff(args) => diff::run(&args, format.unwrap_or_default(), globals),
+        Verb::Report(args) => report::run(&args, format, globals),
         Verb::Attack(args) => attack::run(&args, globals),
         Verb::EgressProxy(args) => egress_proxy::run(args, globals),
         Verb::Explain(args) => explain::run(&args, globals),

@@ -2,11 +2,19 @@
 
 use crate::cli::{Format, Outcome, print, print_as};
 use crate::manifest;
+use crate::report;
 use crate::review;
+use crate::telemetry::audit;
 
 /// Print a JSON Schema, for editors and other tools
+///
+/// An editor with a YAML language server checks and completes a manifest whose first line names the schema:
+/// `# yaml-language-server: $schema=./bottle.schema.json`
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  bottle schema > bottle.schema.json")]
+#[command(after_help = "\
+Examples:
+  bottle schema > bottle.schema.json
+  bottle schema audit > audit.schema.json")]
 pub(crate) struct Args {
     /// Of what
     #[arg(value_enum, default_value_t, value_name = "WHAT")]
@@ -25,6 +33,10 @@ enum Described {
     Test,
     /// What `bottle diff --format json` prints
     Diff,
+    /// A line of an audit trail
+    Audit,
+    /// What `bottle report --format json` prints
+    Report,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -35,6 +47,8 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             Described::Manifest => manifest::schema_text(),
             Described::Test => manifest::test_file_schema_text(),
             Described::Diff => format!("{:#}\n", review::schema()),
+            Described::Audit => format!("{:#}\n", audit::schema()),
+            Described::Report => format!("{:#}\n", report::schema()),
         };
         print_as(Format::Json, &text)?;
     }

@@ -5,7 +5,7 @@ use super::{Format, Globals};
 use crate::diagnostic::Report;
 use crate::masking::masked;
 use crate::printable::{is_unprintable, printable_coloured, printable_json, printable_name, printable_text};
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 /// Writes text for people to stdout.
@@ -24,6 +24,11 @@ pub(crate) fn print_as(format: Format, text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
+/// Whether a person reads stdout.
+pub(super) fn stdout_is_terminal() -> bool {
+    std::io::stdout().is_terminal()
+}
+
 /// Says something to a person, on stderr. A reader who went away does not matter.
 pub(crate) fn say(text: &str) {
     write_stderr(&printable_text(text));
@@ -31,7 +36,6 @@ pub(crate) fn say(text: &str) {
 
 /// Whether stderr is a terminal that can draw a line anew.
 pub(super) fn can_show_progress() -> bool {
-    use std::io::IsTerminal as _;
     let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     !is_dumb && std::io::stderr().is_terminal()
 }

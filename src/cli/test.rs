@@ -3,7 +3,6 @@
 
 mod find;
 mod print;
-mod progress;
 mod replay;
 mod replay_print;
 
@@ -20,8 +19,7 @@ use jiff::civil::Date;
 
 /// Check that the rules allow and deny what they should
 ///
-/// A manifest's expectations stand in its `tests`, or in files NAME.bottle-test.yaml beside it. Exit code 0: all of
-/// them hold; 1: one does not; 2: they could not be run.
+/// A manifest's expectations stand in its `tests`, or in files NAME.bottle-test.yaml beside it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -43,7 +41,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR")]
     rendered: Option<Utf8PathBuf>,
     /// Replay the requests of an audit trail instead: a file, plain or gzip, a folder of them, or - for stdin; may be
-    /// repeated. Exit code 0: nothing would change; 1: something would; 2: it could not be told
+    /// repeated
     #[arg(long, value_name = "AUDIT", conflicts_with_all = ["filter", "junit"])]
     replay: Vec<Utf8PathBuf>,
     /// The day to decide on (UTC), where a test says none [default: today; in a replay the day of each request]

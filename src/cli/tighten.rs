@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         );
         keep.insert(host.to_string());
     }
-    let usage = manifest_patch::usage(audit, &plan)?;
+    let usage = manifest_patch::usage(audit, &plan, globals)?;
     let today = args.now.clone().unwrap_or_else(Clock::system).today();
     let conditions = Conditions { at_least: args.at_least, keep, today };
     let judge = |text: &str| manifest.judge(text);

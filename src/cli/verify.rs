@@ -17,8 +17,6 @@ use std::io::Write as _;
 use std::process::Stdio;
 
 /// Check a running stack, and the tree in the project, against what you agreed to
-///
-/// Exit code 0: in sync; 1: something differs; 2: could not be checked.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

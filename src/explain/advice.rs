@@ -104,3 +104,31 @@ pub fn scalar(text: &str) -> String {
     let quoted = text.contains([',', '[', ']', '{', '}']);
     if quoted { format!("{text:?}") } else { crate::yaml::emit_value(&text.into()).trim_end().to_owned() }
 }
+
+/// Why no entry of a manifest allows what was refused with this code.
+#[must_use]
+pub fn why_nothing_allows(reason: &str) -> &'static str {
+    match reason {
+        "host_not_allowed" => {
+            "no entry allows it: the host is the proxy's own, or the path is one that no entry can name"
+        }
+        "domain_not_allowed" | "port_not_allowed" | "plain_http" => {
+            "no entry allows it: without routes, port 443 of a host is all that an entry can allow"
+        }
+        "git_push" => "no entry allows it: git push is refused on every host",
+        "blocked_by_pipelock" => "no route allows it: pipelock looks into every request that it can read",
+        "address_not_allowed" => {
+            "the host is at a private address; `addresses` on its entry would allow that range"
+        }
+        "credential_unavailable" => {
+            "no rule refused it: the token is missing; set it and run `bottle up --rotate`"
+        }
+        "upstream_unreachable" | "upstream_invalid" | "upstream_timeout" => {
+            "no rule refused it: the host did not answer"
+        }
+        "limit_reached" | "body_too_large" | "shutting_down" => {
+            "no rule refused it: a limit of the proxy did"
+        }
+        _ => "no entry allows it: the request itself is refused",
+    }
+}

@@ -11,7 +11,7 @@ mod found;
 mod proxy;
 mod rules;
 
-pub use advice::{Advice, Wanted, scalar};
+pub use advice::{Advice, Wanted, scalar, why_nothing_allows};
 pub use answer::{Answer, Credential, Entry, Near, Pipelock, Rule};
 pub use asked::Asked;
 pub use found::Found;

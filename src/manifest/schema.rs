@@ -4,6 +4,7 @@
 //! `path_allowlist:` must never be read as an absent one.
 
 use super::{raw, raw_test};
+use crate::json_schema;
 use jsonschema::Validator;
 use schemars::{Schema, generate::SchemaSettings, transform::RecursiveTransform};
 use serde_json::{Map, Value, json};
@@ -18,20 +19,21 @@ pub(super) struct Described {
 }
 
 /// A manifest.
-static MANIFEST: LazyLock<Described> = LazyLock::new(|| Described::new::<raw::Manifest>("the manifest"));
+static MANIFEST: LazyLock<Described> =
+    LazyLock::new(|| Described::new::<raw::Manifest>("the manifest", "manifest"));
 
 /// A file of expectations beside a manifest.
-static TEST_FILE: LazyLock<Described> = LazyLock::new(|| Described::new::<raw_test::TestFile>("the file"));
+static TEST_FILE: LazyLock<Described> =
+    LazyLock::new(|| Described::new::<raw_test::TestFile>("the file", "test"));
 
 impl Described {
-    fn new<T: schemars::JsonSchema>(name: &'static str) -> Self {
+    fn new<T: schemars::JsonSchema>(name: &'static str, what: &str) -> Self {
         let settings = SchemaSettings::draft2020_12()
             .with_transform(RecursiveTransform(without_null))
             .with_transform(RecursiveTransform(in_order));
         let mut schema = settings.into_generator().into_root_schema_for::<T>();
-        schema.insert("$comment".to_owned(), json!("Generated from the Rust types: bottle schema"));
         in_order(&mut schema);
-        let value = schema.to_value();
+        let value = json_schema::identified(schema.to_value(), what, 1);
         let validator = jsonschema::draft202012::new(&value).map_err(|error| error.to_string());
         Self { name, value, validator }
     }
@@ -131,17 +133,8 @@ fn without_null(schema: &mut Schema) {
 
 /// What a person wants to read first comes first.
 fn in_order(schema: &mut Schema) {
-    const FIRST: [&str; 9] = [
-        "$schema",
-        "$comment",
-        "title",
-        "description",
-        "$ref",
-        "type",
-        "enum",
-        "additionalProperties",
-        "required",
-    ];
+    const FIRST: [&str; 8] =
+        ["$schema", "title", "description", "$ref", "type", "enum", "additionalProperties", "required"];
     let Some(object) = schema.as_object_mut() else { return };
     let rank = |key: &str| match key {
         "$defs" => usize::MAX,

@@ -8,29 +8,26 @@
 mod groups;
 mod past;
 mod shape;
+mod under_way;
 
 pub use groups::{Change, Group, Groups, RuleNow};
 pub use past::NotReplayed;
+pub use shape::of as path_shape;
+pub use under_way::UnderWay;
 
 use crate::explain::{Advice, Answer, Asked, BottleRules, Proxy, Wanted};
 use crate::plan::Topology;
 use crate::policy::{Authority, GitOperation, Host, Method, Reason, WrittenRequest};
-use crate::telemetry::audit::{Entry, Event};
+use crate::telemetry::audit::Entry;
 use bytes::Bytes;
 use groups::Key;
 use http::HeaderMap;
 use jiff::{Timestamp, civil::Date, tz::TimeZone};
 use past::{Past, PastCredential, PastRequest, PastVerdict};
-use std::{
-    collections::{HashMap, HashSet},
-    hash::{BuildHasher as _, RandomState},
-    rc::Rc,
-};
+use std::{collections::HashMap, rc::Rc};
 
 /// Answers that are remembered; a trail asks for the same again and again.
 const REMEMBERED: usize = 10_000;
-/// Requests that can be under way at once in a trail; an id takes 8 bytes.
-const UNDER_WAY: usize = 1 << 20;
 
 /// A replay that goes on.
 pub struct Replay<'r> {
@@ -38,8 +35,7 @@ pub struct Replay<'r> {
     /// The day to decide on; that of each record where there is none.
     day: Option<Date>,
     answers: HashMap<String, Rc<Now>>,
-    under_way: HashSet<u64>,
-    hasher: RandomState,
+    under_way: UnderWay,
     summary: Summary,
 }
 
@@ -81,23 +77,18 @@ impl<'r> Replay<'r> {
     /// Nothing was seen yet.
     #[must_use]
     pub fn new(rules: &'r BottleRules, day: Option<Date>) -> Self {
-        let (answers, under_way, hasher) = (HashMap::new(), HashSet::new(), RandomState::new());
-        Self { rules, day, answers, under_way, hasher, summary: Summary::default() }
+        let (answers, under_way) = (HashMap::new(), UnderWay::default());
+        Self { rules, day, answers, under_way, summary: Summary::default() }
     }
 
     /// Takes the next record.
     pub fn see(&mut self, entry: &Entry) {
-        if let Some(id) = end_of(entry) {
-            self.under_way.remove(&self.hasher.hash_one(id));
-        }
+        self.under_way.see_end(entry);
         let direct = self.rules.topology() == Topology::Direct;
         match Past::read(entry, &self.rules.bottle, direct) {
             Past::Nothing => {}
             Past::Not(why, count) => self.not_replayed(why, count),
-            Past::Dispatch(id) if self.under_way.len() < UNDER_WAY => {
-                self.under_way.insert(self.hasher.hash_one(id));
-            }
-            Past::Dispatch(_) => self.summary.more_under_way = true,
+            Past::Dispatch(id) => self.under_way.begin(id),
             Past::Request(request) => self.replay(&request),
         }
     }
@@ -105,7 +96,8 @@ impl<'r> Replay<'r> {
     /// What came of it.
     #[must_use]
     pub fn finish(mut self) -> Summary {
-        self.not_replayed(NotReplayed::Unfinished, self.under_way.len() as u64);
+        self.not_replayed(NotReplayed::Unfinished, self.under_way.count());
+        self.summary.more_under_way = self.under_way.more();
         self.summary
     }
 
@@ -141,7 +133,10 @@ impl<'r> Replay<'r> {
             None => self.summary.still_allowed += 1,
             Some(change) => {
                 let rules = self.rules;
-                let entry = || advice(rules, request, day);
+                let entry = || match advice(rules, request, day)? {
+                    Advice::Entry(entry) => Some(entry),
+                    Advice::Allowed | Advice::Nothing | Advice::Unknown(_) => None,
+                };
                 self.summary.groups.add(&key(change, request, &now), request, now.rule.as_ref(), entry);
             }
         }
@@ -164,15 +159,6 @@ impl<'r> Replay<'r> {
         }
         self.answers.insert(asked_for, Rc::clone(&now));
         Some(now)
-    }
-}
-
-/// The id of a request of which this is the end.
-fn end_of(entry: &Entry) -> Option<&str> {
-    match entry {
-        Entry::EgressProxy(record) if record.event == Event::End => Some(&record.request),
-        Entry::Pipelock(record) if record.event != "dispatch" => record.request_id.as_deref(),
-        _ => None,
     }
 }
 
@@ -240,15 +226,25 @@ fn key(change: Change, request: &PastRequest<'_>, now: &Now) -> Key {
     }
 }
 
-/// The entry that would allow a request, where one would.
-fn advice(rules: &BottleRules, request: &PastRequest<'_>, day: Date) -> Option<String> {
+/// What would allow a request that was refused, as far as its record tells it.
+#[must_use]
+pub fn advice_on(entry: &Entry, rules: &BottleRules, day: Date) -> Advice {
+    let unknown = |why: &str| Advice::Unknown(why.to_owned());
+    match Past::read(entry, &rules.bottle, rules.topology() == Topology::Direct) {
+        Past::Request(request) if matches!(request.verdict, PastVerdict::Denied { by_rule: true, .. }) => {
+            advice(rules, &request, day).unwrap_or(Advice::Nothing)
+        }
+        Past::Not(NotReplayed::Cut, _) => unknown("a part of the request is masked or cut in the record"),
+        Past::Not(NotReplayed::OtherBottle, _) => unknown("the request is one of another bottle"),
+        _ => Advice::Nothing,
+    }
+}
+
+fn advice(rules: &BottleRules, request: &PastRequest<'_>, day: Date) -> Option<Advice> {
     let authority = Authority { host: Host::parse(request.host).ok()?, port: request.port };
     let method = request.asked.map(|(method, _)| Method::parse(method)).transpose().ok()?;
     let path = request.asked.map(|(_, path)| path);
     let is_fetch = request.git == GitOperation::Fetch;
     let wanted = Wanted::new(request.scheme, authority, method, path, is_fetch);
-    match rules.advice(&wanted, day) {
-        Advice::Entry(entry) => Some(entry),
-        Advice::Allowed | Advice::Nothing | Advice::Unknown(_) => None,
-    }
+    Some(rules.advice(&wanted, day))
 }

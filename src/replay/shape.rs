@@ -4,7 +4,8 @@
 const SEGMENTS: usize = 6;
 
 /// A path with `*` in the place of each number, hash and other name that a machine made, and `**` for what lies deep.
-pub(super) fn of(path: &str) -> String {
+#[must_use]
+pub fn of(path: &str) -> String {
     let mut segments = path.split('/').skip(1);
     let mut shape = String::new();
     for segment in segments.by_ref().take(SEGMENTS) {

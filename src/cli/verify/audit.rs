@@ -51,7 +51,7 @@ pub(super) fn run(
     let repository = Repository::find(&tree)
         .with_context(|| format!("{tree} does not lie in a git repository, so no commit has it"))?;
     let (mut decided, mut without) = (BTreeMap::<Config, Decided>::new(), 0_u64);
-    let skipped = audit_files::read(files, |entry| {
+    let skipped = audit_files::read(files, globals, |entry| {
         let configs = configs(entry);
         without += u64::from(configs.is_empty());
         for config in configs {
@@ -74,15 +74,15 @@ pub(super) fn run(
         globals.format,
         &match globals.format {
             Format::Text => text(&found),
-            Format::Json => format!("{:#}\n", value(&found, without, skipped.lines)),
+            Format::Json => format!("{:#}\n", value(&found, without, skipped)),
         },
     )?;
     if !globals.quiet {
         if without > 0 {
             say(&format!("note: decided by no config (a start, a reload, a stop): {without}\n"));
         }
-        if skipped.lines > 0 {
-            say(&format!("note: not a record, and passed over: {}\n", skipped.lines));
+        if skipped > 0 {
+            say(&format!("note: not a record, and passed over: {skipped}\n"));
         }
     }
     Ok(if all { Outcome::Done } else { Outcome::Differs })
@@ -153,15 +153,14 @@ fn in_commits(
             .into_iter()
             .map(|name| Ok(entry(name)?.map(|entry| entry.object())))
             .collect::<anyhow::Result<_>>()?;
-        let configs = match known.get(&names) {
-            Some(configs) => configs.clone(),
-            None => {
-                let read =
-                    |name: &str| entry(name)?.map(|entry| Ok(repository.read(&entry, LARGEST)?)).transpose();
-                let configs = hashes(read)?;
-                known.insert(names, configs.clone());
-                configs
-            }
+        let configs = if let Some(configs) = known.get(&names) {
+            configs.clone()
+        } else {
+            let read =
+                |name: &str| entry(name)?.map(|entry| Ok(repository.read(&entry, LARGEST)?)).transpose();
+            let configs = hashes(read)?;
+            known.insert(names, configs.clone());
+            configs
         };
         for config in configs.into_iter().filter(|config| decided.contains_key(config)) {
             let place = places.entry(config).or_default();

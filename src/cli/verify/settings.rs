@@ -152,9 +152,9 @@ impl Found {
             ("UTSMode", &[""]),
             ("UsernsMode", &[""]),
         ] {
-            let mode = host[key].as_str().unwrap_or_default();
-            if !own.contains(&mode) {
-                differs.push(format!("{key} is {mode}"));
+            let namespace = host[key].as_str().unwrap_or_default();
+            if !own.contains(&namespace) {
+                differs.push(format!("{key} is {namespace}"));
             }
         }
         differs.extend(self.environment(agreed));
@@ -283,7 +283,7 @@ fn shared_with(
 mod tests {
     use super::*;
 
-    fn found(host: Value, environment: Value) -> Found {
+    fn found(host: &Value, environment: &Value) -> Found {
         let mut plain = json!({
             "Privileged": false, "CapAdd": null, "CapDrop": ["ALL"], "ReadonlyRootfs": true,
             "SecurityOpt": ["no-new-privileges:true", "seccomp={\"a\":1}"], "PidMode": "", "IpcMode": "private",
@@ -301,7 +301,7 @@ mod tests {
 
     fn differences(host: Value, environment: Value) -> Vec<String> {
         let agreed = json!({"cap_drop": ["ALL"], "read_only": true, "user": "1:1", "environment": {"A": "1", "LANG": null}});
-        found(host, environment).differences(&agreed, &json!({"a": 1}))
+        found(&host, &environment).differences(&agreed, &json!({"a": 1}))
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::{Facts, Series, Verdict, cut};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -31,11 +32,13 @@ pub(super) fn note_config(configs: &mut Vec<String>, facts: &Facts) {
 
 /// From now on something is counted instead of written. Written before the first that is counted: if no count
 /// follows, the process was killed within the 10 seconds that are counted together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counting {
     /// When it was recorded.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub time: Timestamp,
     /// Always `counting`.
+    #[schemars(extend("const" = "counting"))]
     pub event: String,
     /// Who counts: `egress-proxy` or `pipelock`.
     pub decided_by: String,
@@ -51,11 +54,13 @@ impl Counting {
 }
 
 /// Requests that were sent on, and counted instead of written, in 10 seconds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counted {
     /// When the last of them was sent on or had arrived.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub time: Timestamp,
     /// Always `counted`.
+    #[schemars(extend("const" = "counted"))]
     pub event: String,
     /// Who sent them on: `egress-proxy` or `pipelock`.
     pub decided_by: String,
@@ -70,13 +75,15 @@ pub struct Counted {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub other: Option<CountedKind>,
     /// When the first of them was sent on or had arrived.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub first: Timestamp,
     /// When the last of them was sent on or had arrived.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub last: Timestamp,
 }
 
 /// Counted requests with the same host, method and rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CountedKind {
     /// The host as in the records; absent where none was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -101,8 +108,10 @@ pub struct CountedKind {
     /// Whether there were more paths than are told apart (256).
     pub more_paths: bool,
     /// When the first was sent on or had arrived.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub first: Timestamp,
     /// When the last was sent on or had arrived.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub last: Timestamp,
 }
 

@@ -2,10 +2,12 @@
 
 use super::{Counted, Counting, Event, Record, Series, Suppressed, Verdict, fields, record::is_whole};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A line. Its texts come from an agent: they may hold anything that a terminal obeys.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
 pub enum Entry {
     /// A request, as egress-proxy saw it.
     EgressProxy(Box<Record>),
@@ -20,13 +22,15 @@ pub enum Entry {
 }
 
 /// An event of pipelock, in the format of its log; what is unknown is absent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PipelockRecord {
     /// `info`, `warn` or `error`.
     pub level: String,
     /// When it was recorded.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub time: Timestamp,
     /// Always `pipelock`.
+    #[schemars(extend("const" = "pipelock"))]
     pub component: String,
     /// SHA-256 of the config that decided, in hex; absent where none did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ use super::{
     cut::{self, cut},
 };
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, HashSet},
@@ -31,11 +32,13 @@ const HOSTS: usize = 1024;
 const OTHER: &str = "other";
 
 /// Refusals that were counted instead of written.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Suppressed {
     /// When the last of them was refused.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub time: Timestamp,
     /// Always `suppressed`.
+    #[schemars(extend("const" = "suppressed"))]
     pub event: String,
     /// Who refused: `egress-proxy` or `pipelock`.
     pub decided_by: String,
@@ -54,8 +57,10 @@ pub struct Suppressed {
     /// Whether there were more hosts than are told apart.
     pub more_hosts: bool,
     /// When the first of them was refused.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub first: Timestamp,
     /// When the last of them was refused.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub last: Timestamp,
 }
 

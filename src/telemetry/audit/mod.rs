@@ -15,6 +15,7 @@
 //! A record has no field for a header's value or a query, so it can't leak one. A secret elsewhere, in a path for
 //! example, is masked by who fills the record: this module knows no patterns.
 
+mod announced;
 mod budget;
 mod counted;
 mod cut;
@@ -34,6 +35,7 @@ mod sink;
 mod tail;
 mod writer;
 
+pub use announced::Announced;
 pub use counted::{Counted, CountedKind, Counting};
 pub use cut::{LONGEST, cut};
 pub use entry::{Entry, PipelockRecord};
@@ -46,3 +48,12 @@ pub use record::{Event, Facts, Record, Recorded, Verdict, common_method, outcome
 pub use rotation::{FILE_BYTES, FILES_KEPT, RETENTION};
 pub use series::Series;
 pub use sink::Sink;
+
+/// The version of the records.
+const VERSION: u32 = 1;
+
+/// The JSON Schema of a line.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    crate::json_schema::of::<Entry>("audit", VERSION)
+}

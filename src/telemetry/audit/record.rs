@@ -2,10 +2,11 @@
 
 use super::{Series, cut};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What was decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It was let through, and an answer came; in a `dispatch`, none has come yet.
@@ -30,7 +31,7 @@ impl Verdict {
 }
 
 /// What a record tells of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Event {
     /// The request is about to be sent on. Written before its first byte is; `end` follows with the same `request`.
@@ -97,9 +98,10 @@ pub fn outcome(word: &str, status: Option<u16>) -> String {
 
 /// One request: its dispatch or its end. At most one of `path` and `target` is there, and of `message` and `finding`, so that
 /// a line stays short. Optional parts are left out of the line when they are unknown.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// When the record was made: in a `dispatch`, when the request was sent on; else when it ended.
+    #[schemars(with = "String", extend("format" = "date-time"))]
     pub time: Timestamp,
     /// What it tells of. Lines of older versions have none: each was an end.
     #[serde(default)]

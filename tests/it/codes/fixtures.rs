@@ -1,6 +1,7 @@
 //! The whole text of what is said under each code; `UPDATE_GOLDEN=1` writes the files below `tests/manifests`.
 
-use crate::manifest::{assert_golden, fixtures};
+use crate::golden::assert_golden;
+use crate::manifest::fixtures;
 use bottle::codes::{CODES, CodeKind};
 use bottle::diagnostic::Report;
 use bottle::lint::{self, Facts};

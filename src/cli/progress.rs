@@ -1,6 +1,6 @@
 //! How far a long command is: a bar on a terminal, one plain line elsewhere, nothing for those who asked for less.
 
-use crate::cli::{Globals, say, sinks};
+use super::{Globals, say, sinks};
 use std::time::{Duration, Instant};
 
 /// Between two bars.
@@ -9,7 +9,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const COLUMNS: u64 = 30;
 
 /// A bar that is being shown.
-pub(super) struct Progress {
+pub(crate) struct Progress {
     /// In bytes, if it is known.
     total: Option<u64>,
     bar: bool,
@@ -17,8 +17,8 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Says what begins.
-    pub(super) fn start(files: &[String], total: Option<u64>, globals: &Globals) -> Self {
+    /// Says what begins; `doing` is `replaying`, `reading`, …
+    pub(crate) fn start(doing: &str, files: &[String], total: Option<u64>, globals: &Globals) -> Self {
         let bar = !globals.quiet && sinks::can_show_progress();
         if !bar && !globals.quiet {
             let what = match files {
@@ -26,13 +26,13 @@ impl Progress {
                 several => format!("{} files", several.len()),
             };
             let size = total.map(|bytes| format!(" ({} KiB)", bytes.div_ceil(1024))).unwrap_or_default();
-            say(&format!("replaying {what}{size}\n"));
+            say(&format!("{doing} {what}{size}\n"));
         }
         Self { total, bar, shown: None }
     }
 
     /// Shows how far it is, if it is time to.
-    pub(super) fn show(&mut self, bytes: u64, records: u64) {
+    pub(crate) fn show(&mut self, bytes: u64, records: u64) {
         if !self.bar || self.shown.is_some_and(|shown| shown.elapsed() < PAUSE) {
             return;
         }
@@ -41,7 +41,7 @@ impl Progress {
     }
 
     /// Takes the bar away.
-    pub(super) fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if self.shown.take().is_some() {
             sinks::show_progress("");
         }
