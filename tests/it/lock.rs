@@ -121,7 +121,7 @@ fn a_lock_of_another_bottle_and_a_broken_one_are_refused() {
     assert_eq!(said.code, 2);
     assert!(said.err.starts_with("error: bottle.lock is not a lock: "), "{}", said.err);
     fs::remove_file(&lock).unwrap();
-    std::os::unix::fs::symlink("/etc/hostname", &lock).unwrap();
+    fs_err::os::unix::fs::symlink("/etc/hostname", &lock).unwrap();
     let said = bottle(folder.path(), &["render", "--check", "a.bottle.yaml"]);
     assert_eq!(said.code, 2);
     assert!(said.err.contains("bottle.lock is a symbolic link"), "{}", said.err);

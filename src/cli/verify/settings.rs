@@ -299,14 +299,14 @@ mod tests {
         }
     }
 
-    fn differences(host: Value, environment: Value) -> Vec<String> {
+    fn differences(host: &Value, environment: &Value) -> Vec<String> {
         let agreed = json!({"cap_drop": ["ALL"], "read_only": true, "user": "1:1", "environment": {"A": "1", "LANG": null}});
-        found(&host, &environment).differences(&agreed, &json!({"a": 1}))
+        found(host, environment).differences(&agreed, &json!({"a": 1}))
     }
 
     #[test]
     fn what_was_agreed_to_is_no_difference() {
-        assert_eq!(differences(json!({}), json!(["PATH=/bin", "A=1"])), [""; 0]);
+        assert_eq!(differences(&json!({}), &json!(["PATH=/bin", "A=1"])), [""; 0]);
     }
 
     #[test]
@@ -327,18 +327,18 @@ mod tests {
             (json!({"PidMode": "host"}), "PidMode is host"),
             (json!({"IpcMode": "host"}), "IpcMode is host"),
         ] {
-            assert_eq!(differences(host, json!(["A=1"])), [said]);
+            assert_eq!(differences(&host, &json!(["A=1"])), [said]);
         }
     }
 
     #[test]
     fn variables_are_compared_by_name_and_value_and_said_by_name() {
         assert_eq!(
-            differences(json!({}), json!(["A=2", "TOKEN=secret"])),
+            differences(&json!({}), &json!(["A=2", "TOKEN=secret"])),
             ["one more variable: TOKEN", "another value of: A"]
         );
-        assert_eq!(differences(json!({}), json!([])), ["a variable that is missing: A"]);
-        assert_eq!(differences(json!({}), json!(["A=1", "LANG=C"])), ["one more variable: LANG"]);
+        assert_eq!(differences(&json!({}), &json!([])), ["a variable that is missing: A"]);
+        assert_eq!(differences(&json!({}), &json!(["A=1", "LANG=C"])), ["one more variable: LANG"]);
     }
 
     #[test]

@@ -103,6 +103,7 @@ impl Place {
 
 #[test]
 fn a_mount_that_reaches_what_it_must_not_on_this_machine() {
+    let underlined = regex::Regex::new(r"\^{2,}").unwrap();
     for path in fixtures("places") {
         let place = Place::new();
         symlink("/etc", place.project().join("cache")).unwrap();
@@ -111,7 +112,6 @@ fn a_mount_that_reaches_what_it_must_not_on_this_machine() {
         let (code, _, said) = place.run(&["plan"]);
         assert_eq!(code, 2, "{}: {said}", path.display());
         // A frame underlines a path of this machine as long as it is.
-        let underlined = regex::Regex::new(r"\^{2,}").unwrap();
         let said = underlined.replace_all(&said, "^^");
         assert_golden(&path.with_extension("stderr"), &said);
     }
@@ -169,7 +169,7 @@ fn a_secret_and_more_problems_than_anybody_reads() {
     let secret = report(&text).to_string();
     assert!(!secret.contains(&token));
     assert_golden(&manifests().join("generated/secret.stderr"), &secret);
-    let many: String = (0..120).map(|n| format!("key{n}: 1\n")).collect();
+    let many = (0..120).fold(String::new(), |text, n| text + &format!("key{n}: 1\n"));
     let Report(problems) = report(&format!("version: 1\nname: dev\nagent: {{image: debian:12}}\n{many}"));
     assert_eq!(problems.len(), 101);
     let last = Report(vec![problems.into_iter().next_back().unwrap()]);

@@ -268,7 +268,7 @@ fn a_work_tree_of_a_repository_elsewhere_is_read() {
     assert_eq!(said.code, 1, "a bare repository in a work tree is a folder: {}", said.err);
 }
 
-/// In SHIFT_JIS the yen sign of a commit is the backslash of a checkout, which makes a quoted text go on.
+/// In Shift JIS the yen sign of a commit is the backslash of a checkout, which makes a quoted text go on.
 #[test]
 fn a_file_that_a_checkout_would_change_is_refused() {
     let repository = Repository::with(MANIFEST);
