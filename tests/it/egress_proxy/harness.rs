@@ -109,7 +109,7 @@ impl Files {
             listen: "127.0.0.1:0".parse().unwrap(),
             admin: "127.0.0.1:0".parse().unwrap(),
             upstream: Upstream {
-                proxy: proxy.to_owned(),
+                proxy: proxy.parse().unwrap(),
                 ca_file: Some(self.text("pipelock-ca.pem")),
                 extra_ca_file: None,
             },
