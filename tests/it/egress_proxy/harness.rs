@@ -151,7 +151,7 @@ impl Stack {
     }
 
     pub(super) async fn build(alpn: &[&str], clock: Clock, change: impl FnOnce(&mut RoutesFile)) -> Self {
-        let pipelock = FakePipelock::start(alpn).await;
+        let pipelock = FakePipelock::start(alpn);
         let files = Files::new(&pipelock.ca_pem);
         let mut config = files.config(&pipelock.address, usual_routes());
         change(&mut config);

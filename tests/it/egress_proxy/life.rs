@@ -148,7 +148,7 @@ impl Running {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_binary_serves_reloads_and_ends_with_0() {
-    let pipelock = FakePipelock::start(&["h2"]).await;
+    let pipelock = FakePipelock::start(&["h2"]);
     let files = Files::new(&pipelock.ca_pem);
     let mut config = files.config(&pipelock.address, usual_routes());
     files.write(&config);
@@ -204,7 +204,7 @@ async fn the_binary_serves_reloads_and_ends_with_0() {
 
 #[tokio::test]
 async fn the_binary_listens_on_a_unix_socket_and_writes_audit_records_to_a_file() {
-    let files = Files::new(&FakePipelock::start(&[]).await.ca_pem);
+    let files = Files::new(&FakePipelock::start(&[]).ca_pem);
     files.write(&files.config("127.0.0.1:9", usual_routes()));
     let socket = files.path("egress.sock");
     let audit = files.path("audit.jsonl");

@@ -83,7 +83,7 @@ pub(super) fn text(status: u16, body: &str) -> Answer {
 
 impl FakePipelock {
     /// Starts it; every request is answered with 200 and `ok`. `alpn` in order of preference.
-    pub(super) async fn start(alpn: &[&str]) -> Self {
+    pub(super) fn start(alpn: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("pipelock.sock");
         let listener = UnixListener::bind(&socket).unwrap();

@@ -68,7 +68,7 @@ fn nobody_is_served(stack: &Stack, network: &str) {
     assert_eq!(told, None, "the audit trail speaks of a neighbour");
 }
 
-/// That nothing listens in a container's namespace but on its loopback, by the kernel's word (proc_net(5)).
+/// That nothing listens in a container's namespace but on its loopback, by the kernel's word (`/proc/net`, proc(5)).
 #[track_caller]
 fn listens_on_loopback_only(stack: &Stack, service: &str) {
     let joined = format!("container:{}", stack.container(service));
