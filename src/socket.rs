@@ -11,6 +11,7 @@ use std::{
     io::{self, IoSlice},
     net::SocketAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::Path,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
@@ -26,6 +27,9 @@ use tokio::{
 const TICK: Duration = Duration::from_secs(1);
 /// How long what came before a close may take to move on.
 const DELIVERY: Duration = Duration::from_secs(5);
+/// How often a unix socket is dialled again whose queue of clients is full, and for how long.
+const REDIAL: Duration = Duration::from_millis(20);
+const REDIALLING: Duration = Duration::from_secs(5);
 
 /// What `SO_RCVBUF` and `SO_SNDBUF` are asked for, in bytes. Linux doubles both, to allow for its own bookkeeping, and
 /// takes at most `net.core.rmem_max` and `wmem_max`, 208 KiB unless somebody set them (socket(7)).
@@ -90,6 +94,25 @@ impl AsFd for Socket {
 }
 
 impl Socket {
+    /// Connects to a TCP address, `HOST:PORT`.
+    pub async fn connect_tcp(address: &str) -> io::Result<Self> {
+        Ok(TcpStream::connect(address).await?.into())
+    }
+
+    /// Connects to a unix socket. While as many clients wait there as the listener allows, so does this one, for a few
+    /// seconds: the kernel makes clients wait for TCP only, and of old is content with 128 that do.
+    pub async fn connect_unix(path: &Path) -> io::Result<Self> {
+        let begun = Instant::now();
+        loop {
+            match UnixStream::connect(path).await {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && begun.elapsed() < REDIALLING => {
+                    sleep(REDIAL).await;
+                }
+                connected => return Ok(connected?.into()),
+            }
+        }
+    }
+
     /// Bounds its buffers, without which a connection must not be carried, and does not wait for more to send.
     pub fn tune(&self) -> io::Result<()> {
         if let Stream::Tcp(stream) = &self.stream {
@@ -108,7 +131,8 @@ impl Socket {
         }
     }
 
-    /// A stream that broke must not look like one that ended.
+    /// A stream that broke must not look like one that ended. Of a unix socket the kernel says so by itself, where
+    /// something was left unread.
     pub fn reset_on_close(&self) {
         if let Stream::Tcp(stream) = &self.stream {
             let _ = stream.set_zero_linger();
@@ -277,6 +301,26 @@ mod tests {
                 (socket_recv_buffer_size(&socket).unwrap(), socket_send_buffer_size(&socket).unwrap());
             assert_eq!(sizes, (2 * LOCAL.receive, 2 * LOCAL.send));
         }
+    }
+
+    #[tokio::test]
+    async fn who_finds_the_queue_of_a_unix_socket_full_waits_for_a_place_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("full.sock");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let _first = Socket::connect_unix(&path).await.unwrap();
+        let full = UnixStream::connect(&path).await.unwrap_err();
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let second = tokio::spawn({
+            let path = path.clone();
+            async move { Socket::connect_unix(&path).await }
+        });
+        sleep(REDIAL * 3).await;
+        assert!(!second.is_finished());
+        listener.accept().await.unwrap();
+        let second = timeout(LONG, second).await.unwrap().unwrap();
+        assert!(second.is_ok(), "{second:?}");
     }
 
     #[tokio::test]

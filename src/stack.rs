@@ -22,8 +22,6 @@ pub mod service {
 
 /// Names of networks in the compose file.
 pub mod network {
-    /// Between the two proxies.
-    pub const CHAIN: &str = "chain";
     /// From pipelock to the Internet: a bridge of the stack's own, or a network that exists.
     pub const EGRESS: &str = "egress";
 }
@@ -38,7 +36,8 @@ pub const NO_PROXY: &str = "localhost,127.0.0.1,::1";
 pub const NODE_SWITCH: &str = "NODE_USE_ENV_PROXY";
 /// Health, readiness and metrics, in each proxy's own namespace.
 pub const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9100);
-/// Where pipelock listens for egress-proxy, on a network that nothing else is on.
+/// The port that pipelock's own config names, on its own loopback: for the upstream program, which has no unix sockets.
+/// The embedded engine listens where its config says.
 pub const PIPELOCK_PORT: u16 = 8888;
 
 /// The folder of the port that netns lends to gate.
@@ -47,6 +46,10 @@ pub const LENT: &str = "/run/bottle-gate";
 pub const RUN: &str = "/run/bottle";
 /// The socket between the gate and whichever proxy comes first.
 pub const EGRESS_SOCKET: &str = "/run/bottle/egress.sock";
+/// The folder of the socket between the proxies, which no other service mounts.
+pub const UPSTREAM: &str = "/run/bottle-upstream";
+/// Where pipelock listens for egress-proxy.
+pub const PIPELOCK_SOCKET: &str = "/run/bottle-upstream/pipelock.sock";
 /// bottle's binary in the agent.
 pub const AGENT_BINARY: &str = "/run/bottle/bottle";
 /// bottle's binary in its own image.

@@ -37,7 +37,7 @@ struct Files {
 /// Serve until told to stop; SIGHUP reads the files again
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example: bottle pipelock run --config pipelock.yaml --embedded embedded.yaml --listen 0.0.0.0:8888"
+    after_help = "Example: bottle pipelock run --config pipelock.yaml --embedded embedded.yaml --listen 127.0.0.1:8888"
 )]
 struct RunArgs {
     #[command(flatten)]

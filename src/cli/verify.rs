@@ -6,7 +6,6 @@ mod settings;
 use super::agreed_stack::{Stack, StackArgs, docker, output_of};
 use super::{Format, Globals, Outcome, container_checks, print_as, tree_against_agreed};
 use crate::consent::Running;
-use crate::plan::Topology;
 use crate::stack::{network, service};
 use crate::state::ENV_FILE;
 use crate::tree::Folder;
@@ -151,14 +150,11 @@ fn hashes(stack: &Stack, running: &[container_checks::Container]) -> anyhow::Res
 fn networks(stack: &Stack, container: &container_checks::Container) -> Option<String> {
     let named = |name: &str| format!("{}_{name}", stack.bottle.project);
     let egress = stack.plan.egress_network.clone().unwrap_or_else(|| named(network::EGRESS));
-    let mut wanted = match (container.service.as_str(), stack.plan.topology) {
-        (service::EGRESS_PROXY, _) => vec![named(network::CHAIN)],
-        (service::PIPELOCK, Topology::Chain) => vec![named(network::CHAIN), egress],
-        (service::PIPELOCK, Topology::Direct) => vec![egress],
-        (service::NETNS, _) => vec!["none".to_owned()],
+    let wanted = match container.service.as_str() {
+        service::PIPELOCK => vec![egress],
+        service::NETNS | service::EGRESS_PROXY => vec!["none".to_owned()],
         _ => Vec::new(), // in the namespace of netns
     };
-    wanted.sort();
     (container.networks != wanted).then(|| {
         format!("{} is on the networks {:?}, and should be on {wanted:?}", container.name, container.networks)
     })

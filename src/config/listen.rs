@@ -27,12 +27,18 @@ impl FromStr for Listen {
     type Err = ListenError;
 
     fn from_str(text: &str) -> Result<Self, ListenError> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            let absolute = path.starts_with('/') && !path.ends_with('/') && !path.contains('\0');
-            return if absolute { Ok(Self::Unix(path.into())) } else { Err(ListenError(text.to_owned())) };
+        if let Some(path) = unix_path(text) {
+            return Ok(Self::Unix(path));
         }
         text.parse().map(Self::Tcp).map_err(|_| ListenError(text.to_owned()))
     }
+}
+
+/// The path of `unix:/absolute/path`.
+pub(super) fn unix_path(text: &str) -> Option<Utf8PathBuf> {
+    let path = text.strip_prefix("unix:")?;
+    let is_file = path.starts_with('/') && !path.ends_with('/') && !path.contains('\0');
+    is_file.then(|| path.into())
 }
 
 impl fmt::Display for Listen {

@@ -10,8 +10,10 @@ pub mod limits;
 pub mod listen;
 mod parse;
 pub mod pipelock;
+pub mod proxy_address;
 pub mod routes;
 
 pub use limits::Limits;
 pub use listen::Listen;
 pub use parse::ConfigError;
+pub use proxy_address::ProxyAddress;

@@ -397,8 +397,8 @@ impl PipelockFile {
 impl FetchProxy {
     fn stack() -> Self {
         Self {
-            listen: format!("0.0.0.0:{PIPELOCK_PORT}"), // on the internal network only
-            timeout_seconds: 600,                       // agents wait as long
+            listen: format!("127.0.0.1:{PIPELOCK_PORT}"), // never on the network that it leaves by: see decision 0037
+            timeout_seconds: 600,                         // agents wait as long
             max_response_mb: 64,
             monitoring: Monitoring {
                 max_url_length: 8192,             // signed asset addresses

@@ -1,7 +1,7 @@
 //! `egress-proxy/routes.yaml`: what egress-proxy enforces, and with which files.
 
 use crate::config::parse::Parsed;
-use crate::config::{ConfigError, Limits, Listen};
+use crate::config::{ConfigError, Limits, Listen, ProxyAddress};
 use crate::policy::{self, DenyPath, Host, HostRule, Method, PathPattern, Policy, PolicyError, Route};
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -38,9 +38,6 @@ impl RoutesFile {
         }
         if let Some(key) = file.limits.zero() {
             return Err(parsed.error(&format!("limits.{key}"), "0 would refuse everything"));
-        }
-        if !is_authority(&file.upstream.proxy) {
-            return Err(parsed.error("upstream.proxy", "must be HOST:PORT of pipelock, the only way out"));
         }
         file.check_routes(&parsed)?;
         file.to_policy().map_err(|error| parsed.error(&error.key, error.message))?;
@@ -258,18 +255,12 @@ impl Auth {
     }
 }
 
-/// `HOST:PORT`, loosely: the host is ours or a test's and is looked up, never compared.
-fn is_authority(text: &str) -> bool {
-    let port = |port: &str| port.parse::<u16>().is_ok_and(|port| port != 0);
-    text.rsplit_once(':').is_some_and(|(host, tail)| !host.is_empty() && !host.contains('/') && port(tail))
-}
-
 /// The next hop, and whom it may be believed to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Upstream {
-    /// `HOST:PORT` of pipelock. There is no form of this file without it.
-    pub proxy: String,
+    /// Where pipelock listens. There is no form of this file without it.
+    pub proxy: ProxyAddress,
     /// The CA that inspected hosts are verified against, and nothing else; `null`: the public roots.
     #[serde(deserialize_with = "present")]
     pub ca_file: Option<String>,
@@ -423,7 +414,11 @@ mod tests {
             bottle: "dev".into(),
             listen: "unix:/run/bottle/egress.sock".parse().unwrap(),
             admin: "127.0.0.1:9100".parse().unwrap(),
-            upstream: Upstream { proxy: "pipelock:8888".into(), ca_file: None, extra_ca_file: None },
+            upstream: Upstream {
+                proxy: "pipelock:8888".parse().unwrap(),
+                ca_file: None,
+                extra_ca_file: None,
+            },
             ca: CaFiles { cert_file: "/ca.pem".into(), key_file: "/key.pem".into() },
             limits: Limits::default(),
             routes: vec![route("a.example"), route("b.example")],
@@ -482,7 +477,11 @@ mod tests {
                 "host: a.example",
                 "routes[1].host: `a.example` has a rule already, routes[0]",
             ),
-            ("proxy: pipelock:8888", "proxy: pipelock", "upstream.proxy: must be HOST:PORT"),
+            (
+                "proxy: pipelock:8888",
+                "proxy: pipelock",
+                "upstream.proxy: `pipelock` is not an address of pipelock",
+            ),
             (
                 "header: authorization",
                 "header: Authorization",

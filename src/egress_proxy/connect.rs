@@ -1,9 +1,10 @@
-//! The way out: TCP to pipelock, CONNECT, TLS inside. There is no other: a host is never dialled directly.
+//! The way out: a connection to pipelock, CONNECT, TLS inside. There is no other: a host is never dialled directly.
 
 use super::trust::Trust;
+use crate::config::ProxyAddress;
 use crate::intercept::{Connected, Connector, Protocol, secure, unread::WINDOW};
 use crate::policy::{Authority, Scheme};
-use crate::socket::LOCAL;
+use crate::socket::Socket;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Empty};
@@ -15,7 +16,6 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::net::TcpStream;
 
 /// The head of an answer to CONNECT is never larger.
 const MAX_HEAD: usize = 16 * 1024;
@@ -61,10 +61,10 @@ impl Hash for UpstreamKey {
 pub(super) enum ConnectError {
     /// pipelock is not there.
     #[error("pipelock does not answer at {proxy}: {source}")]
-    Unreachable { proxy: String, source: io::Error },
+    Unreachable { proxy: ProxyAddress, source: io::Error },
     /// Not in time.
     #[error("no connection through pipelock at {proxy} within {} s", .after.as_secs())]
-    Timeout { proxy: String, after: Duration },
+    Timeout { proxy: ProxyAddress, after: Duration },
     /// pipelock refuses the host, or could not reach it.
     #[error("pipelock answers {status}: {}", .answer.text)]
     Refused { status: StatusCode, answer: Box<ConnectAnswer> },
@@ -99,10 +99,14 @@ impl Connector for ThroughPipelock {
 
 async fn connect(key: &UpstreamKey) -> Result<Connected, ConnectError> {
     let unreachable = |source| ConnectError::Unreachable { proxy: key.trust.proxy.clone(), source };
-    let stream = TcpStream::connect(&key.trust.proxy).await.map_err(unreachable)?;
-    stream.set_nodelay(true).and_then(|()| LOCAL.bound(&stream)).map_err(unreachable)?;
+    let stream = match &key.trust.proxy {
+        ProxyAddress::Unix(path) => Socket::connect_unix(path.as_std_path()).await,
+        ProxyAddress::Tcp(address) => Socket::connect_tcp(address).await,
+    };
+    let stream = stream.map_err(unreachable)?;
+    stream.tune().map_err(unreachable)?;
     // A connection that is let go is not needed any more: pipelock shall notice although it does not read.
-    stream.set_zero_linger().map_err(unreachable)?;
+    stream.reset_on_close();
     if key.scheme == Scheme::Http {
         let (stream, protocol) = (Box::new(stream), Protocol::Http1);
         return Ok(Connected { stream, protocol, absolute_form: true, stream_window: LOCAL_WINDOW });
@@ -115,7 +119,7 @@ async fn connect(key: &UpstreamKey) -> Result<Connected, ConnectError> {
 }
 
 /// Asks for a tunnel, and gives the stream back as one.
-async fn open_tunnel(stream: TcpStream, authority: &Authority) -> Result<TcpStream, ConnectError> {
+async fn open_tunnel(stream: Socket, authority: &Authority) -> Result<Socket, ConnectError> {
     let not_http = |error: hyper::Error| ConnectError::NotHttp(error.to_string());
     let authority = authority.to_string();
     let request = Request::connect(&authority)
@@ -133,7 +137,7 @@ async fn open_tunnel(stream: TcpStream, authority: &Authority) -> Result<TcpStre
             return Err(refused(response).await);
         }
         let upgraded = hyper::upgrade::on(response).await.map_err(not_http)?;
-        let parts = upgraded.downcast::<TokioIo<TcpStream>>();
+        let parts = upgraded.downcast::<TokioIo<Socket>>();
         let parts = parts.map_err(|_| ConnectError::NotHttp("the stream is another one".to_owned()))?;
         if !parts.read_buf.is_empty() {
             // The server of a TLS connection never speaks first.

@@ -2,6 +2,7 @@
 //! of pipelock and nothing else, a passed-through host against the public roots (and `extra_ca`) and nothing else.
 
 use crate::clock::Clock;
+use crate::config::ProxyAddress;
 use crate::config::routes::RoutesFile;
 use crate::intercept::{Roots, TrustError};
 use rustls::ClientConfig;
@@ -11,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 #[derive(Debug)]
 pub(super) struct Trust {
     pub(super) generation: u64,
-    pub(super) proxy: String,
+    pub(super) proxy: ProxyAddress,
     pub(super) connect_timeout: Duration,
     inspected: Arc<ClientConfig>,
     passed_through: Arc<ClientConfig>,

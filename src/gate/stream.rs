@@ -3,7 +3,6 @@
 use super::Address;
 use crate::socket::{LOCAL, Socket};
 use std::{io, os::fd::AsFd};
-use tokio::net::{TcpStream, UnixStream};
 
 /// How many clients may wait to be accepted: while all connections are taken, and while a gate restarts. The
 /// kernel's own bound is `net.core.somaxconn`, 4096.
@@ -18,8 +17,8 @@ pub(super) fn tune_listener(listener: &impl AsFd) -> io::Result<()> {
 
 pub(super) async fn connect(address: &Address) -> io::Result<Socket> {
     Ok(match address {
-        Address::Unix(path) => UnixStream::connect(path).await?.into(),
-        Address::Tcp(address) => TcpStream::connect(address).await?.into(),
+        Address::Unix(path) => Socket::connect_unix(path).await?,
+        Address::Tcp(address) => Socket::connect_tcp(address).await?,
         Address::Lent(_) => return Err(io::ErrorKind::Unsupported.into()),
     })
 }
@@ -28,7 +27,7 @@ pub(super) async fn connect(address: &Address) -> io::Result<Socket> {
 mod tests {
     use super::*;
     use rustix::net::sockopt::{socket_recv_buffer_size, socket_send_buffer_size};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     #[tokio::test]
     async fn a_connection_has_its_listeners_bounds_from_its_beginning() {

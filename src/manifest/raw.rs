@@ -258,8 +258,8 @@ pub(super) struct Egress {
     /// What pipelock does when it finds a secret in a request. `warn` lets it pass and logs it. Default: `block`.
     #[schemars(example = &"block")]
     pub(super) dlp_action: Option<DlpAction>,
-    /// An existing Docker network that pipelock leaves by, for origins that run in containers. Absent: a bridge of
-    /// the stack's own.
+    /// An existing Docker network that pipelock leaves by, for origins that run in containers. It serves nobody there.
+    /// Absent: a bridge of the stack's own.
     #[schemars(example = &"intranet")]
     pub(super) network: Option<String>,
 }

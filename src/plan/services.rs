@@ -45,21 +45,12 @@ impl Plan {
             make(service::NETNS, "holds the agent's network namespace, which has loopback only", Reach::None),
             make(service::GATE, "carries bytes from 127.0.0.1:9099 to the proxy's socket", Reach::Agent),
         ];
-        let pipelock = "allows hosts, refuses private addresses, scans requests for secrets";
-        match self.topology {
-            Topology::Chain => {
-                let role = "decides by route, path and method, refuses git push, puts credentials on";
-                services.push(make(service::EGRESS_PROXY, role, Reach::Networks(&[network::CHAIN])));
-                services.push(make(
-                    service::PIPELOCK,
-                    pipelock,
-                    Reach::Networks(&[network::CHAIN, network::EGRESS]),
-                ));
-            }
-            Topology::Direct => {
-                services.push(make(service::PIPELOCK, pipelock, Reach::Networks(&[network::EGRESS])));
-            }
+        if self.topology == Topology::Chain {
+            let role = "decides by route, path and method, refuses git push, puts credentials on";
+            services.push(make(service::EGRESS_PROXY, role, Reach::None));
         }
+        let pipelock = "allows hosts, refuses private addresses, scans requests for secrets";
+        services.push(make(service::PIPELOCK, pipelock, Reach::Networks(&[network::EGRESS])));
         services.push(make(service::AGENT, "works", Reach::Agent));
         services.push(make(
             service::ATTACK,
@@ -72,19 +63,10 @@ impl Plan {
     /// The networks, in the compose file's order.
     #[must_use]
     pub fn networks(&self) -> Vec<NetworkPlan> {
-        let chain = NetworkPlan {
-            name: network::CHAIN,
-            existing: None,
-            what: "internal, without an address of the host: egress-proxy and pipelock, nothing else",
-        };
         let what = match self.egress_network {
             Some(_) => "a network that exists already: pipelock's way out",
             None => "a bridge of the stack's own: pipelock's way out",
         };
-        let egress = NetworkPlan { name: network::EGRESS, existing: self.egress_network.clone(), what };
-        match self.topology {
-            Topology::Chain => vec![chain, egress],
-            Topology::Direct => vec![egress],
-        }
+        vec![NetworkPlan { name: network::EGRESS, existing: self.egress_network.clone(), what }]
     }
 }

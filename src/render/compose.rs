@@ -192,6 +192,7 @@ mod tests {
         let paths = [
             stack::RUN,
             stack::EGRESS_SOCKET,
+            stack::UPSTREAM,
             stack::AGENT_BINARY,
             stack::BINARY,
             stack::TRUST,
@@ -225,10 +226,10 @@ mod tests {
             service::PIPELOCK,
             service::AGENT,
             service::ATTACK,
-            network::CHAIN,
             network::EGRESS,
             "listener",
             "socket",
+            "upstream",
         ];
         assert_eq!(found, BTreeSet::from(names));
     }

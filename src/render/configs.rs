@@ -3,11 +3,10 @@
 use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{PipelockFile, StackOptions};
 use crate::config::routes::{CaFiles, RouteEntry, RoutesFile, Upstream};
-use crate::config::{Limits, Listen};
+use crate::config::{Limits, Listen, ProxyAddress};
 use crate::plan::{Plan, Topology};
 use crate::policy::HostRule;
 use crate::stack;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Hashes of the configs, in hexadecimal: a target makes a container anew when the one that it was started with changes.
 pub(super) struct ConfigHashes {
@@ -25,7 +24,7 @@ pub fn routes_file(plan: &Plan) -> RoutesFile {
         listen: Listen::Unix(stack::EGRESS_SOCKET.into()),
         admin: stack::ADMIN,
         upstream: Upstream {
-            proxy: format!("{}:{}", stack::service::PIPELOCK, stack::PIPELOCK_PORT),
+            proxy: ProxyAddress::Unix(stack::PIPELOCK_SOCKET.into()),
             ca_file: Some(stack::PIPELOCK_CA[0].to_owned()),
             extra_ca_file: extra,
         },
@@ -56,12 +55,11 @@ pub fn embedded_file(plan: &Plan) -> EmbeddedFile {
     EmbeddedFile {
         version: 1,
         bottle: plan.name.clone(),
-        listen: match plan.topology {
-            Topology::Chain => {
-                Listen::Tcp(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), stack::PIPELOCK_PORT))
-            }
-            Topology::Direct => Listen::Unix(stack::EGRESS_SOCKET.into()),
-        },
+        // Never on the network that it leaves by: others may be on that, and would be served.
+        listen: Listen::Unix(match plan.topology {
+            Topology::Chain => stack::PIPELOCK_SOCKET.into(),
+            Topology::Direct => stack::EGRESS_SOCKET.into(),
+        }),
         admin: stack::ADMIN,
         extra_ca_file: plan.extra_ca.as_ref().map(|_| stack::PIPELOCK_EXTRA_CA.to_owned()),
         limits: Limits::default(),

@@ -214,7 +214,7 @@ fn what_bottle_does_not_render_is_refused_in_every_service_and_file() {
             assert_eq!(said, format!("+{}", line.trim_end()), "{service}");
         }
     }
-    refused("docker-compose.yml", compose.replace("internal: true", "internal: false"));
+    refused("docker-compose.yml", compose.replace("network_mode: none", "network_mode: bridge"));
     refused("docker-compose.yml", compose.clone() + "  evil: {image: x}\n");
     refused("docker-compose.yml", compose.replace("cap_drop: [ALL]", "cap_drop: [CHOWN]"));
     refused(
@@ -224,7 +224,10 @@ fn what_bottle_does_not_render_is_refused_in_every_service_and_file() {
     let pipelock = body("pipelock/pipelock.yaml");
     refused("pipelock/pipelock.yaml", pipelock.replacen("timeout_seconds: 600", "timeout_seconds: 601", 1));
     let routes = body("egress-proxy/routes.yaml");
-    refused("egress-proxy/routes.yaml", routes.replace("proxy: pipelock:8888", "proxy: elsewhere:8888"));
+    refused(
+        "egress-proxy/routes.yaml",
+        routes.replace("proxy: unix:/run/bottle-upstream/pipelock.sock", "proxy: elsewhere:8888"),
+    );
     let mut more = tree.clone();
     more.insert("compose.override.yaml".into(), b"services: {}\n".to_vec());
     assert!(render::exactly(&more, &layout).is_err());
@@ -332,24 +335,62 @@ fn only_pipelock_has_a_way_out() {
         .map(|(name, _)| name)
         .collect();
     assert_eq!(on_egress, ["pipelock"]);
-    assert_eq!(literal_list(&compose["services"]["egress-proxy"]["networks"]), ["chain"]);
-    let chain = &compose["networks"]["chain"];
-    assert_eq!(chain["internal"], true);
-    assert_eq!(chain["enable_ipv6"], false);
-    assert_eq!(chain["driver_opts"]["com.docker.network.bridge.inhibit_ipv4"], "true");
-    assert_eq!(chain["driver_opts"]["com.docker.network.bridge.gateway_mode_ipv4"], "isolated");
+    let egress_proxy = &compose["services"]["egress-proxy"];
+    assert_eq!(egress_proxy["network_mode"], "none");
+    assert_eq!(literal_list(&egress_proxy["dns"]), ["127.0.0.1"]);
+    assert!(egress_proxy.get("networks").is_none());
+    assert_eq!(compose["networks"].as_mapping().unwrap().len(), 1);
 }
 
-/// Without routes pipelock serves the socket itself; there is no proxy in front and no network between.
+/// Others may be on the network that pipelock leaves by, and the host is: nothing in a stack listens on a network, and
+/// only who mounts a socket's volume gets at the socket.
 #[test]
-fn without_routes_there_is_no_egress_proxy_and_no_chain() {
+fn the_proxies_listen_on_sockets_that_only_their_clients_mount() {
+    let tree = render(&manifest(vec![route("egress_proxy.routes[0]", "a.example")]));
+    let compose = compose(&tree);
+    let embedded = EmbeddedFile::read(text(&tree, "pipelock/embedded.yaml")).unwrap();
+    let routes = RoutesFile::read(text(&tree, "egress-proxy/routes.yaml")).unwrap();
+    assert_eq!(embedded.listen.to_string(), "unix:/run/bottle-upstream/pipelock.sock");
+    assert_eq!(routes.upstream.proxy.to_string(), embedded.listen.to_string());
+    assert!(embedded.admin.ip().is_loopback() && routes.admin.ip().is_loopback());
+    // The upstream program reads this one, and knows no unix sockets.
+    assert!(text(&tree, "pipelock/pipelock.yaml").contains("listen: \"127.0.0.1:8888\""));
+    assert!(services(&compose).all(|(_, service)| service.get("ports").is_none()));
+
+    // Service, volume, where, read-only.
+    let mounted: Vec<(&str, String, String, bool)> = services(&compose)
+        .flat_map(|(name, service)| {
+            let volumes = service["volumes"].as_sequence().into_iter().flatten();
+            volumes.filter(|volume| literal(&volume["type"]) == "volume").map(move |volume| {
+                let text = |key: &str| literal(&volume[key]);
+                (name, text("source"), text("target"), volume["read_only"] == true)
+            })
+        })
+        .collect();
+    let mounted: Vec<_> = mounted.iter().map(|(a, b, c, d)| (*a, b.as_str(), c.as_str(), *d)).collect();
+    assert_eq!(
+        mounted,
+        [
+            ("netns", "listener", "/run/bottle-gate", false),
+            ("gate", "listener", "/run/bottle-gate", true),
+            ("gate", "socket", "/run/bottle", true),
+            ("egress-proxy", "socket", "/run/bottle", false),
+            ("egress-proxy", "upstream", "/run/bottle-upstream", true),
+            ("pipelock", "upstream", "/run/bottle-upstream", false),
+        ]
+    );
+}
+
+/// Without routes pipelock serves the socket itself; there is no proxy in front and no socket between.
+#[test]
+fn without_routes_there_is_no_egress_proxy() {
     let mut manifest = manifest(Vec::new());
     manifest.egress.allowlist = vec![route("egress.allowlist[0]", "a.example")];
     let tree = render(&manifest);
     assert!(!tree.contains_key(camino::Utf8Path::new("egress-proxy/routes.yaml")));
     let compose = compose(&tree);
     assert!(compose["services"].get("egress-proxy").is_none());
-    assert!(compose["networks"].get("chain").is_none());
+    assert!(compose["volumes"].get("upstream").is_none());
     assert!(compose["services"]["agent"]["depends_on"].get("egress-proxy").is_none());
     let socket = compose["services"]["pipelock"]["volumes"].as_sequence().unwrap().last().unwrap();
     assert_eq!(

@@ -3,7 +3,7 @@
 use super::RenderResult;
 use crate::cli::{Format, Globals, change_lines, source};
 use crate::config::routes::AnyOr;
-use crate::plan::{Plan, Topology};
+use crate::plan::{NetworkPlan, Plan, Topology};
 use crate::policy::{DenyPath, HostRule, Route};
 use crate::printable::printable_name;
 use crate::stack::service;
@@ -32,12 +32,11 @@ fn services(plan: &Plan) -> Vec<&'static str> {
 }
 
 fn networks(plan: &Plan) -> Vec<String> {
-    let egress = match &plan.egress_network {
-        Some(name) => format!("egress ({name})"),
-        None => "egress".to_owned(),
+    let shown = |network: &NetworkPlan| match &network.existing {
+        Some(existing) => format!("{} ({existing})", network.name),
+        None => network.name.to_owned(),
     };
-    let chain = (plan.topology == Topology::Chain).then(|| "chain (internal)".to_owned());
-    chain.into_iter().chain([egress]).collect()
+    plan.networks().iter().map(shown).collect()
 }
 
 fn tokens(plan: &Plan) -> BTreeSet<&str> {

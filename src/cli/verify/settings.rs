@@ -362,7 +362,11 @@ mod tests {
             |host: Value, networks: Value, mounts: Value| shared_with(&own, "p", &host, &networks, &mounts);
         let none = || json!({});
         assert_eq!(
-            shared(json!({"NetworkMode": "bridge"}), json!({"pq_chain": {}}), json!([{"Name": "pq_socket"}])),
+            shared(
+                json!({"NetworkMode": "bridge"}),
+                json!({"pq_egress": {}}),
+                json!([{"Name": "pq_socket"}])
+            ),
             None
         );
         assert!(
@@ -370,7 +374,7 @@ mod tests {
                 .unwrap()
                 .contains("NetworkMode")
         );
-        assert_eq!(shared(none(), json!({"p_chain": {}}), json!([])).unwrap(), "is on its network p_chain");
+        assert_eq!(shared(none(), json!({"p_egress": {}}), json!([])).unwrap(), "is on its network p_egress");
         assert_eq!(
             shared(none(), none(), json!([{"Name": "p_socket"}])).unwrap(),
             "mounts its volume p_socket"

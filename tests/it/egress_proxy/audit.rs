@@ -242,7 +242,7 @@ async fn a_secret_in_a_path_is_masked_and_a_long_path_is_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_leaves_the_dispatch_and_a_new_process_appends() {
-    let pipelock = FakePipelock::start(&["h2"]).await;
+    let pipelock = FakePipelock::start(&["h2"]);
     let files = Files::new(&pipelock.ca_pem);
     files.write(&files.config(&pipelock.address, usual_routes()));
     let audit = files.path("audit");
@@ -289,7 +289,7 @@ async fn a_kill_leaves_the_dispatch_and_a_new_process_appends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_refusals_is_counted_and_what_was_sent_on_stays() {
-    let pipelock = FakePipelock::start(&["h2"]).await;
+    let pipelock = FakePipelock::start(&["h2"]);
     let files = Files::new(&pipelock.ca_pem);
     let config = files.write(&files.config(&pipelock.address, usual_routes()));
     let audit = files.path("audit");
@@ -331,7 +331,7 @@ async fn a_flood_of_refusals_is_counted_and_what_was_sent_on_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_flood_requests_are_counted_and_that_is_written_before_the_first_is_sent_on() {
-    let pipelock = FakePipelock::start(&["h2"]).await;
+    let pipelock = FakePipelock::start(&["h2"]);
     let files = Files::new(&pipelock.ca_pem);
     let config = files.write(&files.config(&pipelock.address, usual_routes()));
     let audit = files.path("audit");
@@ -389,7 +389,7 @@ async fn after_a_flood_requests_are_counted_and_that_is_written_before_the_first
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_in_a_flood_leaves_that_a_count_is_missing() {
-    let pipelock = FakePipelock::start(&["h2"]).await;
+    let pipelock = FakePipelock::start(&["h2"]);
     let files = Files::new(&pipelock.ca_pem);
     files.write(&files.config(&pipelock.address, usual_routes()));
     let audit = files.path("audit");

@@ -109,7 +109,7 @@ impl Files {
             listen: "127.0.0.1:0".parse().unwrap(),
             admin: "127.0.0.1:0".parse().unwrap(),
             upstream: Upstream {
-                proxy: proxy.to_owned(),
+                proxy: proxy.parse().unwrap(),
                 ca_file: Some(self.text("pipelock-ca.pem")),
                 extra_ca_file: None,
             },
@@ -151,7 +151,7 @@ impl Stack {
     }
 
     pub(super) async fn build(alpn: &[&str], clock: Clock, change: impl FnOnce(&mut RoutesFile)) -> Self {
-        let pipelock = FakePipelock::start(alpn).await;
+        let pipelock = FakePipelock::start(alpn);
         let files = Files::new(&pipelock.ca_pem);
         let mut config = files.config(&pipelock.address, usual_routes());
         change(&mut config);

@@ -2,6 +2,7 @@
 
 use super::harness::{Files, PLANTED, SOON, Stack, exchange, route, tunnel, usual_routes};
 use super::pipelock::FakePipelock;
+use bottle::config::ProxyAddress;
 use bottle::config::routes::{RouteEntry, RoutesFile};
 use std::{
     io::BufRead as _,
@@ -51,7 +52,10 @@ async fn a_config_that_can_not_be_used_never_replaces_one_that_can() {
         (|files, _| fs_err::write(files.path("ca.pem"), "").unwrap(), "the CA certificate can't be read"),
         (|files, _| fs_err::write(files.path("pipelock-ca.pem"), "").unwrap(), "holds no certificate"),
         (|_, config| config.routes.push(route("api.test")), "`api.test` has a rule already"),
-        (|_, config| config.upstream.proxy.clear(), "upstream.proxy: must be HOST:PORT of pipelock"),
+        (
+            |_, config| config.upstream.proxy = ProxyAddress::Tcp(String::new()),
+            "upstream.proxy: `` is not an address of pipelock, the only way out: write `unix:/absolute/path` or",
+        ),
         (|_, config| config.routes[0].ports.push(80), "a credential never goes over plain http"),
         (|_, config| config.limits.connections = 7, "limits changed, which a reload can't apply: restart"),
         (|_, config| config.listen = "127.0.0.1:1".parse().unwrap(), "listen changed"),
@@ -144,7 +148,7 @@ impl Running {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_binary_serves_reloads_and_ends_with_0() {
-    let pipelock = FakePipelock::start(&["h2"]).await;
+    let pipelock = FakePipelock::start(&["h2"]);
     let files = Files::new(&pipelock.ca_pem);
     let mut config = files.config(&pipelock.address, usual_routes());
     files.write(&config);
@@ -200,7 +204,7 @@ async fn the_binary_serves_reloads_and_ends_with_0() {
 
 #[tokio::test]
 async fn the_binary_listens_on_a_unix_socket_and_writes_audit_records_to_a_file() {
-    let files = Files::new(&FakePipelock::start(&[]).await.ca_pem);
+    let files = Files::new(&FakePipelock::start(&[]).ca_pem);
     files.write(&files.config("127.0.0.1:9", usual_routes()));
     let socket = files.path("egress.sock");
     let audit = files.path("audit.jsonl");

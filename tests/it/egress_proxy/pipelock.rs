@@ -1,4 +1,4 @@
-//! A stand-in for pipelock: CONNECT, TLS with a CA of its own, HTTP/2 or 1.1 inside, and every way to misbehave.
+//! A stand-in for pipelock, on a unix socket as in a stack: CONNECT, TLS with a CA of its own, HTTP/2 or 1.1 inside, and every way to misbehave.
 //! It records what it is asked, so that a test can say what left the proxy under test, byte for byte.
 
 use bottle::{
@@ -16,7 +16,7 @@ use std::{
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::{UnixListener, UnixStream},
 };
 
 pub(super) type Answer = Response<BoxBody<Bytes, Infallible>>;
@@ -72,6 +72,7 @@ pub(super) struct FakePipelock {
     pub(super) address: String,
     pub(super) ca_pem: String,
     state: Arc<State>,
+    _folder: tempfile::TempDir,
 }
 
 pub(super) fn text(status: u16, body: &str) -> Answer {
@@ -82,9 +83,11 @@ pub(super) fn text(status: u16, body: &str) -> Answer {
 
 impl FakePipelock {
     /// Starts it; every request is answered with 200 and `ok`. `alpn` in order of preference.
-    pub(super) async fn start(alpn: &[&str]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
+    pub(super) fn start(alpn: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("pipelock.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let address = format!("unix:{}", socket.display());
         let ca = CertificateAuthority::mint(CaKind::Pipelock, "test", &Clock::system()).unwrap();
         let ca_pem = ca.certificate_pem();
         let issuer = Arc::new(LeafIssuer::new(ca, Clock::system()).unwrap());
@@ -99,7 +102,7 @@ impl FakePipelock {
                 tokio::spawn(async move { drop(converse(stream, connection, &state, &issuer, alpn).await) });
             }
         });
-        Self { address, ca_pem, state }
+        Self { address, ca_pem, state, _folder: folder }
     }
 
     pub(super) fn behave(&self, manner: Manner) {
@@ -135,7 +138,7 @@ impl FakePipelock {
 }
 
 async fn converse(
-    mut stream: TcpStream,
+    mut stream: UnixStream,
     connection: usize,
     state: &Arc<State>,
     issuer: &LeafIssuer,

@@ -14,6 +14,7 @@ mod kernel;
 mod kernel_view;
 mod lifecycle;
 mod lock;
+mod neighbours;
 mod project;
 mod served;
 mod trust;
