@@ -3,8 +3,10 @@
 //!
 //! `cargo bench --bench scale`; with numbers after `--`, other sizes. `BOTTLE` names another program to measure.
 
+use fs_err as fs;
+use std::fmt::Write as _;
 use std::{
-    fs, io,
+    io,
     path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -13,13 +15,14 @@ use std::{
 const ROUTES: usize = 200;
 
 fn manifest(name: &str, extra: &str) -> String {
-    let routes: String = (0..ROUTES)
-        .map(|n| {
-            format!(
-                "    - host: h{n}.{name}.example\n      path_allowlist: [/v1/items, \"/v1/*/status\"{extra}]\n      methods: [GET, HEAD]\n"
-            )
-        })
-        .collect();
+    let mut routes = String::new();
+    for n in 0..ROUTES {
+        // Writing to a String can't fail.
+        let _ = writeln!(
+            routes,
+            "    - host: h{n}.{name}.example\n      path_allowlist: [/v1/items, \"/v1/*/status\"{extra}]\n      methods: [GET, HEAD]"
+        );
+    }
     format!(
         "version: 1\nname: {name}\nagent:\n  image: agent:local\n  mounts: [{{source: ., target: /work}}]\negress_proxy:\n  routes:\n{routes}"
     )
@@ -128,6 +131,6 @@ fn main() -> io::Result<()> {
 
 #[expect(clippy::print_stdout, reason = "the report of a benchmark")]
 fn print_row(first: &str, rest: &[&str]) {
-    let rest: String = rest.iter().map(|cell| format!("{cell:>16}")).collect();
+    let rest = rest.iter().fold(String::new(), |row, cell| format!("{row}{cell:>16}"));
     println!("{first:<24}{rest}");
 }
