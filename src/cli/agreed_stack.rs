@@ -5,15 +5,13 @@
 //! environment) is dropped. The command is printed before it runs, so that a person can do the same by hand.
 
 use super::bottles::{self, FoundBottle, Planted};
-use super::folders::{home, real, registry};
+use super::folders::{real, registry};
 use super::pins_for_others::Pins;
 use super::project::Project;
 use super::{Globals, candidate, held_back_output, say, tree_against_agreed};
 use crate::consent::{AGREED, Agreed, Bottle, Running};
-use crate::diagnostic::Report;
 use crate::manifest::Loaded;
 use crate::pki;
-use crate::plan::places::{planted_link, through};
 use crate::plan::{Layout, Plan, Topology};
 use crate::printable::printable_output;
 use crate::render::{self, RenderTarget, paths};
@@ -90,20 +88,20 @@ impl Stack {
         let layout = Layout::between(&folder, &bottle.out);
         let plan = render::plan_of(&agreed.tree, &layout).context(bottle.state.join(AGREED))?;
         let shown = shown_from_here(&bottle.out);
-        let pins = Pins::between(&bottle, &agreed.record.capabilities, &registry()?);
-        let pinning = pins.write(&bottle.state)?;
-        Ok(Self {
+        let mut stack = Self {
             bottle,
             agreed,
             plan,
             file,
             loaded,
             unchecked: false,
-            pins,
-            pinning,
+            pins: Pins::default(),
+            pinning: None,
             shown,
             loudness: Loudness::from_globals(globals),
-        })
+        };
+        stack.pin()?;
+        Ok(stack)
     }
 
     /// The same, for a command that starts something: refuses a tree in the project that is not the agreed one, and
@@ -116,6 +114,7 @@ impl Stack {
             "this folder was {project} when you rendered it; run `bottle render` here, and `bottle ps` shows what \
              still runs under the old name"
         );
+        stack.bottle.seal.require_whole(&stack.bottle.state)?;
         if let Some(difference) = tree_against_agreed::describe(project, &stack.bottle.out, &stack.agreed)? {
             bail!(
                 "{} is not what you agreed to:\n{difference}`bottle render` writes what {} renders to, and asks about \
@@ -160,41 +159,11 @@ impl Stack {
         now.is_some_and(|now| now.digest() == agreed.digest())
     }
 
-    /// Refuses to give the agent what somebody put in the place of a folder that it sees: a link that it could
-    /// have made, another folder than the agreed one, or one that leads to the keys.
-    pub(crate) fn require_safe_places(&self) -> anyhow::Result<()> {
-        let project = self.folder();
-        let place = |source: &Utf8Path| crate::plan::layout::normal(&project.join(source));
-        let mounts = &self.plan.agent.mounts;
-        let writable = mounts.iter().filter(|mount| !mount.read_only);
-        let writable: Vec<_> =
-            writable.map(|mount| real(&place(&mount.source))).chain([real(project)]).collect();
-        let links = mounts.iter().filter_map(|mount| {
-            planted_link(&place(&mount.source), &writable, real)
-                .map(|link| through(&place(&mount.source), &link, real))
-        });
-        let mut report = Report(links.collect());
-        report.0.dedup();
-        if !report.0.is_empty() {
-            return Err(report.into());
-        }
-        let now = candidate::machine(&self.plan, project, None).sources;
-        for (target, agreed) in self.agreed.record.capabilities.sources() {
-            if let Some(now) = now.get(target).filter(|now| *now != agreed) {
-                bail!(
-                    "what the agent would see at {target} is {now} by now, and you agreed to {agreed}; \
-                     `bottle render` asks about it"
-                );
-            }
-            if !agreed.exists() {
-                bail!("{agreed}, which {} mounts at {target}, is not on this machine", self.file);
-            }
-        }
-        let seen: Vec<Utf8PathBuf> = now.into_values().collect();
-        let location =
-            crate::state::Location::find(&self.bottle.out, Some(&self.bottle.state), None, self.folder())?;
-        location.require_hidden(&seen)?;
-        Ok(location.require_hidden_home(&home()?, &seen)?)
+    /// Pins what other bottles mount by now, for what starts next.
+    pub(crate) fn pin(&mut self) -> anyhow::Result<()> {
+        self.pins = Pins::between(&self.bottle, &self.agreed.record.capabilities, &registry()?);
+        self.pinning = self.pins.write(&self.bottle.state)?;
+        Ok(())
     }
 
     /// Refuses a runtime that the engine does not have.

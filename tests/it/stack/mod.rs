@@ -16,4 +16,5 @@ mod lifecycle;
 mod lock;
 mod project;
 mod served;
+mod siblings;
 mod trust;
