@@ -5,6 +5,7 @@
 //! environment) is dropped. The command is printed before it runs, so that a person can do the same by hand.
 
 use super::bottles::{self, FoundBottle, Planted};
+use super::docker::{NO_DOCKER, docker, output_of, shown};
 use super::folders::{real, registry};
 use super::pins_for_others::Pins;
 use super::project::Project;
@@ -16,7 +17,7 @@ use crate::plan::{Layout, Plan, Topology};
 use crate::printable::printable_output;
 use crate::render::{self, RenderTarget, paths};
 use crate::stack::service;
-use crate::state::{ENV_FILE, ENV_VARIABLES};
+use crate::state::ENV_FILE;
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::process::{Command, ExitStatus};
@@ -293,8 +294,6 @@ impl Stack {
 /// An image that is new takes minutes; what is there already is up within this time.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
-pub(super) const NO_DOCKER: &str = "can't run docker; it must be installed, with Compose 2.24 or newer";
-
 /// A folder as a command line names it: relative to the current folder where it lies below.
 pub(crate) fn shown_from_here(path: &Utf8Path) -> Utf8PathBuf {
     let here = std::env::current_dir().ok().and_then(|here| Utf8PathBuf::from_path_buf(here).ok());
@@ -302,26 +301,6 @@ pub(crate) fn shown_from_here(path: &Utf8Path) -> Utf8PathBuf {
         .filter(|here| here != "/")
         .and_then(|here| path.strip_prefix(real(&here)).map(Utf8Path::to_owned).ok());
     relative.filter(|path| !path.as_str().is_empty()).unwrap_or_else(|| path.to_owned())
-}
-
-/// `docker` without what would lead Compose elsewhere.
-pub(crate) fn docker() -> Command {
-    let mut command = Command::new("docker");
-    for (name, _) in std::env::vars_os() {
-        let leads_elsewhere = |name: &str| name.starts_with("COMPOSE_") || ENV_VARIABLES.contains(&name);
-        if name.to_str().is_some_and(leads_elsewhere) {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
-/// What a command of Docker's prints, if it succeeds.
-pub(crate) fn output_of(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.output().context(NO_DOCKER)?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "{} failed: {}", shown(command), said.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Fails where `docker` is there and has no Compose, or one that is not for this user: what `docker` says of that
@@ -332,34 +311,4 @@ fn require_compose() -> anyhow::Result<()> {
         bail!("docker has no Compose for this user; `docker compose version` must say 2.24 or newer");
     }
     Ok(())
-}
-
-/// A command as a person would type it.
-pub(super) fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
-}
-
-/// A word as a shell reads it back.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn a_printed_word_is_one_word_for_a_shell() {
-        for (word, shown) in
-            [("up", "up"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("$HOME", "'$HOME'"), ("", "''")]
-        {
-            assert_eq!(quoted(word), shown);
-        }
-    }
 }

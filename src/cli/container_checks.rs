@@ -1,7 +1,8 @@
 //! What the engine and the kernel say of the containers of a stack. Nothing that runs inside is asked about its own
 //! cage.
 
-use super::agreed_stack::{Stack, docker, output_of};
+use super::agreed_stack::Stack;
+use super::docker::{docker, output_of};
 use super::places::Places;
 use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
 use crate::plan::layout;

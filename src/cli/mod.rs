@@ -14,6 +14,7 @@ mod change_lines;
 mod completions;
 mod container_checks;
 mod diff;
+mod docker;
 mod down;
 mod egress_proxy;
 mod explain;

@@ -9,7 +9,6 @@ use crate::kernel_view::{self, Fault, Mount, MountTable, Source, Way};
 use crate::printable::printable_name;
 use crate::stack::service;
 use anyhow::{Context as _, bail};
-use std::path::Path;
 
 /// A pin or a folder that is new each time is the work of a program on the host that never rests.
 const LOOKS: usize = 5;
@@ -36,8 +35,8 @@ pub(crate) fn require_none(stack: &mut Stack, replaces_own: bool) -> anyhow::Res
 /// Whether one was ended.
 fn end_movers(stack: &Stack, places: &Places, replaces_own: bool) -> anyhow::Result<bool> {
     let mut ended = false;
-    for agent in all()?.iter().filter(|it| it.service == service::AGENT && it.is_alive()) {
-        let Some(why) = why_not(stack, agent, places)? else { continue };
+    for agent in agents()? {
+        let Some(why) = why_not(stack, &agent, places)? else { continue };
         let project = &agent.project;
         let is_own = *project == stack.bottle.project;
         if is_own && !agent.one_off && replaces_own {
@@ -59,29 +58,48 @@ fn end_movers(stack: &Stack, places: &Places, replaces_own: bool) -> anyhow::Res
     Ok(ended)
 }
 
+/// Refuses to start anything from a state that an agent sees which runs: its mounts may be older than what is agreed to
+/// by now.
+pub(crate) fn require_unseen_state(stack: &Stack) -> anyhow::Result<()> {
+    /// What each agent is given: the certificates and the program.
+    const GIVEN: [&str; 2] = ["trust", "image/bottle"];
+    let path = real(&stack.bottle.state);
+    for agent in agents()? {
+        let (seen, state) = match seen(stack, &agent)? {
+            None => continue,
+            Some(seen @ Seen { by_name: true, .. }) => (seen, Source::by_name(&path)),
+            Some(seen) => (seen, Source::at(&path)?),
+        };
+        let is_given =
+            |mount: &Mount| mount.read_only && GIVEN.iter().any(|given| mount.root == state.root.join(given));
+        if let Some(mount) = seen.table.showing(&state).find(|mount| !is_given(mount)) {
+            bail!(
+                "{} runs and sees, at {}, the state {path} with its private keys: its mounts are older than what you \
+                 agreed to; end it first{}",
+                agent.name,
+                printable_name(&mount.target.to_string_lossy()),
+                if agent.one_off { String::new() } else { format!(", with bottle down {}", agent.project) }
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The agents of any bottle on this engine that have a process.
+fn agents() -> anyhow::Result<Vec<Container>> {
+    Ok(all()?.into_iter().filter(|it| it.service == service::AGENT && it.is_alive()).collect())
+}
+
 /// Why an agent that runs is in the way; nothing where it is not.
 fn why_not(stack: &Stack, agent: &Container, places: &Places) -> anyhow::Result<Option<String>> {
-    let seen = kernel_view::Container::find(agent.pid, &agent.id).and_then(|it| it.mounts());
-    let (table, by_name) = match seen {
-        Ok(table) => (table, false),
-        Err(Fault::Ended { .. }) => return Ok(None),
-        Err(_) if has_ended(agent) => return Ok(None),
-        Err(Fault::NotHere { .. }) if stack.unchecked => (by_the_engine(agent), true),
-        Err(fault) => {
-            return Ok(Some(format!("can't be asked whether it could replace what is mounted ({fault})")));
-        }
-    };
-    if let Some(mount) = shown_state(stack, &table, by_name)? {
-        return Ok(Some(format!(
-            "sees, at {}, the state {}, where private keys are: it has mounts that you agreed to before",
-            printable_name(&mount.target.to_string_lossy()),
-            stack.bottle.state
-        )));
-    }
+    let Some(seen) = seen(stack, agent)? else { return Ok(None) };
     for place in places.paths() {
-        let way =
-            if by_name { Way::by_name(place) } else { Way::to(place).with_context(|| changing(place))? };
-        if table.could_move(&way) {
+        let way = if seen.by_name {
+            Way::by_name(place)
+        } else {
+            Way::to(place).with_context(|| changing(place))?
+        };
+        if seen.table.could_move(&way) {
             return Ok(Some(format!(
                 "can put something else in the place of {place}: it was started before that was to be mounted"
             )));
@@ -90,16 +108,31 @@ fn why_not(stack: &Stack, agent: &Container, places: &Places) -> anyhow::Result<
     Ok(None)
 }
 
-/// What of the state an agent sees besides what each agent is given: the certificates and the program.
-fn shown_state<'a>(stack: &Stack, table: &'a MountTable, by_name: bool) -> anyhow::Result<Option<&'a Mount>> {
-    const GIVEN: [&str; 2] = ["trust", "image/bottle"];
-    let path = real(&stack.bottle.state);
-    let state = if by_name { Source::by_name(&path) } else { Source::at(&path)? };
-    let is_given = |mount: &Mount| {
-        mount.read_only
-            && GIVEN.iter().any(|given| mount.root.strip_prefix(&state.root) == Ok(Path::new(given)))
-    };
-    Ok(table.showing(&state).find(|mount| !is_given(mount)))
+/// What an agent has mounted.
+struct Seen {
+    table: MountTable,
+    /// By the engine's word alone, where a person said that the kernel can't be asked.
+    by_name: bool,
+}
+
+/// Nothing of an agent that has ended; what can't be known is refused.
+fn seen(stack: &Stack, agent: &Container) -> anyhow::Result<Option<Seen>> {
+    let table = kernel_view::Container::find(agent.pid, &agent.id).and_then(|it| it.mounts());
+    match table {
+        Ok(table) => Ok(Some(Seen { table, by_name: false })),
+        Err(Fault::Ended { .. }) => Ok(None),
+        Err(_) if has_ended(agent) => Ok(None),
+        Err(Fault::NotHere { .. }) if stack.unchecked => {
+            Ok(Some(Seen { table: by_the_engine(agent), by_name: true }))
+        }
+        Err(fault) => {
+            let what = format!(
+                "{} runs, and whether it can replace what is mounted is unknown; end it first, with docker rm --force {}",
+                agent.name, agent.name
+            );
+            Err(anyhow::Error::new(fault).context(what))
+        }
+    }
 }
 
 fn by_the_engine(agent: &Container) -> MountTable {

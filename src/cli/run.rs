@@ -2,7 +2,8 @@
 //!
 //! The container belongs to this command: whatever ends the command, also a signal, removes it.
 
-use super::agreed_stack::{NO_DOCKER, Stack, StackArgs, docker};
+use super::agreed_stack::{Stack, StackArgs};
+use super::docker::{NO_DOCKER, docker};
 use super::places::Places;
 use super::up::{build_agent, require_ready, start};
 use super::{Globals, Outcome, container_checks, movers, say};

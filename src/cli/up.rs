@@ -1,6 +1,7 @@
 //! `bottle up`: the infrastructure first, then the agent, then a look at what the agent really has.
 
-use super::agreed_stack::{Stack, StackArgs, output_of};
+use super::agreed_stack::{Stack, StackArgs};
+use super::docker::output_of;
 use super::places::Places;
 use super::{Globals, Outcome, container_checks, movers, say, source, tokens};
 use crate::consent::Context;
@@ -61,6 +62,7 @@ pub(crate) fn require_ready(stack: &Stack) -> anyhow::Result<()> {
     stack.require_valid_authorities()?;
     Places::open(stack)?;
     stack.require_runtime()?;
+    movers::require_unseen_state(stack)?;
     container_checks::require(stack)
 }
 

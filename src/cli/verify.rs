@@ -3,7 +3,8 @@
 mod audit;
 mod settings;
 
-use super::agreed_stack::{Stack, StackArgs, docker, output_of};
+use super::agreed_stack::{Stack, StackArgs};
+use super::docker::{docker, output_of};
 use super::{Format, Globals, Outcome, container_checks, places, print_as, tree_against_agreed};
 use crate::consent::Running;
 use crate::plan::Topology;

@@ -61,7 +61,9 @@ mod tests {
         let state = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
         fs_err::create_dir(state.join("image")).unwrap();
         let write = |file: &str, text: &str| fs_err::write(state.join(file), text).unwrap();
-        SEALED.iter().for_each(|file| write(file, file));
+        for file in SEALED {
+            write(file, file);
+        }
         let seal = Seal::of(&state).unwrap();
         seal.require_whole(&state).unwrap();
         for file in SEALED {

@@ -176,3 +176,42 @@ fn an_agent_whose_folder_was_renamed_still_counts_as_one_that_can_swap() {
     fs::rename(&new, &old).unwrap();
     assert_eq!(up.code, Some(0), "{}", up.text());
 }
+
+/// A container keeps its mounts, whatever was agreed to since.
+#[test]
+fn nothing_starts_from_a_state_that_an_agent_still_sees() {
+    if !harness::available() {
+        return;
+    }
+    let project = project("older", "[sleep, infinity]", "{source: ../data, target: /data}");
+    let (data, other) = (project.folder().with_file_name("data"), project.folder().with_file_name("b"));
+    fs::create_dir(&data).unwrap();
+    fs::create_dir(&other).unwrap();
+    let stack = project.render();
+    let project = &stack.project;
+    project.bottle(&["up"]).ok();
+    let manifest = fs::read_to_string(project.folder().join("bottle.yaml")).unwrap();
+    let manifest = manifest.replace("{source: ../data, target: /data}", "");
+    fs::write(project.folder().join("bottle.yaml"), manifest).unwrap();
+    project.bottle(&["render", "--accept-widening"]).ok();
+    let text = "version: 1\nname: test-late\nagent: {image: bottle-test-base:1, command: [sleep, infinity]}\negress: \
+                {allowlist: [a.example]}\n";
+    fs::write(other.join("bottle.yaml"), text).unwrap();
+    let state = data.join("state");
+    project
+        .bottle(&["render", "--accept-widening", "--state", state.to_str().unwrap(), "../b/bottle.yaml"])
+        .ok();
+    for verb in [&["up", "../b/bottle.yaml"][..], &["run", "../b/bottle.yaml", "--", "true"]] {
+        let said = refused(&project.bottle(verb));
+        let wanted = format!("runs and sees, at /data, the state {} with its private keys", state.display());
+        assert!(
+            said.contains(&wanted) && said.contains(&format!("bottle down {}", stack.name)),
+            "{verb:?}: {said}"
+        );
+    }
+    assert!(docker(["ps", "--all", "--quiet", "--filter", "name=test-late"]).ok().out.is_empty());
+    project.bottle(&["up"]).ok(); // made again, without the mount
+    let up = project.bottle(&["up", "../b/bottle.yaml"]);
+    project.bottle(&["down", "test-late"]).ok();
+    assert_eq!(up.code, Some(0), "{}", up.text());
+}
