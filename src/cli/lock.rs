@@ -2,10 +2,11 @@
 
 use super::docker::docker;
 use super::folders::{beside, folder_of};
+use super::lock_file::find;
 use super::project::Project;
 use super::{Format, Globals, Outcome, candidate, print_as, source};
 use crate::diagnostic::{Diagnostic, Report};
-use crate::lock::{FILE, LARGEST, Lock, floating_bases, is_digest, is_pinned};
+use crate::lock::{FILE, Lock, floating_bases, is_digest, is_pinned};
 use crate::manifest::Image;
 use crate::plan::AgentImage;
 use crate::tree::Folder;
@@ -101,12 +102,6 @@ fn lock(folder: &Utf8Path, upgrade: bool) -> anyhow::Result<Vec<Locked>> {
         locked.iter().map(|it| (it.image.clone(), it.digest.clone())).collect();
     Folder::open(&place)?.stage(FILE, Lock::new(images).text()?.as_bytes(), 0o644)?.commit()?;
     Ok(locked)
-}
-
-/// The lock in the folder of a manifest, which an agent may have written.
-pub(crate) fn find(folder: &Utf8Path) -> anyhow::Result<Option<Lock>> {
-    let text = Folder::open(folder)?.read_at_most(FILE, LARGEST)?;
-    Ok(text.map(|text| Lock::parse(FILE, &text)).transpose()?)
 }
 
 /// What the name of an image stands for, and who says so.

@@ -26,6 +26,7 @@ mod held_back_output;
 mod hidden;
 mod lints;
 mod lock;
+mod lock_file;
 mod logs;
 mod man;
 mod movers;

@@ -1,7 +1,7 @@
 //! One manifest, resolved where it lies: what `plan`, `render` and `up` start from.
 
 use super::folders::{absolute, folder_of, real};
-use super::{certificates, lock, source};
+use super::{certificates, lock_file, source};
 use crate::manifest::Loaded;
 use crate::plan::layout::normal;
 use crate::plan::{Layout, Plan, Surroundings};
@@ -31,7 +31,7 @@ impl Project {
         out: Option<&Utf8Path>,
     ) -> anyhow::Result<Self> {
         let folder = folder_of(file)?;
-        if let Some(lock) = lock::find(&folder)? {
+        if let Some(lock) = lock_file::find(&folder)? {
             lock.pin(&mut loaded.manifest.agent.image);
         }
         let out = match out {
