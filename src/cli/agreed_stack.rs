@@ -5,20 +5,19 @@
 //! environment) is dropped. The command is printed before it runs, so that a person can do the same by hand.
 
 use super::bottles::{self, FoundBottle, Planted};
-use super::folders::{home, real, registry};
+use super::docker::{NO_DOCKER, docker, output_of, shown};
+use super::folders::{real, registry};
 use super::pins_for_others::Pins;
 use super::project::Project;
 use super::{Globals, candidate, held_back_output, say, tree_against_agreed};
 use crate::consent::{AGREED, Agreed, Bottle, Running};
-use crate::diagnostic::Report;
 use crate::manifest::Loaded;
 use crate::pki;
-use crate::plan::places::{planted_link, through};
 use crate::plan::{Layout, Plan, Topology};
 use crate::printable::printable_output;
 use crate::render::{self, RenderTarget, paths};
 use crate::stack::service;
-use crate::state::{ENV_FILE, ENV_VARIABLES};
+use crate::state::ENV_FILE;
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::process::{Command, ExitStatus};
@@ -90,20 +89,20 @@ impl Stack {
         let layout = Layout::between(&folder, &bottle.out);
         let plan = render::plan_of(&agreed.tree, &layout).context(bottle.state.join(AGREED))?;
         let shown = shown_from_here(&bottle.out);
-        let pins = Pins::between(&bottle, &agreed.record.capabilities, &registry()?);
-        let pinning = pins.write(&bottle.state)?;
-        Ok(Self {
+        let mut stack = Self {
             bottle,
             agreed,
             plan,
             file,
             loaded,
             unchecked: false,
-            pins,
-            pinning,
+            pins: Pins::default(),
+            pinning: None,
             shown,
             loudness: Loudness::from_globals(globals),
-        })
+        };
+        stack.pin()?;
+        Ok(stack)
     }
 
     /// The same, for a command that starts something: refuses a tree in the project that is not the agreed one, and
@@ -116,6 +115,7 @@ impl Stack {
             "this folder was {project} when you rendered it; run `bottle render` here, and `bottle ps` shows what \
              still runs under the old name"
         );
+        stack.bottle.seal.require_whole(&stack.bottle.state)?;
         if let Some(difference) = tree_against_agreed::describe(project, &stack.bottle.out, &stack.agreed)? {
             bail!(
                 "{} is not what you agreed to:\n{difference}`bottle render` writes what {} renders to, and asks about \
@@ -160,41 +160,11 @@ impl Stack {
         now.is_some_and(|now| now.digest() == agreed.digest())
     }
 
-    /// Refuses to give the agent what somebody put in the place of a folder that it sees: a link that it could
-    /// have made, another folder than the agreed one, or one that leads to the keys.
-    pub(crate) fn require_safe_places(&self) -> anyhow::Result<()> {
-        let project = self.folder();
-        let place = |source: &Utf8Path| crate::plan::layout::normal(&project.join(source));
-        let mounts = &self.plan.agent.mounts;
-        let writable = mounts.iter().filter(|mount| !mount.read_only);
-        let writable: Vec<_> =
-            writable.map(|mount| real(&place(&mount.source))).chain([real(project)]).collect();
-        let links = mounts.iter().filter_map(|mount| {
-            planted_link(&place(&mount.source), &writable, real)
-                .map(|link| through(&place(&mount.source), &link, real))
-        });
-        let mut report = Report(links.collect());
-        report.0.dedup();
-        if !report.0.is_empty() {
-            return Err(report.into());
-        }
-        let now = candidate::machine(&self.plan, project, None).sources;
-        for (target, agreed) in self.agreed.record.capabilities.sources() {
-            if let Some(now) = now.get(target).filter(|now| *now != agreed) {
-                bail!(
-                    "what the agent would see at {target} is {now} by now, and you agreed to {agreed}; \
-                     `bottle render` asks about it"
-                );
-            }
-            if !agreed.exists() {
-                bail!("{agreed}, which {} mounts at {target}, is not on this machine", self.file);
-            }
-        }
-        let seen: Vec<Utf8PathBuf> = now.into_values().collect();
-        let location =
-            crate::state::Location::find(&self.bottle.out, Some(&self.bottle.state), None, self.folder())?;
-        location.require_hidden(&seen)?;
-        Ok(location.require_hidden_home(&home()?, &seen)?)
+    /// Pins what other bottles mount by now, for what starts next.
+    pub(crate) fn pin(&mut self) -> anyhow::Result<()> {
+        self.pins = Pins::between(&self.bottle, &self.agreed.record.capabilities, &registry()?);
+        self.pinning = self.pins.write(&self.bottle.state)?;
+        Ok(())
     }
 
     /// Refuses a runtime that the engine does not have.
@@ -324,8 +294,6 @@ impl Stack {
 /// An image that is new takes minutes; what is there already is up within this time.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
-pub(super) const NO_DOCKER: &str = "can't run docker; it must be installed, with Compose 2.24 or newer";
-
 /// A folder as a command line names it: relative to the current folder where it lies below.
 pub(crate) fn shown_from_here(path: &Utf8Path) -> Utf8PathBuf {
     let here = std::env::current_dir().ok().and_then(|here| Utf8PathBuf::from_path_buf(here).ok());
@@ -333,26 +301,6 @@ pub(crate) fn shown_from_here(path: &Utf8Path) -> Utf8PathBuf {
         .filter(|here| here != "/")
         .and_then(|here| path.strip_prefix(real(&here)).map(Utf8Path::to_owned).ok());
     relative.filter(|path| !path.as_str().is_empty()).unwrap_or_else(|| path.to_owned())
-}
-
-/// `docker` without what would lead Compose elsewhere.
-pub(crate) fn docker() -> Command {
-    let mut command = Command::new("docker");
-    for (name, _) in std::env::vars_os() {
-        let leads_elsewhere = |name: &str| name.starts_with("COMPOSE_") || ENV_VARIABLES.contains(&name);
-        if name.to_str().is_some_and(leads_elsewhere) {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
-/// What a command of Docker's prints, if it succeeds.
-pub(crate) fn output_of(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.output().context(NO_DOCKER)?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "{} failed: {}", shown(command), said.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Fails where `docker` is there and has no Compose, or one that is not for this user: what `docker` says of that
@@ -363,34 +311,4 @@ fn require_compose() -> anyhow::Result<()> {
         bail!("docker has no Compose for this user; `docker compose version` must say 2.24 or newer");
     }
     Ok(())
-}
-
-/// A command as a person would type it.
-pub(super) fn shown(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ")
-}
-
-/// A word as a shell reads it back.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn a_printed_word_is_one_word_for_a_shell() {
-        for (word, shown) in
-            [("up", "up"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("$HOME", "'$HOME'"), ("", "''")]
-        {
-            assert_eq!(quoted(word), shown);
-        }
-    }
 }

@@ -57,7 +57,11 @@ pub(crate) fn find(
     };
     let folder = folder_of(&file)?;
     let loaded = source::load(&file).ok();
-    let candidates = candidates(&registry, &file, &folder);
+    let mut candidates = candidates(&registry, &file, &folder);
+    // A folder that was renamed and rendered again is two bottles: what is called so now comes first.
+    if candidates.iter().any(|bottle| bottle.manifest.parent() == Some(folder.as_path())) {
+        candidates.retain(|bottle| bottle.manifest.parent() == Some(folder.as_path()));
+    }
     let names = |bottle: &Bottle| loaded.as_ref().is_some_and(|it| it.manifest.name == bottle.name);
     let bottle = match (candidates.as_slice(), candidates.iter().find(|bottle| names(bottle))) {
         (_, Some(one)) | ([one], None) => one.clone(),

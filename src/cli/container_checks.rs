@@ -1,8 +1,9 @@
 //! What the engine and the kernel say of the containers of a stack. Nothing that runs inside is asked about its own
 //! cage.
 
-use super::agreed_stack::{Stack, docker, output_of};
-use super::folders::real;
+use super::agreed_stack::Stack;
+use super::docker::{docker, output_of};
+use super::places::Places;
 use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
 use crate::plan::layout;
 use crate::render::paths;
@@ -64,6 +65,11 @@ struct EngineMount {
 impl Container {
     pub(crate) fn is_running(&self) -> bool {
         self.status == "running"
+    }
+
+    /// Whether there is a process in it, be it a paused one.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.pid != 0
     }
 }
 
@@ -141,13 +147,20 @@ pub(crate) fn require(stack: &Stack) -> anyhow::Result<()> {
     refuse(&holds(stack, &all))
 }
 
-/// Refuses what was started a moment ago, and stops it, when it does not hold or is not what was agreed to.
-pub(crate) fn require_or_stop(stack: &Stack, is_new: impl Fn(&Container) -> bool) -> anyhow::Result<()> {
+/// Refuses what was started a moment ago, and stops it, when it does not hold or is not what was agreed to. Of one that
+/// has ended the kernel says nothing any more; it was there all the same, so something else at a path that was looked
+/// at before the start counts in any case.
+pub(crate) fn require_or_stop(
+    stack: &Stack,
+    places: &Places,
+    is_new: impl Fn(&Container) -> bool,
+) -> anyhow::Result<()> {
     let all = of_project(&stack.bottle.project)?;
     let mut problems = holds(stack, &all);
     for container in all.iter().filter(|it| is_new(it) && it.is_running()) {
         problems.extend(other_mounts(stack, container)?);
     }
+    problems.extend(places.require_same().err().map(|error| error.to_string()));
     if !problems.is_empty() {
         for container in all.iter().filter(|it| is_new(it)) {
             let _ = docker().args(["kill", &container.id]).output(); // one that ended is no danger
@@ -232,31 +245,16 @@ fn is_upgrade(mismatch: &Mismatch) -> bool {
 }
 
 /// Whether the process that the engine named is no more the container's, by the engine's word of now.
-fn has_ended(container: &Container) -> bool {
+pub(crate) fn has_ended(container: &Container) -> bool {
     let now = output_of(docker().args(["inspect", "--format", "{{.State.Pid}}", &container.id]));
     now.map_or(true, |pid| pid.trim() != container.pid.to_string())
 }
 
 impl Container {
-    /// Whether a process in it could rename or replace this place of the machine, or a folder on the way to it.
-    fn could_move(&self, place: &Utf8Path) -> bool {
-        let binds = || self.mounts.iter().filter(|mount| mount.kind == "bind");
-        // What has a mount on it can't be renamed, and nothing can in a folder that is read-only.
-        let is_free = |target: &Utf8Path, source: &Utf8Path| {
-            let around = binds().filter(|it| target != it.destination && target.starts_with(&it.destination));
-            let nearest = around.max_by_key(|it| it.destination.components().count());
-            let shows = |it: &EngineMount| {
-                let below = target.strip_prefix(&it.destination).unwrap_or(target);
-                it.writable && real(Utf8Path::new(&it.source)).join(below) == source
-            };
-            nearest.is_some_and(shows) && !binds().any(|it| it.destination == target)
-        };
-        binds().filter(|mount| mount.writable).any(|mount| {
-            let root = real(Utf8Path::new(&mount.source));
-            let Ok(below) = place.strip_prefix(&root) else { return false };
-            let mut way = below.ancestors().filter(|step| !step.as_str().is_empty());
-            way.any(|step| is_free(&mount.destination.join(step), &root.join(step)))
-        })
+    /// What the engine was asked to bind: source, target, whether it is writable.
+    pub(crate) fn binds(&self) -> impl Iterator<Item = (&Utf8Path, &Utf8Path, bool)> {
+        let binds = self.mounts.iter().filter(|mount| mount.kind == "bind");
+        binds.map(|mount| (Utf8Path::new(&mount.source), mount.destination.as_path(), mount.writable))
     }
 
     /// What the kernel must show for what the engine was asked to mount.
@@ -280,48 +278,12 @@ impl Container {
     }
 }
 
-/// The agents, of any bottle on this engine, that run and could rename or replace a source of this stack while it
-/// starts, each with what it could move: the source lies in what it can write, and it was started without a pin on it.
-fn movers(stack: &Stack) -> anyhow::Result<Vec<(Container, Utf8PathBuf)>> {
-    let agents = all()?.into_iter().filter(|it| it.service == service::AGENT && it.is_running());
-    let moves = agents.filter_map(|agent| {
-        let mut sources = stack.agreed.record.capabilities.sources().map(|(_, real)| real);
-        let source = sources.find(|source| agent.could_move(source))?.to_owned();
-        Some((agent, source))
-    });
-    Ok(moves.collect())
-}
-
-/// Makes sure that nothing which an agent controls can change a source between the look at it and the start. This
-/// stack's own agent ends here when it could, since it would be made again; any other one is a person's to end.
-pub(crate) fn require_no_movers(stack: &Stack, replaces_own: bool) -> anyhow::Result<()> {
-    for (container, source) in movers(stack)? {
-        let project = &container.project;
-        let own = *project == stack.bottle.project && !container.one_off;
-        if own && replaces_own {
-            stack.compose(&["rm", "--stop", "--force", service::AGENT])?;
-        } else {
-            bail!(
-                "{} runs and can put something else in the place of {source}: it was started before that was to be \
-                 mounted; end it first{}",
-                container.name,
-                if container.one_off {
-                    String::new()
-                } else {
-                    format!(", with bottle down {project}, or run `bottle up` for it again")
-                }
-            );
-        }
-    }
-    stack.require_safe_places()
-}
-
 /// How what the engine was asked to mount in a container differs from what was agreed to.
 pub(crate) fn other_mounts(stack: &Stack, container: &Container) -> anyhow::Result<Option<String>> {
     let agreed = agreed_mounts(stack, &container.service)?;
-    let binds = container.mounts.iter().filter(|mount| mount.kind == "bind");
+    let binds = container.binds();
     let asked: BTreeMap<&Utf8Path, (Utf8PathBuf, bool)> =
-        binds.map(|it| (it.destination.as_path(), (Utf8PathBuf::from(&it.source), it.writable))).collect();
+        binds.map(|(source, target, writable)| (target, (source.to_owned(), writable))).collect();
     let mut differing: Vec<String> = Vec::new();
     for (target, mount) in &agreed {
         match asked.get(target.as_path()) {
@@ -365,33 +327,6 @@ fn agreed_mounts(stack: &Stack, service: &str) -> anyhow::Result<BTreeMap<Utf8Pa
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A pin on the place alone is not enough: the folder on the way could be renamed with it.
-    #[test]
-    fn what_is_not_pinned_with_all_on_the_way_can_be_moved() {
-        let with = |mounts: &str| {
-            let line = format!(
-                r#""abc" "p" 1 "agent" "False" "running" 0 {{}} {{}} "h" "/a" [{{"Type":"bind","Source":"/p","Destination":"/w","RW":true}}{mounts}] """#
-            );
-            container(&line).unwrap()
-        };
-        let pin = |path: &str| {
-            format!(r#",{{"Type":"bind","Source":"/p/{path}","Destination":"/w/{path}","RW":true}}"#)
-        };
-        let place = Utf8Path::new("/p/a/b");
-        assert!(with("").could_move(place));
-        assert!(with(&pin("a/b")).could_move(place));
-        assert!(with(&pin("a")).could_move(place));
-        assert!(!with(&(pin("a") + &pin("a/b"))).could_move(place));
-        assert!(!with("").could_move(Utf8Path::new("/p")), "the mount's own folder is out of its reach");
-        assert!(!with("").could_move(Utf8Path::new("/q/a")));
-        let sealed = r#",{"Type":"bind","Source":"/p/a","Destination":"/w/a","RW":false}"#;
-        assert!(!with(sealed).could_move(place), "a read-only mount of its own around it");
-        let other = r#",{"Type":"bind","Source":"/q","Destination":"/w/a","RW":true}"#;
-        assert!(!with(other).could_move(place), "it is covered, and what has a mount on it is busy");
-        let beside = r#",{"Type":"bind","Source":"/p","Destination":"/again","RW":true}"#;
-        assert!(with(&(other.to_owned() + beside)).could_move(place), "it is seen elsewhere");
-    }
 
     #[test]
     fn a_container_is_read_from_the_engines_answer() {

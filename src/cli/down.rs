@@ -4,8 +4,8 @@
 //! renamed or rewritten, a folder under a new name, a lost `.env`: none of them takes the way to stop an agent from
 //! the person.
 
-use super::agreed_stack::{docker, output_of, shown};
 use super::bottles;
+use super::docker::{NO_DOCKER, docker, output_of, shown};
 use super::folders::{absolute, home, real, registry};
 use super::{Globals, Outcome, container_checks, held_back_output, say, source};
 use crate::consent::{Bottle, Registry, Running};
@@ -135,8 +135,7 @@ fn say_and_run(command: &mut Command, globals: &Globals) -> anyhow::Result<()> {
     }
     let show =
         if globals.verbose > 0 { held_back_output::Show::AtOnce } else { held_back_output::Show::OnFailure };
-    let status = held_back_output::run(command, show, &mut std::io::stderr())
-        .context(super::agreed_stack::NO_DOCKER)?;
+    let status = held_back_output::run(command, show, &mut std::io::stderr()).context(NO_DOCKER)?;
     ensure!(status.success(), "{} failed ({status})", shown(command));
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! `bottle lock`: which digest the name of each image stands for, written down beside the manifests.
 
-use super::agreed_stack::docker;
+use super::docker::docker;
 use super::folders::{beside, folder_of};
 use super::project::Project;
 use super::{Format, Globals, Outcome, candidate, lock_file, print_as, source};

@@ -4,7 +4,8 @@
 //! What was refused is read from the audit records on this machine, so it is there whether or not anything runs, and
 //! whatever became of the manifest.
 
-use super::agreed_stack::{NO_DOCKER, Stack, StackArgs};
+use super::agreed_stack::{Stack, StackArgs};
+use super::docker::NO_DOCKER;
 use super::{Format, Globals, Outcome, now, passed_on_output, print_as, say};
 use crate::clock::Clock;
 use crate::plan::Topology;

@@ -5,9 +5,12 @@
 //! Which bottles there are is a matter of this machine, so this stands in no committed file: it is a second compose
 //! file in the state.
 
+use super::folders::real;
 use crate::capability::Capabilities;
 use crate::consent::{Bottle, Record, Registry};
+use crate::kernel_view::{Source, SourceError};
 use crate::tree::Folder;
+use anyhow::ensure;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -17,31 +20,50 @@ const FILE: &str = "pins.json";
 
 /// Folders of this machine, each with its place in the agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Pins(BTreeMap<Utf8PathBuf, Utf8PathBuf>);
+pub(crate) struct Pins {
+    places: BTreeMap<Utf8PathBuf, Utf8PathBuf>,
+    /// What can't be pinned, a sentence each: the engine would follow a link and show the agent where it leads.
+    refused: Vec<String>,
+}
+
+/// What a bottle mounts.
+struct Mounted {
+    /// Where it was when the person agreed: no links.
+    source: Utf8PathBuf,
+    /// The Compose project of the bottle.
+    project: String,
+}
 
 impl Pins {
     /// What the other bottles of the registry mount below what this one's agent can write.
     pub(crate) fn between(bottle: &Bottle, own: &Capabilities, registry: &Registry) -> Self {
         let others = registry.bottles().filter(|other| other.out != bottle.out);
-        let records = others.filter_map(|other| Record::load(&other.state).ok().flatten());
-        let sources: Vec<Utf8PathBuf> = records
-            .flat_map(|record| {
-                let sources = record.capabilities.sources().map(|(_, real)| real.to_owned());
-                sources.collect::<Vec<_>>()
-            })
-            .collect();
-        Self(pins(own, &sources))
+        let mut mounted = Vec::new();
+        for other in others {
+            let Some(record) = Record::load(&other.state).ok().flatten() else { continue };
+            let sources = record.capabilities.sources();
+            let of =
+                |source: &Utf8Path| Mounted { source: source.to_owned(), project: other.project.clone() };
+            mounted.extend(sources.map(|(_, source)| of(source)));
+        }
+        pins(own, &mounted)
+    }
+
+    /// Refuses to start the agent where one can't be made.
+    pub(crate) fn require_plain(&self) -> anyhow::Result<()> {
+        ensure!(self.refused.is_empty(), "{}", self.refused.join("\n"));
+        Ok(())
     }
 
     /// Each place in the agent with the folder of this machine.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Utf8Path, &Utf8Path)> {
-        self.0.iter().map(|(target, source)| (target.as_path(), source.as_path()))
+        self.places.iter().map(|(target, source)| (target.as_path(), source.as_path()))
     }
 
     /// Writes the compose file, where there is anything to pin, and says where it is.
     pub(crate) fn write(&self, state: &Utf8Path) -> anyhow::Result<Option<Utf8PathBuf>> {
         let folder = Folder::open(state)?;
-        if self.0.is_empty() {
+        if self.places.is_empty() {
             folder.remove(FILE)?;
             return Ok(None);
         }
@@ -68,26 +90,49 @@ impl Pins {
     }
 }
 
-fn pins(own: &Capabilities, sources: &[Utf8PathBuf]) -> BTreeMap<Utf8PathBuf, Utf8PathBuf> {
-    let mut pins = BTreeMap::new();
+fn pins(own: &Capabilities, mounted: &[Mounted]) -> Pins {
+    let mut pins = Pins::default();
     for (target, place) in own.writable_mounts() {
-        for source in sources.iter().filter(|source| source.exists()) {
+        for Mounted { source, project } in mounted {
             let Ok(below) = source.strip_prefix(place) else { continue };
             // The folders on the way, the source last; not the mount itself.
             let mut way: Vec<&Utf8Path> =
                 below.ancestors().filter(|path| !path.as_str().is_empty()).collect();
             way.reverse();
-            for step in way {
-                let (target, place) = (target.join(step), place.join(step));
-                // Where a mount of its own protects or covers the place, a pin would open it.
-                if own.seen_at(&target) == Some((place.clone(), true)) {
-                    pins.insert(target, place);
-                }
+            let way = way.into_iter().map(|step| (target.join(step), place.join(step)));
+            // Where a mount of its own protects or covers the place, a pin would open it.
+            let free = |target: &Utf8Path, place: &Utf8Path| {
+                own.seen_at(target) == Some((place.to_owned(), true))
+                    && own.sources().all(|(taken, _)| taken != target)
+            };
+            let way: BTreeMap<_, _> = way.filter(|(target, place)| free(target, place)).collect();
+            if way.is_empty() {
+                continue;
+            }
+            match Source::at(source) {
+                Ok(_) => pins.places.extend(way),
+                // No agent that starts without the pin goes on when it has come to be there and is mounted.
+                Err(error) if error.is_absence() => {}
+                Err(error) => pins.refused.push(refusal(source, project, &error)),
             }
         }
     }
-    pins.retain(|target, _| own.sources().all(|(taken, _)| taken != target));
+    pins.refused.sort();
+    pins.refused.dedup();
     pins
+}
+
+fn refusal(source: &Utf8Path, project: &str, error: &SourceError) -> String {
+    let what = match error {
+        SourceError::Link { .. } => {
+            format!("{source} is a link, or goes through one, and leads to {}", real(source))
+        }
+        error => error.to_string(),
+    };
+    format!(
+        "{what}; the bottle {project} mounts that place, and this agent can write there, so that it must be a plain file \
+         or folder: put it right, or `bottle down --forget {project}`"
+    )
 }
 
 #[cfg(test)]
@@ -96,6 +141,10 @@ mod tests {
     use crate::capability::Machine;
     use crate::manifest::Manifest;
     use crate::plan::{Plan, Surroundings};
+
+    fn mounted(source: Utf8PathBuf) -> Mounted {
+        Mounted { source, project: "bottle-b-0123ab".to_owned() }
+    }
 
     /// A pin comes on top of what is agreed to, so it must not show what that hides or protects.
     #[test]
@@ -111,8 +160,8 @@ mod tests {
         let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
         let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
         let own = Capabilities::from_plan(&plan, &Machine { project: project.clone(), ..Machine::default() });
-        let sources = ["infra/prod", "masked/a", "open/a"].map(|path| project.join(path));
-        let pinned: Vec<_> = pins(&own, &sources).into_keys().collect();
+        let mounted = ["infra/prod", "masked/a", "open/a"].map(|path| mounted(project.join(path)));
+        let pinned: Vec<_> = pins(&own, &mounted).places.into_keys().collect();
         assert_eq!(pinned, ["/work/open", "/work/open/a"]);
     }
 
@@ -128,9 +177,10 @@ mod tests {
         let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
         let machine = Machine { project: project.clone(), ..Machine::default() };
         let own = Capabilities::from_plan(&plan, &machine);
-        let sources =
-            ["a/b$", "own", "gone", "."].map(|path| crate::plan::layout::normal(&project.join(path)));
-        let found = Pins(pins(&own, &sources));
+        let mounted = ["a/b$", "own", "gone", "."]
+            .map(|path| mounted(crate::plan::layout::normal(&project.join(path))));
+        let found = pins(&own, &mounted);
+        found.require_plain().unwrap();
         let shown: Vec<_> =
             found.iter().map(|(target, source)| (target.as_str(), source.to_owned())).collect();
         assert_eq!(shown, [("/work/a", project.join("a")), ("/work/a/b$", project.join("a/b$"))]);
@@ -139,5 +189,34 @@ mod tests {
         assert_eq!(found.write(&project).unwrap(), Some(project.join(FILE)));
         assert_eq!(Pins::default().write(&project).unwrap(), None);
         assert!(!project.join(FILE).exists());
+    }
+
+    /// The engine follows a link, so a pin on one would show the agent where it leads, writable.
+    #[test]
+    fn what_became_a_link_is_refused_and_never_pinned() {
+        use fs_err::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let project = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
+        let text = "version: 1\nname: dev\nagent: {image: x, mounts: [{source: ., target: /work}]}\n\
+                    egress: {allowlist: [a.example]}\n";
+        let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();
+        let plan = Plan::resolve(&loaded.manifest, &Surroundings::beside("dev")).unwrap();
+        let own = Capabilities::from_plan(&plan, &Machine { project: project.clone(), ..Machine::default() });
+        symlink("/etc", project.join("cache")).unwrap();
+        symlink("/nowhere", project.join("dead")).unwrap();
+        for (path, leads_to) in [("cache", "/etc"), ("cache/ssl", "/etc/ssl"), ("cache/none", "/etc/none")] {
+            let found = pins(&own, &[mounted(project.join(path))]);
+            assert_eq!(found.iter().count(), 0, "{path}");
+            let said = found.require_plain().unwrap_err().to_string();
+            assert_eq!(
+                said,
+                format!(
+                    "{project}/{path} is a link, or goes through one, and leads to {leads_to}; the bottle bottle-b-0123ab \
+                     mounts that place, and this agent can write there, so that it must be a plain file or folder: put it \
+                     right, or `bottle down --forget bottle-b-0123ab`"
+                )
+            );
+        }
+        assert!(pins(&own, &[mounted(project.join("dead"))]).require_plain().is_err());
     }
 }

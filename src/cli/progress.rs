@@ -1,10 +1,12 @@
-//! How far a long command is: a bar on a terminal, one plain line elsewhere, nothing for those who asked for less.
+//! How far a long command is: a bar on a terminal, one plain line elsewhere if it takes long, nothing for those who asked for less.
 
 use super::{Globals, say, sinks};
 use std::time::{Duration, Instant};
 
 /// Between two bars.
 const PAUSE: Duration = Duration::from_millis(100);
+/// Bytes that take a time in which a person wonders.
+const LONG: u64 = 8 << 20;
 /// Columns of a bar.
 const COLUMNS: u64 = 30;
 
@@ -20,7 +22,7 @@ impl Progress {
     /// Says what begins; `doing` is `replaying`, `reading`, …
     pub(crate) fn start(doing: &str, files: &[String], total: Option<u64>, globals: &Globals) -> Self {
         let bar = !globals.quiet && sinks::can_show_progress();
-        if !bar && !globals.quiet {
+        if !bar && !globals.quiet && total.is_none_or(|bytes| bytes >= LONG) {
             let what = match files {
                 [one] => one.clone(),
                 several => format!("{} files", several.len()),

@@ -7,11 +7,12 @@ use super::candidate::{self, Candidate};
 use super::project::Project;
 use super::rendered_project::RenderedProject;
 use super::{
-    Format, Globals, Outcome, baseline, change_lines, folders, lints, lock, print_as, say, say_report, source,
+    Format, Globals, Outcome, baseline, change_lines, folders, hidden, lints, lock, print_as, say,
+    say_report, source,
 };
 use crate::capability::{self, Change};
 use crate::clock::Clock;
-use crate::consent::{self, Agreed, Bottle, Context, FolderId, Record, Registry};
+use crate::consent::{self, Agreed, Bottle, Context, FolderId, Record, Registry, Seal};
 use crate::diagnostic::Report;
 use crate::plan::{Topology, User};
 use crate::state::{self, ENV_FILE, EnvFile, ImageBinary, Location, MintRequest, Minted, State};
@@ -236,8 +237,7 @@ fn write(
     }
     // What is refused anyway is not asked about.
     let exposed = exposed(rendered, args);
-    location.require_hidden(&exposed)?;
-    location.require_hidden_home(&home, &exposed)?;
+    hidden::require(&location, &exposed)?;
     let image = ImageBinary::read(args.image_binary.as_deref())?;
     let asked = Candidate::from_project(rendered)?;
     let question = Question::compare(&asked, rendered, location.state())?;
@@ -378,6 +378,7 @@ fn bottle(rendered: &RenderedProject, location: &Location, agreed: &Agreed) -> a
         project: location.project(&rendered.project.plan.name),
         state: location.state().to_owned(),
         writable: agreed.record.capabilities.writable().map(Utf8Path::to_owned).collect(),
+        seal: Seal::of(location.state())?,
     })
 }
 

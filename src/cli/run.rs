@@ -2,9 +2,11 @@
 //!
 //! The container belongs to this command: whatever ends the command, also a signal, removes it.
 
-use super::agreed_stack::{NO_DOCKER, Stack, StackArgs, docker};
+use super::agreed_stack::{Stack, StackArgs};
+use super::docker::{NO_DOCKER, docker};
+use super::places::Places;
 use super::up::{build_agent, require_ready, start};
-use super::{Globals, Outcome, container_checks, say};
+use super::{Globals, Outcome, container_checks, movers, say};
 use anyhow::{Context as _, bail};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::IsTerminal as _;
@@ -43,48 +45,87 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         arguments.push("-T");
     }
-    container_checks::require_no_movers(&stack, false)?;
+    let places = movers::require_none(&mut stack, false)?;
     arguments.push("agent");
     arguments.extend(args.command.iter().map(String::as_str));
     let command = stack.command(&arguments);
     stack.announce(&command);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let outcome = runtime.block_on(attend(&stack, command.into(), &name));
+    let session = Session { stack: &stack, places: &places, name: &name };
+    let mut looked = false;
+    let outcome = runtime.block_on(session.attend(command.into(), &mut looked));
     runtime.shutdown_background();
+    if !looked {
+        places.require_same()?;
+    }
     outcome
 }
 
-/// Waits for the agent's end, looks at its container once it runs, and removes it when this command is told to end.
-async fn attend(stack: &Stack, mut command: tokio::process::Command, name: &str) -> anyhow::Result<Outcome> {
-    let on = |kind| signal(kind).context("can't wait for signals");
-    let (mut terminate, mut hangup) = (on(SignalKind::terminate())?, on(SignalKind::hangup())?);
-    // The terminal sends it to the whole group: it is for the agent.
-    let mut interrupt = on(SignalKind::interrupt())?;
-    let mut child = command.spawn().context(NO_DOCKER)?;
-    let mut look = tokio::time::interval(LOOK);
-    let mut looked = false;
-    loop {
-        tokio::select! {
-            status = child.wait() => {
-                let code = status?.code().unwrap_or(1);
-                if let Some(why) = why_not_started(code) {
-                    say(&format!("note: exit code {code}: {why}\n"));
+/// One agent on this terminal.
+struct Session<'a> {
+    stack: &'a Stack,
+    /// What was looked at before it started.
+    places: &'a Places,
+    /// Of its container.
+    name: &'a str,
+}
+
+impl Session<'_> {
+    /// Waits for the agent's end, looks at its container once it runs, and removes it when this command is told to end.
+    /// `looked` says whether the agent was still there to be looked at.
+    async fn attend(
+        &self,
+        mut command: tokio::process::Command,
+        looked: &mut bool,
+    ) -> anyhow::Result<Outcome> {
+        let name = self.name;
+        let on = |kind| signal(kind).context("can't wait for signals");
+        let (mut terminate, mut hangup) = (on(SignalKind::terminate())?, on(SignalKind::hangup())?);
+        // The terminal sends it to the whole group: it is for the agent.
+        let mut interrupt = on(SignalKind::interrupt())?;
+        let mut child = command.spawn().context(NO_DOCKER)?;
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            tokio::select! {
+                status = child.wait() => {
+                    let code = status?.code().unwrap_or(1);
+                    if let Some(why) = why_not_started(code) {
+                        say(&format!("note: exit code {code}: {why}\n"));
+                    }
+                    return Ok(Outcome::Agent(u8::try_from(code).unwrap_or(1)));
                 }
-                return Ok(Outcome::Agent(u8::try_from(code).unwrap_or(1)));
-            }
-            _ = terminate.recv() => return end(&mut child, name, 15).await,
-            _ = hangup.recv() => return end(&mut child, name, 1).await,
-            _ = interrupt.recv() => {}
-            _ = look.tick(), if !looked => {
-                if let Some(problems) = look_at(stack, name)? {
-                    looked = true;
-                    if !problems.is_empty() {
-                        end(&mut child, name, 15).await?;
-                        bail!("{}", problems.join("\n"));
+                _ = terminate.recv() => return end(&mut child, name, 15).await,
+                _ = hangup.recv() => return end(&mut child, name, 1).await,
+                _ = interrupt.recv() => {}
+                _ = look.tick(), if !*looked => {
+                    match self.look() {
+                        Ok(None) => {}
+                        Ok(Some(problems)) if problems.is_empty() => *looked = true,
+                        Ok(Some(problems)) => {
+                            end(&mut child, name, 15).await?;
+                            bail!("{}", problems.join("\n"));
+                        }
+                        Err(error) => {
+                            end(&mut child, name, 15).await?;
+                            return Err(error);
+                        }
                     }
                 }
             }
         }
+    }
+
+    /// What is wrong with the container; nothing as long as it does not run.
+    fn look(&self) -> anyhow::Result<Option<Vec<String>>> {
+        let stack = self.stack;
+        let all = container_checks::of_project(&stack.bottle.project)?;
+        let Some(own) = all.iter().find(|it| it.name == self.name && it.is_running()) else {
+            return Ok(None);
+        };
+        let mut problems = container_checks::holds(stack, &all);
+        problems.extend(container_checks::other_mounts(stack, own)?);
+        problems.extend(self.places.require_same().err().map(|error| error.to_string()));
+        Ok(Some(problems))
     }
 }
 
@@ -96,15 +137,6 @@ fn why_not_started(code: i32) -> Option<&'static str> {
         127 => Some("the command is not in the agent's image"),
         _ => None,
     }
-}
-
-/// What is wrong with the container; nothing as long as it does not run.
-fn look_at(stack: &Stack, name: &str) -> anyhow::Result<Option<Vec<String>>> {
-    let all = container_checks::of_project(&stack.bottle.project)?;
-    let Some(own) = all.iter().find(|it| it.name == name && it.is_running()) else { return Ok(None) };
-    let mut problems = container_checks::holds(stack, &all);
-    problems.extend(container_checks::other_mounts(stack, own)?);
-    Ok(Some(problems))
 }
 
 /// Removes the container; the client then ends by itself.

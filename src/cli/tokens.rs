@@ -3,8 +3,9 @@
 //! Compose hands an empty value on without a word. Of a missing one it complains only after it has made the
 //! proxy's container, which then never gets the file, whatever is set later. So both are looked at before.
 
-use super::agreed_stack::{Stack, output_of};
+use super::agreed_stack::Stack;
 use super::container_checks;
+use super::docker::output_of;
 use anyhow::{Context as _, bail};
 
 /// Makes sure that the proxy has its tokens or can be given them. A stack that has a proxy, running or stopped,

@@ -1,7 +1,9 @@
 //! `bottle up`: the infrastructure first, then the agent, then a look at what the agent really has.
 
-use super::agreed_stack::{Stack, StackArgs, output_of};
-use super::{Globals, Outcome, container_checks, say, source, tokens};
+use super::agreed_stack::{Stack, StackArgs};
+use super::docker::output_of;
+use super::places::Places;
+use super::{Globals, Outcome, container_checks, movers, say, source, tokens};
 use crate::consent::Context;
 use crate::plan::AgentImage;
 use crate::stack::service;
@@ -39,11 +41,13 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     start(&stack)?;
     build_agent(&stack)?;
-    container_checks::require_no_movers(&stack, true)?;
-    stack.compose(&["up", "-d", service::AGENT])?;
-    container_checks::require_or_stop(&stack, |container| {
+    let places = movers::require_none(&mut stack, true)?;
+    // A start that failed may have been one.
+    let started = stack.compose(&["up", "-d", service::AGENT]);
+    container_checks::require_or_stop(&stack, &places, |container| {
         container.service == service::AGENT && !container.one_off
     })?;
+    started?;
     let ended = say_if_ended(&stack)?;
     if !globals.quiet && !ended {
         let agent = format!("docker attach {}-agent-1", stack.bottle.project);
@@ -56,8 +60,9 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 /// What must hold before anything starts, and of everything that runs already.
 pub(crate) fn require_ready(stack: &Stack) -> anyhow::Result<()> {
     stack.require_valid_authorities()?;
-    stack.require_safe_places()?;
+    Places::open(stack)?;
     stack.require_runtime()?;
+    movers::require_unseen_state(stack)?;
     container_checks::require(stack)
 }
 

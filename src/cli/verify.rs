@@ -3,8 +3,9 @@
 mod audit;
 mod settings;
 
-use super::agreed_stack::{Stack, StackArgs, docker, output_of};
-use super::{Format, Globals, Outcome, container_checks, print_as, tree_against_agreed};
+use super::agreed_stack::{Stack, StackArgs};
+use super::docker::{docker, output_of};
+use super::{Format, Globals, Outcome, container_checks, places, print_as, tree_against_agreed};
 use crate::consent::Running;
 use crate::stack::{network, service};
 use crate::state::ENV_FILE;
@@ -41,6 +42,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         problems.push(format!("{} is not what you agreed to:\n{difference}", stack.shown()));
     }
     problems.extend(env_file(&stack)?);
+    problems.extend(stack.bottle.seal.require_whole(&stack.bottle.state).err().map(|it| it.to_string()));
+    problems.extend(places::require_agreed(&stack).err().map(|error| error.to_string()));
     let containers = container_checks::of_project(&stack.bottle.project)?;
     let running: Vec<_> = containers.into_iter().filter(container_checks::Container::is_running).collect();
     problems.extend(container_checks::holds(&stack, &running));

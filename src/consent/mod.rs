@@ -25,6 +25,7 @@ mod glob;
 mod record;
 mod registry;
 mod running;
+mod seal;
 mod sha256;
 mod walk;
 
@@ -34,6 +35,7 @@ pub use error::{ContextError, Largest};
 pub use record::{AGREED, Agreed, Record, context_name, digest};
 pub use registry::{Bottle, FolderId, Registry};
 pub use running::Running;
+pub use seal::Seal;
 pub use sha256::Sha256Sum;
 
 use crate::tree::TreeError;
@@ -59,6 +61,9 @@ pub enum ConsentError {
         /// What is wrong.
         why: String,
     },
+    /// A file of a state is not the one that the registry knows.
+    #[error("{0} is not what `bottle render` left there; find out who changed it, then run `bottle render`")]
+    BrokenSeal(Utf8PathBuf),
     /// The home of all states is another user's.
     #[error(
         "{path} belongs to uid {owner}, and what lies in it is that user's consent, not yours; set XDG_STATE_HOME"

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 /// The agreed tree's folder in a state.
 pub const AGREED: &str = "agreed";
-const FILE: &str = "agreed.json";
+pub(super) const FILE: &str = "agreed.json";
 /// A context of 100,000 files with long names.
 const LARGEST: u64 = 64 << 20;
 

@@ -5,6 +5,7 @@
 //! a stack is found after its folder was renamed.
 
 use super::ConsentError;
+use super::Seal;
 use crate::tree::Folder;
 use camino::{Utf8Path, Utf8PathBuf};
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -35,6 +36,9 @@ pub struct Bottle {
     pub state: Utf8PathBuf,
     /// The real places of this machine that its agent can write to.
     pub writable: Vec<Utf8PathBuf>,
+    /// What its state held when it was rendered; empty where an older bottle rendered it.
+    #[serde(default)]
+    pub seal: Seal,
 }
 
 /// A folder, by what a rename does not change.
@@ -194,6 +198,7 @@ mod tests {
             project: "bottle-dev-abc123".into(),
             state: "/s".into(),
             writable: vec!["/p".into()],
+            seal: Seal::default(),
         }
     }
 

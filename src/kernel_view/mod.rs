@@ -24,6 +24,10 @@
 //! when the number is used again), and takes only a process whose cgroup is the container's. The start time (field 22
 //! of `stat`) is compared besides.
 //!
+//! Who could change a path in the next moment is asked the same way: [`Way`] has the entries that lead to it, and
+//! [`MountTable::could_move`] says whether a container shows one of them where it can be renamed. Paths do not tell
+//! that: the folder of a mount may have been renamed since the engine noted it.
+//!
 //! What can be seen holds for the moment in which it is read. Linux only.
 
 mod container;
@@ -32,11 +36,13 @@ mod expected;
 mod mountinfo;
 mod nofollow;
 mod source;
+mod way;
 
 pub use container::{Container, Fault};
 pub use expected::{Bind, Expected, Mismatch, Volume};
 pub use mountinfo::{Device, Malformed, Mount, MountTable};
 pub use source::{Source, SourceError};
+pub use way::Way;
 
 /// A path as a person may see it: what a terminal would act on is escaped, since an agent may have chosen the name.
 fn shown(path: &std::path::Path) -> String {

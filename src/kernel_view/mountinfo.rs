@@ -15,6 +15,11 @@ pub struct Device {
     pub minor: u32,
 }
 
+impl Device {
+    /// Of what only paths are known of.
+    pub(super) const UNKNOWN: Self = Self { major: 0, minor: 0 };
+}
+
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.major, self.minor)
@@ -63,6 +68,30 @@ impl MountTable {
         Ok(Self(mounts.collect::<Result<_, _>>()?))
     }
 
+    /// The table that binds come to by their paths alone, each a source, a target and whether it is writable: what
+    /// an engine says of a container where the kernel can't be asked. No two have one target.
+    pub fn of_binds(binds: impl IntoIterator<Item = (PathBuf, PathBuf, bool)>) -> Self {
+        let mut binds: Vec<_> = binds.into_iter().collect();
+        binds.sort_by_key(|(_, target, _)| target.components().count());
+        let mount = |id, parent, root, target, read_only| Mount {
+            id,
+            parent,
+            device: Device::UNKNOWN,
+            root,
+            deleted: false,
+            target,
+            read_only,
+            file_system: String::new(),
+        };
+        let mut mounts = vec![mount(1, 0, PathBuf::new(), "/".into(), true)];
+        for (id, (source, target, writable)) in (2..).zip(binds) {
+            let around = mounts.iter().rfind(|around| target.starts_with(&around.target));
+            let parent = around.map_or(1, |around| around.id);
+            mounts.push(mount(id, parent, source, target, !writable));
+        }
+        Self(mounts)
+    }
+
     /// All of them, in the kernel's order.
     pub fn iter(&self) -> impl Iterator<Item = &Mount> {
         self.0.iter()
@@ -78,15 +107,21 @@ impl MountTable {
     /// and none that lies under a mount of a folder on the way. Nothing where the path is no mount point.
     #[must_use]
     pub fn at(&self, target: &Path) -> Option<&Mount> {
+        self.seen(target).filter(|mount| mount.target == target)
+    }
+
+    /// The mount that shows what is at an absolute path, links aside.
+    #[must_use]
+    pub fn seen(&self, path: &Path) -> Option<&Mount> {
         let mut here = self.topmost(self.root()?);
-        let mut ways: Vec<&Path> = target.ancestors().filter(|way| way.parent().is_some()).collect();
+        let mut ways: Vec<&Path> = path.ancestors().filter(|way| way.parent().is_some()).collect();
         ways.reverse();
         for way in ways {
             if let Some(next) = self.on(here, way) {
                 here = self.topmost(next);
             }
         }
-        (here.target == target).then_some(here)
+        Some(here)
     }
 
     /// The lowest mount of `/`.

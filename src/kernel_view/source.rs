@@ -64,10 +64,31 @@ pub enum SourceError {
     },
 }
 
+impl SourceError {
+    /// Nothing is at the path.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        use std::io::ErrorKind::{NotADirectory, NotFound};
+        matches!(self, Self::Open { source, .. } if matches!(source.kind(), NotFound | NotADirectory))
+    }
+}
+
 impl Source {
     /// Opens an absolute path without following a link, and says what is there. Another process that has it bound
     /// shows its `device` and `root`.
     pub fn at(path: &Utf8Path) -> Result<Self, SourceError> {
+        Self::in_table(path, &own_table()?)
+    }
+
+    /// A path that nobody opened, for a [`MountTable::of_binds`].
+    #[must_use]
+    pub fn by_name(path: &Utf8Path) -> Self {
+        let root = path.as_std_path().to_owned();
+        Self { path: path.to_owned(), device: Device::UNKNOWN, root, object: (0, 0) }
+    }
+
+    /// The same where this process's mounts have been read.
+    pub(super) fn in_table(path: &Utf8Path, table: &MountTable) -> Result<Self, SourceError> {
         let plain = |part| matches!(part, Utf8Component::RootDir | Utf8Component::Normal(_));
         if !path.is_absolute() || !path.components().all(plain) {
             return Err(SourceError::NotAbsolute { path: path.to_owned() });
@@ -81,7 +102,7 @@ impl Source {
         let opened = nofollow::open_below(root.as_fd(), path.as_std_path()).map_err(failed)?;
         let stat = rustix::fs::fstat(&opened).map_err(failed)?;
         let id = mount_id(&opened)?;
-        let (device, root) = place(path, id, &own_table()?)?;
+        let (device, root) = place(path, id, table)?;
         Ok(Self { path: path.to_owned(), device, root, object: (stat.st_dev, stat.st_ino) })
     }
 }

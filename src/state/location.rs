@@ -55,24 +55,25 @@ impl Location {
         format!("bottle-{bottle}-{}", suffix(&self.out))
     }
 
-    /// Refuses a home of states inside a folder that the agent can read: the registry lies there.
-    pub(crate) fn require_hidden_home(
-        &self,
-        home: &Utf8Path,
-        exposed: &[Utf8PathBuf],
-    ) -> Result<(), StateError> {
-        Self { out: self.out.clone(), state: home.to_owned() }.require_hidden(exposed)
-    }
-
-    /// Refuses a state inside a folder that the agent can read.
+    /// Refuses a state that the agent could read.
     pub(crate) fn require_hidden(&self, exposed: &[Utf8PathBuf]) -> Result<(), StateError> {
-        let state = resolved(&self.state);
-        let seen = exposed.iter().find(|folder| state.starts_with(resolved(folder)));
-        match seen {
-            Some(exposed) => Err(StateError::Exposed { state: self.state.clone(), exposed: exposed.clone() }),
-            None => Ok(()),
+        require_hidden(&self.state, exposed)
+    }
+}
+
+/// Refuses to show an agent a state, or the home of all states: a folder that holds it, or something that lies in it.
+pub(crate) fn require_hidden(state: &Utf8Path, exposed: &[Utf8PathBuf]) -> Result<(), StateError> {
+    let place = resolved(state);
+    for folder in exposed {
+        let seen = resolved(folder);
+        let (state, exposed) = (state.to_owned(), folder.clone());
+        if place.starts_with(&seen) {
+            return Err(StateError::Exposed { state, exposed });
+        } else if seen.starts_with(&place) {
+            return Err(StateError::PartExposed { state, exposed });
         }
     }
+    Ok(())
 }
 
 /// Six hexadecimal digits of the path.
@@ -150,5 +151,15 @@ mod tests {
             "the state /p/keys holds private keys and lies inside /p, which the agent can read; name a folder \
              outside it with --state DIR"
         );
+        for part in ["/h/bottles.json", "/h/0f/image", "/h"] {
+            assert!(require_hidden(path("/h"), &["/p".into(), part.into()]).is_err(), "{part}");
+        }
+        let error = require_hidden(path("/h"), &["/h/0f/image".into()]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "/h/0f/image, which the agent could read, lies inside /h, where bottle keeps private keys and what you \
+             agreed to; take it out of the manifest"
+        );
+        require_hidden(path("/h/0f"), &["/h/0e".into(), "/h2".into()]).unwrap();
     }
 }

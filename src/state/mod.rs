@@ -28,6 +28,7 @@ mod mint;
 pub use env_file::{ENV_FILE, ENV_VARIABLES, EnvFile};
 pub use image::{DOCKERFILE, ImageBinary};
 pub use location::Location;
+pub(crate) use location::require_hidden;
 use lock::Lock;
 pub use machine::{agent_memory, agent_user};
 pub use mint::{Authority, Event, MintRequest, Minted};
@@ -60,6 +61,17 @@ pub enum StateError {
         /// Where the state would be.
         state: Utf8PathBuf,
         /// The folder that contains it.
+        exposed: Utf8PathBuf,
+    },
+    /// What the agent sees lies in it.
+    #[error(
+        "{exposed}, which the agent could read, lies inside {state}, where bottle keeps private keys and what you \
+         agreed to; take it out of the manifest"
+    )]
+    PartExposed {
+        /// A state, or the home of all states.
+        state: Utf8PathBuf,
+        /// What lies in it.
         exposed: Utf8PathBuf,
     },
     /// The folder is in use for something else.

@@ -619,6 +619,60 @@ fn a_state_inside_the_project_or_a_mount_is_refused() {
     assert!(err(&output).contains("holds private keys and lies inside"), "{}", err(&output));
 }
 
+/// The registry, the agreed copies and the keys of every bottle decide about agents, wherever they lie.
+#[test]
+fn nothing_of_any_state_is_mounted_in_either_direction() {
+    let project = project();
+    let root = &project.root;
+    project.rendered(&[]);
+    let own = project.state();
+    let mounts = |source: &Utf8Path| {
+        let more = format!("target: /work}}, {{source: {source}, target: /more, read_only: true}}]");
+        project.write("bottle.yaml", &MANIFEST.replace("target: /work}]", &more));
+        project.refused(2, &["--accept-widening"])
+    };
+    let home = root.join("state/bottle");
+    for part in [home.join("bottles.json"), own.join("image"), own, home.clone()] {
+        let said = mounts(&part);
+        assert!(said.contains(&format!("{part}")) && said.contains("private keys"), "{part}: {said}");
+    }
+    // The state of another bottle, which lies elsewhere.
+    let data = root.join("data");
+    fs_err::create_dir_all(root.join("b")).unwrap();
+    fs_err::create_dir_all(data.join("in")).unwrap();
+    let other = |arguments: &[&str]| {
+        let text = MANIFEST.replace("name: dev", "name: other");
+        fs_err::write(root.join("b/bottle.yaml"), text).unwrap();
+        project.command(&[&["--accept-widening", "../b/bottle.yaml"], arguments].concat()).output().unwrap()
+    };
+    let state = data.join("state");
+    let output = other(&["--state", state.as_str()]);
+    assert!(output.status.success(), "{}", err(&output));
+    let wanted =
+        format!("the state {state} holds private keys and lies inside {data}, which the agent can read");
+    let said = mounts(&data);
+    assert!(said.contains(&wanted), "{said}");
+    let said = mounts(&state.join("agreed"));
+    assert!(
+        said.contains(&format!("{state}/agreed, which the agent could read, lies inside {state}")),
+        "{said}"
+    );
+    // The other way round: the mount is agreed to, and a state would be put there.
+    let more = format!("target: /work}}, {{source: {data}/in, target: /more}}]");
+    project.write("bottle.yaml", &MANIFEST.replace("target: /work}]", &more));
+    project.rendered(&[]);
+    fs_err::remove_dir_all(root.join("b/.bottle")).unwrap();
+    let output = other(&["--state", data.join("in/state").as_str(), "--out", root.join("b/out").as_str()]);
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    let wanted = format!(
+        "error: the agent of {root}/project/bottle.yaml can read {data}/in, which overlaps the state {data}/in/state \
+         with its private keys; name another folder with --state DIR, or take the mount out of that manifest and \
+         render it\n"
+    );
+    assert!(err(&output).ends_with(&wanted), "{}", err(&output));
+    assert!(!data.join("in/state").exists() && !root.join("b/out").exists());
+}
+
 #[test]
 fn a_chosen_state_is_found_again_without_the_flag() {
     let project = project();

@@ -18,7 +18,8 @@ egress_proxy:
       auth: {scheme: Bearer, token_ref: API_TOKEN}
 ";
 
-/// Logs its arguments and what it sees of the environment; fails or answers as the test told it to.
+/// Logs its arguments and what it sees of the environment; fails or answers as the test told it to, and swaps what is
+/// mounted in the moment in which the agent starts.
 const DOCKER: &str = r#"#!/bin/sh
 case "$*" in
   *" ps --all "*) echo "${PROXY-egress-proxy running healthy}"; exit 0 ;;
@@ -28,6 +29,9 @@ case "$*" in
 esac
 echo "$*" >> "$DIR/asked"
 env | grep -E '^(COMPOSE_|BOTTLE_|API_TOKEN)' >> "$DIR/environment"
+case "$*" in
+  *" up -d agent" | *" run --rm "*) eval "$SWAP" ;;
+esac
 case "$*" in
   *" run --help") echo "      --pull string  Pull image before running" ;;
   "ps --all --filter label=bottle.name "*) cat "$DIR/started" 2>/dev/null ;;
@@ -770,4 +774,113 @@ fn without_docker_it_is_said() {
     let output = stack.command(&["up"]).env("PATH", "/nonexistent").output().unwrap();
     let wanted = "error: can't run docker; it must be installed, with Compose 2.24 or newer: ";
     assert!(refused(&output).starts_with(wanted), "{}", err(&output));
+}
+
+/// Two bottles of one folder: the agent of the first can write what the second mounts, `cache`.
+fn with_a_sibling() -> Stack {
+    let stack = stack(MANIFEST);
+    fs_err::create_dir(stack.root.join("project/cache")).unwrap();
+    let sibling = "version: 1\nname: sib\nagent: {image: x, mounts: [{source: ./cache, target: /cache}]}\n\
+                   egress: {allowlist: [a.example]}\n";
+    fs_err::write(stack.root.join("project/b.bottle.yaml"), sibling).unwrap();
+    stack.render(&[]);
+    stack.render(&["b.bottle.yaml"]);
+    stack
+}
+
+/// The engine follows links: a pin on one would give the agent the folder that it leads to.
+#[test]
+fn nothing_starts_while_a_link_is_where_a_sibling_mounts() {
+    let stack = with_a_sibling();
+    let cache = stack.root.join("project/cache");
+    fs_err::remove_dir(&cache).unwrap();
+    fs_err::os::unix::fs::symlink("/etc", &cache).unwrap();
+    for arguments in [&["up"][..], &["run", "--", "true"]] {
+        let said = refused(&stack.run(arguments));
+        assert!(
+            said.starts_with(&format!(
+                "error: {cache} is a link, or goes through one, and leads to /etc; the bottle bottle-sib-"
+            )),
+            "{said}"
+        );
+    }
+    assert_eq!(stack.asked(), [] as [&str; 0]);
+    fs_err::remove_file(&cache).unwrap();
+    assert!(
+        stack.command(&["up"]).env("API_TOKEN", "x").output().unwrap().status.success(),
+        "it is not there"
+    );
+    let pins = || fs_err::read_to_string(format!("{}/pins.json", stack.state()));
+    assert!(pins().is_err());
+    fs_err::create_dir(&cache).unwrap();
+    assert!(stack.command(&["up"]).env("API_TOKEN", "x").output().unwrap().status.success());
+    assert!(pins().unwrap().contains(cache.as_str()));
+}
+
+/// The engine resolves paths when the container starts, which may end before anybody can ask the kernel about it.
+#[test]
+fn a_place_that_is_swapped_while_the_agent_starts_is_an_alarm_although_the_agent_has_ended() {
+    for arguments in [&["up"][..], &["run", "--", "true"]] {
+        let stack = with_a_sibling();
+        let cache = stack.root.join("project/cache");
+        let with = |swap: &str| {
+            let mut command = stack.command(arguments);
+            refused(&command.env("API_TOKEN", "x").env("SWAP", swap).output().unwrap())
+        };
+        let said = with(&format!("rmdir {cache}; ln -s /etc {cache}"));
+        assert_eq!(
+            said,
+            format!(
+                "error: {cache} is a link, or goes through one, and leads to /etc since the agent started, so that agent may \
+                 have seen, and written, another place of this machine; find out who changed it, put it right, then: \
+                 bottle down, and bottle up"
+            )
+        );
+        fs_err::remove_file(&cache).unwrap();
+        fs_err::create_dir(&cache).unwrap();
+        let said = with(&format!("mv {cache} {cache}.old; mkdir {cache}"));
+        assert!(said.contains("is another file or folder since the agent started"), "{said}");
+    }
+}
+
+/// A state may lie where others write, and a start believes what is in it.
+#[test]
+fn a_state_that_somebody_wrote_to_starts_nothing() {
+    for file in ["image/bottle", "image/Dockerfile", ".env", "agreed.json"] {
+        let stack = rendered();
+        let path = format!("{}/{file}", stack.state());
+        let text = fs_err::read(&path).unwrap();
+        fs_err::write(&path, [text.as_slice(), b"\n"].concat()).unwrap();
+        for arguments in [&["up"][..], &["run", "--", "true"], &["reload"]] {
+            let wanted = format!(
+                "error: {path} is not what `bottle render` left there; find out who changed it, then run `bottle render`"
+            );
+            assert_eq!(refused(&stack.run(arguments)), wanted, "{arguments:?}");
+        }
+        assert_eq!(stack.asked(), [] as [&str; 0]);
+        stack.render(&[]);
+        assert!(stack.command(&["up"]).env("API_TOKEN", "x").output().unwrap().status.success(), "{file}");
+    }
+}
+
+/// The old record has the same folder by its inode.
+#[test]
+fn a_renamed_folder_that_was_rendered_again_starts_under_its_new_name() {
+    let stack = rendered();
+    let (old, new) = (stack.root.join("project"), stack.root.join("renamed"));
+    let project = stack.project();
+    fs_err::rename(&old, &new).unwrap();
+    let run = |arguments: &[&str]| {
+        stack.command(arguments).current_dir(&new).env("API_TOKEN", "x").output().unwrap()
+    };
+    assert!(refused(&run(&["up"])).contains("run `bottle render` here"));
+    let image = stack.root.join("image-binary");
+    let render = run(&["render", "--accept-widening", "--image-binary", image.as_str()]);
+    assert!(render.status.success(), "{}", err(&render));
+    for arguments in [&["up"][..], &["up", "bottle.yaml"], &["up", "dev"]] {
+        let up = run(arguments);
+        assert!(up.status.success(), "{arguments:?}: {}", err(&up));
+    }
+    let asked = fs_err::read_to_string(stack.root.join("asked")).unwrap();
+    assert!(asked.contains(" up -d agent") && !asked.contains(&project), "{asked}");
 }

@@ -2,8 +2,9 @@
 //! container is a label, and whoever makes a container can write any label; here the engine is asked for the settings
 //! themselves.
 
-use crate::cli::agreed_stack::{Stack, docker, output_of};
+use crate::cli::agreed_stack::Stack;
 use crate::cli::container_checks::Container;
+use crate::cli::docker::{docker, output_of};
 use crate::render::paths;
 use crate::stack::service;
 use anyhow::Context as _;

@@ -17,4 +17,5 @@ mod lock;
 mod neighbours;
 mod project;
 mod served;
+mod siblings;
 mod trust;
