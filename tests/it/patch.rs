@@ -560,7 +560,7 @@ fn a_hostile_or_wrong_log_is_refused_or_passed_over() {
         (vec!["text.jsonl"], "text.jsonl is not an audit log: none of its 2 lines is a record"),
         (vec!["none.jsonl"], "No such file or directory"),
         (vec!["link.jsonl"], "link.jsonl is a symbolic link, which bottle does not follow"),
-        (vec!["cut.gz"], "can't read cut.gz"),
+        (vec!["cut.gz"], "cut.gz: can't read it"),
         (vec!["bottle.yaml"], "no audit log is named"),
         (
             vec!["bottle.yaml", "audit.jsonl"],
