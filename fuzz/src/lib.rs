@@ -12,6 +12,8 @@ pub mod content_coding;
 #[path = "../../src/dlp/mod.rs"]
 pub mod dlp;
 pub mod intercept;
+#[path = "../../src/masking.rs"]
+pub mod masking;
 #[path = "../../src/policy/mod.rs"]
 pub mod policy;
 #[path = "../../src/stack.rs"]
