@@ -8,7 +8,7 @@ use crate::manifest::Unbounded;
 #[must_use]
 pub fn excess(baseline: &Capabilities, unbounded: Unbounded, new: &Capabilities) -> Vec<Change> {
     let mut most = baseline.clone();
-    let Unbounded { image, command, workdir, environment } = unbounded;
+    let Unbounded { image, command, workdir, environment, memory, processes } = unbounded;
     if image || is_pinned(&most.image, &new.image) {
         most.image = new.image.clone();
     }
@@ -20,6 +20,12 @@ pub fn excess(baseline: &Capabilities, unbounded: Unbounded, new: &Capabilities)
     }
     if environment {
         most.environment.clone_from(&new.environment);
+    }
+    if memory {
+        most.limits.memory = new.limits.memory;
+    }
+    if processes {
+        most.limits.pids = new.limits.pids;
     }
     // Neither names somebody: which of the two it is follows from the mounts, which are bounded themselves.
     if !matches!(most.user, Account::Named(_)) && !matches!(new.user, Account::Named(_)) {

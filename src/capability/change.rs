@@ -177,6 +177,8 @@ pub struct Requests {
     pub except: Vec<PathPattern>,
     /// What of the path the other side allows as well.
     pub part: Vec<PathPattern>,
+    /// Which of every method the other side allows as well, on all of the path.
+    pub part_methods: Vec<Method>,
     /// The name of the token that goes with them.
     pub credential: Option<String>,
     /// The last day.
@@ -509,7 +511,7 @@ impl fmt::Display for Capability {
 impl fmt::Display for Requests {
     /// `GET, HEAD https://api.example/repos/**, but not /repos/secret/** with API_TOKEN until 2027-01-31`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, methods, path, except, part: _, credential, until } = self;
+        let Self { host, port, methods, path, except, part: _, part_methods: _, credential, until } = self;
         let names = |list: &Vec<Method>| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let methods = methods.as_ref().map_or_else(|| "any method".to_owned(), names);
         match port {
@@ -528,9 +530,14 @@ impl fmt::Display for Requests {
 }
 
 impl Requests {
-    /// ` (so far only /a/**)`: what the other side allows of it.
+    /// ` (so far only /a/**)`, ` (now only GET)`: what the other side allows of it.
     fn part(&self, when: &str) -> String {
-        if self.part.is_empty() { String::new() } else { format!(" ({when} only {})", listed(&self.part)) }
+        let methods = || self.part_methods.iter().map(Method::to_string).collect::<Vec<_>>().join(", ");
+        match (self.part.is_empty(), self.part_methods.is_empty()) {
+            (false, _) => format!(" ({when} only {})", listed(&self.part)),
+            (true, false) => format!(" ({when} only {})", methods()),
+            (true, true) => String::new(),
+        }
     }
 }
 

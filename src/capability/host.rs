@@ -106,9 +106,20 @@ impl HostCapability {
         route.path_allowlist.iter().flatten().filter(within).filter(open).cloned().collect()
     }
 
+    /// Which methods this host allows of a grant of every method, on all of its path.
+    fn methods_of(&self, grant: &Grant) -> Vec<Method> {
+        let route = &self.rule.route;
+        let is_all = grant.methods.is_none()
+            && route.ports.contains(&grant.port)
+            && self.covers_path(grant.path.as_ref())
+            && grant.path.as_ref().is_none_or(|path| !covered(&route.deny_paths, path));
+        route.methods.iter().flatten().filter(|_| is_all).cloned().collect()
+    }
+
     /// A grant with what goes with this host's requests. `other` is the host on the other side.
     pub(super) fn requests(&self, grant: Grant, other: Option<&Self>) -> Requests {
         let part = other.map(|other| other.part_of(&grant)).unwrap_or_default();
+        let part_methods = other.map(|other| other.methods_of(&grant)).unwrap_or_default();
         let Grant { port, path, denied, methods } = grant;
         let HostRule { route, auth, .. } = &self.rule;
         let within = |path: &PathPattern| denied.iter().filter_map(|entry| entry.within(path)).collect();
@@ -119,6 +130,7 @@ impl HostCapability {
             except: path.as_ref().map(within).unwrap_or_default(),
             path,
             part,
+            part_methods,
             credential: auth.as_ref().map(|auth| auth.token_ref.clone()),
             until: route.until,
         }

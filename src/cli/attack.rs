@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 /// Inside a stack: fire the shipped attack suite at it
 ///
-/// It attacks from where it runs, so it belongs into the agent's place:
+/// It attacks from where it runs, so run it where the agent runs:
 ///   docker compose -f .bottle/NAME/docker-compose.yml run --rm attack
 /// or, in the agent's own container: /run/bottle/bottle attack --self
 #[derive(Debug, clap::Args)]

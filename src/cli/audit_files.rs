@@ -191,12 +191,21 @@ impl Read for CountedRead {
     }
 }
 
-/// Gives every record of what the arguments name; how many lines are none.
+/// Lines that are no records of this version.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PassedOver {
+    /// The beginning of a record: a proxy was killed, or still writes.
+    pub(crate) torn: u64,
+    /// Something else: what it tells is not known.
+    pub(crate) foreign: u64,
+}
+
+/// Gives every record of what the arguments name.
 pub(crate) fn read(
     arguments: &[Utf8PathBuf],
     globals: &Globals,
     mut each: impl FnMut(&Entry),
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<PassedOver> {
     let (mut records, mut foreign) = (0_u64, 0_u64);
     let reading = Reading { doing: "reading", lost: "nothing was decided" };
     let warnings = read_all(open(arguments)?, &reading, globals, |line| {
@@ -209,11 +218,12 @@ pub(crate) fn read(
         }
         Ok(())
     })?;
-    let lines = foreign + warnings.torn.values().map(|(count, _)| count).sum::<u64>();
+    let torn = warnings.torn.values().map(|(count, _)| count).sum::<u64>();
     ensure!(
-        records > 0 || lines == 0,
-        "{} is not an audit log: none of its {lines} lines is a record",
-        arguments.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", ")
+        records > 0 || foreign + torn == 0,
+        "{} is not an audit log: none of its {} lines is a record",
+        arguments.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", "),
+        foreign + torn
     );
-    Ok(lines)
+    Ok(PassedOver { torn, foreign })
 }

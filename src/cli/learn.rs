@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let (audit, file) = manifest_patch::split(&args.files)?;
     let manifest = ManifestFile::read(file)?;
     let (loaded, plan) = manifest.load()?;
-    let usage = manifest_patch::usage(audit, &plan, globals)?;
+    let usage = manifest_patch::usage(audit, &plan, false, globals)?;
     let today = args.now.clone().unwrap_or_else(Clock::system).today();
     let judge = |text: &str| manifest.judge(text);
     let learned = learn(&manifest.text, &loaded.document.value, &usage, args.patterns, today, &judge)

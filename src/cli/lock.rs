@@ -114,12 +114,20 @@ fn digest_of(name: &str) -> anyhow::Result<(String, &'static str)> {
         return Ok((said.trim().to_owned(), "from the registry"));
     }
     let why = String::from_utf8_lossy(&asked.stderr);
-    let why = why.lines().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing").trim().to_owned();
+    let why = why.lines().find(|line| !line.trim().is_empty()).unwrap_or("it says nothing").trim();
+    // A docker without the plugin takes its name for a command, or its flags for docker's own.
+    let lacks_plugin = why.contains("unknown command")
+        || why.contains("unknown flag")
+        || why.contains("is not a docker command");
+    let why = if lacks_plugin { "this docker has no buildx" } else { why }.to_owned();
     let copy = docker().args(["image", "inspect", "--format", "{{json .RepoDigests}}", name]).output()?;
     let digests: Vec<String> = serde_json::from_slice(&copy.stdout).unwrap_or_default();
+    // The engine leaves out what every name has that says no registry.
+    let repository = repository_of(name);
     let of_this = digests.iter().filter_map(|digest| digest.split_once('@'));
-    let found = of_this.filter(|(repository, _)| repository_of(repository) == repository_of(name));
-    if let Some((_, digest)) = found.into_iter().find(|(_, digest)| is_digest(digest)) {
+    let is_its_own = |found: &str| found == repository || repository.ends_with(&format!("/{found}"));
+    let own = of_this.filter(|(found, digest)| is_digest(digest) && is_its_own(found));
+    if let Some((_, digest)) = own.max_by_key(|(found, _)| found.len()) {
         return Ok((digest.to_owned(), "from the copy on this machine"));
     }
     if copy.status.success() {
@@ -134,61 +142,47 @@ fn digest_of(name: &str) -> anyhow::Result<(String, &'static str)> {
     )
 }
 
-/// An image's repository without tag and digest, whole: `node:24` is in `hub.example/library/node` (reference grammar
-/// of the distribution project).
-fn repository_of(name: &str) -> String {
+/// The name of an image without tag and digest (reference grammar of the distribution project).
+fn repository_of(name: &str) -> &str {
     let name = name.split('@').next().unwrap_or(name);
-    let (path, last) = name.rsplit_once('/').map_or(("", name), |(path, last)| (path, last));
-    let last = last.split(':').next().unwrap_or(last);
-    let has_host = |path: &str| {
-        path.split('/').next().is_some_and(|host| host.contains(['.', ':']) || host == "localhost")
-    };
-    match path {
-        "" => format!("hub.example/library/{last}"),
-        path if has_host(path) => format!("{path}/{last}"),
-        path => format!("hub.example/{path}/{last}"),
-    }
+    let start = name.rfind('/').map_or(0, |at| at + 1); // a port stands before it
+    name[start..].find(':').map_or(name, |colon| &name[..start + colon])
 }
 
 /// What `render --locked` refuses.
-pub(crate) fn require<'a>(projects: impl Iterator<Item = &'a Project>) -> anyhow::Result<()> {
+pub(crate) fn require(project: &Project) -> anyhow::Result<()> {
     let mut problems = Vec::new();
-    for project in projects {
-        let loaded = &project.loaded;
-        let problem = |pointer: &str, message: String| {
-            Diagnostic::error("not-locked", message).source(&loaded.source).label(loaded.span_of(pointer), "")
-        };
-        let lock = lock_file::find(&project.folder)?;
-        let version = env!("CARGO_PKG_VERSION");
-        match &lock {
-            None => problems.push(
-                problem("name", format!("there is no {FILE} beside the manifest"))
-                    .hint("`bottle lock` writes it"),
-            ),
-            Some(lock) if lock.bottle != version => problems.push(
-                problem(
-                    "name",
-                    format!("{FILE} was written by bottle {}, and this is {version}", lock.bottle),
-                )
+    let loaded = &project.loaded;
+    let problem = |pointer: &str, message: String| {
+        Diagnostic::error("not-locked", message).source(&loaded.source).label(loaded.span_of(pointer), "")
+    };
+    let lock = lock_file::find(&project.folder)?;
+    let version = env!("CARGO_PKG_VERSION");
+    match &lock {
+        None => problems.push(
+            problem("name", format!("there is no {FILE} beside the manifest"))
+                .hint("`bottle lock` writes it"),
+        ),
+        Some(lock) if lock.bottle != version => problems.push(
+            problem("name", format!("{FILE} was written by bottle {}, and this is {version}", lock.bottle))
                 .hint(format!("use bottle {}, or let this one write it: `bottle lock`", lock.bottle)),
-            ),
-            Some(_) => {}
-        }
-        match &project.plan.agent.image {
-            AgentImage::Named(name) if !is_pinned(name) => problems.push(
-                problem("agent.image", format!("the image `{name}` is not in {FILE}"))
-                    .hint("`bottle lock` looks its digest up"),
-            ),
-            AgentImage::Named(_) => {}
-            AgentImage::Built(_) => {
-                let context = candidate::context_folder(&project.plan, &project.folder)?;
-                let text = context.map(|it| it.text()).transpose()?.flatten().unwrap_or_default();
-                for (line, base) in floating_bases(&text) {
-                    problems.push(
-                        problem("agent.build", format!("line {line} of the Dockerfile begins with `{base}`, which is not named by its digest"))
-                            .hint(format!("write FROM {base}@sha256:…")),
-                    );
-                }
+        ),
+        Some(_) => {}
+    }
+    match &project.plan.agent.image {
+        AgentImage::Named(name) if !is_pinned(name) => problems.push(
+            problem("agent.image", format!("the image `{name}` is not in {FILE}"))
+                .hint("`bottle lock` looks its digest up"),
+        ),
+        AgentImage::Named(_) => {}
+        AgentImage::Built(_) => {
+            let context = candidate::context_folder(&project.plan, &project.folder)?;
+            let text = context.map(|it| it.text()).transpose()?.flatten().unwrap_or_default();
+            for (line, base) in floating_bases(&text) {
+                problems.push(
+                    problem("agent.build", format!("line {line} of the Dockerfile begins with `{base}`, which is not named by its digest"))
+                        .hint(format!("write FROM {base}@sha256:…")),
+                );
             }
         }
     }
@@ -200,14 +194,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_repository_is_named_in_full() {
+    fn a_repository_is_a_name_without_tag_and_digest() {
         for (name, repository) in [
-            ("node", "hub.example/library/node"),
-            ("node:24", "hub.example/library/node"),
-            ("acme/agent:1@sha256:ab", "hub.example/acme/agent"),
-            ("hub.example/library/node:24", "hub.example/library/node"),
+            ("node", "node"),
+            ("node:24", "node"),
+            ("acme/agent:1@sha256:ab", "acme/agent"),
             ("127.0.0.1:5000/agent:1", "127.0.0.1:5000/agent"),
-            ("localhost/agent", "localhost/agent"),
+            ("127.0.0.1:5000/agent", "127.0.0.1:5000/agent"),
             ("registry.example/team/agent:1", "registry.example/team/agent"),
         ] {
             assert_eq!(repository_of(name), repository, "{name}");

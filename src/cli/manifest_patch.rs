@@ -117,11 +117,23 @@ impl ManifestFile {
     }
 }
 
-/// What the bottle did, as its audit records tell it.
-pub(crate) fn usage(audit: &[Utf8PathBuf], plan: &Plan, globals: &Globals) -> anyhow::Result<Usage> {
+/// What the bottle did, as its audit records tell it. `needs_all`: a line that can't be read is an error.
+pub(crate) fn usage(
+    audit: &[Utf8PathBuf],
+    plan: &Plan,
+    needs_all: bool,
+    globals: &Globals,
+) -> anyhow::Result<Usage> {
     let mut usage = Usage::new(&plan.name, plan.topology == Topology::Direct);
-    let skipped = audit_files::read(audit, globals, |entry| usage.see(entry))?;
+    let passed = audit_files::read(audit, globals, |entry| usage.see(entry))?;
     usage.finish();
+    ensure!(
+        passed.foreign == 0 || !needs_all,
+        "{} of the log are not records of this version of bottle: what they used is not known, so nothing is taken away; \
+         use the version that wrote them, or a log without them",
+        counted(passed.foreign, "line")
+    );
+    let skipped = passed.torn + passed.foreign;
     if skipped > 0 {
         say(&format!(
             "note: passed over {}: torn when a proxy was killed, or not of this version\n",

@@ -6,7 +6,7 @@ use crate::diagnostic::Report;
 use crate::manifest::Loaded;
 use crate::plan::layout::normal;
 use crate::plan::{Layout, Plan, Surroundings};
-use anyhow::bail;
+use anyhow::{anyhow, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// A manifest, its plan, and the places on this machine.
@@ -67,12 +67,7 @@ impl Project {
             .collect::<anyhow::Result<_>>()?;
         for (at, project) in projects.iter().enumerate() {
             if let Some(twin) = projects[..at].iter().find(|earlier| earlier.out == project.out) {
-                bail!(
-                    "{} and {} both render into {}: their names must differ",
-                    twin.file,
-                    project.file,
-                    project.out
-                );
+                return Err(twins(&twin.file, project));
             }
         }
         Ok(projects)
@@ -93,6 +88,11 @@ impl Project {
         });
         Err(Report(placed.collect()).into())
     }
+}
+
+/// Two manifests of one name in one folder.
+pub(crate) fn twins(file: &Utf8Path, other: &Project) -> anyhow::Error {
+    anyhow!("{file} and {} both render into {}: their names must differ", other.file, other.out)
 }
 
 /// An output folder that the user named. In the project its links stay as they are, and are refused when they are

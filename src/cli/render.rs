@@ -4,11 +4,11 @@ mod question;
 mod summary;
 
 use super::candidate::{self, Candidate};
-use super::project::Project;
+use super::project::{self, Project};
 use super::rendered_project::RenderedProject;
 use super::{
     Format, Globals, Outcome, baseline, change_lines, folders, hidden, lints, lock, print_as, say,
-    say_report, source,
+    say_report, sinks, source,
 };
 use crate::capability::{self, Change};
 use crate::clock::Clock;
@@ -20,6 +20,7 @@ use crate::tree::{Comparison, Folder, Kind, Written};
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use question::{PriorAnswer, Question};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Compile manifests into sealed stacks
@@ -82,27 +83,30 @@ struct RenderResult<'a> {
     again: bool,
 }
 
+/// So many manifests take a time in which a person wants to see something.
+const MANY: usize = 50;
+
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let clock = args.now.clone().unwrap_or_else(Clock::system);
-    let projects = load(args)?;
-    if args.locked {
-        lock::require(projects.iter().map(|rendered| &rendered.project))?;
+    let files = files(args)?;
+    let several = files.len() > 1;
+    if several {
+        look_at_all(&files, args, globals)?;
     }
-    // All of them before the first one is written: a baseline that can't be read is an error.
-    let look = |rendered: &RenderedProject| {
-        let lints = lints::find(&rendered.project, clock.today());
-        anyhow::Ok((lints, baseline::beyond(&rendered.project, args.within.as_deref())?))
-    };
-    let looked: Vec<(Report, Report)> = projects.iter().map(look).collect::<anyhow::Result<_>>()?;
     let mut outcome = Outcome::Done;
-    for (rendered, (lints, beyond)) in projects.iter().zip(looked) {
+    // One at a time: what is in memory does not grow with their number.
+    for file in &files {
+        let project = Project::load(file, args.out.as_deref())?;
+        let beyond = look(&project, args)?;
+        let lints = lints::find(&project, clock.today());
         lints::say(&lints, globals);
+        let rendered = RenderedProject::render(project)?;
         let one = if !beyond.0.is_empty() {
-            refuse(rendered, &beyond, globals)?
+            refuse(&rendered, &beyond, globals)?
         } else if args.check {
-            check(rendered, projects.len() > 1, globals, &clock)?
+            check(&rendered, several, globals, &clock)?
         } else {
-            write(rendered, lints, args, globals, &clock)?
+            write(&rendered, lints, args, globals, &clock)?
         };
         if one == Outcome::Differs {
             outcome = Outcome::Differs;
@@ -111,7 +115,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
-fn load(args: &Args) -> anyhow::Result<Vec<RenderedProject>> {
+fn files(args: &Args) -> anyhow::Result<Vec<Utf8PathBuf>> {
     let files = source::find(&args.manifests)?;
     if !args.check {
         // A folder that is named names none of its files.
@@ -120,14 +124,43 @@ fn load(args: &Args) -> anyhow::Result<Vec<RenderedProject>> {
             .filter(|file| !args.manifests.contains(file))
             .try_for_each(|file| source::require_own(file))?;
     }
-    let projects = match files.as_slice() {
-        [file] => vec![Project::load(file, args.out.as_deref())?],
-        _ if args.out.is_some() || args.state.is_some() || args.accept.is_some() => {
-            bail!("--out, --state and --accept are for one manifest, and here are {}", files.len())
+    let is_for_one = args.out.is_some() || args.state.is_some() || args.accept.is_some();
+    if files.len() > 1 && is_for_one {
+        bail!("--out, --state and --accept are for one manifest, and here are {}", files.len());
+    }
+    Ok(files)
+}
+
+/// Reports what is wrong with any of them before the first one is written.
+fn look_at_all(files: &[Utf8PathBuf], args: &Args, globals: &Globals) -> anyhow::Result<()> {
+    let shows = !globals.quiet && files.len() > MANY && sinks::can_show_progress();
+    let mut problems = Report::default();
+    let mut outs = BTreeMap::<Utf8PathBuf, &Utf8PathBuf>::new();
+    for (at, file) in files.iter().enumerate() {
+        if shows && at % MANY == 0 {
+            say(&format!("{at} of {} manifests read\n", files.len()));
         }
-        _ => Project::all(&args.manifests)?,
-    };
-    projects.into_iter().map(RenderedProject::render).collect()
+        let looked = Project::load(file, None).and_then(|project| {
+            if let Some(twin) = outs.insert(project.out.clone(), file) {
+                return Err(project::twins(twin, &project));
+            }
+            look(&project, args)
+        });
+        match looked.map_err(anyhow::Error::downcast::<Report>) {
+            Ok(_) => {}
+            Err(Ok(report)) => problems.0.extend(report.0),
+            Err(Err(error)) => return Err(error),
+        }
+    }
+    if problems.0.is_empty() { Ok(()) } else { Err(problems.into()) }
+}
+
+/// What goes beyond a baseline; an error where a baseline can't be read, or a lock does not hold.
+fn look(project: &Project, args: &Args) -> anyhow::Result<Report> {
+    if args.locked {
+        lock::require(project)?;
+    }
+    baseline::beyond(project, args.within.as_deref())
 }
 
 /// What goes beyond a baseline is neither asked about nor written.

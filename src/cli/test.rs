@@ -58,6 +58,10 @@ struct Ran {
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    // A run that fails must not leave the report of an earlier one behind.
+    if let Some(path) = args.junit.as_ref().filter(|path| path.is_file()) {
+        fs_err::remove_file(path)?;
+    }
     if !args.replay.is_empty() {
         return replay::run(args, globals);
     }

@@ -1,7 +1,7 @@
 //! `bottle tighten`: the manifest without what was never used.
 
 use super::manifest_patch::{self, ManifestFile, counted};
-use super::{Format, Globals, Outcome, now, print_as};
+use super::{Format, Globals, Outcome, now, print_as, say};
 use crate::clock::Clock;
 use crate::patch::{Conditions, Tightened, Usage, shown, tighten};
 use crate::policy::Host;
@@ -58,7 +58,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         );
         keep.insert(host.to_string());
     }
-    let usage = manifest_patch::usage(audit, &plan, globals)?;
+    let usage = manifest_patch::usage(audit, &plan, true, globals)?;
     let today = args.now.clone().unwrap_or_else(Clock::system).today();
     let conditions = Conditions { at_least: args.at_least, keep, today };
     let judge = |text: &str| manifest.judge(text);
@@ -71,6 +71,11 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         }
     };
     print_as(globals.format, &shown)?;
+    if !loaded.manifest.tests.is_empty() && tightened.text != manifest.text && !globals.quiet {
+        say(
+            "note: a test of the manifest can want what the log did not use; `bottle test` says whether all still hold\n",
+        );
+    }
     manifest.end(&tightened.text, args.write, "tighten", globals.quiet)
 }
 

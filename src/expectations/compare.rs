@@ -47,7 +47,10 @@ pub(super) fn failure(
     }
     match advice(case, answer, refusal, rules, today) {
         Some(entry) => Some(diagnostic.hint("this would allow it:").paste(entry)),
-        None => Some(diagnostic.hint("no entry allows it; change the test, or the request")),
+        None if matches!(case.expectation.expected, Expected::Allow { .. }) => {
+            Some(diagnostic.hint("no entry allows it; change the test, or the request"))
+        }
+        None => Some(diagnostic.hint("change the rule, or the test if this is what is meant")),
     }
 }
 

@@ -16,6 +16,10 @@ pub struct Unbounded {
     pub workdir: bool,
     /// `agent.env`.
     pub environment: bool,
+    /// `agent.resources.memory`, whose default is another one on each machine.
+    pub memory: bool,
+    /// `agent.resources.pids`.
+    pub processes: bool,
 }
 
 /// A baseline with its text.
@@ -52,11 +56,15 @@ fn complete(value: &mut Value) -> Unbounded {
     manifest.entry("name").or_insert_with(|| json!("baseline"));
     let agent = manifest.entry("agent").or_insert_with(|| json!({}));
     let Some(agent) = agent.as_object_mut() else { return Unbounded::default() };
+    let resources = agent.get("resources").and_then(Value::as_object);
+    let is_limited = |key: &str| resources.is_some_and(|resources| resources.contains_key(key));
     let unbounded = Unbounded {
         image: !agent.contains_key("image") && !agent.contains_key("build"),
         command: !agent.contains_key("command"),
         workdir: !agent.contains_key("workdir"),
         environment: !agent.contains_key("env"),
+        memory: !is_limited("memory"),
+        processes: !is_limited("pids"),
     };
     if unbounded.image {
         agent.insert("image".to_owned(), json!("baseline"));

@@ -309,19 +309,19 @@ pub(super) enum Engine {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Lints {
-    /// Lints that are not to be said again, each with the reason why that is well.
+    /// Lints that are silenced, each with the reason why it is fine here.
     #[schemars(example = json!([{"code": "floating-image", "reason": "built on this machine"}]))]
     pub(super) allow: Option<Vec<Item<AllowedLint>>>,
 }
 
-/// A lint that is not to be said again.
+/// A lint that is silenced.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AllowedLint {
     /// The code of the lint, as `bottle render` prints it.
     #[schemars(with = "String", example = &"forge-api-writes")]
     pub(super) code: Option<String>,
-    /// Why it is well here; for whoever reviews this file.
+    /// Why it is fine here; for whoever reviews this file.
     #[schemars(with = "String", example = &"the agent opens pull requests")]
     pub(super) reason: Option<String>,
 }

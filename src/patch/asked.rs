@@ -91,10 +91,13 @@ impl Asked {
         CanonicalPath::parse(self.path.as_deref().unwrap_or("/").as_bytes(), rules).ok()
     }
 
-    /// The path, or its first segments, as an entry.
+    /// The path, or its first segments, as an entry; nothing where one of them is `*`, which an entry would take for any.
     pub(super) fn pattern(&self, encoded_slash: bool, segments: usize) -> Option<PathPattern> {
         let path = self.canonical(encoded_slash)?;
         let first: Vec<&str> = path.segments().filter(|segment| !segment.is_empty()).take(segments).collect();
+        if first.contains(&"*") {
+            return None;
+        }
         PathPattern::parse(&format!("/{}", first.join("/")), encoded_slash).ok()
     }
 }

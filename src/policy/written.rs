@@ -31,6 +31,9 @@ pub enum WrittenRequestError {
     /// No scheme.
     #[error("`{0}` is not a whole URL: write https://HOST/PATH")]
     Url(String),
+    /// A port that no connection can have.
+    #[error("`{0}` has no port from 1 to 65535")]
+    Port(String),
     /// `ws` and `wss`.
     #[error("a WebSocket begins as a request: ask for GET with http in place of ws")]
     WebSocket,
@@ -56,6 +59,11 @@ impl WrittenRequest {
         let (scheme, rest) = scheme_of(url)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, target) = rest.split_at(end);
+        let port = authority.rsplit_once(':').map(|(_, port)| port);
+        let port = port.filter(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()));
+        if port.is_some_and(|port| !port.parse::<u16>().is_ok_and(|port| port > 0)) {
+            return Err(WrittenRequestError::Port(authority.to_owned()));
+        }
         let slash = if target.starts_with('/') { "" } else { "/" };
         for (name, value) in &fields {
             if http::HeaderName::from_bytes(name.as_bytes()).is_err() {

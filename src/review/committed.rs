@@ -21,6 +21,13 @@ pub(super) fn lines(old: Option<&BottleSide>, new: &BottleSide, same: bool) -> V
         if was == Some(is) && old.is_some_and(|old| old.rendered == new.rendered) {
             return Vec::new();
         }
+        // What a stack is started from is what it was.
+        if was == Some(is) && old.is_some_and(|old| old.rendered == *is) {
+            let text = format!(
+                "{out} is not rendered again yet, and has the rules of before; `bottle render` writes it"
+            );
+            return vec![line(What::SameRules(text), Vec::new())];
+        }
         let files = names(is, &new.rendered);
         let text = match version(is) {
             Some(by) if by != env!("CARGO_PKG_VERSION") => format!(

@@ -307,6 +307,7 @@ impl Bottle {
         };
         if let Some(new) = new {
             lines.extend(committed::lines(old, new, lines.is_empty()));
+            lines.extend(old.map(|old| for_reviewers(old, new)).unwrap_or_default());
             lines.sort_by_key(|line| (line.risk().is_none(), line.risk()));
         }
         let (patch, files) =
@@ -347,6 +348,35 @@ impl Bottle {
 fn gone(old: &BottleSide) -> Line {
     let text = format!("the bottle {} is gone; a stack of it runs on until `bottle down`", old.name);
     Line { what: What::Gone(text), details: Vec::new(), place: None, old_place: Some(old.start()) }
+}
+
+/// What the manifest says to reviewers, and lets the agent do nothing: a baseline that it no longer names, a lint that is
+/// no longer said.
+fn for_reviewers(old: &BottleSide, new: &BottleSide) -> Vec<Line> {
+    let (Some(was), Some(is)) = (&old.loaded, &new.loaded) else { return Vec::new() };
+    let (was, manifest) = (&was.manifest, &is.manifest);
+    let line = |text: String, pointer: &str| {
+        let place = Some(Place { file: new.shown(&new.path), line: is.line_of(pointer) });
+        Line { what: What::SameRules(text), details: Vec::new(), place, old_place: None }
+    };
+    let mut lines = Vec::new();
+    match (&was.within, &manifest.within) {
+        (Some(was), None) => {
+            lines.push(line(format!("the manifest names no baseline (before: {was})"), "within"));
+        }
+        (was, Some(is)) if was.as_ref() != Some(is) => {
+            let before = was.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+            lines.push(line(format!("the manifest must lie within {is} (before: {before})"), "within"));
+        }
+        _ => {}
+    }
+    for allow in &manifest.lints.allow {
+        if !was.lints.allow.iter().any(|known| known.code == allow.code) {
+            let text = format!("the lint {} is not said any more: {}", allow.code, allow.reason);
+            lines.push(line(text, &allow.pointer));
+        }
+    }
+    lines
 }
 
 fn capabilities(old: Option<&BottleSide>, new: &BottleSide) -> Vec<Line> {

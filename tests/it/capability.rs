@@ -135,7 +135,7 @@ fn a_method_and_a_port_are_new_on_every_path() {
         of_route(", methods: [GET], path_allowlist: [/a]", ", methods: [GET, PUT], path_allowlist: [/a]"),
         ["PUT https://api.example/a/**"]
     );
-    assert_eq!(of_route(", methods: [GET]", ""), ["any method https://api.example/**"]);
+    assert_eq!(of_route(", methods: [GET]", ""), ["any method https://api.example/** (so far only GET)"]);
     assert_eq!(of_route("", ", ports: [443, 8443]"), ["any method https://api.example:8443/**"]);
 }
 
@@ -689,7 +689,7 @@ fn a_change_is_typed() {
     assert_eq!(
         serde_json::to_value(change).unwrap(),
         serde_json::json!({"change": "added", "new": {
-            "capability": "requests", "host": "a.example", "port": 443, "methods": null, "path": "/z", "except": [], "part": [],
+            "capability": "requests", "host": "a.example", "port": 443, "methods": null, "path": "/z", "except": [], "part": [], "part_methods": [],
             "credential": null, "until": null,
         }})
     );

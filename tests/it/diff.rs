@@ -184,6 +184,33 @@ fn what_lets_the_agent_do_the_same_is_no_line() {
     assert_eq!(repository.diff(&["--fail-on", "widen"]).code, 0);
 }
 
+/// Reviewers lean on these, though the agent can do the same.
+#[test]
+fn a_baseline_that_is_dropped_and_a_lint_that_is_silenced_are_lines() {
+    let repository = Repository::with(&format!("{MANIFEST}within: base.yaml\n"));
+    let allow = "lints:\n  allow:\n    - {code: floating-image, reason: it is fine}\n";
+    repository.write("bottle.yaml", &format!("{MANIFEST}{allow}"));
+    let said = repository.diff(&["--fail-on", "widen"]);
+    assert_eq!(said.code, 0, "{}", said.out);
+    assert!(said.out.contains("~ the manifest names no baseline (before: base.yaml)"), "{}", said.out);
+    assert!(said.out.contains("~ the lint floating-image is not said any more: it is fine"), "{}", said.out);
+}
+
+/// An edit that is not rendered yet starts nothing new.
+#[test]
+fn a_tree_that_is_not_rendered_again_yet_is_told_from_one_that_was_edited() {
+    let repository = Repository::with(MANIFEST);
+    repository.render();
+    repository.commit("rendered");
+    repository.write("bottle.yaml", &MANIFEST.replace("methods: [GET]", "methods: [GET, HEAD]"));
+    let said = repository.diff(&[]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(said.out.contains("dev (bottle.yaml): 1 newly allowed"), "{}", said.out);
+    let line =
+        "~ .bottle/dev is not rendered again yet, and has the rules of before; `bottle render` writes it";
+    assert!(said.out.contains(line), "{}", said.out);
+}
+
 #[test]
 fn fewer_paths_are_a_narrowing() {
     let repository = Repository::with(&MANIFEST.replace("[/v1]", "[/]"));

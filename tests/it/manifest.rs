@@ -219,7 +219,7 @@ fn a_secret_is_refused_and_never_shown() {
 
 #[test]
 fn the_recipe_for_cred_proxy_is_a_manifest_when_pasted() {
-    for (name, hosts) in [("cred_proxy", 5), ("cred_proxy-conflicts", 4)] {
+    for (name, hosts) in [("cred_proxy", 5), ("cred_proxy-conflicts", 3)] {
         let path = root().join("tests/manifests/bad").join(name).with_extension("yaml");
         let text = fs::read_to_string(path).unwrap();
         let report = Manifest::load("bottle.yaml", text.as_bytes()).unwrap_err();

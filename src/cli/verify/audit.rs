@@ -11,7 +11,7 @@ use crate::render::checksum;
 use crate::render::paths::{EMBEDDED, PIPELOCK, ROUTES};
 use crate::telemetry::audit::Entry;
 use crate::tree::Folder;
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::json;
@@ -51,7 +51,7 @@ pub(super) fn run(
     let repository = Repository::find(&tree)
         .with_context(|| format!("{tree} does not lie in a git repository, so no commit has it"))?;
     let (mut decided, mut without) = (BTreeMap::<Config, Decided>::new(), 0_u64);
-    let skipped = audit_files::read(files, globals, |entry| {
+    let passed = audit_files::read(files, globals, |entry| {
         let configs = configs(entry);
         without += u64::from(configs.is_empty());
         for config in configs {
@@ -61,6 +61,12 @@ pub(super) fn run(
             (it.first, it.last) = (it.first.min(time), it.last.max(time));
         }
     })?;
+    let skipped = passed.torn + passed.foreign;
+    ensure!(
+        skipped + without > 0 || !decided.is_empty(),
+        "{} has no record",
+        files.iter().map(|file| file.as_str()).collect::<Vec<_>>().join(", ")
+    );
     let mut places = in_commits(&repository, &tree, &decided)?;
     for config in on_disk(&tree)? {
         if decided.contains_key(&config) {

@@ -122,8 +122,12 @@ impl Migration<'_, '_> {
         let Some(map) = old.as_object() else {
             return self.leave(pointer, "it is not a map");
         };
-        for key in map.keys().filter(|key| !KEYS.contains(&key.as_str())) {
+        let unknown: Vec<&String> = map.keys().filter(|key| !KEYS.contains(&key.as_str())).collect();
+        for key in &unknown {
             self.unknown_key(&format!("{pointer}.{key}"), key);
+        }
+        if !unknown.is_empty() {
+            return; // without it the new rule could allow more than the old one
         }
         let Some(upstream) = old["upstream"].as_str() else {
             return self.leave(pointer, "it has no `upstream`");
@@ -132,6 +136,10 @@ impl Migration<'_, '_> {
             Ok(upstream) => upstream,
             Err(why) => return self.leave(&format!("{pointer}.upstream"), &why),
         };
+        if upstream.path.iter().flat_map(|path| path.split('/')).any(|segment| segment == "*") {
+            let why = "its upstream has a path with `*`, which a `path_allowlist` takes for any segment";
+            return self.leave(&format!("{pointer}.upstream"), why);
+        }
         let auth = match credential_of(&old["auth_scheme"], &old["token_ref"]) {
             Ok(auth) => auth,
             Err((key, why)) => return self.leave(&format!("{pointer}{key}"), &why),

@@ -71,10 +71,10 @@ fn a_private_address_that_no_rule_opens_is_refused() {
     let (bottle, sentence) = refusal(&body);
     assert_eq!(
         (&bottle["reason"], &bottle["source"]),
-        (&json!("blocked_by_pipelock"), &json!("pipelock")),
+        (&json!("address_not_allowed"), &json!("pipelock")),
         "{body}"
     );
-    assert!(sentence.contains("which is a private or reserved address"), "{sentence}");
+    assert!(sentence.contains("is at an address that is not allowed"), "{sentence}");
     assert_eq!(seen(&path).len(), 0, "the origin saw it");
 }
 
