@@ -124,15 +124,43 @@ pub fn is_digest(text: &str) -> bool {
 pub fn floating_bases(dockerfile: &str) -> Vec<(usize, String)> {
     let mut stages: Vec<String> = Vec::new();
     let mut found = Vec::new();
+    // Directives stand before everything else: another frontend is an image, and another escape character is not read here.
+    for (at, line) in
+        dockerfile.lines().enumerate().take_while(|(_, line)| line.trim_start().starts_with('#'))
+    {
+        let directive = line.trim_start().trim_start_matches('#').split_once('=');
+        let Some((key, value)) =
+            directive.map(|(key, value)| (key.trim().to_ascii_lowercase(), value.trim()))
+        else {
+            continue;
+        };
+        if key == "syntax" && !is_pinned(value) || key == "escape" && value != "\\" {
+            found.push((at + 1, format!("# {key}={value}")));
+        }
+    }
     for (line, text) in instructions(dockerfile) {
+        let is_stage = |name: &str, stages: &[String]| {
+            name.parse::<usize>().is_ok() || stages.iter().any(|stage| stage.eq_ignore_ascii_case(name))
+        };
+        // `COPY --from=IMAGE`, `RUN --mount=type=bind,from=IMAGE`.
+        let options = text.split_whitespace().skip(1).take_while(|word| word.starts_with("--"));
+        let froms = options.flat_map(|option| option.split([',', ' '])).filter_map(|part| {
+            part.strip_prefix("--from=")
+                .or_else(|| part.strip_prefix("from="))
+                .or_else(|| part.strip_prefix("--mount=from="))
+        });
+        found.extend(
+            froms
+                .filter(|name| !is_stage(name, &stages) && !is_pinned(name))
+                .map(|name| (line, name.to_owned())),
+        );
         let mut words = text.split_whitespace();
         if !words.next().is_some_and(|word| word.eq_ignore_ascii_case("FROM")) {
             continue;
         }
         let mut words = words.skip_while(|word| word.starts_with("--"));
         let Some(name) = words.next() else { continue };
-        let is_stage = stages.iter().any(|stage| stage.eq_ignore_ascii_case(name));
-        if !is_stage && name != "scratch" && !is_pinned(name) {
+        if !is_stage(name, &stages) && name != "scratch" && !is_pinned(name) {
             found.push((line, name.to_owned()));
         }
         if words.next().is_some_and(|word| word.eq_ignore_ascii_case("AS")) {
@@ -216,5 +244,11 @@ mod tests {
         let expected =
             [(3, "node:24"), (8, "${V}"), (13, "rust")].map(|(line, name)| (line, name.to_owned()));
         assert_eq!(floating_bases(&text), expected);
+        let text = format!(
+            "# syntax=evil/frontend:latest\n# escape=`\nFROM debian@{DIGEST} AS a\nCOPY --from=a x y\nCOPY --from=0 x y\n\
+             COPY --chown=1 --from=evil/img:latest x y\nRUN --mount=type=bind,from=other,target=/x true\n"
+        );
+        let found: Vec<usize> = floating_bases(&text).into_iter().map(|(line, _)| line).collect();
+        assert_eq!(found, [1, 2, 6, 7]);
     }
 }

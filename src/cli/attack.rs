@@ -1,8 +1,9 @@
 //! `bottle attack`: fires the shipped attack suite and shows what held.
 
+use super::junit_file::JunitFile;
 use super::{Format, Globals, Outcome, print, print_as};
 use crate::attack::{self, AgentEnvironment, Finding};
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use std::fmt::Write as _;
 
 /// Inside a stack: fire the shipped attack suite at it
@@ -29,9 +30,10 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
              from the agent's place in a stack: docker compose -f .bottle/NAME/docker-compose.yml run --rm attack"
         );
     }
+    let junit = args.junit.as_deref().map(JunitFile::prepare).transpose()?;
     let findings = attack::run(&AgentEnvironment::read(|name| std::env::var(name).ok()));
-    if let Some(path) = &args.junit {
-        fs_err::write(path, attack::junit(&findings)).context("the JUnit report was not written")?;
+    if let Some(file) = &junit {
+        file.write(&attack::junit(&findings))?;
     }
     match globals.format {
         Format::Text => print(&table(&findings))?,

@@ -45,12 +45,12 @@ pub(crate) struct ContextFolder {
 }
 
 impl ContextFolder {
-    /// The Dockerfile's text; nothing where it is not there, or not text.
+    /// The Dockerfile's text, with bytes that are not UTF-8 replaced; nothing where it is not there.
     pub(crate) fn text(&self) -> anyhow::Result<Option<String>> {
         let parent = self.dockerfile.parent().unwrap_or(Utf8Path::new(""));
         let Some(folder) = self.folder.find(parent)? else { return Ok(None) };
         let bytes = folder.read(self.dockerfile.file_name().unwrap_or_default())?;
-        Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 }
 

@@ -177,7 +177,17 @@ pub(crate) fn require(project: &Project) -> anyhow::Result<()> {
         AgentImage::Named(_) => {}
         AgentImage::Built(_) => {
             let context = candidate::context_folder(&project.plan, &project.folder)?;
-            let text = context.map(|it| it.text()).transpose()?.flatten().unwrap_or_default();
+            let text = context.map(|it| it.text()).transpose()?.flatten();
+            let Some(text) = text else {
+                problems.push(
+                    problem(
+                        "agent.build",
+                        "the Dockerfile is not there, so what it begins with is not known".to_owned(),
+                    )
+                    .hint("check out the build context as well"),
+                );
+                return Err(Report(problems).into());
+            };
             for (line, base) in floating_bases(&text) {
                 problems.push(
                     problem("agent.build", format!("line {line} of the Dockerfile begins with `{base}`, which is not named by its digest"))

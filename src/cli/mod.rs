@@ -26,6 +26,7 @@ mod git_part;
 mod healthcheck;
 mod held_back_output;
 mod hidden;
+mod junit_file;
 mod learn;
 mod lints;
 mod lock;

@@ -5,7 +5,7 @@
 //! manifest names.
 
 use super::agreed_stack::Stack;
-use super::folders::real;
+use super::folders::{agents_folders, real};
 use super::{candidate, hidden};
 use crate::diagnostic::Report;
 use crate::kernel_view::{Source, SourceError};
@@ -59,7 +59,8 @@ pub(crate) fn require_agreed(stack: &Stack) -> anyhow::Result<()> {
     let place = |source: &Utf8Path| layout::normal(&project.join(source));
     let mounts = &stack.plan.agent.mounts;
     let writable = mounts.iter().filter(|mount| !mount.read_only);
-    let writable: Vec<_> = writable.map(|mount| real(&place(&mount.source))).chain([real(project)]).collect();
+    let writable = writable.map(|mount| real(&place(&mount.source))).chain([real(project)]);
+    let writable: Vec<_> = writable.chain(agents_folders()?).collect();
     let links = mounts.iter().filter_map(|mount| {
         planted_link(&place(&mount.source), &writable, real)
             .map(|link| through(&place(&mount.source), &link, real))

@@ -6,13 +6,14 @@ mod print;
 mod replay;
 mod replay_print;
 
+use super::junit_file::JunitFile;
 use super::{Format, Globals, Outcome, rules, say};
 use crate::clock::Clock;
 use crate::diagnostic::{Diagnostic, Report};
 use crate::expectations::Tested;
 use crate::explain::BottleRules;
 use crate::junit;
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use camino::Utf8PathBuf;
 use find::Tests;
 use jiff::civil::Date;
@@ -58,10 +59,7 @@ struct Ran {
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    // A run that fails must not leave the report of an earlier one behind.
-    if let Some(path) = args.junit.as_ref().filter(|path| path.is_file()) {
-        fs_err::remove_file(path)?;
-    }
+    let junit = args.junit.as_deref().map(JunitFile::prepare).transpose()?;
     if !args.replay.is_empty() {
         return replay::run(args, globals);
     }
@@ -80,10 +78,9 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     let today = args.now.unwrap_or_else(|| Clock::system().today());
     let ran = found.into_iter().map(|tests| ran(tests, args, today)).collect::<anyhow::Result<Vec<_>>>()?;
-    if let Some(path) = &args.junit {
+    if let Some(file) = &junit {
         let cases: Vec<_> = ran.iter().flat_map(print::junit).collect();
-        fs_err::write(path, junit::report("bottle test", &cases))
-            .context("the JUnit report was not written")?;
+        file.write(&junit::report("bottle test", &cases))?;
     }
     match globals.format {
         Format::Text => {

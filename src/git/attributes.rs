@@ -7,7 +7,13 @@ use regex::Regex;
 /// The name of the files.
 pub(super) const FILE: &str = ".gitattributes";
 
-const ATTRIBUTE: &str = "working-tree-encoding";
+/// What makes a checkout another text: an encoding, and `$Id$`.
+const ATTRIBUTES: [&str; 2] = ["working-tree-encoding", "ident"];
+
+/// As git splits a line: a space that is not ASCII is part of a name.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split([' ', '\t', '\r']).filter(|word| !word.is_empty())
+}
 
 /// A line that gives an encoding.
 pub(super) struct Encoding {
@@ -26,32 +32,39 @@ impl Encoding {
 
 /// The lines that give an encoding. One too many is found rather than one too few: a later line that takes it back is
 /// not looked at.
-pub(super) fn encodings(text: &[u8]) -> Vec<Encoding> {
+pub(super) fn encodings(text: &[u8], macros: &[String]) -> Vec<Encoding> {
     let text = String::from_utf8_lossy(text);
     let lines = || text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#'));
-    // `[attr]NAME …` makes a name for several attributes.
-    let sets = |line: &str, macros: &[String]| {
-        line.split_whitespace().skip(1).any(|attribute| {
-            let name = attribute.split('=').next().unwrap_or_default();
-            name == ATTRIBUTE || macros.iter().any(|known| known == name)
-        })
-    };
-    let mut macros = Vec::new();
-    for (_, line) in lines() {
-        let name = line.trim_start().strip_prefix("[attr]").and_then(|rest| rest.split_whitespace().next());
-        if let Some(name) = name
-            && sets(line, &macros)
-        {
-            macros.push(name.to_owned());
-        }
-    }
-    let wanted = lines().filter(|(_, line)| !line.trim_start().starts_with("[attr]") && sets(line, &macros));
+    let wanted = lines().filter(|(_, line)| sets(line, macros));
     wanted.map(|(at, line)| Encoding { line: at + 1, pattern: pattern(line.trim_start()) }).collect()
+}
+
+fn sets(line: &str, macros: &[String]) -> bool {
+    words(line).skip(1).any(|attribute| {
+        let name = attribute.split('=').next().unwrap_or_default();
+        ATTRIBUTES.contains(&name) || macros.iter().any(|known| known == name)
+    })
+}
+
+/// The names that stand for several attributes, one of which changes a text: `[attr]NAME …`. They may be made of each
+/// other, in any order.
+pub(super) fn macros(text: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(text);
+    let named = |line: &str| words(line.trim_start()).next()?.strip_prefix("[attr]").map(str::to_owned);
+    let mut found: Vec<String> = Vec::new();
+    loop {
+        let more = text.lines().filter(|line| sets(line, &found)).filter_map(named);
+        let more: Vec<String> = more.filter(|name| !found.contains(name)).collect();
+        if more.is_empty() {
+            return found;
+        }
+        found.extend(more);
+    }
 }
 
 /// The pattern that a line begins with (`gitignore(5)`, "Pattern format").
 fn pattern(line: &str) -> Option<Regex> {
-    let text = line.split_whitespace().next()?;
+    let text = words(line).next()?;
     if text.starts_with('"') || text.contains(['[', '\\']) {
         return None; // quoted, a class, an escape
     }
@@ -77,7 +90,9 @@ mod tests {
     use super::*;
 
     fn covered(text: &str, path: &str) -> bool {
-        encodings(text.as_bytes()).iter().any(|encoding| encoding.covers(Utf8Path::new(path)))
+        encodings(text.as_bytes(), &macros(text.as_bytes()))
+            .iter()
+            .any(|encoding| encoding.covers(Utf8Path::new(path)))
     }
 
     #[test]
@@ -106,7 +121,10 @@ mod tests {
         assert!(!covered("* text=auto eol=lf\n*.png filter=lfs\n", "bottle.yaml"));
         assert!(!covered("# * working-tree-encoding=UTF-16\n", "bottle.yaml"));
         assert!(!covered("* -working-tree-encoding\n", "bottle.yaml"));
+        assert!(covered("a/\u{a0}x ident\n", "a/\u{a0}x"));
+        assert!(covered("[attr]a b\n[attr]b working-tree-encoding=UTF-16\n*.yaml a\n", "bottle.yaml"));
+        assert!(covered("[attr] working-tree-encoding=UTF-16\n", "a"));
         assert!(covered("[attr]wide working-tree-encoding=UTF-16LE-BOM\n*.yaml wide\n", "bottle.yaml"));
-        assert_eq!(encodings(b"\n\n* working-tree-encoding=UTF-16\n")[0].line, 3);
+        assert_eq!(encodings(b"\n\n* working-tree-encoding=UTF-16\n", &[])[0].line, 3);
     }
 }

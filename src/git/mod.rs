@@ -377,14 +377,18 @@ impl Repository {
         commit: &Commit,
         files: impl Iterator<Item = &'p Utf8Path>,
     ) -> Result<Option<Reencoded>, GitError> {
+        // A link there is read like a file, as git does at a clone.
+        let text = |folder: &Utf8Path| -> Result<Vec<u8>, GitError> {
+            let entry = self.entry(commit, &folder.join(attributes::FILE))?;
+            let entry = entry.filter(|entry| matches!(entry.kind, EntryKind::File { .. } | EntryKind::Link));
+            Ok(entry.map(|entry| self.read(&entry, 1 << 20)).transpose()?.unwrap_or_default())
+        };
+        let macros = attributes::macros(&text(Utf8Path::new(""))?);
         let mut known = BTreeMap::<Utf8PathBuf, Vec<attributes::Encoding>>::new();
         for file in files {
             for folder in file.ancestors().skip(1) {
                 if !known.contains_key(folder) {
-                    let entry = self.entry(commit, &folder.join(attributes::FILE))?;
-                    let entry = entry.filter(|entry| matches!(entry.kind, EntryKind::File { .. }));
-                    let text = entry.map(|entry| self.read(&entry, 1 << 20)).transpose()?.unwrap_or_default();
-                    known.insert(folder.to_owned(), attributes::encodings(&text));
+                    known.insert(folder.to_owned(), attributes::encodings(&text(folder)?, &macros));
                 }
                 let below = file.strip_prefix(folder).unwrap_or(file);
                 let found = known[folder].iter().find(|encoding| encoding.covers(below));

@@ -21,10 +21,11 @@ impl Plan {
     /// What is wrong with the mounts on this machine, each with the target of its mount (for the build context, with an
     /// empty path): one that reaches the rendered files, the build context or the
     /// source of another mount by a way that the plan did not cover, the socket of a container engine, or a way
-    /// through a link that the agent could have made.
+    /// through a link that an agent could have made: this one, or one that can write in `others` (absolute, no links).
     pub fn check_places(
         &self,
         manifest_folder: &Utf8Path,
+        others: &[Utf8PathBuf],
         real: impl Fn(&Utf8Path) -> Utf8PathBuf,
     ) -> Vec<(Utf8PathBuf, Diagnostic)> {
         let mut problems = Vec::new();
@@ -37,7 +38,8 @@ impl Plan {
             .map(|mount| place(mount, manifest_folder, &real))
             .collect();
         // A repository can hold a link as well.
-        let changeable: Vec<Utf8PathBuf> = writable.iter().cloned().chain([real(manifest_folder)]).collect();
+        let own = writable.iter().cloned().chain([real(manifest_folder)]);
+        let changeable: Vec<Utf8PathBuf> = own.chain(others.iter().cloned()).collect();
         let planted = |source: &Utf8Path| {
             planted_link(&normal(&manifest_folder.join(source)), &changeable, &real)
                 .map(|link| through(source, &link, &real))

@@ -421,3 +421,20 @@ fn the_page_shows_what_happens() {
     }
     assert_eq!(commands, 3);
 }
+
+/// A branch can bring a link in the place where a pipeline puts its report.
+#[test]
+fn a_junit_report_goes_through_no_link() {
+    let site = Site::new("tests: [{deny: \"GET https://other.example.test/\"}]\n");
+    site.write("keys", "mine\n");
+    fs::os::unix::fs::symlink(site.folder.join("keys"), site.folder.join("r.xml")).unwrap();
+    let said = site.refused(&["--junit", "r.xml"]);
+    let why = "error: r.xml is a symbolic link, and nothing is written through it; name a plain file\n";
+    assert_eq!(said, why);
+    assert_eq!(fs::read_to_string(site.folder.join("keys")).unwrap(), "mine\n");
+    // That of an earlier run is gone when a run fails.
+    site.write("old.xml", "<old/>");
+    site.write("bottle.yaml", "version: 1\n");
+    site.refused(&["--junit", "old.xml"]);
+    assert!(!site.folder.join("old.xml").exists());
+}

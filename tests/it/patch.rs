@@ -227,8 +227,8 @@ fn what_no_entry_should_allow_is_counted_and_not_suggested() {
             "`deny_paths` refuses it on purpose: /repos/acme/secrets",
         ),
         // An entry would take the agent's own `*` for any segment.
-        (denied("host_not_allowed", "GET", "https://new.example/*"), "the request itself is refused"),
-        (denied("path_not_allowed", "GET", "https://api.example/*/*"), "the request itself is refused"),
+        (denied("host_not_allowed", "GET", "https://new.example/*"), "no entry allows it"),
+        (denied("path_not_allowed", "GET", "https://api.example/*/*"), "no entry allows it"),
         (
             denied("host_not_allowed", "GET", "https://new.example/"),
             "only an entry that allows every path of the host allows `/`",

@@ -771,3 +771,24 @@ fn the_table_is_there_for_machines_too() {
     assert_eq!(table["hosts"][0]["credential"], "API_TOKEN");
     assert_eq!(table["authorities"]["agent"]["sha256"].as_str().unwrap().len(), 64);
 }
+
+/// Whoever can write a link on the way decides what is mounted, whichever bottle's agent that is.
+#[test]
+fn a_mount_goes_through_no_link_that_another_bottles_agent_can_make() {
+    let project = project();
+    project.rendered(&[]);
+    let root = &project.root;
+    let work = project.dir();
+    fs_err::create_dir_all(root.join("data/cache")).unwrap();
+    fs_err::os::unix::fs::symlink(root.join("data"), work.join("cur")).unwrap();
+    fs_err::create_dir_all(root.join("b")).unwrap();
+    let name = work.file_name().unwrap();
+    let text = MANIFEST.replace("name: dev", "name: other").replace(
+        "target: /work}]",
+        &format!("target: /work}}, {{source: ../{name}/cur/cache, target: /c}}]"),
+    );
+    fs_err::write(root.join("b/bottle.yaml"), text).unwrap();
+    let output = project.command(&["--accept-widening", "../b/bottle.yaml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    assert!(err(&output).contains("error[mount-through-a-link]"), "{}", err(&output));
+}

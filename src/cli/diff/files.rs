@@ -177,7 +177,7 @@ impl Files {
             return Ok(());
         };
         bail!(
-            "{}{}: git gives this file another encoding at a checkout ({by}:{line}, working-tree-encoding), so what \
+            "{}{}: git gives this file another text at a checkout ({by}:{line}), so what \
              the commit has is not what would be used; remove the attribute for it",
             self.prefix(),
             printable_name(file.as_str()),
@@ -268,6 +268,7 @@ impl Files {
             return certificates::read(&top.join(folder), file);
         }
         let bytes = self.read(&path, LARGEST as u64)?;
+        self.require_encoding([path.as_path()].into_iter())?;
         let bytes =
             bytes.with_context(|| format!("`pipelock.extra_ca`: there is no {}{path}", self.prefix()))?;
         String::from_utf8(bytes).with_context(|| format!("`pipelock.extra_ca`: {path}"))
@@ -313,6 +314,9 @@ impl Files {
         let file = folder.join(lock::FILE);
         let text = self.read(&file, lock::LARGEST)?;
         let shown = format!("{}{}", self.prefix(), printable_name(file.as_str()));
+        if text.is_some() {
+            self.require_encoding([file.as_path()].into_iter())?;
+        }
         Ok(text.map(|text| Lock::parse(&shown, &text)).transpose()?)
     }
 

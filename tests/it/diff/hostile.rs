@@ -290,9 +290,9 @@ fn a_file_that_a_checkout_would_change_is_refused() {
         let said = repository.diff(&["main...pr"]);
         assert_eq!((said.code, said.out.as_str()), (2, ""), "{}", said.err);
         let because = format!(
-            "({attributes}:1, working-tree-encoding), so what the commit has is not what would be used; remove the attribute for it"
+            "({attributes}:1), so what the commit has is not what would be used; remove the attribute for it"
         );
-        assert!(said.err.contains("git gives this file another encoding at a checkout"), "{}", said.err);
+        assert!(said.err.contains("git gives this file another text at a checkout"), "{}", said.err);
         assert!(said.err.contains(&because), "{}", said.err);
     }
 }
