@@ -1,7 +1,7 @@
 //! What would have to change in the rules for a request to be allowed. What is suggested was tried: the policy with
 //! the change allows the request.
 
-use crate::patch::{Asked, Change, changes};
+use crate::patch::{Asked, Change, changes, no_rule_refused};
 use crate::policy::{Authority, HostRule, Method, Policy, Route, Scheme, WrittenRequest};
 use jiff::civil::Date;
 use std::fmt::Write as _;
@@ -120,15 +120,6 @@ pub fn why_nothing_allows(reason: &str) -> &'static str {
         "address_not_allowed" => {
             "the host is at a private address; `addresses` on its entry would allow that range"
         }
-        "credential_unavailable" => {
-            "no rule refused it: the token is missing; set it and run `bottle up --rotate`"
-        }
-        "upstream_unreachable" | "upstream_invalid" | "upstream_timeout" => {
-            "no rule refused it: the host did not answer"
-        }
-        "limit_reached" | "body_too_large" | "shutting_down" => {
-            "no rule refused it: a limit of the proxy did"
-        }
-        _ => "no entry allows it: the request itself is refused",
+        _ => no_rule_refused(reason).unwrap_or("no entry allows it: the request itself is refused"),
     }
 }

@@ -95,3 +95,20 @@ fn new_route(asked: &Asked, segments: usize) -> Option<Route> {
         ..Route::open(asked.authority.host.clone(), "")
     })
 }
+
+/// What failed where no rule refused the request.
+#[must_use]
+pub fn no_rule_refused(reason: &str) -> Option<&'static str> {
+    Some(match reason {
+        "credential_unavailable" => {
+            "no rule refused it: the token is missing; set it and run `bottle up --rotate`"
+        }
+        "upstream_unreachable" | "upstream_invalid" | "upstream_timeout" => {
+            "no rule refused it: the host did not answer"
+        }
+        "limit_reached" | "body_too_large" | "shutting_down" => {
+            "no rule refused it: a limit of the proxy did"
+        }
+        _ => return None,
+    })
+}

@@ -4,7 +4,7 @@
 //! decide: a denied path, a rule that is over, a tunnel whose requests nobody saw, every path of a host.
 
 use super::candidate::{self, Candidate, Group, Judge};
-use super::{Asked, Change, Request, Usage, changes, path_shape};
+use super::{Asked, Change, Request, Usage, changes, no_rule_refused, path_shape};
 use crate::policy::{Host, HostRule, INTERNAL_HOST, PathPattern, Route};
 use crate::yaml::Edit;
 use jiff::civil::Date;
@@ -429,15 +429,6 @@ fn why_nothing_allows(reason: &str) -> &'static str {
         "address_not_allowed" => {
             "the host is at a private address; `addresses` on its entry would allow that range, if that is meant"
         }
-        "credential_unavailable" => {
-            "no rule refused it: the token is missing; set it and run `bottle up --rotate`"
-        }
-        "upstream_unreachable" | "upstream_invalid" | "upstream_timeout" => {
-            "no rule refused it: the host did not answer"
-        }
-        "limit_reached" | "body_too_large" | "shutting_down" => {
-            "no rule refused it: a limit of the proxy did"
-        }
-        _ => "the request itself is refused, whatever the rules are",
+        _ => no_rule_refused(reason).unwrap_or("the request itself is refused, whatever the rules are"),
     }
 }
