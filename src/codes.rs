@@ -67,6 +67,7 @@ pub const CODES: &[Code] = codes! {
     Error "expectation"
     Error "extra-ca-holds-a-key"
     Error "extra-ca-unreadable"
+    Error "home"
     Error "host"
     Error "image"
     Error "lint"

@@ -6,6 +6,7 @@
 //! `bottle explain` says is what the proxies do. `docs/architecture.md` shows both ways; `tests/it/architecture.rs`
 //! asserts the direction of every dependency between modules.
 
+pub mod agent_home;
 pub mod attack;
 pub mod capability;
 pub mod cli;

@@ -16,6 +16,8 @@ pub mod service {
     pub const PIPELOCK: &str = "pipelock";
     /// The agent, in the network namespace of `netns`.
     pub const AGENT: &str = "agent";
+    /// Gives a new home to the agent's user, and ends.
+    pub const HOME: &str = "home";
     /// The attack suite in the agent's place; started only when it is asked for.
     pub const ATTACK: &str = "attack";
 }
@@ -25,6 +27,9 @@ pub mod network {
     /// From pipelock to the Internet: a bridge of the stack's own, or a network that exists.
     pub const EGRESS: &str = "egress";
 }
+
+/// The volume that is the agent's home, in the compose file.
+pub const HOME_VOLUME: &str = "home";
 
 /// The proxy's address in the agent's namespace.
 pub const GATE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9099);

@@ -139,6 +139,11 @@ pub enum Capability {
     },
     /// The image's own files can be written to.
     WritableRoot,
+    /// What the agent keeps in its home is there for the next one.
+    Home {
+        /// In the agent.
+        path: Utf8PathBuf,
+    },
     /// A variable that the manifest sets.
     Variable {
         /// As in the environment.
@@ -293,6 +298,7 @@ impl Capability {
             | Self::Processors { .. }
             | Self::Processes { .. }
             | Self::WritableRoot
+            | Self::Home { .. }
             | Self::Workdir { .. }
             | Self::Variable { .. } => Risk::Minor,
         }
@@ -321,6 +327,7 @@ impl Capability {
             }
             (Self::Command { command }, _) => !command.is_empty(),
             (Self::Workdir { workdir }, _) => workdir.is_some(),
+            (Self::Home { .. }, Self::Home { .. }) => false,
             (Self::Mount { .. } | Self::Uncovered { .. }, _) => {
                 let ((new, writes), (old, wrote)) = (self.seen(), old.seen());
                 new != old || writes && !wrote
@@ -382,6 +389,7 @@ impl Capability {
             Self::Processes { pids } => pids.to_string(),
             Self::Network { network: Some(name) } => format!("by the Docker network {name}"),
             Self::Network { network: None } => "by a bridge of its own".to_owned(),
+            Self::Home { path } => path.to_string(),
             Self::Variable { name, value } => format!("{name}={value}"),
             Self::ExtraCa { sha256 } => format!("sha256 {}", sha256.get(..16).unwrap_or(sha256)),
             // These come and go: none of them takes the place of another.
@@ -492,6 +500,7 @@ impl fmt::Display for Capability {
             Self::Memory { .. } => write!(f, "the agent uses up to {value} of memory"),
             Self::Processors { .. } => write!(f, "the agent uses up to {value} processors"),
             Self::Processes { .. } => write!(f, "the agent has up to {value} processes"),
+            Self::Home { path } => write!(f, "what the agent keeps in its home {path} is there for the next one"),
             Self::WritableRoot => f.write_str("the image's own files can be written to (agent.read_only)"),
             Self::Variable { .. } => write!(f, "the agent's environment has {value}"),
             Self::FindingsPass => {

@@ -56,6 +56,7 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
         command,
         limits: Limits { memory, millicpus, pids },
         root_writable,
+        home: new_home,
         environment,
         dlp_warns,
         seed_phrases,
@@ -74,6 +75,8 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
     changes.value(&old.limits.millicpus, millicpus, |millicpus| Capability::Processors { millicpus });
     changes.value(&old.limits.pids, pids, |pids| Capability::Processes { pids });
     changes.flag(old.root_writable, *root_writable, Capability::WritableRoot);
+    let home = |path: &Option<Utf8PathBuf>| path.clone().map(|path| Capability::Home { path });
+    changes.pair(home(&old.home), home(new_home));
     let names: BTreeSet<&String> = old.environment.keys().chain(environment.keys()).collect();
     for name in names {
         let variable = |variables: &BTreeMap<String, String>| {
@@ -113,6 +116,7 @@ impl Capabilities {
             command: Vec::new(),
             limits: Limits { memory: Some(0), millicpus: None, pids: 4096 },
             root_writable: true,
+            home: new.home.clone(), // a manifest that says nothing has one
             environment: BTreeMap::new(),
             dlp_warns: false,
             seed_phrases: new.seed_phrases, // decided by the hosts, and said by a warning

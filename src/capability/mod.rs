@@ -66,6 +66,8 @@ pub struct Capabilities {
     command: Vec<String>,
     limits: Limits,
     root_writable: bool,
+    /// Where the agent's home is, which outlives its container; nothing for the image's own.
+    home: Option<Utf8PathBuf>,
     /// The variables that the manifest sets.
     environment: BTreeMap<String, String>,
     /// A DLP finding in a request is only logged.
@@ -170,6 +172,7 @@ impl Capabilities {
             command,
             user,
             workdir,
+            home,
             read_only,
             runtime,
             resources: Resources { memory, millicpus, pids },
@@ -193,6 +196,7 @@ impl Capabilities {
             command: command.clone(),
             limits: Limits { memory: memory.or(machine.memory), millicpus: *millicpus, pids: *pids },
             root_writable: !read_only,
+            home: home.clone(),
             environment: self::environment(environment),
             dlp_warns: *dlp_action == DlpAction::Warn,
             seed_phrases: *seed_phrases,

@@ -81,6 +81,7 @@ pub(super) const ALL: &[ExitCodes] = &[
     person("completions", "the script was printed", None),
     person("man", "the page was printed", None),
     container("attack", "everything held", Some("something got through")),
+    container("home", "the home is the user's", None),
     container("gate", "told to stop", None),
     container("egress-proxy", "told to stop; with check, the configuration is good", None),
     container(

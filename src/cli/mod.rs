@@ -26,6 +26,7 @@ mod git_part;
 mod healthcheck;
 mod held_back_output;
 mod hidden;
+mod home;
 mod junit_file;
 mod learn;
 mod lints;
@@ -188,6 +189,7 @@ enum Verb {
     Completions(completions::Args),
     Man(man::Args),
     Attack(attack::Args),
+    Home(home::Args),
     Gate(gate::Args),
     EgressProxy(egress_proxy::Args),
     Pipelock(pipelock::Args),
@@ -251,6 +253,7 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::Explain(args) => explain::run(&args, globals),
         Verb::ExplainCode(args) => explain_code::run(&args, globals),
         Verb::Test(args) => test::run(&args, globals),
+        Verb::Home(args) => home::run(&args, globals),
         Verb::Gate(args) => gate::run(args, globals),
         Verb::Healthcheck(args) => healthcheck::run(&args, globals),
         Verb::Lock(args) => lock::run(&args, globals),

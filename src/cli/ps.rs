@@ -5,6 +5,7 @@ use super::down::labelled;
 use super::folders::registry;
 use super::{Format, Globals, Outcome, container_checks, print_as};
 use crate::consent::{Bottle, FolderId, Record, Running};
+use crate::stack::service;
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -43,7 +44,9 @@ pub(crate) fn run(_: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 fn rows() -> anyhow::Result<Vec<Row>> {
     let registry = registry()?;
     let all = container_checks::all()?;
-    let of = |project: &str| all.iter().filter(|it| it.project == project).collect::<Vec<_>>();
+    // The one that prepares the agent's home has ended when all is well.
+    let counts = |it: &container_checks::Container| it.service != service::HOME;
+    let of = |project: &str| all.iter().filter(|it| it.project == project && counts(it)).collect::<Vec<_>>();
     let mut rows = Vec::new();
     for bottle in registry.bottles() {
         let containers = of(&bottle.project);

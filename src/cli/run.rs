@@ -5,7 +5,7 @@
 use super::agreed_stack::{Stack, StackArgs};
 use super::docker::{NO_DOCKER, docker};
 use super::places::Places;
-use super::up::{build_agent, require_ready, start};
+use super::up::{build_agent, prepare_home, require_ready, start};
 use super::{Globals, Outcome, container_checks, movers, say};
 use anyhow::{Context as _, bail};
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -45,6 +45,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
         arguments.push("-T");
     }
+    prepare_home(&stack)?;
     let places = movers::require_none(&mut stack, false)?;
     arguments.push("agent");
     arguments.extend(args.command.iter().map(String::as_str));

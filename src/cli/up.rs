@@ -1,7 +1,7 @@
 //! `bottle up`: the infrastructure first, then the agent, then a look at what the agent really has.
 
 use super::agreed_stack::{Stack, StackArgs};
-use super::docker::output_of;
+use super::docker::{docker, output_of};
 use super::places::Places;
 use super::{Globals, Outcome, container_checks, movers, say, source, tokens};
 use crate::consent::Context;
@@ -90,6 +90,22 @@ pub(crate) fn build_agent(stack: &Stack) -> anyhow::Result<bool> {
     Context::verify(&folder, &context.digest())?;
     stack.compose(&["build", service::AGENT])?;
     Ok(true)
+}
+
+/// Makes the agent's home its user's, for an agent that is started without what it depends on.
+pub(crate) fn prepare_home(stack: &Stack) -> anyhow::Result<()> {
+    if stack.plan.agent.home.is_none() {
+        return Ok(());
+    }
+    stack.compose(&["up", "-d", "--no-deps", service::HOME])?;
+    let all = container_checks::of_project(&stack.bottle.project)?;
+    let home = all.iter().find(|it| it.service == service::HOME && !it.one_off);
+    let home = home.context("the container that prepares the agent's home is gone")?;
+    let code = output_of(docker().args(["wait", &home.id]))?;
+    if code.trim() != "0" {
+        bail!("the agent's home can't be prepared:\n{}", last_words(stack, service::HOME));
+    }
+    Ok(())
 }
 
 /// What the services that did not come up logged last: Compose says of each only that it is unhealthy.

@@ -88,6 +88,11 @@ pub(super) struct Agent {
     /// The folder to start in, an absolute path. Absent: the image's own.
     #[schemars(example = &"/work")]
     pub(super) workdir: Option<String>,
+    /// The agent's home folder (`HOME`), an absolute path, or `false` for the image's own. It is a named volume: logins,
+    /// histories, caches and sessions are there again in the next container. A new one begins with what the image has
+    /// at that path. `bottle down --volumes` removes it. Default: /home/agent.
+    #[schemars(example = &"/home/node", example = false)]
+    pub(super) home: Option<Home>,
     /// What the agent sees of this machine.
     #[schemars(example = json!([{"source": ".", "target": "/work"}]))]
     pub(super) mounts: Option<Vec<Item<Mount>>>,
@@ -106,6 +111,17 @@ pub(super) struct Agent {
     /// What the agent may use of this machine.
     #[schemars(example = json!({"memory": "8g", "cpus": 2, "pids": 4096}))]
     pub(super) resources: Option<Resources>,
+}
+
+/// A path, or `false`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum Home {
+    /// An absolute path.
+    Path(String),
+    /// `false`: the image's own home, which ends with the container. `true`: the default.
+    Kept(bool),
 }
 
 /// What the agent may use of this machine. Each limit has a default that leaves the machine alive.

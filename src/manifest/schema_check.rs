@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 const LATER: &[(&str, &str)] = &[
     ("", "services"),
     ("/$defs/Agent", "publish"),
-    ("/$defs/Agent", "home"),
     ("/$defs/Route", "websocket"),
     ("/$defs/Pipelock", "patterns"),
     ("/$defs/Pipelock", "except"),

@@ -43,6 +43,7 @@ pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Probl
             None => User::Image,
         },
         workdir: agent.workdir.clone(),
+        home: agent.home.clone(),
         read_only: agent.read_only,
         runtime: agent.runtime.clone(),
         resources: Resources {

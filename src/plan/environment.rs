@@ -13,6 +13,7 @@ const WHY_LOOPBACK: &str = "the agent's own services are reached directly; diale
 const WHY_TRUST: &str = "the proxy ends TLS with a CA of its own";
 const WHY_JAVA: &str = "Java reads neither proxy variables nor PEM bundles";
 const WHY_NODE: &str = "Node's own fetch ignores the proxy variables without it (Node 24 and newer; older ones need an agent library)";
+const WHY_HOME: &str = "a volume that outlives the container (agent.home)";
 const WHY_GIT: &str = "`git@HOST:` remotes of hosts that may serve git go over https, where rules apply";
 
 /// One variable for each family of tools; all of them name the same bundle.
@@ -58,7 +59,7 @@ fn java() -> String {
 pub fn is_ours(name: &str) -> bool {
     PROXY_VARIABLES.contains(&name)
         || TRUST.contains(&name)
-        || ["JAVA_TOOL_OPTIONS", NODE_SWITCH].contains(&name)
+        || ["HOME", "JAVA_TOOL_OPTIONS", NODE_SWITCH].contains(&name)
         || name.starts_with("GIT_CONFIG_")
         || placeholder::is_set_beside_a_credential(name)
 }
@@ -98,6 +99,9 @@ pub(super) fn resolve(manifest: &Manifest) -> BTreeMap<String, Variable> {
     }
     set("JAVA_TOOL_OPTIONS", &java(), WHY_JAVA);
     set(NODE_SWITCH, "1", WHY_NODE);
+    if let Some(home) = &manifest.agent.home {
+        set("HOME", home.as_str(), WHY_HOME);
+    }
     for (name, value) in git_rewrites(manifest) {
         set(&name, &value, WHY_GIT);
     }

@@ -88,6 +88,8 @@ pub struct AgentPlan {
     pub user: User,
     /// The working folder; `None`: the image's.
     pub workdir: Option<String>,
+    /// The volume's place that is the agent's home; nothing for the image's own home.
+    pub home: Option<Utf8PathBuf>,
     /// Whether the root file system is read-only.
     pub read_only: bool,
     /// The engine's runtime; `None`: its default.

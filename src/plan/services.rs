@@ -51,6 +51,9 @@ impl Plan {
         }
         let pipelock = "allows hosts, refuses private addresses, scans requests for secrets";
         services.push(make(service::PIPELOCK, pipelock, Reach::Networks(&[network::EGRESS])));
+        if self.agent.home.is_some() {
+            services.push(make(service::HOME, "gives a new home to the agent's user, and ends", Reach::None));
+        }
         services.push(make(service::AGENT, "works", Reach::Agent));
         services.push(make(
             service::ATTACK,

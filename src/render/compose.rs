@@ -43,6 +43,7 @@ struct AgentView<'a> {
     pids: u32,
     workdir: Option<&'a str>,
     read_only: bool,
+    home: Option<&'a str>,
     mounts: Vec<MountView<'a>>,
     environment: BTreeMap<&'a str, &'a str>,
 }
@@ -129,6 +130,7 @@ fn view<'a>(plan: &'a Plan, configs: &ConfigHashes, seccomp: &str) -> View<'a> {
             pids: agent.resources.pids,
             workdir: agent.workdir.as_deref(),
             read_only: agent.read_only,
+            home: agent.home.as_ref().map(|home| home.as_str()),
             mounts: agent.mounts.iter().map(|mount| mount_view(plan, mount)).collect(),
             environment: agent
                 .environment
@@ -225,6 +227,7 @@ mod tests {
             service::EGRESS_PROXY,
             service::PIPELOCK,
             service::AGENT,
+            service::HOME,
             service::ATTACK,
             network::EGRESS,
             "listener",

@@ -16,6 +16,7 @@ use crate::plan::{
     Topology, User, Variable,
 };
 use crate::policy::HostRule;
+use crate::stack::HOME_VOLUME;
 use crate::yaml;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
@@ -169,6 +170,7 @@ fn agent(compose: &Value, layout: &Layout, embedded: &EmbeddedFile) -> Result<Ag
             millicpus: literal(&agent["cpus"]).as_deref().and_then(millicpus),
             pids: agent["pids_limit"].as_u64().and_then(|n| n.try_into().ok()).unwrap_or_default(),
         },
+        home: home(agent),
         mounts: mounts(agent, layout)?,
         environment: environment(agent, embedded),
     })
@@ -199,7 +201,7 @@ fn mounts(agent: &Value, layout: &Layout) -> Result<Vec<MountPlan>, Unreadable> 
         let (Some(source), Some(target)) = (volume["source"].as_str(), literal(&volume["target"])) else {
             return Err(unreadable(COMPOSE, "a volume of the agent has no source or no target"));
         };
-        if !source.starts_with("${BOTTLE_STATE") {
+        if volume["type"] == "bind" && !source.starts_with("${BOTTLE_STATE") {
             let source = undoubled(source);
             mounts.push(MountPlan {
                 source: normal(&layout.out().join(source)),
@@ -210,6 +212,13 @@ fn mounts(agent: &Value, layout: &Layout) -> Result<Vec<MountPlan>, Unreadable> 
         }
     }
     Ok(mounts)
+}
+
+/// The place of the agent's one volume.
+fn home(agent: &Value) -> Option<Utf8PathBuf> {
+    let volumes = agent["volumes"].as_array().into_iter().flatten();
+    let mut homes = volumes.filter(|volume| volume["type"] == "volume" && volume["source"] == HOME_VOLUME);
+    literal(&homes.next()?["target"]).map(Into::into)
 }
 
 fn environment(agent: &Value, embedded: &EmbeddedFile) -> BTreeMap<String, Variable> {

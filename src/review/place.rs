@@ -52,6 +52,7 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
         Capability::Memory { .. } => of_agent("resources.memory"),
         Capability::Processors { .. } => of_agent("resources.cpus"),
         Capability::Processes { .. } => of_agent("resources.pids"),
+        Capability::Home { .. } => of_agent("home"),
         Capability::WritableRoot => of_agent("read_only"),
         Capability::Variable { name, .. } => of_agent(&format!("env.{name}")),
         Capability::FindingsPass => "egress.dlp_action".to_owned(),

@@ -20,6 +20,7 @@ fn manifest(routes: Vec<HostRule>) -> Manifest {
     Manifest {
         name: "dev".to_owned(),
         agent: Agent {
+            home: Some("/home/agent".into()),
             image: Image::Named("agent:local".to_owned()),
             command: None,
             user: None,
@@ -152,7 +153,8 @@ proptest! {
         prop_assert_eq!(literal(&agent["working_dir"]), format!("/{workdir}"));
         prop_assert_eq!(literal(&agent["environment"]["VALUE"]), value);
         prop_assert_eq!(literal(&agent["build"]["args"]["ARG"]), argument);
-        let mounted = agent["volumes"].as_sequence().unwrap().last().unwrap();
+        let mut volumes = agent["volumes"].as_sequence().unwrap().iter();
+        let mounted = volumes.rfind(|volume| volume["type"] == "bind").unwrap();
         prop_assert_eq!(literal(&mounted["source"]), source);
         prop_assert_eq!(literal(&mounted["target"]), format!("/t{target}"));
         prop_assert_eq!(literal(&compose["networks"]["egress"]["name"]), network + "n");
@@ -377,6 +379,8 @@ fn the_proxies_listen_on_sockets_that_only_their_clients_mount() {
             ("egress-proxy", "socket", "/run/bottle", false),
             ("egress-proxy", "upstream", "/run/bottle-upstream", true),
             ("pipelock", "upstream", "/run/bottle-upstream", false),
+            ("home", "home", "/home/agent", false),
+            ("agent", "home", "/home/agent", false),
         ]
     );
 }
@@ -438,6 +442,14 @@ fn every_service_is_confined_and_checked() {
         assert!(service.get("container_name").is_none() && service.get("privileged").is_none(), "{name}");
         if name != "agent" {
             assert_eq!(service["read_only"], true, "{name}");
+        }
+        if name == "home" {
+            // Root of a container that has no network and can write nowhere but in the volume.
+            assert_eq!(literal_list(&service["cap_add"]), ["CHOWN", "DAC_READ_SEARCH", "FOWNER"]);
+            assert_eq!((&service["user"], &service["network_mode"]), (&"0:0".into(), &"none".into()));
+            assert_eq!(literal(&service["entrypoint"][0]), "/run/bottle/bottle", "nothing of the image runs");
+        } else if name != "agent" {
+            assert!(service.get("cap_add").is_none(), "{name}");
             assert!(service["user"].as_str().unwrap().starts_with("${BOTTLE_USER:?"), "{name}");
         }
         let builds = service.get("build").is_some();
@@ -457,7 +469,7 @@ fn what_decides_about_the_agent_is_read_only_for_it() {
         .as_sequence()
         .unwrap()
         .iter()
-        .filter(|bind| !bind["source"].as_str().unwrap().starts_with("${BOTTLE_STATE"))
+        .filter(|bind| bind["type"] == "bind" && !bind["source"].as_str().unwrap().starts_with("${BOTTLE_STATE"))
         .map(|bind| {
             (literal(&bind["source"]), literal(&bind["target"]), bind["read_only"].as_bool().unwrap())
         })

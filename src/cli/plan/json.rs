@@ -94,6 +94,7 @@ fn agent(plan: &Plan) -> Value {
             "pids": agent.resources.pids,
         },
         "workdir": agent.workdir,
+        "home": agent.home,
         "read_only": agent.read_only,
         "mounts": agent.mounts.iter().map(|mount| json!({
             "source": mount.source,

@@ -112,9 +112,17 @@ fn agent(plan: &Plan) -> Rows {
             "as".into(),
             format!("user: {}, folder: {}", agent.user.describe(), or_image(agent.workdir.as_ref())),
         ],
+        vec!["home".into(), home(agent)],
         vec!["may use".into(), resources(agent)],
         vec!["root".into(), if agent.read_only { "read-only".into() } else { "writable".into() }],
     ]
+}
+
+fn home(agent: &AgentPlan) -> String {
+    match &agent.home {
+        Some(path) => format!("{path}, a volume that outlives the container"),
+        None => "the image's, which ends with the container".to_owned(),
+    }
 }
 
 fn resources(agent: &AgentPlan) -> String {

@@ -5,7 +5,7 @@ use super::super::item::Item;
 use super::super::raw;
 use super::{env, file_path, resources};
 use crate::manifest::{Agent, Build, Image, Mount};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Folders of the agent that bottle mounts into, or that are the kernel's.
@@ -30,18 +30,48 @@ pub(super) fn agent(
     token_refs: &BTreeSet<&str>,
     findings: &mut Findings<'_>,
 ) -> Option<Agent> {
-    let raw::Agent { image, build, command, user, workdir, mounts, env, read_only, runtime, resources } = raw;
+    let raw::Agent { image, build, command, user, workdir, home, mounts, env, read_only, runtime, resources } = raw;
     let image = self::image(image, build, findings);
     let command = command.map(|items| self::command(items, findings));
     let user = user.and_then(|user| self::user(user, findings));
     let workdir =
         workdir.and_then(|text| file_path::agent_path(&text, "agent.workdir", findings)).map(String::from);
     let mounts = self::mounts(mounts.unwrap_or_default(), findings);
+    let home = self::home(home, &mounts, findings);
     let env = env::agent(env.unwrap_or_default(), "/agent/env", token_refs, findings);
     let runtime = runtime.and_then(|name| self::runtime(name, findings));
     let resources = resources::resources(resources.unwrap_or_default(), findings);
     let read_only = read_only.unwrap_or(false);
-    Some(Agent { image: image?, command, user, workdir, mounts, env, read_only, runtime, resources })
+    Some(Agent { image: image?, command, user, workdir, home, mounts, env, read_only, runtime, resources })
+}
+
+/// The home of an agent whose manifest names none.
+const HOME: &str = "/home/agent";
+
+/// A mount at the home or around it would be what the agent's home is, and no volume.
+fn home(home: Option<raw::Home>, mounts: &[Mount], findings: &mut Findings<'_>) -> Option<Utf8PathBuf> {
+    let path = match home {
+        Some(raw::Home::Kept(false)) => return None,
+        Some(raw::Home::Path(text)) => file_path::agent_path(&text, "agent.home", findings)?,
+        Some(raw::Home::Kept(true)) | None => HOME.into(),
+    };
+    if let Some(taken) = TAKEN_TARGETS.iter().find(|taken| overlap(&path, Utf8Path::new(taken))) {
+        let message = format!("the home {} covers `{taken}`, which is not the manifest's", quoted(path.as_str()));
+        let problem = findings.value("home", "agent.home", message);
+        findings.push(problem.hint("choose a folder of its own, such as /home/agent"));
+        return None;
+    }
+    if let Some(around) = mounts.iter().find(|mount| path.starts_with(&mount.target)) {
+        let at = format!("{}.target", around.source_pointer);
+        let message = format!("the agent's home `{path}` lies inside this mount");
+        let problem = findings.value("home", &at, message);
+        findings.push(
+            problem
+                .hint("name another folder with `agent.home: /home/NAME`")
+                .hint("or write `agent.home: false`: then `HOME` is the image's, and the mount is what stays"),
+        );
+    }
+    Some(path)
 }
 
 /// The characters of a key of `runtimes` in the engine's `daemon.json`; the engine knows which there are.

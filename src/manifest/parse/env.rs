@@ -15,6 +15,7 @@ const SET_BY_BOTTLE: &[&str] = &[
     "DENO_CERT",
     "FTP_PROXY",
     "GIT_SSL_CAINFO",
+    "HOME",
     "HTTPS_PROXY",
     "HTTP_PROXY",
     "JAVA_TOOL_OPTIONS",
@@ -57,7 +58,11 @@ pub(super) fn agent(
             || SET_BY_BOTTLE_PREFIXES.iter().any(|prefix| upper.starts_with(prefix))
             || (token_refs.contains("CLAUDE_CODE_OAUTH_TOKEN") && BESIDE_CLAUDE.contains(&name.as_str()))
         {
-            findings.key("env", &at, format!("bottle sets `{name}` itself")).hint("remove it here")
+            let problem = findings.key("env", &at, format!("bottle sets `{name}` itself"));
+            match name.as_str() {
+                "HOME" => problem.hint("remove it here; `agent.home: PATH` says where the home is"),
+                _ => problem.hint("remove it here"),
+            }
         } else {
             continue;
         };

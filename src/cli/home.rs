@@ -1,0 +1,32 @@
+//! `bottle home`: gives the agent's home to the agent's user.
+
+use super::{Globals, Outcome};
+use crate::agent_home::{Account, give, open_to_all};
+use anyhow::Context as _;
+use camino::Utf8PathBuf;
+
+/// Inside a stack: give the agent's home to the agent's user
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example: bottle home --user 1000:1000 /home/agent")]
+pub(crate) struct Args {
+    /// The agent's user: NAME, UID, NAME:GROUP or UID:GID; without one, a new home is writable for everybody
+    #[arg(long, value_name = "USER")]
+    user: Option<String>,
+    /// The home: a volume that nothing else in this container is a part of
+    #[arg(value_name = "PATH")]
+    home: Utf8PathBuf,
+}
+
+pub(crate) fn run(args: &Args, _globals: &Globals) -> anyhow::Result<Outcome> {
+    let home = args.home.as_std_path();
+    match &args.user {
+        Some(user) => {
+            // An image may have neither; a number needs none.
+            let read = |file: &str| fs_err::read_to_string(file).unwrap_or_default();
+            let account = Account::find(user, &read("/etc/passwd"), &read("/etc/group"))?;
+            give(home, account).context("the agent's home can't be given to its user")?;
+        }
+        None => open_to_all(home).context("the agent's home can't be made writable")?,
+    }
+    Ok(Outcome::Done)
+}
