@@ -38,7 +38,8 @@ impl Account {
         let number: Option<u32> = user.parse().ok();
         let entry = passwd.lines().find_map(|line| {
             let mut fields = line.split(':');
-            let (name, uid, gid) = (fields.next()?, fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
+            let (name, uid, gid) =
+                (fields.next()?, fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
             (name == user || Some(uid) == number).then_some(Self { uid, gid })
         });
         let account = entry.or(number.map(|uid| Self { uid, gid: 0 }));
@@ -109,7 +110,9 @@ mod tests {
             assert_eq!(find(user), Ok(Account { uid, gid }), "{user}");
         }
         assert!(find("nobody").unwrap_err().starts_with("the agent's image has no user nobody; name one"));
-        assert!(find("node:wheel").unwrap_err().starts_with("the agent's image has no group wheel; name one"));
+        assert!(
+            find("node:wheel").unwrap_err().starts_with("the agent's image has no group wheel; name one")
+        );
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub mod pki;
 pub mod plan;
 pub mod policy;
 pub mod printable;
+pub mod programs;
 pub mod render;
 pub mod replay;
 pub mod report;

@@ -500,7 +500,9 @@ impl fmt::Display for Capability {
             Self::Memory { .. } => write!(f, "the agent uses up to {value} of memory"),
             Self::Processors { .. } => write!(f, "the agent uses up to {value} processors"),
             Self::Processes { .. } => write!(f, "the agent has up to {value} processes"),
-            Self::Home { path } => write!(f, "what the agent keeps in its home {path} is there for the next one"),
+            Self::Home { path } => {
+                write!(f, "what the agent keeps in its home {path} is there for the next one")
+            }
             Self::WritableRoot => f.write_str("the image's own files can be written to (agent.read_only)"),
             Self::Variable { .. } => write!(f, "the agent's environment has {value}"),
             Self::FindingsPass => {

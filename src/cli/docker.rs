@@ -1,5 +1,6 @@
 //! The `docker` command: what it is told of the environment, and how it is shown.
 
+use crate::programs;
 use crate::state::ENV_VARIABLES;
 use anyhow::{Context as _, ensure};
 use std::process::Command;
@@ -15,6 +16,10 @@ pub(crate) fn docker() -> Command {
             command.env_remove(name);
         }
     }
+    command.env("PATH", programs::path());
+    // buildx asks git about the folder that it builds from, and what git runs there is up to that folder.
+    command.env("BUILDX_GIT_INFO", "false").env("BUILDX_GIT_CHECK_DIRTY", "false");
+    command.env_remove("BUILDX_GIT_LABELS");
     command
 }
 

@@ -10,6 +10,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Bytes that are held back at most, twice over.
+const HELD: usize = 256 << 10;
+/// Stands where more was said than that.
+const LEFT_OUT: &str = "[…]";
+
 /// When a command's output is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Show {
@@ -70,7 +75,7 @@ fn forward(pieces: &Receiver<Vec<u8>>, show: Show, out: &mut impl Write) -> Vec<
             None => pieces.recv().map_err(Into::into),
         };
         match next {
-            Ok(piece) => held.extend(piece),
+            Ok(piece) => hold(&mut held, &piece),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return held,
         }
@@ -78,6 +83,15 @@ fn forward(pieces: &Receiver<Vec<u8>>, show: Show, out: &mut impl Write) -> Vec<
             say(out, &held);
             held.clear();
         }
+    }
+}
+
+/// Keeps the last of it: what went wrong stands at the end.
+fn hold(held: &mut Vec<u8>, piece: &[u8]) {
+    held.extend(piece);
+    if held.len() > 2 * HELD {
+        let rest = held.split_off(held.len() - HELD);
+        *held = LEFT_OUT.as_bytes().iter().copied().chain(rest).collect();
     }
 }
 
@@ -110,6 +124,13 @@ mod tests {
         for show in [Show::OnFailure, long, Show::AtOnce, Show::After(Duration::ZERO)] {
             assert_eq!(ran("echo out; echo err >&2; exit 3", show), (false, "out\nerr\n".to_owned()));
         }
+    }
+
+    #[test]
+    fn a_command_that_says_much_is_held_back_in_bounded_memory() {
+        let (_, said) = ran("yes | head -c 8000000; echo end; exit 3", Show::OnFailure);
+        assert!(said.len() <= 2 * HELD + LEFT_OUT.len(), "{}", said.len());
+        assert!(said.starts_with(LEFT_OUT) && said.ends_with("y\nend\n"));
     }
 
     #[test]

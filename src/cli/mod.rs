@@ -65,6 +65,7 @@ mod tree_against_agreed;
 mod up;
 mod verify;
 
+use crate::programs;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 pub(crate) use sinks::{print, print_as, say, say_report};
 use std::process::ExitCode;
@@ -245,6 +246,9 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
     {
         return Err(other.refused("text and json"));
     }
+    // Whoever needs the registry says what is wrong with it.
+    let agents = folders::agents_folders().unwrap_or_default();
+    programs::leave_out(agents.into_iter().map(camino::Utf8PathBuf::into_std_path_buf).collect());
     match verb {
         Verb::Diff(args) => diff::run(&args, format.unwrap_or_default(), globals),
         Verb::Report(args) => report::run(&args, format, globals),

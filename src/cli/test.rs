@@ -109,7 +109,10 @@ fn ran(tests: Tests, args: &Args, today: Date) -> anyhow::Result<Ran> {
         Some(folder) => BottleRules::of_tree(folder)?,
         None => rules::of_manifest(loaded)?,
     };
-    let tested = suites.iter().flat_map(|suite| suite.run(&rules, today)).collect();
+    let mut tested = Vec::new();
+    for suite in &suites {
+        tested.extend(suite.run(&rules, today, |body| find::read_body(suite.file(), body))?);
+    }
     Ok(Ran { file, bottle: rules.bottle, tested })
 }
 

@@ -78,6 +78,9 @@ impl ContextFilter {
             ignored &= by_this;
             next.push(below);
         }
+        if is_repository(path) {
+            return Verdict { kept: false, entered: false, above: next };
+        }
         let kept = !ignored || self.always.iter().any(|always| always == path);
         let entered = kept
             || self.ignores.iter().any(|ignore| ignore.may_keep_below(path.as_str()))
@@ -119,6 +122,33 @@ impl ContextFilter {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a path is the context's own `.git`, under any name that a file system takes for it. It is a part of no
+/// context: builders run git in the folder that they build from, and a repository says what git runs.
+fn is_repository(path: &Utf8Path) -> bool {
+    let name = path.as_str().to_ascii_lowercase();
+    // Some file systems pass over characters, and one has short names.
+    let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
+    !name.contains('/') && (name.starts_with('.') && letters == "git" || name == "git~1")
+}
+
+/// Refuses a context that git takes for a repository without a `.git`: it has a `HEAD`, and `objects` and `refs` or the
+/// name of the folder that has them (gitrepository-layout(5)).
+pub(super) fn require_no_repository(
+    root: &Folder,
+    entries: &BTreeMap<Utf8PathBuf, ContextEntry>,
+) -> Result<(), ContextError> {
+    let has = |name: &str| {
+        entries
+            .keys()
+            .filter_map(|path| path.components().next())
+            .any(|it| it.as_str().eq_ignore_ascii_case(name))
+    };
+    if has("HEAD") && (has("commondir") || has("objects") || has("refs")) {
+        return Err(ContextError::Repository { path: root.path().to_owned() });
+    }
+    Ok(())
 }
 
 /// Refuses a Dockerfile that is missing, no plain file, or reached through a link.

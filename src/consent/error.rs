@@ -49,6 +49,16 @@ pub enum ContextError {
         /// The path of it.
         path: Utf8PathBuf,
     },
+    /// git would take it for a repository, and builders run git there.
+    #[error(
+        "the build context {path} holds what a git repository consists of (HEAD, objects, refs), and a builder that asks \
+         git about it would run what its config says; move them into a folder of the context, or name them in \
+         .dockerignore"
+    )]
+    Repository {
+        /// The context.
+        path: Utf8PathBuf,
+    },
     /// A copy would mix with what is there.
     #[error("{path} is not empty; the copy of the build context needs a folder of its own")]
     NotEmpty {

@@ -3,7 +3,7 @@
 //! Constraint: an agent may write in the folder meanwhile. Each step is relative to an open folder and follows
 //! nothing; whatever is swapped in shows up in both the digest and the copy, or as an error.
 
-use super::context_filter::ContextFilter;
+use super::context_filter::{ContextFilter, require_no_repository};
 use super::error::size;
 use super::{ContextEntry, ContextError, Largest, Sha256Sum};
 use crate::tree::{Folder, Found, TreeError};
@@ -65,7 +65,10 @@ pub(super) fn walk(
     };
     walk.folder(root, Utf8Path::new(""), &rules.top())?;
     match walk.exceeded {
-        None => Ok(walk.entries),
+        None => {
+            require_no_repository(root, &walk.entries)?;
+            Ok(walk.entries)
+        }
         Some(limit) => {
             let path = root.path().to_owned();
             Err(ContextError::TooLarge { path, limit, largest: largest(walk.takes) })

@@ -157,7 +157,7 @@ fn advice(
         return None;
     }
     let is_fetch = answer.git == Some(GitOperation::Fetch);
-    match rules.advice(&Wanted::from_request(&case.asked.request, is_fetch)?, today) {
+    match rules.advice(&Wanted::from_request(&case.expectation.request, is_fetch)?, today) {
         Advice::Entry(entry) => Some(entry),
         Advice::Allowed | Advice::Nothing | Advice::Unknown(_) => None,
     }

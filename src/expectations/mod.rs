@@ -22,7 +22,6 @@ pub struct Suite {
 #[derive(Debug)]
 struct Case {
     expectation: Expectation,
-    asked: Asked,
     spans: Spans,
 }
 
@@ -56,37 +55,25 @@ pub struct Tested {
 }
 
 impl Suite {
-    /// Those of a manifest; `read` reads a body from a file, relative to the manifest.
-    pub fn of_manifest(
-        loaded: &Loaded,
-        read: impl Fn(&Utf8Path) -> anyhow::Result<Vec<u8>>,
-    ) -> anyhow::Result<Self> {
+    /// Those of a manifest.
+    #[must_use]
+    pub fn of_manifest(loaded: &Loaded) -> Self {
         let span_of = |pointer: &str| loaded.document.span_of(pointer);
-        Self::new(&loaded.source, &loaded.manifest.tests, span_of, read)
+        Self::new(&loaded.source, &loaded.manifest.tests, span_of)
     }
 
-    /// Those of a file beside a manifest; `read` reads a body from a file, relative to that one.
-    pub fn of_file(
-        file: &TestFile,
-        read: impl Fn(&Utf8Path) -> anyhow::Result<Vec<u8>>,
-    ) -> anyhow::Result<Self> {
-        Self::new(&file.source, &file.tests, |pointer| file.document.span_of(pointer), read)
+    /// Those of a file beside a manifest.
+    #[must_use]
+    pub fn of_file(file: &TestFile) -> Self {
+        Self::new(&file.source, &file.tests, |pointer| file.document.span_of(pointer))
     }
 
     fn new(
         source: &Arc<Source>,
         expectations: &[Expectation],
         span_of: impl Fn(&str) -> Range<usize>,
-        read: impl Fn(&Utf8Path) -> anyhow::Result<Vec<u8>>,
-    ) -> anyhow::Result<Self> {
-        let case = |expectation: &Expectation| -> anyhow::Result<Case> {
-            let body = match &expectation.body {
-                None => None,
-                Some(TestBody::Text(text)) => Some(text.clone().into_bytes()),
-                Some(TestBody::File(path)) => Some(read(path)?),
-            };
-            let request = expectation.request.clone();
-            let asked = Asked { request, body: body.map(Into::into) };
+    ) -> Self {
+        let case = |expectation: &Expectation| {
             let span = |key: &str| span_of(&format!("{}.{key}", expectation.pointer));
             let spans = Spans {
                 request: span(expectation.expected.as_str()),
@@ -95,10 +82,15 @@ impl Suite {
                 credential: span("credential"),
                 rule: span("rule"),
             };
-            Ok(Case { expectation: expectation.clone(), asked, spans })
+            Case { expectation: expectation.clone(), spans }
         };
-        let cases = expectations.iter().map(case).collect::<anyhow::Result<_>>()?;
-        Ok(Self { source: Arc::clone(source), cases })
+        Self { source: Arc::clone(source), cases: expectations.iter().map(case).collect() }
+    }
+
+    /// The file that they stand in, as a person names it.
+    #[must_use]
+    pub fn file(&self) -> &Utf8Path {
+        Utf8Path::new(self.source.name())
     }
 
     /// Whether it has none.
@@ -115,23 +107,41 @@ impl Suite {
         });
     }
 
-    /// Asks for each, on its day or on this one.
-    #[must_use]
-    pub fn run(&self, rules: &BottleRules, today: Date) -> Vec<Tested> {
-        self.cases.iter().map(|case| case.run(&self.source, rules, today)).collect()
+    /// Asks for each, on its day or on this one. `read` reads a body from a file, relative to that of the expectations;
+    /// one body is held at a time, since a small file can name a large one many times.
+    pub fn run(
+        &self,
+        rules: &BottleRules,
+        today: Date,
+        read: impl Fn(&Utf8Path) -> anyhow::Result<Vec<u8>>,
+    ) -> anyhow::Result<Vec<Tested>> {
+        self.cases.iter().map(|case| case.run(&self.source, rules, today, &read)).collect()
     }
 }
 
 impl Case {
     fn written(&self) -> String {
-        format!("{} {}", self.asked.request.method, self.asked.request.url)
+        let request = &self.expectation.request;
+        format!("{} {}", request.method, request.url)
     }
 
-    fn run(&self, source: &Arc<Source>, rules: &BottleRules, today: Date) -> Tested {
+    fn run(
+        &self,
+        source: &Arc<Source>,
+        rules: &BottleRules,
+        today: Date,
+        read: impl Fn(&Utf8Path) -> anyhow::Result<Vec<u8>>,
+    ) -> anyhow::Result<Tested> {
         let today = self.expectation.now.unwrap_or(today);
-        let answer = Answer::find(&self.asked, rules, today);
+        let body = match &self.expectation.body {
+            None => None,
+            Some(TestBody::Text(text)) => Some(text.clone().into_bytes()),
+            Some(TestBody::File(path)) => Some(read(path)?),
+        };
+        let asked = Asked { request: self.expectation.request.clone(), body: body.map(Into::into) };
+        let answer = Answer::find(&asked, rules, today);
         let reason = answer.refusal.as_ref().map(|refusal| refusal.reason);
-        Tested {
+        Ok(Tested {
             name: self.expectation.name.clone(),
             file: source.name().to_owned(),
             line: source.position(self.spans.request.start).0,
@@ -139,6 +149,6 @@ impl Case {
             expected: self.expectation.expected.as_str(),
             denied: reason.zip(answer.decided_by),
             failure: compare::failure(self, &answer, source, rules, today),
-        }
+        })
     }
 }

@@ -3,6 +3,7 @@
 use super::GitError;
 use super::object::{Id, Kind};
 use camino::{Utf8Path, Utf8PathBuf};
+use std::hash::BuildHasher as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -15,6 +16,9 @@ const PATIENCE: u64 = 60;
 /// How often that is looked at.
 const POLL: Duration = Duration::from_millis(500);
 
+/// The memory of git's own, in bytes.
+const MEMORY: u64 = 1 << 30;
+
 /// What git says is read up to here, in bytes.
 const MOST: u64 = 16 << 20;
 
@@ -23,12 +27,13 @@ const MOST: u64 = 16 << 20;
 fn git(folder: &Utf8Path) -> Command {
     let mut command = Command::new("git");
     command.env_clear().current_dir("/").stderr(Stdio::piped());
-    if let Some(path) = std::env::var_os("PATH") {
-        command.env("PATH", path);
-    }
+    command.env("PATH", crate::programs::path());
+    // A list of the transports that are allowed, whatever the repository's own configuration allows: one that no
+    // repository can name, since a name that it knows is a program that it chooses (`alias.remote-NAME`).
+    let nobodys = std::hash::RandomState::new().hash_one(0);
+    command.env("GIT_ALLOW_PROTOCOL", format!("none-{nobodys:016x}"));
     for (name, value) in [
         ("LC_ALL", "C"),
-        ("GIT_ALLOW_PROTOCOL", "none"),
         ("GIT_CONFIG_GLOBAL", "/dev/null"),
         ("GIT_CONFIG_NOSYSTEM", "1"),
         ("GIT_GRAFT_FILE", "/dev/null/none"),
@@ -70,6 +75,7 @@ struct Asked {
 
 impl Guarded {
     fn new(child: Child) -> Self {
+        limit_memory(&child);
         let child = Arc::new(Mutex::new(child));
         let asked = Arc::new(Mutex::new(Asked::default()));
         let (done, over) = mpsc::channel::<()>();
@@ -101,6 +107,17 @@ impl Guarded {
         } else {
             GitError::Ended(problem.into())
         }
+    }
+}
+
+/// A small pack can hold an object that takes any amount of memory to put together. What git maps from its files does
+/// not count.
+fn limit_memory(child: &Child) {
+    use rustix::process::{Pid, Resource, Rlimit, prlimit};
+    let limit = Some(MEMORY);
+    if let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // One that has ended needs none.
+        let _ = prlimit(Some(pid), Resource::Data, Rlimit { current: limit, maximum: limit });
     }
 }
 
@@ -265,5 +282,21 @@ impl Objects {
             Ok(_) => Err(ended(&self.bytes, "an object breaks off".to_owned())),
             Err(error) => Err(ended(&self.bytes, error.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_git_has_a_limit_of_memory() {
+        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let limits = format!("/proc/{}/limits", child.id());
+        let guarded = Guarded::new(child);
+        let limits = fs_err::read_to_string(limits).unwrap();
+        let data = limits.lines().find(|line| line.starts_with("Max data size")).unwrap();
+        assert_eq!(data.split_whitespace().nth(3), Some(&*MEMORY.to_string()), "{data}");
+        drop(guarded);
     }
 }

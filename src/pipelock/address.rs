@@ -33,11 +33,11 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let v4 = |high: u16, low: u16| Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        // ::/96 (compatible), ::ffff:0:0/96 (mapped), ::ffff:0:0:0/96 (translated); 64:ff9b::/96 and the local-use
-        // 64:ff9b:1::/48 (RFC 6052, RFC 8215); 2002::/16 (6to4); ISATAP below any prefix (RFC 5214).
+        // ::/96 (compatible), ::ffff:0:0/96 (mapped), ::ffff:0:0:0/96 (translated); 64:ff9b::/96 (RFC 6052);
+        // 2002::/16 (6to4); ISATAP below any prefix (RFC 5214).
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
-        | [0x64, 0xff9b, 0 | 1, _, _, _, high, low]
+        | [0x64, 0xff9b, 0, _, _, _, high, low]
         | [0x2002, high, low, ..]
         | [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => v4(high, low),
         // 2001::/32 (Teredo): the client's address, inverted.
@@ -82,7 +82,12 @@ fn is_reserved(address: IpAddr) -> bool {
                 || (a == 198 && (18..20).contains(&b))
                 || a >= 240
         }
-        IpAddr::V6(six) => six.is_unique_local() || six.segments()[0] & 0xffc0 == 0xfec0,
+        // The local-use 64:ff9b:1::/48 carries an IPv4 address at a place that its network chooses (RFC 8215).
+        IpAddr::V6(six) => {
+            six.is_unique_local()
+                || six.segments()[0] & 0xffc0 == 0xfec0
+                || matches!(six.segments(), [0x64, 0xff9b, 1, ..])
+        }
     }
 }
 
@@ -117,7 +122,7 @@ mod tests {
     fn no_permission_opens_what_is_always_forbidden() {
         let forbidden = "127.0.0.1 127.9.9.9 0.0.0.0 0.1.2.3 169.254.169.254 224.0.0.1 255.255.255.255 168.63.129.16 \
              ::1 :: fe80::1 ff02::1 fd00:ec2::254 ::ffff:127.0.0.1 ::127.0.0.1 ::ffff:169.254.169.254 \
-             64:ff9b::7f00:1 64:ff9b:1::7f00:1 2002:7f00:1::1 2001:0:1::80ff:fffe";
+             64:ff9b::7f00:1 2002:7f00:1::1 2001:0:1::80ff:fffe";
         for address in forbidden.split_whitespace() {
             assert!(!dial(address, "0.0.0.0/1 128.0.0.0/1 ::/1 8000::/1"), "{address}");
         }
@@ -125,9 +130,14 @@ mod tests {
 
     #[test]
     fn a_private_address_in_an_ipv6_form_is_private() {
-        for address in
-            ["::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::1", "fec0::1", "2001:db8::200:5efe:a00:1"]
-        {
+        for address in [
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2002:a00:1::1",
+            "fec0::1",
+            "2001:db8::200:5efe:a00:1",
+            "64:ff9b:1:a00:1::",
+        ] {
             assert!(!dial(address, ""), "{address}");
         }
     }

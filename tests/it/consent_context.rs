@@ -202,6 +202,30 @@ fn ignored_files_do_not_count_and_are_not_looked_into() {
 }
 
 /// `BuildKit` prefers `DOCKERFILE.dockerignore`, the classic builder knows `.dockerignore` only.
+/// Builders run git in the folder that they build from, and a repository says what git runs.
+#[test]
+fn a_repository_is_no_part_of_a_context() {
+    let place = place(&[
+        ("Dockerfile", ""),
+        (".git/config", "x"),
+        (".GIT/x", ""),
+        ("git/x", ""),
+        ("a/.git/config", "x"),
+    ]);
+    place.put("git~1", "");
+    place.put(".gitignore", "");
+    assert_eq!(paths(&place.read()), [".gitignore", "Dockerfile", "a/.git/config", "git/x"]);
+    place.put(".dockerignore", "!.git\n!**\n");
+    assert!(!paths(&place.read()).contains(&".git/config"));
+    for (head, other) in [("HEAD", "objects/x"), ("head", "Refs/x"), ("HEAD", "commondir")] {
+        let place = self::place(&[("Dockerfile", ""), (head, "ref: refs/heads/m"), (other, "x")]);
+        let said = place.refused();
+        assert!(said.contains("holds what a git repository consists of (HEAD, objects, refs)"), "{said}");
+        place.put(".dockerignore", &format!("{head}\n"));
+        place.read();
+    }
+}
+
 #[test]
 fn only_what_both_builders_ignore_is_left_out() {
     let place = place(&[

@@ -354,6 +354,19 @@ fn what_an_agent_can_plant_is_not_followed() {
     assert!(xml.contains(r#"name="\u{202e}&lt;x&gt;&amp;""#) && !xml.contains("]]>"), "{xml}");
 }
 
+/// A small manifest can name a large file many times.
+#[test]
+fn one_body_is_held_at_a_time() {
+    let site = Site::new("");
+    fs::File::create(site.folder.join("body")).unwrap().set_len(16 << 20).unwrap();
+    let test = "  - {allow: \"POST https://raw.example.test/\", body_file: body}\n";
+    site.write("a.bottle-test.yaml", "tests:\n".to_owned() + &test.repeat(40));
+    let bottle = format!("ulimit -v 500000; exec {} test", env!("CARGO_BIN_EXE_bottle"));
+    let output = Command::new("bash").args(["-c", &bottle]).current_dir(&site.folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stdout));
+}
+
 #[test]
 fn json_and_junit_say_the_same() {
     let site = Site::new(

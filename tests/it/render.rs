@@ -469,7 +469,9 @@ fn what_decides_about_the_agent_is_read_only_for_it() {
         .as_sequence()
         .unwrap()
         .iter()
-        .filter(|bind| bind["type"] == "bind" && !bind["source"].as_str().unwrap().starts_with("${BOTTLE_STATE"))
+        .filter(|bind| {
+            bind["type"] == "bind" && !bind["source"].as_str().unwrap().starts_with("${BOTTLE_STATE")
+        })
         .map(|bind| {
             (literal(&bind["source"]), literal(&bind["target"]), bind["read_only"].as_bool().unwrap())
         })

@@ -28,7 +28,7 @@ case "$*" in
   "inspect "*) cat "$DIR/containers"; exit 0 ;;
 esac
 echo "$*" >> "$DIR/asked"
-env | grep -E '^(COMPOSE_|BOTTLE_|API_TOKEN)' >> "$DIR/environment"
+env | grep -E '^(COMPOSE_|BOTTLE_|BUILDX_|API_TOKEN)' >> "$DIR/environment"
 case "$*" in
   *" up -d agent" | *" run --rm "*) eval "$SWAP" ;;
 esac
@@ -228,6 +228,10 @@ fn the_callers_environment_can_not_lead_compose_elsewhere() {
     let seen = fs_err::read_to_string(stack.root.join("environment")).unwrap();
     assert!(!seen.contains("elsewhere"), "{seen}");
     assert!(seen.contains("API_TOKEN=the-token"), "tokens come from the environment: {seen}");
+    // What git runs in a build context is up to the context.
+    assert!(
+        seen.lines().all(|line| line != "BUILDX_GIT_INFO=true") && seen.contains("BUILDX_GIT_INFO=false")
+    );
 }
 
 #[test]

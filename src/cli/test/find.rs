@@ -86,8 +86,7 @@ impl Found {
                 return Ok(None);
             }
         };
-        let suites =
-            if whole { vec![Suite::of_manifest(&loaded, |body| read_body(file, body))?] } else { Vec::new() };
+        let suites = if whole { vec![Suite::of_manifest(&loaded)] } else { Vec::new() };
         self.tests.push((path, Tests { file: file.to_owned(), loaded, suites }));
         Ok(Some(self.tests.len() - 1))
     }
@@ -118,7 +117,7 @@ impl Found {
             return Ok(());
         }
         if let Some(at) = self.manifest(&manifest, false)? {
-            self.tests[at].1.suites.push(Suite::of_file(&tests, |body| read_body(file, body))?);
+            self.tests[at].1.suites.push(Suite::of_file(&tests));
         }
         Ok(())
     }
@@ -174,7 +173,7 @@ fn identity(file: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     Ok(real(&absolute(file)?))
 }
 
-fn read_body(named_in: &Utf8Path, body: &Utf8Path) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read_body(named_in: &Utf8Path, body: &Utf8Path) -> anyhow::Result<Vec<u8>> {
     named_file::read(&folder_of(named_in)?, body, LARGEST_BODY)
         .with_context(|| format!("`body_file` in {named_in}: {body}"))
 }

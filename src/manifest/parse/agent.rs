@@ -30,7 +30,8 @@ pub(super) fn agent(
     token_refs: &BTreeSet<&str>,
     findings: &mut Findings<'_>,
 ) -> Option<Agent> {
-    let raw::Agent { image, build, command, user, workdir, home, mounts, env, read_only, runtime, resources } = raw;
+    let raw::Agent { image, build, command, user, workdir, home, mounts, env, read_only, runtime, resources } =
+        raw;
     let image = self::image(image, build, findings);
     let command = command.map(|items| self::command(items, findings));
     let user = user.and_then(|user| self::user(user, findings));
@@ -56,7 +57,8 @@ fn home(home: Option<raw::Home>, mounts: &[Mount], findings: &mut Findings<'_>) 
         Some(raw::Home::Kept(true)) | None => HOME.into(),
     };
     if let Some(taken) = TAKEN_TARGETS.iter().find(|taken| overlap(&path, Utf8Path::new(taken))) {
-        let message = format!("the home {} covers `{taken}`, which is not the manifest's", quoted(path.as_str()));
+        let message =
+            format!("the home {} covers `{taken}`, which is not the manifest's", quoted(path.as_str()));
         let problem = findings.value("home", "agent.home", message);
         findings.push(problem.hint("choose a folder of its own, such as /home/agent"));
         return None;
@@ -66,9 +68,9 @@ fn home(home: Option<raw::Home>, mounts: &[Mount], findings: &mut Findings<'_>) 
         let message = format!("the agent's home `{path}` lies inside this mount");
         let problem = findings.value("home", &at, message);
         findings.push(
-            problem
-                .hint("name another folder with `agent.home: /home/NAME`")
-                .hint("or write `agent.home: false`: then `HOME` is the image's, and the mount is what stays"),
+            problem.hint("name another folder with `agent.home: /home/NAME`").hint(
+                "or write `agent.home: false`: then `HOME` is the image's, and the mount is what stays",
+            ),
         );
     }
     Some(path)

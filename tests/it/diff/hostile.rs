@@ -63,6 +63,43 @@ fn nothing_of_the_repository_is_run() {
     assert!(!mark.exists(), "{}", fs::read_to_string(&mark).unwrap_or_default());
 }
 
+/// A git that fetches what is missing, whatever it is told (before 2.39.4 and 2.45), has no transport to do it by: not
+/// one that the repository allows, and not one that it makes of an alias.
+#[test]
+fn a_git_that_fetches_lazily_has_nothing_to_fetch_by() {
+    let repository = Repository::with(MANIFEST);
+    let (program, mark) = trap(&repository);
+    let folder = repository.top.parent().unwrap();
+    fs::create_dir(folder.join("bin")).unwrap();
+    let old = folder.join("bin/git");
+    fs::write(&old, "#!/bin/sh\nunset GIT_NO_LAZY_FETCH\nPATH=${PATH#*:} exec git \"$@\"\n").unwrap();
+    fs::set_permissions(&old, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let blob = repository.git(&["rev-parse", "HEAD:bottle.yaml"]);
+    fs::remove_file(repository.top.join(".git/objects").join(&blob[..2]).join(&blob[2..])).unwrap();
+    repository.git(&["config", "core.repositoryFormatVersion", "1"]);
+    repository.git(&["config", "extensions.partialClone", "evil"]);
+    repository.git(&["config", "remote.evil.promisor", "true"]);
+    repository.git(&["config", "remote.evil.uploadpack", &format!("{program}; false")]);
+    for (name, url) in
+        [("none", "none::x"), ("file", "."), ("", "::x"), ("ext", &format!("ext::{program} x"))]
+    {
+        repository.git(&["config", "remote.evil.url", url]);
+        repository.git(&["config", "remote.evil.vcs", name]);
+        repository.git(&["config", &format!("alias.remote-{name}"), &format!("!{program}")]);
+        repository.git(&["config", &format!("protocol.{name}.allow"), "always"]);
+        for vcs in [true, false] {
+            if !vcs {
+                repository.git(&["config", "--unset", "remote.evil.vcs"]);
+            }
+            let path = format!("{folder}/bin:{}", std::env::var("PATH").unwrap());
+            let mut command = Command::new(env!("CARGO_BIN_EXE_bottle"));
+            let said = command.args(["diff", "HEAD"]).env("PATH", path).current_dir(&repository.top).output();
+            assert_eq!(said.unwrap().status.code(), Some(2));
+            assert!(!mark.exists(), "{url}: {}", fs::read_to_string(&mark).unwrap_or_default());
+        }
+    }
+}
+
 /// What a reviewer is shown is what others get who fetch the commit.
 #[test]
 fn an_object_is_what_its_name_says() {
