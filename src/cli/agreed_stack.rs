@@ -5,10 +5,12 @@
 //! environment) is dropped. The command is printed before it runs, so that a person can do the same by hand.
 
 use super::bottles::{self, FoundBottle, Planted};
+use super::container_checks::Container;
 use super::docker::{NO_DOCKER, docker, output_of, shown};
 use super::folders::{real, registry};
 use super::pins_for_others::Pins;
 use super::project::Project;
+use super::token_sources::{TokenArgs, TokenValue};
 use super::{Globals, candidate, held_back_output, say, tree_against_agreed};
 use crate::consent::{AGREED, Agreed, Bottle, Running};
 use crate::manifest::Loaded;
@@ -18,8 +20,10 @@ use crate::printable::printable_output;
 use crate::render::{self, RenderTarget, paths};
 use crate::stack::service;
 use crate::state::ENV_FILE;
+use crate::tree::Folder;
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::json;
 use std::process::{Command, ExitStatus};
 
 /// Which stack a verb is about.
@@ -52,6 +56,12 @@ pub(crate) struct Stack {
     pub(crate) pins: Pins,
     /// The compose file that says it, where there is any.
     pinning: Option<Utf8PathBuf>,
+    /// Where token values are looked for when a proxy is made.
+    pub(crate) token_args: TokenArgs,
+    /// What was found, by name: the environment of each `docker compose`.
+    pub(crate) tokens: Vec<(String, TokenValue)>,
+    /// The compose file that keeps proxies whose rules are older, where there are any.
+    keeping: Option<Utf8PathBuf>,
     shown: Utf8PathBuf,
     loudness: Loudness,
 }
@@ -98,6 +108,9 @@ impl Stack {
             unchecked: false,
             pins: Pins::default(),
             pinning: None,
+            keeping: None,
+            token_args: TokenArgs::default(),
+            tokens: Vec::new(),
             shown,
             loudness: Loudness::from_globals(globals),
         };
@@ -163,8 +176,24 @@ impl Stack {
     /// Pins what other bottles mount by now, for what starts next.
     pub(crate) fn pin(&mut self) -> anyhow::Result<()> {
         self.pins = Pins::between(&self.bottle, &self.agreed.record.capabilities, &registry()?);
-        self.pinning = self.pins.write(&self.bottle.state)?;
+        self.pinning = compose_file_in(&self.bottle.state, "pins.json", self.pins.compose().as_deref())?;
         Ok(())
+    }
+
+    /// Lets proxies that were made for other rules go on, since a reload gives them the new ones; says whether there are
+    /// any. What decides whether one is made again is their label, so they keep the one that they have.
+    pub(crate) fn keep_rules<'a>(
+        &mut self,
+        there: impl Iterator<Item = &'a Container>,
+    ) -> anyhow::Result<bool> {
+        let labels = there.filter(|it| !it.config_label.is_empty()).map(|proxy| {
+            (proxy.service.clone(), json!({ "labels": { "bottle.config": proxy.config_label } }))
+        });
+        let labels: serde_json::Map<_, _> = labels.collect();
+        let any = !labels.is_empty();
+        let file = any.then(|| json!({ "services": labels }).to_string());
+        self.keeping = compose_file_in(&self.bottle.state, "rules.json", file.as_deref())?;
+        Ok(any)
     }
 
     /// Refuses a runtime that the engine does not have.
@@ -283,12 +312,26 @@ impl Stack {
         command.arg("--project-directory").arg(&self.bottle.out);
         command.arg("--env-file").arg(state.join(ENV_FILE));
         command.arg("-f").arg(state.join(AGREED).join(paths::COMPOSE));
-        if let Some(pinning) = &self.pinning {
-            command.arg("-f").arg(pinning);
+        for file in self.pinning.iter().chain(&self.keeping) {
+            command.arg("-f").arg(file);
         }
         command.args(arguments);
+        command.envs(self.tokens.iter().map(|(name, value)| (name, value.as_str())));
         command
     }
+}
+
+/// A further compose file in the state, or none; says where it is.
+fn compose_file_in(state: &Utf8Path, name: &str, text: Option<&str>) -> anyhow::Result<Option<Utf8PathBuf>> {
+    let folder = Folder::open(state)?;
+    let Some(text) = text else {
+        folder.remove(name)?;
+        return Ok(None);
+    };
+    if !folder.is_as_wanted(name, text.as_bytes(), 0o600, None)? {
+        folder.stage(name, text.as_bytes(), 0o600)?.commit()?;
+    }
+    Ok(Some(state.join(name)))
 }
 
 /// An image that is new takes minutes; what is there already is up within this time.

@@ -39,6 +39,14 @@ pub(super) const ALL: &[ExitCodes] = &[
         other: Some("the agent's own code"),
         ..person("run", "the agent ended with 0", Some("the agent ended with 1"))
     },
+    ExitCodes {
+        other: Some("the agent's own code"),
+        ..person("attach", "the agent ended with 0, or runs on", Some("the agent ended with 1"))
+    },
+    ExitCodes {
+        other: Some("the command's own code"),
+        ..person("exec", "the command ended with 0", Some("the command ended with 1"))
+    },
     person(
         "diff",
         "the same; with --fail-on widen, nothing is newly allowed",

@@ -3,7 +3,9 @@
 //! Data goes to stdout, everything else to stderr. Exit codes are one table for every verb: 0 done, same,
 //! allowed, passed; 1 differs, denied, failed a check; 2 could not do it. A broken pipe is 0.
 
+mod agents;
 mod agreed_stack;
+mod attach;
 mod attack;
 mod audit_files;
 mod baseline;
@@ -17,6 +19,7 @@ mod diff;
 mod docker;
 mod down;
 mod egress_proxy;
+mod exec;
 mod exit_codes;
 mod explain;
 mod explain_code;
@@ -56,10 +59,14 @@ mod report;
 mod rules;
 mod run;
 mod schema;
+mod settings_hash;
 mod sinks;
 mod source;
+mod start;
+mod terminal;
 mod test;
 mod tighten;
+mod token_sources;
 mod tokens;
 mod tree_against_agreed;
 mod up;
@@ -172,6 +179,9 @@ enum Verb {
     Render(render::Args),
     Up(up::Args),
     Run(run::Args),
+    Attach(attach::Args),
+    #[command(alias = "shell")]
+    Exec(exec::Args),
     Diff(diff::Args),
     Lock(lock::Args),
     Explain(explain::Args),
@@ -272,6 +282,8 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::Plan(args) => plan::run(&args, globals),
         Verb::Reload(args) => reload::run(&args, globals),
         Verb::Render(args) => render::run(&args, globals),
+        Verb::Attach(args) => attach::run(&args, globals),
+        Verb::Exec(args) => exec::run(&args, globals),
         Verb::Run(args) => run::run(&args, globals),
         Verb::Up(args) => up::run(&args, globals),
         Verb::Schema(args) => schema::run(&args),

@@ -9,14 +9,10 @@ use super::folders::real;
 use crate::capability::Capabilities;
 use crate::consent::{Bottle, Record, Registry};
 use crate::kernel_view::{Source, SourceError};
-use crate::tree::Folder;
 use anyhow::ensure;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-
-/// The file in the state.
-const FILE: &str = "pins.json";
 
 /// Folders of this machine, each with its place in the agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,22 +56,12 @@ impl Pins {
         self.places.iter().map(|(target, source)| (target.as_path(), source.as_path()))
     }
 
-    /// Writes the compose file, where there is anything to pin, and says where it is.
-    pub(crate) fn write(&self, state: &Utf8Path) -> anyhow::Result<Option<Utf8PathBuf>> {
-        let folder = Folder::open(state)?;
+    /// The compose file that pins them, where there is anything to pin: JSON, which is YAML; a `$` is doubled, as Compose
+    /// wants it.
+    pub(crate) fn compose(&self) -> Option<String> {
         if self.places.is_empty() {
-            folder.remove(FILE)?;
-            return Ok(None);
+            return None;
         }
-        let text = self.compose().to_string();
-        if !folder.is_as_wanted(FILE, text.as_bytes(), 0o600, None)? {
-            folder.stage(FILE, text.as_bytes(), 0o600)?.commit()?;
-        }
-        Ok(Some(state.join(FILE)))
-    }
-
-    /// JSON, which is YAML; a `$` is doubled, as Compose wants it.
-    fn compose(&self) -> Value {
         let literal = |path: &Utf8Path| path.as_str().replace('$', "$$");
         let volumes: Vec<Value> = self
             .iter()
@@ -86,7 +72,7 @@ impl Pins {
                 })
             })
             .collect();
-        json!({"services": {"agent": {"volumes": volumes}}})
+        Some(json!({"services": {"agent": {"volumes": volumes}}}).to_string())
     }
 }
 
@@ -184,11 +170,9 @@ mod tests {
         let shown: Vec<_> =
             found.iter().map(|(target, source)| (target.as_str(), source.to_owned())).collect();
         assert_eq!(shown, [("/work/a", project.join("a")), ("/work/a/b$", project.join("a/b$"))]);
-        let compose = found.compose().to_string();
+        let compose = found.compose().unwrap();
         assert!(compose.contains("/work/a/b$$\"") && !compose.contains("read_only"), "{compose}");
-        assert_eq!(found.write(&project).unwrap(), Some(project.join(FILE)));
-        assert_eq!(Pins::default().write(&project).unwrap(), None);
-        assert!(!project.join(FILE).exists());
+        assert_eq!(Pins::default().compose(), None);
     }
 
     /// The engine follows a link, so a pin on one would show the agent where it leads, writable.

@@ -23,6 +23,8 @@ struct Row {
     running: usize,
     all: usize,
     started: Option<jiff::Timestamp>,
+    /// The names of the agents' containers that run.
+    agents: Vec<String>,
     notes: Vec<String>,
 }
 
@@ -78,6 +80,7 @@ fn rows() -> anyhow::Result<Vec<Row>> {
             project: bottle.project.clone(),
             running: containers.iter().filter(|it| it.is_running()).count(),
             all: containers.len(),
+            agents: agents(&containers),
             started: running.filter(|_| runs).map(|it| it.started),
             bottle: Some(bottle.clone()),
             notes,
@@ -91,6 +94,7 @@ fn rows() -> anyhow::Result<Vec<Row>> {
         rows.push(Row {
             running: containers.iter().filter(|it| it.is_running()).count(),
             all: containers.len(),
+            agents: agents(&containers),
             project: project.clone(),
             bottle: None,
             started: None,
@@ -100,6 +104,11 @@ fn rows() -> anyhow::Result<Vec<Row>> {
         });
     }
     Ok(rows)
+}
+
+fn agents(containers: &[&container_checks::Container]) -> Vec<String> {
+    let running = containers.iter().filter(|it| it.service == service::AGENT && it.is_running());
+    running.map(|it| it.name.clone()).collect()
 }
 
 fn as_text(rows: &[Row]) -> Result<String, std::fmt::Error> {
@@ -119,6 +128,9 @@ fn as_text(rows: &[Row]) -> Result<String, std::fmt::Error> {
             state(row),
             manifest.unwrap_or_default()
         )?;
+        for agent in &row.agents {
+            writeln!(text, "  agent {agent}")?;
+        }
         for note in &row.notes {
             writeln!(text, "  {note}")?;
         }
@@ -143,6 +155,7 @@ fn as_json(row: &Row) -> serde_json::Value {
         "state": row.bottle.as_ref().map(|it| &it.state),
         "running": row.running,
         "containers": row.all,
+        "agents": row.agents,
         "started": row.started.map(|at| at.to_string()),
         "notes": row.notes,
     })

@@ -31,9 +31,22 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Both configs are checked before either proxy is told: a bad one changes nothing.
 fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let stack = Stack::open_current(&args.stack, globals)?;
+    apply(&stack)?;
+    if !globals.quiet {
+        say(&format!("the rules in {} are live\n", stack.shown()));
+    }
+    let containers = container_checks::of_project(&stack.bottle.project)?;
+    let running: Vec<_> = containers.into_iter().filter(container_checks::Container::is_running).collect();
+    for problem in verify::drift(&stack, &running)? {
+        say(&format!("note: what no reload can change goes on as it was: {problem}\n"));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Both configs are checked before either proxy is told: a bad one changes nothing.
+pub(crate) fn apply(stack: &Stack) -> anyhow::Result<()> {
     let mut checks = vec![(
         service::PIPELOCK,
         vec!["pipelock", "check", "--config", stack::PIPELOCK, "--embedded", stack::EMBEDDED],
@@ -62,14 +75,5 @@ fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
             bail!("{service} did not reload; it goes on with the rules that it has");
         }
     }
-    stack.note_start()?;
-    if !globals.quiet {
-        say(&format!("the rules in {} are live\n", stack.shown()));
-    }
-    let containers = container_checks::of_project(&stack.bottle.project)?;
-    let running: Vec<_> = containers.into_iter().filter(container_checks::Container::is_running).collect();
-    for problem in verify::drift(&stack, &running)? {
-        say(&format!("note: what no reload can change goes on as it was: {problem}\n"));
-    }
-    Ok(Outcome::Done)
+    stack.note_start()
 }

@@ -5,21 +5,29 @@
 use super::agreed_stack::{Stack, StackArgs};
 use super::docker::{NO_DOCKER, docker};
 use super::places::Places;
-use super::up::{build_agent, prepare_home, require_ready, start};
-use super::{Globals, Outcome, container_checks, movers, say};
+use super::start::{Purpose, build_agent, prepare_home, require_ready, start};
+use super::token_sources::TokenArgs;
+use super::{Globals, Outcome, agents, container_checks, movers, say, source, terminal};
 use anyhow::{Context as _, bail};
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::io::IsTerminal as _;
 use std::time::Duration;
 use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Work in a bottle, on this terminal
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: bottle run -- claude --resume\n\nExits with the agent's own exit code.")]
+#[command(after_help = "\
+Examples:
+  bottle run
+  bottle run -- claude --resume
+
+Ctrl-P Ctrl-Q leaves it running, and `bottle attach` goes back to it.
+Exits with the agent's own exit code.")]
 pub(crate) struct Args {
     #[command(flatten)]
     stack: StackArgs,
+    #[command(flatten)]
+    tokens: TokenArgs,
     /// Start also where the kernel can't be asked what the containers see: Docker Desktop, a remote engine
     #[arg(long)]
     unchecked: bool,
@@ -32,19 +40,21 @@ pub(crate) struct Args {
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    agents::require_no_command(args.stack.manifest.as_deref(), "run")?;
     let mut stack = Stack::open_current(&args.stack, globals)?;
     stack.unchecked = args.unchecked;
+    stack.token_args = args.tokens.clone();
     require_ready(&stack)?;
-    start(&stack)?;
+    start(&mut stack, Purpose::Session)?;
     let name = container_name(&stack);
-    let mut arguments = vec!["run", "--rm", "--no-deps", "--name", &name];
+    let variables = terminal::variables(&stack);
+    let mut arguments = vec!["--progress", "quiet", "run", "--rm", "--no-deps", "--name", &name];
+    arguments.extend(variables.iter().flat_map(|variable| ["--env", variable.as_str()]));
     // Compose would build within `run`, and a build prints to the agent's own stdout.
     if build_agent(&stack)? {
         arguments.extend(stack.run_can_pull()?.then_some(["--pull", "never"]).into_iter().flatten());
     }
-    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
-        arguments.push("-T");
-    }
+    arguments.extend((!terminal::is_one()).then_some("-T"));
     prepare_home(&stack)?;
     let places = movers::require_none(&mut stack, false)?;
     arguments.push("agent");
@@ -90,6 +100,11 @@ impl Session<'_> {
             tokio::select! {
                 status = child.wait() => {
                     let code = status?.code().unwrap_or(1);
+                    if code == 0 && self.runs_on()? {
+                        let attach = source::command("attach", &self.stack.file);
+                        say(&format!("{} runs on; {attach} goes back to it\n", self.name));
+                        return Ok(Outcome::Done);
+                    }
                     if let Some(why) = why_not_started(code) {
                         say(&format!("note: exit code {code}: {why}\n"));
                     }
@@ -114,6 +129,12 @@ impl Session<'_> {
                 }
             }
         }
+    }
+
+    /// Whether the person has left its terminal, and it has not ended.
+    fn runs_on(&self) -> anyhow::Result<bool> {
+        let all = container_checks::of_project(&self.stack.bottle.project)?;
+        Ok(all.iter().any(|it| it.name == self.name && it.is_running()))
     }
 
     /// What is wrong with the container; nothing as long as it does not run.

@@ -5,16 +5,14 @@ mod settings;
 
 use super::agreed_stack::{Stack, StackArgs};
 use super::docker::{docker, output_of};
-use super::{Format, Globals, Outcome, container_checks, places, print_as, tree_against_agreed};
+use super::{
+    Format, Globals, Outcome, container_checks, places, print_as, settings_hash, tree_against_agreed,
+};
 use crate::consent::Running;
 use crate::stack::{network, service};
 use crate::state::ENV_FILE;
 use crate::tree::Folder;
-use anyhow::ensure;
 use camino::{Utf8Path, Utf8PathBuf};
-use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::process::Stdio;
 
 /// Check a running stack, and the tree in the project, against what you agreed to
 #[derive(Debug, clap::Args)]
@@ -100,12 +98,10 @@ fn env_file(stack: &Stack) -> anyhow::Result<Option<String>> {
 
 /// What each service was made of against what it would be made of, and the networks that it is on.
 pub(super) fn drift(stack: &Stack, running: &[container_checks::Container]) -> anyhow::Result<Vec<String>> {
-    let hashes = hashes(stack, running)?;
-    let hashes: BTreeMap<&str, &str> =
-        hashes.lines().filter_map(|line| line.trim().split_once(' ')).map(|(k, v)| (k, v.trim())).collect();
+    let hashes = settings_hash::of_services(stack, running)?;
     let mut problems = Vec::new();
     for container in running {
-        match hashes.get(container.service.as_str()) {
+        match hashes.get(&container.service) {
             None => problems.push(format!("{} is not a service of this stack", container.name)),
             // `compose run` makes its container with changes of its own.
             Some(hash) if !container.one_off && *hash != container.config_hash => problems.push(format!(
@@ -120,33 +116,6 @@ pub(super) fn drift(stack: &Stack, running: &[container_checks::Container]) -> a
     }
     problems.extend(image(stack, running)?);
     Ok(problems)
-}
-
-/// Compose's hash of every service as it would make it now. It hashes a joined namespace by the id of the container
-/// that holds it, which it does not ask for here: so it is told.
-fn hashes(stack: &Stack, running: &[container_checks::Container]) -> anyhow::Result<String> {
-    let holder = running.iter().find(|it| it.service == service::NETNS).map(|it| it.id.as_str());
-    let mode = format!("container:{}", holder.unwrap_or_default());
-    let mut joined: serde_json::Map<String, serde_json::Value> =
-        [service::GATE, service::AGENT, service::ATTACK]
-            .into_iter()
-            .map(|name| (name.to_owned(), serde_json::json!({ "network_mode": mode })))
-            .collect();
-    // A reload takes new rules without a new container, whose label is that of its creation.
-    for proxy in running.iter().filter(|it| !it.config_label.is_empty()) {
-        let label = serde_json::json!({ "labels": { "bottle.config": proxy.config_label } });
-        joined.insert(proxy.service.clone(), label);
-    }
-    let mut command = stack.command(&["-f", "-", "--profile", "*", "config", "--hash", "*"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-    if let Some(mut input) = child.stdin.take() {
-        // One that ended already says why on its own stderr.
-        let _ = input.write_all(serde_json::json!({ "services": joined }).to_string().as_bytes());
-    }
-    let output = child.wait_with_output()?;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "docker compose config failed: {}", said.trim());
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Somebody may have connected a container to one network more.

@@ -29,7 +29,7 @@ mod tunnel;
 
 pub use instance::EgressProxy;
 pub use rules::{Rules, RulesError};
-pub use secret::SecretError;
+pub use secret::{SecretError, require_token};
 
 use crate::intercept::{
     Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Tunnel, TunnelFailure,

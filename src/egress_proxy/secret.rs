@@ -47,6 +47,26 @@ pub enum SecretError {
     },
 }
 
+/// The bytes without the line's end, which is no part of the token.
+fn without_end(bytes: &[u8]) -> &[u8] {
+    bytes.strip_suffix(b"\r\n").or_else(|| bytes.strip_suffix(b"\n")).unwrap_or(bytes)
+}
+
+/// What can stand in a request field: one line of visible characters, whose own end is left out. Otherwise says what is
+/// wrong, without the bytes: `has several lines`.
+pub fn require_token(bytes: &[u8]) -> Result<&[u8], &'static str> {
+    let token = without_end(bytes);
+    let problem = match token {
+        [] => "is empty",
+        _ if token.len() > MAX_BYTES => "is larger than 64 KiB",
+        _ if token.contains(&b'\n') => "has several lines",
+        _ if token.iter().any(u8::is_ascii_control) => "holds a control byte",
+        [b' ', ..] | [.., b' '] => "begins or ends with a space",
+        _ => return Ok(token),
+    };
+    Err(problem)
+}
+
 /// The bytes of a secret; wiped when dropped, never shown.
 struct Secret(Zeroizing<Vec<u8>>);
 
@@ -63,24 +83,14 @@ impl Secret {
         let bytes = std::fs::read(Path::new(path)).map(Zeroizing::new).map_err(|why| {
             SecretError::Unreadable { path: path.to_owned(), token_ref: token_ref.to_owned(), why }
         })?;
-        let token = bytes.strip_suffix(b"\r\n").or_else(|| bytes.strip_suffix(b"\n")).unwrap_or(&bytes);
-        let not_a_token =
-            |what| SecretError::NotAToken { path: path.to_owned(), token_ref: token_ref.to_owned(), what };
-        if token.is_empty() {
+        if without_end(&bytes).is_empty() {
             return Err(SecretError::Empty { path: path.to_owned(), token_ref: token_ref.to_owned() });
         }
-        if token.len() > MAX_BYTES {
-            return Err(not_a_token("is larger than 64 KiB"));
-        }
-        if token.contains(&b'\n') {
-            return Err(not_a_token("has several lines"));
-        }
-        if token.iter().any(u8::is_ascii_control) {
-            return Err(not_a_token("holds a control byte"));
-        }
-        if token.starts_with(b" ") || token.ends_with(b" ") {
-            return Err(not_a_token("begins or ends with a space"));
-        }
+        let token = require_token(&bytes).map_err(|what| SecretError::NotAToken {
+            path: path.to_owned(),
+            token_ref: token_ref.to_owned(),
+            what,
+        })?;
         Ok(Self(Zeroizing::new(token.to_vec())))
     }
 

@@ -13,6 +13,8 @@ pub struct Known {
     pub value: &'static str,
     /// Why a tool needs it.
     pub why: &'static str,
+    /// How a person gets the real value; nothing where the provider's pages say it.
+    pub obtained_by: Option<&'static str>,
     /// Variables that are set beside it.
     pub switches: &'static [(&'static str, &'static str)],
 }
@@ -31,30 +33,35 @@ const KNOWN: [Known; 5] = [
         name: "ANTHROPIC_API_KEY",
         value: "sk-ant-api03-.placeholder.set.by.bottle",
         why: "clients of the Anthropic API do not start without a key",
+        obtained_by: None,
         switches: &[],
     },
     Known {
         name: "CLAUDE_CODE_OAUTH_TOKEN",
         value: "sk-ant-oat01-.placeholder.set.by.bottle",
         why: "Claude Code does not start without a credential; its telemetry is switched off beside it",
+        obtained_by: Some("`claude setup-token` makes one"),
         switches: CLAUDE_SWITCHES,
     },
     Known {
         name: "GH_TOKEN",
         value: "ghp_.placeholder.set.by.bottle",
         why: "gh asks for a login without a token",
+        obtained_by: Some("`gh auth token` prints one"),
         switches: &[],
     },
     Known {
         name: "GITHUB_TOKEN",
         value: "ghp_.placeholder.set.by.bottle",
         why: "clients of the GitHub API fall back to anonymous requests without a token",
+        obtained_by: Some("`gh auth token` prints one"),
         switches: &[],
     },
     Known {
         name: "OPENAI_API_KEY",
         value: "sk-proj-.placeholder.set.by.bottle",
         why: "clients of the OpenAI API do not start without a key",
+        obtained_by: None,
         switches: &[],
     },
 ];

@@ -73,6 +73,9 @@ fn lacks(info: &Value) -> Vec<String> {
     problems
 }
 
+/// Variables that the engine sets itself where nothing else does, or `bottle run` as they are on its terminal.
+const OWN: [&str; 7] = ["PATH", "HOSTNAME", "TERM", "HOME", "COLORTERM", "LANG", "TZ"];
+
 /// What the engine says of one container.
 struct Found {
     config: Value,
@@ -179,8 +182,7 @@ impl Found {
                 None => wanted.remove(name),
             };
         }
-        // The engine sets these itself where nothing else does.
-        let own = |name: &&String| !["PATH", "HOSTNAME", "TERM", "HOME"].contains(&name.as_str());
+        let own = |name: &&String| !OWN.contains(&name.as_str());
         let mut differs: Vec<String> = Vec::new();
         let names = |these: Vec<&String>| these.into_iter().cloned().collect::<Vec<_>>().join(", ");
         let more: Vec<&String> =

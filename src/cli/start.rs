@@ -1,0 +1,152 @@
+//! Starting what an agent needs: the services between it and the Internet, its image, its home. Whatever runs through
+//! them already is not cut off.
+
+use super::agreed_stack::Stack;
+use super::container_checks::{self, Container};
+use super::docker::{docker, output_of};
+use super::places::Places;
+use super::{movers, reload, say, settings_hash, tokens};
+use crate::consent::{Context, Running};
+use crate::plan::AgentImage;
+use crate::stack::service;
+use crate::tree::Folder;
+use anyhow::{Context as _, bail};
+use std::collections::BTreeMap;
+
+/// What a start is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// The stack as it was agreed to, its own agent included.
+    Stack,
+    /// One more agent beside those that run.
+    Session,
+}
+
+/// What must hold before anything starts, and of everything that runs already.
+pub(crate) fn require_ready(stack: &Stack) -> anyhow::Result<()> {
+    stack.require_valid_authorities()?;
+    Places::open(stack)?;
+    stack.require_runtime()?;
+    movers::require_unseen_state(stack)?;
+    container_checks::require(stack)
+}
+
+/// Everything but the agent, healthy. An agent may end at any time, so waiting for it would fail.
+pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<()> {
+    let all = container_checks::of_project(&stack.bottle.project)?;
+    let infrastructure = stack.infrastructure();
+    let here = |it: &&Container| infrastructure.contains(&it.service.as_str()) && !it.one_off;
+    let there: Vec<Container> = all.iter().filter(here).cloned().collect();
+    let served: Vec<&Container> = all
+        .iter()
+        .filter(|it| it.service == service::AGENT && it.is_alive())
+        .filter(|it| it.one_off || purpose == Purpose::Session)
+        .collect();
+    let hashes =
+        if there.is_empty() { BTreeMap::default() } else { settings_hash::of_services(stack, &there)? };
+    let again: Vec<&str> = there
+        .iter()
+        .filter(|it| hashes.get(&it.service).is_none_or(|hash| *hash != it.config_hash))
+        .map(|it| it.service.as_str())
+        .collect();
+    require_nobody_cut_off(stack, &served, &again, purpose)?;
+    tokens::require_for_start(stack, &again)?;
+    let goes_on = there.iter().filter(|it| !again.contains(&it.service.as_str()));
+    let older_rules = stack.keep_rules(goes_on)?
+        && Running::load(&stack.bottle.state).is_some_and(|ran| ran.digest != stack.agreed.record.digest);
+    let states = stack.states()?;
+    let healthy =
+        |service: &&str| states.iter().any(|(name, state)| name == *service && state == "running healthy");
+    let is_up = infrastructure.iter().filter(|it| healthy(it)).count() == infrastructure.len();
+    if served.is_empty() || !is_up || !again.is_empty() {
+        stack.note_start()?;
+        let mut arguments = vec!["up", "-d", "--wait"];
+        // A new version of bottle would make the holder of the namespace again.
+        arguments.extend((!served.is_empty()).then_some("--no-build"));
+        arguments.extend(&infrastructure);
+        stack.compose(&arguments).inspect_err(|_| show_last_words(stack))?;
+    }
+    if older_rules { reload::apply(stack) } else { Ok(()) }
+}
+
+/// A proxy that is made again breaks what is in flight; the holder of the namespace takes its agents with it.
+fn require_nobody_cut_off(
+    stack: &Stack,
+    served: &[&Container],
+    again: &[&str],
+    purpose: Purpose,
+) -> anyhow::Result<()> {
+    let cuts_off = match purpose {
+        Purpose::Session => !again.is_empty(),
+        Purpose::Stack => again.contains(&service::NETNS),
+    };
+    let Some(first) = served.first().filter(|_| cuts_off) else { return Ok(()) };
+    let what =
+        format!("{} would be made again, since what you agreed to by now differs", again.join(" and "));
+    let and_more = if served.len() > 1 { format!(" and {} more", served.len() - 1) } else { String::new() };
+    let how = match (purpose, first.one_off) {
+        (Purpose::Session, false) => format!(
+            "end that with `bottle down {}`, or run `bottle up`, which starts its agent again with the new settings",
+            stack.bottle.project
+        ),
+        _ => "end it first; `bottle attach` goes there".to_owned(),
+    };
+    bail!("{what}, and {}{and_more}, which runs, would be cut off: {how}", first.name)
+}
+
+/// Builds the agent's image from the agreed copy of its files; says whether there is anything to build.
+pub(crate) fn build_agent(stack: &Stack) -> anyhow::Result<bool> {
+    let AgentImage::Built(build) = &stack.plan.agent.image else { return Ok(false) };
+    let Some(context) = &stack.agreed.record.context else {
+        bail!(
+            "{} was not on this machine when you rendered {}; run `bottle render`, which asks about what is in it",
+            build.context,
+            stack.file
+        );
+    };
+    let folder = stack.agreed.context_folder(&stack.bottle.state).context("there is no build context")?;
+    let folder = Folder::open(&folder)?;
+    Context::verify(&folder, &context.digest())?;
+    stack.compose(&["build", service::AGENT])?;
+    Ok(true)
+}
+
+/// Makes the agent's home its user's, for an agent that is started without what it depends on. Where one runs, it is.
+pub(crate) fn prepare_home(stack: &Stack) -> anyhow::Result<()> {
+    let all = container_checks::of_project(&stack.bottle.project)?;
+    if stack.plan.agent.home.is_none() || all.iter().any(|it| it.service == service::AGENT && it.is_running())
+    {
+        return Ok(());
+    }
+    stack.compose(&["up", "-d", "--no-deps", service::HOME])?;
+    let all = container_checks::of_project(&stack.bottle.project)?;
+    let home = all.iter().find(|it| it.service == service::HOME && !it.one_off);
+    let home = home.context("the container that prepares the agent's home is gone")?;
+    let code = output_of(docker().args(["wait", &home.id]))?;
+    if code.trim() != "0" {
+        bail!("the agent's home can't be prepared:\n{}", last_words(stack, service::HOME));
+    }
+    Ok(())
+}
+
+/// What the services that did not come up logged last: Compose says of each only that it is unhealthy.
+fn show_last_words(stack: &Stack) {
+    let states = stack.states().unwrap_or_default();
+    let infrastructure = stack.infrastructure();
+    let unwell = |(service, state): &&(String, String)| {
+        infrastructure.contains(&service.as_str()) && state != "running healthy"
+    };
+    for (service, state) in states.iter().filter(unwell) {
+        let words = last_words(stack, service);
+        if !words.is_empty() {
+            say(&format!("{service} is {state}; the last that it said:\n{words}"));
+        }
+    }
+}
+
+/// Set in, so that no line of it looks like one of ours.
+pub(crate) fn last_words(stack: &Stack, service: &str) -> String {
+    let mut logs = stack.command(&["logs", "--no-log-prefix", "--no-color", "--tail", "5", service]);
+    let words = output_of(&mut logs).unwrap_or_default();
+    words.lines().filter(|line| !line.trim().is_empty()).flat_map(|line| ["    ", line, "\n"]).collect()
+}

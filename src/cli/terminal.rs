@@ -1,0 +1,27 @@
+//! What an agent's terminal is told of the one that it is shown on. It stands in no committed file.
+
+use super::agreed_stack::Stack;
+use std::io::IsTerminal as _;
+
+/// Whether this command is on a terminal: what it is told, and what it says.
+pub(super) fn is_one() -> bool {
+    std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// `NAME=value` for each variable that is as on this machine, unless the manifest sets it.
+pub(super) fn variables(stack: &Stack) -> Vec<String> {
+    let from_here = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let mut found: Vec<(&str, Option<String>)> =
+        vec![("LANG", from_here("LANG")), ("TZ", from_here("TZ").or_else(zone))];
+    if is_one() {
+        found.extend(["TERM", "COLORTERM"].map(|name| (name, from_here(name))));
+    }
+    let own = &stack.plan.agent.environment;
+    let new = found.into_iter().filter(|(name, _)| !own.contains_key(*name));
+    new.filter_map(|(name, value)| Some(format!("{name}={}", value?))).collect()
+}
+
+/// `Europe/Berlin`, where the machine's zone has a name.
+fn zone() -> Option<String> {
+    jiff::tz::TimeZone::try_system().ok()?.iana_name().map(str::to_owned)
+}
