@@ -120,6 +120,7 @@ pub const CODES: &[Code] = codes! {
     Lint "rule-expired"
     Lint "rule-expires-soon"
     Lint "shadowed-path"
+    Lint "unregistered-method"
     Lint "unused-allow"
     Lint "writable-git"
     // Why a request was refused.
