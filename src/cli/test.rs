@@ -16,6 +16,7 @@ use crate::junit;
 use anyhow::ensure;
 use camino::Utf8PathBuf;
 use find::Tests;
+pub(crate) use find::read_body;
 use jiff::civil::Date;
 
 /// Check that the rules allow and deny what they should
