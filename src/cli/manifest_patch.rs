@@ -78,8 +78,9 @@ impl ManifestFile {
     pub(crate) fn broken_tests(&self, new: &str, today: Date) -> anyhow::Result<Vec<Tested>> {
         let run = |text: &str| -> anyhow::Result<Vec<Tested>> {
             let (loaded, plan) = self.load_text(text)?;
-            let suite = Suite::of_manifest(&loaded, |body| read_body(&self.file, body))?;
-            Ok(suite.run(&BottleRules::of_plan(&plan, loaded)?, today))
+            let suite = Suite::of_manifest(&loaded);
+            let rules = BottleRules::of_plan(&plan, loaded)?;
+            suite.run(&rules, today, |body| read_body(&self.file, body))
         };
         let (now, then) = (run(&self.text)?, run(new)?);
         let breaks = |(now, then): &(Tested, Tested)| now.failure.is_none() && then.failure.is_some();
