@@ -9,11 +9,8 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Keys that the design has and this version does not, by the map that they belong to.
-const LATER: &[(&str, &str)] = &[
-    ("", "services"),
-    ("/$defs/Agent", "publish"),
-    ("/$defs/Route", "websocket"),
-];
+const LATER: &[(&str, &str)] =
+    &[("", "services"), ("/$defs/Agent", "publish"), ("/$defs/Route", "websocket")];
 
 /// What helps against a fault of this program.
 pub(super) const REPORT_IT: &str =
