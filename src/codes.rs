@@ -59,6 +59,8 @@ pub const CODES: &[Code] = codes! {
     Error "command"
     Error "date"
     Error "deny-paths"
+    Error "dlp-exception"
+    Error "dlp-pattern"
     Error "duplicate"
     Error "duplicate-host"
     Error "empty-list"
@@ -106,6 +108,7 @@ pub const CODES: &[Code] = codes! {
     Error "without-routes"
     Error "yaml"
     // What a manifest may say, and is worth a look.
+    Lint "broad-dlp-exception"
     Lint "build-context-in-mount"
     Lint "credential-not-inspected"
     Lint "credential-on-shared-host"
@@ -120,6 +123,7 @@ pub const CODES: &[Code] = codes! {
     Lint "rule-expired"
     Lint "rule-expires-soon"
     Lint "shadowed-path"
+    Lint "unregistered-method"
     Lint "unused-allow"
     Lint "writable-git"
     // Why a request was refused.

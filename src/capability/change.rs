@@ -1,6 +1,7 @@
 //! How two sets of capabilities differ, as data: what is printed, and what a program reads, is made from this alone.
 
 use super::{Account, Image, Mount};
+use crate::dlp::EVERY;
 use crate::policy::{Auth, Method, PathPattern};
 use camino::Utf8PathBuf;
 use ipnet::IpNet;
@@ -155,6 +156,20 @@ pub enum Capability {
     FindingsPass,
     /// Seed phrases of wallets are not looked for.
     SeedPhrasesPass,
+    /// What a pattern of the manifest finds is not looked for.
+    PatternPasses {
+        /// What findings call it.
+        name: String,
+        /// The expression.
+        regex: String,
+    },
+    /// What a pattern finds may be sent to a host.
+    SecretPasses {
+        /// As a rule names it; `*` for every one.
+        host: String,
+        /// The pattern's name; `*` for every one that is not of the core.
+        pattern: String,
+    },
     /// How pipelock gets to the Internet.
     Network {
         /// A Docker network; nothing for one of the stack's own.
@@ -284,6 +299,8 @@ impl Capability {
             | Self::Runtime { .. }
             | Self::FindingsPass
             | Self::SeedPhrasesPass
+            | Self::PatternPasses { .. }
+            | Self::SecretPasses { .. }
             | Self::Network { .. }
             | Self::ExtraCa { .. } => Risk::Guard,
             Self::Requests(_) | Self::EncodedSlash { .. } | Self::Until { .. } => Risk::Reach,
@@ -348,6 +365,7 @@ impl Capability {
             | Self::Uninspected { host }
             | Self::PrivateAddresses { host, .. }
             | Self::Until { host, .. } => Some(host),
+            Self::SecretPasses { host, .. } => (host != EVERY).then_some(host),
             _ => None,
         }
     }
@@ -400,7 +418,9 @@ impl Capability {
             | Self::PrivateAddresses { .. }
             | Self::WritableRoot
             | Self::FindingsPass
-            | Self::SeedPhrasesPass => String::new(),
+            | Self::SeedPhrasesPass
+            | Self::PatternPasses { .. }
+            | Self::SecretPasses { .. } => String::new(),
         }
     }
 }
@@ -510,6 +530,17 @@ impl fmt::Display for Capability {
             }
             Self::SeedPhrasesPass => {
                 f.write_str("a request that carries a wallet's seed phrase passes (seed_phrases)")
+            }
+            Self::PatternPasses { name, regex } => {
+                write!(f, "requests may carry what the pattern {name} finds, `{regex}` (pipelock.patterns)")
+            }
+            Self::SecretPasses { host, pattern } => {
+                let host = if host == EVERY { "any host" } else { host };
+                write!(f, "requests to {host} may carry ")?;
+                match pattern.as_str() {
+                    EVERY => f.write_str("every secret that no core pattern finds (pipelock.except)"),
+                    pattern => write!(f, "what the pattern {pattern} finds (pipelock.except)"),
+                }
             }
             Self::Network { .. } => write!(f, "pipelock leaves {value}"),
             Self::ExtraCa { .. } => {

@@ -4,6 +4,7 @@
 use super::{
     Account, Capabilities, Capability, Change, HostCapability, Image, Limits, Mount,
     host::{Grant, holders},
+    secrets::Secrets,
 };
 use crate::policy::{HostRule, Route};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -60,6 +61,7 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
         environment,
         dlp_warns,
         seed_phrases,
+        secrets,
         network,
         extra_ca,
     } = new;
@@ -87,6 +89,8 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
     }
     changes.flag(old.dlp_warns, *dlp_warns, Capability::FindingsPass);
     changes.flag(!old.seed_phrases, !seed_phrases, Capability::SeedPhrasesPass);
+    changes.0.extend(secrets.beyond(&old.secrets).into_iter().map(|new| Change::Added { new }));
+    changes.0.extend(old.secrets.beyond(secrets).into_iter().map(|old| Change::Removed { old }));
     changes.value(&old.network, network, |network| Capability::Network { network });
     let ca = |sha256: &Option<String>| sha256.clone().map(|sha256| Capability::ExtraCa { sha256 });
     changes.pair(ca(&old.extra_ca), ca(extra_ca));
@@ -120,6 +124,7 @@ impl Capabilities {
             environment: BTreeMap::new(),
             dlp_warns: false,
             seed_phrases: new.seed_phrases, // decided by the hosts, and said by a warning
+            secrets: Secrets::default(),
             network: None,
             extra_ca: None,
         }

@@ -8,6 +8,7 @@ mod baseline;
 mod change;
 mod compare;
 mod host;
+mod secrets;
 
 pub use baseline::excess;
 pub use change::{Capability, Change, Requests, Risk};
@@ -73,6 +74,9 @@ pub struct Capabilities {
     /// A DLP finding in a request is only logged.
     dlp_warns: bool,
     seed_phrases: bool,
+    /// What else is searched for in requests, and what passes.
+    #[serde(default)]
+    secrets: secrets::Secrets,
     /// The Docker network that pipelock leaves by, where it is not one of the stack's own.
     network: Option<String>,
     /// SHA-256 of what pipelock trusts besides the public roots.
@@ -164,6 +168,7 @@ impl Capabilities {
             egress_network,
             dlp_action,
             seed_phrases: SeedPhrases { enabled: seed_phrases, why: _ },
+            dlp,
             extra_ca,
             agent,
         } = plan;
@@ -200,6 +205,7 @@ impl Capabilities {
             environment: self::environment(environment),
             dlp_warns: *dlp_action == DlpAction::Warn,
             seed_phrases: *seed_phrases,
+            secrets: dlp.into(),
             network: egress_network.clone(),
             extra_ca: extra_ca.as_ref().map(|ca| checksum::hex_digest(ca.pem.as_bytes())),
         }

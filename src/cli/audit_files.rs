@@ -5,7 +5,7 @@ use super::folders::{absolute, real};
 use super::progress::Progress;
 use crate::telemetry::audit::{AuditFile, AuditLine, Entry};
 use crate::tree::{Folder, open_plain};
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::{
     cell::Cell,
@@ -92,7 +92,7 @@ fn of_folder(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
     Ok(files)
 }
 
-/// Reads every line of every file.
+/// Reads every line of every file. Refuses a copy of another file, whose requests would count twice.
 pub(crate) fn read_all(
     inputs: Vec<Input>,
     reading: &Reading<'_>,
@@ -105,6 +105,7 @@ pub(crate) fn read_all(
     let mut warnings = Warnings::default();
     let done = Rc::new(Cell::new(0));
     let mut records = 0;
+    let mut firsts: Vec<(String, Entry)> = Vec::new();
     for Input { name, read, bytes: _ } in inputs {
         let unreadable = |number: u64| {
             let after = if number == 0 { "it".to_owned() } else { format!("it after line {number}") };
@@ -113,12 +114,22 @@ pub(crate) fn read_all(
         let counted = CountedRead { read, done: Rc::clone(&done) };
         let mut file =
             AuditFile::new(counted).with_context(|| unreadable(0)).with_context(|| name.clone())?;
+        let mut begins = true;
         loop {
             let line =
                 file.next_line().with_context(|| unreadable(file.number())).with_context(|| name.clone())?;
             match line {
                 None => break,
                 Some(AuditLine::Entry(entry, unknown)) => {
+                    if std::mem::take(&mut begins) {
+                        if let Some((other, _)) = firsts.iter().find(|(_, first)| *first == *entry) {
+                            bail!(
+                                "{other} and {name} begin with the same record: one is a copy of the other, and its \
+                                 requests would count twice; name one of the two"
+                            );
+                        }
+                        firsts.push((name.clone(), (*entry).clone()));
+                    }
                     each(Line::Entry(&entry))?;
                     records += 1;
                     warnings.unknown(unknown);

@@ -4,9 +4,11 @@
 use super::candidate::machine;
 use super::folders::folder_of;
 use super::rules;
+use super::test::read_body;
 use super::{Globals, Outcome, audit_files, say, source};
 use crate::capability::Capabilities;
 use crate::diagnostic::Report;
+use crate::expectations::{Suite, Tested};
 use crate::explain::BottleRules;
 use crate::manifest::{LARGEST, Loaded, Manifest};
 use crate::patch::{Candidate, Usage};
@@ -15,6 +17,7 @@ use crate::review::{Bottle, BottleSide, Review, SideParts};
 use crate::tree::{read_plain, replace_plain, unified_diff};
 use anyhow::{Context as _, ensure};
 use camino::Utf8PathBuf;
+use jiff::civil::Date;
 
 /// A manifest, as it is on the disk.
 pub(crate) struct ManifestFile {
@@ -69,6 +72,19 @@ impl ManifestFile {
     /// The unified diff to another text.
     pub(crate) fn diff(&self, new: &str) -> String {
         unified_diff(&self.file, Some(self.text.as_bytes()), Some(new.as_bytes()))
+    }
+
+    /// The tests of the manifest that hold now and would fail with another text; each with its place of now.
+    pub(crate) fn broken_tests(&self, new: &str, today: Date) -> anyhow::Result<Vec<Tested>> {
+        let run = |text: &str| -> anyhow::Result<Vec<Tested>> {
+            let (loaded, plan) = self.load_text(text)?;
+            let suite = Suite::of_manifest(&loaded);
+            let rules = BottleRules::of_plan(&plan, loaded)?;
+            suite.run(&rules, today, |body| read_body(&self.file, body))
+        };
+        let (now, then) = (run(&self.text)?, run(new)?);
+        let breaks = |(now, then): &(Tested, Tested)| now.failure.is_none() && then.failure.is_some();
+        Ok(now.into_iter().zip(then).filter(breaks).map(|(now, _)| now).collect())
     }
 
     /// What the agent could newly do and no longer do with another text.

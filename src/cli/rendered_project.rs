@@ -4,6 +4,7 @@
 use super::folders::real;
 use super::project::Project;
 use crate::plan::AgentImage;
+use crate::plan::layout::normal;
 use crate::render::{self, RenderTarget, Tree};
 use crate::state::{self, ENV_FILE, EnvFile};
 use crate::tree::Folder;
@@ -61,7 +62,10 @@ impl RenderedProject {
         }
         let mounts = agent.mounts.iter().filter(|mount| mount.why.is_none());
         needed.extend(mounts.map(|mount| (mount.source.clone(), "which the manifest mounts")));
-        needed.retain(|(path, _)| !self.project.folder.join(path).exists());
+        // What can't be looked at is not known to be missing.
+        let is_missing =
+            |path: &Utf8Path| normal(&self.project.folder.join(path)).try_exists().is_ok_and(|is| !is);
+        needed.retain(|(path, _)| is_missing(path));
         needed
     }
 

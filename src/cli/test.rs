@@ -16,6 +16,7 @@ use crate::junit;
 use anyhow::ensure;
 use camino::Utf8PathBuf;
 use find::Tests;
+pub(crate) use find::read_body;
 use jiff::civil::Date;
 
 /// Check that the rules allow and deny what they should
@@ -111,7 +112,7 @@ fn ran(tests: Tests, args: &Args, today: Date) -> anyhow::Result<Ran> {
     };
     let mut tested = Vec::new();
     for suite in &suites {
-        tested.extend(suite.run(&rules, today, |body| find::read_body(suite.file(), body))?);
+        tested.extend(suite.run(&rules, today, |body| read_body(suite.file(), body))?);
     }
     Ok(Ran { file, bottle: rules.bottle, tested })
 }

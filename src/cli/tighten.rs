@@ -1,8 +1,9 @@
 //! `bottle tighten`: the manifest without what was never used.
 
 use super::manifest_patch::{self, ManifestFile, counted};
-use super::{Format, Globals, Outcome, now, print_as, say};
+use super::{Format, Globals, Outcome, now, print_as};
 use crate::clock::Clock;
+use crate::expectations::Tested;
 use crate::patch::{Conditions, Tightened, Usage, shown, tighten};
 use crate::policy::Host;
 use crate::printable::printable_name;
@@ -64,18 +65,14 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let judge = |text: &str| manifest.judge(text);
     let tightened = tighten(&manifest.text, &loaded.document.value, &usage, &conditions, &judge)?;
     let review = manifest.review(&tightened.text)?;
+    let broken = manifest.broken_tests(&tightened.text, today)?;
     let shown = match globals.format {
-        Format::Text => text(&manifest, &usage, &tightened, &review),
+        Format::Text => text(&manifest, &usage, &tightened, &review) + &tests(&broken),
         Format::Json => {
-            serde_json::to_string_pretty(&as_json(&manifest, &usage, &tightened, &review)?)? + "\n"
+            serde_json::to_string_pretty(&as_json(&manifest, &usage, &tightened, &review, &broken)?)? + "\n"
         }
     };
     print_as(globals.format, &shown)?;
-    if !loaded.manifest.tests.is_empty() && tightened.text != manifest.text && !globals.quiet {
-        say(
-            "note: a test of the manifest can want what the log did not use; `bottle test` says whether all still hold\n",
-        );
-    }
     manifest.end(&tightened.text, args.write, "tighten", globals.quiet)
 }
 
@@ -121,11 +118,23 @@ fn text(manifest: &ManifestFile, usage: &Usage, tightened: &Tightened, review: &
     out
 }
 
+/// The tests of the manifest that want what the log did not use.
+fn tests(broken: &[Tested]) -> String {
+    let mut out = String::new();
+    for (at, Tested { file, line, request, .. }) in broken.iter().enumerate() {
+        let heading = if at == 0 { "\nTests of the manifest that would fail\n" } else { "" };
+        // Writing to a String can't fail.
+        let _ = writeln!(out, "{heading}    {}", printable_name(&format!("{file}:{line}: {request}")));
+    }
+    out
+}
+
 fn as_json(
     manifest: &ManifestFile,
     usage: &Usage,
     tightened: &Tightened,
     review: &Review,
+    broken: &[Tested],
 ) -> anyhow::Result<Value> {
     Ok(json!({
         "version": 1,
@@ -137,6 +146,7 @@ fn as_json(
         "configs": usage.configs.len(),
         "reductions": tightened.reductions,
         "kept": tightened.kept,
+        "broken_tests": broken.iter().map(|it| json!({ "line": it.line, "request": it.request })).collect::<Vec<_>>(),
         "patch": manifest.diff(&tightened.text),
         "changes": manifest_patch::changes(review)?,
     }))

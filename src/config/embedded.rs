@@ -4,6 +4,7 @@ use crate::config::parse::Parsed;
 use crate::config::pipelock::PipelockFile;
 use crate::config::routes::{RuleError, canonical, present};
 use crate::config::{ConfigError, Limits, Listen};
+use crate::dlp::Exception;
 use crate::policy::{HostRule, Route};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ pub struct EmbeddedFile {
     pub hosts: Vec<HostEntry>,
     /// Values that the DLP passes: the placeholders that the agent holds in place of credentials.
     pub placeholders: Vec<String>,
+    /// What the DLP lets pass to some hosts. The upstream program has no such key for its built-in patterns.
+    pub exceptions: Vec<Exception>,
 }
 
 impl EmbeddedFile {

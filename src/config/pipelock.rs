@@ -6,6 +6,7 @@
 
 use crate::config::ConfigError;
 use crate::config::parse::Parsed;
+use crate::dlp::CustomPattern;
 use crate::stack::{PIPELOCK_CA, PIPELOCK_PORT};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -182,6 +183,8 @@ pub struct Dlp {
     pub scan_env: bool,
     /// Whether the built-in patterns are used.
     pub include_defaults: bool,
+    /// The bottle's own patterns, which the upstream program searches for in any case of letters, too.
+    pub patterns: Vec<CustomPattern>,
 }
 
 /// Whether responses are searched for prompt injection, and what a finding does.
@@ -262,6 +265,8 @@ pub struct StackOptions {
     pub dlp_warn: bool,
     /// Whether seed phrases are searched for.
     pub seed_phrases: bool,
+    /// The bottle's own patterns.
+    pub patterns: Vec<CustomPattern>,
 }
 
 /// Fields that are never scanned: hop-by-hop and framing, where a credential can't stand.
@@ -323,6 +328,7 @@ impl PipelockFile {
             dlp: Dlp {
                 scan_env: false, // pipelock's environment is not the agent's
                 include_defaults: true,
+                patterns: options.patterns.clone(),
             },
             // The search over the sorted join of a body's words refuses ordinary JSON.
             seed_phrase_detection: Switch { enabled: options.seed_phrases },

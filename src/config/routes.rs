@@ -2,6 +2,7 @@
 
 use crate::config::parse::Parsed;
 use crate::config::{ConfigError, Limits, Listen, ProxyAddress};
+use crate::dlp::{CustomPattern, Exception};
 use crate::policy::{self, DenyPath, Host, HostRule, Method, PathPattern, Policy, PolicyError, Route};
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -27,6 +28,10 @@ pub struct RoutesFile {
     pub limits: Limits,
     /// One entry for each host, in the manifest's order.
     pub routes: Vec<RouteEntry>,
+    /// The bottle's own patterns of secrets, for the fields that pipelock does not read.
+    pub patterns: Vec<CustomPattern>,
+    /// What passes to some hosts in these fields, too.
+    pub exceptions: Vec<Exception>,
 }
 
 impl RoutesFile {
@@ -422,6 +427,8 @@ mod tests {
             ca: CaFiles { cert_file: "/ca.pem".into(), key_file: "/key.pem".into() },
             limits: Limits::default(),
             routes: vec![route("a.example"), route("b.example")],
+            patterns: Vec::new(),
+            exceptions: Vec::new(),
         }
     }
 

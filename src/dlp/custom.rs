@@ -44,6 +44,12 @@ pub enum CustomError {
     TooLarge,
 }
 
+/// The parser shows the expression in several lines, and says in the last one what is wrong.
+fn last_line(text: &str) -> String {
+    let last = text.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
 /// The user's own patterns as one automaton, which reads a text once for all of them.
 pub(super) struct Custom {
     dfa: dense::DFA<Vec<u32>>,
@@ -60,7 +66,7 @@ impl Custom {
         for pattern in patterns {
             let name = || pattern.name.clone();
             let hir = syntax::parse_with(&pattern.regex, &syntax)
-                .map_err(|e| CustomError::Regex { name: name(), problem: e.to_string() })?;
+                .map_err(|e| CustomError::Regex { name: name(), problem: last_line(&e.to_string()) })?;
             if hir.properties().minimum_len().is_none_or(|n| n == 0) {
                 return Err(CustomError::Empty { name: name() });
             }

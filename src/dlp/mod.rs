@@ -20,6 +20,7 @@ mod custom;
 mod decoder;
 mod decoders;
 mod escape;
+mod exceptions;
 mod folded;
 mod mask;
 mod patterns;
@@ -29,10 +30,13 @@ mod stream;
 mod validate;
 mod view;
 
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 pub use custom::{CustomError, PhraseState, Phrases};
+pub use exceptions::{EVERY, Exception, Scanners};
 pub use patterns::Severity;
+pub use set::SEED_PHRASE;
 pub use stream::StreamScanner;
 
 /// What a scanner is built from.
@@ -48,7 +52,8 @@ pub struct Settings {
 
 /// A pattern of the user's own: a regular expression without look-around, case-insensitive like the built-in
 /// engine's configuration says (RE2's `\w`, `\d`, `\s` and `\b` are ASCII).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CustomPattern {
     /// Its name, as it appears in findings.
     pub name: String,
@@ -56,6 +61,21 @@ pub struct CustomPattern {
     pub regex: String,
     /// How bad a match is.
     pub severity: Severity,
+}
+
+impl CustomPattern {
+    /// A pattern of a manifest. Not critical: the upstream program refuses what is critical even where findings are only
+    /// logged.
+    #[must_use]
+    pub fn own(name: impl Into<String>, regex: impl Into<String>) -> Self {
+        Self { name: name.into(), regex: regex.into(), severity: Severity::High }
+    }
+
+    /// Whether they can be searched for together; names and expressions are checked.
+    pub fn check(patterns: &[Self]) -> Result<(), CustomError> {
+        set::check_names(patterns)?;
+        custom::Custom::new(patterns).map(drop)
+    }
 }
 
 /// How seed phrases are recognised.
@@ -139,10 +159,16 @@ impl Scanner {
         Ok(Self { set: Arc::new(set), muted })
     }
 
-    /// The same scanner without the patterns of these names, for a host that is to receive them.
+    /// The same scanner without the patterns of these names, for a host that is to receive them; [`EVERY`] stands for all
+    /// that are not of the core.
     pub fn except<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<Self, SettingsError> {
         let mut muted = self.muted.to_vec();
         for name in names {
+            if name == EVERY {
+                let ids = (0..).zip(&mut muted).filter(|(id, _)| !set::Set::is_core(*id));
+                ids.for_each(|(_, muted)| *muted = true);
+                continue;
+            }
             let ids = self.set.ids(name);
             if ids.is_empty() {
                 return Err(SettingsError::UnknownPattern(name.to_owned()));
@@ -180,7 +206,8 @@ impl Scanner {
         StreamScanner::new(self.clone())
     }
 
-    /// The names of the built-in patterns, and whether each belongs to the core floor.
+    /// The names of the built-in patterns, and whether each belongs to the core floor; that of seed phrases is not one of
+    /// them.
     pub fn builtin() -> impl Iterator<Item = (&'static str, Severity, bool)> {
         patterns::TABLE.iter().map(|p| (p.name, p.severity, p.core))
     }

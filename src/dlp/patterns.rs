@@ -9,10 +9,12 @@ use regex_automata::{
     dfa::{Automaton as _, StartKind, dense},
     util::{primitives::StateID, start, syntax},
 };
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, sync::LazyLock};
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Personal data with a weak shape.
     Low,

@@ -1,6 +1,10 @@
 //! What a scanner looks for: the built-in patterns, the user's own, and seed phrases.
 
-use super::{CustomError, SeedPhrases, Settings, SettingsError, Severity, custom::Custom, patterns::TABLE};
+use super::{
+    CustomError, CustomPattern, EVERY, SeedPhrases, Settings, SettingsError, Severity, custom::Custom,
+    patterns::TABLE,
+};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How much of what was already judged stays, for left boundaries and for placeholders.
@@ -8,6 +12,18 @@ pub(super) const LEFT: usize = 256;
 
 /// Which pattern: an index into the table, then into the user's own, then the seed phrase.
 pub(super) type PatternId = u16;
+
+/// How a finding of a seed phrase is called.
+pub const SEED_PHRASE: &str = "Seed Phrase";
+
+/// No two patterns share a name.
+pub(super) fn check_names(custom: &[CustomPattern]) -> Result<(), CustomError> {
+    let mut taken: BTreeSet<&str> = TABLE.iter().map(|p| p.name).chain([SEED_PHRASE, EVERY]).collect();
+    match custom.iter().find(|pattern| !taken.insert(&pattern.name)) {
+        Some(pattern) => Err(CustomError::Name { name: pattern.name.clone() }),
+        None => Ok(()),
+    }
+}
 
 /// What a scanner looks for.
 pub(crate) struct Set {
@@ -18,13 +34,7 @@ pub(crate) struct Set {
 
 impl Set {
     pub(super) fn new(settings: Settings) -> Result<Self, SettingsError> {
-        for (at, pattern) in settings.custom.iter().enumerate() {
-            let taken = TABLE.iter().any(|p| p.name == pattern.name)
-                || settings.custom[..at].iter().any(|p| p.name == pattern.name);
-            if taken {
-                return Err(CustomError::Name { name: pattern.name.clone() }.into());
-            }
-        }
+        check_names(&settings.custom)?;
         if let Some(seed) = settings.seed_phrases
             && ![12, 15, 18, 21, 24].contains(&seed.min_words)
         {
@@ -60,7 +70,7 @@ impl Set {
             return (pattern.name.into(), pattern.severity);
         }
         let custom = self.custom.as_ref().and_then(|c| c.names.get(id - TABLE.len()));
-        custom.cloned().unwrap_or_else(|| ("Seed Phrase".into(), Severity::Critical))
+        custom.cloned().unwrap_or_else(|| (SEED_PHRASE.into(), Severity::Critical))
     }
 
     pub(super) fn custom_id(at: usize) -> PatternId {

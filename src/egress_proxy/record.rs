@@ -62,7 +62,7 @@ impl RequestRecord {
         Self {
             record: blank(rules, connection, names.name(connection)),
             clock: rules.clock.clone(),
-            scanner: rules.ruleset.scanner().clone(),
+            scanner: rules.ruleset.logged().clone(),
             slot: Some(slot),
             metrics: Arc::clone(metrics),
             started: Instant::now(),

@@ -126,8 +126,8 @@ impl Rules {
             file.routes.iter().filter_map(|entry| keep(load_rule(entry, &shown), &mut errors)).collect();
         match (authority, trust) {
             (Some(authority), Some(trust)) if errors.is_empty() => {
-                let ruleset =
-                    Ruleset::new(loaded).map_err(|error| RulesError::Ruleset { path: shown, error })?;
+                let ruleset = Ruleset::new(loaded, &file)
+                    .map_err(|error| RulesError::Ruleset { path: shown, error })?;
                 let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(&text));
                 let fixed = Fixed {
                     bottle: file.bottle.clone(),

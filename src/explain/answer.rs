@@ -192,7 +192,8 @@ impl Answer {
             self.notes.push("the body is not searched for secrets: pipelock does not look inside".to_owned());
             return;
         }
-        let scanned = scan_body(&rules.chain.pipelock, headers, body.clone());
+        let host = self.rule.as_ref().map(|rule| rule.host.as_str()).unwrap_or_default();
+        let scanned = scan_body(&rules.chain.pipelock, host, headers, body.clone());
         let found = match &scanned {
             Ok(findings) => findings.iter().find_map(Found::of_block),
             Err(block) => Found::of_block(block),

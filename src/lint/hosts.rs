@@ -24,6 +24,9 @@ fn of_rule(rule: &HostRule, today: Date) -> Found {
     warn("auth", without_paths(rule).or_else(|| on_a_shared_host(rule)));
     warn("", writes_to_a_forge(rule));
     warn("until", expiry(route, today));
+    for (at, method) in route.methods.iter().flatten().enumerate() {
+        warn(&format!("methods[{at}]"), unregistered(route, method));
+    }
     for (at, warning) in shadowed(route) {
         warn(&format!("path_allowlist[{at}]"), Some(warning));
     }
@@ -209,6 +212,24 @@ fn expiry(route: &Route, today: Date) -> Option<Diagnostic> {
         let hint = "after it every request to the host is refused (`rule_expired`); set a later `until` if it is still needed";
         Diagnostic::warning("rule-expires-soon", message).hint(hint)
     })
+}
+
+/// A method that the registry does not have: a slip, or one of a server's own.
+fn unregistered(route: &Route, method: &Method) -> Option<Diagnostic> {
+    let (name, known) = (method.as_str(), Method::registered());
+    if known.contains(&name) {
+        return None;
+    }
+    let message = format!("{}: {name} is not a registered method (RFC 9110, section 16.1.1)", route.source);
+    let nearest = known
+        .iter()
+        .filter(|known| !matches!(**known, "CONNECT" | "TRACE" | "PRI"))
+        .min_by_key(|known| strsim::damerau_levenshtein(&name.to_ascii_uppercase(), known))?;
+    Some(
+        Diagnostic::warning("unregistered-method", message)
+            .hint(format!("the nearest that is: {nearest}"))
+            .hint("a server that does not define it itself refuses it"),
+    )
 }
 
 /// Entries of the `path_allowlist` that another one allows anyway, by their index.

@@ -7,6 +7,7 @@ mod agent;
 mod hosts;
 
 use crate::diagnostic::{Diagnostic, Report};
+use crate::dlp::{EVERY, Exception};
 use crate::manifest::Loaded;
 use crate::plan::{Plan, Topology};
 use camino::Utf8PathBuf;
@@ -34,6 +35,7 @@ pub struct Facts {
 #[must_use]
 pub fn lints(loaded: &Loaded, plan: &Plan, facts: &Facts) -> Report {
     let mut found = of_the_bottle(plan);
+    found.extend(plan.dlp.exceptions.iter().filter_map(broad_exception));
     found.extend(hosts::lints(&plan.hosts, facts.today));
     found.extend(agent::lints(loaded, plan, facts));
     let allow = &loaded.manifest.lints.allow;
@@ -79,6 +81,20 @@ fn of_the_bottle(plan: &Plan) -> Found {
         warn("egress.dlp_action", Diagnostic::warning("dlp-warns", message).hint(hint));
     }
     found
+}
+
+/// An exception that is not for one pattern and one host.
+fn broad_exception(exception: &Exception) -> Option<(String, Diagnostic)> {
+    let Exception { source, pattern, host, reason: _ } = exception;
+    let what = match (pattern == EVERY, host == EVERY) {
+        (true, true) => "every secret that no core pattern finds passes to every host".to_owned(),
+        (true, false) => format!("every secret that no core pattern finds passes to {host}"),
+        (false, true) => format!("what the pattern {pattern} finds passes to every host"),
+        (false, false) => return None,
+    };
+    let warning = Diagnostic::warning("broad-dlp-exception", format!("{source}: {what}"))
+        .hint("name the one pattern that stands in the way, and the host that it stands in the way of");
+    Some((source.clone(), warning))
 }
 
 #[cfg(test)]

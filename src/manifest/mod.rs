@@ -25,7 +25,7 @@ mod variable;
 pub use baseline::{Baseline, Unbounded};
 pub use expectation::{Expectation, Expected, ExpectedCredential, TestBody};
 pub use model::{
-    Agent, AllowedLint, Build, DlpAction, Egress, EgressProxy, Engine, Image, Lints, Manifest, Mount,
+    Agent, AllowedLint, Build, Dlp, DlpAction, Egress, EgressProxy, Engine, Image, Lints, Manifest, Mount,
     Pipelock, Resources,
 };
 pub use reference::reference;

@@ -1,6 +1,7 @@
 //! The manifest after every check: types that can't hold a bad value.
 
 use super::expectation::Expectation;
+use crate::dlp::{CustomPattern, Exception};
 use crate::policy::HostRule;
 use camino::Utf8PathBuf;
 
@@ -147,6 +148,17 @@ pub struct Pipelock {
     pub extra_ca: Option<Utf8PathBuf>,
     /// Whether it looks for seed phrases of wallets.
     pub seed_phrases: bool,
+    /// What else it looks for, and what it lets pass.
+    pub dlp: Dlp,
+}
+
+/// What pipelock looks for beside the built-in patterns, and what it lets pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dlp {
+    /// Patterns of the bottle's own, in the manifest's order.
+    pub patterns: Vec<CustomPattern>,
+    /// Exceptions for hosts of the manifest, in its order.
+    pub exceptions: Vec<Exception>,
 }
 
 /// The program that does pipelock's work.

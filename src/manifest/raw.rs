@@ -312,6 +312,41 @@ pub(super) struct Pipelock {
     /// with a model are at risk: an error beside `api.anthropic.com`. Default: false.
     #[schemars(example = true)]
     pub(super) seed_phrases: Option<bool>,
+    /// Patterns of secrets beside the built-in ones, searched for in every request that pipelock looks into.
+    #[schemars(length(min = 1, max = 100), example = json!([{"name": "Badge", "regex": "BADGE-[0-9]{8}"}]))]
+    pub(super) patterns: Option<Vec<Item<Pattern>>>,
+    /// What the scan for secrets lets pass, and where.
+    #[schemars(length(min = 1), example = json!([{"pattern": "IBAN", "host": "bank.example", "reason": "payments name accounts"}]))]
+    pub(super) except: Option<Vec<Item<Exception>>>,
+}
+
+/// A pattern of a secret.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pattern {
+    /// What findings call it.
+    #[schemars(with = "String", example = &"Badge")]
+    pub(super) name: Option<String>,
+    /// A regular expression as RE2 and Rust's regex crate read it, at most 1024 bytes. It matches letters of any case, has
+    /// ASCII classes, and has no look-around: reading a request takes time in proportion to its length.
+    #[schemars(with = "String", example = &"BADGE-[0-9]{8}")]
+    pub(super) regex: Option<String>,
+}
+
+/// What the scan for secrets lets pass.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Exception {
+    /// The pattern's name, as a finding shows it. `*`: every pattern but the core ones (cloud keys, tokens of forges,
+    /// private keys), which pass nowhere.
+    #[schemars(with = "String", example = &"IBAN")]
+    pub(super) pattern: Option<String>,
+    /// A host that a route or the allowlist names. `*`: every one of them.
+    #[schemars(with = "String", example = &"bank.example")]
+    pub(super) host: Option<String>,
+    /// Why it is fine; for whoever reviews this file.
+    #[schemars(with = "String", example = &"payments name accounts")]
+    pub(super) reason: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]

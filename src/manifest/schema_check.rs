@@ -9,13 +9,8 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Keys that the design has and this version does not, by the map that they belong to.
-const LATER: &[(&str, &str)] = &[
-    ("", "services"),
-    ("/$defs/Agent", "publish"),
-    ("/$defs/Route", "websocket"),
-    ("/$defs/Pipelock", "patterns"),
-    ("/$defs/Pipelock", "except"),
-];
+const LATER: &[(&str, &str)] =
+    &[("", "services"), ("/$defs/Agent", "publish"), ("/$defs/Route", "websocket")];
 
 /// What helps against a fault of this program.
 pub(super) const REPORT_IT: &str =
@@ -96,6 +91,10 @@ impl SchemaCheck<'_, '_> {
                 return;
             }
             ValidationErrorKind::Type { kind } => self.wrong_type(&pointer, &name, kind, error.instance()),
+            // The type is said already, and one problem is enough.
+            ValidationErrorKind::Enum { .. } if pointer == "/version" && !error.instance().is_number() => {
+                return;
+            }
             ValidationErrorKind::Enum { options } => {
                 self.wrong_choice(&pointer, &name, options, error.instance())
             }

@@ -53,7 +53,7 @@ pub(super) type Check<'a> = &'a dyn Fn(&Candidate, &[&Group]) -> Result<(), Stri
 
 /// The text with every group of edits whose result passes `check`, and the groups that were left out, with why.
 ///
-/// The groups are tried together first, and one by one only if that fails. Each has to hold whatever became of those
+/// The groups are tried together first, and by halves only if that fails. Each has to hold whatever became of those
 /// before it.
 pub(super) fn apply<'g>(
     text: &str,
@@ -61,23 +61,37 @@ pub(super) fn apply<'g>(
     judge: Judge<'_>,
     check: Check<'_>,
 ) -> (String, Vec<(&'g Group, String)>) {
-    let tried = |text: &str, groups: &[&Group]| -> Result<String, String> {
+    let mut left_out = Vec::new();
+    let edited = halves(text, groups, &mut left_out, &|text, groups| {
         let edits: Vec<Edit> = groups.iter().flat_map(|group| group.edits.clone()).collect();
         let edited = yaml::edit(text, &edits, yaml::Limits::default()).map_err(|error| error.to_string())?;
-        check(&judge(&edited)?, groups).map(|()| edited)
-    };
-    let all: Vec<&Group> = groups.iter().collect();
-    if let Ok(edited) = tried(text, &all) {
-        return (edited, Vec::new());
-    }
-    let (mut text, mut left_out) = (text.to_owned(), Vec::new());
-    for group in groups {
-        match tried(&text, &[group]) {
-            Ok(edited) => text = edited,
-            Err(why) => left_out.push((group, why)),
+        check(&judge(&edited)?, &groups.iter().collect::<Vec<_>>()).map(|()| edited)
+    });
+    (edited, left_out)
+}
+
+/// Tries these groups on a text, or says why they can't be made.
+type Try<'a> = &'a dyn Fn(&str, &[Group]) -> Result<String, String>;
+
+fn halves<'g>(
+    text: &str,
+    groups: &'g [Group],
+    left_out: &mut Vec<(&'g Group, String)>,
+    tried: Try<'_>,
+) -> String {
+    match (tried(text, groups), groups) {
+        (Ok(edited), _) => edited,
+        (Err(why), [group]) => {
+            left_out.push((group, why));
+            text.to_owned()
+        }
+        (Err(_), []) => text.to_owned(),
+        (Err(_), groups) => {
+            let (first, second) = groups.split_at(groups.len() / 2);
+            let text = halves(text, first, left_out, tried);
+            halves(&text, second, left_out, tried)
         }
     }
-    (text, left_out)
 }
 
 /// The JSON pointer of a place as rules name it: `egress_proxy.routes[1]`.

@@ -54,6 +54,7 @@ impl From<NoRoom> for Block {
 pub(super) async fn inspect(
     rules: &Arc<Rules>,
     budget: &Arc<Budget>,
+    host: &str,
     request: &HeaderMap,
     mut inner: Body,
     on_finding: OnFinding,
@@ -66,8 +67,8 @@ pub(super) async fn inspect(
     let hint = inner.size_hint();
     let share = Arc::new(budget.share());
     share.obtain(Scan::least()).await.map_err(no_room)?;
-    let scan =
-        Scan::new(Arc::clone(&rules.ruleset), coding, is_json(request), on_finding).map_err(Stop::Block)?;
+    let scan = Scan::new(Arc::clone(&rules.ruleset), host, coding, is_json(request), on_finding)
+        .map_err(Stop::Block)?;
     let held = SharedScan::new(scan, &share);
     let (mut finished, mut trailers) = (false, None);
     let patience = if is_grpc(request) { PAUSE } else { HOLD_PAUSE };
@@ -102,14 +103,19 @@ pub(super) async fn inspect(
     Ok(body::boxed(Scanned { inner, held, share, left, finished, trailers, pause, paused: false }))
 }
 
-/// What the engine would find in a whole body with these fields: what it only logs, or why it refuses the request.
-pub fn scan_body(ruleset: &Arc<Ruleset>, request: &HeaderMap, body: Bytes) -> Result<Vec<Block>, Block> {
+/// What the engine would find in a whole body to this host with these fields: what it only logs, or why it refuses the request.
+pub fn scan_body(
+    ruleset: &Arc<Ruleset>,
+    host: &str,
+    request: &HeaderMap,
+    body: Bytes,
+) -> Result<Vec<Block>, Block> {
     let found = Arc::new(Mutex::new(Vec::new()));
     let into = Arc::clone(&found);
     let on_finding: OnFinding =
         Arc::new(move |block| into.lock().unwrap_or_else(PoisonError::into_inner).push(block.clone()));
     let mut scan =
-        Scan::new(Arc::clone(ruleset), Coding::from_fields(request)?, is_json(request), on_finding)?;
+        Scan::new(Arc::clone(ruleset), host, Coding::from_fields(request)?, is_json(request), on_finding)?;
     scan.foresee(&body)?;
     scan.push(body)?;
     scan.finish(None)?;

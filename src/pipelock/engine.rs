@@ -231,7 +231,7 @@ impl Engine {
         if !rules.rate.admit(host) {
             return Err(Block::Rate { host: host.to_owned(), limit: rules.rate.limit }.into());
         }
-        let request = self.prepare(rules, request, &destination.origin(), &target, line).await?;
+        let request = self.prepare(rules, request, &destination, &target, line).await?;
         self.forward(rules, &destination, request, line, trail).await
     }
 
@@ -240,7 +240,7 @@ impl Engine {
         &self,
         rules: &Arc<Rules>,
         request: Request<Body>,
-        origin: &str,
+        destination: &Destination,
         target: &str,
         line: &Line,
     ) -> Result<Request<Body>, End> {
@@ -250,13 +250,14 @@ impl Engine {
         }
         let (events, line, under) = (self.events.clone(), line.clone(), Arc::clone(rules));
         let on_finding: OnFinding = Arc::new(move |block: &Block| events.warn(line.clone(), block, &under));
-        let scanned = body::inspect(rules, &self.budget, &parts.headers, inner, on_finding).await;
+        let host = destination.authority.host.as_str();
+        let scanned = body::inspect(rules, &self.budget, host, &parts.headers, inner, on_finding).await;
         let body = scanned.map_err(|stop| match stop {
             Stop::Block(block) => End::Block(block),
             Stop::Client(error) => End::Client(error),
         })?;
         strip_request(&mut parts.headers);
-        let uri = format!("{origin}{target}");
+        let uri = format!("{}{target}", destination.origin());
         parts.uri = uri.parse().map_err(|_| Block::Request("the target is no URI".to_owned()))?;
         Ok(Request::from_parts(parts, body))
     }

@@ -78,6 +78,6 @@ impl Line {
 
 /// A text that a client chose, as it may stand in a log.
 pub(super) fn shown(text: &str, rules: &Rules) -> String {
-    let text: String = rules.ruleset.scanner().mask(text).chars().map(visible).collect();
+    let text: String = rules.ruleset.logged().mask(text).chars().map(visible).collect();
     cut(&text).into_owned()
 }

@@ -10,7 +10,6 @@ use crate::config::ConfigError;
 use crate::config::Limits;
 use crate::config::embedded::EmbeddedFile;
 use crate::config::pipelock::{Action, PipelockFile};
-use crate::dlp::Scanner;
 use crate::intercept::{self, Roots, TrustError};
 use crate::pki::{CertificateAuthority, PkiError};
 use crate::runtime::{Fixed, Loaded};
@@ -180,7 +179,7 @@ impl Loaded<Rules> {
     /// What a check prints.
     #[must_use]
     pub fn summary(&self) -> String {
-        let patterns = Scanner::builtin().count();
+        let patterns = self.rules.ruleset.patterns();
         format!("OK mode=strict hosts={} dlp={patterns} config={}\n", self.rules.ruleset.count(), self.hash)
     }
 }

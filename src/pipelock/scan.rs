@@ -24,6 +24,8 @@ pub(super) type OnFinding = Arc<dyn Fn(&Block) + Send + Sync>;
 /// What was read and not yet passed on.
 pub(super) struct Scan {
     ruleset: Arc<Ruleset>,
+    /// Where the body goes.
+    host: String,
     text: Source,
     /// An encoded body as it is sent: a coding has room for text that decoding passes over, such as the file name of
     /// gzip (RFC 1952 §2.3.1), the skippable frames of zstd (RFC 8878 §3.1.2) and the metadata of brotli (RFC 7932 §9.2).
@@ -112,19 +114,21 @@ impl Scan {
 
     pub(super) fn new(
         ruleset: Arc<Ruleset>,
+        host: &str,
         coding: Option<Coding>,
         json: bool,
         on_finding: OnFinding,
     ) -> Result<Self, Block> {
         let text = || {
-            let stream = Some(ruleset.scanner().stream());
+            let stream = Some(ruleset.scanner(host).stream());
             Text { stream, only_warn: ruleset.only_warns(), ..Text::default() }
         };
         let (text, wire) = match coding {
             None => (Source::Plain(text()), None),
             Some(coding) => (Source::Encoded(Box::new(Decoder::new(coding, text())?)), Some(text())),
         };
-        Ok(Self { ruleset, text, wire, queue: VecDeque::new(), queued: 0, beginning: true, json, on_finding })
+        let (host, queue) = (host.to_owned(), VecDeque::new());
+        Ok(Self { ruleset, host, text, wire, queue, queued: 0, beginning: true, json, on_finding })
     }
 
     /// Bytes that the parts take which wait.
@@ -186,7 +190,7 @@ impl Scan {
         self.warn();
         self.text = Source::Plain(std::mem::take(self.text()));
         let Some(trailers) = trailers else { return Ok(()) };
-        match self.ruleset.scan_fields(trailers) {
+        match self.ruleset.scan_fields(&self.host, trailers) {
             Err(block) if self.ruleset.only_warns() => {
                 (self.on_finding)(&block);
                 Ok(())

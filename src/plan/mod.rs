@@ -19,7 +19,7 @@ pub use resolve::Surroundings;
 pub use services::{NetworkPlan, Reach, ServicePlan};
 
 use crate::diagnostic::Diagnostic;
-use crate::manifest::{Build, DlpAction};
+use crate::manifest::{Build, Dlp, DlpAction};
 use crate::policy::HostRule;
 use camino::Utf8PathBuf;
 use std::collections::BTreeMap;
@@ -44,6 +44,8 @@ pub struct Plan {
     pub dlp_action: DlpAction,
     /// Whether pipelock searches for seed phrases.
     pub seed_phrases: SeedPhrases,
+    /// What pipelock looks for beside the built-in patterns, and what it lets pass.
+    pub dlp: Dlp,
     /// A certificate that pipelock trusts besides the public roots.
     pub extra_ca: Option<ExtraCa>,
     /// The agent's container.

@@ -56,6 +56,7 @@ impl Plan {
             egress_network: manifest.egress.network.clone(),
             dlp_action: manifest.egress.dlp_action,
             seed_phrases,
+            dlp: manifest.pipelock.dlp.clone(),
             extra_ca,
             agent,
         })

@@ -16,27 +16,48 @@ pub struct Method(http::Method);
 #[error("`{}` is not a method: a method is a token such as GET (RFC 9110 §9.1)", .0.escape_default())]
 pub struct MethodError(String);
 
-/// Methods that have a meaning everywhere: RFC 9110 §9.3, RFC 5789, WebDAV (RFC 4918).
-const KNOWN: &[&str] = &[
+/// The HTTP Method Registry (RFC 9110 §16.1.1), in its order.
+const REGISTERED: &[&str] = &[
+    "ACL",
+    "BASELINE-CONTROL",
+    "BIND",
+    "CHECKIN",
+    "CHECKOUT",
+    "CONNECT",
+    "COPY",
+    "DELETE",
     "GET",
     "HEAD",
-    "POST",
-    "PUT",
-    "DELETE",
-    "CONNECT",
+    "LABEL",
+    "LINK",
+    "LOCK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKCOL",
+    "MKREDIRECTREF",
+    "MKWORKSPACE",
+    "MOVE",
     "OPTIONS",
-    "TRACE",
+    "ORDERPATCH",
     "PATCH",
+    "POST",
+    "PRI",
     "PROPFIND",
     "PROPPATCH",
-    "MKCOL",
-    "COPY",
-    "MOVE",
-    "LOCK",
-    "UNLOCK",
-    "SEARCH",
-    "REPORT",
+    "PUT",
     "QUERY",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "TRACE",
+    "UNBIND",
+    "UNCHECKOUT",
+    "UNLINK",
+    "UNLOCK",
+    "UPDATE",
+    "UPDATEREDIRECTREF",
+    "VERSION-CONTROL",
 ];
 
 impl Method {
@@ -62,10 +83,16 @@ impl Method {
         self.0.as_str()
     }
 
+    /// The methods that the registry has; a server can define others of its own.
+    #[must_use]
+    pub fn registered() -> &'static [&'static str] {
+        REGISTERED
+    }
+
     /// `Some("GET")` for `get`: a manifest that lists such a spelling surely means the other one.
     #[must_use]
     pub fn probably_meant(&self) -> Option<&'static str> {
-        KNOWN
+        REGISTERED
             .iter()
             .copied()
             .find(|known| known.eq_ignore_ascii_case(self.as_str()) && *known != self.as_str())

@@ -31,6 +31,8 @@ pub fn routes_file(plan: &Plan) -> RoutesFile {
         ca: CaFiles { cert_file: stack::AGENT_CA[0].to_owned(), key_file: stack::AGENT_CA[1].to_owned() },
         limits: Limits::default(),
         routes: plan.hosts.iter().map(RouteEntry::from).collect(),
+        patterns: plan.dlp.patterns.clone(),
+        exceptions: plan.dlp.exceptions.clone(),
     }
 }
 
@@ -46,6 +48,7 @@ pub fn pipelock_file(plan: &Plan) -> PipelockFile {
         addresses: rules().flat_map(|rule| rule.addresses.iter().copied()).collect(),
         dlp_warn: plan.dlp_warns(),
         seed_phrases: plan.seed_phrases.enabled,
+        patterns: plan.dlp.patterns.clone(),
     })
 }
 
@@ -65,5 +68,6 @@ pub fn embedded_file(plan: &Plan) -> EmbeddedFile {
         limits: Limits::default(),
         hosts: plan.hosts.iter().map(HostEntry::from).collect(),
         placeholders: plan.placeholders().into_iter().map(str::to_owned).collect(),
+        exceptions: plan.dlp.exceptions.clone(),
     }
 }

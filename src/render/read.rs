@@ -9,7 +9,7 @@ use super::{RenderError, RenderTarget, Tree};
 use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{Action, PipelockFile};
 use crate::config::routes::{RoutesFile, RuleError};
-use crate::manifest::{Build, DlpAction};
+use crate::manifest::{Build, Dlp, DlpAction};
 use crate::plan::layout::normal;
 use crate::plan::{
     AgentImage, AgentPlan, ExtraCa, Layout, MountPlan, PROXY_VARIABLES, Plan, Resources, SeedPhrases,
@@ -120,6 +120,7 @@ pub fn plan_of(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
             enabled: pipelock.seed_phrase_detection.enabled,
             why: "as it was rendered",
         },
+        dlp: Dlp { patterns: pipelock.dlp.patterns, exceptions: embedded.exceptions.clone() },
         extra_ca,
         agent: agent(compose, layout, &embedded)?,
     })

@@ -24,7 +24,7 @@ impl fmt::Display for Place {
 /// what made the difference.
 pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Option<&Manifest>) -> String {
     let of_host = |host: &str, key: &str| {
-        let rule = manifest.hosts().find(|rule| rule.route.host.to_string() == host);
+        let rule = manifest.hosts().find(|rule| rule.route.host.as_str() == host);
         rule.map_or_else(|| "egress_proxy.routes".to_owned(), |rule| format!("{}.{key}", rule.route.source))
     };
     let of_agent = |key: &str| format!("agent.{key}");
@@ -57,6 +57,16 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
         Capability::Variable { name, .. } => of_agent(&format!("env.{name}")),
         Capability::FindingsPass => "egress.dlp_action".to_owned(),
         Capability::SeedPhrasesPass => "pipelock.seed_phrases".to_owned(),
+        Capability::PatternPasses { regex, .. } => {
+            let patterns = &manifest.pipelock.dlp.patterns;
+            let at = patterns.iter().position(|pattern| pattern.regex == *regex);
+            at.map_or_else(|| "pipelock".to_owned(), |at| format!("pipelock.patterns[{at}]"))
+        }
+        Capability::SecretPasses { host, pattern } => {
+            let mut exceptions = manifest.pipelock.dlp.exceptions.iter();
+            let exception = exceptions.find(|it| it.host == *host && it.pattern == *pattern);
+            exception.map_or_else(|| "pipelock".to_owned(), |it| it.source.clone())
+        }
         Capability::Network { .. } => "egress.network".to_owned(),
         Capability::ExtraCa { .. } => "pipelock.extra_ca".to_owned(),
     }
@@ -66,7 +76,7 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
 fn of_requests(requests: &Requests, manifest: &Manifest, other: Option<&Manifest>) -> String {
     let Requests { host, port, path, .. } = requests;
     let route = |manifest: &'_ Manifest| {
-        let found = manifest.hosts().find(|rule| rule.route.host.to_string() == *host);
+        let found = manifest.hosts().find(|rule| rule.route.host.as_str() == host);
         found.map(|HostRule { route, .. }| route.clone())
     };
     let Some(Route { source, path_allowlist, methods, deny_paths, .. }) = route(manifest) else {

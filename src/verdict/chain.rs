@@ -100,7 +100,7 @@ impl Chain {
         let Permit { intent: _, matched, uri } =
             first.permit(intent.clone(), &mut verdict.sent, today).inspect_err(|refusal| {
                 if refusal.reason == Reason::CredentialInRequest {
-                    verdict.leak = first.leak(&verdict.sent);
+                    verdict.leak = first.leak(destination.authority.host.as_str(), &verdict.sent);
                 }
             })?;
         let route = &matched.rule.route;

@@ -225,3 +225,21 @@ fn the_key_is_looked_at_by_render_and_plan_and_never_shows_another_file() {
     }
     assert!(project.is_untouched());
 }
+
+#[test]
+fn exceptions_of_the_scan_and_missing_patterns_go_beyond() {
+    let of = |pipelock: &str| format!("{}pipelock: {{engine: embedded{pipelock}}}\n", route(""));
+    let except = ", except: [{pattern: IBAN, host: a.example, reason: r}]";
+    let badge = ", patterns: [{name: Badge, regex: \"B-[0-9]{8}\"}]";
+    assert_eq!(
+        beyond(&of(""), &of(except)),
+        ["requests to a.example may carry what the pattern IBAN finds (pipelock.except)"]
+    );
+    assert_eq!(beyond(&of(except), &of("")), [""; 0]);
+    assert_eq!(beyond(&of(except), &of(except)), [""; 0]);
+    assert_eq!(
+        beyond(&of(badge), &of("")),
+        ["requests may carry what the pattern Badge finds, `B-[0-9]{8}` (pipelock.patterns)"]
+    );
+    assert_eq!(beyond(&of(""), &of(badge)), [""; 0]);
+}

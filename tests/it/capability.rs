@@ -776,3 +776,59 @@ proptest::proptest! {
         proptest::prop_assert_eq!(more, !said.is_empty(), "{:?}", said);
     }
 }
+
+#[test]
+fn patterns_and_exceptions_of_the_scan_for_secrets() {
+    let of = |pipelock: &str| {
+        format!(
+            "{AGENT}egress: {{allowlist: [a.example, b.example]}}\npipelock: {{engine: embedded{pipelock}}}\n"
+        )
+    };
+    let change = |old: &str, new: &str| {
+        let (old, new) = (of(old), of(new));
+        assert!(is_mirrored(&capabilities(&old), &capabilities(&new)), "{old}{new}");
+        assert!(lines(Some(&old), &new).iter().all(|change| change.risk().is_none_or(Risk::is_grave)));
+        both(&old, &new)
+    };
+    let badge = ", patterns: [{name: Badge, regex: \"B-[0-9]{8}\"}]";
+    let renamed = ", patterns: [{name: Card, regex: \"B-[0-9]{8}\"}]";
+    let other = ", patterns: [{name: Badge, regex: \"B-[0-9]{9}\"}]";
+    let except = |pattern: &str, host: &str| {
+        format!(", except: [{{pattern: \"{pattern}\", host: \"{host}\", reason: r}}]")
+    };
+    let passes = |digits: u8| {
+        format!("requests may carry what the pattern Badge finds, `B-[0-9]{{{digits}}}` (pipelock.patterns)")
+    };
+    let to_a = "requests to a.example may carry what the pattern IBAN finds (pipelock.except)";
+    // A pattern more is less that passes, and another name is nothing.
+    assert_eq!(change("", badge), [format!("- {}", passes(8))]);
+    assert_eq!(change(badge, ""), [passes(8)]);
+    assert_eq!(change(badge, renamed), [""; 0]);
+    assert_eq!(change(badge, other), [passes(8), format!("- {}", passes(9))]);
+    // An exception is more that passes.
+    assert_eq!(change("", &except("IBAN", "a.example")), [to_a]);
+    assert_eq!(change(&except("IBAN", "a.example"), ""), [format!("- {to_a}")]);
+    assert_eq!(
+        change(&except("IBAN", "a.example"), &except("IBAN", "*")),
+        ["requests to any host may carry what the pattern IBAN finds (pipelock.except)"]
+    );
+    assert_eq!(
+        change(&except("*", "a.example"), &except("IBAN", "a.example")),
+        ["- requests to a.example may carry every secret that no core pattern finds (pipelock.except)"]
+    );
+    // What was not searched for passes no more than before.
+    let excepted = format!("{badge}{}", except("Badge", "a.example"));
+    assert_eq!(change("", &excepted), [format!("- {}", passes(8))]);
+    assert_eq!(
+        change(badge, &excepted),
+        ["requests to a.example may carry what the pattern Badge finds (pipelock.except)"]
+    );
+    let everywhere = format!("{badge}{}", except("Badge", "*"));
+    assert_eq!(change("", &everywhere), [""; 0]);
+    assert_eq!(change(&everywhere, ""), [""; 0]);
+    // On a first look an exception is said, and a pattern is no question.
+    let first: Vec<String> =
+        lines(None, &of(&except("IBAN", "a.example"))).iter().map(ToString::to_string).collect();
+    assert!(first.contains(&to_a.to_owned()), "{first:?}");
+    assert!(lines(None, &of(badge)).iter().all(|change| !change.to_string().contains("Badge")));
+}

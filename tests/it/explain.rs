@@ -117,7 +117,7 @@ denied: GET https://api.example.test/repos/acme/other
   reason      path_not_allowed
   why         /repos/acme/other is not an allowed path on api.example.test (did you mean /repos/acme/app?); allowed there: GET, HEAD /repos/acme/app and below; GET, HEAD /user and below; retrying does not help
   rule        api.example.test (bottle.yaml:7, egress_proxy.routes[0])
-  credential  FORGE_TOKEN in authorization
+  credential  FORGE_TOKEN in authorization; not sent, since the request is denied
   because     the issue tracker
   pipelock    lets the host through and looks inside; a secret in the request blocks it
   nearest     the rule for api.example.test below /repos/acme/app (bottle.yaml:8)
@@ -137,7 +137,7 @@ denied: GET https://api.example.test/repos/acme/app/Hooks/1
   reason      path_denied
   why         /repos/acme/app/Hooks/1 on api.example.test is closed on purpose: the rule denies /*/*/*/hooks and below, in every spelling; work without it, or ask the person who wrote the rule; allowed there: GET, HEAD /repos/acme/app and below; GET, HEAD /user and below; but not /user/keys, /*/*/*/hooks and below; retrying does not help
   rule        api.example.test (bottle.yaml:7, egress_proxy.routes[0])
-  credential  FORGE_TOKEN in authorization
+  credential  FORGE_TOKEN in authorization; not sent, since the request is denied
   because     the issue tracker
   pipelock    lets the host through and looks inside; a secret in the request blocks it
   nearest     the rule for api.example.test outside of /*/*/*/hooks (bottle.yaml:11)
@@ -535,4 +535,65 @@ fn the_port_is_decided_on_before_the_path() {
 fn a_field_that_some_servers_take_for_another_is_said_to_go() {
     let ran = explain(&["GET", "https://api.example.test/user", "--header", "X_Original_Url: /admin"]);
     assert!(ran.out.contains("X_Original_Url is stripped"), "{}", ran.out);
+}
+
+const OWN_SECRETS: &str = "\
+version: 1
+name: dev
+agent: {image: 'debian:12'}
+egress_proxy:
+  routes:
+    - host: bank.example.test
+    - host: other.example.test
+pipelock:
+  patterns:
+    - { name: Badge, regex: 'BADGE-[0-9]{8}' }
+  except:
+    - { pattern: IBAN, host: bank.example.test, reason: payments name accounts }
+    - { pattern: Badge, host: other.example.test, reason: it prints badges }
+";
+
+#[test]
+fn own_patterns_and_exceptions_count_in_bodies_urls_and_fields() {
+    let folder = folder_with(OWN_SECRETS);
+    let (iban, badge) = ("GB29NWBK60161331926819", "badge-12345678");
+    let found = |host: &str, secret: &str| {
+        fs::write(folder.path().join("body"), format!("it is {secret} indeed")).unwrap();
+        let url = format!("https://{host}.example.test/x");
+        let field = |name: &str| format!("{name}: {secret}");
+        let ways: [&[&str]; 4] = [
+            &["--body", "body"],
+            &["--header", &field("X-Note")],
+            &["--header", &field("User-Agent")], // pipelock does not read it
+            &[],
+        ];
+        let asked = ways.map(|way| {
+            let url = if way.is_empty() { format!("{url}?q={secret}") } else { url.clone() };
+            let said = run(folder.path(), &[&["POST", url.as_str()], way].concat());
+            assert_eq!(said.err, "");
+            said.out.lines().find_map(|line| line.strip_prefix("  secret      ")).map(|line| {
+                assert_eq!(said.code, 1);
+                line.split(" in ").next().unwrap().to_owned()
+            })
+        });
+        assert!(asked.iter().all(|it| *it == asked[0]), "{host} {secret}: {asked:?}");
+        asked[0].clone()
+    };
+    let named = |name: &str| Some(name.to_owned());
+    assert_eq!((found("bank", iban), found("bank", badge)), (None, named("Badge")));
+    assert_eq!((found("other", iban), found("other", badge)), (named("IBAN"), None));
+}
+
+#[test]
+fn a_credential_that_a_denied_request_does_not_get_is_not_said_to_be_sent() {
+    let credential = |method: &str| {
+        let said = explain(&[method, "https://api.example.test/user"]);
+        let line = said.out.lines().find_map(|line| line.strip_prefix("  credential  ").map(str::to_owned));
+        let json = explain(&[method, "https://api.example.test/user", "--format", "json"]);
+        let json: serde_json::Value = serde_json::from_str(&json.out).unwrap();
+        (line.unwrap(), json["rule"]["credential"]["sent"].as_bool().unwrap())
+    };
+    assert_eq!(credential("GET"), ("FORGE_TOKEN in authorization".to_owned(), true));
+    let denied = "FORGE_TOKEN in authorization; not sent, since the request is denied";
+    assert_eq!(credential("POST"), (denied.to_owned(), false));
 }

@@ -583,3 +583,37 @@ fn a_hostile_or_wrong_log_is_refused_or_passed_over() {
     }
     assert_eq!(folder.manifest(), MANIFEST);
 }
+
+/// A thousand hosts are a thousand entries, and the manifest is not read again for each.
+#[test]
+fn a_thousand_hosts_are_learnt_in_seconds() {
+    let log: Vec<Value> = (0..1000)
+        .map(|n| denied("host_not_allowed", "GET", &format!("https://h{n}.example/v1/{n}")))
+        .collect();
+    let folder = Folder::new(MANIFEST, &log);
+    let start = std::time::Instant::now();
+    let said = folder.run(&["learn", "--write", "audit.jsonl"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.starts_with("bottle.yaml: the patch allows 1000 of 1000 refusals\n"));
+    assert_eq!(folder.manifest().matches("    - host: h").count(), 1000);
+    // It took over two minutes, unoptimised; a tenth of that leaves room for a machine under load.
+    assert!(start.elapsed().as_secs() < 90, "{:?}", start.elapsed());
+}
+
+#[test]
+fn tests_that_would_fail_on_the_tightened_manifest_are_named() {
+    let tests = "tests:\n  - allow: GET https://never.example/x\n  - allow: GET https://api.example/repos/acme\n  - deny: GET https://nowhere.example/\n";
+    let log = [
+        sent(1, "GET", "https://api.example/repos/acme"),
+        sent(20, "POST", "https://api.example/repos/acme"),
+    ];
+    let folder = Folder::new(&format!("{MANIFEST}{tests}"), &log);
+    let said = folder.run(&["tighten", "audit.jsonl"]);
+    let end = "\nTests of the manifest that would fail\n    bottle.yaml:23: GET https://never.example/x\n";
+    assert!(said.code == 1 && said.out.ends_with(end), "{}{}", said.out, said.err);
+    let json = folder.run(&["tighten", "--format", "json", "audit.jsonl"]);
+    let json: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["broken_tests"], json!([{"line": 23, "request": "GET https://never.example/x"}]));
+    let kept = folder.run(&["tighten", "--keep", "never.example", "audit.jsonl"]);
+    assert!(!kept.out.contains("would fail"), "{}", kept.out);
+}

@@ -144,3 +144,25 @@ fn an_extra_ca_that_is_a_key_or_absent_is_refused() {
     fs::write(folder.path().join("ca.pem"), "no certificate\n").unwrap();
     assert!(plan(folder.path(), &[]).err.contains("ca.pem holds no certificate"));
 }
+
+#[test]
+fn the_plan_shows_own_patterns_and_what_passes() {
+    let manifest = "version: 1\nname: dev\nagent: {image: 'debian:12'}\negress_proxy: {routes: [{host: bank.example}]}\n\
+        pipelock:\n  patterns: [{name: Badge, regex: 'BADGE-[0-9]{8}'}]\n  \
+        except: [{pattern: IBAN, host: bank.example, reason: payments}]\n";
+    let folder = folder_with(manifest);
+    let said = plan(folder.path(), &[]);
+    let line = |of: &str| said.out.lines().find_map(|line| line.trim_start().strip_prefix(of)).map(str::trim);
+    assert_eq!(line("looks also for"), Some("Badge: `BADGE-[0-9]{8}`"), "{}", said.out);
+    assert_eq!(
+        line("LETS PASS"),
+        Some("IBAN to bank.example: \"payments\" (pipelock.except[0])"),
+        "{}",
+        said.out
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&plan(folder.path(), &["--format", "json"]).out).unwrap();
+    let pipelock = &json["bottles"][0]["pipelock"];
+    assert_eq!(pipelock["patterns"], serde_json::json!([{"name": "Badge", "regex": "BADGE-[0-9]{8}"}]));
+    assert_eq!(pipelock["except"][0]["host"], "bank.example");
+}

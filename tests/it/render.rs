@@ -33,7 +33,12 @@ fn manifest(routes: Vec<HostRule>) -> Manifest {
         },
         egress_proxy: EgressProxy { routes },
         egress: Egress::default(),
-        pipelock: Pipelock { engine: Engine::Embedded, extra_ca: None, seed_phrases: false },
+        pipelock: Pipelock {
+            engine: Engine::Embedded,
+            extra_ca: None,
+            seed_phrases: false,
+            dlp: bottle::manifest::Dlp::default(),
+        },
         lints: bottle::manifest::Lints::default(),
         within: None,
         tests: Vec::new(),

@@ -173,6 +173,20 @@ fn a_folder_that_is_not_there_is_a_warning_since_another_machine_may_have_it() {
     assert!(!err(&project.render(&[])).contains("is not on this machine"));
 }
 
+/// Where a source leads over a folder that is not there, the engine gets the path without it.
+#[test]
+fn a_source_that_is_there_is_not_said_to_be_missing() {
+    let project = project();
+    fs_err::create_dir(project.dir().join("src")).unwrap();
+    project.manifest("source: .,", "source: ./gone/../src,");
+    let elsewhere = project.root.clone();
+    let output =
+        project.command(&["--accept-widening", "project/bottle.yaml"]).current_dir(elsewhere).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", err(&output));
+    assert!(!err(&output).contains("is not on this machine"), "{}", err(&output));
+}
+
 #[test]
 fn after_a_change_the_next_command_for_a_running_stack_is_named() {
     let project = project();

@@ -244,6 +244,12 @@ fn torn_foreign_and_compressed_lines_are_said() {
     fs_err::write(site.folder.join("old.jsonl.gz"), gzip.finish().unwrap()).unwrap();
     let zipped = site.json(&["old.jsonl.gz"]);
     assert_eq!(zipped["totals"], site.json(&["audit.jsonl"])["totals"]);
+    let copied = site.refused(&["audit.jsonl", "old.jsonl.gz"]);
+    assert!(
+        copied
+            .contains("audit.jsonl and old.jsonl.gz begin with the same record: one is a copy of the other"),
+        "{copied}"
+    );
     let mut file = fs_err::OpenOptions::new().append(true).open(site.folder.join("audit.jsonl")).unwrap();
     file.write_all(b"hello\n{\"time\":\"2026").unwrap();
     let notes = site.json(&["audit.jsonl"])["notes"].to_string();

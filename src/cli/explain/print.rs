@@ -23,7 +23,7 @@ fn lines(asked: &Asked, answer: &Answer) -> Vec<(&'static str, String)> {
         lines.push(("why", refusal.message.clone()));
     }
     match &answer.rule {
-        Some(rule) => of_rule(rule, &mut lines),
+        Some(rule) => of_rule(rule, answer.refusal.is_none(), &mut lines),
         // The refusal says which ports the host's rule has.
         None if answer.refusal.as_ref().is_some_and(|refusal| refusal.reason == Reason::PortNotAllowed) => {}
         None => lines.push(("rule", "none names this host".to_owned())),
@@ -48,7 +48,7 @@ fn lines(asked: &Asked, answer: &Answer) -> Vec<(&'static str, String)> {
     lines
 }
 
-fn of_rule(rule: &Rule, lines: &mut Vec<(&'static str, String)>) {
+fn of_rule(rule: &Rule, is_sent: bool, lines: &mut Vec<(&'static str, String)>) {
     let at = rule.place.as_ref().map(|place| format!("{place}, ")).unwrap_or_default();
     lines.push(("rule", format!("{} ({at}{})", rule.host, rule.source)));
     if let Some(Entry { path, place, .. }) = &rule.entry {
@@ -57,6 +57,8 @@ fn of_rule(rule: &Rule, lines: &mut Vec<(&'static str, String)>) {
     let credential = rule.credential.as_ref();
     let credential =
         credential.map(|credential| format!("{} in {}", credential.token_ref, credential.header));
+    let credential = credential
+        .map(|it| if is_sent { it } else { format!("{it}; not sent, since the request is denied") });
     lines.push(("credential", credential.unwrap_or_else(|| "none".to_owned())));
     if let Some(until) = rule.until {
         lines.push(("until", until.to_string()));
@@ -95,7 +97,7 @@ pub(super) fn json(asked: &Asked, answer: &Answer, bottle: &str) -> String {
         "message": refusal.map(|refusal| &refusal.message),
         "allowed": refusal.map(|refusal| &refusal.allowed),
         "request": {"method": asked.request.method.as_str(), "url": asked.request.url, "sent_as": answer.sends, "git": answer.git},
-        "rule": answer.rule.as_ref().map(rule),
+        "rule": answer.rule.as_ref().map(|it| rule(it, refusal.is_none())),
         "pipelock": pipelock_json(answer.pipelock),
         "secret": answer.secret.as_ref().map(secret),
         "nearest": answer.nearest.as_ref().map(|near| {
@@ -106,14 +108,14 @@ pub(super) fn json(asked: &Asked, answer: &Answer, bottle: &str) -> String {
     format!("{value:#}\n")
 }
 
-fn rule(rule: &Rule) -> Value {
+fn rule(rule: &Rule, is_sent: bool) -> Value {
     json!({
         "id": rule.host.as_str(),
         "source": rule.source,
         "place": place(rule.place.as_ref()),
         "entry": rule.entry.as_ref().map(|entry| json!({"path": entry.path, "place": place(entry.place.as_ref())})),
         "credential": rule.credential.as_ref().map(|credential| {
-            json!({"token_ref": credential.token_ref, "header": credential.header})
+            json!({"token_ref": credential.token_ref, "header": credential.header, "sent": is_sent})
         }),
         "until": rule.until,
         "reason": rule.reason,

@@ -44,6 +44,8 @@ fn bottle(project: &Project, lints: &Report) -> Value {
             "engine": "embedded",
             "dlp_action": if plan.dlp_warns() { "warn" } else { "block" },
             "seed_phrases": { "enabled": plan.seed_phrases.enabled, "why": plan.seed_phrases.why },
+            "patterns": plan.dlp.patterns.iter().map(|it| json!({ "name": it.name, "regex": it.regex })).collect::<Vec<_>>(),
+            "except": plan.dlp.exceptions,
             "extra_ca": plan.extra_ca.as_ref().map(|ca| &ca.file),
         },
         "warnings": lints.json(),

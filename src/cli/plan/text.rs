@@ -2,6 +2,7 @@
 
 use crate::cli::project::Project;
 use crate::diagnostic::Report;
+use crate::dlp::{EVERY, Exception};
 use crate::plan::{AgentImage, AgentPlan, Plan, Reach};
 use crate::policy::{HostRule, Route};
 use crate::printable::printable_name;
@@ -179,6 +180,17 @@ fn pipelock(plan: &Plan) -> Rows {
         vec!["a secret in a request".into(), finding.into()],
         vec!["seed phrases".into(), format!("{seeds}: {}", plan.seed_phrases.why)],
     ];
+    rows.extend(
+        plan.dlp
+            .patterns
+            .iter()
+            .map(|pattern| vec!["looks also for".into(), format!("{}: `{}`", pattern.name, pattern.regex)]),
+    );
+    rows.extend(plan.dlp.exceptions.iter().map(|Exception { source, pattern, host, reason }| {
+        let host = if host == EVERY { "every host" } else { host };
+        let what = if pattern == EVERY { "whatever no core pattern finds" } else { pattern };
+        vec!["LETS PASS".into(), format!("{what} to {host}: \"{reason}\" ({source})")]
+    }));
     if let Some(ca) = &plan.extra_ca {
         rows.push(vec!["trusts besides public roots".into(), ca.file.to_string()]);
     }

@@ -173,7 +173,7 @@ fn identity(file: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     Ok(real(&absolute(file)?))
 }
 
-pub(super) fn read_body(named_in: &Utf8Path, body: &Utf8Path) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn read_body(named_in: &Utf8Path, body: &Utf8Path) -> anyhow::Result<Vec<u8>> {
     named_file::read(&folder_of(named_in)?, body, LARGEST_BODY)
         .with_context(|| format!("`body_file` in {named_in}: {body}"))
 }

@@ -6,6 +6,7 @@
 mod address;
 mod agent;
 mod auth;
+mod dlp;
 mod env;
 mod expectations;
 mod file_path;
@@ -160,7 +161,7 @@ fn network(name: String, findings: &mut Findings<'_>) -> Option<String> {
 }
 
 fn pipelock(raw: raw::Pipelock, hosts: &[hosts::Named], findings: &mut Findings<'_>) -> Pipelock {
-    let raw::Pipelock { engine, extra_ca, seed_phrases } = raw;
+    let raw::Pipelock { engine, extra_ca, seed_phrases, patterns, except } = raw;
     let engine = match engine {
         Some(raw::Engine::Embedded) | None => Engine::Embedded,
     };
@@ -175,5 +176,6 @@ fn pipelock(raw: raw::Pipelock, hosts: &[hosts::Named], findings: &mut Findings<
         findings.push(problem);
     }
     let extra_ca = extra_ca.and_then(|path| file_path::host_path(&path, "pipelock.extra_ca", findings));
-    Pipelock { engine, extra_ca, seed_phrases }
+    let dlp = dlp::dlp(patterns, except, hosts, findings);
+    Pipelock { engine, extra_ca, seed_phrases, dlp }
 }

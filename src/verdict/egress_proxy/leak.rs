@@ -17,13 +17,14 @@ pub struct Leak {
 }
 
 impl<R> Ruleset<R> {
-    /// The first secret in the fields of a request that pipelock does not read.
+    /// The first secret in the fields of a request to a host that pipelock does not read.
     #[must_use]
-    pub fn leak(&self, headers: &HeaderMap) -> Option<Leak> {
+    pub fn leak(&self, host: &str, headers: &HeaderMap) -> Option<Leak> {
+        let scanner = self.scanners.of(host);
         let unread = UNREAD_BY_PIPELOCK.iter().copied();
         self.credential_fields.iter().map(HeaderName::as_str).chain(unread).find_map(|name| {
             let mut values = headers.get_all(name).iter();
-            let finding = values.find_map(|value| self.scanner.text(value.as_bytes()))?;
+            let finding = values.find_map(|value| scanner.text(value.as_bytes()))?;
             Some(Leak { field: name.to_owned(), finding })
         })
     }

@@ -14,7 +14,7 @@ pub use lfs::{LFS_BODY, lfs_operation};
 pub use pipelock_answer::{PipelockAnswer, PipelockRefusal, pipelock_refusal};
 
 use crate::config::routes::{RoutesFile, RuleError};
-use crate::dlp::{Scanner, Settings, SettingsError};
+use crate::dlp::{Scanner, Scanners, Settings, SettingsError};
 use crate::policy::{
     Authority, CREDENTIAL_FIELDS, HostRule, Intent, MatchedRule, Method, Policy, PolicyError, Reason,
     Refusal, refuse_upgrade,
@@ -42,32 +42,34 @@ pub enum RulesetError {
 pub struct Ruleset<R = HostRule> {
     /// At most one rule for each host.
     pub policy: Policy<R>,
-    scanner: Scanner,
+    scanners: Scanners,
     credential_fields: Arc<[HeaderName]>,
 }
 
 impl Ruleset {
     /// From the config.
     pub fn from_file(file: &RoutesFile) -> Result<Self, RulesetError> {
-        Self::new(file.rules()?)
+        Self::new(file.rules()?, file)
     }
 }
 
 impl<R: AsRef<HostRule>> Ruleset<R> {
-    /// From rules in any form.
-    pub fn new(rules: impl IntoIterator<Item = R>) -> Result<Self, RulesetError> {
+    /// From rules in any form, and what the config says besides.
+    pub fn new(rules: impl IntoIterator<Item = R>, file: &RoutesFile) -> Result<Self, RulesetError> {
         let policy = Policy::from_rules(rules)?;
         let auths = policy.rules().iter().filter_map(|rule| rule.as_ref().auth.as_ref());
         let injected = auths.map(|auth| auth.header.as_str());
         let names: BTreeSet<&str> = CREDENTIAL_FIELDS.iter().copied().chain(injected).collect();
         let credential_fields = names.into_iter().filter_map(|name| name.parse().ok()).collect();
-        Ok(Self { policy, scanner: Scanner::new(Settings::default())?, credential_fields })
+        let settings = Settings { custom: file.patterns.clone(), ..Settings::default() };
+        let scanners = Scanners::new(settings, &file.exceptions)?;
+        Ok(Self { policy, scanners, credential_fields })
     }
 
-    /// What is searched for in fields, and masked in what is logged.
+    /// What is masked in what is logged: also what passes to some hosts.
     #[must_use]
-    pub fn scanner(&self) -> &Scanner {
-        &self.scanner
+    pub fn logged(&self) -> &Scanner {
+        self.scanners.all()
     }
 
     /// Every field in which a client could send a credential of its own: the well-known ones, and those that any
@@ -105,7 +107,7 @@ impl<R: AsRef<HostRule>> Ruleset<R> {
         if auth.is_some() {
             fields::strip_credentials(headers, &self.credential_fields);
         }
-        match self.leak(headers) {
+        match self.leak(route.host.as_str(), headers) {
             Some(leak) => Err(leak.refusal(route)),
             None => Ok(Permit { uri: uri(&intent)?, intent, matched }),
         }

@@ -4,17 +4,18 @@ use super::{
     Ruleset,
     block::{Block, Part},
 };
-use crate::dlp::Finding;
+use crate::dlp::{Finding, Scanner};
 use crate::fields::{PROXY_AUTHENTICATION, remove, remove_hop_by_hop, remove_where};
 use http::{HeaderMap, HeaderName, header};
 use percent_encoding::{percent_decode, percent_decode_str};
 use std::borrow::Cow;
 
 impl Ruleset {
-    /// Looks at every field but the ignored ones, names included.
-    pub fn scan_fields(&self, fields: &HeaderMap) -> Result<(), Block> {
+    /// Looks at every field of a request to a host but the ignored ones, names included.
+    pub fn scan_fields(&self, host: &str, fields: &HeaderMap) -> Result<(), Block> {
+        let scanner = self.scanner(host);
         let names = fields.keys().filter(|name| !self.ignored_fields.contains(*name));
-        if let Some(finding) = names.into_iter().find_map(|name| self.find_in_name(name)) {
+        if let Some(finding) = names.into_iter().find_map(|name| find_in_name(scanner, name)) {
             let location = Some("a field's name".to_owned());
             return Err(Block::Dlp { part: Part::Header, finding, location });
         }
@@ -27,7 +28,7 @@ impl Ruleset {
             text.push(b'\n');
             places.push((text.len() as u64, name));
         }
-        match self.scanner.text(&text) {
+        match scanner.text(&text) {
             None => Ok(()),
             Some(finding) => {
                 let place = places.iter().find(|(end, _)| finding.offset < *end);
@@ -36,13 +37,13 @@ impl Ruleset {
             }
         }
     }
+}
 
-    /// As the origin gets it, or as it decodes it.
-    fn find_in_name(&self, name: &HeaderName) -> Option<Finding> {
-        let once: Cow<'_, [u8]> = percent_decode_str(name.as_str()).into();
-        let twice: Cow<'_, [u8]> = percent_decode(&once).into();
-        [name.as_str().as_bytes(), &once, &twice].into_iter().find_map(|name| self.scanner.name(name))
-    }
+/// As the origin gets it, or as it decodes it.
+fn find_in_name(scanner: &Scanner, name: &HeaderName) -> Option<Finding> {
+    let once: Cow<'_, [u8]> = percent_decode_str(name.as_str()).into();
+    let twice: Cow<'_, [u8]> = percent_decode(&once).into();
+    [name.as_str().as_bytes(), &once, &twice].into_iter().find_map(|name| scanner.name(name))
 }
 
 /// A name can itself be what was found, so a long one is not repeated.

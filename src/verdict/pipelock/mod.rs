@@ -13,7 +13,7 @@ pub use request::{Destination, RequestSoFar};
 
 use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{Action, PipelockFile};
-use crate::dlp::{Scanner, SeedPhrases, Settings, SettingsError};
+use crate::dlp::{Scanner, Scanners, SeedPhrases, Settings, SettingsError};
 use hosts::HostList;
 use http::HeaderName;
 use ipnet::IpNet;
@@ -46,7 +46,8 @@ pub struct Ruleset {
     hosts: HashMap<String, HostEntry>,
     /// Private ranges that every host may resolve to, without `embedded.yaml`.
     exempt: Vec<IpNet>,
-    scanner: Scanner,
+    scanners: Scanners,
+    patterns: usize,
     only_warn: bool,
     ignored_fields: HashSet<HeaderName>,
     /// Bytes.
@@ -72,11 +73,15 @@ impl Ruleset {
                 &file.tls_interception.passthrough_domains,
             )?,
             exempt: if embedded.is_some() { Vec::new() } else { file.ssrf.ip_allowlist.clone() },
-            scanner: Scanner::new(Settings {
-                custom: Vec::new(),
-                placeholders: embedded.map(|e| e.placeholders.clone()).unwrap_or_default(),
-                seed_phrases: file.seed_phrase_detection.enabled.then_some(seed),
-            })?,
+            scanners: Scanners::new(
+                Settings {
+                    custom: file.dlp.patterns.clone(),
+                    placeholders: embedded.map(|e| e.placeholders.clone()).unwrap_or_default(),
+                    seed_phrases: file.seed_phrase_detection.enabled.then_some(seed),
+                },
+                embedded.map(|e| e.exceptions.as_slice()).unwrap_or_default(),
+            )?,
+            patterns: Scanner::builtin().count() + file.dlp.patterns.len(),
             only_warn: file.request_body_scanning.action == Action::Warn,
             ignored_fields: ignored_fields(file)?,
             max_url_length: monitoring.max_url_length,
@@ -95,10 +100,22 @@ impl Ruleset {
         self.allowed.len()
     }
 
-    /// What is searched for in URL, fields and body.
+    /// What is searched for in URL, fields and body of a request to a host.
     #[must_use]
-    pub fn scanner(&self) -> &Scanner {
-        &self.scanner
+    pub fn scanner(&self, host: &str) -> &Scanner {
+        self.scanners.of(host)
+    }
+
+    /// What is masked in what is logged: also what passes to some hosts.
+    #[must_use]
+    pub fn logged(&self) -> &Scanner {
+        self.scanners.all()
+    }
+
+    /// How many patterns are searched for.
+    #[must_use]
+    pub fn patterns(&self) -> usize {
+        self.patterns
     }
 
     /// Whether a finding is only logged.

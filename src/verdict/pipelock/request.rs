@@ -45,7 +45,7 @@ impl Ruleset {
         let authority = Authority::parse(target, None).map_err(|error| Block::Target(error.to_string()))?;
         self.allow_tunnel(&authority)?;
         self.scan_host(authority.host.as_str())?;
-        self.scan_fields(fields)?;
+        self.scan_fields(authority.host.as_str(), fields)?;
         Ok(authority)
     }
 
@@ -55,17 +55,17 @@ impl Ruleset {
             Some(tunnel) => self.in_tunnel(head, tunnel)?,
             None => self.in_the_open(head)?,
         };
-        let origin = destination.origin();
-        so_far.destination = Some(destination);
+        so_far.destination = Some(destination.clone());
         let target = checked_target(head)?;
-        self.unless_only_logged(self.scan_method(head.method), so_far)?;
-        let warned = self.unless_only_logged(self.scan_target(&origin, &target), so_far);
+        let host = destination.authority.host.as_str();
+        self.unless_only_logged(self.scan_method(host, head.method), so_far)?;
+        let warned = self.unless_only_logged(self.scan_target(&destination, &target), so_far);
         so_far.target = Some(target).filter(|_| warned.is_ok());
         warned?;
         if is_upgrade(head.headers) {
             return Err(Block::Upgrade);
         }
-        self.unless_only_logged(self.scan_fields(head.headers), so_far)?;
+        self.unless_only_logged(self.scan_fields(host, head.headers), so_far)?;
         Ok(Coding::from_fields(head.headers).map(drop)?)
     }
 
@@ -163,8 +163,8 @@ impl Ruleset {
     }
 
     /// A method is any token (RFC 9110 §9.1), so it can carry a secret.
-    fn scan_method(&self, method: &Method) -> Result<(), Block> {
-        let found = self.scanner.text(method.as_str());
+    fn scan_method(&self, host: &str, method: &Method) -> Result<(), Block> {
+        let found = self.scanner(host).text(method.as_str());
         found.map_or(Ok(()), |finding| Err(Block::Dlp { part: Part::Method, finding, location: None }))
     }
 

@@ -1,7 +1,7 @@
 //! What is looked at in a URL: its length, its entropy, credentials in it.
 
 use super::{
-    Ruleset,
+    Destination, Ruleset,
     block::{Block, Part},
 };
 use percent_encoding::percent_decode_str;
@@ -17,7 +17,7 @@ impl Ruleset {
     pub(super) fn scan_host(&self, host: &str) -> Result<(), Block> {
         // A host that the manifest itself names tells nobody anything.
         if !self.allowed.names(host)
-            && let Some(finding) = self.scanner.name(host)
+            && let Some(finding) = self.scanner(host).name(host)
         {
             return Err(Block::Dlp { part: Part::Url, finding, location: None });
         }
@@ -38,12 +38,13 @@ impl Ruleset {
         Ok(())
     }
 
-    /// Looks at the target of a request for `origin` (`https://host`).
-    pub(super) fn scan_target(&self, origin: &str, target: &str) -> Result<(), Block> {
-        if let Some(finding) = self.scanner.text(target) {
+    /// Looks at the target of a request.
+    pub(super) fn scan_target(&self, destination: &Destination, target: &str) -> Result<(), Block> {
+        let host = destination.authority.host.as_str();
+        if let Some(finding) = self.scanner(host).text(target) {
             return Err(Block::Dlp { part: Part::Url, finding, location: None });
         }
-        let length = origin.len() + target.len();
+        let length = destination.origin().len() + target.len();
         if length > usize::try_from(self.max_url_length).unwrap_or(usize::MAX) {
             return Err(Block::UrlLength { length, limit: self.max_url_length });
         }

@@ -111,53 +111,42 @@ type Refused = String;
 
 /// The text with these edits, one after the other: each sees what the ones before it made. All of them or none.
 pub fn edit(text: &str, edits: &[Edit], limits: Limits) -> Result<String, EditError> {
-    let mut text = text.to_owned();
-    for edit in edits {
-        text = one(&text, edit, limits).map_err(|why| EditError { at: edit.at().to_owned(), why })?;
+    let (mut text, mut rest) = (text.to_owned(), edits);
+    while !rest.is_empty() {
+        let additions = rest.iter().take_while(|edit| matches!(edit, Edit::Add { .. })).count();
+        let (now, later) = rest.split_at(additions.max(1));
+        text = together(&text, now, limits)?;
+        rest = later;
     }
     Ok(text)
 }
 
-fn one(text: &str, edit: &Edit, limits: Limits) -> Result<String, Refused> {
+/// Edits for which the text is read once; where one of them needs what another made, once for each half.
+fn together(text: &str, edits: &[Edit], limits: Limits) -> Result<String, EditError> {
+    match (at_once(text, edits, limits), edits) {
+        (Ok(edited), _) => Ok(edited),
+        (Err(why), [edit]) => Err(EditError { at: edit.at().to_owned(), why }),
+        (Err(_), edits) => {
+            let (first, second) = edits.split_at(edits.len() / 2);
+            together(&together(text, first, limits)?, second, limits)
+        }
+    }
+}
+
+/// Every edit on the text as it is; refused where that is not what they mean one after the other.
+fn at_once(text: &str, edits: &[Edit], limits: Limits) -> Result<String, Refused> {
     let read = |text: &str| {
         parse(text.as_bytes(), limits)
             .map_err(|problems| problems.first().map(ToString::to_string).unwrap_or_default())
     };
     let document = read(text)?;
-    let meant = operation::apply(&document.value, edit)?;
+    let mut meant = document.value.clone();
     let shape = Shape::of(text, &document);
-    let mut splices = match edit {
-        Edit::Add { at, value } => add(&shape, &document.value, at, value)?,
-        Edit::Remove { at, comments } => {
-            let (parent, index) = shape.entry(at)?;
-            require_own(&parent.children[index])?;
-            if parent.is_flow() {
-                flow::remove(&shape, parent, index)?
-            } else {
-                block::remove(&shape, parent, index, *comments)?
-            }
-        }
-        Edit::Replace { at, value } => {
-            let (parent, index) = shape.entry(at)?;
-            require_own(&parent.children[index])?;
-            if parent.is_flow() {
-                flow::replace(&parent.children[index], value)?
-            } else {
-                block::replace(&shape, parent, index, value)?
-            }
-        }
-        Edit::Rename { at, key } => {
-            let (parent, index) = shape.entry(at)?;
-            let span = parent.children[index].key.clone().ok_or("it has no key")?;
-            vec![(span, super::emit_flow(&Value::String(key.clone())))]
-        }
-        Edit::Move { from, to } => {
-            let (parent, index) = shape.entry(from)?;
-            require_own(&parent.children[index])?;
-            let list = shape.node(to)?;
-            block::shift(&shape, parent, index, list)?
-        }
-    };
+    let mut splices = Vec::new();
+    for edit in edits {
+        operation::apply(&mut meant, edit)?;
+        splices.extend(splices_of(edit, &shape, &document.value)?);
+    }
     splices.sort_by_key(|(range, _)| range.start);
     let edited = spliced(text, &splices)?;
     let became = read(&edited).map_err(|why| format!("the result would not be YAML ({why})"))?;
@@ -165,6 +154,41 @@ fn one(text: &str, edit: &Edit, limits: Limits) -> Result<String, Refused> {
         Ok(edited)
     } else {
         Err("its layout is not known well enough to change it and nothing else; edit it by hand".to_owned())
+    }
+}
+
+fn splices_of(edit: &Edit, shape: &Shape<'_>, value: &Value) -> Result<Vec<Splice>, Refused> {
+    match edit {
+        Edit::Add { at, value: new } => add(shape, value, at, new),
+        Edit::Remove { at, comments } => {
+            let (parent, index) = shape.entry(at)?;
+            require_own(&parent.children[index])?;
+            if parent.is_flow() {
+                flow::remove(shape, parent, index)
+            } else {
+                block::remove(shape, parent, index, *comments)
+            }
+        }
+        Edit::Replace { at, value } => {
+            let (parent, index) = shape.entry(at)?;
+            require_own(&parent.children[index])?;
+            if parent.is_flow() {
+                flow::replace(&parent.children[index], value)
+            } else {
+                block::replace(shape, parent, index, value)
+            }
+        }
+        Edit::Rename { at, key } => {
+            let (parent, index) = shape.entry(at)?;
+            let span = parent.children[index].key.clone().ok_or("it has no key")?;
+            Ok(vec![(span, super::emit_flow(&Value::String(key.clone())))])
+        }
+        Edit::Move { from, to } => {
+            let (parent, index) = shape.entry(from)?;
+            require_own(&parent.children[index])?;
+            let list = shape.node(to)?;
+            block::shift(shape, parent, index, list)
+        }
     }
 }
 

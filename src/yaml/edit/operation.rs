@@ -17,19 +17,18 @@ fn pointer(steps: &[String]) -> String {
     steps.iter().flat_map(|step| ["/".to_owned(), escaped(step)]).collect()
 }
 
-/// The value after the edit.
-pub(super) fn apply(value: &Value, edit: &Edit) -> Result<Value, Refused> {
-    let mut value = value.clone();
+/// Makes the edit on the value. One that is refused may be half made.
+pub(super) fn apply(value: &mut Value, edit: &Edit) -> Result<(), Refused> {
     match edit {
         Edit::Add { at, value: new } => {
-            let (parent, key, new) = with_parents(&value, at, new)?;
-            insert(&mut value, &parent, &key, new)?;
+            let (parent, key, new) = with_parents(value, at, new)?;
+            insert(value, &parent, &key, new)?;
         }
-        Edit::Remove { at, .. } => drop(take(&mut value, at)?),
-        Edit::Replace { at, value: new } => *target(&mut value, at)? = new.clone(),
+        Edit::Remove { at, .. } => drop(take(value, at)?),
+        Edit::Replace { at, value: new } => *target(value, at)? = new.clone(),
         Edit::Rename { at, key } => {
             let (parent, old) = split(at)?;
-            let map = target(&mut value, &parent)?.as_object_mut().ok_or("it is not an entry of a map")?;
+            let map = target(value, &parent)?.as_object_mut().ok_or("it is not an entry of a map")?;
             if map.contains_key(key) {
                 return Err(format!("the key `{key}` is there already"));
             }
@@ -40,11 +39,11 @@ pub(super) fn apply(value: &Value, edit: &Edit) -> Result<Value, Refused> {
             *map = entries.map(|(name, it)| (if name == old { key.clone() } else { name }, it)).collect();
         }
         Edit::Move { from, to } => {
-            let item = take(&mut value, from)?;
-            insert(&mut value, to, "-", item)?;
+            let item = take(value, from)?;
+            insert(value, to, "-", item)?;
         }
     }
-    Ok(value)
+    Ok(())
 }
 
 /// The parent that is there, the key or index of the new entry in it, and the value with what is missing between the

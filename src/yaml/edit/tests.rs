@@ -365,7 +365,8 @@ proptest! {
             2 | 3 => Edit::add(format!("{parent}/new key"), json!({"list": [{"k": 1}]})),
             _ => Edit::Remove { at: at.clone(), comments: Comments::Keep },
         };
-        let meant = operation::apply(&before.value, &one).unwrap();
+        let mut meant = before.value.clone();
+        operation::apply(&mut meant, &one).unwrap();
         let after = edit(&text, std::slice::from_ref(&one), Limits::default());
         let after = after.unwrap_or_else(|error| panic!("{error}\n{one:?}\n{text}"));
         prop_assert_eq!(&parse(after.as_bytes(), Limits::default()).unwrap().value, &meant);
@@ -388,6 +389,42 @@ proptest! {
         prop_assert!(gone.len() <= lines + 8 && is_within(new[..same].iter().copied(), old.iter().copied()), "{:?}\n{}\n{}", one, text, after);
     }
 
+    /// Additions that are made at once come to the same text as one after the other.
+    #[test]
+    fn many_additions_are_what_each_of_them_is(
+        document in written(), picks in prop::collection::vec((any::<prop::sample::Index>(), 0..3), 1..8),
+        last_line in any::<bool>(),
+    ) {
+        let mut text = String::new();
+        write(&document, 0, 2, &mut text);
+        if !last_line {
+            text.pop();
+        }
+        let before = parse(text.as_bytes(), Limits::default()).unwrap();
+        let mut all = Vec::new();
+        pointers(&before.value, "", &mut all);
+        let edits: Vec<Edit> = picks.iter().enumerate().map(|(n, (pick, kind))| {
+            let (at, is_item) = pick.get(&all);
+            let parent = at.rsplit_once('/').unwrap().0;
+            match (kind, is_item) {
+                (0, true) => Edit::add(format!("{parent}/-"), format!("new {n}")),
+                (1, true) => Edit::add(at.clone(), json!({"new": ["v", n]})),
+                (2, _) => Edit::add(format!("{parent}/more/-"), n),
+                _ => Edit::add(format!("{parent}/new {n}"), json!({"list": [n]})),
+            }
+        }).collect();
+        let one_by_one = edits.iter().try_fold(text.clone(), |text, one| {
+            edit(&text, std::slice::from_ref(one), Limits::default())
+        });
+        let at_once = edit(&text, &edits, Limits::default());
+        // Blank lines between entries depend on what stood there first, where they are not added at the end.
+        if edits.iter().all(|edit| edit.at().ends_with("/-")) {
+            prop_assert_eq!(&at_once, &one_by_one, "{:?}\n{}", edits, text);
+        }
+        let value = |text: String| parse(text.as_bytes(), Limits::default()).unwrap().value;
+        prop_assert_eq!(at_once.map(value).map_err(drop), one_by_one.map(value).map_err(drop), "{:?}\n{}", edits, text);
+    }
+
     /// Edits of texts that nobody would write make what was meant, or are refused.
     #[test]
     fn a_strange_text_is_edited_rightly_or_not_at_all(text in "[a-c:#&*'\"\\-\\[\\]{},|>\n ]{0,40}", at in "/[a-c0-1](/[a-c0-1])?", kind in 0..4) {
@@ -400,7 +437,8 @@ proptest! {
         if let (Ok(before), Ok(after)) =
             (parse(text.as_bytes(), Limits::default()), edit(&text, std::slice::from_ref(&one), Limits::default()))
         {
-            let meant = operation::apply(&before.value, &one).unwrap();
+            let mut meant = before.value.clone();
+        operation::apply(&mut meant, &one).unwrap();
             prop_assert_eq!(parse(after.as_bytes(), Limits::default()).unwrap().value, meant);
         }
     }

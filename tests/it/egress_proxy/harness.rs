@@ -116,6 +116,8 @@ impl Files {
             ca: CaFiles { cert_file: self.text("ca.pem"), key_file: self.text("ca-key.pem") },
             limits: Limits::default(),
             routes,
+            patterns: Vec::new(),
+            exceptions: Vec::new(),
         }
     }
 

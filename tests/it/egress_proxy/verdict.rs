@@ -307,7 +307,8 @@ fn expected(chain: &Chain, connect: Option<&str>, head: &str, body: &str) -> (Sa
     let verdict = chain.verdict(&asked, Clock::system().today());
     let Verdict { intent, matched, refusal, inspected, sent, .. } = verdict;
     let refusal = refusal.or_else(|| {
-        let block = scan_body(&chain.pipelock, &sent, body.filter(|_| inspected)?).err()?;
+        let host = matched.as_ref()?.rule.route.host.as_str();
+        let block = scan_body(&chain.pipelock, host, &sent, body.filter(|_| inspected)?).err()?;
         Some(egress_proxy::pipelock_refusal(&block, &matched.as_ref()?.rule.route).refusal)
     });
     let sent = intent.zip(matched);

@@ -45,6 +45,8 @@ fn any_manifest() -> impl Strategy<Value = Value> {
         "network",
         "extra_ca",
         "seed_phrases",
+        "patterns",
+        "except",
         "cred_proxy",
         "path",
         "upstream",

@@ -69,6 +69,7 @@ pub(crate) fn setup() -> Setup {
         limits: Limits::default(),
         hosts: vec![entry("api.test", &[443, 8443]), entry("web.test", &[80, 443])],
         placeholders: Vec::new(),
+        exceptions: Vec::new(),
     };
     Setup {
         file: PipelockFile::stack(&options),
