@@ -5,7 +5,6 @@
 //! environment) is dropped. The command is printed before it runs, so that a person can do the same by hand.
 
 use super::bottles::{self, FoundBottle, Planted};
-use super::container_checks::Container;
 use super::docker::{NO_DOCKER, docker, output_of, shown};
 use super::folders::{real, registry};
 use super::pins_for_others::Pins;
@@ -181,14 +180,13 @@ impl Stack {
     }
 
     /// Lets proxies that were made for other rules go on, since a reload gives them the new ones; says whether there are
-    /// any. What decides whether one is made again is their label, so they keep the one that they have.
+    /// any. What decides whether one is made again is its label, so each service keeps the one that it has.
     pub(crate) fn keep_rules<'a>(
         &mut self,
-        there: impl Iterator<Item = &'a Container>,
+        labels: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> anyhow::Result<bool> {
-        let labels = there.filter(|it| !it.config_label.is_empty()).map(|proxy| {
-            (proxy.service.clone(), json!({ "labels": { "bottle.config": proxy.config_label } }))
-        });
+        let label = |label| json!({ "labels": { "bottle.config": label } });
+        let labels = labels.map(|(service, config)| (service.to_owned(), label(config)));
         let labels: serde_json::Map<_, _> = labels.collect();
         let any = !labels.is_empty();
         let file = any.then(|| json!({ "services": labels }).to_string());

@@ -52,7 +52,8 @@ pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<()> {
     require_nobody_cut_off(stack, &served, &again, purpose)?;
     tokens::require_for_start(stack, &again)?;
     let goes_on = there.iter().filter(|it| !again.contains(&it.service.as_str()));
-    let older_rules = stack.keep_rules(goes_on)?
+    let labels = goes_on.map(|it| (it.service.as_str(), it.config_label.as_str()));
+    let older_rules = stack.keep_rules(labels.filter(|(_, label)| !label.is_empty()))?
         && Running::load(&stack.bottle.state).is_some_and(|ran| ran.digest != stack.agreed.record.digest);
     let states = stack.states()?;
     let healthy =
@@ -119,10 +120,7 @@ pub(crate) fn prepare_home(stack: &Stack) -> anyhow::Result<()> {
         return Ok(());
     }
     stack.compose(&["up", "-d", "--no-deps", service::HOME])?;
-    let all = container_checks::of_project(&stack.bottle.project)?;
-    let home = all.iter().find(|it| it.service == service::HOME && !it.one_off);
-    let home = home.context("the container that prepares the agent's home is gone")?;
-    let code = output_of(docker().args(["wait", &home.id]))?;
+    let code = output_of(docker().args(["wait", &format!("{}-{}-1", stack.bottle.project, service::HOME)]))?;
     if code.trim() != "0" {
         bail!("the agent's home can't be prepared:\n{}", last_words(stack, service::HOME));
     }

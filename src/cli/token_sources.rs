@@ -1,8 +1,8 @@
 //! Where the values of tokens come from: files that are named on the command line, this process's environment, and what
 //! the person's own configuration says. That configuration lies where no agent can write; a manifest names no source.
 
-use super::agreed_stack::Stack;
-use super::folders::{real, registry};
+use super::folders::{absolute, real, registry};
+use crate::capability::Capabilities;
 use crate::tree::read_plain;
 use crate::yaml;
 use anyhow::{Context as _, bail, ensure};
@@ -76,22 +76,21 @@ pub(super) struct TokenSources {
 }
 
 impl TokenSources {
-    /// Reads the files that are named, and the configuration, where there is one.
-    pub(super) fn open(stack: &Stack) -> anyhow::Result<Self> {
+    /// Reads the files that are named, which the agent must not see, and the configuration, where there is one.
+    pub(super) fn open(args: &TokenArgs, seen: &Capabilities) -> anyhow::Result<Self> {
         let mut files = BTreeMap::new();
-        for file in &stack.token_args.env_file {
-            require_unseen(stack, file)?;
+        for file in &args.env_file {
+            require_unseen(seen, file)?;
             let text =
                 Zeroizing::new(String::from_utf8(read_plain(file, LARGEST)?).ok().with_context(|| {
                     format!("{file} is not UTF-8; a file of variables has a line NAME=VALUE for each")
                 })?);
-            for (number, line) in text.lines().enumerate() {
-                let pair = variable(line).with_context(|| {
+            let says = |line: &&str| !line.is_empty() && !line.starts_with('#');
+            for (number, line) in text.lines().map(str::trim).enumerate().filter(|(_, line)| says(line)) {
+                let (name, value) = variable(line).with_context(|| {
                     format!("{file}:{}: this line is not NAME=VALUE, a comment or empty", number + 1)
                 })?;
-                files.extend(
-                    pair.map(|(name, value)| (name.to_owned(), (value.to_owned().into(), file.clone()))),
-                );
+                files.insert(name.to_owned(), (value.to_owned().into(), file.clone()));
             }
         }
         Ok(Self { files, config: config()? })
@@ -148,23 +147,19 @@ impl Source {
     }
 }
 
-/// `NAME=VALUE`, with `export ` before it and quotes around the value or not; nothing for a comment or an empty line.
-fn variable(line: &str) -> Option<Option<(&str, &str)>> {
-    let line = line.trim();
-    if line.is_empty() || line.starts_with('#') {
-        return Some(None);
-    }
+/// `NAME=VALUE`, with `export ` before it and quotes around the value or not.
+fn variable(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
     let (name, value) = (name.trim(), value.trim());
     let quoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
     let fits = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    fits.then_some(Some((name, quoted.unwrap_or(value))))
+    fits.then_some((name, quoted.unwrap_or(value)))
 }
 
 /// A file of tokens that the agent sees is no place for them.
-fn require_unseen(stack: &Stack, file: &Utf8Path) -> anyhow::Result<()> {
-    let path = real(&super::folders::absolute(file)?);
-    let mut sources = stack.agreed.record.capabilities.sources();
+fn require_unseen(seen: &Capabilities, file: &Utf8Path) -> anyhow::Result<()> {
+    let path = real(&absolute(file)?);
+    let mut sources = seen.sources();
     match sources.find(|(_, source)| path.starts_with(source)) {
         Some((target, source)) => bail!(
             "the agent reads {file}, since {source} is mounted at {target}: keep tokens where it does not, for instance \
@@ -207,14 +202,12 @@ mod tests {
     #[test]
     fn a_line_of_a_file_of_variables_is_read_as_shells_and_compose_write_it() {
         for (line, pair) in [
-            ("A=b", Some(("A", "b"))),
-            ("  export A_1 = 'b c' ", Some(("A_1", "b c"))),
-            ("A=\"b#c\"", Some(("A", "b#c"))),
-            ("A=b=c", Some(("A", "b=c"))),
-            ("A=", Some(("A", ""))),
-            ("A='", Some(("A", "'"))),
-            ("# A=b", None),
-            ("", None),
+            ("A=b", ("A", "b")),
+            ("export A_1 = 'b c'", ("A_1", "b c")),
+            ("A=\"b#c\"", ("A", "b#c")),
+            ("A=b=c", ("A", "b=c")),
+            ("A=", ("A", "")),
+            ("A='", ("A", "'")),
         ] {
             assert_eq!(variable(line), Some(pair), "{line}");
         }

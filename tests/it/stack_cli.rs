@@ -23,7 +23,8 @@ egress_proxy:
 const DOCKER: &str = r#"#!/bin/sh
 case "$*" in
   *" ps --all "*) echo "${PROXY-egress-proxy running healthy}"; exit 0 ;;
-  *" config --hash egress-proxy") echo "egress-proxy ${HASH-0}"; exit 0 ;;
+  *" config --hash "*) for it in netns gate pipelock egress-proxy home agent; do echo "$it ${HASH-0}"; done; exit 0 ;;
+  "wait "*) echo "${HOME_CODE-0}"; exit 0 ;;
   "ps --all --quiet "*) echo "$CONTAINERS"; exit 0 ;;
   "inspect "*) cat "$DIR/containers"; exit 0 ;;
 esac
@@ -152,7 +153,8 @@ fn up_names_the_tokens_that_a_new_proxy_would_lack() {
         command.env("PROXY", proxy).env_remove("API_TOKEN").envs(token.map(|value| ("API_TOKEN", value)));
         command.output().unwrap()
     };
-    let takes = "egress-proxy takes tokens from the environment that starts the stack";
+    let takes = "  egress-proxy takes tokens from the environment that starts the stack (export API_TOKEN=…), from \
+                 --env-file FILE, or from what ~/.config/bottle/config.yaml names\n";
     for (proxy, arguments) in [
         ("", &["up"][..]),
         ("egress-proxy created ", &["up"]),
@@ -160,10 +162,18 @@ fn up_names_the_tokens_that_a_new_proxy_would_lack() {
         ("egress-proxy running starting", &["up"]),
         ("egress-proxy running healthy", &["up", "--rotate"]),
     ] {
-        let missing = refused(&up(proxy, None, arguments));
-        assert_eq!(missing, format!("error: API_TOKEN is not set; {takes}"), "{proxy}");
-        let empty = refused(&up(proxy, Some(""), arguments));
-        assert_eq!(empty, format!("error: API_TOKEN is empty; {takes}"), "{proxy}");
+        for (value, problem) in [
+            (None, " is not set"),
+            (Some(""), ", from the environment, is empty"),
+            (
+                Some("one\ntwo"),
+                ", from the environment, has several lines; a token is one line of visible characters",
+            ),
+        ] {
+            let output = up(proxy, value, arguments);
+            assert_eq!(output.status.code(), Some(2), "{proxy}");
+            assert_eq!(err(&output), format!("error: API_TOKEN{problem}\n{takes}"), "{proxy}");
+        }
     }
     assert_eq!(stack.asked(), [] as [&str; 0]);
     assert!(up("egress-proxy exited ", None, &["up"]).status.success(), "a stopped proxy has its tokens");
@@ -178,8 +188,8 @@ fn a_proxy_that_would_be_made_again_needs_its_tokens_before_anything_stops() {
     command.env_remove("API_TOKEN").env("CONTAINERS", "id").env("HASH", "new");
     assert_eq!(
         refused(&command.output().unwrap()),
-        "error: egress-proxy would be made again, since its settings changed; `bottle reload` applies new rules \
-         without that: API_TOKEN is not set; egress-proxy takes tokens from the environment that starts the stack"
+        "error: egress-proxy would be made again, since what you agreed to by now differs from what it was made of: \
+         API_TOKEN is not set"
     );
     assert_eq!(stack.asked(), [] as [&str; 0]);
     let same = command.env("HASH", "old").output().unwrap();
@@ -481,9 +491,9 @@ fn run_ends_with_the_agents_own_exit_code() {
         stack.command(&["run", "--", "sh", "-c", "exit 42"]).env("FAILS", " run ").env("WITH", "42").output();
     assert_eq!(output.unwrap().status.code(), Some(42));
     let asked = stack.asked();
-    assert_eq!(asked[0], "up -d --wait netns gate pipelock egress-proxy");
-    let name = format!("run --rm --no-deps --name {}-run-", stack.project());
-    assert!(asked[1].starts_with(&name) && asked[1].ends_with(" -T agent sh -c exit 42"), "{asked:?}");
+    assert_eq!(asked[..2], ["up -d --wait netns gate pipelock egress-proxy", "up -d --no-deps home"]);
+    let name = format!("--progress quiet run --rm --no-deps --name {}-run-", stack.project());
+    assert!(asked[2].starts_with(&name) && asked[2].ends_with(" -T agent sh -c exit 42"), "{asked:?}");
 }
 
 #[test]
@@ -495,8 +505,14 @@ fn an_image_that_is_built_is_built_before_run_so_that_stdout_is_the_agents_alone
     let output = stack.run(&["run", "--", "true"]);
     assert!(output.status.success(), "{}", err(&output));
     let asked = stack.asked();
-    assert_eq!(asked[..3], ["up -d --wait netns gate pipelock egress-proxy", "build agent", "run --help"]);
-    assert!(asked[3].ends_with(" --pull never -T agent true"), "{asked:?}");
+    let wanted = [
+        "up -d --wait netns gate pipelock egress-proxy",
+        "build agent",
+        "run --help",
+        "up -d --no-deps home",
+    ];
+    assert_eq!(asked[..4], wanted);
+    assert!(asked[4].ends_with(" --pull never -T agent true"), "{asked:?}");
     // One line, of `run` itself.
     assert_eq!(String::from_utf8_lossy(&output.stdout), "chatter on stdout\n");
 }
@@ -640,8 +656,6 @@ fn reload_checks_both_configs_and_then_tells_pipelock_before_egress_proxy() {
             "exec -T egress-proxy /bottle egress-proxy check --config /etc/bottle/egress-proxy/routes.yaml",
             "exec -T pipelock /bottle reload",
             "exec -T egress-proxy /bottle reload",
-            // Whether that was all.
-            "-f - --profile * config --hash *",
         ]
     );
 }
@@ -761,7 +775,7 @@ fn a_service_that_is_not_there_and_a_time_that_is_none_are_said() {
     let error = refused(&stack.run(&["logs", "--service", "nothere"]));
     assert_eq!(
         error,
-        "error: there is no service nothere; there are netns, gate, egress-proxy, pipelock, agent, attack"
+        "error: there is no service nothere; there are netns, gate, egress-proxy, pipelock, home, agent, attack"
     );
     let output = stack.run(&["logs", "--since", "5x"]);
     assert_eq!(output.status.code(), Some(2));
