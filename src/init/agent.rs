@@ -1,9 +1,9 @@
 //! The agents: how each starts, what it asks, and what answers the questions of its first start.
 
 use super::json;
-use super::routes::AuthLine;
 use super::sources::Sources;
 use crate::plan::placeholder;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 /// Which agent works in the bottle.
@@ -17,6 +17,21 @@ pub enum Agent {
     Opencode,
     /// No agent: a shell.
     Shell,
+}
+
+/// A credential by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct AuthLine {
+    /// `Bearer`, `Basic`, `header`.
+    pub scheme: &'static str,
+    /// Of `Basic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<&'static str>,
+    /// Of `header`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<&'static str>,
+    /// The variable that holds it.
+    pub token_ref: &'static str,
 }
 
 /// A host that an agent asks.

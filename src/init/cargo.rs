@@ -45,10 +45,11 @@ pub(super) fn read(sources: &Sources, findings: &mut Findings) {
         if let Some(url) = source.strip_prefix("sparse+") {
             registry(sources, url, "Cargo.lock", findings);
         } else if let Some(url) = source.strip_prefix("registry+") {
-            match is_among(url, &registries) {
-                true => drop(findings.cloned(url, "Cargo.lock")),
+            if is_among(url, &registries) {
+                findings.cloned(url, "Cargo.lock");
+            } else {
                 // A git index that nobody configured is the default registry, whose sparse index is asked.
-                false => is_default_used = true,
+                is_default_used = true;
             }
         } else {
             findings.cloned(&source, "Cargo.lock");

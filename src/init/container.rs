@@ -1,21 +1,12 @@
 //! The project's own idea of its environment: a devcontainer or a Dockerfile. Neither is run; the image is taken that
 //! they begin with.
 
-use super::findings::Findings;
+use super::findings::{Base, Findings};
 use super::json;
 use super::sources::Sources;
 use super::words::comment;
 use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// An image that a project works in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Base {
-    /// By its name.
-    pub image: String,
-    /// Where it was read.
-    pub source: String,
-}
 
 const DEVCONTAINERS: [&str; 2] = [".devcontainer/devcontainer.json", ".devcontainer.json"];
 
@@ -141,15 +132,13 @@ fn substituted(text: &str, arguments: &BTreeMap<&str, &str>) -> String {
     while let Some(at) = rest.find('$') {
         out.push_str(&rest[..at]);
         let after = &rest[at + 1..];
-        let (name, default, tail) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
-            Some((inner, tail)) => {
-                let (name, default) = inner.split_once(":-").unwrap_or((inner, ""));
-                (name, default, tail)
-            }
-            None => {
-                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
-                (&after[..end], "", &after[end..])
-            }
+        let braced = after.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+        let (name, default, tail) = if let Some((inner, tail)) = braced {
+            let (name, default) = inner.split_once(":-").unwrap_or((inner, ""));
+            (name, default, tail)
+        } else {
+            let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+            (&after[..end], "", &after[end..])
         };
         out.push_str(arguments.get(name).copied().unwrap_or(default));
         rest = tail;

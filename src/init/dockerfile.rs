@@ -23,16 +23,13 @@ pub(super) fn context(sources: &Sources, agent: Agent, findings: &Findings) -> V
 fn dockerfile(sources: &Sources, agent: Agent, findings: &Findings, has_home: bool) -> String {
     let mut out = "# Written by `bottle init`. The build has this machine's network; what runs later has what bottle.yaml allows.\n".to_owned();
     let mut variables: Vec<(&str, String)> = Vec::new();
-    match &findings.base {
-        Some(base) => {
-            let _ = writeln!(out, "# {}\nFROM {}\nUSER root", words::comment(&base.source), base.image);
-            push_missing(&mut out, agent.package().is_some());
-        }
-        None => {
-            push_languages(&mut out, &findings.toolchains, agent, &mut variables);
-            push_missing(&mut out, false);
-            push_managers(&mut out, sources, &findings.toolchains);
-        }
+    if let Some(base) = &findings.base {
+        let _ = writeln!(out, "# {}\nFROM {}\nUSER root", words::comment(&base.source), base.image);
+        push_missing(&mut out, agent.package().is_some());
+    } else {
+        push_languages(&mut out, &findings.toolchains, agent, &mut variables);
+        push_missing(&mut out, false);
+        push_managers(&mut out, sources, &findings.toolchains);
     }
     if let Some(package) = agent.package() {
         let _ = writeln!(out, "RUN npm install --global {package} && npm cache clean --force");
@@ -115,14 +112,12 @@ fn push_languages(
     }
     match &found.node {
         // The whole one has what native modules are built with.
-        Some(version) if stages.is_empty() => {
-            stages.push(("node", format!("node:{}-bookworm", number(version)), &version.source));
-        }
         Some(version) => {
-            stages.push(("node", format!("node:{}-bookworm-slim", number(version)), &version.source))
+            let kind = if stages.is_empty() { "bookworm" } else { "bookworm-slim" };
+            stages.push(("node", format!("node:{}-{kind}", number(version)), &version.source));
         }
         None if agent.package().is_some() => {
-            stages.push(("node", format!("node:{NODE}-bookworm-slim"), "the agent"))
+            stages.push(("node", format!("node:{NODE}-bookworm-slim"), "the agent"));
         }
         None => {}
     }
@@ -136,7 +131,7 @@ fn push_languages(
     }
     match base {
         Some((name, image, source)) => {
-            drop(writeln!(out, "# {name}: {}\nFROM {image}", words::comment(source)))
+            let _ = writeln!(out, "# {name}: {}\nFROM {image}", words::comment(source));
         }
         None => out.push_str("FROM debian:bookworm-slim\n"),
     }

@@ -1,6 +1,5 @@
 //! What is found, as it is found: hosts with where they were read, and what a person should know.
 
-use super::container::Base;
 use super::toolchain::Toolchains;
 use super::url::{Scheme, Url, scp};
 use super::words::comment;
@@ -38,6 +37,15 @@ pub struct Reached {
     pub source: String,
 }
 
+/// An image that a project works in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// By its name.
+    pub image: String,
+    /// Where it was read.
+    pub source: String,
+}
+
 /// All that was found.
 #[derive(Debug, Default)]
 pub struct Findings {
@@ -62,7 +70,7 @@ pub struct Findings {
 impl Findings {
     /// Adds a sentence, once.
     pub(super) fn note(&mut self, text: String) {
-        let note = text.replace('\n', " ");
+        let note = if text.contains('\n') { text.replace('\n', " ") } else { text };
         if self.notes.len() < NOTES && !self.notes.contains(&note) {
             self.notes.push(note);
         }

@@ -14,12 +14,15 @@ pub(super) fn read(sources: &Sources, findings: &mut Findings) {
     }
     maven::properties(sources, WRAPPER, &["distributionUrl"], findings);
     findings.toolchains.gradle = !sources.has("gradlew");
+    let url =
+        Regex::new(r#"(?m)^[^/\n]*?(?:\burl\b|\bmaven\b|\bsetUrl\b)[^"'\n]*["'](https?://[^"'\s]+)["']"#);
+    let java = Regex::new(
+        r"JavaLanguageVersion\.of\((\d+)\)|(?:source|target)Compatibility\s*=\s*\D{0,30}([\d._]+)",
+    );
     let mut asked = None;
     let mut is_central = false;
     for file in FILES {
         let Some(text) = sources.text(file) else { continue };
-        let url =
-            Regex::new(r#"(?m)^[^/\n]*?(?:\burl\b|\bmaven\b|\bsetUrl\b)[^"'\n]*["'](https?://[^"'\s]+)["']"#);
         for found in url.iter().flat_map(|it| it.captures_iter(text)) {
             findings.fetched(&found[1], file);
         }
@@ -30,13 +33,8 @@ pub(super) fn read(sources: &Sources, findings: &mut Findings) {
                  by heart",
             );
         }
-        let java = Regex::new(
-            r"JavaLanguageVersion\.of\((\d+)\)|(?:source|target)Compatibility\s*=\s*\D{0,30}([\d._]+)",
-        );
-        let found = java.ok().and_then(|it| {
-            let found = it.captures(text)?;
-            maven::java_of(found.get(1).or(found.get(2))?.as_str())
-        });
+        let found = java.iter().find_map(|it| it.captures(text));
+        let found = found.and_then(|it| maven::java_of(it.get(1).or(it.get(2))?.as_str()));
         asked = asked.or(found.map(|number| (number, file)));
     }
     if findings.toolchains.java.is_none() {

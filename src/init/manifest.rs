@@ -1,8 +1,8 @@
 //! The text of `bottle.yaml`. Every value goes through the emitter, everything in a comment through [`words::comment`].
 
-use super::agent::Agent;
+use super::agent::{Agent, AuthLine};
 use super::findings::Findings;
-use super::routes::{AuthLine, RouteLine};
+use super::routes::RouteLine;
 use super::sources::Sources;
 use super::words;
 use crate::policy::Host;

@@ -32,11 +32,10 @@ mod uv;
 mod words;
 mod yarn;
 
-pub use agent::Agent;
-pub use container::Base;
-pub use findings::{Findings, Need, Reached};
+pub use agent::{Agent, AuthLine};
+pub use findings::{Base, Findings, Need, Reached};
 pub use manifest::bottle_name;
-pub use routes::{AuthLine, RouteLine};
+pub use routes::RouteLine;
 pub use sources::{Sources, Tool, ToolFile};
 pub use toolchain::{Toolchains, Version};
 

@@ -143,10 +143,10 @@ pub(super) fn set(findings: &mut Findings, name: &'static str, url: &str, source
 
 /// Where npm and pnpm fetch from when nobody says so: npm's own definition of the setting.
 pub(super) fn default_registry(sources: &Sources, findings: &mut Findings) {
+    let defined = Regex::new(r#"['"]registry['"],\s*\{\s*default:\s*['"](https://[^'"\s]+)['"]"#);
     for file in sources.of(Tool::Npm) {
-        let defined = Regex::new(r#"['"]registry['"],\s*\{\s*default:\s*['"](https://[^'"\s]+)['"]"#);
-        let found = defined.ok().and_then(|it| it.captures(&file.text).map(|found| found[1].to_owned()));
-        if found.is_some_and(|url| findings.fetched(&url, &file.label)) {
+        let found = defined.iter().find_map(|it| it.captures(&file.text));
+        if found.is_some_and(|it| findings.fetched(&it[1], &file.label)) {
             return;
         }
     }

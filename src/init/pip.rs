@@ -162,17 +162,15 @@ pub(super) fn configured(sources: &Sources, findings: &mut Findings) -> bool {
 
 /// The index that pip names in its own code, and where the index keeps its files.
 pub(super) fn default_index(sources: &Sources, findings: &mut Findings) {
+    let defined = Regex::new(
+        r#"(?m)^\w+ = PackageIndex\(\s*["'](https://[^"'\s]+)["'],\s*file_storage_domain=["']([^"'\s]+)["']"#,
+    );
     for file in sources.of(Tool::Pip) {
-        let defined = Regex::new(
-            r#"(?m)^\w+ = PackageIndex\(\s*["'](https://[^"'\s]+)["'],\s*file_storage_domain=["']([^"'\s]+)["']"#,
-        );
-        let found = defined
-            .ok()
-            .and_then(|it| it.captures(&file.text).map(|it| (it[1].to_owned(), it[2].to_owned())));
-        if let Some((index, storage)) = found
-            && findings.fetched(&index, &file.label)
+        let found = defined.iter().find_map(|it| it.captures(&file.text));
+        if let Some(found) = found
+            && findings.fetched(&found[1], &file.label)
         {
-            findings.fetched(&format!("https://{storage}/"), &file.label);
+            findings.fetched(&format!("https://{}/", &found[2]), &file.label);
             return;
         }
     }

@@ -1,6 +1,6 @@
 //! From what was found to one rule for each host.
 
-use super::agent::{self, Agent};
+use super::agent::{self, Agent, AuthLine};
 use super::findings::{Findings, Need, Reached};
 use super::sources::Sources;
 use super::words::comment;
@@ -10,21 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Paths of one rule; a person who needs more names what is around them.
 const PATHS: usize = 40;
-
-/// A credential by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct AuthLine {
-    /// `Bearer`, `Basic`, `header`.
-    pub scheme: &'static str,
-    /// Of `Basic`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub username: Option<&'static str>,
-    /// Of `header`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<&'static str>,
-    /// The variable that holds it.
-    pub token_ref: &'static str,
-}
 
 /// A rule of the manifest, and where it was read.
 #[derive(Clone, Debug, Serialize)]
@@ -81,7 +66,9 @@ pub(super) fn of(sources: &Sources, agent: Agent, findings: &mut Findings) -> Ve
             routes.push(one(host, &reached, sources, &mut said));
         }
     }
-    said.into_iter().for_each(|note| findings.note(note));
+    for note in said {
+        findings.note(note);
+    }
     routes
 }
 

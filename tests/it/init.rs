@@ -26,7 +26,9 @@ impl Site {
         (elf[18], elf[32], elf[54]) = (0x3e, 64, 56);
         fs_err::write(root.join("image-binary"), elf).unwrap();
         let site = Self { root, _dir: dir };
-        files.iter().for_each(|(path, text)| site.write(&format!("app/{path}"), text));
+        for (path, text) in files {
+            site.write(&format!("app/{path}"), text);
+        }
         site
     }
 
@@ -105,14 +107,14 @@ pub(crate) fn lines(found: &Value) -> Vec<String> {
         for key in ["ports", "path_allowlist"] {
             let listed = words(&route[key]);
             if !listed.is_empty() {
-                line += &format!(" {}", listed.join(","));
+                line = format!("{line} {}", listed.join(","));
             }
         }
         if words(&route["methods"]).contains(&"POST".to_owned()) {
             line += " +POST";
         }
         if let Some(token) = route["auth"]["token_ref"].as_str() {
-            line += &format!(" with {token}");
+            line = format!("{line} with {token}");
         }
         format!("{line} <- {}", words(&route["sources"]).join("; "))
     };
@@ -143,7 +145,7 @@ fn a_whole_project_gives_these_files() {
     let files = ["bottle.yaml", "agent/Dockerfile", "agent/gitconfig", "agent/home/.claude.json"];
     let mut all = format!("$ bottle init --yes\n{said}");
     for file in files {
-        all += &format!("\n---- {file}\n{}", site.read(file));
+        all = format!("{all}\n---- {file}\n{}", site.read(file));
     }
     crate::golden::assert_golden(&crate::golden::root().join("tests/data/init/node-app.txt"), &all);
     assert_eq!(site.read(".bottle/bottle.schema.json"), bottle::manifest::schema_text());

@@ -1,6 +1,6 @@
 //! Reading what init looks at: the project as hostile, the person's configuration as theirs.
 
-use super::tools;
+use super::tools::{self, variable};
 use crate::cli::folders::real;
 use crate::init::{Sources, Tool, ToolFile};
 use crate::printable::printable_name;
@@ -32,11 +32,6 @@ pub(super) fn sources(folder: &Folder, path: &Utf8Path) -> Sources {
     }
     tools::add(path, &mut sources);
     sources
-}
-
-/// A variable that is set to something.
-pub(super) fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn project(folder: &Folder, sources: &mut Sources) {

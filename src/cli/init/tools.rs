@@ -1,6 +1,5 @@
 //! Finding the files of tools that say where they fetch from. Nothing is run: they are read as text.
 
-use super::load::variable;
 use crate::cli::folders::real;
 use crate::init::{Sources, Tool, ToolFile, jar};
 use crate::tree::{Folder, LARGEST, read_plain};
@@ -10,6 +9,11 @@ use camino::{Utf8Path, Utf8PathBuf};
 const NAMES: usize = 1000;
 
 const SUPER_POM: &str = "org/apache/maven/model/pom-4.0.0.xml";
+
+/// A variable that is set to something.
+pub(super) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
 
 /// Adds what is on this machine; a program in the project is none of its tools.
 pub(super) fn add(project: &Utf8Path, sources: &mut Sources) {

@@ -171,7 +171,7 @@ fn cargo() {
 
 #[test]
 fn pip() {
-    let requirements = "# c\n--index-url https://pypi.acme.test/simple\n--extra-index-url=https://more.test/simple\na==1\n\
+    let requirements = "# c\n--index-url https://simple.acme.test/simple\n--extra-index-url=https://more.test/simple\na==1\n\
         b @ https://files.test/b.whl\nc @ git+https://forge.test/acme/c.git@v1\n-e git+ssh://git@forge.test/acme/d.git#egg=d\n";
     hosts(
         &[
@@ -184,7 +184,7 @@ fn pip() {
             "files.test <- requirements.txt",
             "forge.test /acme/c.git,/acme/d.git +POST <- requirements.txt",
             "more.test <- requirements.txt",
-            "pypi.acme.test <- requirements.txt",
+            "simple.acme.test <- requirements.txt",
         ],
     );
     let site = Site::new(&[("requirements.txt", "a==1\n")]);
