@@ -24,7 +24,8 @@ fn a_project_of_nobody_s_becomes_a_bottle() {
     chown(&folder, Some(OWNER), Some(OWNER)).unwrap();
     let home = folder.parent().unwrap().join("home");
     fs::create_dir(&home).unwrap();
-    fs::write(home.join(".gitconfig"), "[user]\n\tname = Jo \"X\" Doe\n\temail = jo@acme.test\n").unwrap();
+    fs::write(home.join(".gitconfig"), "[user]\n\tname = \"Jo \\\"X\\\" Doe\"\n\temail = jo@acme.test\n")
+        .unwrap();
     let mut init = project.command(env!("CARGO_BIN_EXE_bottle"));
     run(init.args(["init", "--yes", "--agent", "shell"]).env("HOME", &home)).ok();
     let manifest = fs::read_to_string(folder.join("bottle.yaml")).unwrap();
