@@ -2,6 +2,7 @@
 
 use crate::cli::folders::real;
 use crate::init::{Sources, Tool, ToolFile, jar};
+use crate::programs;
 use crate::tree::{Folder, LARGEST, read_plain};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -34,8 +35,9 @@ struct Found<'a> {
 impl Found<'_> {
     /// A program on the PATH, without links, with the folders that it lies in, the nearest first.
     fn above(&self, program: &str) -> Vec<Utf8PathBuf> {
-        let path = variable("PATH").unwrap_or_default();
-        let folders = path.split(':').map(Utf8Path::new).filter(|folder| folder.is_absolute());
+        let path = programs::path();
+        let folders =
+            std::env::split_paths(&path).filter_map(|folder| Utf8PathBuf::from_path_buf(folder).ok());
         let programs = folders.map(|folder| folder.join(program)).filter(|path| path.is_file());
         let mut real = programs.map(|path| real(&path)).filter(|path| !path.starts_with(self.project));
         let Some(program) = real.next() else { return Vec::new() };
