@@ -23,6 +23,7 @@ pub mod explain;
 pub mod fields;
 pub mod gate;
 pub mod git;
+pub mod init;
 pub mod intercept;
 pub mod json_schema;
 pub mod junit;

@@ -28,6 +28,11 @@ const fn container(verb: &'static str, done: &'static str, differs: Option<&'sta
 
 /// In the order in which help lists them; a test compares with the commands that there are.
 pub(super) const ALL: &[ExitCodes] = &[
+    person(
+        "init",
+        "written; with --print, printed",
+        Some("not agreed to, or there is no terminal to ask on"),
+    ),
     person("plan", "the plan was printed", None),
     person(
         "render",

@@ -30,6 +30,7 @@ mod healthcheck;
 mod held_back_output;
 mod hidden;
 mod home;
+mod init;
 mod junit_file;
 mod learn;
 mod lints;
@@ -175,6 +176,7 @@ struct Cli {
 /// In the order in which help lists them: what a person runs first, what containers run last.
 #[derive(Debug, Subcommand)]
 enum Verb {
+    Init(init::Args),
     Plan(plan::Args),
     Render(render::Args),
     Up(up::Args),
@@ -211,6 +213,7 @@ enum Verb {
 const NEWCOMER: &str = "\
 bottle lets AI coding agents work without letting them leak.
 
+  bottle init       write bottle.yaml for this project
   bottle render     compile bottle.yaml into a sealed stack
   bottle up         start it
   bottle run        work in it, on this terminal
@@ -270,6 +273,7 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::Home(args) => home::run(&args, globals),
         Verb::Gate(args) => gate::run(args, globals),
         Verb::Healthcheck(args) => healthcheck::run(&args, globals),
+        Verb::Init(args) => init::run(&args, globals),
         Verb::Lock(args) => lock::run(&args, globals),
         Verb::Down(args) => down::run(&args, globals),
         Verb::Learn(args) => learn::run(&args, globals),

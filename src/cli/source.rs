@@ -15,8 +15,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub(crate) const FILE_NAME: &str = "bottle.yaml";
 
 /// What is said where there is none.
-pub(crate) const NOT_THERE: &str =
-    "there is no bottle.yaml in this folder or in one above it; name a manifest, or write one";
+pub(crate) const NOT_THERE: &str = "there is no bottle.yaml in this folder or in one above it; name a manifest, or let `bottle init` write one";
 
 /// The files that some arguments name, in the order of the arguments; those of a folder by name.
 pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>> {

@@ -37,6 +37,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("state", &["plan", "pki", "clock", "tree", "printable"]),
     ("consent", &["tree", "capability", "render", "state", "printable"]),
     ("git", &["programs"]),
+    ("init", &["masking", "plan", "policy", "printable", "yaml"]),
     (
         "review",
         &[

@@ -20,6 +20,7 @@ mod explain;
 mod gate;
 mod gitops;
 mod golden;
+mod init;
 mod intercept;
 mod lock;
 mod manifest;

@@ -57,9 +57,10 @@ fn its_question_is_the_one_that_is_asked() {
 }
 
 /// The pages and files that people copy commands from.
-const PAGES: [(&str, &str); 15] = [
+const PAGES: [(&str, &str); 16] = [
     ("README.md", README),
     ("docs/gitops.md", include_str!("../../docs/gitops.md")),
+    ("docs/init.md", include_str!("../../docs/init.md")),
     ("docs/review.md", include_str!("../../docs/review.md")),
     ("docs/testing-a-manifest.md", include_str!("../../docs/testing-a-manifest.md")),
     ("docs/baseline.md", include_str!("../../docs/baseline.md")),

@@ -9,6 +9,7 @@ mod examples;
 mod flood;
 mod gitops;
 mod harness;
+mod init;
 mod internet;
 mod kernel;
 mod kernel_view;
