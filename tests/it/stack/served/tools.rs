@@ -33,10 +33,10 @@ fn at_both(stack: &Stack, user: &str, script: &str) -> String {
 #[track_caller]
 fn works_and_says_why(script: &str) {
     let Some(stack) = stack() else { return };
-    // Some break lines where a terminal would.
     let said = at_both(&stack, "agent", script);
-    let said: Vec<&str> = said.split_whitespace().collect();
-    assert!(said.join(" ").contains(NOT_ALLOWED), "{said:?}");
+    // Some break lines where a terminal would, in the middle of a word.
+    let unbroken = |text: &str| text.split_whitespace().collect::<String>();
+    assert!(unbroken(&said).contains(&unbroken(NOT_ALLOWED)), "{said}");
 }
 
 /// It works, and of a refusal it says no more than this.
@@ -135,7 +135,7 @@ node t.js",
 #[test]
 fn an_old_node_with_axios_only() {
     works_and_says_why(
-        "/usr/bin/node -e \"require('$M/axios').get('$AT').catch((e) => console.log(e.message))\"",
+        "/usr/bin/node -e \"require('$M/axios').get('$AT').catch((e) => console.log(e.response.statusText))\"",
     );
     let Some(stack) = stack() else { return };
     let fetch = "/usr/bin/node -e \"fetch('$AT').catch((e) => console.log(e.cause.code))\"";
@@ -215,7 +215,7 @@ fn cargo_a_git_dependency_over_ssh() {
 printf '[package]\\nname = \"x\"\\nversion = \"0.1.0\"\\n[dependencies]\\nfoo = {git = \"%s\"}\\n' $AT >Cargo.toml
 CARGO_NET_RETRY=0 cargo generate-lockfile";
     let found = run(&stack, "agent", script, "ssh://git@github.com/acme/small.git");
-    assert!(found.contains("no matching package named `foo` found"), "{found}");
+    assert!(found.contains("-> origin/HEAD"), "{found}");
     let refused = run(&stack, "agent", script, "ssh://git@github.com/acme/none.git");
     assert!(refused.contains("remote: bottle: /acme/none.git"), "{refused}");
 }
