@@ -66,7 +66,7 @@ pub const ETC: &str = "/etc/bottle";
 pub const TRUST: &str = "/etc/bottle/trust";
 /// The same, as one PEM file.
 pub const TRUST_BUNDLE: &str = "/etc/bottle/trust/ca-bundle.pem";
-/// Where images have what their programs trust, for those that heed no variable: GnuTLS (wget, apt), and OpenSSL without
+/// Where images have what their programs trust, for those that heed no variable: `GnuTLS` (wget, apt), and OpenSSL without
 /// `SSL_CERT_FILE`. Debian, Alpine, Arch; OpenSSL's own name, also on Alpine and the BSDs; Fedora, which links the first
 /// of its two to the second; openSUSE. A name may be a link in an image: an engine mounts at its end.
 pub const SYSTEM_BUNDLES: [&str; 5] = [

@@ -6,8 +6,8 @@ use std::{collections::BTreeSet, path::Path};
 fn tests_of(module: &str) -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/stack/served");
     let text = fs_err::read_to_string(folder.join(format!("{module}.rs"))).unwrap();
-    let test = regex::Regex::new(r"#\[test\]\s+fn (\w+)\(").unwrap();
-    test.captures_iter(&text).map(|found| format!("{module}::{}", &found[1])).collect()
+    let function = regex::Regex::new(r"#\[test\]\s+fn (\w+)\(").unwrap();
+    function.captures_iter(&text).map(|found| format!("{module}::{}", &found[1])).collect()
 }
 
 #[test]
