@@ -66,6 +66,20 @@ pub const ETC: &str = "/etc/bottle";
 pub const TRUST: &str = "/etc/bottle/trust";
 /// The same, as one PEM file.
 pub const TRUST_BUNDLE: &str = "/etc/bottle/trust/ca-bundle.pem";
+/// Where images have what their programs trust, for those that heed no variable: `GnuTLS` (wget, apt), and OpenSSL without
+/// `SSL_CERT_FILE`. Debian, Alpine, Arch; OpenSSL's own name, also on Alpine and the BSDs; Fedora, which links the first
+/// of its two to the second; openSUSE. A name may be a link in an image: an engine mounts at its end.
+pub const SYSTEM_BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/ca-bundle.pem",
+];
+/// What an agent is told about its bottle, in a file.
+pub const GUIDE: &str = "/etc/bottle/trust/agents.md";
+/// The same where Claude Code reads it at its start, beside an organisation's own files.
+pub const CLAUDE_GUIDE: &str = "/etc/claude-code/.claude/rules/bottle.md";
 /// The same, for Java.
 pub const TRUST_STORE: &str = "/etc/bottle/trust/truststore.p12";
 

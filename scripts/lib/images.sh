@@ -6,8 +6,8 @@ IMAGES="$ROOT/target/test-images"
 
 # Without root it still works where somebody has installed the two programs.
 need_image_host() {
-  can_install || { has apt-get && has mmdebstrap && has npm; } \
-    || missing 'a Debian or Ubuntu host with mmdebstrap and npm' 'the images of the tests are made from its packages'
+  can_install || { has apt-get && has mmdebstrap && has npm && has mvn; } \
+    || missing 'a Debian or Ubuntu host with mmdebstrap, npm and maven' 'the images of the tests are made from its packages'
 }
 
 need_images() {
@@ -44,11 +44,13 @@ need_base_image() {
 
 need_clients_image() {
   local tag=bottle-test-claude:1 dir="$ROOT/tests/images/clients" hash
-  hash=$(recipe "$dir/package.json" "$dir/package-lock.json" "$dir/Dockerfile" \
+  hash=$(recipe "$dir"/* "$ROOT/rust-toolchain.toml" \
     "$ROOT/tests/images/base/packages.txt" "$ROOT/tests/images/base/build" /etc/os-release)
   if ! image_is "$tag" "$hash"; then
     has npm || apt_install npm npm
-    doing clients 'fetching Claude Code and Node.js with npm' fetch_clients "$dir"
+    has mvn || apt_install maven maven
+    python3 -m pip --version >/dev/null 2>&1 || apt_install pip python3-pip
+    doing clients 'fetching Claude Code, Node.js and package managers' fetch_clients "$dir"
     doing claude "building $tag" build_image --quiet --label "bottle.recipe=$hash" \
       --tag "$tag" --file "$dir/Dockerfile" "$IMAGES/clients/context"
     rm -rf "$IMAGES/clients"
@@ -56,16 +58,32 @@ need_clients_image() {
   ok claude "$tag, Claude Code $(sed -n 's/.*claude-code-linux-x64": "\(.*\)".*/\1/p' "$dir/package.json")"
 }
 
-# The packages' own install scripts are not run: what is wanted is one binary of each.
+# The packages' own install scripts are not run: what is wanted is the files of each. cargo is the one that builds bottle.
 fetch_clients() {
-  local work="$IMAGES/clients"
+  local work="$IMAGES/clients" here="$1" tools
+  tools="$work/context/clients"
   rm -rf "$work"
-  mkdir -p "$work/context"
-  cp "$1/package.json" "$1/package-lock.json" "$work/"
+  mkdir -p "$tools/bin"
+  cp "$here/package.json" "$here/package-lock.json" "$work/"
   npm ci --prefix "$work" --ignore-scripts --no-audit --no-fund || return 1
   mv "$work"/node_modules/@anthropic-ai/claude-code-linux-*/claude "$work/context/claude" || return 1
   mv "$work"/node_modules/node-linux-*/bin/node "$work/context/node" || return 1
-  rm -rf "$work/node_modules"
+  mv "$work"/node_modules/@deno/linux-*/deno "$work"/node_modules/@oven/bun-linux-*/bin/bun "$tools/bin/" || return 1
+  mv "$work/node_modules" "$tools/" || return 1
+  python3 -m pip install --quiet --no-deps --require-hashes --target "$work/python" \
+    --requirement "$here/requirements.txt" || return 1
+  mv "$work/python/bin/uv" "$tools/bin/" || return 1
+  cp "$(cd "$ROOT" && rustc --print sysroot)/bin/cargo" "$tools/bin/" || return 1
+  fetch_maven "$here" "$work" && tar --extract --gzip --directory "$tools" --file "$work"/apache-maven-*.tar.gz
+}
+
+# By Maven itself, from the repository that it is set up with: Debian's is older than the release that needs its own
+# setting for a proxy.
+fetch_maven() {
+  local version
+  version=$(sed -n 's/.*apache-maven-\(.*\)-bin.*/\1/p' "$1/maven.sha256")
+  (cd "$2" && mvn --batch-mode --quiet dependency:copy -DoutputDirectory=. \
+    "-Dartifact=org.apache.maven:apache-maven:$version:tar.gz:bin" && sha256sum --check --quiet "$1/maven.sha256")
 }
 
 # A client that has BuildKit as its default and no buildx plugin refuses to build unless told to do it the old way.

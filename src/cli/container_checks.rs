@@ -7,7 +7,7 @@ use super::places::Places;
 use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
 use crate::plan::layout;
 use crate::render::paths;
-use crate::stack::{AGENT_BINARY, service};
+use crate::stack::{AGENT_BINARY, CLAUDE_GUIDE, SYSTEM_BUNDLES, service};
 use crate::yaml;
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -188,7 +188,7 @@ pub(crate) fn holds(stack: &Stack, all: &[Container]) -> Vec<String> {
     for container in all.iter().filter(|it| it.is_running()) {
         match look_at(container) {
             Ok(namespace) => seen.push((container, namespace)),
-            // A binary that was replaced by an upgrade lies in the state, where no agent can write.
+            // What was replaced by an upgrade or with a CA lies in the state, where no agent can write.
             Err(Fault::Mounts { found, .. }) if found.iter().all(is_upgrade) => {}
             // An agent may end at any time, also between the engine's answer and this look.
             Err(Fault::Ended { .. }) => {}
@@ -241,7 +241,12 @@ fn look_at(container: &Container) -> Result<Namespace, Fault> {
 }
 
 fn is_upgrade(mismatch: &Mismatch) -> bool {
-    matches!(mismatch, Mismatch::Deleted { target, .. } if target == AGENT_BINARY)
+    matches!(mismatch, Mismatch::Deleted { target, .. } if target == AGENT_BINARY || may_be_a_link(target))
+}
+
+/// Whether bottle mounts a file there, over one that the image may have as a link.
+fn may_be_a_link(target: &Utf8Path) -> bool {
+    target == CLAUDE_GUIDE || SYSTEM_BUNDLES.iter().any(|place| target == *place)
 }
 
 /// Whether the process that the engine named is no more the container's, by the engine's word of now.
@@ -259,13 +264,18 @@ impl Container {
 
     /// What the kernel must show for what the engine was asked to mount.
     fn expected(&self) -> Result<Expected, Fault> {
-        let mut expected = Expected { binds: Vec::new(), volumes: Vec::new(), tmpfs: self.tmpfs.clone() };
+        let mut expected = Expected { tmpfs: self.tmpfs.clone(), ..Expected::default() };
         for mount in &self.mounts {
             let (target, read_only) = (mount.destination.clone(), !mount.writable);
             match mount.kind.as_str() {
                 "bind" => {
                     let source = Source::at(Utf8Path::new(&mount.source))?;
-                    expected.binds.push(Bind { target, source, read_only });
+                    let bind = Bind { target, source, read_only };
+                    if read_only && may_be_a_link(&bind.target) {
+                        expected.anywhere.push(bind);
+                    } else {
+                        expected.binds.push(bind);
+                    }
                 }
                 "volume" => {
                     expected.volumes.push(Volume { target, name: mount.name.clone(), read_only });

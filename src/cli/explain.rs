@@ -2,6 +2,7 @@
 //!
 //! The answer is the proxies' own ([`crate::explain`]), and nothing is normalised before it is asked for.
 
+mod inside;
 mod print;
 
 use super::{Format, Globals, Outcome, rules};
@@ -14,7 +15,7 @@ use jiff::civil::Date;
 
 /// Say what the proxies would do with a request, and why
 ///
-/// The URL is taken as it is written: `..` and `%2e` are not resolved, as a client would do before it sends.
+/// In an agent's container it asks the proxy that runs, and needs no manifest. The URL is taken as it is written: `..` and `%2e` are not resolved, as a client would do before it sends.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -43,6 +44,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    if args.manifest.is_none() && args.rendered.is_none() && inside::is_here() {
+        return inside::ask(args, globals);
+    }
     let fields = args.headers.iter().map(|header| field_of(header)).collect::<anyhow::Result<_>>()?;
     let request = WrittenRequest::parse(&args.method, &args.url, fields)?;
     let body = args.body.as_ref().map(fs_err::read).transpose()?.map(Into::into);

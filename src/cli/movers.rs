@@ -61,8 +61,6 @@ fn end_movers(stack: &Stack, places: &Places, replaces_own: bool) -> anyhow::Res
 /// Refuses to start anything from a state that an agent sees which runs: its mounts may be older than what is agreed to
 /// by now.
 pub(crate) fn require_unseen_state(stack: &Stack) -> anyhow::Result<()> {
-    /// What each agent is given: the certificates and the program.
-    const GIVEN: [&str; 2] = ["trust", "image/bottle"];
     let path = real(&stack.bottle.state);
     for agent in agents()? {
         let (seen, state) = match seen(stack, &agent)? {
@@ -70,8 +68,10 @@ pub(crate) fn require_unseen_state(stack: &Stack) -> anyhow::Result<()> {
             Some(seen @ Seen { by_name: true, .. }) => (seen, Source::by_name(&path)),
             Some(seen) => (seen, Source::at(&path)?),
         };
+        // What each agent is given: the program, and the folder of certificates and of what it is told, also in parts.
+        let (program, trust) = (state.root.join("image/bottle"), state.root.join("trust"));
         let is_given =
-            |mount: &Mount| mount.read_only && GIVEN.iter().any(|given| mount.root == state.root.join(given));
+            |mount: &Mount| mount.read_only && (mount.root == program || mount.root.starts_with(&trust));
         if let Some(mount) = seen.table.showing(&state).find(|mount| !is_given(mount)) {
             bail!(
                 "{} runs and sees, at {}, the state {path} with its private keys: its mounts are older than what you \

@@ -1,88 +1,80 @@
-//! `bottle.internal`: a host that this proxy answers itself, so that an agent can ask what it is allowed.
-//! No request for it ever leaves.
+//! `bottle.internal`: a host that this proxy answers itself, so that an agent can ask what it is allowed, and why
+//! something is refused. No request for it ever leaves, and no page has the value of a credential.
+
+mod allowlist;
+mod explain;
 
 use super::rules::Rules;
-use crate::config::routes::AnyOr;
 use crate::intercept::{Body, body};
-use crate::policy::{DenyPath, HostRule, INTERNAL_HOST as HOST, Method, Route};
-use http::{HeaderValue, Response, StatusCode, header};
+use crate::policy::INTERNAL_HOST as HOST;
+use allowlist::Allowlist;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use serde::Serialize;
 
-/// The one page that it has.
+/// What is allowed, as JSON whatever a client accepts.
 const ALLOWLIST: &str = "/allowlist";
+/// What would become of a request.
+const EXPLAIN: &str = "/explain";
 
-/// What an agent may do, with names of credentials and no values.
-#[derive(Serialize)]
-struct Allowlist<'r> {
-    bottle: &'r str,
-    hosts: Vec<Entry<'r>>,
-}
-
-#[derive(Serialize)]
-struct Entry<'r> {
-    host: &'r str,
-    ports: &'r [u16],
-    methods: AnyOr,
-    path_allowlist: AnyOr,
-    deny_paths: Vec<&'r str>,
-    credential: Option<&'r str>,
-    reason: Option<&'r str>,
-}
-
-impl<'r, R: AsRef<HostRule>> From<&'r R> for Entry<'r> {
-    fn from(rule: &'r R) -> Self {
-        let HostRule { route, auth, inspect: _, addresses: _ } = rule.as_ref();
-        let Route {
-            source: _,
-            host,
-            ports,
-            methods,
-            path_allowlist,
-            deny_paths,
-            encoded_slash: _,
-            until: _,
-            reason,
-        } = route;
-        Self {
-            host: host.as_str(),
-            ports,
-            methods: AnyOr::from(methods.as_deref()),
-            path_allowlist: AnyOr::from(path_allowlist.as_deref()),
-            deny_paths: deny_paths.iter().map(DenyPath::as_str).collect(),
-            credential: auth.as_ref().map(|auth| auth.token_ref.as_str()),
-            reason: reason.as_deref(),
-        }
-    }
+/// An answer in both its forms.
+trait Page: Serialize {
+    /// For a terminal.
+    fn text(&self) -> String;
 }
 
 /// The answer, whatever was asked.
-pub(super) fn answer(method: &Method, target: &[u8], rules: &Rules) -> Response<Body> {
-    let path = target.split(|b| *b == b'?').next().unwrap_or_default();
-    if path != ALLOWLIST.as_bytes() {
-        let text = format!("{HOST} has one page: http://{HOST}{ALLOWLIST}\n");
-        return page(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", text);
+pub(super) fn answer(method: &Method, headers: &HeaderMap, target: &[u8], rules: &Rules) -> Response<Body> {
+    let target = String::from_utf8_lossy(target);
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    if !["/", ALLOWLIST, EXPLAIN].contains(&path) {
+        return text(StatusCode::NOT_FOUND, format!("{HOST} has no such page\n\n{}", pages()));
     }
     if *method != Method::GET && *method != Method::HEAD {
-        let mut response = page(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "text/plain; charset=utf-8",
-            "only GET is answered here\n".into(),
-        );
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is answered here\n".into());
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    let hosts = rules.ruleset.policy.rules().iter().map(Entry::from).collect();
-    let allowlist = Allowlist { bottle: &rules.file.bottle, hosts };
-    match serde_json::to_string_pretty(&allowlist) {
-        Ok(json) => page(StatusCode::OK, "application/json", json + "\n"),
+    let as_json = path == ALLOWLIST || wants_json(headers);
+    if path == EXPLAIN {
+        return match explain::asked(query) {
+            Ok(asked) => page(&explain::answer(&asked, rules), as_json),
+            Err(problem) => text(StatusCode::BAD_REQUEST, format!("{problem}\n\n{}", pages())),
+        };
+    }
+    page(&Allowlist::from(rules), as_json)
+}
+
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).map(HeaderValue::as_bytes).unwrap_or_default();
+    String::from_utf8_lossy(accepted).to_ascii_lowercase().contains("json")
+}
+
+fn pages() -> String {
+    format!(
+        "https://{HOST}/ says what is allowed, as text, or as JSON to who accepts that\n\
+         https://{HOST}{EXPLAIN}?method=GET&url=https%3A%2F%2FHOST%2FPATH says what would become of a request; \
+         in a bottle, /run/bottle/bottle explain GET https://HOST/PATH asks it\n"
+    )
+}
+
+fn page(what: &impl Page, as_json: bool) -> Response<Body> {
+    if !as_json {
+        return text(StatusCode::OK, what.text());
+    }
+    match serde_json::to_string_pretty(what) {
+        Ok(json) => respond(StatusCode::OK, "application/json", json + "\n"),
         Err(error) => {
-            tracing::error!(%error, "the allowlist could not be written as JSON");
-            page(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", "no answer\n".into())
+            tracing::error!(%error, "a page could not be written as JSON");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "no answer\n".into())
         }
     }
 }
 
-fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
+fn text(status: StatusCode, text: String) -> Response<Body> {
+    respond(status, "text/plain; charset=utf-8", text)
+}
+
+fn respond(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
     let mut response = Response::new(body::full(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();

@@ -35,7 +35,7 @@ use crate::intercept::{
     Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Tunnel, TunnelFailure,
     body,
 };
-use crate::policy::{GitOperation, HostRule, Intent, Method, Reason, Refusal};
+use crate::policy::{GitOperation, HostRule, Intent, Reason, Refusal};
 use crate::telemetry::audit::{self, AuditSlot};
 use crate::verdict::{
     Head,
@@ -77,8 +77,7 @@ impl Proxy {
         record.at(&destination);
         if destination.authority.host.is_internal() {
             record.answers_itself();
-            let method = Method::from(request.method());
-            return Ok(internal::answer(&method, &destination.target, rules));
+            return Ok(internal::answer(request.method(), request.headers(), &destination.target, rules));
         }
         let mut intent = rules.ruleset.intent(&destination, head)?;
         let mut request = bound_body(request, rules, &destination.target, &mut intent, record).await?;

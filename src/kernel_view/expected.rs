@@ -12,6 +12,9 @@ use std::path::Path;
 pub struct Expected {
     /// Files and folders of this machine.
     pub binds: Vec<Bind>,
+    /// Read-only binds at places that may be links in the image: the engine mounts at a link's end, so each of them may
+    /// be anywhere.
+    pub anywhere: Vec<Bind>,
     /// Volumes that the engine keeps.
     pub volumes: Vec<Volume>,
     /// Targets of file systems in memory that are the container's alone.
@@ -152,6 +155,7 @@ pub(super) fn mismatches(
         known.push(mount.id);
         found.extend(want.differs(mount, &around));
     }
+    expected.find_anywhere(container, &mut known, &mut found);
     for mount in container.iter().filter(|mount| !known.contains(&mount.id)) {
         if around.is_dockers(mount) {
             continue;
@@ -179,6 +183,33 @@ impl Expected {
     fn all(&self) -> impl Iterator<Item = Want<'_>> {
         let binds = self.binds.iter().map(Want::Bind);
         binds.chain(self.volumes.iter().map(Want::Volume)).chain(self.tmpfs.iter().map(|it| Want::Tmpfs(it)))
+    }
+
+    /// Each mount of such a source counts for one place, first for that where it is. One more than there are places is
+    /// no known one.
+    fn find_anywhere(&self, container: &MountTable, known: &mut Vec<u64>, found: &mut Vec<Mismatch>) {
+        let mut places: Vec<&Bind> = self.anywhere.iter().collect();
+        let at_their_place = |mount: &&Mount| self.anywhere.iter().any(|it| mount.target == it.target);
+        let (direct, linked): (Vec<_>, Vec<_>) =
+            container.iter().filter(|mount| !known.contains(&mount.id)).partition(at_their_place);
+        for mount in direct.into_iter().chain(linked) {
+            let shows = |it: &&Bind| {
+                mount.device == it.source.device && mount.root == it.source.root && mount.read_only
+            };
+            let own = places.iter().position(|it| shows(it) && mount.target == it.target);
+            let Some(at) = own.or_else(|| places.iter().position(shows)) else { continue };
+            let Bind { target, source, .. } = places.remove(at);
+            known.push(mount.id);
+            if mount.deleted {
+                found.push(Mismatch::Deleted { target: target.clone(), wanted: source.path.to_string() });
+            }
+        }
+        found.extend(
+            places.into_iter().map(|it| Mismatch::Missing {
+                target: it.target.clone(),
+                wanted: it.source.path.to_string(),
+            }),
+        );
     }
 
     /// The innermost bind that brought the mount along: what is mounted inside a source on the host is bound with it.

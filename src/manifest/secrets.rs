@@ -16,6 +16,9 @@ static LONG_REF: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a pattern of this file is not a regular expression")
 });
 
+/// Values that end in the agent's container or image.
+const GIVEN: [&str; 2] = ["/agent/env/", "/agent/build/args/"];
+
 /// The places of secrets: in the text as it is written, and where escapes or line breaks hide one from it.
 pub(super) fn find(text: &str, document: Option<&Document>) -> Vec<Range<usize>> {
     let mut places = masking::find(text);
@@ -32,8 +35,12 @@ pub(super) fn find(text: &str, document: Option<&Document>) -> Vec<Range<usize>>
 
 fn collect(value: &Value, pointer: &str, document: &Document, found: &mut Vec<Range<usize>>) {
     let is_secret = |text: &str| !masking::find(text).is_empty();
+    // What the agent or its build is given; elsewhere a URL has no password by its own check.
+    let is_given = GIVEN.iter().any(|given| pointer.starts_with(given));
     match value {
-        Value::String(text) if is_secret(text) => found.push(document.span_of(pointer)),
+        Value::String(text) if is_secret(text) || (is_given && masking::has_password(text)) => {
+            found.push(document.span_of(pointer));
+        }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
                 collect(item, &format!("{pointer}/{index}"), document, found);
@@ -62,6 +69,18 @@ pub(super) fn masked(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_url_with_a_password_is_a_secret_where_the_agent_is_given_it() {
+        let found = |url: &str| {
+            let text =
+                format!("agent: {{env: {{A: '{url}'}}, build: {{args: {{B: '{url}'}}}}}}\nx: '{url}'\n");
+            let document = crate::yaml::parse(text.as_bytes(), crate::yaml::Limits::default()).unwrap();
+            find(&text, Some(&document)).len()
+        };
+        assert_eq!(found("postgres://app:pw@db.test/x"), 2);
+        assert_eq!(found("postgres://app:pw@localhost/x"), 0);
+    }
 
     #[test]
     fn what_is_too_long_for_a_name_is_masked() {

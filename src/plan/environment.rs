@@ -11,9 +11,12 @@ const WHY_NO_PROXY: &str =
     "empty, since Compose would add what the Docker client's own configuration says, a password included";
 const WHY_LOOPBACK: &str = "the agent's own services are reached directly; dialects differ, so loopback only";
 const WHY_TRUST: &str = "the proxy ends TLS with a CA of its own";
-const WHY_JAVA: &str = "Java reads neither proxy variables nor PEM bundles";
+const WHY_JAVA: &str = "Java reads neither proxy variables nor PEM bundles; Maven 3.9 and newer reads Java's properties where told to";
 const WHY_NODE: &str = "Node's own fetch ignores the proxy variables without it (Node 24 and newer; older ones need an agent library)";
 const WHY_HOME: &str = "a volume that outlives the container (agent.home)";
+const WHY_YARN: &str = "Yarn 2 and newer reads no proxy variable but its own";
+const WHY_CARGO: &str = "cargo's own git knows no rewriting and no proxy for ssh: it asks git";
+const WHY_SAFE: &str = "git works in a mount whose owner is another user";
 const WHY_GIT: &str = "`git@HOST:` remotes of hosts that may serve git go over https, where rules apply";
 
 /// One variable for each family of tools; all of them name the same bundle.
@@ -28,6 +31,13 @@ const TRUST: [&str; 10] = [
     "PIP_CERT",
     "REQUESTS_CA_BUNDLE",
     "SSL_CERT_FILE",
+];
+
+/// Variables of single tools: name, value, why.
+const DIALECTS: [(&str, &str, &str); 3] = [
+    ("CARGO_NET_GIT_FETCH_WITH_CLI", "true", WHY_CARGO),
+    ("YARN_HTTPS_PROXY", GATE_URL, WHY_YARN),
+    ("YARN_HTTP_PROXY", GATE_URL, WHY_YARN),
 ];
 
 /// Every variable that the `proxies` of a Docker client's configuration turn into (docker/cli,
@@ -50,7 +60,8 @@ fn java() -> String {
     format!(
         "-Dhttp.proxyHost={host} -Dhttp.proxyPort={port} -Dhttps.proxyHost={host} -Dhttps.proxyPort={port} \
          -Dhttp.nonProxyHosts=localhost|127.*|[::1] -Djavax.net.ssl.trustStore={TRUST_STORE} \
-         -Djavax.net.ssl.trustStoreType=PKCS12 -Djavax.net.ssl.trustStorePassword=changeit"
+         -Djavax.net.ssl.trustStoreType=PKCS12 -Djavax.net.ssl.trustStorePassword=changeit \
+         -Daether.connector.http.useSystemProperties=true"
     )
 }
 
@@ -59,6 +70,7 @@ fn java() -> String {
 pub fn is_ours(name: &str) -> bool {
     PROXY_VARIABLES.contains(&name)
         || TRUST.contains(&name)
+        || DIALECTS.iter().any(|(own, ..)| *own == name)
         || ["HOME", "JAVA_TOOL_OPTIONS", NODE_SWITCH].contains(&name)
         || name.starts_with("GIT_CONFIG_")
         || placeholder::is_set_beside_a_credential(name)
@@ -102,8 +114,11 @@ pub(super) fn resolve(manifest: &Manifest) -> BTreeMap<String, Variable> {
     if let Some(home) = &manifest.agent.home {
         set("HOME", home.as_str(), WHY_HOME);
     }
-    for (name, value) in git_rewrites(manifest) {
-        set(&name, &value, WHY_GIT);
+    for (name, value, why) in DIALECTS {
+        set(name, value, why);
+    }
+    for (name, value, why) in git_config(manifest) {
+        set(&name, &value, why);
     }
     for (name, variable) in stand_ins(manifest) {
         variables.insert(name, variable);
@@ -115,22 +130,19 @@ pub(super) fn resolve(manifest: &Manifest) -> BTreeMap<String, Variable> {
     variables
 }
 
-/// `GIT_CONFIG_COUNT` and its keys and values: two rewrites for each host that may serve git.
-fn git_rewrites(manifest: &Manifest) -> Vec<(String, String)> {
+/// `GIT_CONFIG_COUNT` and its keys and values: two rewrites for each host that may serve git, and trust in every
+/// folder, since all that the agent sees is the agent's.
+fn git_config(manifest: &Manifest) -> Vec<(String, String, &'static str)> {
     let hosts = manifest.hosts().map(|rule| &rule.route).filter(|route| may_serve_git(route));
-    let hosts = hosts.map(|route| route.host.as_str());
-    let rewrites: Vec<(String, String)> = hosts
-        .flat_map(|host| {
-            let key = format!("url.https://{host}/.insteadOf");
-            [(key.clone(), format!("git@{host}:")), (key, format!("ssh://git@{host}/"))]
-        })
-        .collect();
-    if rewrites.is_empty() {
-        return Vec::new();
-    }
-    let count = ("GIT_CONFIG_COUNT".to_owned(), rewrites.len().to_string());
-    let pairs = rewrites.into_iter().enumerate().flat_map(|(at, (key, value))| {
-        [(format!("GIT_CONFIG_KEY_{at}"), key), (format!("GIT_CONFIG_VALUE_{at}"), value)]
+    let rewrites = hosts.map(|route| route.host.as_str()).flat_map(|host| {
+        let key = format!("url.https://{host}/.insteadOf");
+        [(key.clone(), format!("git@{host}:"), WHY_GIT), (key, format!("ssh://git@{host}/"), WHY_GIT)]
+    });
+    let safe = ("safe.directory".to_owned(), "*".to_owned(), WHY_SAFE);
+    let settings: Vec<_> = rewrites.chain([safe]).collect();
+    let count = ("GIT_CONFIG_COUNT".to_owned(), settings.len().to_string(), WHY_SAFE);
+    let pairs = settings.into_iter().enumerate().flat_map(|(at, (key, value, why))| {
+        [(format!("GIT_CONFIG_KEY_{at}"), key, why), (format!("GIT_CONFIG_VALUE_{at}"), value, why)]
     });
     std::iter::once(count).chain(pairs).collect()
 }

@@ -21,7 +21,8 @@ pub use services::{NetworkPlan, Reach, ServicePlan};
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Build, Dlp, DlpAction};
 use crate::policy::HostRule;
-use camino::Utf8PathBuf;
+use crate::stack::{CLAUDE_GUIDE, SYSTEM_BUNDLES};
+use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::BTreeMap;
 
 /// What is to be said, each with a pointer into the manifest.
@@ -182,7 +183,29 @@ pub struct Variable {
     pub placeholder: bool,
 }
 
+impl AgentPlan {
+    /// The system's own places where the agent's image has what its programs trust, those that no mount of the
+    /// manifest lies at or around: whoever mounts certificates of their own decides about them.
+    #[must_use]
+    pub fn system_bundles(&self) -> Vec<&'static str> {
+        SYSTEM_BUNDLES.into_iter().filter(|place| self.leaves_free(place)).collect()
+    }
+
+    fn leaves_free(&self, place: &str) -> bool {
+        let place = Utf8Path::new(place);
+        !self.mounts.iter().any(|it| place.starts_with(&it.target) || it.target.starts_with(place))
+    }
+}
+
 impl Plan {
+    /// Where the agent is told about its bottle besides [`GUIDE`](crate::stack::GUIDE). Without routes nobody answers
+    /// for what the text names.
+    #[must_use]
+    pub fn guides(&self) -> Vec<&'static str> {
+        let guides = [CLAUDE_GUIDE].into_iter();
+        guides.filter(|place| self.topology == Topology::Chain && self.agent.leaves_free(place)).collect()
+    }
+
     /// The `token_ref`s and the hosts that each is sent to, sorted.
     #[must_use]
     pub fn tokens(&self) -> BTreeMap<&str, Vec<&str>> {

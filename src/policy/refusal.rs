@@ -215,6 +215,14 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+impl Route {
+    /// What may be requested, in words: at most 20 entries, then `… and N more`.
+    #[must_use]
+    pub fn allowed(&self) -> Vec<String> {
+        allowed_on(self)
+    }
+}
+
 /// `GET, HEAD /repos/acme/app and below`, one for each entry of the `path_allowlist`, then what is denied of them.
 pub(super) fn allowed_on(route: &Route) -> Vec<String> {
     let methods = match &route.methods {

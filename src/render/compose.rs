@@ -44,6 +44,8 @@ struct AgentView<'a> {
     workdir: Option<&'a str>,
     read_only: bool,
     home: Option<&'a str>,
+    bundles: Vec<&'a str>,
+    guides: Vec<&'a str>,
     mounts: Vec<MountView<'a>>,
     environment: BTreeMap<&'a str, &'a str>,
 }
@@ -131,6 +133,8 @@ fn view<'a>(plan: &'a Plan, configs: &ConfigHashes, seccomp: &str) -> View<'a> {
             workdir: agent.workdir.as_deref(),
             read_only: agent.read_only,
             home: agent.home.as_ref().map(|home| home.as_str()),
+            bundles: agent.system_bundles(),
+            guides: plan.guides(),
             mounts: agent.mounts.iter().map(|mount| mount_view(plan, mount)).collect(),
             environment: agent
                 .environment

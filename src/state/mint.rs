@@ -7,6 +7,9 @@ use crate::tree::{Folder, Staged, TreeError};
 use camino::Utf8Path;
 use jiff::Timestamp;
 
+/// What an agent is told about its bottle.
+const GUIDE: &str = include_str!("../../templates/agents.md");
+
 /// What a bottle needs in its state.
 #[derive(Debug)]
 pub struct MintRequest<'a> {
@@ -224,6 +227,7 @@ impl<'a> Batch<'a> {
         if !same || folder.entry("truststore.p12")?.is_none() {
             self.0.push(folder.stage("truststore.p12", &pki::java_trust_store(&extra)?, 0o644)?);
         }
+        self.add(folder, "agents.md", GUIDE.as_bytes(), 0o644, None)?;
         self.add(folder, "ca-bundle.pem", bundle.as_bytes(), 0o644, None)?;
         Ok(())
     }

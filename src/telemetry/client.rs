@@ -55,8 +55,17 @@ pub fn get(url: &str) -> Result<AdminAnswer, ClientError> {
     if address.is_empty() || !path.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(not_a_url());
     }
+    ask_at(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n"))
+}
+
+/// Asks a proxy once for a page of a host that it answers itself, in one kind of content.
+pub fn get_through(proxy: &str, host: &str, path: &str, accepted: &str) -> Result<AdminAnswer, ClientError> {
+    ask_at(proxy, &format!("GET http://{host}{path} HTTP/1.1\r\nHost: {host}\r\nAccept: {accepted}\r\n"))
+}
+
+fn ask_at(address: &str, head: &str) -> Result<AdminAnswer, ClientError> {
     let mut stream = connect(address)?;
-    let answer = ask(&mut stream, address, path)
+    let answer = ask(&mut stream, head)
         .map_err(|source| ClientError::Unreachable { address: address.to_owned(), source })?;
     parse(&answer).ok_or_else(|| ClientError::NotHttp(address.to_owned()))
 }
@@ -97,11 +106,11 @@ fn served(stream: &mut TcpStream) -> io::Result<()> {
     }
 }
 
-/// HTTP/1.0, so that the answer ends with the connection and is never chunked.
-fn ask(stream: &mut TcpStream, address: &str, path: &str) -> io::Result<Vec<u8>> {
+/// The answer ends with the connection; in HTTP/1.0 it is never chunked.
+fn ask(stream: &mut TcpStream, head: &str) -> io::Result<Vec<u8>> {
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nUser-Agent: bottle\r\n\r\n")?;
+    write!(stream, "{head}User-Agent: bottle\r\nConnection: close\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
     Ok(answer)

@@ -8,6 +8,7 @@ mod binary;
 mod bypasses;
 mod capability;
 mod captured;
+mod clients;
 mod codes;
 mod completions;
 mod consent_context;

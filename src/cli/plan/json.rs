@@ -104,6 +104,8 @@ fn agent(plan: &Plan) -> Value {
             "read_only": mount.read_only,
             "why": mount.why,
         })).collect::<Vec<_>>(),
+        "trust_bundle_at": agent.system_bundles(),
+        "guide_at": plan.guides(),
         "environment": agent.environment.iter().map(|(name, variable)| json!({
             "name": name,
             "value": variable.value,

@@ -145,15 +145,25 @@ fn mounts(plan: &Plan) -> Rows {
         let why = mount.why.map(|why| format!("by bottle: {why}")).unwrap_or_default();
         vec![mount.source.to_string(), mount.target.to_string(), access.to_owned(), why]
     };
-    plan.agent.mounts.iter().map(row).collect()
+    let by_bottle = |source: &str, targets: Vec<&str>, why: &str| -> Vec<Vec<String>> {
+        let row =
+            |target: &str| vec![source.to_owned(), target.to_owned(), "read-only".into(), why.to_owned()];
+        targets.into_iter().map(row).collect()
+    };
+    let mut rows: Rows = plan.agent.mounts.iter().map(row).collect();
+    rows.extend(by_bottle("the trust bundle", plan.agent.system_bundles(), TRUSTED));
+    rows.extend(by_bottle("agents.md", plan.guides(), TOLD));
+    rows
 }
+
+const TRUSTED: &str = "by bottle: what heeds no variable trusts the CA too (wget, apt)";
+const TOLD: &str = "by bottle: what Claude Code reads at its start about the bottle";
 
 /// Variables with the same reason and value share a line: twenty of them would hide the few that matter.
 fn environment(plan: &Plan) -> Rows {
     let mut groups = BTreeMap::<(bool, &str, &str), Vec<&str>>::new();
     for (name, variable) in &plan.agent.environment {
-        let value =
-            if name.starts_with("GIT_CONFIG_") { "url.https://HOST/.insteadOf" } else { &variable.value };
+        let value = if name.starts_with("GIT_CONFIG_") { "a setting of git" } else { &variable.value };
         let key = (variable.why.is_none(), variable.why.unwrap_or("by the manifest"), value);
         groups.entry(key).or_default().push(name);
     }

@@ -29,6 +29,7 @@ fn expected() -> Expected {
             bind("/home/me/app/docker/agent", "/work/docker/agent", true),
             bind("/home/me/app/with space", "/space", false),
         ],
+        anywhere: Vec::new(),
         volumes: vec![volume("bhx_sock", "/run/sock", true), volume("bhx_data", "/data", false)],
         tmpfs: vec!["/t".into()],
     }
@@ -216,4 +217,53 @@ fn shared_memory_that_the_engine_mounts_on_the_host_is_dockers() {
     };
     assert_eq!(shm(ID), []);
     assert_eq!(shm(&ID.replace('6', "7")).len(), 1, "of another container");
+}
+
+/// A bundle at two of an image's places, the second a link to the first.
+fn with_bundles(lines: &[&str]) -> Vec<String> {
+    let anywhere = ["/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem"]
+        .map(|target| bind("/s/trust/ca-bundle.pem", target, true));
+    let expected = Expected { anywhere: anywhere.into(), ..expected() };
+    said_of(&format!("{DOCKER_20}{}\n", lines.join("\n")), &expected)
+}
+
+#[test]
+fn a_place_that_is_a_link_in_the_image_is_mounted_at_its_end() {
+    const FIRST: &str =
+        "900 134 254:0 /s/trust/ca-bundle.pem /etc/ssl/certs/ca-certificates.crt ro - ext4 d rw";
+    const SECOND: &str = "901 134 254:0 /s/trust/ca-bundle.pem /etc/ssl/cert.pem ro - ext4 d rw";
+    let over = FIRST.replace("900 134", "902 900");
+    assert_eq!(with_bundles(&[FIRST, SECOND]), [""; 0], "two plain files");
+    assert_eq!(with_bundles(&[FIRST, &over]), [""; 0], "one over the other");
+    let elsewhere = SECOND.replace("/etc/ssl/cert.pem", "/usr/share/certs.pem");
+    assert_eq!(with_bundles(&[FIRST, &elsewhere]), [""; 0], "a place of its own");
+
+    let starts = |said: &[String], starts: &[&str]| {
+        let as_wanted = said.iter().zip(starts).all(|(said, start)| said.starts_with(start));
+        assert!(said.len() == starts.len() && as_wanted, "{said:?}");
+    };
+    let missing = "nothing is mounted at /etc/ssl/cert.pem, where /s/trust/ca-bundle.pem must be";
+    starts(&with_bundles(&[FIRST]), &[missing]);
+    let writable = SECOND.replace(" ro ", " rw ");
+    let unexpected = "254:0 /s/trust/ca-bundle.pem (ext4) is mounted at /etc/ssl/cert.pem, which neither";
+    starts(&with_bundles(&[FIRST, &writable]), &[missing, unexpected]);
+    for (from, to) in [("/s/trust/ca-bundle.pem", "/s/trust"), ("254:0", "254:1"), ("ca-bundle", "agents")] {
+        let other = SECOND.replace(from, to);
+        let said = with_bundles(&[FIRST, &other]);
+        assert!(
+            said.len() == 2 && said[0].starts_with(missing) && said[1].contains(" is mounted at "),
+            "{said:?}"
+        );
+    }
+    starts(
+        &with_bundles(&[FIRST, SECOND, &over]),
+        &[
+            "254:0 /s/trust/ca-bundle.pem (ext4) is mounted at /etc/ssl/certs/ca-certificates.crt, which neither",
+        ],
+    );
+    let removed = SECOND.replace("bundle.pem ", "bundle.pem//deleted ");
+    starts(
+        &with_bundles(&[FIRST, &removed]),
+        &["/s/trust/ca-bundle.pem, mounted at /etc/ssl/cert.pem, was removed"],
+    );
 }

@@ -11,6 +11,7 @@ const SET_BY_BOTTLE: &[&str] = &[
     "ALL_PROXY",
     "AWS_CA_BUNDLE",
     "CARGO_HTTP_CAINFO",
+    "CARGO_NET_GIT_FETCH_WITH_CLI",
     "CURL_CA_BUNDLE",
     "DENO_CERT",
     "FTP_PROXY",
@@ -26,6 +27,8 @@ const SET_BY_BOTTLE: &[&str] = &[
     "PIP_CERT",
     "REQUESTS_CA_BUNDLE",
     "SSL_CERT_FILE",
+    "YARN_HTTPS_PROXY",
+    "YARN_HTTP_PROXY",
 ];
 
 /// The same, by how they begin.

@@ -158,14 +158,103 @@ async fn the_agent_may_ask_what_it_is_allowed_and_sees_names_only() {
 
     assert_eq!(stack.get("bottle.internal", "/allowlist").await.json(), json, "over https as well");
     let other = stack.get("bottle.internal", "/etc/passwd").await;
-    assert_eq!(
-        (other.status, other.body.as_str()),
-        (404, "bottle.internal has one page: http://bottle.internal/allowlist\n")
+    assert_eq!(other.status, 404);
+    assert!(
+        other.body.starts_with("bottle.internal has no such page\n\nhttps://bottle.internal/ says"),
+        "{}",
+        other.body
     );
     let post = stack.raw(&ask.replace("GET", "POST")).await;
     assert_eq!(post.status, 405);
     stack.pipelock.assert_untouched();
     stack.records(4).await;
+}
+
+#[tokio::test]
+async fn the_first_page_is_text_for_a_terminal_and_json_for_a_program() {
+    let stack = Stack::start().await;
+    let page = stack.get("bottle.internal", "/").await;
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/plain; charset=utf-8")));
+    assert!(page.body.starts_with("What the agent of bottle test may request; all else is refused.\n"));
+    assert!(
+        page.body.contains("\napi.test, the proxy adds TOKEN\n  any method on every path\n"),
+        "{}",
+        page.body
+    );
+    let denied = "  any method /repos/*/app and below\n  but not /repos/*/app/hooks and below\n";
+    assert!(page.body.contains(denied), "{}", page.body);
+    assert!(!page.body.contains(PLANTED), "{}", page.body);
+    let ask =
+        "GET http://bottle.internal/ HTTP/1.1\r\nHost: bottle.internal\r\nAccept: application/json\r\n\r\n";
+    let json = stack.raw(ask).await.json();
+    assert_eq!(json, stack.get("bottle.internal", "/allowlist").await.json());
+    stack.pipelock.assert_untouched();
+}
+
+/// What it answers is what becomes of the request itself.
+#[tokio::test]
+async fn the_proxy_explains_what_it_would_do() {
+    let stack = Stack::start().await;
+    let explain = async |query: &str| {
+        let target = format!("/explain?{query}");
+        let ask = format!(
+            "GET http://bottle.internal{target} HTTP/1.1\r\nHost: bottle.internal\r\nAccept: application/json\r\n\r\n"
+        );
+        stack.raw(&ask).await
+    };
+    for (method, host, path, encoded) in [
+        ("GET", "api.test", "/x?a=b", "https%3A%2F%2Fapi.test%2Fx%3Fa%3Db"),
+        ("GET", "paths.test", "/v1/models", "https%3a%2f%2fpaths.test%2Fv1%2Fmodels"),
+        ("POST", "read.test", "/", "https://read.test/"),
+        ("GET", "evil.example", "/", "https://evil.example"),
+        ("GET", "open.test", "/a/../b", "https://open.test/a/../b"),
+        (
+            "GET",
+            "open.test",
+            "/a.git/info/refs?service=git-receive-pack",
+            "https://open.test/a.git/info/refs?service=git-receive-pack",
+        ),
+    ] {
+        let answer = explain(&format!("method={method}&url={encoded}")).await.json();
+        let asked = answer["request"].as_str().unwrap();
+        assert!(asked.starts_with(&format!("{method} https://{host}")), "{asked}");
+        let real = stack
+            .request(&format!("{host}:443"), &format!("{method} {path} HTTP/1.1\r\nHost: {host}"), "")
+            .await;
+        match real.header("x-bottle-reason") {
+            None => assert_eq!(
+                (&answer["verdict"], &answer["reason"]),
+                (&"allow".into(), &serde_json::Value::Null),
+                "{path}"
+            ),
+            Some(reason) => {
+                assert_eq!(
+                    (&answer["verdict"], &answer["reason"]),
+                    (&"deny".into(), &reason.into()),
+                    "{path}"
+                );
+                assert!(real.body.contains(answer["message"].as_str().unwrap()), "{}", real.body);
+            }
+        }
+    }
+    let text = stack.get("bottle.internal", "/explain?url=https://api.test/").await;
+    assert_eq!(
+        text.body,
+        "allowed: GET https://api.test/\n  = note: the rules of api.test allow it; the proxy adds TOKEN; pipelock searches \
+         it for secrets and looks at the host's address\n  = rule: egress_proxy.routes[api.test] of the manifest\n"
+    );
+    for (query, problem) in [
+        ("", "`` is not a whole URL: write https://HOST/PATH"),
+        ("url=x", "`x` is not a whole URL"),
+        ("method=G%20T&url=https://a.test", "`G T` is not a method"),
+        ("url=https://a.test/%ff", "`url` is not UTF-8"),
+        ("url=ftp://a.test/", "`ftp` can't pass the proxies"),
+    ] {
+        let answer = explain(query).await;
+        assert!(answer.status == 400 && answer.body.starts_with(problem), "{query}: {}", answer.body);
+    }
+    let address = explain("url=https://10.0.0.1/").await.json();
+    assert_eq!((&address["verdict"], &address["reason"]), (&"deny".into(), &"malformed_authority".into()));
 }
 
 /// RFC 9110 §6.5.1: no trailer routes, authenticates or frames; some servers merge them into the head.

@@ -50,6 +50,7 @@ impl Place {
             ],
             volumes: vec![Volume { target: "/volume".into(), name: self.volume(), read_only: false }],
             tmpfs: vec!["/t".into()],
+            ..Expected::default()
         }
     }
 

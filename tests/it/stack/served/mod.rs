@@ -5,6 +5,7 @@ mod clients;
 mod credentials;
 mod planted;
 mod seal;
+mod tools;
 
 use super::{
     harness,
