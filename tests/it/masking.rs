@@ -71,7 +71,7 @@ fn a_token_or_a_password_in_what_the_command_says() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs_err::write(folder.path().join(name), text).unwrap();
     let token = token();
-    let manifest = "version: 1\nname: dev\nagent:\n  image: debian:12\n  env:\n    INDEX: https://me:hunter2@index.example/\n\
+    let manifest = "version: 1\nname: dev\nagent:\n  image: debian:12\n  env:\n    INDEX: postgres://me:hunter2@localhost/db\n\
                     egress_proxy: {routes: [{host: a.example}]}\n";
     write("bottle.yaml", manifest);
     write("none.yaml", "version: 1\nagent: {env: {}}\negress_proxy: {routes: [{host: a.example}]}\n");

@@ -20,3 +20,4 @@ mod project;
 mod served;
 mod siblings;
 mod trust;
+mod working;
