@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("manifest", &["codes", "policy", "yaml", "diagnostic", "json_schema", "masking"]),
     ("plan", &["stack", "manifest", "policy", "diagnostic"]),
     ("lock", &["manifest", "yaml"]),
+    ("dockerfile", &["lock"]),
     ("lint", &["lock", "manifest", "plan", "policy", "diagnostic"]),
     ("render", &["stack", "plan", "policy", "config", "yaml", "manifest", "diagnostic"]),
     ("tree", &["render", "diagnostic", "yaml", "printable"]),
