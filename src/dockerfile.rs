@@ -180,8 +180,11 @@ fn check(text: &str, stages: &mut Stages) -> Checked {
     }
 }
 
+/// Flags with their values, and arguments.
+type Split<'a> = (Vec<(&'a str, &'a str)>, &'a [&'a str]);
+
 /// The flags before the arguments, each with its value, and the arguments. A flag that is not one of `known` is refused.
-fn flags<'a>(words: &'a [&'a str], known: &[&str]) -> Checked<(Vec<(&'a str, &'a str)>, &'a [&'a str])> {
+fn flags<'a>(words: &'a [&'a str], known: &[&str]) -> Checked<Split<'a>> {
     let count = words.iter().take_while(|word| word.starts_with("--")).count();
     let (flags, arguments) = words.split_at(count);
     let mut found = Vec::new();
