@@ -17,6 +17,7 @@ pub mod consent;
 pub mod content_coding;
 pub mod diagnostic;
 pub mod dlp;
+pub mod dockerfile;
 pub mod egress_proxy;
 pub mod expectations;
 pub mod explain;

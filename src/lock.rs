@@ -118,77 +118,6 @@ pub fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|rest| rest.len() == 64 && rest.bytes().all(hex))
 }
 
-/// The images that a Dockerfile begins its stages with and does not name by digest, each with its line, from 1. What
-/// holds a variable is one of them, since it can stand for anything.
-#[must_use]
-pub fn floating_bases(dockerfile: &str) -> Vec<(usize, String)> {
-    let mut stages: Vec<String> = Vec::new();
-    let mut found = Vec::new();
-    // Directives stand before everything else: another frontend is an image, and another escape character is not read here.
-    for (at, line) in
-        dockerfile.lines().enumerate().take_while(|(_, line)| line.trim_start().starts_with('#'))
-    {
-        let directive = line.trim_start().trim_start_matches('#').split_once('=');
-        let Some((key, value)) =
-            directive.map(|(key, value)| (key.trim().to_ascii_lowercase(), value.trim()))
-        else {
-            continue;
-        };
-        if key == "syntax" && !is_pinned(value) || key == "escape" && value != "\\" {
-            found.push((at + 1, format!("# {key}={value}")));
-        }
-    }
-    for (line, text) in instructions(dockerfile) {
-        let is_stage = |name: &str, stages: &[String]| {
-            name.parse::<usize>().is_ok() || stages.iter().any(|stage| stage.eq_ignore_ascii_case(name))
-        };
-        // `COPY --from=IMAGE`, `RUN --mount=type=bind,from=IMAGE`.
-        let options = text.split_whitespace().skip(1).take_while(|word| word.starts_with("--"));
-        let froms = options.flat_map(|option| option.split([',', ' '])).filter_map(|part| {
-            part.strip_prefix("--from=")
-                .or_else(|| part.strip_prefix("from="))
-                .or_else(|| part.strip_prefix("--mount=from="))
-        });
-        found.extend(
-            froms
-                .filter(|name| !is_stage(name, &stages) && !is_pinned(name))
-                .map(|name| (line, name.to_owned())),
-        );
-        let mut words = text.split_whitespace();
-        if !words.next().is_some_and(|word| word.eq_ignore_ascii_case("FROM")) {
-            continue;
-        }
-        let mut words = words.skip_while(|word| word.starts_with("--"));
-        let Some(name) = words.next() else { continue };
-        if !is_stage(name, &stages) && name != "scratch" && !is_pinned(name) {
-            found.push((line, name.to_owned()));
-        }
-        if words.next().is_some_and(|word| word.eq_ignore_ascii_case("AS")) {
-            stages.extend(words.next().map(str::to_owned));
-        }
-    }
-    found
-}
-
-/// Each instruction with the line that it begins on: comments are left out, and a line that ends in `\\` goes on in the
-/// next one (Dockerfile reference, "Format").
-fn instructions(dockerfile: &str) -> Vec<(usize, String)> {
-    let mut found: Vec<(usize, String)> = Vec::new();
-    let mut goes_on = false;
-    for (at, line) in dockerfile.lines().enumerate() {
-        if line.trim_start().starts_with('#') {
-            continue;
-        }
-        let part = line.trim_end().strip_suffix('\\');
-        match found.last_mut().filter(|_| goes_on) {
-            Some((_, text)) => text.push_str(part.unwrap_or(line)),
-            None => found.push((at + 1, part.unwrap_or(line).to_owned())),
-        }
-        goes_on = part.is_some();
-    }
-    found
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -233,22 +162,5 @@ mod tests {
         let own = format!("debian:12@sha256:{}", "f".repeat(64));
         assert_eq!(pinned(&own), own);
         assert!(is_pinned(&own) && !is_pinned("debian:12") && !is_pinned("debian@sha256:abc"));
-    }
-
-    #[test]
-    fn the_bases_of_a_dockerfile_are_found() {
-        let text = format!(
-            "# FROM none\nARG V=1\nFROM --platform=linux/amd64 node:24 AS build\nRUN true\nfrom debian@{DIGEST} as base\n\
-             FROM build\nFROM scratch\nFROM ${{V}}\nFROM\nRUN sql 'SELECT a \\\n# why\nFROM b'\nFROM \\\n  rust\n"
-        );
-        let expected =
-            [(3, "node:24"), (8, "${V}"), (13, "rust")].map(|(line, name)| (line, name.to_owned()));
-        assert_eq!(floating_bases(&text), expected);
-        let text = format!(
-            "# syntax=evil/frontend:latest\n# escape=`\nFROM debian@{DIGEST} AS a\nCOPY --from=a x y\nCOPY --from=0 x y\n\
-             COPY --chown=1 --from=evil/img:latest x y\nRUN --mount=type=bind,from=other,target=/x true\n"
-        );
-        let found: Vec<usize> = floating_bases(&text).into_iter().map(|(line, _)| line).collect();
-        assert_eq!(found, [1, 2, 6, 7]);
     }
 }

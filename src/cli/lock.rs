@@ -5,7 +5,8 @@ use super::folders::{beside, folder_of};
 use super::project::Project;
 use super::{Format, Globals, Outcome, candidate, lock_file, print_as, source};
 use crate::diagnostic::{Diagnostic, Report};
-use crate::lock::{FILE, Lock, floating_bases, is_digest, is_pinned};
+use crate::dockerfile::{Why, unlocked};
+use crate::lock::{FILE, Lock, is_digest, is_pinned};
 use crate::manifest::Image;
 use crate::plan::AgentImage;
 use crate::tree::Folder;
@@ -175,7 +176,12 @@ pub(crate) fn require(project: &Project) -> anyhow::Result<()> {
                 .hint("`bottle lock` looks its digest up"),
         ),
         AgentImage::Named(_) => {}
-        AgentImage::Built(_) => {
+        AgentImage::Built(build) => {
+            // BuildKit takes the program that reads the Dockerfile from it.
+            if build.args.iter().any(|(name, _)| name == "BUILDKIT_SYNTAX") {
+                let message = "`BUILDKIT_SYNTAX` names an image that reads the Dockerfile in its own way";
+                problems.push(problem("agent.build.args", message.to_owned()).hint("remove it"));
+            }
             let context = candidate::context_folder(&project.plan, &project.folder)?;
             let text = context.map(|it| it.text()).transpose()?.flatten();
             let Some(text) = text else {
@@ -188,12 +194,13 @@ pub(crate) fn require(project: &Project) -> anyhow::Result<()> {
                 );
                 return Err(Report(problems).into());
             };
-            for (line, base) in floating_bases(&text) {
-                problems.push(
-                    problem("agent.build", format!("line {line} of the Dockerfile begins with `{base}`, which is not named by its digest"))
-                        .hint(format!("write FROM {base}@sha256:…")),
-                );
-            }
+            problems.extend(unlocked(&text).iter().map(|found| {
+                let hint = match &found.why {
+                    Why::Floating(image) => format!("write {image}@sha256:…"),
+                    Why::Unclear(_) => "write the line plainly, or render without --locked".to_owned(),
+                };
+                problem("agent.build", found.to_string()).hint(hint)
+            }));
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(Report(problems).into()) }

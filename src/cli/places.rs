@@ -5,15 +5,16 @@
 //! manifest names.
 
 use super::agreed_stack::Stack;
-use super::folders::{agents_folders, real};
-use super::{candidate, hidden};
+use super::folders::real;
+use super::hidden;
 use crate::diagnostic::Report;
 use crate::kernel_view::{Source, SourceError};
 use crate::plan::layout;
-use crate::plan::places::{planted_link, through};
+use crate::plan::places::{first_link, mount_through};
 use crate::state::Location;
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
+use std::collections::BTreeMap;
 
 /// The files and folders that were looked at, each by device and inode.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,18 +53,16 @@ impl Places {
     }
 }
 
-/// Refuses to give the agent what somebody put in the place of a folder that it sees: a link that it could have made,
-/// another folder than the agreed one, or one that leads to the keys.
+/// Refuses to give the agent what somebody put in the place of a folder that it sees: a link, another folder than the
+/// agreed one, or one that leads to the keys.
 pub(crate) fn require_agreed(stack: &Stack) -> anyhow::Result<()> {
-    let project = stack.folder();
-    let place = |source: &Utf8Path| layout::normal(&project.join(source));
+    // What Compose is told, and makes of it: it takes out `..` without a look at the file system.
+    let told = |source: &Utf8Path| layout::normal(&stack.bottle.out.join(stack.plan.layout.from_out(source)));
     let mounts = &stack.plan.agent.mounts;
-    let writable = mounts.iter().filter(|mount| !mount.read_only);
-    let writable = writable.map(|mount| real(&place(&mount.source))).chain([real(project)]);
-    let writable: Vec<_> = writable.chain(agents_folders()?).collect();
     let links = mounts.iter().filter_map(|mount| {
-        planted_link(&place(&mount.source), &writable, real)
-            .map(|link| through(&place(&mount.source), &link, real))
+        let told = told(&mount.source);
+        let link = first_link(&told, Utf8Path::is_symlink)?;
+        Some(mount_through(&mount.source, &told, link, real))
     });
     let mut report = Report(links.collect());
     report.0.dedup();
@@ -71,18 +70,19 @@ pub(crate) fn require_agreed(stack: &Stack) -> anyhow::Result<()> {
         return Err(report.into());
     }
     stack.pins.require_plain()?;
-    let now = candidate::machine(&stack.plan, project, None).sources;
+    let told: BTreeMap<&Utf8Path, Utf8PathBuf> =
+        mounts.iter().map(|mount| (mount.target.as_path(), told(&mount.source))).collect();
     for (target, agreed) in stack.agreed.record.capabilities.sources() {
-        if let Some(now) = now.get(target).filter(|now| *now != agreed) {
+        if let Some(told) = told.get(target).filter(|told| *told != agreed) {
             bail!(
-                "what the agent would see at {target} is {now} by now, and you agreed to {agreed}; \
+                "what the agent would see at {target} is {told} by now, and you agreed to {agreed}; \
                  `bottle render` asks about it"
             );
         }
     }
     let pins = stack.pins.iter().map(|(_, source)| source.to_owned());
-    let seen: Vec<Utf8PathBuf> = now.into_values().chain(pins).collect();
-    let location = Location::find(&stack.bottle.out, Some(&stack.bottle.state), None, project)?;
+    let seen: Vec<Utf8PathBuf> = told.into_values().chain(pins).collect();
+    let location = Location::find(&stack.bottle.out, Some(&stack.bottle.state), None, stack.folder())?;
     hidden::require(&location, &seen)
 }
 

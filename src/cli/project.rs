@@ -1,7 +1,7 @@
 //! One manifest, resolved where it lies: what `plan`, `render` and `up` start from.
 
 use super::folders::{absolute, folder_of, real};
-use super::{certificates, folders, lock_file, source};
+use super::{certificates, lock_file, source};
 use crate::diagnostic::Report;
 use crate::manifest::Loaded;
 use crate::plan::layout::normal;
@@ -75,7 +75,7 @@ impl Project {
 
     /// Mounts that reach what they must not on this machine.
     pub(crate) fn require_safe_mounts(&self) -> anyhow::Result<()> {
-        let problems = self.plan.check_places(&self.folder, &folders::agents_folders()?, real);
+        let problems = self.plan.check_places(&self.folder, real, Utf8Path::is_symlink);
         if problems.is_empty() {
             return Ok(());
         }

@@ -1,60 +1,92 @@
 //! `.gitattributes` (`gitattributes(5)`): where git gives a file another encoding at a checkout, so that what a reviewer
 //! reads in a commit is not what is built from.
-
-use camino::Utf8Path;
-use regex::Regex;
+//!
+//! Which file a pattern is about depends on the machine and on the command: git compares bytes, with or without case
+//! (`core.ignorecase`), and leaves out a byte order mark when it reads the file from the disk, but not from the index.
+//! So nothing is matched as git does it. A pattern is about a file unless it can't be, under any of these readings.
 
 /// The name of the files.
-pub(super) const FILE: &str = ".gitattributes";
+const FILE: &str = ".gitattributes";
 
-/// What makes a checkout another text: an encoding, and `$Id$`.
+/// What makes a checkout another text: an encoding, and `$Id$`. A filter is a program that a person configured.
 const ATTRIBUTES: [&str; 2] = ["working-tree-encoding", "ident"];
 
+/// Whether a file of this name is one for some file system: they compare without case, leave out characters that are not
+/// seen or end in them, and have short names (`GITATT~1`).
+pub(super) fn is_attributes(name: &str) -> bool {
+    let name = folded(name);
+    let name = name.split(':').next().unwrap_or_default().trim_end_matches([' ', '.']);
+    name == FILE || name.starts_with("gi") && name.contains('~')
+}
+
+/// A name as every file system could take it: without case, and without what is not ASCII.
+pub(super) fn folded(name: &str) -> String {
+    name.chars().filter(char::is_ascii).map(|c| c.to_ascii_lowercase()).collect()
+}
+
 /// As git splits a line: a space that is not ASCII is part of a name.
-fn words(line: &str) -> impl Iterator<Item = &str> {
-    line.split([' ', '\t', '\r']).filter(|word| !word.is_empty())
+fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| b" \t\r".contains(byte)).filter(|word| !word.is_empty())
+}
+
+/// The lines, with and without a byte order mark, from 1.
+fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
+    let numbered = text.split(|byte| *byte == b'\n').enumerate();
+    let read = numbered.map(|(at, line)| (at + 1, line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line)));
+    read.map(|(at, line)| (at, line.trim_ascii_start())).filter(|(_, line)| !line.starts_with(b"#"))
 }
 
 /// A line that gives an encoding.
 pub(super) struct Encoding {
     /// From 1.
     pub(super) line: usize,
-    /// Of paths below the folder of the file; nothing for a pattern that can't be read: it covers everything.
-    pattern: Option<Regex>,
+    pattern: Pattern,
+}
+
+/// What of a pattern says which files it can't be about.
+struct Pattern {
+    /// What a name begins and ends with, in lower case.
+    prefix: Vec<u8>,
+    suffix: Vec<u8>,
+    /// The name is nothing but the prefix.
+    is_whole: bool,
 }
 
 impl Encoding {
-    /// Whether it may be about a path, relative to the folder of the file.
-    pub(super) fn covers(&self, path: &Utf8Path) -> bool {
-        self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(path.as_str()))
+    /// Whether it may be about a file of this name, in whatever folder.
+    pub(super) fn may_cover(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase().into_bytes();
+        let Pattern { prefix, suffix, is_whole } = &self.pattern;
+        if *is_whole { name == *prefix } else { name.starts_with(prefix) && name.ends_with(suffix) }
     }
 }
 
 /// The lines that give an encoding. One too many is found rather than one too few: a later line that takes it back is
 /// not looked at.
-pub(super) fn encodings(text: &[u8], macros: &[String]) -> Vec<Encoding> {
-    let text = String::from_utf8_lossy(text);
-    let lines = || text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with('#'));
-    let wanted = lines().filter(|(_, line)| sets(line, macros));
-    wanted.map(|(at, line)| Encoding { line: at + 1, pattern: pattern(line.trim_start()) }).collect()
+pub(super) fn encodings(text: &[u8], macros: &[Vec<u8>]) -> Vec<Encoding> {
+    let wanted = lines(text).filter(|(_, line)| sets(line, macros));
+    wanted.map(|(line, text)| Encoding { line, pattern: pattern(text) }).collect()
 }
 
-fn sets(line: &str, macros: &[String]) -> bool {
-    words(line).skip(1).any(|attribute| {
-        let name = attribute.split('=').next().unwrap_or_default();
-        ATTRIBUTES.contains(&name) || macros.iter().any(|known| known == name)
-    })
+fn sets(line: &[u8], macros: &[Vec<u8>]) -> bool {
+    let is_meant = |name: &[u8]| {
+        ATTRIBUTES.iter().any(|known| known.as_bytes() == name) || macros.iter().any(|known| known == name)
+    };
+    // After a quoted pattern no space is needed.
+    line.split(|byte| b" \t\r\"".contains(byte))
+        .skip(1)
+        .any(|attribute| is_meant(attribute.split(|byte| *byte == b'=').next().unwrap_or_default()))
 }
 
 /// The names that stand for several attributes, one of which changes a text: `[attr]NAME …`. They may be made of each
 /// other, in any order.
-pub(super) fn macros(text: &[u8]) -> Vec<String> {
-    let text = String::from_utf8_lossy(text);
-    let named = |line: &str| words(line.trim_start()).next()?.strip_prefix("[attr]").map(str::to_owned);
-    let mut found: Vec<String> = Vec::new();
+pub(super) fn macros(text: &[u8]) -> Vec<Vec<u8>> {
+    let named = |line: &[u8]| words(line).next()?.strip_prefix(b"[attr]").map(<[u8]>::to_vec);
+    let mut found: Vec<Vec<u8>> = Vec::new();
     loop {
-        let more = text.lines().filter(|line| sets(line, &found)).filter_map(named);
-        let more: Vec<String> = more.filter(|name| !found.contains(name)).collect();
+        let setting = lines(text).filter(|(_, line)| sets(line, &found));
+        let more = setting.filter_map(|(_, line)| named(line));
+        let more: Vec<Vec<u8>> = more.filter(|name| !found.contains(name)).collect();
         if more.is_empty() {
             return found;
         }
@@ -62,58 +94,66 @@ pub(super) fn macros(text: &[u8]) -> Vec<String> {
     }
 }
 
-/// The pattern that a line begins with (`gitignore(5)`, "Pattern format").
-fn pattern(line: &str) -> Option<Regex> {
-    let text = words(line).next()?;
-    if text.starts_with('"') || text.contains(['[', '\\']) {
-        return None; // quoted, a class, an escape
+/// What the pattern that a line begins with (`gitignore(5)`, "Pattern format") says of the last name of a path.
+fn pattern(line: &[u8]) -> Pattern {
+    let text = words(line).next().unwrap_or_default();
+    let open = Pattern { prefix: Vec::new(), suffix: Vec::new(), is_whole: false };
+    if text.starts_with(b"\"") || text.ends_with(b"/") {
+        return open; // quoted, with escapes of its own; about folders
     }
-    let (anchored, text) = (text.contains('/'), text.trim_start_matches('/'));
-    let mut out = String::from(if anchored { "^" } else { "^(?:.*/)?" });
-    let mut rest = text;
-    while let Some(next) = rest.chars().next() {
-        let (taken, expression) = match next {
-            _ if rest.starts_with("**/") => (3, "(?:.*/)?".to_owned()),
-            _ if rest.starts_with("**") => (2, ".*".to_owned()),
-            '*' => (1, "[^/]*".to_owned()),
-            '?' => (1, "[^/]".to_owned()),
-            plain => (plain.len_utf8(), regex::escape(&plain.to_string())),
-        };
-        out += &expression;
-        rest = &rest[taken..];
+    let lower = text.to_ascii_lowercase();
+    let is_meta = |byte: &u8| b"*?[]\\".contains(byte);
+    // A class can hold a slash, so what stands before its end says nothing.
+    let has_class = lower.iter().any(|byte| b"[]\\".contains(byte));
+    let after = |at: Option<usize>| at.map_or(0, |at| at + 1);
+    let name = &lower[after(lower.iter().rposition(|byte| *byte == b'/'))..];
+    let suffix = name[after(name.iter().rposition(is_meta))..].to_vec();
+    match name.iter().position(is_meta) {
+        _ if has_class => Pattern { suffix, ..open },
+        None => Pattern { prefix: name.to_vec(), suffix: Vec::new(), is_whole: true },
+        Some(first) => Pattern { prefix: name[..first].to_vec(), suffix, is_whole: false },
     }
-    Regex::new(&(out + "$")).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn covered(text: &str, path: &str) -> bool {
-        encodings(text.as_bytes(), &macros(text.as_bytes()))
-            .iter()
-            .any(|encoding| encoding.covers(Utf8Path::new(path)))
+    fn covered(text: impl AsRef<[u8]>, name: &str) -> bool {
+        let text = text.as_ref();
+        encodings(text, &macros(text)).iter().any(|encoding| encoding.may_cover(name))
     }
 
     #[test]
-    fn a_pattern_covers_what_git_says() {
-        for (pattern, path, is_covered) in [
+    fn a_pattern_is_about_a_file_unless_it_can_not_be() {
+        for (pattern, name, may) in [
             ("bottle.yaml", "bottle.yaml", true),
-            ("bottle.yaml", "a/b/bottle.yaml", true),
-            ("/bottle.yaml", "a/bottle.yaml", false),
-            ("*.yaml", "a/b.yaml", true),
+            ("bottle.yaml", "a.bottle.yaml", false),
+            ("a/b/bottle.yaml", "bottle.yaml", true),
+            ("BOTTLE.YAML", "bottle.yaml", true),
+            ("*.YAML", "bottle.yaml", true),
             ("*.rc", "bottle.yaml", false),
-            ("agent/*", "agent/Dockerfile", true),
-            ("agent/*", "agent/a/Dockerfile", false),
-            ("agent/**", "agent/a/Dockerfile", true),
+            ("*.rc*", "bottle.yaml", true),
+            ("bot*", "bottle.yaml", true),
+            ("cat*", "bottle.yaml", false),
+            ("*", "bottle.yaml", true),
+            ("agent/**", "Dockerfile", true),
             ("**/Dockerfile", "Dockerfile", true),
-            ("Docker????", "agent/Dockerfile", true),
-            ("[Dd]ockerfile", "anything", true),
-            ("legacy/*.yaml", "bottle.yaml", false),
+            ("D??ckerfile", "D\u{f6}ckerfile", true),
+            ("Docker????", "Dockerfile", true),
+            ("[Dd]ockerfile", "Dockerfile", true),
+            ("[Dd]ockerfile", "bottle.yaml", false),
+            ("x[/]y/*[l]", "bottle.yaml", true),
+            ("bottle\\.yaml", "bottle.yaml", true),
+            ("\"b\\157ttle.yaml\"", "bottle.yaml", true),
+            ("legacy/", "bottle.yaml", true),
+            ("\u{feff}bottle.yaml", "bottle.yaml", true),
+            ("other.yaml", "bottle.yaml", false),
         ] {
-            let line = format!("# note\n{pattern} text working-tree-encoding=SHIFT_JIS\n");
-            assert_eq!(covered(&line, path), is_covered, "{pattern} {path}");
+            let line = format!("{pattern} text working-tree-encoding=SHIFT_JIS\n");
+            assert_eq!(covered(&line, name), may, "{pattern} {name}");
         }
+        assert!(covered(b"D\xc3?ckerfile ident\n", "D\u{f6}ckerfile"));
     }
 
     #[test]
@@ -121,10 +161,30 @@ mod tests {
         assert!(!covered("* text=auto eol=lf\n*.png filter=lfs\n", "bottle.yaml"));
         assert!(!covered("# * working-tree-encoding=UTF-16\n", "bottle.yaml"));
         assert!(!covered("* -working-tree-encoding\n", "bottle.yaml"));
-        assert!(covered("a/\u{a0}x ident\n", "a/\u{a0}x"));
+        assert!(!covered("* -ident !ident identity\n", "bottle.yaml"));
+        assert!(covered("\u{a0}x ident\n", "\u{a0}x"));
+        assert!(covered("\"*\"ident\n", "bottle.yaml"));
         assert!(covered("[attr]a b\n[attr]b working-tree-encoding=UTF-16\n*.yaml a\n", "bottle.yaml"));
-        assert!(covered("[attr] working-tree-encoding=UTF-16\n", "a"));
-        assert!(covered("[attr]wide working-tree-encoding=UTF-16LE-BOM\n*.yaml wide\n", "bottle.yaml"));
+        assert!(covered("\u{feff}[attr]a ident\n*.yaml a\n", "bottle.yaml"));
+        assert!(covered("\"[attr]a\" ident\n", "anything"), "a quoted macro");
+        assert!(covered("[attr]wide working-tree-encoding=UTF-16LE-BOM\r\n*.yaml wide\r\n", "bottle.yaml"));
         assert_eq!(encodings(b"\n\n* working-tree-encoding=UTF-16\n", &[])[0].line, 3);
+    }
+
+    #[test]
+    fn the_file_has_many_names() {
+        for name in [
+            ".gitattributes",
+            ".GitAttributes",
+            ".git\u{200c}attributes",
+            "GITATT~1",
+            ".gitattributes ",
+            ".gitattributes::$DATA",
+        ] {
+            assert!(is_attributes(name), "{name}");
+        }
+        for name in ["gitattributes", ".gitignore", "a~1", ".gitattributes.bak"] {
+            assert!(!is_attributes(name), "{name}");
+        }
     }
 }

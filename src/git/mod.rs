@@ -370,35 +370,71 @@ impl Repository {
         Ok(Some(at))
     }
 
-    /// The first of these files of a commit, from its top, to which a checkout would give other characters than the
+    /// The first of these files of a commit, from its top, to which a checkout may give other characters than the
     /// commit has: an attribute in the commit says so.
     pub fn reencoded<'p>(
         &self,
         commit: &Commit,
         files: impl Iterator<Item = &'p Utf8Path>,
     ) -> Result<Option<Reencoded>, GitError> {
-        // A link there is read like a file, as git does at a clone.
-        let text = |folder: &Utf8Path| -> Result<Vec<u8>, GitError> {
-            let entry = self.entry(commit, &folder.join(attributes::FILE))?;
-            let entry = entry.filter(|entry| matches!(entry.kind, EntryKind::File { .. } | EntryKind::Link));
-            Ok(entry.map(|entry| self.read(&entry, 1 << 20)).transpose()?.unwrap_or_default())
-        };
-        let macros = attributes::macros(&text(Utf8Path::new(""))?);
-        let mut known = BTreeMap::<Utf8PathBuf, Vec<attributes::Encoding>>::new();
+        let top = self.attributes(commit, Utf8Path::new(""))?;
+        let macros: Vec<Vec<u8>> = top.iter().flat_map(|(_, text)| attributes::macros(text)).collect();
+        let mut known = BTreeMap::<Utf8PathBuf, Vec<(Utf8PathBuf, attributes::Encoding)>>::new();
         for file in files {
             for folder in file.ancestors().skip(1) {
                 if !known.contains_key(folder) {
-                    known.insert(folder.to_owned(), attributes::encodings(&text(folder)?, &macros));
+                    let texts = self.attributes(commit, folder)?;
+                    let of = |(by, text): (Utf8PathBuf, Vec<u8>)| {
+                        let encodings = attributes::encodings(&text, &macros).into_iter();
+                        encodings.map(move |encoding| (by.clone(), encoding))
+                    };
+                    known.insert(folder.to_owned(), texts.into_iter().flat_map(of).collect());
                 }
-                let below = file.strip_prefix(folder).unwrap_or(file);
-                let found = known[folder].iter().find(|encoding| encoding.covers(below));
-                if let Some(encoding) = found {
-                    let by = folder.join(attributes::FILE);
-                    return Ok(Some(Reencoded { file: file.to_owned(), by, line: encoding.line }));
+                let name = file.file_name().unwrap_or_default();
+                let found = known[folder].iter().find(|(_, encoding)| encoding.may_cover(name));
+                if let Some((by, encoding)) = found {
+                    let (file, by) = (file.to_owned(), by.clone());
+                    return Ok(Some(Reencoded { file, by, line: encoding.line }));
                 }
             }
         }
         Ok(None)
+    }
+
+    /// What a file system could take for the `.gitattributes` of a folder, also where it takes one folder for another.
+    /// A link is read like a file, as git does at a clone.
+    fn attributes(
+        &self,
+        commit: &Commit,
+        folder: &Utf8Path,
+    ) -> Result<Vec<(Utf8PathBuf, Vec<u8>)>, GitError> {
+        let mut folders = vec![(commit.tree.clone(), Utf8PathBuf::new())];
+        for part in folder.components().filter(|part| *part != Utf8Component::CurDir) {
+            let (wanted, mut below, mut seen) =
+                (attributes::folded(part.as_str()), Vec::new(), HashSet::new());
+            for (tree, path) in &folders {
+                let alike = self.list(tree, path)?.into_iter().filter(|entry| {
+                    entry.kind == EntryKind::Folder && attributes::folded(&entry.name) == wanted
+                });
+                // The same folder under many names is read once.
+                let new = alike.filter(|entry| seen.insert(entry.id.clone())).collect::<Vec<_>>();
+                below.extend(new.into_iter().map(|entry| (entry.id, path.join(entry.name))));
+            }
+            folders = below;
+        }
+        let mut found = Vec::new();
+        for (tree, path) in &folders {
+            for entry in
+                self.list(tree, path)?.into_iter().filter(|entry| attributes::is_attributes(&entry.name))
+            {
+                let by = path.join(&entry.name);
+                if matches!(entry.kind, EntryKind::File { .. } | EntryKind::Link) {
+                    let text = self.object(&entry.id, Kind::Blob, &by, 1 << 20)?;
+                    found.push((by, text));
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// The bytes of an entry: of a file, or the text of a link.

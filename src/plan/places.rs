@@ -21,36 +21,30 @@ impl Plan {
     /// What is wrong with the mounts on this machine, each with the target of its mount (for the build context, with an
     /// empty path): one that reaches the rendered files, the build context or the
     /// source of another mount by a way that the plan did not cover, the socket of a container engine, or a way
-    /// through a link that an agent could have made: this one, or one that can write in `others` (absolute, no links).
+    /// through a link.
     pub fn check_places(
         &self,
         manifest_folder: &Utf8Path,
-        others: &[Utf8PathBuf],
         real: impl Fn(&Utf8Path) -> Utf8PathBuf,
+        is_link: impl Fn(&Utf8Path) -> bool,
     ) -> Vec<(Utf8PathBuf, Diagnostic)> {
         let mut problems = Vec::new();
         let mut guarded = vec![manifest_folder.join(self.layout.guarded())];
-        let writable: Vec<Utf8PathBuf> = self
-            .agent
-            .mounts
-            .iter()
-            .filter(|mount| !mount.read_only)
-            .map(|mount| place(mount, manifest_folder, &real))
-            .collect();
-        // A repository can hold a link as well.
-        let own = writable.iter().cloned().chain([real(manifest_folder)]);
-        let changeable: Vec<Utf8PathBuf> = own.chain(others.iter().cloned()).collect();
-        let planted = |source: &Utf8Path| {
-            planted_link(&normal(&manifest_folder.join(source)), &changeable, &real)
-                .map(|link| through(source, &link, &real))
-        };
+        let written = |source: &Utf8Path| normal(&manifest_folder.join(source));
         if let super::AgentImage::Built(build) = &self.agent.image {
             guarded.push(manifest_folder.join(&build.context));
-            problems.extend(planted(&build.context).map(|it| (Utf8PathBuf::new(), it)));
+            let context = written(&build.context);
+            let link = first_link(&context, &is_link);
+            problems
+                .extend(link.map(|link| (Utf8PathBuf::new(), build_through(&build.context, link, &real))));
         }
         for mount in self.agent.mounts.iter().filter(|mount| mount.why.is_none()) {
             let mut refuse = |problem: Diagnostic| problems.push((mount.target.clone(), problem));
-            planted(&mount.source).into_iter().for_each(&mut refuse);
+            let written = written(&mount.source);
+            first_link(&written, &is_link)
+                .map(|link| mount_through(&mount.source, &written, link, &real))
+                .into_iter()
+                .for_each(&mut refuse);
             let at = place(mount, manifest_folder, &real);
             if let Some(socket) =
                 ENGINE_SOCKETS.iter().find(|socket| real(Utf8Path::new(socket)).starts_with(&at))
@@ -103,33 +97,45 @@ fn place(
     real(&normal(&manifest_folder.join(&mount.source)))
 }
 
-/// The first link on the way to `path` that lies where the agent can write. All paths are absolute, and the
-/// `writable` ones have no links.
-pub(crate) fn planted_link(
-    path: &Utf8Path,
-    writable: &[Utf8PathBuf],
-    real: impl Fn(&Utf8Path) -> Utf8PathBuf,
-) -> Option<Utf8PathBuf> {
-    let mut steps: Vec<&Utf8Path> = path.ancestors().collect();
-    steps.reverse();
-    let link = steps.into_iter().find(|step| {
-        let (Some(parent), Some(name)) = (step.parent(), step.file_name()) else { return false };
-        let parent = real(parent);
-        real(step) != parent.join(name) && writable.iter().any(|folder| parent.starts_with(folder))
-    });
-    link.map(Utf8Path::to_owned)
+/// The first link on the way to `path`, which is absolute, the path itself included.
+pub(crate) fn first_link(path: &Utf8Path, is_link: impl Fn(&Utf8Path) -> bool) -> Option<&Utf8Path> {
+    // The shortest of the paths is the last of the ancestors.
+    path.ancestors().filter(|step| is_link(step)).last()
 }
 
-pub(crate) fn through(
+/// The engine is told a path, and follows the links on it whenever it mounts. So no link is followed before either,
+/// whoever made it: what is looked at, asked about and compared is the path that the engine is told. `written` is the
+/// source seen from the root.
+pub(crate) fn mount_through(
     source: &Utf8Path,
+    written: &Utf8Path,
     link: &Utf8Path,
     real: impl Fn(&Utf8Path) -> Utf8PathBuf,
 ) -> Diagnostic {
-    let text =
-        format!("`{source}` goes through the link {link}, which an agent or a branch can make and change");
-    Diagnostic::error("mount-through-a-link", text)
-        .hint(format!("it leads to {}; the agent could give itself any place of this machine", real(link)))
-        .hint("if that place is meant, name it in the manifest in place of the link; if not, remove the link")
+    let through = through(source, link, &real);
+    let meant = real(written);
+    // What leads nowhere has no other name.
+    if meant == written {
+        return through.hint("it leads nowhere; remove it");
+    }
+    through.hint(format!("if that place is meant, write `source: {meant}`; if not, remove the link"))
+}
+
+fn build_through(context: &Utf8Path, link: &Utf8Path, real: impl Fn(&Utf8Path) -> Utf8PathBuf) -> Diagnostic {
+    through(context, link, real).hint(
+        "if that folder is meant, name it in the manifest in place of the link, or move it there; if not, remove the link",
+    )
+}
+
+fn through(source: &Utf8Path, link: &Utf8Path, real: impl Fn(&Utf8Path) -> Utf8PathBuf) -> Diagnostic {
+    let text = format!("`{source}` goes through the link {link}, and bottle follows none");
+    let problem = Diagnostic::error("mount-through-a-link", text);
+    let leads_to = real(link);
+    if leads_to == link {
+        return problem;
+    }
+    problem
+        .hint(format!("it leads to {leads_to}; whoever can change it could choose any place of this machine"))
 }
 
 /// Where the agent sees `folder`, if `at` is mounted at `target`.

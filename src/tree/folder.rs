@@ -38,6 +38,22 @@ impl Folder {
         Ok(Self { handle, path: shown.to_owned() })
     }
 
+    /// Opens a folder, absolute, that something is written into. Links right below `/` are the system's (`/tmp`, `/home`);
+    /// any other one may be an agent's, and is not followed.
+    pub fn open_for_output(path: &Utf8Path) -> Result<Self, TreeError> {
+        let mut names: Vec<&str> = names(path).collect();
+        let first = Utf8Path::new("/").join(if names.is_empty() { "" } else { names.remove(0) });
+        let Some(last) = names.pop() else { return Self::open(&first) };
+        let way = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let handle =
+            rustix::fs::open(first.as_std_path(), way, Mode::empty()).map_err(failed("open", &first))?;
+        let mut folder = Self { handle, path: first };
+        for name in names {
+            folder = folder.child_with(name, way)?; // a folder on the way need not be readable
+        }
+        folder.child(last)
+    }
+
     /// Opens the folder at `relative` below this one, component by component, and makes what is missing.
     pub fn make(&self, relative: &Utf8Path) -> Result<Self, TreeError> {
         let mut folder = self.again()?;
@@ -237,9 +253,12 @@ impl Folder {
 
     /// The folder `name` in this one, which is no link.
     pub fn child(&self, name: &str) -> Result<Self, TreeError> {
+        self.child_with(name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC)
+    }
+
+    fn child_with(&self, name: &str, flags: OFlags) -> Result<Self, TreeError> {
         let path = self.path.join(name);
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(&self.handle, name, flags, Mode::empty()) {
+        match rustix::fs::openat(&self.handle, name, flags | OFlags::NOFOLLOW, Mode::empty()) {
             Ok(handle) => Ok(Self { handle, path }),
             // With DIRECTORY a link reads as "not a directory" on Linux and as a loop elsewhere.
             Err(Errno::NOTDIR | Errno::LOOP) => {

@@ -30,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("manifest", &["codes", "policy", "yaml", "diagnostic", "dlp", "json_schema", "masking"]),
     ("plan", &["stack", "manifest", "policy", "diagnostic"]),
     ("lock", &["manifest", "yaml"]),
+    ("dockerfile", &["lock"]),
     ("lint", &["dlp", "lock", "manifest", "plan", "policy", "diagnostic"]),
     ("render", &["stack", "plan", "policy", "config", "yaml", "manifest", "diagnostic"]),
     ("tree", &["render", "diagnostic", "yaml", "printable"]),

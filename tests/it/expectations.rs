@@ -445,9 +445,19 @@ fn a_junit_report_goes_through_no_link() {
     let why = "error: r.xml is a symbolic link, and nothing is written through it; name a plain file\n";
     assert_eq!(said, why);
     assert_eq!(fs::read_to_string(site.folder.join("keys")).unwrap(), "mine\n");
-    // That of an earlier run is gone when a run fails.
+    // Nor through a link on the way, which leads to a file that is a person's, whether or not the run fails.
+    site.write("elsewhere/deep/report.xml", "mine\n");
+    fs::os::unix::fs::symlink("elsewhere", site.folder.join("out")).unwrap();
+    for file in
+        ["out/deep/report.xml", "./out/deep/report.xml", &format!("{}/out/deep/report.xml", site.folder)]
+    {
+        let said = site.refused(&["--junit", file]);
+        assert!(said.contains("/out is a symbolic link, which bottle does not follow"), "{said}");
+    }
+    assert_eq!(fs::read_to_string(site.folder.join("elsewhere/deep/report.xml")).unwrap(), "mine\n");
+    // That of an earlier run stays when a run fails.
     site.write("old.xml", "<old/>");
     site.write("bottle.yaml", "version: 1\n");
     site.refused(&["--junit", "old.xml"]);
-    assert!(!site.folder.join("old.xml").exists());
+    assert_eq!(fs::read_to_string(site.folder.join("old.xml")).unwrap(), "<old/>");
 }

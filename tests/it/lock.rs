@@ -136,6 +136,28 @@ fn a_stage_of_a_dockerfile_is_named_by_its_digest_too() {
     bottle(folder.path(), &["lock", "a.bottle.yaml"]);
     let said = bottle(folder.path(), &["render", "--locked", "--check", "a.bottle.yaml"]);
     assert_eq!(said.code, 2);
-    let text = "error[not-locked]: line 2 of the Dockerfile begins with `node:24`, which is not named by its digest\n";
+    let text =
+        "error[not-locked]: line 2 of the Dockerfile names `node:24`, which is not named by its digest\n";
     assert!(said.err.starts_with(text), "{}", said.err);
+}
+
+/// What a builder reads otherwise than a person does is not locked, whatever it says.
+#[test]
+fn what_can_not_be_told_from_a_dockerfile_is_not_locked() {
+    let folder = project(&[("a.bottle.yaml", "{build: {context: ./agent, args: {BUILDKIT_SYNTAX: evil}}}")]);
+    let context = folder.path().join("project/agent");
+    fs::create_dir(&context).unwrap();
+    let text = format!("\u{feff}FROM evil\nFROM debian@{DIGEST}\nCOPY --fr\"om\"=evil / /\n");
+    fs::write(context.join("Dockerfile"), text).unwrap();
+    bottle(folder.path(), &["lock", "a.bottle.yaml"]);
+    let said = bottle(folder.path(), &["render", "--locked", "--check", "a.bottle.yaml"]);
+    assert_eq!(said.code, 2);
+    for wanted in [
+        "error[not-locked]: `BUILDKIT_SYNTAX` names an image that reads the Dockerfile in its own way\n",
+        "error[not-locked]: --locked can't tell what line 1 of the Dockerfile builds from: it holds the character U+FEFF, ",
+        "error[not-locked]: --locked can't tell what line 3 of the Dockerfile builds from: the flag `--fr\"om\"=evil` holds ",
+        "help: write the line plainly, or render without --locked\n",
+    ] {
+        assert!(said.err.contains(wanted), "{wanted}: {}", said.err);
+    }
 }

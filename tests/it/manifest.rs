@@ -302,3 +302,30 @@ fn every_good_manifest_fits_the_schema() {
         good(path.file_name().unwrap().to_str().unwrap());
     }
 }
+
+/// Paths and mounts are held against each other, so what is over a limit is refused before it costs anything.
+#[test]
+fn a_small_manifest_does_not_keep_anybody_busy() {
+    let list = |count: usize, of: &dyn Fn(usize) -> String| (0..count).map(of).collect::<Vec<_>>().join(", ");
+    let head = "version: 1\nname: dev\nagent: {image: x";
+    let routes = |keys: &str| format!("{head}}}\negress_proxy: {{routes: [{{host: a.example, {keys}}}]}}\n");
+    let mounts = list(1000, &|n| format!("{{source: /usr, target: /m{n}, read_only: true}}"));
+    let (allowed, denied) = (list(15_000, &|n| format!("/a{n}")), list(15_000, &|n| format!("/a{n}/x")));
+    let stars = list(900, &|n| format!("{}/{n}", "/*".repeat(450)));
+    for (text, said) in [
+        (
+            format!("{head}, mounts: [{mounts}]}}\negress: {{allowlist: [a.example]}}\n"),
+            "1000 mounts, and an agent has 100 at most",
+        ),
+        (
+            routes(&format!("path_allowlist: [{allowed}], deny_paths: [{denied}]")),
+            "15000 entries, and a route has 2000 at most",
+        ),
+        (routes(&format!("path_allowlist: [{stars}]")), "the path has more than 32 segments"),
+    ] {
+        let report = Manifest::load("bottle.yaml", text.as_bytes()).unwrap_err();
+        assert_eq!(report.0[0].message, said);
+        // Every path against every other one would be more problems than are shown.
+        assert!(report.0.iter().all(|problem| problem.code != "deny-paths"), "{report}");
+    }
+}

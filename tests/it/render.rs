@@ -564,11 +564,12 @@ fn a_mount_that_reaches_the_cage_by_another_way_is_refused_on_the_machine() {
         "/var/run/docker.sock" => "/run/docker.sock".into(),
         other => other.into(),
     };
+    let is_link = |path: &camino::Utf8Path| path == "/home/me/app/link";
     let problems = |source: &str, read_only: bool| {
         let mut manifest = manifest(Vec::new());
         manifest.agent.mounts = vec![Mount { read_only, ..mount(source, "/work") }];
         resolve(&manifest)
-            .check_places(home, &[], real)
+            .check_places(home, real, is_link)
             .into_iter()
             .map(|(_, it)| it.message)
             .collect::<Vec<_>>()
@@ -582,9 +583,7 @@ fn a_mount_that_reaches_the_cage_by_another_way_is_refused_on_the_machine() {
         assert_eq!(problems(source, false), writes(source));
         assert_eq!(problems(source, true), Vec::<String>::new());
     }
-    let link =
-        "`link` goes through the link /home/me/app/link, which an agent or a branch can make and change"
-            .to_owned();
+    let link = "`link` goes through the link /home/me/app/link, and bottle follows none".to_owned();
     assert_eq!(problems("link", false), [vec![link.clone()], writes("link")].concat());
     assert_eq!(problems("link", true), [link], "a branch can hold it");
     for source in ["/run", "/run/docker.sock", "/"] {
@@ -598,7 +597,7 @@ fn a_source_that_another_mount_lets_the_agent_replace_is_refused_on_the_machine(
     let problems = |mounts: &[(&str, &str)]| {
         let mut manifest = manifest(Vec::new());
         manifest.agent.mounts = mounts.iter().map(|(source, target)| mount(source, target)).collect();
-        let report = resolve(&manifest).check_places(home, &[], camino::Utf8Path::to_owned);
+        let report = resolve(&manifest).check_places(home, camino::Utf8Path::to_owned, |_| false);
         report.into_iter().map(|(_, it)| it.message).collect::<Vec<_>>()
     };
     assert_eq!(problems(&[("src", "/src"), ("src/data", "/data")]), [""; 0], "it is pinned");
@@ -619,11 +618,12 @@ fn a_mount_through_a_link_that_the_agent_can_make_is_refused() {
         "/home/me/app/data/deep" => "/etc/deep".into(),
         other => other.into(),
     };
+    let is_link = |path: &camino::Utf8Path| path == "/home/me/app/data";
     let problems = |first: Mount, second: Mount| {
         let mut manifest = manifest(Vec::new());
         manifest.agent.mounts = vec![first, second];
         resolve(&manifest)
-            .check_places(home, &[], real)
+            .check_places(home, real, is_link)
             .into_iter()
             .map(|(_, it)| it.message)
             .collect::<Vec<_>>()
@@ -631,9 +631,7 @@ fn a_mount_through_a_link_that_the_agent_can_make_is_refused() {
     for source in ["data", "data/deep"] {
         assert_eq!(
             problems(mount(".", "/work"), mount(source, "/data")),
-            [format!(
-                "`{source}` goes through the link /home/me/app/data, which an agent or a branch can make and change"
-            )]
+            [format!("`{source}` goes through the link /home/me/app/data, and bottle follows none")]
         );
         // A branch can hold the link, whatever the agent sees around it.
         assert_eq!(problems(mount("src", "/work"), mount(source, "/data")).len(), 1);

@@ -806,3 +806,41 @@ fn a_mount_goes_through_no_link_that_another_bottles_agent_can_make() {
     assert_eq!(output.status.code(), Some(2), "{}", err(&output));
     assert!(err(&output).contains("error[mount-through-a-link]"), "{}", err(&output));
 }
+
+/// No record says who can write to a folder: an agent that runs may have a mount that its bottle has no more, and a link
+/// that it makes there would be looked at now and mounted later. So a link is refused whoever made it, and the person
+/// whose link it is reads what to write.
+#[test]
+fn a_mount_goes_through_no_link_at_all() {
+    let project = project();
+    let root = &project.root;
+    fs_err::create_dir_all(root.join("data/cache")).unwrap();
+    fs_err::create_dir(root.join("shared")).unwrap();
+    fs_err::os::unix::fs::symlink(root.join("data"), root.join("shared/cache")).unwrap();
+    fs_err::os::unix::fs::symlink("/nowhere", root.join("shared/dead")).unwrap();
+    for (source, link, leads_to, meant) in [
+        (format!("{root}/shared/cache"), "shared/cache", format!("{root}/data"), format!("{root}/data")),
+        (
+            "../shared/cache/cache".into(),
+            "shared/cache",
+            format!("{root}/data"),
+            format!("{root}/data/cache"),
+        ),
+    ] {
+        let text = MANIFEST.replace(
+            "target: /work}]",
+            &format!("target: /work}}, {{source: {source}, target: /c, read_only: true}}]"),
+        );
+        project.write("bottle.yaml", &text);
+        let said = err(&project.render(&["--accept-widening"]));
+        let wanted = format!(
+            "error[mount-through-a-link]: `{source}` goes through the link {root}/{link}, and bottle follows none\n"
+        );
+        assert!(said.starts_with(&wanted), "{said}");
+        assert!(said.contains(&format!("it leads to {leads_to};")), "{said}");
+        assert!(said.contains(&format!("write `source: {meant}`")), "{said}");
+    }
+    project.write("bottle.yaml", &MANIFEST.replace("source: .,", "source: ../shared/dead,"));
+    let said = err(&project.render(&["--accept-widening"]));
+    assert!(said.contains("help: it leads nowhere; remove it\n"), "{said}");
+}

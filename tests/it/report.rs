@@ -326,6 +326,13 @@ fn only_an_earlier_report_is_replaced() {
     let refused = String::from_utf8(write(&["--force"]).stderr).unwrap();
     assert!(refused.contains("report.html is a symbolic link; name a plain file"), "{refused}");
     assert!(read("audit.jsonl").starts_with('{'));
+    // Nor is one on the way followed, which an agent can make.
+    fs_err::create_dir(site.folder.join("elsewhere")).unwrap();
+    fs_err::os::unix::fs::symlink("elsewhere", site.folder.join("out")).unwrap();
+    let refused = site.run(&["audit.jsonl", "-q", "--output", "out/report.html"]);
+    let refused = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.contains("/out is a symbolic link, which bottle does not follow"), "{refused}");
+    assert_eq!(fs_err::read_dir(site.folder.join("elsewhere")).unwrap().count(), 0);
     let left: Vec<_> = fs_err::read_dir(&site.folder).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().contains("staged")), "{left:?}");
 }

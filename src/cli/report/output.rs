@@ -1,7 +1,7 @@
 //! The file that a report is written to: all of it or nothing, and over no file but an earlier report.
 
 use super::Shown;
-use crate::cli::folders::{absolute, beside, real};
+use crate::cli::folders::{absolute, beside};
 use crate::tree::{Entry, Folder};
 use anyhow::{Context as _, bail};
 use camino::Utf8Path;
@@ -22,7 +22,7 @@ impl<'a> Target<'a> {
     pub(super) fn find(file: &'a Utf8Path, force: bool) -> anyhow::Result<Self> {
         let name = file.file_name().filter(|_| !file.as_str().ends_with('/'));
         let name = name.with_context(|| format!("{file} is not the name of a file"))?;
-        let folder = Folder::open(&real(&absolute(&beside(file))?))?;
+        let folder = Folder::open_for_output(&absolute(&beside(file))?)?;
         let target = Self { file, folder, name, force };
         target.require_free()?;
         Ok(target)
@@ -47,8 +47,8 @@ impl<'a> Target<'a> {
         use std::io::Read as _;
         let longest = Shown::ALL.iter().map(|shown| shown.beginning().len()).max().unwrap_or_default();
         let mut start = Vec::new();
-        crate::tree::open_plain(self.file)?
-            .take(longest as u64)
+        let Some(file) = self.folder.open_plain(self.name)? else { return Ok(false) };
+        file.take(longest as u64)
             .read_to_end(&mut start)
             .with_context(|| format!("{} can't be read", self.file))?;
         Ok(Shown::ALL.iter().any(|shown| start.starts_with(shown.beginning().as_bytes())))

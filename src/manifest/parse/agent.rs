@@ -175,7 +175,16 @@ fn user(text: String, findings: &mut Findings<'_>) -> Option<String> {
     None
 }
 
+/// Each mount is held against every other one, here and on the machine.
+const MOST_MOUNTS: usize = 100;
+
 fn mounts(items: Vec<Item<raw::Mount>>, findings: &mut Findings<'_>) -> Vec<Mount> {
+    if items.len() > MOST_MOUNTS {
+        let message = format!("{} mounts, and an agent has {MOST_MOUNTS} at most", items.len());
+        let problem = findings.value("too-many", "agent.mounts", message);
+        findings.push(problem.hint("nobody can review as many; mount the folder that they lie in"));
+        return Vec::new();
+    }
     let mut out: Vec<Mount> = Vec::new();
     let mut targets = BTreeMap::new();
     for (index, item) in items.into_iter().enumerate() {

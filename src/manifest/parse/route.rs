@@ -99,6 +99,9 @@ struct PathKey {
 const ALLOWED: PathKey = PathKey { name: "path_allowlist", verb: "allowed", most: 2000 };
 const DENIED: PathKey = PathKey { name: "deny_paths", verb: "denied", most: 200 };
 
+/// Segments of one path; those of real servers have a dozen.
+const MOST_SEGMENTS: usize = 32;
+
 /// A path and where it stands: `egress_proxy.routes[0].deny_paths[1]`.
 struct Placed<T> {
     at: String,
@@ -120,9 +123,16 @@ fn paths<T: Eq + Hash + Clone>(
     too_many(name, items.len(), *most, pointer, findings);
     let mut out = Vec::new();
     let mut seen = HashSet::new();
-    for (index, text) in items.into_iter().enumerate() {
+    // What is over the limit is not looked at: paths are compared with each other.
+    for (index, text) in items.into_iter().take(*most).enumerate() {
         let Some(text) = text.0 else { continue };
         let at = format!("{pointer}.{name}[{index}]");
+        if text.matches('/').count() > MOST_SEGMENTS {
+            let problem =
+                findings.value("path", &at, format!("the path has more than {MOST_SEGMENTS} segments"));
+            findings.push(problem.hint("allow or deny what lies above it"));
+            continue;
+        }
         match parse(&text) {
             Ok(path) if !seen.insert(path.clone()) => {
                 let problem =
@@ -224,6 +234,7 @@ fn methods(items: Vec<Item<String>>, pointer: &str, findings: &mut Findings<'_>)
 /// A person has to read what a rule allows, and a rule is a product of its lists.
 const MOST_PORTS: usize = 16;
 
+/// Refuses a list of what `pointer` names that has more than `most` entries.
 fn too_many(key: &str, count: usize, most: usize, pointer: &str, findings: &mut Findings<'_>) {
     if count > most {
         let message = format!("{count} entries, and a route has {most} at most");

@@ -313,11 +313,26 @@ fn a_file_that_a_checkout_would_change_is_refused() {
     for (attributes, text) in [
         (".gitattributes", line.to_owned()),
         ("agent/.gitattributes", "* working-tree-encoding=SHIFT_JIS\n".to_owned()),
+        // Read by `git checkout -- FILE`, which leaves out the byte order mark.
+        (".gitattributes", format!("\u{feff}{line}")),
+        // Read where `core.ignorecase` is set: on macOS and Windows.
+        (
+            ".gitattributes",
+            line.to_ascii_uppercase().replace("WORKING-TREE-ENCODING", "working-tree-encoding"),
+        ),
+        (".GitAttributes", line.to_owned()),
+        ("AGENT/.gitattributes", "* ident\n".to_owned()),
+        // For git a `?` is a byte.
+        ("agent/.gitattributes", "D??ckerfile* ident\n".to_owned()),
     ] {
         repository.git(&["checkout", "--quiet", "-B", "pr", "main"]);
-        if attributes.starts_with("agent") {
-            repository.write("agent/Dockerfile", "FROM scratch\n");
-            let built = MANIFEST.replace("image: debian:12", "build: {context: ./agent}");
+        if attributes.to_ascii_lowercase().starts_with("agent") {
+            let dockerfile = if text.contains("D??") { "D\u{f6}ckerfile" } else { "Dockerfile" };
+            repository.write(&format!("agent/{dockerfile}"), "FROM scratch\n");
+            let built = MANIFEST.replace(
+                "image: debian:12",
+                &format!("build: {{context: ./agent, dockerfile: {dockerfile}}}"),
+            );
             assert_ne!(built, MANIFEST);
             repository.write("bottle.yaml", &built);
         }
