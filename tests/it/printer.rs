@@ -381,6 +381,7 @@ const AROUND: &[(&str, &str, &str)] = &[
     ("settings_hash.rs", ".spawn()", "with both streams as pipes"),
     ("token_sources.rs", ".spawn()", "the person's own program, which may ask for a password; its answer is a pipe"),
     ("terminal.rs", "stdout()", "asks whether it is a terminal"),
+    ("init.rs", "stderr()", "asks whether it is a terminal"),
     ("question.rs", "stderr()", "asks whether it is a terminal"),
     ("mod.rs", "stderr()", "asks whether it is a terminal"),
     ("pipelock.rs", "stdout()", "events of a service, JSON lines for machines; `bottle logs` escapes them"),
