@@ -5,7 +5,7 @@
 //! manifest names.
 
 use super::agreed_stack::Stack;
-use super::folders::{agents_folders, real};
+use super::folders::{real, registry};
 use super::{candidate, hidden};
 use crate::diagnostic::Report;
 use crate::kernel_view::{Source, SourceError};
@@ -60,9 +60,12 @@ pub(crate) fn require_agreed(stack: &Stack) -> anyhow::Result<()> {
     let mounts = &stack.plan.agent.mounts;
     let writable = mounts.iter().filter(|mount| !mount.read_only);
     let writable = writable.map(|mount| real(&place(&mount.source))).chain([real(project)]);
-    let writable: Vec<_> = writable.chain(agents_folders()?).collect();
+    let (writable, registry) = (writable.collect::<Vec<_>>(), registry()?);
+    let is_changeable = |place: &Utf8Path| {
+        writable.iter().any(|folder| place.starts_with(folder)) || registry.writer_of(place).is_some()
+    };
     let links = mounts.iter().filter_map(|mount| {
-        planted_link(&place(&mount.source), &writable, real)
+        planted_link(&place(&mount.source), is_changeable, real)
             .map(|link| through(&place(&mount.source), &link, real))
     });
     let mut report = Report(links.collect());
@@ -83,7 +86,7 @@ pub(crate) fn require_agreed(stack: &Stack) -> anyhow::Result<()> {
     let pins = stack.pins.iter().map(|(_, source)| source.to_owned());
     let seen: Vec<Utf8PathBuf> = now.into_values().chain(pins).collect();
     let location = Location::find(&stack.bottle.out, Some(&stack.bottle.state), None, project)?;
-    hidden::require(&location, &seen)
+    hidden::require(&registry, &location, &seen)
 }
 
 /// What is said of a path that is another one at each look.

@@ -3,6 +3,7 @@
 mod json;
 mod text;
 
+use super::folders::registry;
 use super::project::Project;
 use super::{Format, Globals, Outcome, baseline, lints, print_as, say_report};
 use crate::clock::Clock;
@@ -35,7 +36,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         Format::Json => json::show(bottles)?,
     };
     print_as(globals.format, &out)?;
-    projects.iter().try_for_each(Project::require_safe_mounts)?;
+    let registry = registry()?;
+    projects.iter().try_for_each(|project| project.require_safe_mounts(&registry))?;
     let mut outcome = Outcome::Done;
     for project in &projects {
         let beyond = baseline::beyond(project, None)?;

@@ -1,13 +1,15 @@
 //! One manifest, resolved where it lies: what `plan`, `render` and `up` start from.
 
 use super::folders::{absolute, folder_of, real};
-use super::{certificates, folders, lock_file, source};
+use super::{certificates, lock_file, source};
+use crate::consent::Registry;
 use crate::diagnostic::Report;
 use crate::manifest::Loaded;
 use crate::plan::layout::normal;
 use crate::plan::{Layout, Plan, Surroundings};
 use anyhow::{anyhow, bail};
 use camino::{Utf8Path, Utf8PathBuf};
+use std::collections::BTreeMap;
 
 /// A manifest, its plan, and the places on this machine.
 #[derive(Debug)]
@@ -65,17 +67,19 @@ impl Project {
             .zip(loaded)
             .map(|(file, loaded)| Self::resolve(file, loaded, None))
             .collect::<anyhow::Result<_>>()?;
-        for (at, project) in projects.iter().enumerate() {
-            if let Some(twin) = projects[..at].iter().find(|earlier| earlier.out == project.out) {
-                return Err(twins(&twin.file, project));
+        let mut outs = BTreeMap::new();
+        for project in &projects {
+            if let Some(twin) = outs.insert(&project.out, &project.file) {
+                return Err(twins(twin, project));
             }
         }
         Ok(projects)
     }
 
     /// Mounts that reach what they must not on this machine.
-    pub(crate) fn require_safe_mounts(&self) -> anyhow::Result<()> {
-        let problems = self.plan.check_places(&self.folder, &folders::agents_folders()?, real);
+    pub(crate) fn require_safe_mounts(&self, registry: &Registry) -> anyhow::Result<()> {
+        let can_write = |place: &Utf8Path| registry.writer_of(place).is_some();
+        let problems = self.plan.check_places(&self.folder, can_write, real);
         if problems.is_empty() {
             return Ok(());
         }

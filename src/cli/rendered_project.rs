@@ -3,6 +3,7 @@
 
 use super::folders::real;
 use super::project::Project;
+use crate::consent::Registry;
 use crate::plan::AgentImage;
 use crate::plan::layout::normal;
 use crate::render::{self, RenderTarget, Tree};
@@ -23,8 +24,8 @@ pub(crate) struct RenderedProject {
 
 impl RenderedProject {
     /// Refuses a project whose mounts reach what they must not.
-    pub(crate) fn render(project: Project) -> anyhow::Result<Self> {
-        project.require_safe_mounts()?;
+    pub(crate) fn render(project: Project, registry: &Registry) -> anyhow::Result<Self> {
+        project.require_safe_mounts(registry)?;
         let tree = render::tree(&project.plan, RenderTarget::Compose)?;
         // Below the project every component is opened on its own; elsewhere the path has no links any more.
         let base = if project.out.starts_with(&project.folder) {

@@ -4,12 +4,14 @@
 //! it, which are `bottle.yaml` and `*.bottle.yaml`. Paths are shown as a person would type them from here.
 
 use super::folders::{folder_of, registry};
+use crate::consent::Registry;
 use crate::diagnostic::Report;
 use crate::manifest::{LARGEST, Loaded, Manifest};
 use crate::printable::printable_name;
 use crate::tree::read_plain;
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
+use std::collections::BTreeSet;
 
 /// The name that is looked for.
 pub(crate) const FILE_NAME: &str = "bottle.yaml";
@@ -22,10 +24,11 @@ pub(crate) const NOT_THERE: &str =
 pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>> {
     if arguments.is_empty() {
         let file = nearest()?.context(NOT_THERE)?;
-        require_own(&file)?;
+        // Whoever needs the registry says what is wrong with it.
+        registry().map_or(Ok(()), |registry| require_own(&registry, &file))?;
         return Ok(vec![file]);
     }
-    let mut files: Vec<Utf8PathBuf> = Vec::new();
+    let (mut files, mut seen) = (Vec::new(), BTreeSet::new());
     for argument in arguments {
         let found = if argument == "-" {
             bail!(
@@ -39,7 +42,7 @@ pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>
             require_one_line(argument)?;
             vec![argument.clone()]
         };
-        files.extend(found.into_iter().filter(|file| !files.contains(file)).collect::<Vec<_>>());
+        files.extend(found.into_iter().filter(|file| seen.insert(file.clone())));
     }
     Ok(files)
 }
@@ -66,13 +69,12 @@ pub(crate) fn find_one(argument: Option<&Utf8Path>) -> anyhow::Result<Utf8PathBu
 
 /// Refuses a manifest that was found, not named, in a folder where the agent of a known bottle can write, unless it
 /// is a known bottle's own.
-pub(crate) fn require_own(file: &Utf8Path) -> anyhow::Result<()> {
-    let Ok(registry) = registry() else { return Ok(()) }; // whoever needs it says what is wrong with it
+pub(crate) fn require_own(registry: &Registry, file: &Utf8Path) -> anyhow::Result<()> {
     let folder = folder_of(file)?;
     let Some(writer) = registry.writer_of(&folder) else { return Ok(()) };
     // By its path: a new folder can have the number of one that is gone.
     let path = folder.join(file.file_name().unwrap_or_default());
-    if registry.bottles().any(|bottle| bottle.manifest == path) {
+    if registry.of_manifest(&path).next().is_some() {
         return Ok(());
     }
     bail!(

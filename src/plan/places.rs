@@ -21,11 +21,11 @@ impl Plan {
     /// What is wrong with the mounts on this machine, each with the target of its mount (for the build context, with an
     /// empty path): one that reaches the rendered files, the build context or the
     /// source of another mount by a way that the plan did not cover, the socket of a container engine, or a way
-    /// through a link that an agent could have made: this one, or one that can write in `others` (absolute, no links).
+    /// through a link that an agent could have made: this one, or another that `can_write` to a folder (absolute, no links).
     pub fn check_places(
         &self,
         manifest_folder: &Utf8Path,
-        others: &[Utf8PathBuf],
+        can_write: impl Fn(&Utf8Path) -> bool,
         real: impl Fn(&Utf8Path) -> Utf8PathBuf,
     ) -> Vec<(Utf8PathBuf, Diagnostic)> {
         let mut problems = Vec::new();
@@ -38,10 +38,11 @@ impl Plan {
             .map(|mount| place(mount, manifest_folder, &real))
             .collect();
         // A repository can hold a link as well.
-        let own = writable.iter().cloned().chain([real(manifest_folder)]);
-        let changeable: Vec<Utf8PathBuf> = own.chain(others.iter().cloned()).collect();
+        let own: Vec<Utf8PathBuf> = writable.iter().cloned().chain([real(manifest_folder)]).collect();
+        let is_changeable =
+            |place: &Utf8Path| own.iter().any(|folder| place.starts_with(folder)) || can_write(place);
         let planted = |source: &Utf8Path| {
-            planted_link(&normal(&manifest_folder.join(source)), &changeable, &real)
+            planted_link(&normal(&manifest_folder.join(source)), is_changeable, &real)
                 .map(|link| through(source, &link, &real))
         };
         if let super::AgentImage::Built(build) = &self.agent.image {
@@ -103,11 +104,10 @@ fn place(
     real(&normal(&manifest_folder.join(&mount.source)))
 }
 
-/// The first link on the way to `path` that lies where the agent can write. All paths are absolute, and the
-/// `writable` ones have no links.
+/// The first link on the way to `path` that lies in a folder (absolute, no links) that an agent can change.
 pub(crate) fn planted_link(
     path: &Utf8Path,
-    writable: &[Utf8PathBuf],
+    is_changeable: impl Fn(&Utf8Path) -> bool,
     real: impl Fn(&Utf8Path) -> Utf8PathBuf,
 ) -> Option<Utf8PathBuf> {
     let mut steps: Vec<&Utf8Path> = path.ancestors().collect();
@@ -115,7 +115,7 @@ pub(crate) fn planted_link(
     let link = steps.into_iter().find(|step| {
         let (Some(parent), Some(name)) = (step.parent(), step.file_name()) else { return false };
         let parent = real(parent);
-        real(step) != parent.join(name) && writable.iter().any(|folder| parent.starts_with(folder))
+        real(step) != parent.join(name) && is_changeable(&parent)
     });
     link.map(Utf8Path::to_owned)
 }

@@ -568,7 +568,7 @@ fn a_mount_that_reaches_the_cage_by_another_way_is_refused_on_the_machine() {
         let mut manifest = manifest(Vec::new());
         manifest.agent.mounts = vec![Mount { read_only, ..mount(source, "/work") }];
         resolve(&manifest)
-            .check_places(home, &[], real)
+            .check_places(home, |_| false, real)
             .into_iter()
             .map(|(_, it)| it.message)
             .collect::<Vec<_>>()
@@ -598,7 +598,7 @@ fn a_source_that_another_mount_lets_the_agent_replace_is_refused_on_the_machine(
     let problems = |mounts: &[(&str, &str)]| {
         let mut manifest = manifest(Vec::new());
         manifest.agent.mounts = mounts.iter().map(|(source, target)| mount(source, target)).collect();
-        let report = resolve(&manifest).check_places(home, &[], camino::Utf8Path::to_owned);
+        let report = resolve(&manifest).check_places(home, |_| false, camino::Utf8Path::to_owned);
         report.into_iter().map(|(_, it)| it.message).collect::<Vec<_>>()
     };
     assert_eq!(problems(&[("src", "/src"), ("src/data", "/data")]), [""; 0], "it is pinned");
@@ -623,7 +623,7 @@ fn a_mount_through_a_link_that_the_agent_can_make_is_refused() {
         let mut manifest = manifest(Vec::new());
         manifest.agent.mounts = vec![first, second];
         resolve(&manifest)
-            .check_places(home, &[], real)
+            .check_places(home, |_| false, real)
             .into_iter()
             .map(|(_, it)| it.message)
             .collect::<Vec<_>>()
