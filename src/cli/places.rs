@@ -5,6 +5,7 @@
 //! manifest names.
 
 use super::agreed_stack::Stack;
+use super::failure::fail;
 use super::folders::{real, registry};
 use super::{candidate, hidden};
 use crate::diagnostic::Report;
@@ -77,7 +78,8 @@ pub(crate) fn require_agreed(stack: &Stack) -> anyhow::Result<()> {
     let now = candidate::machine(&stack.plan, project, None).sources;
     for (target, agreed) in stack.agreed.record.capabilities.sources() {
         if let Some(now) = now.get(target).filter(|now| *now != agreed) {
-            bail!(
+            fail!(
+                "not-as-agreed",
                 "what the agent would see at {target} is {now} by now, and you agreed to {agreed}; \
                  `bottle render` asks about it"
             );

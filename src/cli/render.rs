@@ -7,7 +7,7 @@ use super::candidate::{self, Candidate};
 use super::project::{self, Project};
 use super::rendered_project::RenderedProject;
 use super::{
-    Format, Globals, Outcome, baseline, change_lines, folders, hidden, lints, lock, print_as, say,
+    Format, Globals, Outcome, baseline, change_lines, folders, hidden, lints, lock, nested, print_as, say,
     say_report, sinks, source,
 };
 use crate::capability::{self, Change};
@@ -88,6 +88,9 @@ const MANY: usize = 50;
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let files = files(args)?;
+    if !globals.quiet {
+        say(&nested::note(&args.manifests).unwrap_or_default());
+    }
     if files.len() > 1 {
         look_at_all(&files, args, globals)?;
     }

@@ -3,6 +3,7 @@
 //! No argument: `bottle.yaml` in the current folder or the nearest parent that has one. A folder: every manifest in
 //! it, which are `bottle.yaml` and `*.bottle.yaml`. Paths are shown as a person would type them from here.
 
+use super::failure::{Failure, fail};
 use super::folders::{folder_of, registry};
 use crate::consent::Registry;
 use crate::diagnostic::Report;
@@ -17,8 +18,10 @@ use std::collections::BTreeSet;
 pub(crate) const FILE_NAME: &str = "bottle.yaml";
 
 /// What is said where there is none.
-pub(crate) const NOT_THERE: &str =
-    "there is no bottle.yaml in this folder or in one above it; name a manifest, or write one";
+pub(crate) const NOT_THERE: Failure = Failure::fixed(
+    "no-manifest",
+    "there is no bottle.yaml in this folder or in one above it; name a manifest, or write one",
+);
 
 /// The files that some arguments name, in the order of the arguments; those of a folder by name.
 pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>> {
@@ -62,7 +65,11 @@ pub(crate) fn find_one(argument: Option<&Utf8Path>) -> anyhow::Result<Utf8PathBu
         [one] => Ok(one.clone()),
         several => {
             let folder = printable_name(arguments[0].as_str());
-            bail!("this command takes one manifest; {folder} has several: {}", names(several))
+            fail!(
+                "several-manifests",
+                "this command takes one manifest; {folder} has several: {}",
+                names(several)
+            )
         }
     }
 }
@@ -126,7 +133,7 @@ fn in_folder(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
     }
     if files.is_empty() {
         let folder = printable_name(folder.as_str());
-        bail!("{folder} has no manifest: no {FILE_NAME} and no NAME.bottle.yaml");
+        fail!("no-manifest", "{folder} has no manifest: no {FILE_NAME} and no NAME.bottle.yaml");
     }
     files.sort();
     Ok(files)

@@ -123,14 +123,18 @@ impl Places {
         let state = resolved(&bottle.state);
         let mounted: Vec<Utf8PathBuf> = bottle.sources().iter().map(|place| resolved(place)).collect();
         self.states.insert(&state, &bottle.out);
-        mounted.iter().for_each(|place| self.mounted.insert(place, &bottle.out));
+        for place in &mounted {
+            self.mounted.insert(place, &bottle.out);
+        }
         self.of.insert(bottle.out.clone(), (state, mounted));
     }
 
     fn remove(&mut self, out: &Utf8Path) {
         let Some((state, mounted)) = self.of.remove(out) else { return };
         self.states.remove(&state, out);
-        mounted.iter().for_each(|place| self.mounted.remove(place, out));
+        for place in &mounted {
+            self.mounted.remove(place, out);
+        }
     }
 }
 
@@ -155,7 +159,9 @@ impl Registry {
         let mut registry = Self::read(&folder)?;
         let known = |bottle: &Bottle| registry.of_out(&bottle.out) == Some(bottle);
         if !bottles.iter().all(known) {
-            bottles.iter().for_each(|bottle| registry.insert(bottle.clone()));
+            for bottle in bottles {
+                registry.insert(bottle.clone());
+            }
             registry.write(&folder)?;
         }
         let stamp = stamp(&folder)?;

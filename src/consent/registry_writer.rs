@@ -88,16 +88,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Utf8PathBuf::from_path_buf(dir.path().join("bottle")).unwrap();
         let mut writer = RegistryWriter::open(&home).unwrap();
-        let (mut writes, mut last) = (0, None);
+        let (mut count, mut last) = (0, None);
         for n in 0..1000 {
             writer.remember(bottle(n)).unwrap();
             let place = format!("/p/{n}/src");
             assert!(writer.current().unwrap().mounted_at(place.as_str().into()).count() == 1, "{n}");
             if writer.read != last {
-                (writes, last) = (writes + 1, writer.read);
+                (count, last) = (count + 1, writer.read);
             }
         }
-        assert!(writes < 40, "{writes}");
+        assert!(count < 40, "{count}");
         assert!(Registry::load(&home).unwrap().count() < 1000);
         writer.save().unwrap();
         assert_eq!(Registry::load(&home).unwrap().count(), 1000);

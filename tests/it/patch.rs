@@ -553,7 +553,7 @@ fn a_hostile_or_wrong_log_is_refused_or_passed_over() {
     let said = folder.run(&["tighten", "audit.jsonl"]);
     // What such lines used is not known, so nothing is taken away.
     assert_eq!((said.code, said.out.as_str()), (2, ""), "{}", said.err);
-    let why = "error: 2 lines of the log are not records of this version of bottle: what they used is not known, so nothing \
+    let why = "error[not-an-audit-log]: 2 lines of the log are not records of this version of bottle: what they used is not known, so nothing \
                is taken away";
     assert!(said.err.contains(why), "{}", said.err);
     let said = folder.run(&["learn", "audit.jsonl"]);

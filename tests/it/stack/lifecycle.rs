@@ -150,7 +150,7 @@ fn a_token_that_is_missing_or_empty_stops_the_start_with_its_name() {
 
     let named = stack.project.bottle(&["up"]);
     assert_eq!(named.code, Some(2), "{}", named.text());
-    assert!(named.err.contains("error: THINGS_KEY is not set"), "{}", named.text());
+    assert!(named.err.contains("error[missing-token]: THINGS_KEY is not set"), "{}", named.text());
 
     // Compose says nothing of an empty one.
     stack.project.tokens.insert("THINGS_KEY", String::new());
@@ -163,7 +163,7 @@ fn a_token_that_is_missing_or_empty_stops_the_start_with_its_name() {
     assert_eq!(agent.trim(), "created", "the agent was started");
     let named = stack.project.bottle(&["up"]);
     assert_eq!(named.code, Some(2), "{}", named.text());
-    assert!(named.err.contains("error: THINGS_KEY is empty"), "{}", named.text());
+    assert!(named.err.contains("error[missing-token]: THINGS_KEY is empty"), "{}", named.text());
 
     // What was made without it does not stay so.
     stack.project.tokens.insert("THINGS_KEY", made_up("things-"));
