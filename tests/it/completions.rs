@@ -50,7 +50,7 @@ fn every_command_has_a_manual_page() {
 #[test]
 fn a_text_for_another_program_is_no_data() {
     for arguments in [&["completions", "bash"][..], &["man"], &["man", "diff"]] {
-        let ran = std::process::Command::new(env!("CARGO_BIN_EXE_bottle"))
+        let ran = Command::new(env!("CARGO_BIN_EXE_bottle"))
             .args(arguments)
             .args(["--format", "json"])
             .output()

@@ -617,3 +617,15 @@ fn tests_that_would_fail_on_the_tightened_manifest_are_named() {
     let kept = folder.run(&["tighten", "--keep", "never.example", "audit.jsonl"]);
     assert!(!kept.out.contains("would fail"), "{}", kept.out);
 }
+
+/// A host of the allowlist can be the one whose name was masked: it would be removed as never used, and was used.
+#[test]
+fn where_a_host_was_masked_or_cut_no_host_is_called_unused() {
+    for host in ["***[Token].example", "old.exam…[+9 bytes]"] {
+        let folder =
+            Folder::new(MANIFEST, &[weeks(), vec![sent(9, "GET", &format!("https://{host}/x"))]].concat());
+        let said = folder.run(&["tighten", "audit.jsonl"]);
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{host}: {}", said.err);
+        assert!(said.err.contains("name no host, or not the whole of it"), "{}", said.err);
+    }
+}

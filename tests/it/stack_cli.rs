@@ -618,11 +618,11 @@ fn down_says_when_there_is_nothing_to_stop() {
     let stack = stack(MANIFEST);
     assert_eq!(
         refused(&stack.run(&["down"])),
-        "error: nothing was started from here; `bottle ps` lists every stack, from any folder"
+        "error[unknown-bottle]: nothing was started from here; `bottle ps` lists every stack, from any folder"
     );
     assert_eq!(
         refused(&stack.run(&["down", "nobody"])),
-        "error: no stack is called nobody; `bottle ps` lists them"
+        "error[unknown-bottle]: no stack is called nobody; `bottle ps` lists them"
     );
 }
 
@@ -775,7 +775,7 @@ fn a_service_that_is_not_there_and_a_time_that_is_none_are_said() {
 fn without_docker_it_is_said() {
     let stack = rendered();
     let output = stack.command(&["up"]).env("PATH", "/nonexistent").output().unwrap();
-    let wanted = "error: can't run docker; it must be installed, with Compose 2.24 or newer: ";
+    let wanted = "error[no-docker]: can't run docker; it must be installed, with Compose 2.24 or newer: ";
     assert!(refused(&output).starts_with(wanted), "{}", err(&output));
 }
 
@@ -856,7 +856,7 @@ fn a_state_that_somebody_wrote_to_starts_nothing() {
         fs_err::write(&path, [text.as_slice(), b"\n"].concat()).unwrap();
         for arguments in [&["up"][..], &["run", "--", "true"], &["reload"]] {
             let wanted = format!(
-                "error: {path} is not what `bottle render` left there; find out who changed it, then run `bottle render`"
+                "error[damaged-state]: {path} is not what `bottle render` left there; find out who changed it, then run `bottle render`"
             );
             assert_eq!(refused(&stack.run(arguments)), wanted, "{arguments:?}");
         }
