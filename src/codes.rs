@@ -10,6 +10,8 @@ pub enum CodeKind {
     Error,
     /// A manifest that is rendered, with something to look at; `lints.allow` takes its name.
     Lint,
+    /// What a command could not do, for another reason than what a manifest says.
+    Failure,
     /// A request that a proxy did not let through: the `reason` of a denial and of egress-proxy's records, or pipelock's
     /// `X-Pipelock-Block-Reason` and the `scanner` of its records.
     Refusal,
@@ -22,6 +24,7 @@ impl CodeKind {
         match self {
             Self::Error => "error",
             Self::Lint => "lint",
+            Self::Failure => "failure",
             Self::Refusal => "refusal",
         }
     }
@@ -48,7 +51,7 @@ macro_rules! codes {
     };
 }
 
-/// All of them: errors, lints, refusals by egress-proxy and by pipelock, each by name.
+/// All of them: errors, lints, failures of commands, refusals by egress-proxy and by pipelock, each by name.
 pub const CODES: &[Code] = codes! {
     // What is wrong with a manifest.
     Error "addresses"
@@ -126,6 +129,22 @@ pub const CODES: &[Code] = codes! {
     Lint "unregistered-method"
     Lint "unused-allow"
     Lint "writable-git"
+    // What a command could not do.
+    Failure "bad-revision"
+    Failure "broken-repository"
+    Failure "damaged-state"
+    Failure "docker-failed"
+    Failure "edited-by-hand"
+    Failure "missing-token"
+    Failure "no-docker"
+    Failure "no-manifest"
+    Failure "no-merge-base"
+    Failure "no-repository"
+    Failure "not-an-audit-log"
+    Failure "not-as-agreed"
+    Failure "not-rendered"
+    Failure "several-manifests"
+    Failure "unknown-bottle"
     // Why a request was refused.
     Refusal "address_not_allowed"
     Refusal "authority_mismatch"

@@ -431,10 +431,10 @@ impl fmt::Display for Change {
         match self {
             Self::Added { new: new @ Capability::Credential { elsewhere, .. } } => match elsewhere.as_slice()
             {
-                [] => write!(f, "{new} (so far not used by this bottle)"),
-                hosts => write!(f, "{new} (so far sent to {})", hosts.join(", ")),
+                [] => write!(f, "{new} (new to this bottle)"),
+                hosts => write!(f, "{new} (before: sent to {})", hosts.join(", ")),
             },
-            Self::Added { new: Capability::Requests(this) } => write!(f, "{this}{}", this.part("so far")),
+            Self::Added { new: Capability::Requests(this) } => write!(f, "{this}{}", this.part("before")),
             Self::Removed { old: Capability::Requests(this) } => write!(f, "{this}{}", this.part("now")),
             Self::Added { new: this } | Self::Removed { old: this } => this.fmt(f),
             Self::Changed { old: Capability::Image { image: old }, new: Capability::Image { image } }
@@ -446,12 +446,12 @@ impl fmt::Display for Change {
                 if !elsewhere.is_empty() =>
             {
                 let (before, hosts) = (old.value(), elsewhere.join(", "));
-                write!(f, "{new} (so far {before}; {} was sent to {hosts})", auth.token_ref)
+                write!(f, "{new} (before: {before}; {} was sent to {hosts})", auth.token_ref)
             }
             Self::Changed { old, new } if self.risk().is_some() => {
-                write!(f, "{new} (so far {})", old.value())
+                write!(f, "{new} (before: {})", old.value())
             }
-            Self::Changed { old, new } => write!(f, "{old} (now {})", new.value()),
+            Self::Changed { old, new } => write!(f, "{old} (now: {})", new.value()),
         }
     }
 }
@@ -572,12 +572,12 @@ impl fmt::Display for Requests {
 }
 
 impl Requests {
-    /// ` (so far only /a/**)`, ` (now only GET)`: what the other side allows of it.
+    /// ` (before: only /a/**)`, ` (now: only GET)`: what the other side allows of it.
     fn part(&self, when: &str) -> String {
         let methods = || self.part_methods.iter().map(Method::to_string).collect::<Vec<_>>().join(", ");
         match (self.part.is_empty(), self.part_methods.is_empty()) {
-            (false, _) => format!(" ({when} only {})", listed(&self.part)),
-            (true, false) => format!(" ({when} only {})", methods()),
+            (false, _) => format!(" ({when}: only {})", listed(&self.part)),
+            (true, false) => format!(" ({when}: only {})", methods()),
             (true, true) => String::new(),
         }
     }

@@ -6,6 +6,7 @@
 
 use super::bottles::{self, FoundBottle, Planted};
 use super::docker::{NO_DOCKER, docker, output_of, shown};
+use super::failure::fail;
 use super::folders::{real, registry};
 use super::pins_for_others::Pins;
 use super::project::Project;
@@ -20,7 +21,7 @@ use crate::render::{self, RenderTarget, paths};
 use crate::stack::service;
 use crate::state::ENV_FILE;
 use crate::tree::Folder;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 use std::process::{Command, ExitStatus};
@@ -93,7 +94,11 @@ impl Stack {
         let FoundBottle { bottle, file, loaded, folder } =
             bottles::find(args.manifest.as_deref(), args.out.as_deref(), planted)?;
         let Some(agreed) = Agreed::load(&bottle.state)? else {
-            bail!("the state {} is gone; run `bottle render`, then `bottle up`", bottle.state);
+            fail!(
+                "not-rendered",
+                "the state {} is gone; run `bottle render`, then `bottle up`",
+                bottle.state
+            );
         };
         let layout = Layout::between(&folder, &bottle.out);
         let plan = render::plan_of(&agreed.tree, &layout).context(bottle.state.join(AGREED))?;
@@ -122,14 +127,17 @@ impl Stack {
     pub(crate) fn open_current(args: &StackArgs, globals: &Globals) -> anyhow::Result<Self> {
         let stack = Self::find(args, globals, Planted::Refused)?;
         let project = stack.folder();
-        ensure!(
-            project.is_dir(),
-            "this folder was {project} when you rendered it; run `bottle render` here, and `bottle ps` shows what \
-             still runs under the old name"
-        );
+        if !project.is_dir() {
+            fail!(
+                "not-rendered",
+                "this folder was {project} when you rendered it; run `bottle render` here, and `bottle ps` shows what \
+                 still runs under the old name"
+            );
+        }
         stack.bottle.seal.require_whole(&stack.bottle.state)?;
         if let Some(difference) = tree_against_agreed::describe(project, &stack.bottle.out, &stack.agreed)? {
-            bail!(
+            fail!(
+                "not-as-agreed",
                 "{} is not what you agreed to:\n{difference}`bottle render` writes what {} renders to, and asks about \
                  what is new",
                 stack.shown,
@@ -242,7 +250,7 @@ impl Stack {
         say(&printable_output(&output.stderr));
         if !output.status.success() {
             require_compose()?;
-            bail!("docker compose ps failed ({})", output.status);
+            fail!("docker-failed", "docker compose ps failed ({})", output.status);
         }
         Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
@@ -278,7 +286,7 @@ impl Stack {
         let status = self.quietly(&mut self.command(arguments))?;
         if !status.success() {
             require_compose()?;
-            bail!("docker compose {} failed ({status})", arguments.first().unwrap_or(&""));
+            fail!("docker-failed", "docker compose {} failed ({status})", arguments.first().unwrap_or(&""));
         }
         Ok(())
     }
@@ -349,7 +357,10 @@ pub(crate) fn shown_from_here(path: &Utf8Path) -> Utf8PathBuf {
 fn require_compose() -> anyhow::Result<()> {
     let version = docker().args(["compose", "version"]).output().context(NO_DOCKER)?;
     if !version.status.success() {
-        bail!("docker has no Compose for this user; `docker compose version` must say 2.24 or newer");
+        fail!(
+            "no-docker",
+            "docker has no Compose for this user; `docker compose version` must say 2.24 or newer"
+        );
     }
     Ok(())
 }

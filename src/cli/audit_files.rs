@@ -1,11 +1,12 @@
 //! Audit trails that a person names: files, plain or gzip, folders of them, and stdin.
 
 use super::Globals;
+use super::failure::fail;
 use super::folders::{absolute, real};
 use super::progress::Progress;
 use crate::telemetry::audit::{AuditFile, AuditLine, Entry};
 use crate::tree::{Folder, open_plain};
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::{
     cell::Cell,
@@ -84,11 +85,13 @@ fn of_folder(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
         |name: &str| Utf8Path::new(name.strip_suffix(".gz").unwrap_or(name)).extension() == Some("jsonl");
     let files: Vec<Utf8PathBuf> =
         entries.iter().filter(|(name, _)| is_audit(name)).map(|(name, _)| folder.join(name)).collect();
-    ensure!(
-        !files.is_empty(),
-        "{folder} holds no *.jsonl and no *.jsonl.gz; name the folder of one proxy, such as audit/egress-proxy in the \
-         state of a bottle"
-    );
+    if files.is_empty() {
+        fail!(
+            "not-an-audit-log",
+            "{folder} holds no *.jsonl and no *.jsonl.gz; name the folder of one proxy, such as audit/egress-proxy in \
+             the state of a bottle"
+        );
+    }
     Ok(files)
 }
 
@@ -230,11 +233,13 @@ pub(crate) fn read(
         Ok(())
     })?;
     let torn = warnings.torn.values().map(|(count, _)| count).sum::<u64>();
-    ensure!(
-        records > 0 || foreign + torn == 0,
-        "{} is not an audit log: none of its {} lines is a record",
-        arguments.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", "),
-        foreign + torn
-    );
+    if records == 0 && foreign + torn > 0 {
+        fail!(
+            "not-an-audit-log",
+            "{} is not an audit log: none of its {} lines is a record",
+            arguments.iter().map(|it| it.as_str()).collect::<Vec<_>>().join(", "),
+            foreign + torn
+        );
+    }
     Ok(PassedOver { torn, foreign })
 }

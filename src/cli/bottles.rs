@@ -1,11 +1,12 @@
 //! Which bottle of the registry a command is about. A manifest and a `.env` are only where a person looks; what is
 //! acted on is what was rendered from there, as the registry has it.
 
+use super::failure::{Failure, fail};
 use super::folders::{absolute, beside, folder_of, here, real, registry};
 use super::source;
 use crate::consent::{Bottle, Registry};
 use crate::manifest::Loaded;
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// A bottle, and the manifest that it was rendered from as it is now.
@@ -65,14 +66,20 @@ pub(crate) fn find(
     let names = |bottle: &Bottle| loaded.as_ref().is_some_and(|it| it.manifest.name == bottle.name);
     let bottle = match (candidates.as_slice(), candidates.iter().find(|bottle| names(bottle))) {
         (_, Some(one)) | ([one], None) => one.clone(),
-        ([], None) if !file.exists() => bail!("there is no manifest {file}, and no bottle of that name"),
+        ([], None) if !file.exists() => {
+            fail!("unknown-bottle", "there is no manifest {file}, and no bottle of that name")
+        }
         ([], None) => {
             let name = loaded.as_ref().map_or("NAME", |it| it.manifest.name.as_str());
-            bail!("{}", not_rendered(&beside(&file).join(".bottle").join(name)))
+            return Err(not_rendered(&beside(&file).join(".bottle").join(name)).into());
         }
         (several, None) => {
             let outs: Vec<_> = several.iter().map(|bottle| bottle.out.as_str()).collect();
-            bail!("{file} was rendered into {}; say which one with --out DIR", outs.join(" and "))
+            fail!(
+                "unknown-bottle",
+                "{file} was rendered into {}; say which one with --out DIR",
+                outs.join(" and ")
+            )
         }
     };
     Ok(FoundBottle { bottle, file, loaded, folder })
@@ -113,7 +120,11 @@ pub(crate) fn by_name(name: &Utf8Path) -> anyhow::Result<Option<Bottle>> {
         ([one], _) | (_, Some(one)) => Ok(Some((*one).clone())),
         (several, None) => {
             let projects: Vec<&str> = several.iter().map(|bottle| bottle.project.as_str()).collect();
-            bail!("several bottles are called {name}; say which one: {}", projects.join(", "))
+            fail!(
+                "unknown-bottle",
+                "several bottles are called {name}; say which one: {}",
+                projects.join(", ")
+            )
         }
     }
 }
@@ -159,8 +170,11 @@ fn unfindable_manifest(registry: &Registry, planted: Planted) -> anyhow::Result<
     Ok(None)
 }
 
-fn not_rendered(out: &Utf8Path) -> String {
-    format!(
-        "{out} is not rendered on this machine by you; run `bottle render`, which shows what it allows and asks"
+fn not_rendered(out: &Utf8Path) -> Failure {
+    Failure::new(
+        "not-rendered",
+        format!(
+            "{out} is not rendered on this machine by you; run `bottle render`, which shows what it allows and asks"
+        ),
     )
 }

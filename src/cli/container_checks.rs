@@ -3,13 +3,14 @@
 
 use super::agreed_stack::Stack;
 use super::docker::{docker, output_of};
+use super::failure::fail;
 use super::places::Places;
 use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
 use crate::plan::layout;
 use crate::render::paths;
 use crate::stack::{AGENT_BINARY, CLAUDE_GUIDE, SYSTEM_BUNDLES, service};
 use crate::yaml;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -104,7 +105,9 @@ fn with_label(label: &str) -> anyhow::Result<Vec<Container>> {
     let found: Vec<Container> = lines.lines().map(read).collect::<anyhow::Result<_>>()?;
     // One that was removed in between is not there any more; of every other one there is a line.
     let gone = said.matches("No such object").count();
-    ensure!(found.len() + gone >= ids.len(), "docker inspect failed: {}", said.trim());
+    if found.len() + gone < ids.len() {
+        fail!("docker-failed", "docker inspect failed: {}", said.trim());
+    }
     Ok(found)
 }
 

@@ -1,11 +1,13 @@
 //! The `docker` command: what it is told of the environment, and how it is shown.
 
+use super::failure::{Failure, fail};
 use crate::programs;
 use crate::state::ENV_VARIABLES;
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use std::process::Command;
 
-pub(super) const NO_DOCKER: &str = "can't run docker; it must be installed, with Compose 2.24 or newer";
+pub(super) const NO_DOCKER: Failure =
+    Failure::fixed("no-docker", "can't run docker; it must be installed, with Compose 2.24 or newer");
 
 /// `docker` without what would lead Compose elsewhere.
 pub(crate) fn docker() -> Command {
@@ -27,7 +29,9 @@ pub(crate) fn docker() -> Command {
 pub(crate) fn output_of(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().context(NO_DOCKER)?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "{} failed: {}", shown(command), said.trim());
+    if !output.status.success() {
+        fail!("docker-failed", "{} failed: {}", shown(command), said.trim());
+    }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 

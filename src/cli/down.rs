@@ -6,19 +6,23 @@
 
 use super::bottles;
 use super::docker::{NO_DOCKER, docker, output_of, shown};
+use super::failure::fail;
 use super::folders::{absolute, home, real, registry};
-use super::{Globals, Outcome, container_checks, held_back_output, say, source};
+use super::{Format, Globals, Outcome, container_checks, held_back_output, print_as, say, source};
 use crate::consent::{Bottle, Registry, Running};
 use crate::printable::printable_name;
 use crate::state::State;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::process::Command;
 
 /// Stop what was started from here; what was rendered, the keys and the agent's image stay
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: bottle down\n\n`bottle ps` lists every stack, from any folder.")]
+#[command(
+    after_help = "Examples:\n  bottle down\n  bottle down --format json | jq -r '.stopped[].project'\n\n`bottle ps` lists every stack, from any folder."
+)]
 pub(crate) struct Args {
     /// A manifest, a bottle's name or a project that `bottle ps` lists; without one, what was started from here
     #[arg(value_name = "BOTTLE")]
@@ -48,14 +52,22 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     if projects.is_empty() && orphans.is_empty() {
         match &args.bottle {
             Some(name) => {
-                bail!("no stack is called {}; `bottle ps` lists them", printable_name(name.as_str()))
+                fail!(
+                    "unknown-bottle",
+                    "no stack is called {}; `bottle ps` lists them",
+                    printable_name(name.as_str())
+                )
             }
-            None => bail!("nothing was started from here; `bottle ps` lists every stack, from any folder"),
+            None => fail!(
+                "unknown-bottle",
+                "nothing was started from here; `bottle ps` lists every stack, from any folder"
+            ),
         }
     }
     for orphan in &orphans {
         say(&format!("note: you have no record of {orphan}; stopping it all the same\n"));
     }
+    let mut stopped = Vec::new();
     for project in projects.iter().chain(&orphans) {
         let ran = !container_checks::of_project(project)?.is_empty();
         stop(project, args.volumes, globals)?;
@@ -63,16 +75,24 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
             let outcome = if ran { "is stopped" } else { "did not run" };
             say(&format!("{} {outcome}\n", printable_name(project)));
         }
+        stopped.push(json!({ "project": project, "ran": ran, "recorded": projects.contains(project) }));
     }
+    let mut forgotten = Vec::new();
     for bottle in known {
         if args.forget {
             forget(&bottle, globals)?;
+            forgotten.push(bottle.project);
         } else if bottle.state.is_dir() {
             Running::clear(&bottle.state)?;
         } else if !bottle.manifest.exists() {
             // Neither its manifest nor its state is left.
             Registry::forget(&home()?, &bottle.out)?;
+            forgotten.push(bottle.project);
         }
+    }
+    if globals.format == Format::Json {
+        let value = json!({ "stopped": stopped, "volumes_removed": args.volumes, "forgotten": forgotten });
+        print_as(globals.format, &format!("{value:#}\n"))?;
     }
     Ok(Outcome::Done)
 }
@@ -136,7 +156,9 @@ fn say_and_run(command: &mut Command, globals: &Globals) -> anyhow::Result<()> {
     let show =
         if globals.verbose > 0 { held_back_output::Show::AtOnce } else { held_back_output::Show::OnFailure };
     let status = held_back_output::run(command, show, &mut std::io::stderr()).context(NO_DOCKER)?;
-    ensure!(status.success(), "{} failed ({status})", shown(command));
+    if !status.success() {
+        fail!("docker-failed", "{} failed ({status})", shown(command));
+    }
     Ok(())
 }
 

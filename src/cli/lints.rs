@@ -21,7 +21,7 @@ const DEPTH: usize = 3;
 const ENTRIES: usize = 20_000;
 
 /// Folders of a project that hold files of others, or of bottle.
-const OTHERS: [&str; 7] = [".bottle", ".git", "node_modules", "target", "vendor", ".venv", "venv"];
+pub(super) const OTHERS: [&str; 7] = [".bottle", ".git", "node_modules", "target", "vendor", ".venv", "venv"];
 
 /// Names that say that a secret is inside: of files, and of folders.
 const SECRETS: [&str; 17] = [

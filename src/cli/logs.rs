@@ -6,6 +6,7 @@
 
 use super::agreed_stack::{Stack, StackArgs};
 use super::docker::NO_DOCKER;
+use super::failure::fail;
 use super::{Format, Globals, Outcome, now, passed_on_output, print_as, say};
 use crate::clock::Clock;
 use crate::plan::Topology;
@@ -72,7 +73,9 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let mut command = stack.command(&arguments);
     stack.announce(&command);
     let status = passed_on_output::run(&mut command).context(NO_DOCKER)?;
-    ensure!(status.success(), "docker compose logs failed ({status})");
+    if !status.success() {
+        fail!("docker-failed", "docker compose logs failed ({status})");
+    }
     Ok(Outcome::Done)
 }
 

@@ -2,6 +2,7 @@
 //! lets the agent do, and writing it.
 
 use super::candidate::machine;
+use super::failure::fail;
 use super::folders::folder_of;
 use super::rules;
 use super::test::read_body;
@@ -143,12 +144,14 @@ pub(crate) fn usage(
     let mut usage = Usage::new(&plan.name, plan.topology == Topology::Direct);
     let passed = audit_files::read(audit, globals, |entry| usage.see(entry))?;
     usage.finish();
-    ensure!(
-        passed.foreign == 0 || !needs_all,
-        "{} of the log are not records of this version of bottle: what they used is not known, so nothing is taken away; \
-         use the version that wrote them, or a log without them",
-        counted(passed.foreign, "line")
-    );
+    if passed.foreign > 0 && needs_all {
+        fail!(
+            "not-an-audit-log",
+            "{} of the log are not records of this version of bottle: what they used is not known, so nothing is taken away; \
+             use the version that wrote them, or a log without them",
+            counted(passed.foreign, "line")
+        );
+    }
     let skipped = passed.torn + passed.foreign;
     if skipped > 0 {
         say(&format!(

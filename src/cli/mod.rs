@@ -23,6 +23,7 @@ mod exec;
 mod exit_codes;
 mod explain;
 mod explain_code;
+mod failure;
 mod folders;
 mod gate;
 mod git_part;
@@ -42,6 +43,7 @@ mod manifest_patch;
 mod migrate;
 mod movers;
 mod named_file;
+mod nested;
 mod now;
 mod passed_on_output;
 mod pins_for_others;
@@ -258,6 +260,9 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         && let Some(other) = format.filter(|it| !matches!(it, AnyFormat::Text | AnyFormat::Json))
     {
         return Err(other.refused("text and json"));
+    }
+    if format == Some(AnyFormat::Json) && matches!(verb, Verb::Completions(_) | Verb::Man(_)) {
+        anyhow::bail!("--format json is for data; this command prints a text that another program reads");
     }
     // Whoever needs the registry says what is wrong with it.
     let agents = folders::agents_folders().unwrap_or_default();

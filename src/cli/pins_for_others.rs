@@ -7,7 +7,7 @@
 
 use super::folders::real;
 use crate::capability::Capabilities;
-use crate::consent::{Bottle, Record, Registry};
+use crate::consent::{Bottle, Registry};
 use crate::kernel_view::{Source, SourceError};
 use anyhow::ensure;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -34,14 +34,12 @@ impl Pins {
     /// What the other bottles of the registry mount below what this one's agent can write.
     pub(crate) fn between(bottle: &Bottle, own: &Capabilities, registry: &Registry) -> Self {
         let others = registry.bottles().filter(|other| other.out != bottle.out);
-        let mut mounted = Vec::new();
-        for other in others {
-            let Some(record) = Record::load(&other.state).ok().flatten() else { continue };
-            let sources = record.capabilities.sources();
-            let of =
-                |source: &Utf8Path| Mounted { source: source.to_owned(), project: other.project.clone() };
-            mounted.extend(sources.map(|(_, source)| of(source)));
-        }
+        let mounted: Vec<Mounted> = others
+            .flat_map(|other| {
+                let places = other.agreed_mounts().unwrap_or_default();
+                places.into_iter().map(|source| Mounted { source, project: other.project.clone() })
+            })
+            .collect();
         pins(own, &mounted)
     }
 

@@ -5,7 +5,8 @@
 //! manifest names.
 
 use super::agreed_stack::Stack;
-use super::folders::real;
+use super::failure::fail;
+use super::folders::{real, registry};
 use super::hidden;
 use crate::diagnostic::Report;
 use crate::kernel_view::{Source, SourceError};
@@ -74,7 +75,8 @@ pub(crate) fn require_agreed(stack: &Stack) -> anyhow::Result<()> {
         mounts.iter().map(|mount| (mount.target.as_path(), told(&mount.source))).collect();
     for (target, agreed) in stack.agreed.record.capabilities.sources() {
         if let Some(told) = told.get(target).filter(|told| *told != agreed) {
-            bail!(
+            fail!(
+                "not-as-agreed",
                 "what the agent would see at {target} is {told} by now, and you agreed to {agreed}; \
                  `bottle render` asks about it"
             );
@@ -83,7 +85,7 @@ pub(crate) fn require_agreed(stack: &Stack) -> anyhow::Result<()> {
     let pins = stack.pins.iter().map(|(_, source)| source.to_owned());
     let seen: Vec<Utf8PathBuf> = told.into_values().chain(pins).collect();
     let location = Location::find(&stack.bottle.out, Some(&stack.bottle.state), None, stack.folder())?;
-    hidden::require(&location, &seen)
+    hidden::require(&registry()?, &location, &seen)
 }
 
 /// What is said of a path that is another one at each look.

@@ -4,7 +4,7 @@ mod json;
 mod text;
 
 use super::project::Project;
-use super::{Format, Globals, Outcome, baseline, lints, print_as, say_report};
+use super::{Format, Globals, Outcome, baseline, lints, nested, print_as, say, say_report};
 use crate::clock::Clock;
 use crate::diagnostic::Report;
 use camino::Utf8PathBuf;
@@ -25,6 +25,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let projects = Project::all(&args.manifests)?;
+    if !globals.quiet {
+        say(&nested::note(&args.manifests).unwrap_or_default());
+    }
     let today = args.now.clone().unwrap_or_else(Clock::system).today();
     let lints: Vec<Report> = projects.iter().map(|project| lints::find(project, today)).collect();
     let bottles = projects.iter().zip(&lints);

@@ -8,6 +8,7 @@ use crate::plan::layout::normal;
 use crate::plan::{Layout, Plan, Surroundings};
 use anyhow::{anyhow, bail};
 use camino::{Utf8Path, Utf8PathBuf};
+use std::collections::BTreeMap;
 
 /// A manifest, its plan, and the places on this machine.
 #[derive(Debug)]
@@ -65,9 +66,10 @@ impl Project {
             .zip(loaded)
             .map(|(file, loaded)| Self::resolve(file, loaded, None))
             .collect::<anyhow::Result<_>>()?;
-        for (at, project) in projects.iter().enumerate() {
-            if let Some(twin) = projects[..at].iter().find(|earlier| earlier.out == project.out) {
-                return Err(twins(&twin.file, project));
+        let mut outs = BTreeMap::new();
+        for project in &projects {
+            if let Some(twin) = outs.insert(&project.out, &project.file) {
+                return Err(twins(twin, project));
             }
         }
         Ok(projects)

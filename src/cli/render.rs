@@ -7,12 +7,12 @@ use super::candidate::{self, Candidate};
 use super::project::{self, Project};
 use super::rendered_project::RenderedProject;
 use super::{
-    Format, Globals, Outcome, baseline, change_lines, folders, hidden, lints, lock, print_as, say,
+    Format, Globals, Outcome, baseline, change_lines, folders, hidden, lints, lock, nested, print_as, say,
     say_report, sinks, source,
 };
 use crate::capability::{self, Change};
 use crate::clock::Clock;
-use crate::consent::{self, Agreed, Bottle, Context, FolderId, Record, Registry, Seal};
+use crate::consent::{self, Agreed, Bottle, Context, FolderId, Record, Registry, RegistryWriter, Seal};
 use crate::diagnostic::Report;
 use crate::plan::{Topology, User};
 use crate::state::{self, ENV_FILE, EnvFile, ImageBinary, Location, MintRequest, Minted, State};
@@ -20,7 +20,7 @@ use crate::tree::{Comparison, Folder, Kind, Written};
 use anyhow::{Context as _, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use question::{PriorAnswer, Question};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// Compile manifests into sealed stacks
@@ -87,15 +87,30 @@ struct RenderResult<'a> {
 const MANY: usize = 50;
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let clock = args.now.clone().unwrap_or_else(Clock::system);
     let files = files(args)?;
-    let several = files.len() > 1;
-    if several {
+    if !globals.quiet {
+        say(&nested::note(&args.manifests).unwrap_or_default());
+    }
+    if files.len() > 1 {
         look_at_all(&files, args, globals)?;
     }
+    let mut registry = RegistryWriter::open(&folders::home()?)?;
+    let outcome = each(&files, &mut registry, args, globals);
+    registry.save()?;
+    outcome
+}
+
+/// One at a time: of the manifests nothing is in memory that grows with their number.
+fn each(
+    files: &[Utf8PathBuf],
+    registry: &mut RegistryWriter,
+    args: &Args,
+    globals: &Globals,
+) -> anyhow::Result<Outcome> {
+    let clock = args.now.clone().unwrap_or_else(Clock::system);
+    let several = files.len() > 1;
     let mut outcome = Outcome::Done;
-    // One at a time: what is in memory does not grow with their number.
-    for file in &files {
+    for file in files {
         let project = Project::load(file, args.out.as_deref())?;
         let beyond = look(&project, args)?;
         let lints = lints::find(&project, clock.today());
@@ -104,9 +119,9 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         let one = if !beyond.0.is_empty() {
             refuse(&rendered, &beyond, globals)?
         } else if args.check {
-            check(&rendered, several, globals, &clock)?
+            check(&rendered, registry.current()?, several, globals, &clock)?
         } else {
-            write(&rendered, lints, args, globals, &clock)?
+            write(&rendered, lints, registry, args, globals, &clock)?
         };
         if one == Outcome::Differs {
             outcome = Outcome::Differs;
@@ -117,12 +132,14 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 
 fn files(args: &Args) -> anyhow::Result<Vec<Utf8PathBuf>> {
     let files = source::find(&args.manifests)?;
-    if !args.check {
+    // Whoever needs the registry says what is wrong with it.
+    if !args.check
+        && let Ok(registry) = folders::registry()
+    {
         // A folder that is named names none of its files.
-        files
-            .iter()
-            .filter(|file| !args.manifests.contains(file))
-            .try_for_each(|file| source::require_own(file))?;
+        let named: BTreeSet<&Utf8PathBuf> = args.manifests.iter().collect();
+        let found = files.iter().filter(|file| !named.contains(file));
+        found.clone().try_for_each(|file| source::require_own(&registry, file))?;
     }
     let is_for_one = args.out.is_some() || args.state.is_some() || args.accept.is_some();
     if files.len() > 1 && is_for_one {
@@ -178,6 +195,7 @@ fn refuse(rendered: &RenderedProject, beyond: &Report, globals: &Globals) -> any
 /// The digest of one of `several` is told from the others by its manifest.
 fn check(
     rendered: &RenderedProject,
+    registry: &Registry,
     several: bool,
     globals: &Globals,
     clock: &Clock,
@@ -215,7 +233,7 @@ fn check(
         say(&format!("{shown} is what {} renders to\n", rendered.project.file));
     }
     let candidate = Candidate::from_project(rendered)?;
-    let changes = since_agreed(rendered, &candidate)?;
+    let changes = since_agreed(rendered, registry, &candidate);
     print_as(
         globals.format,
         &match globals.format {
@@ -240,16 +258,20 @@ fn check(
 }
 
 /// Against the record of this machine; nothing where there is none.
-fn since_agreed(rendered: &RenderedProject, candidate: &Candidate) -> anyhow::Result<Option<Vec<Change>>> {
-    let registry = folders::registry()?;
-    let Some(bottle) = registry.of_out(rendered.path()) else { return Ok(None) };
-    let record = Record::load(&bottle.state).ok().flatten(); // one that can't be read: `render` says so
-    Ok(record.map(|record| capability::changes(Some(&record.capabilities), &candidate.capabilities)))
+fn since_agreed(
+    rendered: &RenderedProject,
+    registry: &Registry,
+    candidate: &Candidate,
+) -> Option<Vec<Change>> {
+    let bottle = registry.of_out(rendered.path())?;
+    let record = Record::load(&bottle.state).ok().flatten()?; // one that can't be read: `render` says so
+    Some(capability::changes(Some(&record.capabilities), &candidate.capabilities))
 }
 
 fn write(
     rendered: &RenderedProject,
     lints: Report,
+    writer: &mut RegistryWriter,
     args: &Args,
     globals: &Globals,
     clock: &Clock,
@@ -257,20 +279,18 @@ fn write(
     compare(rendered, args)?;
     rendered.require_own_env()?;
     let home = folders::home()?;
-    let registry = Registry::load(&home)?;
+    let registry = writer.current()?;
     let known = registry.of_out(rendered.path());
     let registered = known.map(|bottle| bottle.state.as_path());
     let location = Location::find(rendered.path(), args.state.as_deref(), registered, &home)?;
     require_free(&rendered.project.file, rendered, known)?;
     let project = location.project(&rendered.project.plan.name);
-    if let Some(other) =
-        registry.bottles().find(|other| other.project == project && other.out != rendered.path())
-    {
+    if let Some(other) = registry.of_project(&project).find(|other| other.out != rendered.path()) {
         bail!("the Compose project {project} is that of {}; give the bottle another name", other.manifest);
     }
     // What is refused anyway is not asked about.
     let exposed = exposed(rendered, args);
-    hidden::require(&location, &exposed)?;
+    hidden::require(registry, &location, &exposed)?;
     let image = ImageBinary::read(args.image_binary.as_deref())?;
     let asked = Candidate::from_project(rendered)?;
     let question = Question::compare(&asked, rendered, location.state())?;
@@ -280,6 +300,10 @@ fn write(
         None => PriorAnswer::Ask,
     };
     let missing = if globals.quiet { String::new() } else { missing(rendered) };
+    if question.is_asked(&answer) {
+        // While a person thinks, what was rendered can be started.
+        writer.save()?;
+    }
     if !question.is_agreed(&rendered.project.file, &asked, &answer, &missing)? {
         return Ok(Outcome::Differs);
     }
@@ -307,10 +331,12 @@ fn write(
     let made = format!("{}-{}", minted.label(), image.digest());
     let written = apply(rendered, &now, &location, &state, &made, &agreed, args.force)?;
     let bottle = bottle(rendered, &location, &agreed)?;
-    for other in registry.of_manifest(&bottle.manifest).filter(|other| other.out != bottle.out) {
+    let others = writer.current()?.of_manifest(&bottle.manifest).filter(|other| other.out != bottle.out);
+    for other in others.cloned().collect::<Vec<_>>() {
         Record::withdraw(&other.state)?;
+        writer.remember(Bottle { mounted: None, ..other })?;
     }
-    Registry::remember(&home, bottle)?;
+    writer.remember(bottle)?;
     if !question.is_asked(&answer) {
         say(&missing);
     }
@@ -411,6 +437,7 @@ fn bottle(rendered: &RenderedProject, location: &Location, agreed: &Agreed) -> a
         project: location.project(&rendered.project.plan.name),
         state: location.state().to_owned(),
         writable: agreed.record.capabilities.writable().map(Utf8Path::to_owned).collect(),
+        mounted: Some(agreed.record.capabilities.sources().map(|(_, real)| real.to_owned()).collect()),
         seal: Seal::of(location.state())?,
     })
 }

@@ -4,6 +4,7 @@ mod output;
 
 use super::audit_files::{self, Line, Reading};
 use super::bottles::{self, Planted};
+use super::failure::fail;
 use super::{AnyFormat, Format, Globals, Outcome, print, print_as, rules, say, sinks, source};
 use crate::clock::Clock;
 use crate::explain::BottleRules;
@@ -98,7 +99,7 @@ pub(crate) fn run(args: &Args, format: Option<AnyFormat>, globals: &Globals) -> 
     if collector.is_empty() {
         let since = args.since.map(|since| format!(" since {since}")).unwrap_or_default();
         let passed_over: String = notes.iter().flat_map(|note| ["\n", note]).collect();
-        bail!("there is no request in {}{since}{passed_over}", names.join(", "));
+        fail!("not-an-audit-log", "there is no request in {}{since}{passed_over}", names.join(", "));
     }
     let today = args.now.unwrap_or_else(|| Clock::system().today());
     let rules = match &asked.rules {

@@ -1,7 +1,7 @@
 //! The only ways to stdout and stderr. What goes through here can't steer a terminal, whoever wrote it: names,
 //! values and messages come from files and servers that an agent chooses.
 
-use super::{Format, Globals};
+use super::{Format, Globals, failure};
 use crate::diagnostic::Report;
 use crate::masking::masked;
 use crate::printable::{is_unprintable, printable_coloured, printable_json, printable_name, printable_text};
@@ -64,9 +64,18 @@ pub(super) fn say_error(error: &anyhow::Error, globals: &Globals) {
     let report = error.downcast_ref::<Report>();
     match (globals.format, report) {
         (Format::Json, Some(report)) => say_json(&serde_json::json!({"problems": report.json()})),
-        (Format::Json, None) => say_json(&serde_json::json!({"error": chain(error)})),
+        (Format::Json, None) => {
+            let mut value = serde_json::json!({"error": chain(error)});
+            if let Some(code) = failure::code(error) {
+                value["code"] = code.into();
+            }
+            say_json(&value);
+        }
         (Format::Text, Some(report)) => say_report(report, globals),
-        (Format::Text, None) => say(&format!("error: {}\n", indented(&chain(error)))),
+        (Format::Text, None) => {
+            let code = failure::code(error).map(|code| format!("[{code}]")).unwrap_or_default();
+            say(&format!("error{code}: {}\n", indented(&chain(error))));
+        }
     }
 }
 

@@ -3,28 +3,35 @@
 //! No argument: `bottle.yaml` in the current folder or the nearest parent that has one. A folder: every manifest in
 //! it, which are `bottle.yaml` and `*.bottle.yaml`. Paths are shown as a person would type them from here.
 
+use super::failure::{Failure, fail};
 use super::folders::{folder_of, registry};
+use crate::consent::Registry;
 use crate::diagnostic::Report;
 use crate::manifest::{LARGEST, Loaded, Manifest};
 use crate::printable::printable_name;
 use crate::tree::read_plain;
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
+use std::collections::BTreeSet;
 
 /// The name that is looked for.
 pub(crate) const FILE_NAME: &str = "bottle.yaml";
 
 /// What is said where there is none.
-pub(crate) const NOT_THERE: &str = "there is no bottle.yaml in this folder or in one above it; name a manifest, or let `bottle init` write one";
+pub(crate) const NOT_THERE: Failure = Failure::fixed(
+    "no-manifest",
+    "there is no bottle.yaml in this folder or in one above it; name a manifest, or let `bottle init` write one",
+);
 
 /// The files that some arguments name, in the order of the arguments; those of a folder by name.
 pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>> {
     if arguments.is_empty() {
         let file = nearest()?.context(NOT_THERE)?;
-        require_own(&file)?;
+        // Whoever needs the registry says what is wrong with it.
+        registry().map_or(Ok(()), |registry| require_own(&registry, &file))?;
         return Ok(vec![file]);
     }
-    let mut files: Vec<Utf8PathBuf> = Vec::new();
+    let (mut files, mut seen) = (Vec::new(), BTreeSet::new());
     for argument in arguments {
         let found = if argument == "-" {
             bail!(
@@ -38,7 +45,7 @@ pub(crate) fn find(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Utf8PathBuf>
             require_one_line(argument)?;
             vec![argument.clone()]
         };
-        files.extend(found.into_iter().filter(|file| !files.contains(file)).collect::<Vec<_>>());
+        files.extend(found.into_iter().filter(|file| seen.insert(file.clone())));
     }
     Ok(files)
 }
@@ -58,20 +65,23 @@ pub(crate) fn find_one(argument: Option<&Utf8Path>) -> anyhow::Result<Utf8PathBu
         [one] => Ok(one.clone()),
         several => {
             let folder = printable_name(arguments[0].as_str());
-            bail!("this command takes one manifest; {folder} has several: {}", names(several))
+            fail!(
+                "several-manifests",
+                "this command takes one manifest; {folder} has several: {}",
+                names(several)
+            )
         }
     }
 }
 
 /// Refuses a manifest that was found, not named, in a folder where the agent of a known bottle can write, unless it
 /// is a known bottle's own.
-pub(crate) fn require_own(file: &Utf8Path) -> anyhow::Result<()> {
-    let Ok(registry) = registry() else { return Ok(()) }; // whoever needs it says what is wrong with it
+pub(crate) fn require_own(registry: &Registry, file: &Utf8Path) -> anyhow::Result<()> {
     let folder = folder_of(file)?;
     let Some(writer) = registry.writer_of(&folder) else { return Ok(()) };
     // By its path: a new folder can have the number of one that is gone.
     let path = folder.join(file.file_name().unwrap_or_default());
-    if registry.bottles().any(|bottle| bottle.manifest == path) {
+    if registry.of_manifest(&path).next().is_some() {
         return Ok(());
     }
     bail!(
@@ -123,7 +133,7 @@ fn in_folder(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
     }
     if files.is_empty() {
         let folder = printable_name(folder.as_str());
-        bail!("{folder} has no manifest: no {FILE_NAME} and no NAME.bottle.yaml");
+        fail!("no-manifest", "{folder} has no manifest: no {FILE_NAME} and no NAME.bottle.yaml");
     }
     files.sort();
     Ok(files)

@@ -5,11 +5,12 @@
 //! start. So all of them are looked at before anything is touched.
 
 use super::agreed_stack::Stack;
+use super::failure::fail;
 use super::token_sources::{CONFIG, TokenSources};
 use crate::egress_proxy::require_token;
 use crate::plan::placeholder;
 use crate::stack::service;
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 /// Makes sure that the proxy has its tokens or can be given them. A stack that has a proxy, running or stopped,
 /// needs none of them again, unless it is among those that are made `again`.
@@ -56,7 +57,8 @@ pub(super) fn require(stack: &mut Stack) -> anyhow::Result<()> {
         }
     }
     if let Some(first) = names.first().filter(|_| !problems.is_empty()) {
-        bail!(
+        fail!(
+            "missing-token",
             "{}\negress-proxy takes tokens from the environment that starts the stack (export {first}=…), from \
              --env-file FILE, or from what {CONFIG} names",
             problems.join("\n")

@@ -5,11 +5,15 @@
 //! a stack is found after its folder was renamed.
 
 use super::ConsentError;
-use super::Seal;
+use super::path_index::PathIndex;
+use super::{Record, Seal};
+use crate::state::resolved;
 use crate::tree::Folder;
 use camino::{Utf8Path, Utf8PathBuf};
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 
 /// The file's name in the home of all states.
@@ -36,6 +40,10 @@ pub struct Bottle {
     pub state: Utf8PathBuf,
     /// The real places of this machine that its agent can write to.
     pub writable: Vec<Utf8PathBuf>,
+    /// The real places that its agent sees, by what was agreed to; nothing where that was withdrawn, or an older bottle
+    /// rendered it.
+    #[serde(default)]
+    pub mounted: Option<Vec<Utf8PathBuf>>,
     /// What its state held when it was rendered; empty where an older bottle rendered it.
     #[serde(default)]
     pub seal: Seal,
@@ -66,10 +74,68 @@ struct File {
     bottles: Vec<Bottle>,
 }
 
-/// The registry as it was read.
+/// The registry as it was read, and what is looked up in it for each bottle of many.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registry {
-    bottles: Vec<Bottle>,
+    bottles: BTreeMap<Utf8PathBuf, Bottle>,
+    manifests: PathIndex,
+    writable: PathIndex,
+    projects: BTreeMap<String, BTreeSet<Utf8PathBuf>>,
+    /// Made when it is first asked for: each path is looked up on the disk.
+    places: OnceCell<Places>,
+}
+
+/// Where bottles have to do with this machine, links resolved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Places {
+    states: PathIndex,
+    mounted: PathIndex,
+    /// The state and the mounts of each bottle, as they were put in.
+    of: BTreeMap<Utf8PathBuf, (Utf8PathBuf, Vec<Utf8PathBuf>)>,
+}
+
+/// Which file `bottles.json` is: each write makes another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    inode: u64,
+    size: i64,
+    modified: (i64, i64),
+}
+
+impl Bottle {
+    /// What its agent sees of this machine, as it was agreed to and not withdrawn; of an older bottle the record says so.
+    #[must_use]
+    pub fn agreed_mounts(&self) -> Option<Vec<Utf8PathBuf>> {
+        self.mounted.clone().or_else(|| {
+            let record = Record::load(&self.state).ok().flatten()?;
+            Some(record.capabilities.sources().map(|(_, real)| real.to_owned()).collect())
+        })
+    }
+
+    /// The same; of what was withdrawn, or can't be read, what it could write.
+    fn sources(&self) -> Vec<Utf8PathBuf> {
+        self.agreed_mounts().unwrap_or_else(|| self.writable.clone())
+    }
+}
+
+impl Places {
+    fn insert(&mut self, bottle: &Bottle) {
+        let state = resolved(&bottle.state);
+        let mounted: Vec<Utf8PathBuf> = bottle.sources().iter().map(|place| resolved(place)).collect();
+        self.states.insert(&state, &bottle.out);
+        for place in &mounted {
+            self.mounted.insert(place, &bottle.out);
+        }
+        self.of.insert(bottle.out.clone(), (state, mounted));
+    }
+
+    fn remove(&mut self, out: &Utf8Path) {
+        let Some((state, mounted)) = self.of.remove(out) else { return };
+        self.states.remove(&state, out);
+        for place in &mounted {
+            self.mounted.remove(place, out);
+        }
+    }
 }
 
 impl Registry {
@@ -81,19 +147,25 @@ impl Registry {
         Self::read(&open(home)?)
     }
 
-    /// Puts a bottle in, in place of the one with the same output folder.
-    pub fn remember(home: &Utf8Path, bottle: Bottle) -> Result<(), ConsentError> {
+    /// Puts bottles in, each in place of the one with the same output folder; gives back the registry as it then is, and
+    /// its stamp.
+    pub(super) fn remember(
+        home: &Utf8Path,
+        bottles: &[Bottle],
+    ) -> Result<(Self, Option<Stamp>), ConsentError> {
         crate::state::make_private(home)?;
         let folder = open(home)?;
         let _held = lock(&folder)?;
         let mut registry = Self::read(&folder)?;
-        if registry.bottles.contains(&bottle) {
-            return Ok(());
+        let known = |bottle: &Bottle| registry.of_out(&bottle.out) == Some(bottle);
+        if !bottles.iter().all(known) {
+            for bottle in bottles {
+                registry.insert(bottle.clone());
+            }
+            registry.write(&folder)?;
         }
-        registry.bottles.retain(|other| other.out != bottle.out);
-        registry.bottles.push(bottle);
-        registry.bottles.sort_by(|a, b| a.out.cmp(&b.out));
-        registry.write(&folder)
+        let stamp = stamp(&folder)?;
+        Ok((registry, stamp))
     }
 
     /// Takes the bottle of an output folder out.
@@ -101,30 +173,35 @@ impl Registry {
         let folder = open(home)?;
         let _held = lock(&folder)?;
         let mut registry = Self::read(&folder)?;
-        registry.bottles.retain(|bottle| bottle.out != out);
+        registry.remove(out);
         registry.write(&folder)
     }
 
     /// Every bottle, by output folder.
     pub fn bottles(&self) -> impl Iterator<Item = &Bottle> {
-        self.bottles.iter()
+        self.bottles.values()
     }
 
     /// The bottle of an output folder.
     #[must_use]
     pub fn of_out(&self, out: &Utf8Path) -> Option<&Bottle> {
-        self.bottles.iter().find(|bottle| bottle.out == out)
+        self.bottles.get(out)
     }
 
     /// The bottles that were rendered from a manifest, whatever it says by now.
     pub fn of_manifest(&self, manifest: &Utf8Path) -> impl Iterator<Item = &Bottle> {
-        self.bottles.iter().filter(move |bottle| bottle.manifest == manifest)
+        self.manifests.at(manifest).filter_map(|out| self.of_out(out))
+    }
+
+    /// The bottles of a Compose project: one, but for a collision of its digits.
+    pub fn of_project(&self, project: &str) -> impl Iterator<Item = &Bottle> {
+        self.projects.get(project).into_iter().flatten().filter_map(|out| self.of_out(out))
     }
 
     /// The bottles whose manifest lies, or lay when it was rendered, in this folder.
     pub fn of_folder(&self, folder: &Utf8Path) -> impl Iterator<Item = &Bottle> {
         let id = FolderId::at(folder);
-        self.bottles.iter().filter(move |bottle| {
+        self.bottles().filter(move |bottle| {
             bottle.manifest.parent() == Some(folder) || id.is_some_and(|id| bottle.folder == id)
         })
     }
@@ -132,28 +209,97 @@ impl Registry {
     /// A bottle whose agent can write to this path, which has no links.
     #[must_use]
     pub fn writer_of(&self, path: &Utf8Path) -> Option<&Bottle> {
-        self.bottles.iter().find(|bottle| bottle.writable.iter().any(|place| path.starts_with(place)))
+        self.writable.above(path).into_iter().find_map(|(_, out)| self.of_out(out))
     }
 
-    fn read(folder: &Folder) -> Result<Self, ConsentError> {
+    /// Bottles whose state holds this path or lies in it.
+    pub fn states_at(&self, path: &Utf8Path) -> impl Iterator<Item = &Bottle> {
+        let found = self.places().states.around(&resolved(path));
+        found.into_iter().filter_map(|(_, out)| self.of_out(out))
+    }
+
+    /// What agents see that holds this path or lies in it, each with its bottle.
+    pub fn mounted_at(&self, path: &Utf8Path) -> impl Iterator<Item = (&Utf8Path, &Bottle)> {
+        let found = self.places().mounted.around(&resolved(path));
+        found.into_iter().filter_map(|(place, out)| Some((place, self.of_out(out)?)))
+    }
+
+    /// How many bottles there are.
+    pub(super) fn count(&self) -> usize {
+        self.bottles.len()
+    }
+
+    /// Puts one in, in place of the one with the same output folder.
+    pub(super) fn insert(&mut self, bottle: Bottle) {
+        self.remove(&bottle.out);
+        self.manifests.insert(&bottle.manifest, &bottle.out);
+        bottle.writable.iter().for_each(|place| self.writable.insert(place, &bottle.out));
+        self.projects.entry(bottle.project.clone()).or_default().insert(bottle.out.clone());
+        if let Some(places) = self.places.get_mut() {
+            places.insert(&bottle);
+        }
+        self.bottles.insert(bottle.out.clone(), bottle);
+    }
+
+    fn remove(&mut self, out: &Utf8Path) {
+        let Some(old) = self.bottles.remove(out) else { return };
+        self.manifests.remove(&old.manifest, out);
+        old.writable.iter().for_each(|place| self.writable.remove(place, out));
+        if let Some(outs) = self.projects.get_mut(&old.project) {
+            outs.remove(out);
+        }
+        if let Some(places) = self.places.get_mut() {
+            places.remove(out);
+        }
+    }
+
+    fn places(&self) -> &Places {
+        self.places.get_or_init(|| {
+            let mut places = Places::default();
+            self.bottles().for_each(|bottle| places.insert(bottle));
+            places
+        })
+    }
+
+    pub(super) fn read(folder: &Folder) -> Result<Self, ConsentError> {
         let Some(text) = folder.read_at_most(FILE, LARGEST)? else { return Ok(Self::default()) };
         let damaged = |why: String| ConsentError::Damaged { path: folder.path().join(FILE), why };
         let file: File = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
         if file.version != 1 {
             return Err(damaged(format!("this bottle reads version 1, not {}", file.version)));
         }
-        Ok(Self { bottles: file.bottles })
+        let mut registry = Self::default();
+        file.bottles.into_iter().for_each(|bottle| registry.insert(bottle));
+        Ok(registry)
     }
 
     fn write(&self, folder: &Folder) -> Result<(), ConsentError> {
-        let file = File { version: 1, bottles: self.bottles.clone() };
+        let file = File { version: 1, bottles: self.bottles().cloned().collect() };
         folder.stage(FILE, &super::json(&file)?, 0o600)?.commit()?;
         Ok(folder.sync()?)
     }
 }
 
+/// Which file the registry is in now; nothing where there is none.
+pub(super) fn stamp(folder: &Folder) -> Result<Option<Stamp>, ConsentError> {
+    match rustix::fs::statat(folder.handle(), FILE, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(Stamp {
+            inode: stat.st_ino,
+            size: stat.st_size,
+            modified: (stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or_default()),
+        })),
+        Err(rustix::io::Errno::NOENT) => Ok(None),
+        Err(error) => Err(crate::tree::TreeError::Io {
+            doing: "look at",
+            path: folder.path().join(FILE),
+            source: error.into(),
+        }
+        .into()),
+    }
+}
+
 /// The home of all states, if nobody else can write there.
-fn open(home: &Utf8Path) -> Result<Folder, ConsentError> {
+pub(super) fn open(home: &Utf8Path) -> Result<Folder, ConsentError> {
     let folder = Folder::open(home)?;
     let looked = rustix::fs::fstat(folder.handle());
     let stat = looked.map_err(|error| crate::tree::TreeError::Io {
@@ -198,6 +344,7 @@ mod tests {
             project: "bottle-dev-abc123".into(),
             state: "/s".into(),
             writable: vec!["/p".into()],
+            mounted: Some(vec!["/p".into()]),
             seal: Seal::default(),
         }
     }
@@ -213,7 +360,7 @@ mod tests {
         let (_dir, home) = home();
         assert_eq!(Registry::load(&home).unwrap(), Registry::default());
         for out in ["/p/.bottle/b", "/p/.bottle/a", "/p/.bottle/a"] {
-            Registry::remember(&home, bottle(out)).unwrap();
+            Registry::remember(&home, &[bottle(out)]).unwrap();
         }
         let registry = Registry::load(&home).unwrap();
         let outs: Vec<_> = registry.bottles().map(|bottle| bottle.out.as_str()).collect();
@@ -224,6 +371,47 @@ mod tests {
         assert!(registry.writer_of(Utf8Path::new("/pp")).is_none());
         assert!(registry.of_out(Utf8Path::new("/p/.bottle/a")).is_some());
         assert!(registry.of_out(Utf8Path::new("/p/.bottle/c")).is_none());
+        assert_eq!(registry.of_project("bottle-dev-abc123").count(), 2);
+        assert_eq!(registry.of_project("bottle-dev").count(), 0);
+        Registry::forget(&home, "/p/.bottle/a".into()).unwrap();
+        let registry = Registry::load(&home).unwrap();
+        assert_eq!(registry.of_manifest("/p/bottle.yaml".into()).count(), 1);
+        assert_eq!(registry.of_project("bottle-dev-abc123").count(), 1);
+        assert_eq!(registry.writer_of("/p".into()).map(|bottle| bottle.out.as_str()), Some("/p/.bottle/b"));
+    }
+
+    #[test]
+    fn a_place_is_found_by_where_its_links_lead() {
+        use fs_err::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
+        fs_err::create_dir_all(root.join("real/state")).unwrap();
+        fs_err::create_dir_all(root.join("src/lib")).unwrap();
+        symlink(root.join("real"), root.join("link")).unwrap();
+        let mut registry = Registry::default();
+        let mut one = bottle("/x");
+        one.state = root.join("link/state");
+        one.mounted = Some(vec![root.join("src")]);
+        registry.insert(one.clone());
+        let states = |registry: &Registry, path: &str| registry.states_at(&root.join(path)).count();
+        let mounted = |registry: &Registry, path: &str| registry.mounted_at(&root.join(path)).count();
+        for path in ["real", "real/state", "real/state/agreed", "link"] {
+            assert_eq!(states(&registry, path), 1, "{path}");
+        }
+        assert_eq!(states(&registry, "real/stat"), 0);
+        for path in ["", "src", "src/lib"] {
+            assert_eq!(mounted(&registry, path), 1, "{path}");
+        }
+        assert_eq!(mounted(&registry, "real"), 0);
+        // In place of the one before, whatever its paths lead to by now.
+        fs_err::remove_file(root.join("link")).unwrap();
+        one.mounted = Some(vec![root.join("real")]);
+        registry.insert(one.clone());
+        assert_eq!((mounted(&registry, "src"), mounted(&registry, "real")), (0, 1));
+        assert_eq!((states(&registry, "real/state"), states(&registry, "link/state")), (0, 1));
+        // Of an older bottle without a record: what it could write.
+        one.mounted = None;
+        assert_eq!(one.sources(), one.writable);
     }
 
     #[test]
@@ -234,7 +422,7 @@ mod tests {
         let mut one = bottle("/x");
         one.manifest = old.join("bottle.yaml");
         one.folder = FolderId::at(&old).unwrap();
-        Registry::remember(&home, one.clone()).unwrap();
+        Registry::remember(&home, &[one.clone()]).unwrap();
         let new = old.with_file_name("new");
         fs_err::rename(&old, &new).unwrap();
         let registry = Registry::load(&home).unwrap();
@@ -245,7 +433,7 @@ mod tests {
     fn a_registry_that_others_can_write_or_that_is_damaged_is_refused() {
         use std::os::unix::fs::PermissionsExt as _;
         let (_dir, home) = home();
-        Registry::remember(&home, bottle("/x")).unwrap();
+        Registry::remember(&home, &[bottle("/x")]).unwrap();
         fs_err::set_permissions(&home, std::fs::Permissions::from_mode(0o770)).unwrap();
         let error = Registry::load(&home).unwrap_err().to_string();
         assert!(error.ends_with("can be written to by other users; `chmod 700` it"), "{error}");

@@ -109,7 +109,7 @@ impl Request {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let parts = [Some(&self.host), self.method.as_ref(), self.path.as_ref()];
-        !parts.into_iter().flatten().any(|text| text.contains("…[+") || text.contains("***["))
+        !parts.into_iter().flatten().any(|text| is_cut(text))
     }
 
     /// `https://api.example/v1`; what is not recorded is left out.
@@ -240,6 +240,11 @@ impl Usage {
             self.unknown_hosts = Some(NAMELESS);
             return;
         };
+        // Which rule it used is not known: any of them may be.
+        if is_cut(&request.host) {
+            self.unknown_hosts = Some(NAMELESS);
+            return;
+        }
         if !request.is_whole() {
             let unknown = self.unknown.entry(request.host.clone()).or_default();
             unknown.paths = true;
@@ -342,6 +347,11 @@ impl Usage {
     }
 }
 
+/// Whether a field of a record was cut or masked.
+fn is_cut(text: &str) -> bool {
+    text.contains("…[+") || text.contains("***[")
+}
+
 /// Host and port, which is all that pipelock decides by.
 fn of_pipelock(record: &PipelockRecord) -> Option<Request> {
     if let Some((host, port)) = record.target.as_deref().and_then(|target| target.rsplit_once(':')) {
@@ -358,5 +368,5 @@ fn of_pipelock(record: &PipelockRecord) -> Option<Request> {
 }
 
 const LOST: &str = "a count of requests that was announced is not in the log";
-const NAMELESS: &str = "some records of what was sent name no host";
+const NAMELESS: &str = "some records of what was sent name no host, or not the whole of it";
 const MANY: &str = "more different requests were sent than are told apart";

@@ -42,7 +42,7 @@ impl Metrics {
         own.register("events", "Refused connections, handshakes, leaves, stalls", metrics.events.clone());
         own.register(
             "config_generation",
-            "How many configurations were live so far",
+            "How many configurations have been live",
             metrics.generation.clone(),
         );
         own.register("config_reload_failures", "Reloads that were refused", metrics.reload_failures.clone());

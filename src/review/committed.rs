@@ -55,7 +55,7 @@ pub(super) fn lines(old: Option<&BottleSide>, new: &BottleSide, same: bool) -> V
             let text = match (by(was), by(is)) {
                 (old, new) if old != new => {
                     format!(
-                        "tool-only: {out} is rendered by bottle {new}, so far by {old}; the agent can do the same"
+                        "tool-only: {out} is rendered by bottle {new} (before: {old}); the agent can do the same"
                     )
                 }
                 _ if old.is_some_and(|old| old.rendered != new.rendered) => return Vec::new(),

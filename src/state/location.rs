@@ -91,7 +91,7 @@ fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf, StateError> {
 }
 
 /// The path with the links of its existing part resolved.
-fn resolved(path: &Utf8Path) -> Utf8PathBuf {
+pub(crate) fn resolved(path: &Utf8Path) -> Utf8PathBuf {
     for ancestor in path.ancestors() {
         if let Ok(real) = ancestor.canonicalize_utf8() {
             return path.strip_prefix(ancestor).map_or(real.clone(), |rest| {

@@ -76,7 +76,7 @@ fn a_host_comes_with_its_methods_paths_and_credential() {
     assert_eq!(
         newly(&old, &new),
         [
-            "b.example is sent B_TOKEN in `authorization: Bearer …` (so far not used by this bottle)",
+            "b.example is sent B_TOKEN in `authorization: Bearer …` (new to this bottle)",
             "GET, POST https://b.example/x/** with B_TOKEN",
             "GET, POST https://b.example/y/** with B_TOKEN",
         ]
@@ -93,7 +93,7 @@ fn a_path_below_an_allowed_one_is_not_new() {
     );
     assert_eq!(
         of_route(", path_allowlist: [/a]", ""),
-        ["any method https://api.example/** (so far only /a/**)"]
+        ["any method https://api.example/** (before: only /a/**)"]
     );
 }
 
@@ -135,7 +135,7 @@ fn a_method_and_a_port_are_new_on_every_path() {
         of_route(", methods: [GET], path_allowlist: [/a]", ", methods: [GET, PUT], path_allowlist: [/a]"),
         ["PUT https://api.example/a/**"]
     );
-    assert_eq!(of_route(", methods: [GET]", ""), ["any method https://api.example/** (so far only GET)"]);
+    assert_eq!(of_route(", methods: [GET]", ""), ["any method https://api.example/** (before: only GET)"]);
     assert_eq!(of_route("", ", ports: [443, 8443]"), ["any method https://api.example:8443/**"]);
 }
 
@@ -144,11 +144,11 @@ fn a_credential_is_new_by_its_name_and_by_where_it_is_put() {
     let auth = |scheme: &str, name: &str| format!(", auth: {{scheme: {scheme}, token_ref: {name}}}");
     assert_eq!(
         of_route("", &auth("Bearer", "A_TOKEN")),
-        ["api.example is sent A_TOKEN in `authorization: Bearer …` (so far what the agent sends)"]
+        ["api.example is sent A_TOKEN in `authorization: Bearer …` (before: what the agent sends)"]
     );
     assert_eq!(
         of_route(&auth("Bearer", "A_TOKEN"), &auth("token", "B_TOKEN")),
-        ["api.example is sent B_TOKEN in `authorization: token …` (so far A_TOKEN)"]
+        ["api.example is sent B_TOKEN in `authorization: token …` (before: A_TOKEN)"]
     );
 }
 
@@ -168,9 +168,9 @@ fn options_that_open_a_host_are_said() {
     );
     assert_eq!(
         of_route(", until: 2027-01-01", ", until: 2027-02-01"),
-        ["api.example until 2027-02-01 (so far until 2027-01-01)"]
+        ["api.example until 2027-02-01 (before: until 2027-01-01)"]
     );
-    assert_eq!(of_route(", until: 2027-01-01", ""), ["api.example without end (so far until 2027-01-01)"]);
+    assert_eq!(of_route(", until: 2027-01-01", ""), ["api.example without end (before: until 2027-01-01)"]);
     assert_eq!(of_route(", until: 2027-02-01", ", until: 2027-01-01"), [""; 0]);
 }
 
@@ -179,7 +179,7 @@ fn a_bottle_that_loses_its_routes_loses_the_push_refusal() {
     let old = format!("{AGENT}egress_proxy: {{routes: [{{host: a.example, path_allowlist: [/x]}}]}}\n");
     let new = format!("{AGENT}egress: {{allowlist: [a.example]}}\n");
     let lines = newly(&old, &new);
-    assert!(lines.contains(&"any method https://a.example/** (so far only /x/**)".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"any method https://a.example/** (before: only /x/**)".to_owned()), "{lines:?}");
     assert!(lines.contains(&"git push to a.example: no egress-proxy refuses it".to_owned()), "{lines:?}");
 }
 
@@ -192,14 +192,14 @@ fn what_the_agent_sees_of_the_machine_is_said_as_the_manifest_says_it() {
         newly(&agent(""), &agent("{source: ., target: /work}")),
         [
             "the agent reads and writes `.`, as /work",
-            "the agent runs as the owner of /work (so far as the image's user)"
+            "the agent runs as the owner of /work (before: as the image's user)"
         ]
     );
     assert_eq!(
         newly(&agent("{source: ./a, target: /a, read_only: true}"), &agent("{source: ./a, target: /a}")),
         [
-            "the agent reads and writes `a`, as /a (so far `a`, read-only)",
-            "the agent runs as the owner of /a (so far as the image's user)"
+            "the agent reads and writes `a`, as /a (before: `a`, read-only)",
+            "the agent runs as the owner of /a (before: as the image's user)"
         ]
     );
 }
@@ -213,11 +213,11 @@ fn the_stack_as_a_whole_can_widen() {
     );
     assert_eq!(
         newly(&with(""), &with(", network: lab")),
-        ["pipelock leaves by the Docker network lab (so far by a bridge of its own)"]
+        ["pipelock leaves by the Docker network lab (before: by a bridge of its own)"]
     );
     assert_eq!(
         newly(&with(", network: lab"), &with("")),
-        ["pipelock leaves by a bridge of its own (so far by the Docker network lab)"]
+        ["pipelock leaves by a bridge of its own (before: by the Docker network lab)"]
     );
 }
 
@@ -257,7 +257,7 @@ fn a_known_credential_that_goes_to_one_host_more_is_said_first() {
     assert_eq!(
         newly(&old, &new),
         [
-            "b.example is sent A_TOKEN in `authorization: Bearer …` (so far sent to a.example)",
+            "b.example is sent A_TOKEN in `authorization: Bearer …` (before: sent to a.example)",
             "any method https://b.example/x/** with A_TOKEN"
         ]
     );
@@ -272,27 +272,27 @@ fn what_the_image_is_made_of_is_asked_about() {
         (
             agent("image: x"),
             agent("image: y"),
-            "the agent runs in the image y, pulled where it is missing (so far in the image x)",
+            "the agent runs in the image y, pulled where it is missing (before: in the image x)",
         ),
         (
             agent("image: x"),
             built.clone(),
-            "the agent's image is built from `a`, with an open network (so far in the image x)",
+            "the agent's image is built from `a`, with an open network (before: in the image x)",
         ),
         (
             built.clone(),
             agent("build: {context: ./a, dockerfile: D}"),
-            "the agent's image is built from `a` by D, with an open network (so far in one built from `a`)",
+            "the agent's image is built from `a` by D, with an open network (before: in one built from `a`)",
         ),
         (
             built.clone(),
             agent("build: {context: ./a, target: t}"),
-            "the agent's image is built from `a`, target t, with an open network (so far in one built from `a`)",
+            "the agent's image is built from `a`, target t, with an open network (before: in one built from `a`)",
         ),
         (
             built.clone(),
             agent("build: {context: ./a, args: {A: b}}"),
-            "the agent's image is built from `a`, A=b, with an open network (so far in one built from `a`)",
+            "the agent's image is built from `a`, A=b, with an open network (before: in one built from `a`)",
         ),
     ] {
         assert_eq!(newly(&old, &new), [line]);
@@ -326,36 +326,36 @@ fn a_mount_that_covered_or_protected_something_is_missed() {
         (
             &guarded,
             with("{source: ./ci, target: /work/ci}"),
-            "the agent reads and writes `ci`, as /work/ci (so far `ci`, read-only)",
+            "the agent reads and writes `ci`, as /work/ci (before: `ci`, read-only)",
         ),
         (
             &guarded,
             with(
                 "{source: ./ci, target: /work/ci, read_only: true}, {source: ./ci/sub, target: /work/ci/sub}",
             ),
-            "the agent reads and writes `ci/sub`, as /work/ci/sub (so far /p/ci/sub, read-only)",
+            "the agent reads and writes `ci/sub`, as /work/ci/sub (before: /p/ci/sub, read-only)",
         ),
         (
             &masked,
             with("{source: ./secrets, target: /work/secrets}"),
-            "the agent reads and writes `secrets`, as /work/secrets (so far `/tmp/empty`, read-only)",
+            "the agent reads and writes `secrets`, as /work/secrets (before: `/tmp/empty`, read-only)",
         ),
         (
             &masked,
             agent(work),
-            "the agent reads and writes /p/secrets, at /work/secrets (so far `/tmp/empty`, read-only)",
+            "the agent reads and writes /p/secrets, at /work/secrets (before: `/tmp/empty`, read-only)",
         ),
         (
             &agent(&format!("{work}, {{source: /tmp/empty, target: /work/secrets}}")),
             agent(work),
-            "the agent reads and writes /p/secrets, at /work/secrets (so far `/tmp/empty`, writable)",
+            "the agent reads and writes /p/secrets, at /work/secrets (before: `/tmp/empty`, writable)",
         ),
         (
             &agent(
                 "{source: ., target: /work, read_only: true}, {source: /tmp/empty, target: /work/s, read_only: true}",
             ),
             agent("{source: ., target: /work, read_only: true}"),
-            "the agent reads /p/s, at /work/s (so far `/tmp/empty`, read-only)",
+            "the agent reads /p/s, at /work/s (before: `/tmp/empty`, read-only)",
         ),
     ] {
         assert!(newly(old, &new).contains(&line.to_owned()), "{line:?} is not in {:?}", newly(old, &new));
@@ -373,17 +373,17 @@ fn a_user_that_is_no_longer_named_is_asked_about() {
             "agent: {{image: x, mounts: [{{source: ., target: /work}}]{user}}}\negress: {{allowlist: [a.example]}}\n"
         )
     };
-    let line = "the agent runs as the owner of /work (so far as user 65534)";
+    let line = "the agent runs as the owner of /work (before: as user 65534)";
     let reads = "agent: {image: x, mounts: [{source: ., target: /work, read_only: true}]}\negress: {allowlist: [a.example]}\n";
     assert!(
         newly(reads, &with(""))
-            .contains(&"the agent runs as the owner of /work (so far as the image's user)".to_owned())
+            .contains(&"the agent runs as the owner of /work (before: as the image's user)".to_owned())
     );
     assert_eq!(newly(&with(", user: '65534'"), &with("")), [line]);
     assert_eq!(newly(&with(", user: '0'"), &with("")), [""; 0], "root writes everywhere");
     assert_eq!(
         newly(&with(""), &with(", user: '65534'")),
-        ["the agent runs as user 65534 (so far as the owner of /work)"]
+        ["the agent runs as user 65534 (before: as the owner of /work)"]
     );
 }
 
@@ -396,7 +396,7 @@ fn another_first_mount_is_another_user() {
     let (one, two) = ("{source: ./a, target: /a}", "{source: ./b, target: /b}");
     assert_eq!(
         newly(&agent(&format!("{one}, {two}")), &agent(&format!("{two}, {one}"))),
-        ["the agent runs as the owner of /b (so far as the owner of /a)"]
+        ["the agent runs as the owner of /b (before: as the owner of /a)"]
     );
 }
 
@@ -413,7 +413,7 @@ fn a_variable_that_bottle_sets_elsewhere_is_asked_about() {
 #[test]
 fn a_working_folder_is_asked_about() {
     let with = |workdir: &str| format!("agent: {{image: x{workdir}}}\negress: {{allowlist: [a.example]}}\n");
-    let line = "the agent starts in /a (so far the image's own folder)";
+    let line = "the agent starts in /a (before: the image's own folder)";
     assert_eq!(newly(&with(""), &with(", workdir: /a")), [line]);
     assert_eq!(newly(&with(", workdir: /a"), &with("")), [""; 0]);
 }
@@ -422,7 +422,7 @@ fn a_working_folder_is_asked_about() {
 fn a_route_that_loses_its_credential_lets_the_agents_own_through() {
     assert_eq!(
         of_route(", auth: {scheme: Bearer, token_ref: A_TOKEN}", ""),
-        ["api.example is sent what credential the agent sends (so far A_TOKEN)"]
+        ["api.example is sent what credential the agent sends (before: A_TOKEN)"]
     );
 }
 
@@ -435,7 +435,7 @@ fn a_credential_that_was_not_used_before_is_marked() {
     let first = &lines(Some(&old), &new)[0];
     assert_eq!(
         first.to_string(),
-        "b.example is sent B_TOKEN in `authorization: Bearer …` (so far not used by this bottle)"
+        "b.example is sent B_TOKEN in `authorization: Bearer …` (new to this bottle)"
     );
     assert!(is_grave(first));
 }
@@ -446,7 +446,7 @@ fn a_command_a_runtime_and_a_context_outside_of_the_project_are_said() {
     let plain = agent("image: x");
     assert_eq!(
         newly(&plain, &agent("image: x, command: [sh, -c, evil]")),
-        ["the agent's command is `sh -c evil` (so far the image's own)"]
+        ["the agent's command is `sh -c evil` (before: the image's own)"]
     );
     assert_eq!(newly(&agent("image: x, command: [sh]"), &plain), [""; 0]);
     let all: Vec<String> = lines(None, &agent("image: x, runtime: odd, resources: {pids: 9000}"))
@@ -458,7 +458,7 @@ fn a_command_a_runtime_and_a_context_outside_of_the_project_are_said() {
     let built = &lines(Some(&plain), &agent("build: {context: .., dockerfile: x/Dockerfile}"))[0];
     assert_eq!(
         built.to_string(),
-        "the agent's image is built from `..` by x/Dockerfile, with an open network, outside of the project (so far in the image x)"
+        "the agent's image is built from `..` by x/Dockerfile, with an open network, outside of the project (before: in the image x)"
     );
     assert!(is_grave(built));
 }
@@ -480,17 +480,17 @@ fn a_limit_where_there_was_none_is_no_widening() {
     assert_eq!(
         text(narrower),
         [
-            "the agent uses up to 8192 MiB of memory (now 256 MiB)",
-            "the agent uses up to all processors (now 0.500)",
-            "the agent has up to 4096 processes (now 20)"
+            "the agent uses up to 8192 MiB of memory (now: 256 MiB)",
+            "the agent uses up to all processors (now: 0.500)",
+            "the agent has up to 4096 processes (now: 20)"
         ]
     );
     assert_eq!(
         text(changes(Some(&narrow), &open)),
         [
-            "the agent uses up to 8192 MiB of memory (so far 256 MiB)",
-            "the agent uses up to all processors (so far 0.500)",
-            "the agent has up to 4096 processes (so far 20)"
+            "the agent uses up to 8192 MiB of memory (before: 256 MiB)",
+            "the agent uses up to all processors (before: 0.500)",
+            "the agent has up to 4096 processes (before: 20)"
         ]
     );
 }
@@ -511,7 +511,7 @@ fn a_source_that_really_is_another_one_is_new() {
     assert_eq!(moved.len(), 1, "{moved:?}");
     assert_eq!(
         moved[0].to_string(),
-        "the agent reads and writes /etc of this machine, outside of the project, as /d (so far `data`, writable)"
+        "the agent reads and writes /etc of this machine, outside of the project, as /d (before: `data`, writable)"
     );
 }
 
@@ -544,7 +544,7 @@ fn a_repository_that_the_agent_can_write_is_marked_unless_its_git_folder_is_prot
     assert_eq!(said(&with(&protected, GitPart::Settings)), (marked.clone(), true));
     let lost: Vec<String> =
         changes(Some(&of(&protected)), &of(work)).iter().map(ToString::to_string).collect();
-    assert_eq!(lost, ["the agent reads and writes /p/.git, at /work/.git (so far `.git`, read-only)"]);
+    assert_eq!(lost, ["the agent reads and writes /p/.git, at /work/.git (before: `.git`, read-only)"]);
     assert!(is_mirrored(&of(&protected), &of(work)));
 }
 
@@ -670,8 +670,8 @@ fn what_is_no_longer_allowed_is_said_too() {
         [
             "- PUT https://a.example/x/** with A_TOKEN",
             "- any method https://b.example/y/**",
-            "- the agent reads and writes /p/ci, at /work/ci (now `ci`, read-only)",
-            "- the agent's command is `sh` (now the image's own)",
+            "- the agent reads and writes /p/ci, at /work/ci (now: `ci`, read-only)",
+            "- the agent's command is `sh` (now: the image's own)",
             "- the agent's environment has A=a",
         ]
     );

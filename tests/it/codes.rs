@@ -1,5 +1,6 @@
 //! The list of codes is the program's own: whatever it says has a page, and every page is about something that it says.
 
+mod failures;
 mod fixtures;
 mod pages;
 
@@ -30,13 +31,19 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
 fn said_in_source() -> BTreeSet<String> {
     let call = r#"(?:Diagnostic::(?:error|warning)|findings\s*\.\s*(?:value|key|place)|\.start)\(\s*"([a-z][a-z-]*)""#;
     let call = regex::Regex::new(call).unwrap();
+    let failure = r#"(?:fail!|Failure::(?:new|fixed))\(\s*"([a-z][a-z-]*)""#;
+    let failure = regex::Regex::new(failure).unwrap();
+    let typed = regex::Regex::new(r#"Some\("([a-z][a-z-]*)"\)"#).unwrap();
     let mut sources = Vec::new();
     files(&root().join("src"), &mut sources);
     let mut found = BTreeSet::new();
     for source in sources {
-        let text = fs::read_to_string(source).unwrap();
+        let text = fs::read_to_string(&source).unwrap();
         let text = text.split("#[cfg(test)]").next().unwrap();
-        found.extend(call.captures_iter(text).map(|captures| captures[1].to_owned()));
+        let codes_of_errors = if source.ends_with("cli/failure.rs") { text } else { "" };
+        let calls = call.captures_iter(text).chain(failure.captures_iter(text));
+        let all = calls.chain(typed.captures_iter(codes_of_errors));
+        found.extend(all.map(|captures| captures[1].to_owned()));
     }
     found
 }
@@ -96,6 +103,7 @@ fn the_index_lists_every_page() {
     for (kind, heading) in [
         (CodeKind::Error, "Errors: a manifest that is refused"),
         (CodeKind::Lint, "Lints: a manifest that is rendered, and worth a look"),
+        (CodeKind::Failure, "Failures: what a command could not do"),
         (CodeKind::Refusal, "Refusals: a request that was not let through"),
     ] {
         write!(index, "\n## {heading}\n\n").unwrap();

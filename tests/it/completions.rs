@@ -46,3 +46,18 @@ fn every_command_has_a_manual_page() {
         "error: there is no command nope; bottle --help lists them\n"
     );
 }
+
+#[test]
+fn a_text_for_another_program_is_no_data() {
+    for arguments in [&["completions", "bash"][..], &["man"], &["man", "diff"]] {
+        let ran = Command::new(env!("CARGO_BIN_EXE_bottle"))
+            .args(arguments)
+            .args(["--format", "json"])
+            .output()
+            .unwrap();
+        assert_eq!((ran.status.code(), ran.stdout.as_slice()), (Some(2), &b""[..]), "{arguments:?}");
+        let said: serde_json::Value = serde_json::from_slice(&ran.stderr).unwrap();
+        let why = "--format json is for data; this command prints a text that another program reads";
+        assert_eq!(said, serde_json::json!({ "error": why }), "{arguments:?}");
+    }
+}

@@ -218,7 +218,7 @@ fn fewer_paths_are_a_narrowing() {
     let lines = repository.signed(&[]);
     assert_eq!(
         lines,
-        ["- GET https://api.example/** with API_TOKEN (now only /v1/**, /v2/**)    HEAD:bottle.yaml:9"]
+        ["- GET https://api.example/** with API_TOKEN (now: only /v1/**, /v2/**)    HEAD:bottle.yaml:9"]
     );
 }
 
@@ -287,7 +287,7 @@ dev (bottle.yaml): 1 newly allowed, 1 no longer allowed
     let said = diff_in(folder, &[]);
     assert_eq!(said.code, 2);
     assert!(
-        said.err.starts_with("error: there is no git repository in this folder or above it"),
+        said.err.starts_with("error[no-repository]: there is no git repository in this folder or above it"),
         "{}",
         said.err
     );
@@ -482,7 +482,7 @@ fn another_version_of_the_tool_is_one_line() {
     repository.commit("by an older version");
     repository.render();
     let line = format!(
-        "~ tool-only: .bottle/dev is rendered by bottle {}, so far by 0.0.1; the agent can do the same    bottle.yaml:1",
+        "~ tool-only: .bottle/dev is rendered by bottle {} (before: 0.0.1); the agent can do the same    bottle.yaml:1",
         env!("CARGO_PKG_VERSION")
     );
     assert_eq!(repository.signed(&[]), [line]);

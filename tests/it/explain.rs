@@ -398,7 +398,7 @@ fn the_manifest_is_found_in_a_parent_or_where_it_is_named() {
     assert_eq!(said.code, 2);
     assert_eq!(
         said.err,
-        "error: there is no bottle.yaml in this folder or in one above it; name a manifest, or let `bottle init` write one\n"
+        "error[no-manifest]: there is no bottle.yaml in this folder or in one above it; name a manifest, or let `bottle init` write one\n"
     );
 }
 

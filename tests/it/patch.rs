@@ -553,7 +553,7 @@ fn a_hostile_or_wrong_log_is_refused_or_passed_over() {
     let said = folder.run(&["tighten", "audit.jsonl"]);
     // What such lines used is not known, so nothing is taken away.
     assert_eq!((said.code, said.out.as_str()), (2, ""), "{}", said.err);
-    let why = "error: 2 lines of the log are not records of this version of bottle: what they used is not known, so nothing \
+    let why = "error[not-an-audit-log]: 2 lines of the log are not records of this version of bottle: what they used is not known, so nothing \
                is taken away";
     assert!(said.err.contains(why), "{}", said.err);
     let said = folder.run(&["learn", "audit.jsonl"]);
@@ -616,4 +616,16 @@ fn tests_that_would_fail_on_the_tightened_manifest_are_named() {
     assert_eq!(json["broken_tests"], json!([{"line": 23, "request": "GET https://never.example/x"}]));
     let kept = folder.run(&["tighten", "--keep", "never.example", "audit.jsonl"]);
     assert!(!kept.out.contains("would fail"), "{}", kept.out);
+}
+
+/// A host of the allowlist can be the one whose name was masked: it would be removed as never used, and was used.
+#[test]
+fn where_a_host_was_masked_or_cut_no_host_is_called_unused() {
+    for host in ["***[Token].example", "old.exam…[+9 bytes]"] {
+        let folder =
+            Folder::new(MANIFEST, &[weeks(), vec![sent(9, "GET", &format!("https://{host}/x"))]].concat());
+        let said = folder.run(&["tighten", "audit.jsonl"]);
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{host}: {}", said.err);
+        assert!(said.err.contains("name no host, or not the whole of it"), "{}", said.err);
+    }
 }

@@ -293,7 +293,7 @@ fn narrowing_needs_no_flag_and_is_said() {
     project.manifest("[/v1]", "[/v1/messages]");
     let output = project.render(&[]);
     assert!(output.status.success(), "{}", err(&output));
-    let gone = "No longer allowed:\n  - any method https://api.example/v1/** with API_TOKEN (now only /v1/messages/**)\n";
+    let gone = "No longer allowed:\n  - any method https://api.example/v1/** with API_TOKEN (now: only /v1/messages/**)\n";
     assert!(out(&output).contains(gone), "{}", out(&output));
 }
 
@@ -547,7 +547,7 @@ fn a_hand_edit_and_a_foreign_file_are_refused() {
     let error = project.refused(2, &[]);
     assert_eq!(
         error,
-        "error: .bottle/dev/docker-compose.yml was edited by hand; put the change into the manifest, or give it up \
+        "error[edited-by-hand]: .bottle/dev/docker-compose.yml was edited by hand; put the change into the manifest, or give it up \
          with `bottle render --force`\n"
     );
     let checked = project.render(&["--check"]);
@@ -558,7 +558,10 @@ fn a_hand_edit_and_a_foreign_file_are_refused() {
     project.write(".bottle/dev/compose.override.yaml", "services: {}\n");
     for arguments in [["--force"].as_slice(), &[]] {
         let error = project.refused(2, arguments);
-        assert!(error.starts_with("error: .bottle/dev/compose.override.yaml is not bottle's"), "{error}");
+        assert!(
+            error.starts_with("error[edited-by-hand]: .bottle/dev/compose.override.yaml is not bottle's"),
+            "{error}"
+        );
     }
     assert_eq!(project.render(&["--check"]).status.code(), Some(1));
 }

@@ -267,7 +267,10 @@ fn torn_foreign_and_compressed_lines_are_said() {
 #[test]
 fn what_can_t_be_reported_is_refused_with_what_to_do() {
     let site = Site::with(&[]);
-    assert_eq!(site.refused(&["-q", "audit.jsonl"]), "error: there is no request in audit.jsonl\n");
+    assert_eq!(
+        site.refused(&["-q", "audit.jsonl"]),
+        "error[not-an-audit-log]: there is no request in audit.jsonl\n"
+    );
     let said = site.refused(&["-q", "nope.jsonl"]);
     assert!(said.contains("nope.jsonl"), "{said}");
     let said = site.refused(&["-q"]);
@@ -282,7 +285,9 @@ fn what_can_t_be_reported_is_refused_with_what_to_do() {
     fs_err::write(site.folder.join("junk"), "one\ntwo\n").unwrap();
     let said = site.refused(&["-q", "junk"]);
     assert!(
-        said.starts_with("error: there is no request in junk\n  Lines that are not audit records"),
+        said.starts_with(
+            "error[not-an-audit-log]: there is no request in junk\n  Lines that are not audit records"
+        ),
         "{said}"
     );
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

@@ -142,7 +142,7 @@ fn err(output: &Output) -> String {
 
 fn refused(output: &Output) -> String {
     assert_eq!(output.status.code(), Some(2), "{}", err(output));
-    err(output).lines().find(|line| line.starts_with("error: ")).unwrap_or_default().to_owned()
+    err(output).lines().find(|line| line.starts_with("error")).unwrap_or_default().to_owned()
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn up_names_the_tokens_that_a_new_proxy_would_lack() {
         ] {
             let output = up(proxy, value, arguments);
             assert_eq!(output.status.code(), Some(2), "{proxy}");
-            assert_eq!(err(&output), format!("error: API_TOKEN{problem}\n{takes}"), "{proxy}");
+            assert_eq!(err(&output), format!("error[missing-token]: API_TOKEN{problem}\n{takes}"), "{proxy}");
         }
     }
     assert_eq!(stack.asked(), [] as [&str; 0]);
@@ -188,7 +188,7 @@ fn a_proxy_that_would_be_made_again_needs_its_tokens_before_anything_stops() {
     command.env_remove("API_TOKEN").env("CONTAINERS", "id").env("HASH", "new");
     assert_eq!(
         refused(&command.output().unwrap()),
-        "error: egress-proxy would be made again, since what you agreed to by now differs from what it was made of: \
+        "error[missing-token]: egress-proxy would be made again, since what you agreed to by now differs from what it was made of: \
          API_TOKEN is not set"
     );
     assert_eq!(stack.asked(), [] as [&str; 0]);
@@ -290,7 +290,7 @@ fn a_failing_compose_is_an_error_and_the_agent_is_not_started() {
     let mut up = stack.command(&["up"]);
     up.envs([("FAILS", "--wait"), ("PROXY", "egress-proxy running unhealthy"), ("API_TOKEN", "x")]);
     let output = up.output().unwrap();
-    assert_eq!(refused(&output), "error: docker compose up failed (exit status: 1)");
+    assert_eq!(refused(&output), "error[docker-failed]: docker compose up failed (exit status: 1)");
     let said =
         "egress-proxy is running unhealthy; the last that it said:\n    routes.yaml: line 3: unknown key\n";
     assert!(err(&output).contains(said), "{}", err(&output));
@@ -302,7 +302,7 @@ fn what_is_not_rendered_here_is_not_started() {
     let stack = stack(MANIFEST);
     assert_eq!(
         refused(&stack.run(&["up"])),
-        "error: ./.bottle/dev is not rendered on this machine by you; run `bottle render`, which shows what it allows \
+        "error[not-rendered]: ./.bottle/dev is not rendered on this machine by you; run `bottle render`, which shows what it allows \
          and asks"
     );
     assert!(stack.asked().is_empty());
@@ -325,7 +325,7 @@ fn a_tree_in_the_project_that_is_not_the_agreed_one_is_refused_with_the_differen
     fs_err::write(&compose, &evil).unwrap();
     let said = refusal(&stack);
     for part in [
-        "error: .bottle/dev is not what you agreed to:\n",
+        "error[not-as-agreed]: .bottle/dev is not what you agreed to:\n",
         "  ! docker-compose.yml says what this version of bottle does not render (`+`: what it says, `-`: what would be \
          rendered):\n",
         "    +    privileged: true\n",
@@ -354,7 +354,7 @@ fn a_tree_that_another_manifest_renders_to_is_refused_as_what_it_would_let_the_a
     let said = err(&output);
     assert!(
         said.contains(
-            "  ! the agent reads and writes /etc of this machine, outside of the project, as /work (so far `.`, writable)\n"
+            "  ! the agent reads and writes /etc of this machine, outside of the project, as /work (before: `.`, writable)\n"
         ),
         "{said}"
     );
@@ -538,8 +538,7 @@ fn without_compose_it_is_said() {
     for verb in ["up", "run", "reload"] {
         let stack = rendered();
         let output = stack.command(&[verb]).env("FAILS", "compose ").env("WITH", "125").output().unwrap();
-        let wanted =
-            "error: docker has no Compose for this user; `docker compose version` must say 2.24 or newer";
+        let wanted = "error[no-docker]: docker has no Compose for this user; `docker compose version` must say 2.24 or newer";
         assert_eq!(refused(&output), wanted);
     }
 }
@@ -635,11 +634,11 @@ fn down_says_when_there_is_nothing_to_stop() {
     let stack = stack(MANIFEST);
     assert_eq!(
         refused(&stack.run(&["down"])),
-        "error: nothing was started from here; `bottle ps` lists every stack, from any folder"
+        "error[unknown-bottle]: nothing was started from here; `bottle ps` lists every stack, from any folder"
     );
     assert_eq!(
         refused(&stack.run(&["down", "nobody"])),
-        "error: no stack is called nobody; `bottle ps` lists them"
+        "error[unknown-bottle]: no stack is called nobody; `bottle ps` lists them"
     );
 }
 
@@ -790,7 +789,7 @@ fn a_service_that_is_not_there_and_a_time_that_is_none_are_said() {
 fn without_docker_it_is_said() {
     let stack = rendered();
     let output = stack.command(&["up"]).env("PATH", "/nonexistent").output().unwrap();
-    let wanted = "error: can't run docker; it must be installed, with Compose 2.24 or newer: ";
+    let wanted = "error[no-docker]: can't run docker; it must be installed, with Compose 2.24 or newer: ";
     assert!(refused(&output).starts_with(wanted), "{}", err(&output));
 }
 
@@ -871,7 +870,7 @@ fn a_state_that_somebody_wrote_to_starts_nothing() {
         fs_err::write(&path, [text.as_slice(), b"\n"].concat()).unwrap();
         for arguments in [&["up"][..], &["run", "--", "true"], &["reload"]] {
             let wanted = format!(
-                "error: {path} is not what `bottle render` left there; find out who changed it, then run `bottle render`"
+                "error[damaged-state]: {path} is not what `bottle render` left there; find out who changed it, then run `bottle render`"
             );
             assert_eq!(refused(&stack.run(arguments)), wanted, "{arguments:?}");
         }
@@ -901,4 +900,31 @@ fn a_renamed_folder_that_was_rendered_again_starts_under_its_new_name() {
     }
     let asked = fs_err::read_to_string(stack.root.join("asked")).unwrap();
     assert!(asked.contains(" up -d agent") && !asked.contains(&project), "{asked}");
+}
+
+#[test]
+fn down_says_as_data_what_it_stopped() {
+    let stack = rendered();
+    let project = stack.project();
+    let down = |arguments: &[&str]| -> serde_json::Value {
+        let output = stack.run(&[&["down", "--format", "json"], arguments].concat());
+        assert!(output.status.success(), "{}", err(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    assert_eq!(
+        down(&[]),
+        serde_json::json!({
+            "stopped": [{"project": project, "ran": false, "recorded": true}], "volumes_removed": false, "forgotten": [],
+        })
+    );
+    assert_eq!(
+        down(&["--forget", "--volumes", &project]),
+        serde_json::json!({
+            "stopped": [{"project": project, "ran": false, "recorded": true}], "volumes_removed": true,
+            "forgotten": [project],
+        })
+    );
+    // What is said to people goes nowhere else.
+    stack.render(&[]);
+    assert_eq!(stack.run(&["down"]).stdout, b"");
 }

@@ -1,6 +1,7 @@
 //! What the two sides of a comparison are.
 
 use super::files::{Files, Scope};
+use crate::cli::failure::{Failure, fail};
 use crate::cli::folders::{absolute, here, real};
 use crate::git::Repository;
 use crate::plan::layout::normal;
@@ -21,6 +22,10 @@ pub(super) struct Side {
     whole: bool,
 }
 
+const NO_REPOSITORY: Failure = Failure::fixed(
+    "no-repository",
+    "there is no git repository in this folder or above it; name two files or folders",
+);
 const HEAD: &str = "HEAD";
 const WORKING_TREE: &str = "the working tree";
 
@@ -88,10 +93,7 @@ impl Side {
 /// The two sides that the arguments name.
 pub(super) fn resolve(old: Option<&str>, new: Option<&str>) -> anyhow::Result<(Side, Side)> {
     let here = Repository::find(&here()?).map(Arc::new);
-    let needed = || {
-        here.as_ref()
-            .context("there is no git repository in this folder or above it; name two files or folders")
-    };
+    let needed = || here.as_ref().context(NO_REPOSITORY);
     let (mut old, mut new) = match (old, new) {
         (None, _) => (Side::commit(needed()?, HEAD)?, Side::working_tree(needed()?)),
         (Some(range), None) if is_range(range) => range_of(needed()?, range)?,
@@ -99,7 +101,7 @@ pub(super) fn resolve(old: Option<&str>, new: Option<&str>) -> anyhow::Result<(S
             // A file alone is asked about as the working tree is.
             file @ Side { files: Files::Disk { .. }, .. } => {
                 let Some(repository) = file.files.repository().cloned() else {
-                    bail!("{one} is not in a git repository; name what it is compared with");
+                    fail!("no-repository", "{one} is not in a git repository; name what it is compared with");
                 };
                 (Side::commit(&repository, HEAD)?, file)
             }
@@ -163,7 +165,10 @@ fn side(argument: &str, here: Option<&Arc<Repository>>) -> anyhow::Result<Side> 
         if is_path {
             return Side::disk(argument);
         }
-        bail!("{argument} is not a file or folder, and this folder is not in a git repository");
+        fail!(
+            "no-repository",
+            "{argument} is not a file or folder, and this folder is not in a git repository"
+        );
     };
     if is_path {
         if repository.commit(argument).is_ok() {
@@ -180,6 +185,8 @@ fn side(argument: &str, here: Option<&Arc<Repository>>) -> anyhow::Result<Side> 
         side.whole = false;
         return Ok(side);
     }
-    let missing = || format!("{argument} is neither a file or folder here nor a revision");
+    let missing = || {
+        Failure::new("bad-revision", format!("{argument} is neither a file or folder here nor a revision"))
+    };
     Side::commit(repository, argument).with_context(missing)
 }

@@ -2,6 +2,7 @@
 
 use super::{Args, replay_print};
 use crate::cli::audit_files::{self, Line, Reading};
+use crate::cli::failure::fail;
 use crate::cli::{Format, Globals, Outcome, print, print_as, rules, say, source};
 use crate::replay::Replay;
 use anyhow::{bail, ensure};
@@ -23,7 +24,8 @@ pub(super) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
             replay.see(entry);
             Ok(())
         }
-        Line::Foreign(name, number, why) => bail!(
+        Line::Foreign(name, number, why) => fail!(
+            "not-an-audit-log",
             "{name}, line {number}: this is not an audit record of this version of bottle: {why}; nothing was \
              compared. If a newer bottle wrote it, replay it with that one"
         ),

@@ -3,6 +3,7 @@
 //! Each line has the SHA-256 of the config that decided it. It is looked for in the rendered tree of every commit that
 //! HEAD comes from, and of the disk.
 
+use crate::cli::failure::Failure;
 use crate::cli::folders::{absolute, folder_of, real};
 use crate::cli::{Format, Globals, Outcome, audit_files, print_as, say, source};
 use crate::git::{Commit, Past, Repository};
@@ -48,8 +49,10 @@ pub(super) fn run(
     globals: &Globals,
 ) -> anyhow::Result<Outcome> {
     let tree = tree(manifest, out)?;
-    let repository = Repository::find(&tree)
-        .with_context(|| format!("{tree} does not lie in a git repository, so no commit has it"))?;
+    let repository = Repository::find(&tree).with_context(|| {
+        let text = format!("{tree} does not lie in a git repository, so no commit has it");
+        Failure::new("no-repository", text)
+    })?;
     let (mut decided, mut without) = (BTreeMap::<Config, Decided>::new(), 0_u64);
     let passed = audit_files::read(files, globals, |entry| {
         let configs = configs(entry);

@@ -247,7 +247,7 @@ fn what_is_not_a_trail_is_refused_and_nothing_is_said_of_it() {
     let cases: [(Vec<u8>, &str); 7] = [
         (
             (allowed("/user") + "junk\n" + &allowed("/user")).into_bytes(),
-            "error: audit.jsonl, line 2: this is not an audit record",
+            "error[not-an-audit-log]: audit.jsonl, line 2: this is not an audit record",
         ),
         ((allowed("/user") + &newer).into_bytes(), "unknown variant `begun`"),
         ((allowed("/user") + "{}\n").into_bytes(), foreign),
@@ -280,7 +280,7 @@ fn what_is_not_a_trail_is_refused_and_nothing_is_said_of_it() {
         (&["--replay", "link.jsonl"], "error: link.jsonl is a symbolic link, which bottle does not follow"),
         (
             &["--replay", "empty"],
-            "error: empty holds no *.jsonl and no *.jsonl.gz; name the folder of one proxy, such as",
+            "error[not-an-audit-log]: empty holds no *.jsonl and no *.jsonl.gz; name the folder of one proxy, such as",
         ),
         (
             &["--replay", "audit.jsonl", "audit.jsonl"],

@@ -62,7 +62,7 @@ fn the_manifest_is_found_here_above_and_in_a_folder() {
     let below = folder.path().join("a/b");
     fs::create_dir_all(&below).unwrap();
     let nothing = stderr(&plan(&below, &["."]));
-    assert_eq!(nothing, "error: . has no manifest: no bottle.yaml and no NAME.bottle.yaml\n");
+    assert_eq!(nothing, "error[no-manifest]: . has no manifest: no bottle.yaml and no NAME.bottle.yaml\n");
     fs::write(folder.path().join("bottle.yaml"), "version: 2\nname: dev\nagent: {image: x}\n").unwrap();
     assert!(stderr(&plan(&below, &[])).contains(" --> ../../bottle.yaml:1:10\n"));
     assert!(stderr(&plan(folder.path(), &[])).contains(" --> bottle.yaml:1:10\n"));

@@ -128,7 +128,7 @@ fn a_manifest_that_is_committed_with_its_own_tree_is_asked_about() {
     project.bottle(&["render", "--check"]).ok();
     let said = refused(&project.bottle(&["up"]));
     for part in [
-        "  ! the agent reads and writes /etc of this machine, outside of the project, as /work (so far `.`, writable)\n",
+        "  ! the agent reads and writes /etc of this machine, outside of the project, as /work (before: `.`, writable)\n",
         "  ! a request that carries a secret passes and is only logged (dlp_action: warn)\n",
     ] {
         assert!(said.contains(part), "{part:?} is not in {said}");

@@ -75,7 +75,8 @@ fn one_more_agent_cuts_nobody_off() {
     }
     let mut stack = project("cut-off").render();
     stack.project.bottle(&["up"]).ok();
-    let all = |stack: &Stack| ["netns", "gate", "egress-proxy", "pipelock", "agent"].map(|it| started(stack, it));
+    let all =
+        |stack: &Stack| ["netns", "gate", "egress-proxy", "pipelock", "agent"].map(|it| started(stack, it));
     let before = all(&stack);
     // In another terminal, without the token, after a change of the rules: they are given to those that run.
     stack.project.tokens.clear();
@@ -88,7 +89,10 @@ fn one_more_agent_cuts_nobody_off() {
     assert_ne!(ran.out, "403", "{}", ran.text());
     assert_eq!(all(&stack), before, "{}", ran.text());
     // What no reload can give them is refused, whatever else there is.
-    let other = manifest("/v1/things").replace("\negress:", "\n    - {host: b.quickstart.test, auth: {scheme: Bearer, token_ref: MORE_KEY}}\negress:");
+    let other = manifest("/v1/things").replace(
+        "\negress:",
+        "\n    - {host: b.quickstart.test, auth: {scheme: Bearer, token_ref: MORE_KEY}}\negress:",
+    );
     stack.project.write_manifest(&other);
     stack.project.bottle(&["render", "--accept-widening"]).ok();
     let refused = stack.project.bottle(&["run", "--", "true"]);
