@@ -95,6 +95,7 @@ pub const CODES: &[Code] = codes! {
     Error "schema"
     Error "secret"
     Error "seed-phrases"
+    Error "service"
     Error "test"
     Error "test-manifest"
     Error "token-ref"

@@ -379,7 +379,11 @@ const AROUND: &[(&str, &str, &str)] = &[
     ("attach.rs", ".status()", "`bottle attach`: the terminal is the agent's own"),
     ("exec.rs", ".status()", "`bottle exec`: the terminal is the command's own"),
     ("settings_hash.rs", ".spawn()", "with both streams as pipes"),
-    ("token_sources.rs", ".spawn()", "the person's own program, which may ask for a password; its answer is a pipe"),
+    (
+        "token_sources.rs",
+        ".spawn()",
+        "the person's own program, which may ask for a password; its answer is a pipe",
+    ),
     ("terminal.rs", "stdout()", "asks whether it is a terminal"),
     ("init.rs", "stderr()", "asks whether it is a terminal"),
     ("question.rs", "stderr()", "asks whether it is a terminal"),
