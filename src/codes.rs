@@ -98,6 +98,7 @@ pub const CODES: &[Code] = codes! {
     Error "schema"
     Error "secret"
     Error "seed-phrases"
+    Error "service"
     Error "test"
     Error "test-manifest"
     Error "token-ref"

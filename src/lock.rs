@@ -3,7 +3,7 @@
 //!
 //! It is committed, and an agent may have written it: what it changes is asked about like any other image.
 
-use crate::manifest::Image;
+use crate::manifest::{Image, Manifest};
 use crate::yaml;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -94,10 +94,16 @@ impl Lock {
         Ok(HEADING.to_owned() + &yaml::emit_value(&serde_json::to_value(self)?))
     }
 
-    /// Puts the digest to the name of an image that has none.
-    pub fn pin(&self, image: &mut Image) {
-        if let Image::Named(name) = image
-            && !is_pinned(name)
+    /// Puts the digest to the name of each image that has none.
+    pub fn pin(&self, manifest: &mut Manifest) {
+        if let Image::Named(name) = &mut manifest.agent.image {
+            self.pin_name(name);
+        }
+        manifest.services.iter_mut().for_each(|service| self.pin_name(&mut service.image));
+    }
+
+    fn pin_name(&self, name: &mut String) {
+        if !is_pinned(name)
             && let Some(digest) = self.images.get(name)
         {
             *name = format!("{name}@{digest}");
@@ -152,9 +158,8 @@ mod tests {
     fn a_name_is_pinned_by_its_digest_alone() {
         let lock = Lock::new([("debian:12".to_owned(), DIGEST.to_owned())].into());
         let pinned = |name: &str| {
-            let mut image = Image::Named(name.to_owned());
-            lock.pin(&mut image);
-            let Image::Named(name) = image else { unreachable!() };
+            let mut name = name.to_owned();
+            lock.pin_name(&mut name);
             name
         };
         assert_eq!(pinned("debian:12"), format!("debian:12@{DIGEST}"));

@@ -2,6 +2,7 @@
 //! the host and the attack suite look for. The template of the compose file spells them out; a test compares. Where a
 //! file lies in the rendered tree is in `render::paths`.
 
+use camino::Utf8Path;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Names of services in the compose file.
@@ -20,6 +21,16 @@ pub mod service {
     pub const HOME: &str = "home";
     /// The attack suite in the agent's place; started only when it is asked for.
     pub const ATTACK: &str = "attack";
+    /// Kept for what will show ports of the agent on the host's loopback.
+    pub const PUBLISH: &str = "publish";
+    /// The stack's own, whatever a manifest says. Every other one is the manifest's.
+    pub const ALL: [&str; 8] = [NETNS, GATE, EGRESS_PROXY, PIPELOCK, AGENT, HOME, ATTACK, PUBLISH];
+
+    /// Whether the manifest names the service: a container beside the agent.
+    #[must_use]
+    pub fn is_beside(name: &str) -> bool {
+        !ALL.contains(&name)
+    }
 }
 
 /// Names of networks in the compose file.
@@ -30,6 +41,13 @@ pub mod network {
 
 /// The volume that is the agent's home, in the compose file.
 pub const HOME_VOLUME: &str = "home";
+
+/// The volume at a place in a service of the manifest, in the compose file. No label of a service has a dot, so no two
+/// services share one, and none is a volume of the stack's own.
+#[must_use]
+pub fn volume_of(service: &str, place: &Utf8Path) -> String {
+    service.to_owned() + &place.as_str().replace('/', ".")
+}
 
 /// The proxy's address in the agent's namespace.
 pub const GATE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9099);

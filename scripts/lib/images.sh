@@ -13,6 +13,7 @@ need_image_host() {
 need_images() {
   need_base_image
   need_clients_image
+  need_postgres_image
   # What a newer recipe has replaced has no name any more; the label keeps this off other people's images.
   docker image prune --force --filter label=bottle.recipe >/dev/null
 }
@@ -24,22 +25,29 @@ image_is() {
   [ "$(docker image inspect --format '{{index .Config.Labels "bottle.recipe"}}' "$1" 2>/dev/null)" = "$2" ]
 }
 
-need_base_image() {
-  local tag=bottle-test-base:1 hash tar
-  hash=$(recipe "$ROOT/tests/images/base/packages.txt" "$ROOT/tests/images/base/build" /etc/os-release)
+need_base_image() { need_debian_image base; }
+
+# A database for the test of what runs beside an agent.
+need_postgres_image() { need_debian_image postgres; }
+
+# need_debian_image NAME: bottle-test-NAME:1 from the packages of tests/images/NAME/packages.txt.
+need_debian_image() {
+  local name=$1 tag="bottle-test-$1:1" build="$ROOT/tests/images/base/build" packages hash tar
+  packages="$ROOT/tests/images/$name/packages.txt"
+  hash=$(recipe "$packages" "$build" /etc/os-release)
   if ! image_is "$tag" "$hash"; then
-    tar="$IMAGES/base-$hash.tar"
+    tar="$IMAGES/$name-$hash.tar"
     mkdir -p "$IMAGES"
     if [ ! -f "$tar" ]; then
-      rm -f "$IMAGES"/base-*.tar
+      rm -f "$IMAGES/$name"-*.tar
       has mmdebstrap || apt_install images mmdebstrap
       apt_update_once
-      doing base "making $tag from Debian packages" "$ROOT/tests/images/base/build" "$HOST_CODENAME" "$tar"
+      doing "$name" "making $tag from Debian packages" "$build" "$HOST_CODENAME" "$tar" "$packages"
     fi
-    doing base-image "importing $tag" docker import --change "LABEL bottle.recipe=$hash" \
+    doing "$name-image" "importing $tag" docker import --change "LABEL bottle.recipe=$hash" \
       --change 'CMD ["/bin/bash"]' "$tar" "$tag"
   fi
-  ok base "$tag"
+  ok "$name" "$tag"
 }
 
 need_clients_image() {

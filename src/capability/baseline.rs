@@ -27,6 +27,13 @@ pub fn excess(baseline: &Capabilities, unbounded: Unbounded, new: &Capabilities)
     if processes {
         most.limits.pids = new.limits.pids;
     }
+    // A service that the baseline does not have is beyond it.
+    for (name, service) in &new.services {
+        if let Some(most) = most.services.get_mut(name).filter(|it| is_pinned_name(&it.image, &service.image))
+        {
+            most.image.clone_from(&service.image);
+        }
+    }
     // Neither names somebody: which of the two it is follows from the mounts, which are bounded themselves.
     if !matches!(most.user, Account::Named(_)) && !matches!(new.user, Account::Named(_)) {
         most.user = new.user.clone();
@@ -37,9 +44,11 @@ pub fn excess(baseline: &Capabilities, unbounded: Unbounded, new: &Capabilities)
 /// Whether `new` is the image that a name without a digest stands for, with a digest.
 fn is_pinned(named: &Image, new: &Image) -> bool {
     match (named, new) {
-        (Image::Named(named), Image::Named(new)) => {
-            !named.contains('@') && new.split_once('@').is_some_and(|(name, _)| name == named)
-        }
+        (Image::Named(named), Image::Named(new)) => is_pinned_name(named, new),
         _ => false,
     }
+}
+
+fn is_pinned_name(named: &str, new: &str) -> bool {
+    !named.contains('@') && new.split_once('@').is_some_and(|(name, _)| name == named)
 }

@@ -1,6 +1,6 @@
 //! How two sets of capabilities differ, as data: what is printed, and what a program reads, is made from this alone.
 
-use super::{Account, Image, Mount};
+use super::{Account, Image, Mount, ServicePart};
 use crate::dlp::EVERY;
 use crate::policy::{Auth, Method, PathPattern};
 use camino::Utf8PathBuf;
@@ -170,6 +170,13 @@ pub enum Capability {
         /// The pattern's name; `*` for every one that is not of the core.
         pattern: String,
     },
+    /// Something runs beside the agent, in its network namespace.
+    Service {
+        /// Its name.
+        service: String,
+        /// What about it.
+        part: ServicePart,
+    },
     /// How pipelock gets to the Internet.
     Network {
         /// A Docker network; nothing for one of the stack's own.
@@ -253,7 +260,7 @@ impl Risk {
             Self::Guard => "a guard of the cage is weaker",
             Self::Project => "the agent changes files of the project",
             Self::Reach => "the agent reaches a host, method or path more",
-            Self::Code => "other code runs as the agent",
+            Self::Code => "other code runs as the agent, or beside it",
             Self::Minor => "the agent has more resources or other variables",
         }
     }
@@ -308,6 +315,7 @@ impl Capability {
             Self::Mount { mount, .. } if mount.writable => Risk::Project,
             Self::Image { image } if image.is_outside() => Risk::Machine,
             Self::Image { .. } | Self::Command { .. } => Risk::Code,
+            Self::Service { part, .. } if part.is_code() => Risk::Code,
             Self::User { user: Account::Named(name) } if is_root(name) => Risk::Machine,
             Self::Mount { .. }
             | Self::User { .. }
@@ -317,6 +325,7 @@ impl Capability {
             | Self::WritableRoot
             | Self::Home { .. }
             | Self::Workdir { .. }
+            | Self::Service { .. }
             | Self::Variable { .. } => Risk::Minor,
         }
     }
@@ -345,6 +354,7 @@ impl Capability {
             (Self::Command { command }, _) => !command.is_empty(),
             (Self::Workdir { workdir }, _) => workdir.is_some(),
             (Self::Home { .. }, Self::Home { .. }) => false,
+            (Self::Service { part, .. }, Self::Service { part: old, .. }) => part.exceeds(old),
             (Self::Mount { .. } | Self::Uncovered { .. }, _) => {
                 let ((new, writes), (old, wrote)) = (self.seen(), old.seen());
                 new != old || writes && !wrote
@@ -408,6 +418,7 @@ impl Capability {
             Self::Network { network: Some(name) } => format!("by the Docker network {name}"),
             Self::Network { network: None } => "by a bridge of its own".to_owned(),
             Self::Home { path } => path.to_string(),
+            Self::Service { part, .. } => part.value(),
             Self::Variable { name, value } => format!("{name}={value}"),
             Self::ExtraCa { sha256 } => format!("sha256 {}", sha256.get(..16).unwrap_or(sha256)),
             // These come and go: none of them takes the place of another.
@@ -542,6 +553,7 @@ impl fmt::Display for Capability {
                     pattern => write!(f, "what the pattern {pattern} finds (pipelock.except)"),
                 }
             }
+            Self::Service { service, part } => part.describe(service, f),
             Self::Network { .. } => write!(f, "pipelock leaves {value}"),
             Self::ExtraCa { .. } => {
                 write!(f, "certificates signed by pipelock.extra_ca are trusted ({value})")

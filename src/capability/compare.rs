@@ -5,6 +5,7 @@ use super::{
     Account, Capabilities, Capability, Change, HostCapability, Image, Limits, Mount,
     host::{Grant, holders},
     secrets::Secrets,
+    service,
 };
 use crate::policy::{HostRule, Route};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -62,6 +63,7 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
         dlp_warns,
         seed_phrases,
         secrets,
+        services,
         network,
         extra_ca,
     } = new;
@@ -91,6 +93,10 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
     changes.flag(!old.seed_phrases, !seed_phrases, Capability::SeedPhrasesPass);
     changes.0.extend(secrets.beyond(&old.secrets).into_iter().map(|new| Change::Added { new }));
     changes.0.extend(old.secrets.beyond(secrets).into_iter().map(|old| Change::Removed { old }));
+    for (name, old, new) in service::differences(&old.services, services) {
+        let capability = |part| Capability::Service { service: name.clone(), part };
+        changes.pair(old.map(&capability), new.map(&capability));
+    }
     changes.value(&old.network, network, |network| Capability::Network { network });
     let ca = |sha256: &Option<String>| sha256.clone().map(|sha256| Capability::ExtraCa { sha256 });
     changes.pair(ca(&old.extra_ca), ca(extra_ca));
@@ -125,6 +131,7 @@ impl Capabilities {
             dlp_warns: false,
             seed_phrases: new.seed_phrases, // decided by the hosts, and said by a warning
             secrets: Secrets::default(),
+            services: BTreeMap::new(),
             network: None,
             extra_ca: None,
         }

@@ -9,11 +9,13 @@ mod change;
 mod compare;
 mod host;
 mod secrets;
+mod service;
 
 pub use baseline::excess;
 pub use change::{Capability, Change, Requests, Risk};
 pub use compare::{changes, introduced};
 pub use host::HostCapability;
+pub use service::ServicePart;
 
 use crate::manifest::{Build, DlpAction};
 use crate::plan::{
@@ -77,6 +79,9 @@ pub struct Capabilities {
     /// What else is searched for in requests, and what passes.
     #[serde(default)]
     secrets: secrets::Secrets,
+    /// What runs beside the agent, by name.
+    #[serde(default)]
+    services: BTreeMap<String, service::Service>,
     /// The Docker network that pipelock leaves by, where it is not one of the stack's own.
     network: Option<String>,
     /// SHA-256 of what pipelock trusts besides the public roots.
@@ -149,7 +154,7 @@ pub enum Account {
 /// What the agent may use of the machine; no number of processors for all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Limits {
+pub(super) struct Limits {
     /// In bytes; nothing for the default of a machine that is not known.
     memory: Option<u64>,
     millicpus: Option<u32>,
@@ -171,6 +176,7 @@ impl Capabilities {
             dlp,
             extra_ca,
             agent,
+            sidecars,
         } = plan;
         let AgentPlan {
             image,
@@ -206,6 +212,7 @@ impl Capabilities {
             dlp_warns: *dlp_action == DlpAction::Warn,
             seed_phrases: *seed_phrases,
             secrets: dlp.into(),
+            services: sidecars.iter().map(|it| (it.name.clone(), it.into())).collect(),
             network: egress_network.clone(),
             extra_ca: extra_ca.as_ref().map(|ca| checksum::hex_digest(ca.pem.as_bytes())),
         }

@@ -235,12 +235,14 @@ impl Stack {
         Ok(())
     }
 
-    /// The services between the agent and the Internet.
-    pub(crate) fn infrastructure(&self) -> Vec<&'static str> {
-        match self.plan.topology {
+    /// The services between the agent and the Internet, and those beside the agent.
+    pub(crate) fn infrastructure(&self) -> Vec<String> {
+        let mut services = match self.plan.topology {
             Topology::Chain => vec![service::NETNS, service::GATE, service::PIPELOCK, service::EGRESS_PROXY],
             Topology::Direct => vec![service::NETNS, service::GATE, service::PIPELOCK],
-        }
+        };
+        services.extend(self.plan.sidecars.iter().map(|it| it.name.as_str()));
+        services.into_iter().map(str::to_owned).collect()
     }
 
     /// The services that run now.

@@ -265,6 +265,17 @@ impl Container {
         binds.map(|mount| (Utf8Path::new(&mount.source), mount.destination.as_path(), mount.writable))
     }
 
+    /// The volumes with a name: name, target, whether it is writable. One that the image asks for has none; it is new, and
+    /// nobody else's.
+    fn named_volumes(&self, project: &str) -> impl Iterator<Item = (&str, &Utf8Path, bool)> {
+        let has_a_name = |mount: &&EngineMount| {
+            let anonymous = mount.name.len() == 64 && mount.name.bytes().all(|b| b.is_ascii_hexdigit());
+            mount.kind == "volume" && (!anonymous || mount.name.starts_with(&volume_name(project, "")))
+        };
+        let volumes = self.mounts.iter().filter(has_a_name);
+        volumes.map(|mount| (mount.name.as_str(), mount.destination.as_path(), mount.writable))
+    }
+
     /// What the kernel must show for what the engine was asked to mount.
     fn expected(&self) -> Result<Expected, Fault> {
         let mut expected = Expected { tmpfs: self.tmpfs.clone(), ..Expected::default() };
@@ -295,8 +306,11 @@ impl Container {
 pub(crate) fn other_mounts(stack: &Stack, container: &Container) -> anyhow::Result<Option<String>> {
     let agreed = agreed_mounts(stack, &container.service)?;
     let binds = container.binds();
-    let asked: BTreeMap<&Utf8Path, (Utf8PathBuf, bool)> =
-        binds.map(|(source, target, writable)| (target, (source.to_owned(), writable))).collect();
+    let volumes = container.named_volumes(&stack.bottle.project);
+    let asked: BTreeMap<&Utf8Path, (Utf8PathBuf, bool)> = binds
+        .map(|(source, target, writable)| (target, (source.to_owned(), writable)))
+        .chain(volumes.map(|(name, target, writable)| (target, (name.into(), writable))))
+        .collect();
     let mut differing: Vec<String> = Vec::new();
     for (target, mount) in &agreed {
         match asked.get(target.as_path()) {
@@ -312,7 +326,8 @@ pub(crate) fn other_mounts(stack: &Stack, container: &Container) -> anyhow::Resu
     }))
 }
 
-/// Every bind of a service in the agreed compose file: target → real source, and whether it can be written.
+/// Every bind and volume of a service in the agreed compose file: target → real source or the volume's name, and whether it
+/// can be written.
 fn agreed_mounts(stack: &Stack, service: &str) -> anyhow::Result<BTreeMap<Utf8PathBuf, (Utf8PathBuf, bool)>> {
     const STATE: &str = "${BOTTLE_STATE:?run bottle render}";
     let text = stack.agreed.tree.get(Utf8Path::new(paths::COMPOSE)).map(Vec::as_slice);
@@ -320,10 +335,11 @@ fn agreed_mounts(stack: &Stack, service: &str) -> anyhow::Result<BTreeMap<Utf8Pa
     let document = document.ok().context("the agreed docker-compose.yml can't be read")?;
     let volumes = &document.value["services"][service]["volumes"];
     let mut mounts = BTreeMap::new();
-    for volume in volumes.as_array().into_iter().flatten().filter(|it| it["type"] == "bind") {
+    for volume in volumes.as_array().into_iter().flatten() {
         let text = |key: &str| volume[key].as_str().map(|text| text.replace("$$", "$"));
         let (Some(source), Some(target)) = (text("source"), text("target")) else { continue };
         let source = match source.strip_prefix(STATE) {
+            _ if volume["type"] == "volume" => volume_name(&stack.bottle.project, &source).into(),
             Some(below) => format!("{}{below}", stack.bottle.state).into(),
             None => layout::normal(&stack.bottle.out.join(source)),
         };
@@ -335,6 +351,11 @@ fn agreed_mounts(stack: &Stack, service: &str) -> anyhow::Result<BTreeMap<Utf8Pa
             .extend(stack.pins.iter().map(|(target, source)| (target.to_owned(), (source.to_owned(), true))));
     }
     Ok(mounts)
+}
+
+/// As Compose names it on the engine.
+fn volume_name(project: &str, name: &str) -> String {
+    format!("{project}_{name}")
 }
 
 #[cfg(test)]

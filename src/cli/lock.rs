@@ -79,10 +79,14 @@ fn lock(folder: &Utf8Path, upgrade: bool) -> anyhow::Result<Vec<Locked>> {
     let manifests = source::load_all(&source::find(&[folder.to_owned()])?)?;
     let names: BTreeSet<&str> = manifests
         .iter()
-        .filter_map(|loaded| match &loaded.manifest.agent.image {
-            Image::Named(name) if !is_pinned(name) => Some(name.as_str()),
-            _ => None,
+        .flat_map(|loaded| {
+            let of_agent = match &loaded.manifest.agent.image {
+                Image::Named(name) => Some(name.as_str()),
+                Image::Build(_) => None,
+            };
+            of_agent.into_iter().chain(loaded.manifest.services.iter().map(|service| service.image.as_str()))
         })
+        .filter(|name| !is_pinned(name))
         .collect();
     let place = folder_of(&folder.join(FILE))?;
     let before = lock_file::find(&place)?.map(|lock| lock.images).unwrap_or_default();
@@ -170,11 +174,15 @@ pub(crate) fn require(project: &Project) -> anyhow::Result<()> {
         ),
         Some(_) => {}
     }
+    let unknown = |pointer: &str, name: &str| {
+        problem(pointer, format!("the image `{name}` is not in {FILE}"))
+            .hint("`bottle lock` looks its digest up")
+    };
+    for sidecar in project.plan.sidecars.iter().filter(|it| !is_pinned(&it.image)) {
+        problems.push(unknown(&format!("services.{}.image", sidecar.name), &sidecar.image));
+    }
     match &project.plan.agent.image {
-        AgentImage::Named(name) if !is_pinned(name) => problems.push(
-            problem("agent.image", format!("the image `{name}` is not in {FILE}"))
-                .hint("`bottle lock` looks its digest up"),
-        ),
+        AgentImage::Named(name) if !is_pinned(name) => problems.push(unknown("agent.image", name)),
         AgentImage::Named(_) => {}
         AgentImage::Built(build) => {
             // BuildKit takes the program that reads the Dockerfile from it.

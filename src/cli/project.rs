@@ -34,7 +34,7 @@ impl Project {
     ) -> anyhow::Result<Self> {
         let folder = folder_of(file)?;
         if let Some(lock) = lock_file::find(&folder)? {
-            lock.pin(&mut loaded.manifest.agent.image);
+            lock.pin(&mut loaded.manifest);
         }
         let out = match out {
             Some(out) => chosen(out, &folder)?,

@@ -35,7 +35,7 @@ pub(crate) fn require_ready(stack: &Stack) -> anyhow::Result<()> {
 pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<()> {
     let all = container_checks::of_project(&stack.bottle.project)?;
     let infrastructure = stack.infrastructure();
-    let here = |it: &&Container| infrastructure.contains(&it.service.as_str()) && !it.one_off;
+    let here = |it: &&Container| infrastructure.contains(&it.service) && !it.one_off;
     let there: Vec<Container> = all.iter().filter(here).cloned().collect();
     let served: Vec<&Container> = all
         .iter()
@@ -57,14 +57,14 @@ pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<()> {
         && Running::load(&stack.bottle.state).is_some_and(|ran| ran.digest != stack.agreed.record.digest);
     let states = stack.states()?;
     let healthy =
-        |service: &&str| states.iter().any(|(name, state)| name == *service && state == "running healthy");
+        |service: &&String| states.iter().any(|(name, state)| name == *service && is_well(name, state));
     let is_up = infrastructure.iter().filter(|it| healthy(it)).count() == infrastructure.len();
     if served.is_empty() || !is_up || !again.is_empty() {
         stack.note_start()?;
         let mut arguments = vec!["up", "-d", "--wait"];
         // A new version of bottle would make the holder of the namespace again.
         arguments.extend((!served.is_empty()).then_some("--no-build"));
-        arguments.extend(&infrastructure);
+        arguments.extend(infrastructure.iter().map(String::as_str));
         stack.compose(&arguments).inspect_err(|_| show_last_words(stack))?;
     }
     if older_rules { reload::apply(stack) } else { Ok(()) }
@@ -127,13 +127,17 @@ pub(crate) fn prepare_home(stack: &Stack) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// By Docker's words. What is beside the agent has a health if its image says how to ask for it.
+fn is_well(service: &str, state: &str) -> bool {
+    state == "running healthy" || service::is_beside(service) && state == "running"
+}
+
 /// What the services that did not come up logged last: Compose says of each only that it is unhealthy.
 fn show_last_words(stack: &Stack) {
     let states = stack.states().unwrap_or_default();
     let infrastructure = stack.infrastructure();
-    let unwell = |(service, state): &&(String, String)| {
-        infrastructure.contains(&service.as_str()) && state != "running healthy"
-    };
+    let unwell =
+        |(service, state): &&(String, String)| infrastructure.contains(service) && !is_well(service, state);
     for (service, state) in states.iter().filter(unwell) {
         let words = last_words(stack, service);
         if !words.is_empty() {

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     require_ready(&stack)?;
     let infrastructure = stack.infrastructure();
     if args.rotate {
-        if !infrastructure.contains(&service::EGRESS_PROXY) {
+        if !infrastructure.iter().any(|it| it == service::EGRESS_PROXY) {
             bail!("a bottle without routes has no egress-proxy and no tokens; there is nothing to rotate");
         }
         tokens::require(&mut stack)?;

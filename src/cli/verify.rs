@@ -134,8 +134,9 @@ fn networks(stack: &Stack, container: &container_checks::Container) -> Option<St
 
 /// All of bottle's own services are one image, which is built from the state.
 fn image(stack: &Stack, running: &[container_checks::Container]) -> anyhow::Result<Option<String>> {
-    let own: Vec<&str> =
-        running.iter().filter(|it| it.service != service::AGENT).map(|it| it.id.as_str()).collect();
+    let is_own =
+        |it: &&container_checks::Container| it.service != service::AGENT && !service::is_beside(&it.service);
+    let own: Vec<&str> = running.iter().filter(is_own).map(|it| it.id.as_str()).collect();
     if own.is_empty() {
         return Ok(None);
     }

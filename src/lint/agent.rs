@@ -1,4 +1,4 @@
-//! Lints of the agent's container: its image, and what it sees of the machine.
+//! Lints of the agent's container and of those beside it: their images, and what the agent sees of the machine.
 
 use super::{Facts, Found};
 use crate::diagnostic::Diagnostic;
@@ -15,6 +15,10 @@ pub(super) fn lints(loaded: &Loaded, plan: &Plan, facts: &Facts) -> Found {
         let mount = loaded.manifest.agent.mounts.iter().find(|mount| mount.target == target);
         mount.map_or_else(|| "agent.mounts".to_owned(), |mount| mount.source_pointer.clone())
     };
+    for sidecar in &plan.sidecars {
+        let at = format!("services.{}.image", sidecar.name);
+        found.extend(floating(&sidecar.image).map(|it| (at, it)));
+    }
     match &plan.agent.image {
         AgentImage::Named(name) => found.extend(floating(name).map(|it| ("agent.image".to_owned(), it))),
         AgentImage::Built(build) => {

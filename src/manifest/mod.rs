@@ -26,7 +26,7 @@ pub use baseline::{Baseline, Unbounded};
 pub use expectation::{Expectation, Expected, ExpectedCredential, TestBody};
 pub use model::{
     Agent, AllowedLint, Build, Dlp, DlpAction, Egress, EgressProxy, Engine, Image, Lints, Manifest, Mount,
-    Pipelock, Resources,
+    Pipelock, Resources, Service,
 };
 pub use reference::reference;
 pub use retired::{Migrated, migrate};

@@ -13,6 +13,8 @@ pub struct Manifest {
     pub name: String,
     /// The container that the agent works in.
     pub agent: Agent,
+    /// What the agent needs beside it, by name.
+    pub services: Vec<Service>,
     /// Hosts with rules; empty in a bottle without egress-proxy.
     pub egress_proxy: EgressProxy,
     /// Hosts without rules, and the way out.
@@ -65,7 +67,26 @@ pub struct Agent {
     pub resources: Resources,
 }
 
-/// What the agent may use of the machine; what is absent has a default.
+/// A container beside the agent, in its network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// A DNS label; no name of the stack's own.
+    pub name: String,
+    /// An image by its name.
+    pub image: String,
+    /// What it runs; the image's own command when absent.
+    pub command: Option<Vec<String>>,
+    /// `NAME`, `UID` or `UID:GID`; the image's own user when absent.
+    pub user: Option<String>,
+    /// Literal environment variables, in the manifest's order; no proxy's.
+    pub env: Vec<(String, String)>,
+    /// Folders that stay: absolute and normalised; the names of their volumes differ.
+    pub volumes: Vec<Utf8PathBuf>,
+    /// What it may use of the machine.
+    pub resources: Resources,
+}
+
+/// What a container may use of the machine; what is absent has a default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
     /// Bytes of memory.

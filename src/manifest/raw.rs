@@ -28,6 +28,10 @@ pub(super) struct Manifest {
     /// The container that the agent works in.
     #[schemars(with = "Agent", example = json!({"image": "debian:12", "command": ["bash"], "workdir": "/work"}))]
     pub(super) agent: Option<Agent>,
+    /// Containers that the agent needs beside it, such as a database, by name: a DNS label. They share the agent's
+    /// network namespace, so each reaches the other on 127.0.0.1 and nothing else.
+    #[schemars(example = json!({"db": {"image": "postgres:17", "env": {"POSTGRES_PASSWORD": "local"}, "volumes": ["/var/lib/postgresql/data"]}}))]
+    pub(super) services: Option<BTreeMap<String, Service>>,
     /// The proxy that holds the rules and the credentials. Without it a bottle has no path rule and no refusal of
     /// `git push`, and the agent talks straight to pipelock.
     #[schemars(example = json!({"routes": [{"host": "api.github.com", "methods": ["GET", "HEAD"]}]}))]
@@ -124,20 +128,49 @@ pub(super) enum Home {
     Kept(bool),
 }
 
-/// What the agent may use of this machine. Each limit has a default that leaves the machine alive.
+/// What a container may use of this machine. Each limit has a default that leaves the machine alive.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Resources {
     /// Memory, as a whole number with `k`, `m` or `g` (powers of 1024). There is no swap beside it. Default: three
-    /// quarters of what the machine has.
+    /// quarters of what the machine has; 1g for a service.
     #[schemars(example = &"8g")]
     pub(super) memory: Option<String>,
     /// Processors, at most; a fraction is possible. Default: all of them, at half the weight of other work.
     #[schemars(example = 2)]
     pub(super) cpus: Option<f64>,
-    /// Processes and threads, at most. Default: 4096.
+    /// Processes and threads, at most. Default: 4096; 1024 for a service.
     #[schemars(example = 4096)]
     pub(super) pids: Option<u32>,
+}
+
+/// A container beside the agent, in its network namespace. It sees nothing of this machine, has no port and no proxy, and
+/// holds no credential of the bottle.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Service {
+    /// The image, by name.
+    #[schemars(with = "String", example = &"postgres:17")]
+    pub(super) image: Option<String>,
+    /// What to run, after the image's entry point. Absent: the image's own command.
+    #[schemars(example = ["postgres", "-c", "fsync=off"])]
+    pub(super) command: Option<Vec<Item<String>>>,
+    /// Who runs it, without any capability: a name of the image, a uid, or `UID:GID`, in quotes if it is a number. Absent: the
+    /// image's own user, with the five capabilities that an image needs which begins as root and becomes somebody else
+    /// (CHOWN, `DAC_OVERRIDE`, FOWNER, SETGID, SETUID).
+    #[schemars(example = &"postgres", example = &"999:999")]
+    pub(super) user: Option<String>,
+    /// Environment variables, literally: nothing is substituted. A proxy variable is an error, and credentials don't belong
+    /// here.
+    #[schemars(with = "Option<BTreeMap<String, String>>", example = json!({"POSTGRES_PASSWORD": "local"}))]
+    pub(super) env: Option<Env>,
+    /// Folders that stay, absolute paths in the service: each is a named volume, and a new one begins with what the image has
+    /// there. `bottle down --volumes` removes them.
+    #[schemars(length(min = 1), example = ["/var/lib/postgresql/data"])]
+    pub(super) volumes: Option<Vec<Item<String>>>,
+    /// What the service may use of this machine.
+    #[schemars(example = json!({"memory": "2g"}))]
+    pub(super) resources: Option<Resources>,
 }
 
 /// Names and literal values, in the order written.

@@ -60,9 +60,12 @@ fn section(map: &'static Value, name: &str, into: &mut Vec<Section>) {
     });
     for (key, part) in properties() {
         let base = if name.is_empty() { key.clone() } else { format!("{name}.{key}") };
-        let (inner, base) = match part["items"].as_object() {
-            Some(_) => (followed(&part["items"]), format!("{base}[]")),
-            None => (followed(part), base),
+        let (inner, base) = if part["items"].is_object() {
+            (followed(&part["items"]), format!("{base}[]"))
+        } else if part["additionalProperties"].is_object() {
+            (followed(&part["additionalProperties"]), format!("{base}.NAME"))
+        } else {
+            (followed(part), base)
         };
         if inner["properties"].is_object() {
             section(inner, &base, into);
@@ -89,7 +92,9 @@ fn kind(part: &'static Value) -> String {
         Some("boolean") => "true or false".to_owned(),
         Some("integer") => "number".to_owned(),
         Some("array") => format!("list of {}", kind(&part["items"])),
-        Some("object") if part["additionalProperties"].is_object() => "map of names to text".to_owned(),
+        Some("object") if part["additionalProperties"].is_object() => {
+            format!("map of names to {}", kind(&part["additionalProperties"]))
+        }
         Some("object") => "map".to_owned(),
         _ => "any".to_owned(),
     }

@@ -64,7 +64,7 @@ impl Described {
         }
     }
 
-    /// The first example of the key that a JSON pointer into a file names; for the item of a list, its first item.
+    /// The first example of the key that a JSON pointer into a file names; for the item of a list or of a map of names, its first one.
     pub(super) fn example(&self, pointer: &str) -> Option<&Value> {
         let mut part = &self.value;
         let mut example = None;
@@ -74,8 +74,11 @@ impl Described {
                 part = property;
                 example = part["examples"].get(0);
             } else {
-                part = inside.get("items")?;
-                example = example?.get(0);
+                part = inside.get("items").or_else(|| inside.get("additionalProperties"))?;
+                example = match example? {
+                    Value::Object(map) => map.values().next(),
+                    list => list.get(0),
+                };
             }
         }
         example

@@ -8,9 +8,12 @@ use jsonschema::{JsonType, ValidationError, error::TypeKind, error::ValidationEr
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
-/// Keys that the design has and this version does not, by the map that they belong to.
-const LATER: &[(&str, &str)] =
-    &[("", "services"), ("/$defs/Agent", "publish"), ("/$defs/Route", "websocket")];
+/// Keys that the design has and this version does not, by the map that they belong to, and what to do without.
+const LATER: &[(&str, &str, &str)] = &[
+    ("/$defs/Agent", "publish", "remove it"),
+    ("/$defs/Route", "websocket", "remove it"),
+    ("/$defs/Service", "build", "build the image with `docker build --tag NAME`, and name it in `image`"),
+];
 
 /// What helps against a fault of this program.
 pub(super) const REPORT_IT: &str =
@@ -126,8 +129,9 @@ impl SchemaCheck<'_, '_> {
             .collect();
         let mut problem =
             self.findings.key("unknown-key", &pointer, format!("there is no key {}", quoted(key)));
-        if LATER.contains(&(map_schema, key)) {
-            problem = problem.hint(format!("`{key}` is not supported by this version of bottle; remove it"));
+        if let Some((.., instead)) = LATER.iter().find(|(map, later, _)| (*map, *later) == (map_schema, key))
+        {
+            problem = problem.hint(format!("`{key}` is not supported by this version of bottle; {instead}"));
         } else if let Some(meant) = nearest(key, known.iter().copied()) {
             problem = problem.hint(format!("did you mean `{meant}`?"));
         } else {

@@ -16,8 +16,12 @@ static LONG_REF: LazyLock<Regex> = LazyLock::new(|| {
         .expect("a pattern of this file is not a regular expression")
 });
 
-/// Values that end in the agent's container or image.
-const GIVEN: [&str; 2] = ["/agent/env/", "/agent/build/args/"];
+/// Whether it is a value that ends in the agent's container or image, or in a service's.
+fn is_given(pointer: &str) -> bool {
+    let of_service = |rest: &str| rest.split_once('/').is_some_and(|(_, key)| key.starts_with("env/"));
+    pointer.strip_prefix("/services/").is_some_and(of_service)
+        || ["/agent/env/", "/agent/build/args/"].iter().any(|given| pointer.starts_with(given))
+}
 
 /// The places of secrets: in the text as it is written, and where escapes or line breaks hide one from it.
 pub(super) fn find(text: &str, document: Option<&Document>) -> Vec<Range<usize>> {
@@ -36,7 +40,7 @@ pub(super) fn find(text: &str, document: Option<&Document>) -> Vec<Range<usize>>
 fn collect(value: &Value, pointer: &str, document: &Document, found: &mut Vec<Range<usize>>) {
     let is_secret = |text: &str| !masking::find(text).is_empty();
     // What the agent or its build is given; elsewhere a URL has no password by its own check.
-    let is_given = GIVEN.iter().any(|given| pointer.starts_with(given));
+    let is_given = is_given(pointer);
     match value {
         Value::String(text) if is_secret(text) || (is_given && masking::has_password(text)) => {
             found.push(document.span_of(pointer));
@@ -73,12 +77,13 @@ mod tests {
     #[test]
     fn a_url_with_a_password_is_a_secret_where_the_agent_is_given_it() {
         let found = |url: &str| {
-            let text =
-                format!("agent: {{env: {{A: '{url}'}}, build: {{args: {{B: '{url}'}}}}}}\nx: '{url}'\n");
+            let text = format!(
+                "agent: {{env: {{A: '{url}'}}, build: {{args: {{B: '{url}'}}}}}}\nservices: {{db: {{env: {{C: '{url}'}}, x: '{url}'}}}}\nx: '{url}'\n"
+            );
             let document = crate::yaml::parse(text.as_bytes(), crate::yaml::Limits::default()).unwrap();
             find(&text, Some(&document)).len()
         };
-        assert_eq!(found("postgres://app:pw@db.test/x"), 2);
+        assert_eq!(found("postgres://app:pw@db.test/x"), 3);
         assert_eq!(found("postgres://app:pw@localhost/x"), 0);
     }
 

@@ -12,11 +12,13 @@ pub mod placeholder;
 pub(crate) mod places;
 mod resolve;
 mod services;
+mod sidecar;
 
 pub use environment::{PROXY_VARIABLES, is_ours, is_set_by_bottle};
 pub use layout::Layout;
 pub use resolve::Surroundings;
 pub use services::{NetworkPlan, Reach, ServicePlan};
+pub use sidecar::Sidecar;
 
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Build, Dlp, DlpAction};
@@ -51,6 +53,8 @@ pub struct Plan {
     pub extra_ca: Option<ExtraCa>,
     /// The agent's container.
     pub agent: AgentPlan,
+    /// The containers beside it, by name.
+    pub sidecars: Vec<Sidecar>,
 }
 
 /// What stands between the agent and the Internet.
@@ -129,7 +133,7 @@ impl User {
     }
 }
 
-/// What the agent may use of the machine, every default decided but that of the memory, which depends on it.
+/// What a container may use of the machine, every default decided but that of the memory, which depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resources {
     /// Bytes; `None`: three quarters of what the machine has.

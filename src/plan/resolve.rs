@@ -1,6 +1,6 @@
 //! The entry: a manifest and what surrounds it, to a plan.
 
-use super::{AgentImage, ExtraCa, Layout, Plan, Problems, SeedPhrases, Topology, agent};
+use super::{AgentImage, ExtraCa, Layout, Plan, Problems, SeedPhrases, Sidecar, Topology, agent};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::manifest::{Image, Loaded, Manifest};
 
@@ -59,6 +59,7 @@ impl Plan {
             dlp: manifest.pipelock.dlp.clone(),
             extra_ca,
             agent,
+            sidecars: manifest.services.iter().map(Sidecar::from).collect(),
         })
     }
 }

@@ -5,9 +5,9 @@ use crate::stack::{network, service};
 
 /// One service of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServicePlan {
+pub struct ServicePlan<'a> {
     /// Its name in the compose file.
-    pub name: &'static str,
+    pub name: &'a str,
     /// What it is there for.
     pub role: &'static str,
     /// What it can reach.
@@ -39,7 +39,7 @@ pub struct NetworkPlan {
 impl Plan {
     /// The services, in the compose file's order.
     #[must_use]
-    pub fn services(&self) -> Vec<ServicePlan> {
+    pub fn services(&self) -> Vec<ServicePlan<'_>> {
         let make = |name, role, reach| ServicePlan { name, role, network: reach };
         let mut services = vec![
             make(service::NETNS, "holds the agent's network namespace, which has loopback only", Reach::None),
@@ -53,6 +53,9 @@ impl Plan {
         services.push(make(service::PIPELOCK, pipelock, Reach::Networks(&[network::EGRESS])));
         if self.agent.home.is_some() {
             services.push(make(service::HOME, "gives a new home to the agent's user, and ends", Reach::None));
+        }
+        for sidecar in &self.sidecars {
+            services.push(make(&sidecar.name, "works beside the agent, as the manifest says", Reach::Agent));
         }
         services.push(make(service::AGENT, "works", Reach::Agent));
         services.push(make(

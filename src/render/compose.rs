@@ -5,7 +5,7 @@
 //! `$` doubled, so that neither YAML nor Compose's interpolation finds anything in a manifest's text.
 
 use crate::manifest::Build;
-use crate::plan::{AgentImage, MountPlan, PROXY_VARIABLES, Plan, Topology, User};
+use crate::plan::{AgentImage, MountPlan, PROXY_VARIABLES, Plan, Sidecar, Topology, User};
 use crate::render::{RenderError, checksum, configs::ConfigHashes, paths, seccomp};
 use crate::yaml;
 use minijinja::value::{Serde, ValueKind};
@@ -28,6 +28,28 @@ struct View<'a> {
     pipelock_hash: String,
     seccomp_hash: String,
     agent: AgentView<'a>,
+    sidecars: Vec<SidecarView<'a>>,
+    sidecar_capabilities: &'a [&'a str],
+}
+
+/// A container beside the agent.
+#[derive(Serialize)]
+struct SidecarView<'a> {
+    name: &'a str,
+    image: &'a str,
+    command: &'a [String],
+    user: Option<&'a str>,
+    memory: Option<String>,
+    cpus: Option<String>,
+    pids: u32,
+    environment: BTreeMap<&'a str, &'a str>,
+    volumes: Vec<VolumeView<'a>>,
+}
+
+#[derive(Serialize)]
+struct VolumeView<'a> {
+    name: String,
+    target: &'a str,
 }
 
 #[derive(Serialize)]
@@ -142,6 +164,27 @@ fn view<'a>(plan: &'a Plan, configs: &ConfigHashes, seccomp: &str) -> View<'a> {
                 .map(|(name, it)| (name.as_str(), it.value.as_str()))
                 .collect(),
         },
+        sidecars: plan.sidecars.iter().map(sidecar_view).collect(),
+        sidecar_capabilities: &Sidecar::CAPABILITIES,
+    }
+}
+
+fn sidecar_view(sidecar: &Sidecar) -> SidecarView<'_> {
+    let Sidecar { name, image, command, user, environment, volumes: _, resources } = sidecar;
+    let proxies = PROXY_VARIABLES.into_iter().map(|name| (name, ""));
+    let volumes = sidecar.volumes().map(|(name, place)| VolumeView { name, target: place.as_str() });
+    SidecarView {
+        name,
+        image,
+        command,
+        user: user.as_deref(),
+        memory: resources.memory.map(|bytes| format!("{bytes}b")),
+        cpus: resources.cpus(),
+        pids: resources.pids,
+        environment: proxies
+            .chain(environment.iter().map(|(name, it)| (name.as_str(), it.as_str())))
+            .collect(),
+        volumes: volumes.collect(),
     }
 }
 

@@ -13,10 +13,10 @@ use crate::manifest::{Build, Dlp, DlpAction};
 use crate::plan::layout::normal;
 use crate::plan::{
     AgentImage, AgentPlan, ExtraCa, Layout, MountPlan, PROXY_VARIABLES, Plan, Resources, SeedPhrases,
-    Topology, User, Variable,
+    Sidecar, Topology, User, Variable,
 };
 use crate::policy::HostRule;
-use crate::stack::HOME_VOLUME;
+use crate::stack::{HOME_VOLUME, service};
 use crate::yaml;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
@@ -123,7 +123,40 @@ pub fn plan_of(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
         dlp: Dlp { patterns: pipelock.dlp.patterns, exceptions: embedded.exceptions.clone() },
         extra_ca,
         agent: agent(compose, layout, &embedded)?,
+        sidecars: sidecars(compose)?,
     })
+}
+
+/// Every service that is not the stack's own.
+fn sidecars(compose: &Value) -> Result<Vec<Sidecar>, Unreadable> {
+    let services = compose["services"].as_object().into_iter().flatten();
+    services.filter(|(name, _)| service::is_beside(name)).map(|(name, it)| sidecar(name, it)).collect()
+}
+
+fn sidecar(name: &str, service: &Value) -> Result<Sidecar, Unreadable> {
+    let image = literal(&service["image"]);
+    let volumes = service["volumes"].as_array().into_iter().flatten();
+    let environment = service["environment"].as_object().into_iter().flatten();
+    Ok(Sidecar {
+        name: name.to_owned(),
+        image: image.ok_or_else(|| unreadable(COMPOSE, &format!("the service `{name}` has no image")))?,
+        command: texts(&service["command"]),
+        user: literal(&service["user"]),
+        environment: environment
+            .filter(|(name, _)| !PROXY_VARIABLES.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), literal(value).unwrap_or_default()))
+            .collect(),
+        volumes: volumes.filter_map(|volume| literal(&volume["target"])).map(Into::into).collect(),
+        resources: resources(service),
+    })
+}
+
+fn resources(service: &Value) -> Resources {
+    Resources {
+        memory: service["mem_limit"].as_str().and_then(|text| text.strip_suffix('b')?.parse().ok()),
+        millicpus: literal(&service["cpus"]).as_deref().and_then(millicpus),
+        pids: service["pids_limit"].as_u64().and_then(|n| n.try_into().ok()).unwrap_or_default(),
+    }
 }
 
 fn unreadable(file: &str, problem: &(impl ToString + ?Sized)) -> Unreadable {
@@ -166,11 +199,7 @@ fn agent(compose: &Value, layout: &Layout, embedded: &EmbeddedFile) -> Result<Ag
         workdir: literal(&agent["working_dir"]),
         read_only: agent["read_only"] == Value::Bool(true),
         runtime: literal(&agent["runtime"]),
-        resources: Resources {
-            memory: agent["mem_limit"].as_str().and_then(|text| text.strip_suffix('b')?.parse().ok()),
-            millicpus: literal(&agent["cpus"]).as_deref().and_then(millicpus),
-            pids: agent["pids_limit"].as_u64().and_then(|n| n.try_into().ok()).unwrap_or_default(),
-        },
+        resources: resources(agent),
         home: home(agent),
         mounts: mounts(agent, layout)?,
         environment: environment(agent, embedded),

@@ -1,6 +1,6 @@
 //! Where a manifest says that an agent can do something.
 
-use crate::capability::{Capability, Requests};
+use crate::capability::{Capability, Requests, ServicePart};
 use crate::manifest::{Image, Manifest};
 use crate::policy::{HostRule, Route};
 use std::fmt;
@@ -66,6 +66,19 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
             let mut exceptions = manifest.pipelock.dlp.exceptions.iter();
             let exception = exceptions.find(|it| it.host == *host && it.pattern == *pattern);
             exception.map_or_else(|| "pipelock".to_owned(), |it| it.source.clone())
+        }
+        Capability::Service { service, part } => {
+            let key = match part {
+                ServicePart::Image(_) => "image".to_owned(),
+                ServicePart::Command(_) => "command".to_owned(),
+                ServicePart::User(_) => "user".to_owned(),
+                ServicePart::Variable(name, _) => format!("env.{name}"),
+                ServicePart::Volume(_) => "volumes".to_owned(),
+                ServicePart::Memory(_) => "resources.memory".to_owned(),
+                ServicePart::Processors(_) => "resources.cpus".to_owned(),
+                ServicePart::Processes(_) => "resources.pids".to_owned(),
+            };
+            format!("services.{service}.{key}")
         }
         Capability::Network { .. } => "egress.network".to_owned(),
         Capability::ExtraCa { .. } => "pipelock.extra_ca".to_owned(),

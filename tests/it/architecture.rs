@@ -27,7 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("telemetry", &["clock", "json_schema"]),
     ("pki", &["clock"]),
     ("config", &["stack", "policy", "yaml", "diagnostic", "dlp"]),
-    ("manifest", &["codes", "policy", "yaml", "diagnostic", "dlp", "json_schema", "masking"]),
+    ("manifest", &["stack", "codes", "policy", "yaml", "diagnostic", "dlp", "json_schema", "masking"]),
     ("plan", &["stack", "manifest", "policy", "diagnostic"]),
     ("lock", &["manifest", "yaml"]),
     ("dockerfile", &["lock"]),

@@ -110,6 +110,25 @@ fn what_a_baseline_leaves_out_is_not_bounded_and_what_it_says_is() {
     }
 }
 
+#[test]
+fn a_service_lies_within_where_the_baseline_has_it() {
+    let with = |services: &str| format!("{AGENT}{ROUTES}services: {services}\n");
+    let db = with("{db: {image: 'db:1'}}");
+    assert!(!beyond(ROUTES, &db).is_empty(), "a baseline that names none allows none");
+    assert_eq!(beyond(&db, &db), [""; 0]);
+    assert_eq!(beyond(&db, &format!("{AGENT}{ROUTES}")), [""; 0]);
+    let digest = format!("@sha256:{}", "a".repeat(64));
+    assert_eq!(beyond(&db, &with(&format!("{{db: {{image: 'db:1{digest}'}}}}"))), [""; 0]);
+    for more in [
+        "image: 'db:2'",
+        "image: 'db:1', env: {A_B: c}",
+        "image: 'db:1', command: [sh]",
+        "image: 'db:1', volumes: [/a]",
+    ] {
+        assert_eq!(beyond(&db, &with(&format!("{{db: {{{more}}}}}"))).len(), 1, "{more}");
+    }
+}
+
 struct Project {
     _dir: tempfile::TempDir,
     root: std::path::PathBuf,

@@ -832,3 +832,74 @@ fn patterns_and_exceptions_of_the_scan_for_secrets() {
     assert!(first.contains(&to_a.to_owned()), "{first:?}");
     assert!(lines(None, &of(badge)).iter().all(|change| !change.to_string().contains("Badge")));
 }
+
+#[test]
+fn a_service_comes_with_all_that_it_is() {
+    let with = |services: &str| format!("{AGENT}{services}");
+    let db = "services: {db: {image: 'postgres:17', env: {A_B: c}, volumes: [/data]}}\n";
+    let first = both(AGENT, &with(db));
+    assert_eq!(
+        first,
+        [
+            "the service db runs beside the agent in the image postgres:17, pulled where it is missing",
+            "the command of the service db is the image's own",
+            "the service db runs as the image's user, which may be root, with the capabilities CHOWN, DAC_OVERRIDE, FOWNER, SETGID, SETUID",
+            "the environment of the service db has A_B=c",
+            "what the service db keeps in /data is there for the next one",
+            "the service db uses up to 1024 MiB of memory",
+            "the service db uses up to all processors",
+            "the service db has up to 1024 processes",
+        ]
+    );
+    assert_eq!(lines(None, &with(db)).iter().filter(|it| it.to_string().contains("db")).count(), first.len());
+    assert!(both(&with(db), AGENT).iter().all(|line| line.starts_with("- ")));
+    for (old, new, said) in [
+        (
+            "image: x",
+            "image: y",
+            "the service db runs beside the agent in the image y, pulled where it is missing (so far in the image x)",
+        ),
+        (
+            "image: x",
+            "image: x, command: [sh, -c]",
+            "the command of the service db is `sh -c` (so far the image's own)",
+        ),
+        (
+            "image: x",
+            "image: x, user: root",
+            "the service db runs as user root, with no capability (so far as the image's user, which may be root)",
+        ),
+        (
+            "image: x, env: {A: b}",
+            "image: x, env: {A: c}",
+            "the environment of the service db has A=c (so far A=b)",
+        ),
+        ("image: x", "image: x, volumes: [/d]", "what the service db keeps in /d is there for the next one"),
+        (
+            "image: x",
+            "image: x, resources: {memory: 2g}",
+            "the service db uses up to 2048 MiB of memory (so far 1024 MiB)",
+        ),
+        (
+            "image: x",
+            "image: x, resources: {cpus: 1}",
+            "- the service db uses up to all processors (now 1.000)",
+        ),
+        (
+            "image: x",
+            "image: x, resources: {pids: 2000}",
+            "the service db has up to 2000 processes (so far 1024)",
+        ),
+        ("image: x", "image: x, resources: {pids: 10}", "- the service db has up to 1024 processes (now 10)"),
+    ] {
+        let [old, new] = [old, new].map(|it| with(&format!("services: {{db: {{{it}}}}}\n")));
+        assert_eq!(both(&old, &new), [said]);
+        assert!(is_mirrored(&capabilities(&old), &capabilities(&new)));
+    }
+    let added = lines(Some(AGENT), &with(db));
+    assert_eq!(added[0].risk(), Some(Risk::Code));
+    // A record of before there were services is read as one without.
+    let mut record = serde_json::to_value(capabilities(AGENT)).unwrap();
+    record.as_object_mut().unwrap().remove("services").unwrap();
+    assert_eq!(serde_json::from_value::<Capabilities>(record).unwrap(), capabilities(AGENT));
+}

@@ -50,6 +50,20 @@ fn project(manifests: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 #[test]
+fn the_image_of_a_service_is_locked_too() {
+    let folder = project(&[(
+        "bottle.yaml",
+        &format!("{{image: \"own:1@{DIGEST}\"}}\nservices: {{db: {{image: \"known:1\"}}}}"),
+    )]);
+    let unlocked = bottle(folder.path(), &["render", "--locked", "--check"]);
+    assert_ne!(unlocked.code, 0);
+    assert!(unlocked.err.contains("the image `known:1` is not in bottle.lock"), "{}", unlocked.err);
+    assert_eq!(bottle(folder.path(), &["lock"]).code, 0);
+    let plan = bottle(folder.path(), &["plan", "--format", "json"]);
+    assert!(plan.out.contains(&format!("known:1@{DIGEST}")), "{}{}", plan.out, plan.err);
+}
+
+#[test]
 fn one_lock_for_all_manifests_of_a_folder() {
     let folder = project(&[
         ("a.bottle.yaml", "{image: \"known:1\"}"),

@@ -57,13 +57,14 @@ fn its_question_is_the_one_that_is_asked() {
 }
 
 /// The pages and files that people copy commands from.
-const PAGES: [(&str, &str); 16] = [
+const PAGES: [(&str, &str); 17] = [
     ("README.md", README),
     ("docs/gitops.md", include_str!("../../docs/gitops.md")),
     ("docs/init.md", include_str!("../../docs/init.md")),
     ("docs/review.md", include_str!("../../docs/review.md")),
     ("docs/testing-a-manifest.md", include_str!("../../docs/testing-a-manifest.md")),
     ("docs/baseline.md", include_str!("../../docs/baseline.md")),
+    ("docs/services-and-ports.md", include_str!("../../docs/services-and-ports.md")),
     ("docs/learn-and-tighten.md", include_str!("../../docs/learn-and-tighten.md")),
     ("docs/migrate.md", include_str!("../../docs/migrate.md")),
     ("pipeline.sh", include_str!("../../examples/gitops/pipeline.sh")),

@@ -31,6 +31,7 @@ fn manifest(routes: Vec<HostRule>) -> Manifest {
             resources: bottle::manifest::Resources::default(),
             read_only: false,
         },
+        services: Vec::new(),
         egress_proxy: EgressProxy { routes },
         egress: Egress::default(),
         pipelock: Pipelock {
@@ -147,10 +148,23 @@ proptest! {
         let source = format!("/x{}", source.replace(['/', '.'], "_"));
         manifest.agent.mounts = vec![mount(&source, &format!("/t{target}"))];
         manifest.egress.network = Some(network.clone() + "n");
+        manifest.services = vec![bottle::manifest::Service {
+            name: "db".to_owned(),
+            image: "db:local".to_owned(),
+            command: Some(words.clone()),
+            user: Some(user.clone() + "u"),
+            env: vec![("VALUE".to_owned(), value.clone())],
+            volumes: vec!["/data".into()],
+            resources: bottle::manifest::Resources::default(),
+        }];
 
         let tree = render(&manifest);
         prop_assert!(render::exactly(&tree, &Layout::beside("dev")).is_ok(), "a tree of ours is read back to its plan");
         let compose = compose(&tree);
+        let beside = &compose["services"]["db"];
+        prop_assert_eq!(beside["command"].as_sequence().unwrap().iter().map(literal).collect::<Vec<_>>(), words.clone());
+        prop_assert_eq!(literal(&beside["user"]), user.clone() + "u");
+        prop_assert_eq!(literal(&beside["environment"]["VALUE"]), value.clone());
         let agent = &compose["services"]["agent"];
         let command: Vec<String> = agent["command"].as_sequence().unwrap().iter().map(literal).collect();
         prop_assert_eq!(command, words);
@@ -743,4 +757,79 @@ fn services(compose: &Value) -> impl Iterator<Item = (&str, &Value)> {
 
 fn literal_list(value: &Value) -> Vec<String> {
     value.as_sequence().map(|items| items.iter().map(literal).collect()).unwrap_or_default()
+}
+
+/// A service of the manifest has the agent's loopback and nothing else: no mount of the machine or of a socket, no port, no
+/// privilege but five of its own image's; and a tree that gives it more is none of ours.
+#[test]
+fn what_runs_beside_the_agent_is_caged_like_it() {
+    let service = |name: &str, user: Option<&str>| bottle::manifest::Service {
+        name: name.to_owned(),
+        image: "db:local".to_owned(),
+        command: None,
+        user: user.map(str::to_owned),
+        env: vec![("PASSWORD".to_owned(), "$x".to_owned())],
+        volumes: vec!["/var/lib/db".into(), "/var/lib/db.d".into()],
+        resources: bottle::manifest::Resources { memory: None, millicpus: Some(1500), pids: None },
+    };
+    let mut manifest = manifest(vec![route("egress_proxy.routes[0]", "a.example")]);
+    manifest.services = vec![service("cache", Some("999:999")), service("db", None)];
+    let tree = render(&manifest);
+    let compose = compose(&tree);
+    for (name, added) in
+        [("cache", &[][..]), ("db", &["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"])]
+    {
+        let service = &compose["services"][name];
+        assert_eq!(service["network_mode"], "service:netns");
+        assert_eq!(literal_list(&service["cap_drop"]), ["ALL"]);
+        let more = service["cap_add"].as_sequence().map(|it| it.iter().map(literal).collect::<Vec<_>>());
+        assert_eq!(more.unwrap_or_default(), added, "{name}");
+        assert_eq!(service["security_opt"], compose["services"]["agent"]["security_opt"]);
+        let limits = ["mem_limit", "memswap_limit", "cpus", "pids_limit"].map(|key| service[key].clone());
+        assert_eq!(
+            limits,
+            ["1073741824b".into(), "1073741824b".into(), Value::from("1.5"), Value::from(1024)]
+        );
+        for key in
+            ["ports", "networks", "secrets", "privileged", "devices", "extra_hosts", "volumes_from", "pid"]
+        {
+            assert!(service.get(key).is_none(), "{name}: {key}");
+        }
+        assert_eq!(service["environment"]["HTTPS_PROXY"], "");
+        assert_eq!(service["environment"]["PASSWORD"], "$$x");
+        let volumes = service["volumes"].as_sequence().unwrap();
+        let places: Vec<(Value, Value, Value)> = volumes
+            .iter()
+            .map(|it| (it["type"].clone(), it["source"].clone(), it["target"].clone()))
+            .collect();
+        let volume =
+            |at: &str| ("volume".into(), format!("{name}{}", at.replace('/', ".")).into(), at.into());
+        assert_eq!(places, ["/var/lib/db", "/var/lib/db.d"].map(volume));
+        assert!(compose["volumes"].get(format!("{name}.var.lib.db")).is_some());
+        assert_eq!(compose["services"]["agent"]["depends_on"][name]["condition"], "service_started");
+        assert!(compose["services"]["attack"]["depends_on"].get(name).is_none());
+    }
+    let layout = Layout::beside("dev");
+    let plan = render::exactly(&tree, &layout).unwrap();
+    assert_eq!(plan.sidecars, resolve(&manifest).sidecars);
+    let text = text(&tree, "docker-compose.yml");
+    let (_, body) = text.split_once('\n').unwrap();
+    for (from, to) in [
+        (
+            "network_mode: service:netns\n    depends_on:\n      netns: {condition: service_healthy, restart: true}\n    init",
+            "network_mode: host\n    init",
+        ),
+        ("cap_add: [CHOWN,", "cap_add: [NET_ADMIN, CHOWN,"),
+        ("source: db.var.lib.db,", "source: listener,"),
+        ("source: db.var.lib.db,", "source: cache.var.lib.db,"),
+        ("      PASSWORD: \"$$x\"\n", "      PASSWORD: \"$$x\"\n      HTTPS_PROXY: http://127.0.0.1:9099\n"),
+    ] {
+        assert!(body.contains(from), "{from}:\n{body}");
+        let mut changed = tree.clone();
+        changed.insert(
+            "docker-compose.yml".into(),
+            render::checksum::seal(&body.replace(from, to)).into_bytes(),
+        );
+        assert!(render::exactly(&changed, &layout).is_err(), "{to}");
+    }
 }

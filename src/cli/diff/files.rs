@@ -290,7 +290,7 @@ impl Files {
                 let mut loaded = Manifest::load(&shown, &text)?;
                 let folder = path.parent().unwrap_or(Utf8Path::new("")).to_owned();
                 if let Some(lock) = self.lock(&folder)? {
-                    lock.pin(&mut loaded.manifest.agent.image);
+                    lock.pin(&mut loaded.manifest);
                 }
                 let plan = self.plan(&loaded, &folder)?;
                 let committed = self.tree(&folder.join(".bottle").join(&plan.name))?;

@@ -3,7 +3,7 @@
 use crate::cli::project::Project;
 use crate::config::routes::AnyOr;
 use crate::diagnostic::Report;
-use crate::plan::{AgentImage, Plan, Reach, Topology, User};
+use crate::plan::{AgentImage, Plan, Reach, Resources, Sidecar, Topology, User};
 use crate::policy::{DenyPath, HostRule, Route};
 use serde_json::{Value, json};
 
@@ -40,6 +40,7 @@ fn bottle(project: &Project, lints: &Report) -> Value {
         "hosts": plan.hosts.iter().map(|host| host_value(project, host)).collect::<Vec<_>>(),
         "credentials": plan.tokens().iter().map(|(name, hosts)| json!({ "name": name, "hosts": hosts })).collect::<Vec<_>>(),
         "agent": agent(plan),
+        "beside_the_agent": plan.sidecars.iter().map(sidecar).collect::<Vec<_>>(),
         "pipelock": {
             "engine": "embedded",
             "dlp_action": if plan.dlp_warns() { "warn" } else { "block" },
@@ -50,6 +51,24 @@ fn bottle(project: &Project, lints: &Report) -> Value {
         },
         "warnings": lints.json(),
     })
+}
+
+fn sidecar(sidecar: &Sidecar) -> Value {
+    let Sidecar { name, image, command, user, environment, volumes, resources } = sidecar;
+    json!({
+        "name": name,
+        "image": image,
+        "command": command,
+        "user": user,
+        "capabilities": if user.is_some() { &[][..] } else { &Sidecar::CAPABILITIES },
+        "environment": environment,
+        "volumes": volumes,
+        "resources": resources_value(resources),
+    })
+}
+
+fn resources_value(resources: &Resources) -> Value {
+    json!({ "memory": resources.memory, "cpus": resources.cpus(), "pids": resources.pids })
 }
 
 fn host_value(project: &Project, rule: &HostRule) -> Value {
@@ -90,11 +109,7 @@ fn agent(plan: &Plan) -> Value {
         "user": match &agent.user { User::Named(name) => Some(name), User::Owner | User::Image => None },
         "user_is": agent.user.describe(),
         "runtime": agent.runtime,
-        "resources": {
-            "memory": agent.resources.memory,
-            "cpus": agent.resources.cpus(),
-            "pids": agent.resources.pids,
-        },
+        "resources": resources_value(&agent.resources),
         "workdir": agent.workdir,
         "home": agent.home,
         "read_only": agent.read_only,

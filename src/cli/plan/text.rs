@@ -3,7 +3,7 @@
 use crate::cli::project::Project;
 use crate::diagnostic::Report;
 use crate::dlp::{EVERY, Exception};
-use crate::plan::{AgentImage, AgentPlan, Plan, Reach};
+use crate::plan::{AgentImage, AgentPlan, Plan, Reach, Resources, Sidecar};
 use crate::policy::{HostRule, Route};
 use crate::printable::printable_name;
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ pub(super) fn show(project: &Project, lints: &Report) -> String {
     section(&mut out, "hosts", &hosts(&plan.hosts));
     section(&mut out, "credentials", &credentials(plan));
     section(&mut out, "agent", &agent(plan));
+    section(&mut out, "beside the agent", &sidecars(plan));
     section(&mut out, "mounts", &mounts(plan));
     section(&mut out, "environment of the agent", &environment(plan));
     section(&mut out, "pipelock", &pipelock(plan));
@@ -114,7 +115,11 @@ fn agent(plan: &Plan) -> Rows {
             format!("user: {}, folder: {}", agent.user.describe(), or_image(agent.workdir.as_ref())),
         ],
         vec!["home".into(), home(agent)],
-        vec!["may use".into(), resources(agent)],
+        vec![
+            "may use".into(),
+            resources(&agent.resources)
+                + &agent.runtime.as_ref().map(|name| format!(", in the runtime {name}")).unwrap_or_default(),
+        ],
         vec!["root".into(), if agent.read_only { "read-only".into() } else { "writable".into() }],
     ]
 }
@@ -126,17 +131,40 @@ fn home(agent: &AgentPlan) -> String {
     }
 }
 
-fn resources(agent: &AgentPlan) -> String {
-    let memory = match agent.resources.memory {
+/// A line for each service of the manifest, and one for each of its variables and volumes.
+fn sidecars(plan: &Plan) -> Rows {
+    let rows = |sidecar: &Sidecar| {
+        let Sidecar { name, image, command, user, environment, volumes, resources } = sidecar;
+        let command = if command.is_empty() { "the image's".to_owned() } else { command.join(" ") };
+        let user = match user {
+            Some(user) => format!("{user}, with no capability"),
+            None => format!("the image's, with {}", Sidecar::CAPABILITIES.join(", ")),
+        };
+        let row = |what: &str, text: String| vec![name.clone(), what.to_owned(), text];
+        let mut rows = vec![
+            row("runs", format!("image {image}, command: {command}")),
+            row("as", format!("user: {user}")),
+            row("may use", self::resources(resources)),
+        ];
+        rows.extend(environment.iter().map(|(name, value)| row("variable", format!("{name} = {value}"))));
+        rows.extend(
+            volumes.iter().map(|place| row("volume", format!("{place}, which outlives the container"))),
+        );
+        rows
+    };
+    plan.sidecars.iter().flat_map(rows).collect()
+}
+
+fn resources(resources: &Resources) -> String {
+    let memory = match resources.memory {
         Some(bytes) => format!("{} MiB of memory", bytes >> 20),
         None => "three quarters of the memory".to_owned(),
     };
-    let cpus = match agent.resources.cpus() {
+    let cpus = match resources.cpus() {
         Some(number) => format!("{number} processors"),
         None => "all processors at half weight".to_owned(),
     };
-    let runtime = agent.runtime.as_ref().map(|name| format!(", in the runtime {name}")).unwrap_or_default();
-    format!("{memory}, {cpus}, {} processes{runtime}", agent.resources.pids)
+    format!("{memory}, {cpus}, {} processes", resources.pids)
 }
 
 fn mounts(plan: &Plan) -> Rows {

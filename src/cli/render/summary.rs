@@ -22,13 +22,14 @@ pub(super) fn print(result: &RenderResult<'_>, globals: &Globals) -> anyhow::Res
     Ok(super::print_as(globals.format, &text)?)
 }
 
-fn services(plan: &Plan) -> Vec<&'static str> {
-    match plan.topology {
+fn services(plan: &Plan) -> Vec<&str> {
+    let own = match plan.topology {
         Topology::Chain => {
             vec![service::AGENT, service::GATE, service::NETNS, service::EGRESS_PROXY, service::PIPELOCK]
         }
         Topology::Direct => vec![service::AGENT, service::GATE, service::NETNS, service::PIPELOCK],
-    }
+    };
+    own.into_iter().chain(plan.sidecars.iter().map(|it| it.name.as_str())).collect()
 }
 
 fn networks(plan: &Plan) -> Vec<String> {

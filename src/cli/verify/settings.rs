@@ -109,8 +109,12 @@ impl Found {
         if host["Privileged"] == Value::Bool(true) {
             differs.push("privileged".to_owned());
         }
+        // Engines differ in how they write one down.
+        let capabilities = |value: &Value| -> BTreeSet<String> {
+            list(value).iter().map(|name| name.trim_start_matches("CAP_").to_owned()).collect()
+        };
         let more: Vec<String> =
-            list(&host["CapAdd"]).difference(&list(&agreed["cap_add"])).cloned().collect();
+            capabilities(&host["CapAdd"]).difference(&capabilities(&agreed["cap_add"])).cloned().collect();
         if !more.is_empty() {
             differs.push(format!("the capabilities {}", more.join(", ")));
         }
@@ -176,9 +180,9 @@ impl Found {
         let mut wanted: BTreeMap<String, String> =
             self.image_environment.iter().map(String::as_str).map(pair).collect();
         for (name, value) in agreed["environment"].as_object().into_iter().flatten() {
-            // Without a value it is not set, whatever the image says.
+            // Without a value it is not set, whatever the image says. Compose writes a `$` as it reads one: doubled.
             match value.as_str() {
-                Some(value) => wanted.insert(name.clone(), value.to_owned()),
+                Some(value) => wanted.insert(name.clone(), value.replace("$$", "$")),
                 None => wanted.remove(name),
             };
         }
@@ -205,14 +209,14 @@ impl Found {
     }
 }
 
-/// Whether the agent runs what its image's name stands for by now.
+/// Whether the agent, or what is beside it, runs what its image's name stands for by now.
 fn image(
     container: &Container,
     found: &Found,
     agreed: &Value,
     project: &str,
 ) -> anyhow::Result<Option<String>> {
-    if container.service != service::AGENT {
+    if container.service != service::AGENT && !service::is_beside(&container.service) {
         return Ok(None); // all of the others are one image, which is looked at elsewhere
     }
     let name =
@@ -342,6 +346,28 @@ mod tests {
         );
         assert_eq!(differences(&json!({}), &json!([])), ["a variable that is missing: A"]);
         assert_eq!(differences(&json!({}), &json!(["A=1", "LC_TIME=C"])), ["one more variable: LC_TIME"]);
+    }
+
+    /// `docker compose config` doubles what `docker inspect` does not.
+    #[test]
+    fn a_dollar_in_a_value_is_one_dollar() {
+        let agreed = json!({"cap_drop": ["ALL"], "environment": {"A": "$$x"}});
+        let with = |value: &str| {
+            found(&json!({}), &json!([format!("A={value}"), "LANG=C"])).differences(&agreed, &json!({"a": 1}))
+        };
+        assert_eq!(with("$x"), [""; 0]);
+        assert_eq!(with("$$x"), ["another value of: A"]);
+    }
+
+    /// An engine may write `CAP_CHOWN` for what the compose file calls `CHOWN`.
+    #[test]
+    fn capabilities_that_were_agreed_to_are_no_difference_and_one_more_is() {
+        let agreed = json!({"cap_drop": ["ALL"], "cap_add": ["CHOWN", "SETUID"]});
+        let with = |added: Value| {
+            found(&json!({"CapAdd": added}), &json!(["LANG=C"])).differences(&agreed, &json!({"a": 1}))
+        };
+        assert_eq!(with(json!(["CAP_CHOWN", "CAP_SETUID"])), [""; 0]);
+        assert_eq!(with(json!(["CHOWN", "CAP_NET_ADMIN"])), ["the capabilities NET_ADMIN"]);
     }
 
     #[test]

@@ -33,15 +33,15 @@ pub(super) fn agent(
     let raw::Agent { image, build, command, user, workdir, home, mounts, env, read_only, runtime, resources } =
         raw;
     let image = self::image(image, build, findings);
-    let command = command.map(|items| self::command(items, findings));
-    let user = user.and_then(|user| self::user(user, findings));
+    let command = command.map(|items| self::command(items, "agent.command", findings));
+    let user = user.and_then(|user| self::user(user, "agent.user", findings));
     let workdir =
         workdir.and_then(|text| file_path::agent_path(&text, "agent.workdir", findings)).map(String::from);
     let mounts = self::mounts(mounts.unwrap_or_default(), findings);
     let home = self::home(home, &mounts, findings);
     let env = env::agent(env.unwrap_or_default(), "/agent/env", token_refs, findings);
     let runtime = runtime.and_then(|name| self::runtime(name, findings));
-    let resources = resources::resources(resources.unwrap_or_default(), findings);
+    let resources = resources::resources(resources.unwrap_or_default(), "agent.resources", findings);
     let read_only = read_only.unwrap_or(false);
     Some(Agent { image: image?, command, user, workdir, home, mounts, env, read_only, runtime, resources })
 }
@@ -56,7 +56,7 @@ fn home(home: Option<raw::Home>, mounts: &[Mount], findings: &mut Findings<'_>) 
         Some(raw::Home::Path(text)) => file_path::agent_path(&text, "agent.home", findings)?,
         Some(raw::Home::Kept(true)) | None => HOME.into(),
     };
-    if let Some(taken) = TAKEN_TARGETS.iter().find(|taken| overlap(&path, Utf8Path::new(taken))) {
+    if let Some(taken) = taken(&path) {
         let message =
             format!("the home {} covers `{taken}`, which is not the manifest's", quoted(path.as_str()));
         let problem = findings.value("home", "agent.home", message);
@@ -106,7 +106,7 @@ fn image(image: Option<String>, build: Option<raw::Build>, findings: &mut Findin
             None
         }
         _ => match (image, build) {
-            (Some(name), _) => image_name(name, findings).map(Image::Named),
+            (Some(name), _) => image_name(name, "agent.image", findings).map(Image::Named),
             (None, Some(build)) => self::build(build, findings).map(Image::Build),
             (None, None) => None,
         },
@@ -114,13 +114,13 @@ fn image(image: Option<String>, build: Option<raw::Build>, findings: &mut Findin
 }
 
 /// The characters of a reference; the registry has the last word.
-fn image_name(name: String, findings: &mut Findings<'_>) -> Option<String> {
+pub(super) fn image_name(name: String, pointer: &str, findings: &mut Findings<'_>) -> Option<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-/:@".contains(c);
     if name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(fits) {
         return Some(name);
     }
     let problem =
-        findings.value("image", "agent.image", format!("{} can't be the name of an image", quoted(&name)));
+        findings.value("image", pointer, format!("{} can't be the name of an image", quoted(&name)));
     findings.push(problem.hint("NAME:TAG or NAME@sha256:DIGEST, beginning with a letter or digit"));
     None
 }
@@ -145,7 +145,7 @@ fn build(raw: raw::Build, findings: &mut Findings<'_>) -> Option<Build> {
     Some(Build { context: context?, dockerfile, args, target })
 }
 
-fn command(items: Vec<Item<String>>, findings: &mut Findings<'_>) -> Vec<String> {
+pub(super) fn command(items: Vec<Item<String>>, pointer: &str, findings: &mut Findings<'_>) -> Vec<String> {
     let words: Vec<String> = items.into_iter().filter_map(|item| item.0).collect();
     let message = match words.first() {
         None => "the command is empty",
@@ -153,15 +153,16 @@ fn command(items: Vec<Item<String>>, findings: &mut Findings<'_>) -> Vec<String>
         _ if words.iter().any(|word| word.contains('\0')) => "the command holds a NUL character",
         _ => return words,
     };
-    if findings.document().value.pointer("/agent/command/0").is_none_or(serde_json::Value::is_string) {
-        let problem = findings.value("command", "agent.command", message);
+    let first = format!("/{}/0", pointer.replace('.', "/"));
+    if findings.document().value.pointer(&first).is_none_or(serde_json::Value::is_string) {
+        let problem = findings.value("command", pointer, message);
         findings.push(problem.hint("write the program and its arguments: [claude, --verbose]"));
     }
     words
 }
 
 /// `NAME`, `UID`, `NAME:GROUP`, `UID:GID`.
-fn user(text: String, findings: &mut Findings<'_>) -> Option<String> {
+pub(super) fn user(text: String, pointer: &str, findings: &mut Findings<'_>) -> Option<String> {
     let part = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
             && part.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
@@ -170,7 +171,7 @@ fn user(text: String, findings: &mut Findings<'_>) -> Option<String> {
     if parts.len() <= 2 && parts.iter().all(|one| part(one)) {
         return Some(text);
     }
-    let problem = findings.value("user", "agent.user", format!("{} can't be a user", quoted(&text)));
+    let problem = findings.value("user", pointer, format!("{} can't be a user", quoted(&text)));
     findings.push(problem.hint("write a name, a uid or UID:GID: \"1000:1000\""));
     None
 }
@@ -219,7 +220,7 @@ fn mount(raw: raw::Mount, pointer: &str, findings: &mut Findings<'_>) -> Option<
         findings.push(problem.hint("mount the project's folder alone"));
         return None;
     }
-    if let Some(taken) = TAKEN_TARGETS.iter().find(|taken| overlap(&target, Utf8Path::new(taken))) {
+    if let Some(taken) = taken(&target) {
         let message =
             format!("the target {} covers `{taken}`, which is not the manifest's", quoted(target.as_str()));
         let problem = findings.value("mount", &format!("{pointer}.target"), message);
@@ -227,6 +228,11 @@ fn mount(raw: raw::Mount, pointer: &str, findings: &mut Findings<'_>) -> Option<
         return None;
     }
     Some(Mount { source_pointer: pointer.to_owned(), source, target, read_only: read_only.unwrap_or(false) })
+}
+
+/// What of bottle's or the kernel's a place in a container would cover.
+pub(super) fn taken(target: &Utf8Path) -> Option<&'static str> {
+    TAKEN_TARGETS.into_iter().find(|taken| overlap(target, Utf8Path::new(taken)))
 }
 
 /// Whether one of two absolute paths holds the other.

@@ -31,7 +31,10 @@ const SET_BY_BOTTLE: &[&str] = &[
     "YARN_HTTP_PROXY",
 ];
 
-/// The same, by how they begin.
+/// Those of them that name a proxy, which bottle empties in a service.
+const PROXIES: [&str; 5] = ["ALL_PROXY", "FTP_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"];
+
+/// The same as the first, by how they begin.
 const SET_BY_BOTTLE_PREFIXES: [&str; 2] = ["BOTTLE_", "GIT_CONFIG_"];
 
 /// What render sets beside the placeholder of Claude Code's credential.
@@ -49,18 +52,41 @@ pub(super) fn agent(
     token_refs: &BTreeSet<&str>,
     findings: &mut Findings<'_>,
 ) -> Vec<(String, String)> {
+    let is_set = |name: &str| {
+        let upper = name.to_ascii_uppercase();
+        SET_BY_BOTTLE.contains(&upper.as_str())
+            || SET_BY_BOTTLE_PREFIXES.iter().any(|prefix| upper.starts_with(prefix))
+            || (token_refs.contains("CLAUDE_CODE_OAUTH_TOKEN") && BESIDE_CLAUDE.contains(&name))
+    };
+    own(raw, pointer, token_refs, is_set, findings)
+}
+
+/// The environment of a service. What the agent is told of the way out is none of its business.
+pub(super) fn service(
+    raw: Env,
+    pointer: &str,
+    token_refs: &BTreeSet<&str>,
+    findings: &mut Findings<'_>,
+) -> Vec<(String, String)> {
+    let is_set = |name: &str| PROXIES.contains(&name.to_ascii_uppercase().as_str());
+    own(raw, pointer, token_refs, is_set, findings)
+}
+
+fn own(
+    raw: Env,
+    pointer: &str,
+    token_refs: &BTreeSet<&str>,
+    is_set: impl Fn(&str) -> bool,
+    findings: &mut Findings<'_>,
+) -> Vec<(String, String)> {
     let pairs = literals(raw, pointer, findings);
     for (name, _) in &pairs {
-        let upper = name.to_ascii_uppercase();
         let at = format!("{pointer}/{name}");
         let problem = if token_refs.contains(name.as_str()) {
             findings
                 .key("env", &at, format!("`{name}` is the `token_ref` of a route"))
                 .hint("the agent never holds a credential; bottle sets a placeholder where a tool needs one: remove it here")
-        } else if SET_BY_BOTTLE.contains(&upper.as_str())
-            || SET_BY_BOTTLE_PREFIXES.iter().any(|prefix| upper.starts_with(prefix))
-            || (token_refs.contains("CLAUDE_CODE_OAUTH_TOKEN") && BESIDE_CLAUDE.contains(&name.as_str()))
-        {
+        } else if is_set(name) {
             let problem = findings.key("env", &at, format!("bottle sets `{name}` itself"));
             match name.as_str() {
                 "HOME" => problem.hint("remove it here; `agent.home: PATH` says where the home is"),

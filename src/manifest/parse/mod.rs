@@ -14,6 +14,7 @@ mod hosts;
 mod lints;
 mod resources;
 mod route;
+mod services;
 
 use super::findings::{Findings, quoted};
 use super::{Egress, EgressProxy, Engine, Manifest, Pipelock, model::DlpAction, raw};
@@ -29,7 +30,18 @@ const NO_NETWORKS: [&str; 3] = ["bridge", "host", "none"];
 /// Checks what the schema can't; every problem is a finding, and `None` means that something is missing because of one.
 pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Option<Manifest> {
     // The schema has looked at the version.
-    let raw::Manifest { version: _, name, agent, egress_proxy, egress, pipelock, lints, within, tests } = raw;
+    let raw::Manifest {
+        version: _,
+        name,
+        agent,
+        services,
+        egress_proxy,
+        egress,
+        pipelock,
+        lints,
+        within,
+        tests,
+    } = raw;
     let name = name.and_then(|name| self::name(name, findings));
     let routes = egress_proxy.map(|raw| routes(raw, findings)).unwrap_or_default();
     let (egress, allowlist_hosts) = self::egress(egress.unwrap_or_default(), findings);
@@ -45,10 +57,12 @@ pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Optio
     let within = within.and_then(|path| file_path::host_path(&path, "within", findings));
     let lints = lints::lints(lints.unwrap_or_default(), findings);
     let agent = agent.and_then(|raw| agent::agent(raw, &token_refs, findings));
+    let services = services::services(services.unwrap_or_default(), &token_refs, findings);
     let tests = expectations(tests, findings);
     Some(Manifest {
         name: name?,
         agent: agent?,
+        services,
         egress_proxy: EgressProxy { routes: routes.parsed },
         egress,
         pipelock,
@@ -62,24 +76,28 @@ fn token_ref(rule: &HostRule) -> Option<&str> {
     rule.auth.as_ref().map(|auth| auth.token_ref.as_str())
 }
 
-/// A DNS label in lower case (RFC 1123, section 2.1).
 fn name(name: String, findings: &mut Findings<'_>) -> Option<String> {
+    let Some(hint) = no_label(&name) else { return Some(name) };
+    let message = format!("{} is not a DNS label", quoted(&name));
+    findings.push(findings.value("name", "name", message).hint(hint));
+    None
+}
+
+/// What to write instead of a name that is no DNS label in lower case (RFC 1123, section 2.1).
+fn no_label(name: &str) -> Option<String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let edge = |c: Option<char>| c.is_some_and(|c| c != '-');
     if name.chars().all(fits) && edge(name.chars().next()) && edge(name.chars().last()) && name.len() <= 63 {
-        return Some(name);
+        return None;
     }
-    let message = format!("{} is not a DNS label", quoted(&name));
-    let problem = findings.value("name", "name", message);
     let meant: String =
         name.to_ascii_lowercase().chars().map(|c| if fits(c) { c } else { '-' }).take(63).collect();
     let meant = meant.trim_matches('-');
-    findings.push(if meant.is_empty() {
-        problem.hint("write lower-case letters, digits and hyphens, at most 63")
+    Some(if meant.is_empty() {
+        "write lower-case letters, digits and hyphens, at most 63".to_owned()
     } else {
-        problem.hint(format!("write lower-case letters, digits and hyphens, at most 63: {meant}"))
-    });
-    None
+        format!("write lower-case letters, digits and hyphens, at most 63: {meant}")
+    })
 }
 
 /// The routes, and the hosts that were named even where the rest of a route is wrong.

@@ -14,7 +14,7 @@ pub(super) const PROJECT: &str = "com.docker.compose.project";
 /// What every project of these tests is called.
 pub(super) const PREFIX: &str = "bottle-test-";
 /// The agents' images, made by `scripts/setup --tests`.
-pub(super) const IMAGES: [&str; 2] = ["bottle-test-base:1", "bottle-test-claude:1"];
+pub(super) const IMAGES: [&str; 3] = ["bottle-test-base:1", "bottle-test-claude:1", "bottle-test-postgres:1"];
 /// How long any single command may take.
 const PATIENCE: &str = "120";
 

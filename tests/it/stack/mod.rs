@@ -18,6 +18,7 @@ mod lock;
 mod neighbours;
 mod project;
 mod served;
+mod services;
 mod siblings;
 mod trust;
 mod working;

@@ -1,0 +1,125 @@
+//! What runs beside an agent: a real database, which begins as root as its well-known images do.
+
+use super::{
+    harness::{self, IMAGES, docker, until},
+    project::{Project, Stack},
+};
+use std::time::Duration;
+
+const MANIFEST: &str = r#"agent: {image: "bottle-test-postgres:1", command: [sleep, infinity], user: "1000:1000", home: false}
+services:
+  db:
+    image: bottle-test-postgres:1
+    command:
+      - bash
+      - -ec
+      - |
+        data=/var/lib/postgresql/data
+        if [ "$(id -u)" = 0 ]; then
+          chown postgres:postgres "$data"
+          chmod 700 "$data"
+          exec setpriv --reuid=postgres --regid=postgres --init-groups bash -ec "$BASH_EXECUTION_STRING"
+        fi
+        PATH=$(echo /usr/lib/postgresql/*/bin):$PATH
+        [ -s "$data/PG_VERSION" ] || initdb --pgdata="$data" --auth=trust --no-sync >/dev/null
+        exec postgres -D "$data" -c listen_addresses=127.0.0.1 -c unix_socket_directories=/tmp
+    env: {PGTZ: "$UTC"}
+    volumes: [/var/lib/postgresql/data]
+egress: {allowlist: [api.example]}
+"#;
+
+fn sql(stack: &Stack, statement: &str) -> Option<String> {
+    let ran = stack
+        .agent(&format!("psql -h 127.0.0.1 -U postgres --tuples-only --no-align --quiet -c '{statement}'"));
+    (ran.code == Some(0)).then(|| ran.out.trim().to_owned())
+}
+
+#[track_caller]
+fn answers(stack: &Stack, statement: &str) -> String {
+    until("the database answers", Duration::from_secs(30), || sql(stack, statement))
+}
+
+fn in_service(stack: &Stack, script: &str) -> harness::Ran {
+    docker(["exec", "--user", "0", &stack.container("db"), "sh", "-c", script])
+}
+
+#[test]
+fn a_database_beside_the_agent_is_reached_on_loopback_stays_and_opens_nothing() {
+    if !harness::available() {
+        return;
+    }
+    let stack = Project::new("services", MANIFEST).render();
+    let project = &stack.project;
+    project.bottle(&["up"]).ok();
+    assert_eq!(answers(&stack, "CREATE TABLE t AS SELECT 42 AS x; SELECT x FROM t"), "42");
+
+    // The agent's namespace, and so the agent's network: loopback.
+    let namespace = stack.agent("readlink /proc/self/ns/net").ok().out;
+    assert_eq!(in_service(&stack, "readlink /proc/self/ns/net").ok().out, namespace);
+    assert_eq!(stack.inspect("{{.HostConfig.PortBindings}}")["db"], "map[]");
+    // As uid 0 in the service: the five capabilities and no more, no way to the proxy's port or to a socket of the stack.
+    let status = in_service(&stack, "grep -e CapBnd -e NoNewPrivs -e Seccomp: /proc/self/status").ok().out;
+    assert_eq!(status, "CapBnd:\t00000000000000cb\nNoNewPrivs:\t1\nSeccomp:\t2\n");
+    let postgres =
+        in_service(&stack, "grep CapEff /proc/$(head -1 /var/lib/postgresql/data/postmaster.pid)/status")
+            .ok()
+            .out;
+    assert_eq!(postgres, "CapEff:\t0000000000000000\n", "the database itself has none");
+    for attempt in [
+        "perl -MIO::Socket::INET -e 'IO::Socket::INET->new(LocalAddr => \"127.0.0.1:9099\", Listen => 1, ReuseAddr => 1, ReusePort => 1) or exit 1'",
+        "perl -MIO::Socket::INET -e 'IO::Socket::INET->new(PeerAddr => \"198.51.100.1:443\", Timeout => 3) or exit 1'",
+        "ls /run/bottle /run/bottle-gate /run/bottle-upstream /etc/bottle",
+        "mount -t tmpfs none /mnt",
+        "mknod /tmp/sda b 8 0",
+        "test -n \"$HTTPS_PROXY$https_proxy$ALL_PROXY\"",
+    ] {
+        let ran = in_service(&stack, attempt);
+        assert!(![Some(0), Some(127)].contains(&ran.code), "{attempt}: {}", ran.text());
+    }
+    assert_eq!(in_service(&stack, "echo $PGTZ").ok().out, "$UTC\n", "literally");
+    let verified = project.bottle(&["verify"]).ok();
+    assert!(verified.out.contains("5 containers are what you agreed to"), "{}", verified.text());
+    project.compose(&["run", "--rm", "attack"]).ok();
+    assert!(project.bottle(&["ps"]).ok().out.contains("running (5)"));
+
+    // What it keeps is there for the next one.
+    project.bottle(&["down"]).ok();
+    project.bottle(&["up"]).ok();
+    assert_eq!(answers(&stack, "SELECT x FROM t"), "42");
+
+    // Somebody else's container in its place is seen.
+    let (holder, [project_label, service]) = (
+        stack.container("netns"),
+        [format!("{}={}", harness::PROJECT, stack.name), "com.docker.compose.service=db".to_owned()],
+    );
+    docker(["rm", "--force", &stack.container("db")]).ok();
+    let (namespace, volume) = (format!("container:{holder}"), format!("{}_socket:/run/bottle", stack.name));
+    let stranger = docker([
+        "run",
+        "--detach",
+        "--label",
+        &project_label,
+        "--label",
+        &service,
+        "--network",
+        &namespace,
+        "--cap-add",
+        "NET_ADMIN",
+        "--volume",
+        &volume,
+        IMAGES[2],
+        "sleep",
+        "infinity",
+    ])
+    .ok()
+    .out;
+    let seen = project.bottle(&["verify"]).text();
+    assert!(seen.contains("NET_ADMIN") && seen.contains("/run/bottle is one more"), "{seen}");
+    assert!(seen.contains("/var/lib/postgresql/data is missing"), "{seen}");
+
+    // Compose does not count it, and it holds a volume.
+    docker(["rm", "--force", stranger.trim()]).ok();
+    project.bottle(&["down", "--volumes"]).ok();
+    let left = docker(["volume", "ls", "--quiet", "--filter", &format!("name={}_", stack.name)]).ok().out;
+    assert_eq!(left, "");
+}
