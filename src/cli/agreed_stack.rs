@@ -6,6 +6,7 @@
 
 use super::bottles::{self, FoundBottle, Planted};
 use super::docker::{NO_DOCKER, docker, output_of, shown};
+use super::docker_log::DockerLog;
 use super::failure::fail;
 use super::folders::{real, registry};
 use super::pins_for_others::Pins;
@@ -166,14 +167,14 @@ impl Stack {
     }
 
     /// Whether the manifest of now renders to the agreed tree.
-    fn follows_the_manifest(&self) -> bool {
+    pub(crate) fn follows_the_manifest(&self) -> bool {
         let project = Project::load(&self.file, Some(&self.bottle.out));
         let tree = project.ok().and_then(|project| render::tree(&project.plan, RenderTarget::Compose).ok());
         tree.is_some_and(|tree| tree == self.agreed.tree)
     }
 
     /// Whether the folder of the build context holds what was agreed to.
-    fn context_is_current(&self) -> bool {
+    pub(crate) fn context_is_current(&self) -> bool {
         let Some(agreed) = &self.agreed.record.context else { return true };
         let now = candidate::context_folder(&self.plan, self.folder()).ok().flatten();
         let now = now.and_then(|now| crate::consent::Context::read(&now.folder, &now.dockerfile).ok());
@@ -268,6 +269,14 @@ impl Stack {
         Ok(states.map(|(service, state)| (service.to_owned(), state.trim().to_owned())).collect())
     }
 
+    /// Whether a service of the infrastructure is as it should be, in a state of [`Self::states`].
+    pub(crate) fn is_well(service: &str, state: &str) -> bool {
+        // The holder of the namespace is asked nothing, since gate can't be healthy without it. What is beside the agent
+        // has a health if its image says how to ask for it.
+        let asked = service != service::NETNS && !service::is_beside(service);
+        state == "running healthy" || !asked && state == "running"
+    }
+
     /// The folder, as a command line names it.
     pub(crate) fn shown(&self) -> &Utf8Path {
         &self.shown
@@ -288,7 +297,9 @@ impl Stack {
         let status = self.quietly(&mut self.command(arguments))?;
         if !status.success() {
             require_compose()?;
-            fail!("docker-failed", "docker compose {} failed ({status})", arguments.first().unwrap_or(&""));
+            let log = DockerLog::path(&self.bottle.state);
+            let verb = arguments.first().unwrap_or(&"");
+            fail!("docker-failed", "docker compose {verb} failed ({status}); all that it said is in {log}");
         }
         Ok(())
     }
@@ -296,7 +307,13 @@ impl Stack {
     /// Runs a command of Docker's that says nothing which a person needs, unless it fails or takes long.
     pub(crate) fn quietly(&self, command: &mut Command) -> anyhow::Result<ExitStatus> {
         self.announce(command);
-        held_back_output::run(command, self.loudness.show, &mut std::io::stderr()).context(NO_DOCKER)
+        let (show, stderr) = (self.loudness.show, &mut std::io::stderr());
+        // Whoever can't write in the state goes without it.
+        match DockerLog::open(&self.bottle.state, &shown(command)) {
+            Ok(mut log) => held_back_output::run(command, show, &mut log, stderr),
+            Err(_) => held_back_output::run(command, show, &mut std::io::sink(), stderr),
+        }
+        .context(NO_DOCKER)
     }
 
     /// Whether this Compose's `run` can be told to take the image as it is; older ones have no flag for it.

@@ -55,6 +55,12 @@ pub(crate) struct Warnings {
     with_unknown: u64,
 }
 
+/// The folders of the proxies, where the folder is that of a whole trail.
+pub(crate) fn of_both_proxies(folder: &Utf8Path) -> Vec<Utf8PathBuf> {
+    let has_files = |folder: &Utf8PathBuf| folder.join("sent.jsonl").symlink_metadata().is_ok();
+    ["egress-proxy", "pipelock"].iter().map(|name| folder.join(name)).filter(has_files).collect()
+}
+
 /// What the arguments name: files, folders of them, and `-` for stdin. No file is read twice.
 pub(crate) fn open(arguments: &[Utf8PathBuf]) -> anyhow::Result<Vec<Input>> {
     let (mut inputs, mut seen) = (Vec::new(), BTreeSet::new());

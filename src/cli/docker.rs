@@ -29,10 +29,33 @@ pub(crate) fn docker() -> Command {
 pub(crate) fn output_of(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().context(NO_DOCKER)?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    if let Some(why) = out_of_reach(&said).filter(|_| !output.status.success()) {
+        fail!("docker-failed", "{why}");
+    }
     if !output.status.success() {
         fail!("docker-failed", "{} failed: {}", shown(command), said.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Why no command of Docker's can work here, from what one of them says.
+fn out_of_reach(said: &str) -> Option<&'static str> {
+    let said = said.to_ascii_lowercase();
+    if said.contains("permission denied") && (said.contains("docker daemon") || said.contains("docker api")) {
+        return Some(
+            "Docker does not let this user in: `sudo usermod -aG docker $USER`, then log in again; or use rootless Docker",
+        );
+    }
+    [
+        "cannot connect to the docker daemon",
+        "is the docker daemon running",
+        "failed to connect to the docker api",
+    ]
+    .iter()
+    .any(|sign| said.contains(sign))
+    .then_some(
+        "Docker does not run, or not where DOCKER_HOST says: start it, and see what `docker version` says",
+    )
 }
 
 /// A command as a person would type it.
@@ -53,7 +76,24 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::quoted;
+    use super::{out_of_reach, quoted};
+
+    #[test]
+    fn an_engine_that_is_out_of_reach_is_told_from_another_failure() {
+        let denied = "Got permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock: Get \"http://x/v1.24/info\": dial unix: connect: permission denied";
+        assert!(out_of_reach(denied).unwrap().contains("usermod -aG docker"));
+        let newer =
+            "permission denied while trying to connect to the docker API at unix:///var/run/docker.sock";
+        assert!(out_of_reach(newer).unwrap().contains("usermod"));
+        for absent in [
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?",
+            "failed to connect to the docker API at unix:///var/run/docker.sock; check if the path is correct",
+        ] {
+            assert!(out_of_reach(absent).unwrap().starts_with("Docker does not run"), "{absent}");
+        }
+        assert_eq!(out_of_reach("open /x: permission denied"), None);
+        assert_eq!(out_of_reach("Error: No such object: x"), None);
+    }
 
     #[test]
     fn a_printed_word_is_one_word_for_a_shell() {

@@ -155,7 +155,8 @@ fn say_and_run(command: &mut Command, globals: &Globals) -> anyhow::Result<()> {
     }
     let show =
         if globals.verbose > 0 { held_back_output::Show::AtOnce } else { held_back_output::Show::OnFailure };
-    let status = held_back_output::run(command, show, &mut std::io::stderr()).context(NO_DOCKER)?;
+    let status = held_back_output::run(command, show, &mut std::io::sink(), &mut std::io::stderr())
+        .context(NO_DOCKER)?;
     if !status.success() {
         fail!("docker-failed", "{} failed ({status})", shown(command));
     }

@@ -66,6 +66,7 @@ pub(super) const ALL: &[ExitCodes] = &[
         Some("an expectation does not hold; with --replay, something would change"),
     ),
     person("logs", "what was logged was shown", None),
+    person("status", "it runs as you agreed to", Some("it does not run, or something changed since")),
     person(
         "learn",
         "nothing to learn, or the patch was applied",
@@ -102,7 +103,11 @@ pub(super) const ALL: &[ExitCodes] = &[
         "told to stop; with check, the configuration is good and allows the URL",
         Some("with check --url, the URL is denied"),
     ),
-    container("healthcheck", "the answer is 2xx", Some("the answer is another, or nobody answers")),
+    container(
+        "healthcheck",
+        "the answer is 2xx; with --watch, all is well",
+        Some("the answer is another, or nobody answers"),
+    ),
 ];
 
 /// Adds to the long help of every command what its codes mean.

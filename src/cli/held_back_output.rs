@@ -1,7 +1,8 @@
 //! Commands whose output matters only when they take long or fail, such as Docker's builds.
 //!
 //! What such a command prints, on both of its streams, is held back, and goes to stderr when it fails or when a
-//! person has waited for long enough to wonder. Nothing of it ever reaches stdout, which belongs to the agent.
+//! person has waited for long enough to wonder; a failure is explained by the last lines, and all of it goes to a log.
+//! Nothing of it ever reaches stdout, which belongs to the agent.
 
 use crate::printable::Escaping;
 use std::io::{self, Read as _, Write};
@@ -12,22 +13,29 @@ use std::time::{Duration, Instant};
 
 /// Bytes that are held back at most, twice over.
 const HELD: usize = 256 << 10;
-/// Stands where more was said than that.
-const LEFT_OUT: &str = "[…]";
+/// Stands where more was said than is shown.
+const LEFT_OUT: &str = "[…]\n";
+/// Of a command that fails, so many lines are shown: what went wrong stands at the end.
+const LAST_LINES: usize = 12;
 
 /// When a command's output is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Show {
     /// As it comes.
     AtOnce,
-    /// Once the command has run for this long; all of it if it fails.
+    /// Once the command has run for this long; the last of it if it fails before.
     After(Duration),
-    /// If it fails.
+    /// The last of it, if it fails.
     OnFailure,
 }
 
-/// Runs a command, which gets no input: a question that nobody sees would wait forever.
-pub(super) fn run(command: &mut Command, show: Show, out: &mut impl Write) -> io::Result<ExitStatus> {
+/// Runs a command, which gets no input: a question that nobody sees would wait forever. What can't be logged is not.
+pub(super) fn run(
+    command: &mut Command,
+    show: Show,
+    log: &mut impl Write,
+    out: &mut impl Write,
+) -> io::Result<ExitStatus> {
     let (mut reader, writer) = io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
     let mut child = command.spawn()?;
@@ -48,20 +56,22 @@ pub(super) fn run(command: &mut Command, show: Show, out: &mut impl Write) -> io
             }
         }
     });
-    let mut out = Escaping::new(out);
-    let held = forward(&pieces, show, &mut out);
+    let (mut out, mut log) = (Escaping::new(out), Escaping::new(log));
+    let held = forward(&pieces, show, &mut log, &mut out);
     let status = child.wait()?;
     // It has ended: `forward` returns when the thread has dropped its sender.
     let _ = reading.join();
     if !status.success() {
-        say(&mut out, &held);
+        let (cut, last) = last_lines(&held);
+        say(&mut out, if cut { LEFT_OUT.as_bytes() } else { b"" });
+        say(&mut out, last);
     }
-    let _ = out.end(); // a reader who went away does not matter
+    let _ = (log.end(), out.end()); // a reader who went away does not matter
     Ok(status)
 }
 
 /// Passes pieces on from when they are to be shown, and gives back what was not shown at the end.
-fn forward(pieces: &Receiver<Vec<u8>>, show: Show, out: &mut impl Write) -> Vec<u8> {
+fn forward(pieces: &Receiver<Vec<u8>>, show: Show, log: &mut impl Write, out: &mut impl Write) -> Vec<u8> {
     let from = match show {
         Show::AtOnce => Some(Instant::now()),
         Show::After(patience) => Instant::now().checked_add(patience),
@@ -75,7 +85,10 @@ fn forward(pieces: &Receiver<Vec<u8>>, show: Show, out: &mut impl Write) -> Vec<
             None => pieces.recv().map_err(Into::into),
         };
         match next {
-            Ok(piece) => hold(&mut held, &piece),
+            Ok(piece) => {
+                say(log, &piece);
+                hold(&mut held, &piece);
+            }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return held,
         }
@@ -95,6 +108,16 @@ fn hold(held: &mut Vec<u8>, piece: &[u8]) {
     }
 }
 
+/// What is shown of a failure, and whether there is more.
+fn last_lines(held: &[u8]) -> (bool, &[u8]) {
+    let text = held.strip_suffix(b"\n").unwrap_or(held);
+    let breaks = text.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at);
+    match { breaks }.nth(LAST_LINES - 1) {
+        Some(at) => (true, &held[at + 1..]),
+        None => (false, held),
+    }
+}
+
 /// A reader who went away does not matter.
 fn say(out: &mut impl Write, bytes: &[u8]) {
     let _ = out.write_all(bytes).and_then(|()| out.flush());
@@ -105,9 +128,25 @@ mod tests {
     use super::*;
 
     fn ran(script: &str, show: Show) -> (bool, String) {
-        let mut out = Vec::new();
-        let status = run(Command::new("sh").args(["-c", script]), show, &mut out).unwrap();
-        (status.success(), String::from_utf8(out).unwrap())
+        let (success, said, _) = ran_with_log(script, show);
+        (success, said)
+    }
+
+    fn ran_with_log(script: &str, show: Show) -> (bool, String, String) {
+        let (mut log, mut out) = (Vec::new(), Vec::new());
+        let status = run(Command::new("sh").args(["-c", script]), show, &mut log, &mut out).unwrap();
+        (status.success(), String::from_utf8(out).unwrap(), String::from_utf8(log).unwrap())
+    }
+
+    #[test]
+    fn of_a_failure_the_last_lines_are_shown_and_all_of_it_is_logged() {
+        let script = r"seq 100; printf '\033[2J\n'; exit 3";
+        let (success, said, log) = ran_with_log(script, Show::OnFailure);
+        assert!(!success);
+        assert_eq!(said, format!("{LEFT_OUT}90\n91\n92\n93\n94\n95\n96\n97\n98\n99\n100\n\\u{{1b}}[2J\n"));
+        assert!(log.starts_with("1\n2\n") && log.ends_with("100\n\\u{1b}[2J\n"), "{log}");
+        let (_, said, log) = ran_with_log("seq 100", Show::OnFailure);
+        assert_eq!((said.as_str(), log.lines().count()), ("", 100));
     }
 
     #[test]
@@ -151,7 +190,8 @@ mod tests {
         let mut out = Ender(go.clone(), Vec::new());
         let mut command = Command::new("sh");
         command.args(["-c", "echo one; until [ -e \"$0\" ]; do sleep 0.01; done; echo two"]).arg(go);
-        assert!(run(&mut command, Show::After(Duration::from_millis(20)), &mut out).unwrap().success());
+        let show = Show::After(Duration::from_millis(20));
+        assert!(run(&mut command, show, &mut io::sink(), &mut out).unwrap().success());
         assert_eq!(String::from_utf8(out.1).unwrap(), "one\ntwo\n");
     }
 

@@ -1,13 +1,13 @@
-//! `bottle logs`: what the services print; `--denied`: what the proxies refused, where the rule stands
-//! now, and the manifest entry that would allow it.
+//! `bottle logs`: one line a request; `--denied`: what the proxies refused, where the rule stands now, and the manifest
+//! entry that would allow it; `--services`: what the containers print.
 //!
-//! What was refused is read from the audit records on this machine, so it is there whether or not anything runs, and
+//! Requests are read from the audit records on this machine, so they are there whether or not anything runs, and
 //! whatever became of the manifest.
 
 use super::agreed_stack::{Stack, StackArgs};
 use super::docker::NO_DOCKER;
 use super::failure::fail;
-use super::{Format, Globals, Outcome, now, passed_on_output, print_as, say};
+use super::{Format, Globals, Outcome, now, passed_on_output, print_as, say, sinks};
 use crate::clock::Clock;
 use crate::plan::Topology;
 use crate::telemetry::audit::{Announced, AuditReader, Counting, Entry, Series};
@@ -21,30 +21,45 @@ use std::time::Duration;
 mod blocked;
 mod counted;
 mod current;
+mod request_line;
+mod requests;
 mod suggestion;
 
-/// Show what a stack logs
+/// Show what the agent asked for, one line a request
+///
+/// On a terminal it goes on with what comes, until Ctrl-C. A line is time, verdict, status, method, bytes sent and received,
+/// duration, and URL without its query; of a refusal also the reason.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Times are in UTC; a time without a date is one of today.
 
 Examples:
-  bottle logs --denied
-  bottle logs --denied --no-follow --since 2d")]
+  bottle logs
+  bottle logs --denied --no-follow --since 2d
+  bottle logs --services egress-proxy")]
 pub(crate) struct Args {
     #[command(flatten)]
     stack: StackArgs,
     /// Only requests that were refused, with the entry that would allow each
     #[arg(long)]
     denied: bool,
+    /// Go on with what comes, also where stdout is no terminal
+    #[arg(long, conflicts_with = "no_follow")]
+    follow: bool,
     /// Stop at the end of what was logged so far
     #[arg(long)]
     no_follow: bool,
     /// Only what was logged since: a time such as 2026-11-26T10:00:00Z, or an age such as 10m or 2d
     #[arg(long, value_name = "TIME", value_parser = since)]
     since: Option<Timestamp>,
-    /// Only these services
-    #[arg(long = "service", value_name = "SERVICE", conflicts_with = "denied")]
-    services: Vec<String>,
+    /// What the containers print instead, all of them or these
+    #[arg(long, alias = "service", value_name = "NAME", num_args = 0.., conflicts_with = "denied")]
+    services: Option<Vec<String>>,
+}
+
+impl Args {
+    fn follows(&self) -> bool {
+        self.follow || (!self.no_follow && sinks::stdout_is_terminal())
+    }
 }
 
 /// Between two looks for new records.
@@ -52,11 +67,17 @@ const LOOK: Duration = Duration::from_millis(300);
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let stack = Stack::open(&args.stack, globals)?;
-    if args.denied {
-        return denied(&stack, args, globals);
+    match &args.services {
+        Some(services) => containers(&stack, services, args),
+        None if args.denied => denied(&stack, args, globals),
+        None => requests::show(&stack, args, globals),
     }
+}
+
+/// What the containers print, as Docker keeps it.
+fn containers(stack: &Stack, services: &[String], args: &Args) -> anyhow::Result<Outcome> {
     let known: Vec<&str> = stack.plan.services().iter().map(|service| service.name).collect();
-    for service in &args.services {
+    for service in services {
         ensure!(
             known.contains(&service.as_str()),
             "there is no service {service}; there are {}",
@@ -65,11 +86,11 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     let since = args.since.map(|since| since.to_string());
     let mut arguments = vec!["logs"];
-    arguments.extend((!args.no_follow).then_some("--follow"));
+    arguments.extend(args.follows().then_some("--follow"));
     if let Some(since) = &since {
         arguments.extend(["--since", since]);
     }
-    arguments.extend(args.services.iter().map(String::as_str));
+    arguments.extend(services.iter().map(String::as_str));
     let mut command = stack.command(&arguments);
     stack.announce(&command);
     let status = passed_on_output::run(&mut command).context(NO_DOCKER)?;
@@ -79,46 +100,54 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Whoever is first sees every request; what pipelock refuses behind it is in its records, too.
+/// Refusals, each with what would allow it.
 fn denied(stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let first = if stack.plan.topology == Topology::Chain { "egress-proxy" } else { "pipelock" };
-    let folder = stack.bottle.state.join("audit").join(first);
-    let mut reader = AuditReader::open(&[&folder], &Series::ALL, args.since)?;
-    let (mut failed, mut any) = (None, false);
+    let mut any = false;
     let mut announced = Announced::default();
     let current = Current::new(&stack.file, stack.loaded.as_ref(), Clock::system());
-    reader.follow(LOOK, |entry| {
+    read(stack, args, |entry| {
         let missing = match &entry {
             Some(entry) => announced.see(entry).into_iter().collect(),
             None => announced.late(current.clock.now()),
         };
-        let shown =
-            missing.iter().try_for_each(|counting| show_missing(counting, current.clock.now(), globals));
-        let shown =
-            shown.and_then(|()| entry.as_ref().map_or(Ok(()), |entry| show(&current, entry, globals)));
         any |= !missing.is_empty() || entry.as_ref().is_some_and(Entry::is_refusal);
-        match shown {
-            Ok(()) if entry.is_none() && args.no_follow => ControlFlow::Break(()),
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
-        }
+        missing.iter().try_for_each(|counting| show_missing(counting, current.clock.now(), globals))?;
+        entry.as_ref().map_or(Ok(()), |entry| show(&current, entry, globals))
     })?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
     if !any && !globals.quiet {
         say("nothing was denied\n");
     }
+    Ok(Outcome::Done)
+}
+
+/// Gives every record of the proxy that sees each request first, and nothing where there is none yet, until the end or as
+/// long as `each` succeeds. What pipelock refuses behind egress-proxy is in the records of that, too.
+fn read(
+    stack: &Stack,
+    args: &Args,
+    mut each: impl FnMut(Option<Entry>) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let first = if stack.plan.topology == Topology::Chain { "egress-proxy" } else { "pipelock" };
+    let folder = stack.bottle.state.join("audit").join(first);
+    let mut reader = AuditReader::open(&[&folder], &Series::ALL, args.since)?;
+    let mut failed = Ok(());
+    let follows = args.follows();
+    reader.follow(LOOK, |entry| {
+        let at_end = entry.is_none();
+        failed = each(entry);
+        if failed.is_err() || (at_end && !follows) {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    })?;
+    failed?;
     if reader.skipped().lines > 0 {
         say(&format!(
             "note: {} lines in {folder} are incomplete: a proxy was killed while it wrote them\n",
             reader.skipped().lines
         ));
     }
-    Ok(Outcome::Done)
+    Ok(())
 }
 
 /// A count that the proxy announced and did not write.

@@ -17,6 +17,7 @@ mod completions;
 mod container_checks;
 mod diff;
 mod docker;
+mod docker_log;
 mod down;
 mod egress_proxy;
 mod exec;
@@ -66,6 +67,7 @@ mod settings_hash;
 mod sinks;
 mod source;
 mod start;
+mod status;
 mod terminal;
 mod test;
 mod tighten;
@@ -147,6 +149,9 @@ struct Flags {
     /// How to print data [default: text; of `bottle report`: html]
     #[arg(long, global = true, value_enum, value_name = "FORMAT")]
     format: Option<AnyFormat>,
+    /// The same as --format json
+    #[arg(long, global = true, conflicts_with = "format")]
+    json: bool,
     /// When to use colour; `NO_COLOR` is honoured
     #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
     color: clap::ColorChoice,
@@ -159,9 +164,15 @@ struct Flags {
 }
 
 impl From<&Flags> for Globals {
-    fn from(Flags { format, color, quiet, verbose }: &Flags) -> Self {
-        let format = if *format == Some(AnyFormat::Json) { Format::Json } else { Format::Text };
-        Self { format, color: *color, quiet: *quiet, verbose: *verbose }
+    fn from(flags: &Flags) -> Self {
+        let format = if flags.format() == Some(AnyFormat::Json) { Format::Json } else { Format::Text };
+        Self { format, color: flags.color, quiet: flags.quiet, verbose: flags.verbose }
+    }
+}
+
+impl Flags {
+    fn format(&self) -> Option<AnyFormat> {
+        if self.json { Some(AnyFormat::Json) } else { self.format }
     }
 }
 
@@ -192,6 +203,7 @@ enum Verb {
     ExplainCode(explain_code::Args),
     Test(test::Args),
     Logs(logs::Args),
+    Status(status::Args),
     Learn(learn::Args),
     Tighten(tighten::Args),
     Migrate(migrate::Args),
@@ -255,7 +267,7 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         print(NEWCOMER)?;
         return Ok(Outcome::Done);
     };
-    let format = cli.flags.format;
+    let format = cli.flags.format();
     if !matches!(verb, Verb::Diff(_) | Verb::Report(_))
         && let Some(other) = format.filter(|it| !matches!(it, AnyFormat::Text | AnyFormat::Json))
     {
@@ -283,6 +295,7 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::Down(args) => down::run(&args, globals),
         Verb::Learn(args) => learn::run(&args, globals),
         Verb::Logs(args) => logs::run(&args, globals),
+        Verb::Status(args) => status::run(&args, globals),
         Verb::Migrate(args) => migrate::run(&args, globals),
         Verb::Tighten(args) => tighten::run(&args, globals),
         Verb::Pipelock(args) => pipelock::run(args, globals),
@@ -311,12 +324,20 @@ impl Globals {
     /// Whether what is said on stderr is coloured.
     pub(crate) fn colors_stderr(&self) -> bool {
         use std::io::IsTerminal as _;
+        self.colors(std::io::stderr().is_terminal())
+    }
+
+    /// Whether what is printed on stdout is coloured.
+    fn colors_stdout(&self) -> bool {
+        self.colors(sinks::stdout_is_terminal())
+    }
+
+    fn colors(&self, is_terminal: bool) -> bool {
         match self.color {
             clap::ColorChoice::Always => true,
             clap::ColorChoice::Never => false,
             clap::ColorChoice::Auto => {
-                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-                    && std::io::stderr().is_terminal()
+                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && is_terminal
             }
         }
     }

@@ -353,9 +353,9 @@ fn require_free(file: &Utf8Path, rendered: &RenderedProject, known: Option<&Bott
     let manifest = rendered.project.folder.join(file.file_name().unwrap_or_default());
     if let Some(other) = known.filter(|known| known.manifest != manifest && known.manifest.exists()) {
         bail!(
-            "{} is what {} renders to; two bottles of one folder need different names (`name: {}` in both)",
-            rendered.shown(),
+            "{manifest} and {} both render into {}: two bottles of one folder need different names (`name: {}` in both)",
             other.manifest,
+            rendered.shown(),
             other.name
         );
     }

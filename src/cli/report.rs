@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::explain::BottleRules;
 use crate::report::{self, Collector, Listing, Rules};
 use anyhow::{Context as _, bail};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use jiff::{Timestamp, civil::Date};
 
 /// Show what an audit trail holds, as a page for a browser
@@ -139,7 +139,7 @@ pub(crate) fn run(args: &Args, format: Option<AnyFormat>, globals: &Globals) -> 
 fn own_trail(args: &Args) -> anyhow::Result<Asked> {
     let found = bottles::find(args.manifest.as_deref(), None, Planted::PassedOver)?;
     let audit = found.bottle.state.join("audit");
-    let folders = of_both_proxies(&audit);
+    let folders = audit_files::of_both_proxies(&audit);
     if folders.is_empty() {
         bail!("there are no audit records of {} in {audit}: nothing was started yet", found.bottle.name);
     }
@@ -154,7 +154,7 @@ fn own_trail(args: &Args) -> anyhow::Result<Asked> {
 fn named_trail(args: &Args) -> anyhow::Result<Asked> {
     let mut audit = Vec::new();
     for argument in &args.audit {
-        let folders = of_both_proxies(argument);
+        let folders = audit_files::of_both_proxies(argument);
         if folders.is_empty() { audit.push(argument.clone()) } else { audit.extend(folders) }
     }
     let rules = match &args.manifest {
@@ -168,12 +168,6 @@ fn named_trail(args: &Args) -> anyhow::Result<Asked> {
         }
     };
     Ok(Asked { audit, rules })
-}
-
-/// The folders of the proxies, where the folder is that of a whole trail.
-fn of_both_proxies(folder: &Utf8Path) -> Vec<Utf8PathBuf> {
-    let has_files = |folder: &Utf8PathBuf| folder.join("sent.jsonl").symlink_metadata().is_ok();
-    ["egress-proxy", "pipelock"].iter().map(|name| folder.join(name)).filter(has_files).collect()
 }
 
 /// Lines that are no records.

@@ -1,6 +1,6 @@
 //! `bottle schema`: the JSON Schemas of what bottle reads and writes.
 
-use crate::cli::{Format, Outcome, print, print_as};
+use crate::cli::{Format, Outcome, print, print_as, status};
 use crate::manifest;
 use crate::report;
 use crate::review;
@@ -37,6 +37,8 @@ enum Described {
     Audit,
     /// What `bottle report --format json` prints
     Report,
+    /// What `bottle status --format json` prints
+    Status,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
@@ -49,6 +51,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<Outcome> {
             Described::Diff => format!("{:#}\n", review::schema()),
             Described::Audit => format!("{:#}\n", audit::schema()),
             Described::Report => format!("{:#}\n", report::schema()),
+            Described::Status => format!("{:#}\n", status::schema()),
         };
         print_as(Format::Json, &text)?;
     }

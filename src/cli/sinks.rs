@@ -24,6 +24,13 @@ pub(crate) fn print_as(format: Format, text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
+/// Writes text to stdout whose parts were escaped and then coloured.
+pub(super) fn print_coloured(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(printable_coloured(text).as_bytes())?;
+    out.flush()
+}
+
 /// Whether a person reads stdout.
 pub(super) fn stdout_is_terminal() -> bool {
     std::io::stdout().is_terminal()

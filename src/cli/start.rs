@@ -3,7 +3,7 @@
 
 use super::agreed_stack::Stack;
 use super::container_checks::{self, Container};
-use super::docker::{docker, output_of};
+use super::docker::{NO_DOCKER, docker, output_of};
 use super::places::Places;
 use super::{movers, reload, say, settings_hash, tokens};
 use crate::consent::{Context, Running};
@@ -28,7 +28,23 @@ pub(crate) fn require_ready(stack: &Stack) -> anyhow::Result<()> {
     Places::open(stack)?;
     stack.require_runtime()?;
     movers::require_unseen_state(stack)?;
-    container_checks::require(stack)
+    container_checks::require(stack)?;
+    require_image(stack)
+}
+
+/// Fetches an image by name before anything starts: Compose would come to it last, and say little.
+fn require_image(stack: &Stack) -> anyhow::Result<()> {
+    let AgentImage::Named(name) = &stack.plan.agent.image else { return Ok(()) };
+    let there =
+        docker().args(["image", "inspect", "--format", "{{.Id}}", name]).output().context(NO_DOCKER)?;
+    if there.status.success() || stack.quietly(docker().args(["pull", name]))?.success() {
+        return Ok(());
+    }
+    let place = stack.loaded.as_ref().map(|loaded| loaded.place_of("agent.image"));
+    bail!(
+        "{}: agent.image: {name} is not on this machine and can't be pulled; is the name right, or must it be built first?",
+        place.unwrap_or_else(|| stack.file.to_string())
+    )
 }
 
 /// Everything but the agent, healthy. An agent may end at any time, so waiting for it would fail.
@@ -56,9 +72,10 @@ pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<()> {
     let older_rules = stack.keep_rules(labels.filter(|(_, label)| !label.is_empty()))?
         && Running::load(&stack.bottle.state).is_some_and(|ran| ran.digest != stack.agreed.record.digest);
     let states = stack.states()?;
-    let healthy =
-        |service: &&String| states.iter().any(|(name, state)| name == *service && is_well(name, state));
-    let is_up = infrastructure.iter().filter(|it| healthy(it)).count() == infrastructure.len();
+    let healthy = |service: &&String| {
+        states.iter().any(|(name, state)| name == *service && Stack::is_well(name, state))
+    };
+    let is_up = infrastructure.iter().all(|it| healthy(&it));
     if served.is_empty() || !is_up || !again.is_empty() {
         stack.note_start()?;
         let mut arguments = vec!["up", "-d", "--wait"];
@@ -127,17 +144,13 @@ pub(crate) fn prepare_home(stack: &Stack) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// By Docker's words. What is beside the agent has a health if its image says how to ask for it.
-fn is_well(service: &str, state: &str) -> bool {
-    state == "running healthy" || service::is_beside(service) && state == "running"
-}
-
 /// What the services that did not come up logged last: Compose says of each only that it is unhealthy.
 fn show_last_words(stack: &Stack) {
     let states = stack.states().unwrap_or_default();
     let infrastructure = stack.infrastructure();
-    let unwell =
-        |(service, state): &&(String, String)| infrastructure.contains(service) && !is_well(service, state);
+    let unwell = |(service, state): &&(String, String)| {
+        infrastructure.contains(service) && !Stack::is_well(service, state)
+    };
     for (service, state) in states.iter().filter(unwell) {
         let words = last_words(stack, service);
         if !words.is_empty() {

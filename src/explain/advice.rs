@@ -2,7 +2,7 @@
 //! the change allows the request.
 
 use crate::patch::{Asked, Change, changes, no_rule_refused};
-use crate::policy::{Authority, HostRule, Method, Policy, Route, Scheme, WrittenRequest};
+use crate::policy::{Authority, HostRule, Method, PathPattern, Policy, Route, Scheme, WrittenRequest};
 use jiff::civil::Date;
 use std::fmt::Write as _;
 
@@ -77,7 +77,10 @@ fn line(change: &Change) -> String {
         }
         Change::Port(port) => ("ports", port.to_string()),
         Change::Method(method) => ("methods", scalar(method.as_str())),
-        Change::Path(pattern) => ("path_allowlist", scalar(pattern.as_str())),
+        Change::Path(pattern) => {
+            let (entry, note) = (scalar(pattern.as_str()), every(pattern));
+            return format!("  path_allowlist: [..., {entry}]{note}\n");
+        }
     };
     format!("  {key}: [..., {value}]\n")
 }
@@ -89,13 +92,19 @@ fn new_route(route: &Route) -> String {
         let _ = writeln!(entry, "      ports: [{port}]");
     }
     for pattern in route.path_allowlist.iter().flatten() {
-        let every = if pattern.as_str() == "/" { " # every path; name those that are needed" } else { "" };
-        let _ = writeln!(entry, "      path_allowlist: [{}]{every}", scalar(pattern.as_str()));
+        let _ = writeln!(entry, "      path_allowlist: [{}]{}", scalar(pattern.as_str()), every(pattern));
     }
-    for method in route.methods.iter().flatten() {
-        let _ = writeln!(entry, "      methods: [{}]", scalar(method.as_str()));
+    let methods = route.methods.iter().flatten().map(|method| scalar(method.as_str()));
+    let methods = methods.collect::<Vec<_>>().join(", ");
+    if !methods.is_empty() {
+        let _ = writeln!(entry, "      methods: [{methods}]");
     }
     entry
+}
+
+/// No entry can name the root alone.
+fn every(pattern: &PathPattern) -> &'static str {
+    if pattern.as_str() == "/" { " # every path; name those that are needed" } else { "" }
 }
 
 /// Text from a request, as YAML in flow style: it comes from the agent.

@@ -20,6 +20,8 @@ pub struct Asked {
     pub method: Option<Method>,
     /// None of a CONNECT. Of a git fetch, the repository: it asks for several paths below.
     pub path: Option<String>,
+    /// A git fetch, which is a GET and then a POST.
+    pub is_fetch: bool,
 }
 
 impl Asked {
@@ -43,16 +45,26 @@ impl Asked {
         path: Option<&str>,
         is_fetch: bool,
     ) -> Self {
-        let path = path.map(|path| {
-            let repository = ["/info/refs", "/git-upload-pack"].iter().find_map(|end| path.strip_suffix(end));
-            repository.filter(|it| is_fetch && !it.is_empty()).unwrap_or(path).to_owned()
+        let repository = path.filter(|_| is_fetch).and_then(|path| {
+            let ends = ["/info/refs", "/git-upload-pack"];
+            ends.iter().find_map(|end| path.strip_suffix(end)).filter(|it| !it.is_empty())
         });
-        Self { scheme, authority, method, path }
+        let path = repository.or(path).map(str::to_owned);
+        Self { scheme, authority, method, path, is_fetch: repository.is_some() }
+    }
+
+    /// Every method that it takes; none of a CONNECT.
+    #[must_use]
+    pub fn methods(&self) -> Vec<Method> {
+        if self.is_fetch {
+            return vec![Method::GET, Method::POST];
+        }
+        self.method.iter().cloned().collect()
     }
 
     /// What the rules say of it.
     pub fn decide(&self, policy: &Policy, today: Date) -> Result<(), Refusal> {
-        let (Some(method), Some(path)) = (&self.method, &self.path) else {
+        let (false, Some(path)) = (self.methods().is_empty(), &self.path) else {
             let route = policy.decide_connect(&self.authority)?;
             let expired = route.filter(|route| !route.holds_on(today));
             return match (route, expired) {
@@ -62,8 +74,10 @@ impl Asked {
             };
         };
         let route = policy.route(&self.authority.host);
-        let intent = Intent::read(self.scheme, &self.authority, method, path.as_bytes(), None, route)?;
-        policy.decide(&intent, today).map(drop)
+        self.methods().iter().try_for_each(|method| {
+            let intent = Intent::read(self.scheme, &self.authority, method, path.as_bytes(), None, route)?;
+            policy.decide(&intent, today).map(drop)
+        })
     }
 
     /// The request as a client would send it to the first proxy; nothing for a CONNECT alone.

@@ -67,8 +67,9 @@ fn widen(route: &mut Route, reason: Reason, asked: &Asked) -> Option<Change> {
             Change::Later
         }
         Reason::MethodNotAllowed => {
-            let method = asked.method.clone()?;
-            route.methods.get_or_insert_default().push(method.clone());
+            let methods = route.methods.get_or_insert_default();
+            let method = asked.methods().into_iter().find(|method| !methods.contains(method))?;
+            methods.push(method.clone());
             Change::Method(method)
         }
         Reason::PathNotAllowed => {
@@ -90,7 +91,7 @@ fn widen(route: &mut Route, reason: Reason, asked: &Asked) -> Option<Change> {
 fn new_route(asked: &Asked, segments: usize) -> Option<Route> {
     Some(Route {
         ports: vec![asked.authority.port],
-        methods: asked.method.clone().map(|method| vec![method]),
+        methods: Some(asked.methods()).filter(|methods| !methods.is_empty()),
         path_allowlist: Some(vec![asked.pattern(false, segments)?]),
         ..Route::open(asked.authority.host.clone(), "")
     })

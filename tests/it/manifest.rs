@@ -264,6 +264,9 @@ fn the_schema_and_the_reference_are_up_to_date() {
         &format!("{:#}\n", bottle::telemetry::audit::schema()),
     );
     assert_golden(&root().join("schema/report.schema.json"), &format!("{:#}\n", bottle::report::schema()));
+    let mut status = std::process::Command::new(env!("CARGO_BIN_EXE_bottle"));
+    let status = status.args(["schema", "status"]).output().unwrap();
+    assert_golden(&root().join("schema/status.schema.json"), &String::from_utf8(status.stdout).unwrap());
 }
 
 /// The examples of the reference are manifests.

@@ -120,7 +120,9 @@ impl Site {
             &["run"],
             &["explain", "GET", "https://api.example/v2"],
             &["test"],
-            &["logs", "--no-follow"],
+            &["logs"],
+            &["logs", "--services", "--no-follow"],
+            &["status"],
             &["logs", "--denied", "--no-follow"],
             &["reload"],
             &["verify"],
@@ -185,7 +187,7 @@ fn docker_and_containers_say_nothing_that_steers() {
     for fails in ["compose", " -d --wait", "/bottle reload", "image rm"] {
         escaped(&site.every_verb_where(&[], fails));
     }
-    let logs = shown(&mut site.command(&["logs", "--no-follow"]));
+    let logs = shown(&mut site.command(&["logs", "--services", "--no-follow"]));
     assert_eq!(logs.matches(r"docker says \u{1b}[2J\u{1b}]0;t\u{7}\u{d}\u{202e}").count(), 2, "{logs}");
     assert!(logs.contains("\\u{9b}31m\\xff\n") && logs.contains(r" \xe2\x80"), "{logs}");
     let denied = shown(&mut site.command(&["logs", "--denied", "--no-follow", "--format", "json"]));

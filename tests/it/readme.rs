@@ -57,7 +57,7 @@ fn its_question_is_the_one_that_is_asked() {
 }
 
 /// The pages and files that people copy commands from.
-const PAGES: [(&str, &str); 17] = [
+const PAGES: [(&str, &str); 18] = [
     ("README.md", README),
     ("docs/gitops.md", include_str!("../../docs/gitops.md")),
     ("docs/init.md", include_str!("../../docs/init.md")),
@@ -67,6 +67,7 @@ const PAGES: [(&str, &str); 17] = [
     ("docs/services-and-ports.md", include_str!("../../docs/services-and-ports.md")),
     ("docs/learn-and-tighten.md", include_str!("../../docs/learn-and-tighten.md")),
     ("docs/migrate.md", include_str!("../../docs/migrate.md")),
+    ("docs/operations.md", include_str!("../../docs/operations.md")),
     ("pipeline.sh", include_str!("../../examples/gitops/pipeline.sh")),
     ("github-actions.yml", include_str!("../../examples/gitops/github-actions.yml")),
     ("forgejo-actions.yml", include_str!("../../examples/gitops/forgejo-actions.yml")),

@@ -35,7 +35,7 @@ fn every_command_and_option_is_in_the_reference() {
         let help = bottle(&["help", verb]);
         assert!(help.contains("Exit codes:\n  0  "), "{verb}: {help}");
         for found in option.captures_iter(&help) {
-            let of_every = ["--format", "--color", "--quiet", "--verbose", "--help", "--version"];
+            let of_every = ["--format", "--json", "--color", "--quiet", "--verbose", "--help", "--version"];
             if !of_every.contains(&&found[1]) {
                 options += 1;
                 assert!(section.contains(&found[1]), "bottle {verb} {}", &found[1]);
@@ -57,7 +57,7 @@ fn every_schema_is_identified_and_loads_nothing() {
         .collect();
     let outside = regex::Regex::new(r#""\$ref": "[^#]"#).unwrap();
     let mut ids = BTreeSet::new();
-    for what in ["manifest", "test", "diff", "audit", "report"] {
+    for what in ["manifest", "test", "diff", "audit", "report", "status"] {
         let printed = bottle(&["schema", what]);
         let schema: Value = serde_json::from_str(&printed).unwrap();
         let id = format!("urn:bottle:schema:{what}:1");

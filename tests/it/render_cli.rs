@@ -422,7 +422,8 @@ fn two_manifests_of_one_name_do_not_take_each_others_place() {
     let error = project.refused(2, &["two.bottle.yaml", "--accept-widening"]);
     assert!(
         error.starts_with(&format!(
-            "error: .bottle/dev is what {}/bottle.yaml renders to; two bottles of one folder need different names",
+            "error: {0}/two.bottle.yaml and {0}/bottle.yaml both render into .bottle/dev: two bottles of one folder need \
+             different names",
             project.dir()
         )),
         "{error}"

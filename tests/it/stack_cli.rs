@@ -27,6 +27,7 @@ case "$*" in
   "wait "*) echo "${HOME_CODE-0}"; exit 0 ;;
   "ps --all --quiet "*) echo "$CONTAINERS"; exit 0 ;;
   "inspect "*) cat "$DIR/containers"; exit 0 ;;
+  "image inspect --format {{.Id}} debian:12" | "image inspect --format {{.Id}} x") exit ${NO_IMAGE-0} ;;
 esac
 echo "$*" >> "$DIR/asked"
 env | grep -E '^(COMPOSE_|BOTTLE_|BUILDX_|API_TOKEN)' >> "$DIR/environment"
@@ -290,7 +291,8 @@ fn a_failing_compose_is_an_error_and_the_agent_is_not_started() {
     let mut up = stack.command(&["up"]);
     up.envs([("FAILS", "--wait"), ("PROXY", "egress-proxy running unhealthy"), ("API_TOKEN", "x")]);
     let output = up.output().unwrap();
-    assert_eq!(refused(&output), "error[docker-failed]: docker compose up failed (exit status: 1)");
+    let wanted = "error[docker-failed]: docker compose up failed (exit status: 1); all that it said is in ";
+    assert!(refused(&output).starts_with(wanted), "{}", err(&output));
     let said =
         "egress-proxy is running unhealthy; the last that it said:\n    routes.yaml: line 3: unknown key\n";
     assert!(err(&output).contains(said), "{}", err(&output));
@@ -701,7 +703,7 @@ fn denied_requests_come_with_file_line_and_the_missing_entry() {
     );
     assert_eq!(logs(&["--since", "2020-11-25T00:00:00Z"]), "");
     let none = stack.run(&["logs", "--denied", "--no-follow", "--since", "2020-11-25T00:00:00Z"]);
-    assert!(err(&none).starts_with("nothing was denied\n"), "{}", err(&none));
+    assert!(err(&none).ends_with("nothing was denied\n"), "{}", err(&none));
     let manifest = stack.root.join("project/bottle.yaml");
     let other = MANIFEST.replace("  routes:\n", "  routes:\n    - host: other.example\n");
     fs_err::write(&manifest, &other).unwrap();
@@ -771,7 +773,7 @@ fn in_a_bottle_without_routes_what_pipelock_refused_is_shown() {
 #[test]
 fn a_service_that_is_not_there_and_a_time_that_is_none_are_said() {
     let stack = rendered();
-    let error = refused(&stack.run(&["logs", "--service", "nothere"]));
+    let error = refused(&stack.run(&["logs", "--services", "nothere"]));
     assert_eq!(
         error,
         "error: there is no service nothere; there are netns, gate, egress-proxy, pipelock, home, agent, attack"
@@ -783,6 +785,96 @@ fn a_service_that_is_not_there_and_a_time_that_is_none_are_said() {
     assert!(help.contains("Times are in UTC") && help.contains("--since 2d"), "{help}");
     let error = refused(&stack.run(&["plan", "/nope.yaml"]));
     assert_eq!(error, "error: can't read /nope.yaml: No such file or directory (os error 2)", "once");
+}
+
+/// Two that are alike are one line, a dispatch is none, and what was denied says why.
+#[test]
+fn requests_are_shown_one_a_line() {
+    let stack = rendered();
+    let record = |second: u8, event: &str, path: &str, more: &str| {
+        format!(
+            r#"{{"time":"2020-11-24T12:30:{second:02}Z","event":"{event}","bottle":"dev","config":"c","connection":1,"method":"GET","scheme":"https","host":"api.example","port":443,"path":"{path}","decided_by":"egress-proxy","request_bytes":0,"response_bytes":2048,"complete":true,"duration_ms":{second},{more}}}"#
+        ) + "\n"
+    };
+    let allow = r#""verdict":"allow","status":200"#;
+    let sent =
+        (1..4).map(|second| record(second, "dispatch", "/v1", allow) + &record(second, "end", "/v1", allow));
+    audit(&stack, "egress-proxy", "sent", &sent.collect::<String>());
+    let why = r#""verdict":"deny","status":403,"reason":"path_not_allowed","message":"no entry""#;
+    audit(&stack, "egress-proxy", "denied", &record(9, "deny", "/v2", why));
+    let output = stack.run(&["logs"]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "2020-11-24 12:30:01  allow   200    GET          0 B   2.0 KiB     3 ms  https://api.example/v1  ×3\n\
+         2020-11-24 12:30:09  deny    403    GET          0 B   2.0 KiB     9 ms  https://api.example/v2  \
+         path_not_allowed: no entry\n",
+        "where stdout is no terminal it ends by itself"
+    );
+    let coloured = stack.run(&["logs", "--color", "always", "--no-follow"]);
+    assert!(String::from_utf8_lossy(&coloured.stdout).contains("\u{1b}[31mdeny   \u{1b}[0m"));
+    let json = String::from_utf8(stack.run(&["logs", "--json"]).stdout).unwrap();
+    let lines: Vec<serde_json::Value> =
+        json.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().filter(|line| line["event"] == "end").count(), 3, "{json}");
+    assert_eq!((lines.len(), &lines[3]["reason"]), (4, &"path_not_allowed".into()), "{json}");
+    assert_eq!(stack.asked(), [] as [&str; 0], "no engine is needed");
+    let none = stack.run(&["logs", "--since", "2020-11-25T00:00:00Z"]);
+    assert_eq!((err(&none).as_str(), none.stdout.len()), ("nothing was asked for\n", 0));
+}
+
+#[test]
+fn a_status_says_what_runs_what_was_asked_and_what_is_next() {
+    let stack = rendered();
+    let record = r#"{"time":"2020-11-24T12:30:01Z","event":"deny","bottle":"dev","config":"c","connection":1,"method":"GET","scheme":"https","host":"api.example","port":443,"path":"/v2","verdict":"deny","reason":"path_not_allowed","decided_by":"egress-proxy","request_bytes":0,"response_bytes":0,"complete":true,"duration_ms":1}"#;
+    audit(&stack, "egress-proxy", "sent", "");
+    audit(&stack, "egress-proxy", "denied", &format!("{record}\n"));
+    let status = |more: &[&str]| {
+        let output = stack.run(&[&["status"], more].concat());
+        assert_eq!(output.status.code(), Some(1), "{}", err(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = status(&[]);
+    assert!(text.starts_with(&format!("dev ({}): does not run\n  manifest  ", stack.project())), "{text}");
+    let asked = "  tokens    API_TOKEN\n  requests  0 allowed, 1 denied, 0 failed; the last ";
+    assert!(text.contains(asked), "{text}");
+    assert!(text.contains("    https://api.example  0 allowed, 1 denied, 0 failed\n"), "{text}");
+    assert!(text.ends_with("  stale     it does not run\n  next      bottle up\n"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&status(&["--json"])).unwrap();
+    assert_eq!((&json["running"], &json["requests"]["denied"]), (&false.into(), &1.into()), "{json}");
+    let manifest = stack.root.join("project/bottle.yaml");
+    fs_err::write(&manifest, MANIFEST.replace("[/v1]", "[/v1, /v2]")).unwrap();
+    let text = status(&[]);
+    let stale = "  stale     bottle.yaml changed since you rendered it\n  next      bottle render\n";
+    assert!(text.ends_with(stale), "{text}");
+    fs_err::write(stack.root.join("project/.bottle/dev/docker-compose.yml"), "services: {}\n").unwrap();
+    let text = status(&[]);
+    assert!(text.contains("  stale     .bottle/dev is not what you agreed to: "), "{text}");
+}
+
+#[test]
+fn an_image_that_cannot_be_had_is_said_with_its_line_before_anything_starts() {
+    let stack = rendered();
+    let up = |pull: &str| {
+        let mut up = stack.command(&["up"]);
+        up.envs([("NO_IMAGE", "1"), ("FAILS", pull), ("API_TOKEN", "x")]).output().unwrap()
+    };
+    let error = refused(&up("pull debian:12"));
+    let wanted = "error: bottle.yaml:4: agent.image: debian:12 is not on this machine and can't be pulled;";
+    assert!(error.contains(wanted), "{error}");
+    assert_eq!(stack.asked(), ["pull debian:12"]);
+}
+
+/// What it says goes to the state; of a failure the end is shown.
+#[test]
+fn what_docker_says_is_kept() {
+    let stack = rendered();
+    let mut up = stack.command(&["up", "--quiet"]);
+    let output = up.envs([("FAILS", " -d --wait"), ("API_TOKEN", "x")]).output().unwrap();
+    let log = format!("{}/docker.log", stack.state());
+    assert!(err(&output).ends_with(&format!("; all that it said is in {log}\n")), "{}", err(&output));
+    let text = fs_err::read_to_string(log).unwrap();
+    assert!(text.contains(" up -d --wait ") && text.contains("\nchatter on stdout\n"), "{text}");
+    assert!(!text.contains("API_TOKEN"), "{text}");
 }
 
 #[test]

@@ -17,7 +17,8 @@ pub(super) fn as_text(record: &Record, current: &Current<'_>) -> String {
     } else {
         format!(", by {}", record.decided_by)
     };
-    let said = format!("{}  {reason}{by}", request(record));
+    let (method, url) = request(record);
+    let said = format!("{method} {url}  {reason}{by}");
     let mut text = format!("{}  {}\n", when(record.time, current.clock.now()), printable_name(&said));
     if let Some(message) = &record.message {
         let _ = writeln!(text, "    why:   {}", printable_name(message)); // writing to a String can't fail
@@ -77,12 +78,12 @@ pub(super) fn as_json(record: &Record, current: &Current<'_>) -> serde_json::Res
     Ok(value)
 }
 
-fn request(record: &Record) -> String {
-    let method = record.method.as_deref().unwrap_or("?");
-    // What was received instead of a URL.
+/// The method, and the URL or what was received instead of one.
+pub(super) fn request(record: &Record) -> (String, String) {
+    let method = record.method.clone().unwrap_or_else(|| "?".to_owned());
     if let Some(target) = record.target.as_deref().filter(|it| record.host.is_none() || !it.starts_with('/'))
     {
-        return format!("{method} {target}{}", query(record));
+        return (method, format!("{target}{}", query(record)));
     }
     let host = record.host.as_deref().unwrap_or("?");
     let scheme = record.scheme.as_deref().unwrap_or("https");
@@ -91,7 +92,7 @@ fn request(record: &Record) -> String {
         (_, Some(port)) => format!(":{port}"),
     };
     let path = record.path.as_deref().or(record.target.as_deref()).unwrap_or_default();
-    format!("{method} {scheme}://{host}{port}{path}{}", query(record))
+    (method, format!("{scheme}://{host}{port}{path}{}", query(record)))
 }
 
 /// Only its length is recorded.
@@ -287,7 +288,21 @@ egress_proxy:
             "host": "git.example", "path": "/acme/app.git/git-upload-pack", "git": "fetch",
             "reason": "host_not_allowed",
         }));
-        assert!(fetch.contains("            path_allowlist: [/acme/app.git]\n"), "{fetch}");
+        let suggested = "            path_allowlist: [/acme/app.git]\n            methods: [GET, POST]\n";
+        assert!(fetch.ends_with(suggested), "{fetch}");
+        let listed = text(serde_json::json!({
+            "method": "GET", "path": "/acme/app.git/info/refs", "git": "fetch", "reason": "path_not_allowed",
+            "source": "egress_proxy.routes[0]",
+        }));
+        let suggested = "        path_allowlist: [..., /acme/app.git]\n        methods: [..., POST]\n";
+        assert!(listed.ends_with(suggested), "a clone asks with both: {listed}");
+        let slash = serde_json::json!({"method": "GET", "path": "/v2/", "reason": "path_not_allowed"});
+        assert!(text(slash).ends_with("path_allowlist: [..., /v2]\n"));
+        let all = text(serde_json::json!({"method": "GET", "path": "/", "reason": "path_not_allowed"}));
+        assert!(
+            all.ends_with("path_allowlist: [..., /] # every path; name those that are needed\n"),
+            "{all}"
+        );
         let root = text(serde_json::json!({"host": "a.example", "path": "/", "reason": "host_not_allowed"}));
         assert!(root.contains("path_allowlist: [/] # every path; name those that are needed\n"), "{root}");
         let tunnel = text(serde_json::json!({
