@@ -3,7 +3,7 @@
 //!
 //! Pure: texts go in ([`Sources`]), findings and files come out. Everything in a project is hostile data: a host is
 //! written only as a [`policy::Host`](crate::policy::Host), a path only as a pattern, and whatever else stands in a
-//! comment has been through [`words::comment`]. Nothing here knows the host of a package registry: hosts are read from
+//! comment has been through `words::comment`. Nothing here knows the host of a package registry: hosts are read from
 //! lock files and configuration, and where those leave it to the tool, from the tool's own files.
 
 mod agent;

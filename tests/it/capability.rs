@@ -857,40 +857,40 @@ fn a_service_comes_with_all_that_it_is() {
         (
             "image: x",
             "image: y",
-            "the service db runs beside the agent in the image y, pulled where it is missing (so far in the image x)",
+            "the service db runs beside the agent in the image y, pulled where it is missing (before: in the image x)",
         ),
         (
             "image: x",
             "image: x, command: [sh, -c]",
-            "the command of the service db is `sh -c` (so far the image's own)",
+            "the command of the service db is `sh -c` (before: the image's own)",
         ),
         (
             "image: x",
             "image: x, user: root",
-            "the service db runs as user root, with no capability (so far as the image's user, which may be root)",
+            "the service db runs as user root, with no capability (before: as the image's user, which may be root)",
         ),
         (
             "image: x, env: {A: b}",
             "image: x, env: {A: c}",
-            "the environment of the service db has A=c (so far A=b)",
+            "the environment of the service db has A=c (before: A=b)",
         ),
         ("image: x", "image: x, volumes: [/d]", "what the service db keeps in /d is there for the next one"),
         (
             "image: x",
             "image: x, resources: {memory: 2g}",
-            "the service db uses up to 2048 MiB of memory (so far 1024 MiB)",
+            "the service db uses up to 2048 MiB of memory (before: 1024 MiB)",
         ),
         (
             "image: x",
             "image: x, resources: {cpus: 1}",
-            "- the service db uses up to all processors (now 1.000)",
+            "- the service db uses up to all processors (now: 1.000)",
         ),
         (
             "image: x",
             "image: x, resources: {pids: 2000}",
-            "the service db has up to 2000 processes (so far 1024)",
+            "the service db has up to 2000 processes (before: 1024)",
         ),
-        ("image: x", "image: x, resources: {pids: 10}", "- the service db has up to 1024 processes (now 10)"),
+        ("image: x", "image: x, resources: {pids: 10}", "- the service db has up to 1024 processes (now: 10)"),
     ] {
         let [old, new] = [old, new].map(|it| with(&format!("services: {{db: {{{it}}}}}\n")));
         assert_eq!(both(&old, &new), [said]);
