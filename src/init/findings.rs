@@ -165,7 +165,7 @@ impl Findings {
                     self.unwritten(
                         url.authority,
                         source,
-                        &format!("is no host that a rule can name: {error}"),
+                        &format!("is not a host that a rule can name: {error}"),
                     );
                 }
                 return true;

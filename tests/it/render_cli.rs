@@ -819,14 +819,14 @@ fn a_mount_goes_through_no_link_at_all() {
     let project = project();
     let root = &project.root;
     fs_err::create_dir_all(root.join("data/cache")).unwrap();
-    fs_err::create_dir(root.join("shared")).unwrap();
-    fs_err::os::unix::fs::symlink(root.join("data"), root.join("shared/cache")).unwrap();
-    fs_err::os::unix::fs::symlink("/nowhere", root.join("shared/dead")).unwrap();
+    fs_err::create_dir(root.join("common")).unwrap();
+    fs_err::os::unix::fs::symlink(root.join("data"), root.join("common/cache")).unwrap();
+    fs_err::os::unix::fs::symlink("/nowhere", root.join("common/dead")).unwrap();
     for (source, link, leads_to, meant) in [
-        (format!("{root}/shared/cache"), "shared/cache", format!("{root}/data"), format!("{root}/data")),
+        (format!("{root}/common/cache"), "common/cache", format!("{root}/data"), format!("{root}/data")),
         (
-            "../shared/cache/cache".into(),
-            "shared/cache",
+            "../common/cache/cache".into(),
+            "common/cache",
             format!("{root}/data"),
             format!("{root}/data/cache"),
         ),
@@ -844,7 +844,7 @@ fn a_mount_goes_through_no_link_at_all() {
         assert!(said.contains(&format!("it leads to {leads_to};")), "{said}");
         assert!(said.contains(&format!("write `source: {meant}`")), "{said}");
     }
-    project.write("bottle.yaml", &MANIFEST.replace("source: .,", "source: ../shared/dead,"));
+    project.write("bottle.yaml", &MANIFEST.replace("source: .,", "source: ../common/dead,"));
     let said = err(&project.render(&["--accept-widening"]));
     assert!(said.contains("help: it leads nowhere; remove it\n"), "{said}");
 }
