@@ -890,7 +890,11 @@ fn a_service_comes_with_all_that_it_is() {
             "image: x, resources: {pids: 2000}",
             "the service db has up to 2000 processes (before: 1024)",
         ),
-        ("image: x", "image: x, resources: {pids: 10}", "- the service db has up to 1024 processes (now: 10)"),
+        (
+            "image: x",
+            "image: x, resources: {pids: 10}",
+            "- the service db has up to 1024 processes (now: 10)",
+        ),
     ] {
         let [old, new] = [old, new].map(|it| with(&format!("services: {{db: {{{it}}}}}\n")));
         assert_eq!(both(&old, &new), [said]);

@@ -816,7 +816,7 @@ fn what_runs_beside_the_agent_is_caged_like_it() {
     let (_, body) = text.split_once('\n').unwrap();
     for (from, to) in [
         (
-            "network_mode: service:netns\n    depends_on:\n      netns: {condition: service_healthy, restart: true}\n    init",
+            "network_mode: service:netns\n    depends_on:\n      netns: {condition: service_started, restart: true}\n    init",
             "network_mode: host\n    init",
         ),
         ("cap_add: [CHOWN,", "cap_add: [NET_ADMIN, CHOWN,"),

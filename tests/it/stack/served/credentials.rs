@@ -23,7 +23,7 @@ fn docker_shows_no_credential() {
     let label = format!("label={PROJECT}={}", stack.name);
     let ids = docker(["ps", "--all", "--quiet", "--filter", &label]).out;
     let ids: Vec<&str> = ids.split_whitespace().collect();
-    assert_eq!(ids.len(), 5, "netns, gate, egress-proxy, pipelock, agent");
+    assert_eq!(ids.len(), 6, "netns, gate, egress-proxy, pipelock, home, agent");
     for id in &ids {
         let inspect = docker(["inspect", id]).ok().out;
         assert!(inspect.contains(&stack.name));
