@@ -39,14 +39,15 @@ fn start(claim: &str) -> Stack {
     project.up()
 }
 
+/// What is recorded of the last start decides nothing; `rules.json` is written by each start before it is read.
+const RECORDS: [&str; 3] = ["running.json", "rules.json", "docker.log"];
+
 /// Everything that decides what the next `up` does.
 fn cage(stack: &Stack) -> BTreeMap<PathBuf, Vec<u8>> {
     let project = &stack.project;
     let folders = [project.folder().join(".bottle"), project.state(), project.folder().join("agent")];
     let all = folders.iter().flat_map(|folder| files(folder));
-    // What is recorded of the traffic and of the last start decides nothing; `rules.json` is written by each start before
-    // it is read.
-    const RECORDS: [&str; 3] = ["running.json", "rules.json", "docker.log"];
+    // Nor does what is recorded of the traffic.
     let decides = |file: &PathBuf| {
         let is_record = RECORDS.iter().any(|name| file.ends_with(name));
         !file.components().any(|it| it.as_os_str() == "audit") && !is_record
