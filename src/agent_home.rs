@@ -118,7 +118,9 @@ mod tests {
     #[test]
     fn a_home_is_given_with_everything_in_it_and_no_link_is_followed() {
         if !rustix::process::geteuid().is_root() {
-            return; // only root gives files away; the stack's tests do it as the container does
+            assert!(std::env::var_os("CI").is_none(), "only root gives files away, and CI is root");
+            eprintln!("skipped: only root gives files away");
+            return;
         }
         let dir = tempfile::tempdir().unwrap();
         let (home, other) = (dir.path().join("home"), dir.path().join("other"));
