@@ -1,5 +1,6 @@
 //! What a repository of many bottles costs: 10, 100 and 1,000 manifests of 200 routes each are rendered, checked and
-//! compared, and the time for each manifest is set against that of ten.
+//! compared, and the processor time for each manifest is set against that of ten, so that other work on the machine
+//! does not change the ratio.
 //!
 //! `cargo bench --bench scale`; with numbers after `--`, other sizes. `BOTTLE` names another program to measure.
 
@@ -28,21 +29,31 @@ fn manifest(name: &str, extra: &str) -> String {
     )
 }
 
-/// Time, and the most memory that the program had, in KiB.
+/// Time on the clock and on a processor (with ended children, which is git), and the most memory in KiB.
 struct Cost {
     time: Duration,
+    processor: Duration,
     memory: u64,
+}
+
+/// User and system time of a process and of its ended children, from `/proc/PID/stat`: proc(5), fields 14 to 17, in
+/// hundredths of a second.
+fn processor_time(stat: &str) -> Duration {
+    let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks: u64 = fields.split_whitespace().skip(11).take(4).filter_map(|it| it.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 fn cost(command: &mut Command, codes: &[i32]) -> io::Result<Cost> {
     let start = Instant::now();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let status = format!("/proc/{}/status", child.id());
-    let mut memory = 0;
+    let [status, stat] = ["status", "stat"].map(|file| format!("/proc/{}/{file}", child.id()));
+    let (mut memory, mut processor) = (0, Duration::ZERO);
     let ended = loop {
         let text = fs::read_to_string(&status).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         memory = memory.max(line.and_then(|it| it.trim().split(' ').next()?.parse().ok()).unwrap_or(0));
+        processor = processor.max(processor_time(&fs::read_to_string(&stat).unwrap_or_default()));
         if let Some(ended) = child.try_wait()? {
             break ended;
         }
@@ -50,7 +61,7 @@ fn cost(command: &mut Command, codes: &[i32]) -> io::Result<Cost> {
     };
     let time = start.elapsed();
     if ended.code().is_some_and(|code| codes.contains(&code)) {
-        return Ok(Cost { time, memory });
+        return Ok(Cost { time, processor, memory });
     }
     Err(io::Error::other(format!("{command:?} ended with {ended}")))
 }
@@ -107,12 +118,12 @@ fn main() -> io::Result<()> {
     let sizes = if sizes.is_empty() { vec![10, 100, 1000] } else { sizes };
     let program = std::env::var("BOTTLE").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bottle").to_owned());
     let mut first: Option<Vec<f64>> = None;
-    print_row("manifests of 200 routes", &["command", "s", "ms each", "ratio", "MiB"]);
+    print_row("manifests of 200 routes", &["command", "s", "CPU ms each", "ratio", "MiB"]);
     for count in sizes {
         let costs = measure(&program, count)?;
         #[expect(clippy::cast_precision_loss, reason = "a count of manifests")]
         let each: Vec<f64> =
-            costs.iter().map(|cost| cost.time.as_secs_f64() * 1000.0 / count as f64).collect();
+            costs.iter().map(|cost| cost.processor.as_secs_f64() * 1000.0 / count as f64).collect();
         let base = first.get_or_insert_with(|| each.clone());
         for (at, name) in ["render", "render --check", "diff (nothing)", "diff (all)"].into_iter().enumerate()
         {
