@@ -52,6 +52,10 @@ pub fn lints(loaded: &Loaded, plan: &Plan, facts: &Facts) -> Report {
     let placed = said.map(|(pointer, it)| it.source(&loaded.source).label(loaded.span_of(&pointer), ""));
     let mut placed: Vec<Diagnostic> = placed.collect();
     placed.sort_by_key(|it| it.labels.first().map_or(0, |label| label.span.start));
+    let mut codes = BTreeSet::from([UNUSED]);
+    for first in placed.iter_mut().filter(|it| codes.insert(it.code)) {
+        first.hints.push(format!("if it is meant: `lints: {{allow: [{{code: {}, reason: …}}]}}`", first.code));
+    }
     Report(placed)
 }
 
