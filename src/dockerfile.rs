@@ -150,14 +150,20 @@ struct Stages(Vec<Option<String>>);
 
 impl Stages {
     fn has(&self, name: &str) -> bool {
-        self.0.iter().flatten().any(|known| known.eq_ignore_ascii_case(name))
+        Self::find(&self.0, name)
     }
 
-    /// `FROM` knows names alone; elsewhere a number stands for an earlier stage.
-    fn has_or_counts(&self, name: &str) -> bool {
+    fn find(stages: &[Option<String>], name: &str) -> bool {
+        stages.iter().flatten().any(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// Whether an instruction of the last stage means an earlier one by `name`, which may be a number here. A builder that
+    /// does not know the last one before it is whole takes its own name for that of an image.
+    fn has_earlier(&self, name: &str) -> bool {
+        let earlier = &self.0[..self.0.len().saturating_sub(1)];
         let is_number = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
-        let earlier = is_number && name.parse::<usize>().is_ok_and(|at| at + 1 < self.0.len());
-        earlier || self.has(name)
+        let counts = is_number && name.parse::<usize>().is_ok_and(|at| at < earlier.len());
+        counts || Self::find(earlier, name)
     }
 }
 
@@ -227,7 +233,7 @@ fn from(words: &[&str], stages: &mut Stages) -> Checked {
 }
 
 fn source(name: &str, stages: &Stages) -> Checked {
-    if stages.has_or_counts(name) || is_pinned(name) { Ok(()) } else { Err(Why::Floating(name.to_owned())) }
+    if stages.has_earlier(name) || is_pinned(name) { Ok(()) } else { Err(Why::Floating(name.to_owned())) }
 }
 
 fn copy(words: &[&str], stages: &Stages) -> Checked {

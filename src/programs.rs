@@ -15,11 +15,22 @@ pub fn leave_out(folders: Vec<PathBuf>) {
     let _ = LEFT_OUT.set(folders);
 }
 
-/// This process's `PATH` without folders that an agent can write, and without relative ones.
+/// Where programs are when `PATH` names no folder that counts.
+const USUAL: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// An empty `PATH` means the current folder (exec(3)), which is often a project: this one has no programs.
+const NOWHERE: &str = "/dev/null";
+
+/// This process's `PATH` without folders that an agent can write, and without relative ones. Never empty.
 #[must_use]
 pub fn path() -> OsString {
     let left_out = LEFT_OUT.get().map(Vec::as_slice).unwrap_or_default();
-    without(&env::var_os("PATH").unwrap_or_default(), left_out)
+    trusted(&env::var_os("PATH").unwrap_or_default(), left_out)
+}
+
+fn trusted(path: &OsString, left_out: &[PathBuf]) -> OsString {
+    let found = [path, &OsString::from(USUAL)].map(|path| without(path, left_out));
+    found.into_iter().find(|path| !path.is_empty()).unwrap_or_else(|| NOWHERE.into())
 }
 
 fn without(path: &OsString, left_out: &[PathBuf]) -> OsString {
@@ -53,6 +64,16 @@ mod tests {
             Path::new("/nowhere/bin"),
         ])
         .unwrap();
-        assert_eq!(without(&path, &[project]), "/usr/bin:/nowhere/bin");
+        assert_eq!(trusted(&path, &[project]), "/usr/bin:/nowhere/bin");
+    }
+
+    #[test]
+    fn a_path_of_which_nothing_is_left_is_not_the_current_folder() {
+        let project = tempfile::tempdir().unwrap();
+        let project = fs_err::canonicalize(project.path()).unwrap();
+        for path in ["", ".", ":", "node_modules/.bin:", project.to_str().unwrap()] {
+            assert_eq!(trusted(&path.into(), std::slice::from_ref(&project)), USUAL, "{path}");
+        }
+        assert_eq!(trusted(&".".into(), &["/".into()]), NOWHERE);
     }
 }

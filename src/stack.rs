@@ -39,6 +39,8 @@ pub mod network {
     pub const EGRESS: &str = "egress";
 }
 
+/// The home of an agent whose manifest names none.
+pub const DEFAULT_HOME: &str = "/home/agent";
 /// The volume that is the agent's home, in the compose file.
 pub const HOME_VOLUME: &str = "home";
 

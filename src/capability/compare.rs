@@ -8,6 +8,7 @@ use super::{
     service,
 };
 use crate::policy::{HostRule, Route};
+use crate::stack::DEFAULT_HOME;
 use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -126,7 +127,7 @@ impl Capabilities {
             command: Vec::new(),
             limits: Limits { memory: Some(0), millicpus: None, pids: 4096 },
             root_writable: true,
-            home: new.home.clone(), // a manifest that says nothing has one
+            home: new.home.clone().filter(|home| home == DEFAULT_HOME), // a manifest that says nothing has this one
             environment: BTreeMap::new(),
             dlp_warns: false,
             seed_phrases: new.seed_phrases, // decided by the hosts, and said by a warning

@@ -7,12 +7,14 @@
 use crate::printable::Escaping;
 use std::io::{self, Read as _, Write};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// Bytes that are held back at most, twice over.
 const HELD: usize = 256 << 10;
+/// Pieces of output that were read and not written down yet.
+const WAITING: usize = 16;
 /// Stands where more was said than is shown.
 const LEFT_OUT: &str = "[…]\n";
 /// Of a command that fails, so many lines are shown: what went wrong stands at the end.
@@ -41,7 +43,8 @@ pub(super) fn run(
     let mut child = command.spawn()?;
     // The end of the output is seen only when nobody else holds the pipe.
     command.stdout(Stdio::null()).stderr(Stdio::null());
-    let (sender, pieces) = channel();
+    // A command that prints faster than its output is written down waits.
+    let (sender, pieces) = sync_channel(WAITING);
     let reading = thread::spawn(move || {
         let mut buffer = [0; 8192];
         loop {

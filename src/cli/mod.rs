@@ -32,6 +32,7 @@ mod healthcheck;
 mod held_back_output;
 mod hidden;
 mod home;
+mod image_links;
 mod init;
 mod junit_file;
 mod learn;

@@ -12,7 +12,9 @@ use super::{
 };
 use crate::capability::{self, Change};
 use crate::clock::Clock;
-use crate::consent::{self, Agreed, Bottle, Context, FolderId, Record, Registry, RegistryWriter, Seal};
+use crate::consent::{
+    self, Agreed, Bottle, Context, FolderId, Record, Registry, RegistryWriter, Running, Seal,
+};
 use crate::diagnostic::Report;
 use crate::plan::{Topology, User};
 use crate::state::{self, ENV_FILE, EnvFile, ImageBinary, Location, MintRequest, Minted, State};
@@ -330,7 +332,8 @@ fn write(
     let agreed = agree(rendered, &candidate, &state, clock)?;
     let made = format!("{}-{}", minted.label(), image.digest());
     let written = apply(rendered, &now, &location, &state, &made, &agreed, args.force)?;
-    let bottle = bottle(rendered, &location, &agreed)?;
+    let known = writer.current()?.of_out(rendered.path());
+    let bottle = bottle(rendered, &location, &agreed, known)?;
     let others = writer.current()?.of_manifest(&bottle.manifest).filter(|other| other.out != bottle.out);
     for other in others.cloned().collect::<Vec<_>>() {
         Record::withdraw(&other.state)?;
@@ -427,8 +430,19 @@ fn keep_context(rendered: &RenderedProject, agreed: &Context, state: &State) -> 
     Ok(contexts.rename(&staged, name)?)
 }
 
-fn bottle(rendered: &RenderedProject, location: &Location, agreed: &Agreed) -> anyhow::Result<Bottle> {
+fn bottle(
+    rendered: &RenderedProject,
+    location: &Location,
+    agreed: &Agreed,
+    known: Option<&Bottle>,
+) -> anyhow::Result<Bottle> {
     let folder = &rendered.project.folder;
+    let mut writable: BTreeSet<Utf8PathBuf> =
+        agreed.record.capabilities.writable().map(Utf8Path::to_owned).collect();
+    // An agent that was started before has what was agreed to then, until `bottle down`.
+    if Running::load(location.state()).is_some() {
+        writable.extend(known.into_iter().flat_map(|bottle| bottle.writable.clone()));
+    }
     Ok(Bottle {
         out: rendered.path().to_owned(),
         manifest: folder.join(rendered.project.file.file_name().unwrap_or_default()),
@@ -436,7 +450,7 @@ fn bottle(rendered: &RenderedProject, location: &Location, agreed: &Agreed) -> a
         name: rendered.project.plan.name.clone(),
         project: location.project(&rendered.project.plan.name),
         state: location.state().to_owned(),
-        writable: agreed.record.capabilities.writable().map(Utf8Path::to_owned).collect(),
+        writable: writable.into_iter().collect(),
         mounted: Some(agreed.record.capabilities.sources().map(|(_, real)| real.to_owned()).collect()),
         seal: Seal::of(location.state())?,
     })

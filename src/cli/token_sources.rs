@@ -2,7 +2,6 @@
 //! the person's own configuration says. That configuration lies where no agent can write; a manifest names no source.
 
 use super::folders::{absolute, real, registry};
-use crate::capability::Capabilities;
 use crate::tree::read_plain;
 use crate::yaml;
 use anyhow::{Context as _, bail, ensure};
@@ -76,11 +75,11 @@ pub(super) struct TokenSources {
 }
 
 impl TokenSources {
-    /// Reads the files that are named, which the agent must not see, and the configuration, where there is one.
-    pub(super) fn open(args: &TokenArgs, seen: &Capabilities) -> anyhow::Result<Self> {
+    /// Reads the files that are named, which no agent must see, and the configuration, where there is one.
+    pub(super) fn open(args: &TokenArgs) -> anyhow::Result<Self> {
         let mut files = BTreeMap::new();
         for file in &args.env_file {
-            require_unseen(seen, file)?;
+            require_unseen(file)?;
             let text =
                 Zeroizing::new(String::from_utf8(read_plain(file, LARGEST)?).ok().with_context(|| {
                     format!("{file} is not UTF-8; a file of variables has a line NAME=VALUE for each")
@@ -125,6 +124,7 @@ impl Source {
                     Err(_) => path.clone(),
                 };
                 ensure!(path.is_absolute(), "{path} is not absolute; write a path that begins with / or ~/");
+                require_unseen(&path)?;
                 let text = String::from_utf8(read_plain(&path, LARGEST)?).ok().context("it is not UTF-8")?;
                 Ok((text.into(), path.into_string()))
             }
@@ -156,17 +156,17 @@ fn variable(line: &str) -> Option<(&str, &str)> {
     fits.then_some((name, quoted.unwrap_or(value)))
 }
 
-/// A file of tokens that the agent sees is no place for them.
-fn require_unseen(seen: &Capabilities, file: &Utf8Path) -> anyhow::Result<()> {
-    let path = real(&absolute(file)?);
-    let mut sources = seen.sources();
-    match sources.find(|(_, source)| path.starts_with(source)) {
-        Some((target, source)) => bail!(
-            "the agent reads {file}, since {source} is mounted at {target}: keep tokens where it does not, for instance \
-             in ~/.config/bottle"
-        ),
-        None => Ok(()),
+/// A file of tokens that an agent sees, of whatever bottle, is no place for them.
+fn require_unseen(file: &Utf8Path) -> anyhow::Result<()> {
+    let (path, registry) = (real(&absolute(file)?), registry()?);
+    if let Some((place, bottle)) = registry.mounted_at(&path).find(|(place, _)| path.starts_with(place)) {
+        bail!(
+            "the agent of {} reads {file}, since {place} is mounted there: keep tokens where none does, for instance in \
+             ~/.config/bottle",
+            bottle.manifest
+        );
     }
+    Ok(())
 }
 
 /// The person's own configuration; an empty one where there is none.

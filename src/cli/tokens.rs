@@ -36,7 +36,7 @@ pub(super) fn require_for_start(stack: &mut Stack, again: &[&str]) -> anyhow::Re
 
 /// Finds the value of every token, and refuses to go on with one that is missing or no token.
 pub(super) fn require(stack: &mut Stack) -> anyhow::Result<()> {
-    let sources = TokenSources::open(&stack.token_args, &stack.agreed.record.capabilities)?;
+    let sources = TokenSources::open(&stack.token_args)?;
     let names: Vec<String> = stack.plan.tokens().into_keys().map(str::to_owned).collect();
     let mut values = Vec::new();
     let mut problems = Vec::new();

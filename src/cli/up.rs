@@ -3,7 +3,7 @@
 use super::agreed_stack::{Stack, StackArgs};
 use super::start::{Purpose, build_agent, last_words, require_ready, start};
 use super::token_sources::TokenArgs;
-use super::{Globals, Outcome, container_checks, movers, say, source, tokens};
+use super::{Globals, Outcome, container_checks, image_links, movers, say, source, tokens};
 use crate::stack::service;
 use anyhow::bail;
 
@@ -41,6 +41,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     start(&mut stack, Purpose::Stack)?;
     build_agent(&stack)?;
+    image_links::require_none(&stack)?;
     let places = movers::require_none(&mut stack, true)?;
     // A start that failed may have been one.
     let started = stack.compose(&["up", "-d", service::AGENT]);

@@ -4,7 +4,7 @@ use super::context_filter::{self, ContextFilter};
 use super::dockerignore::MAX_FILE;
 use super::error::size;
 use super::walk::{Limits, walk};
-use super::{ContextEntry, ContextError, Sha256Sum};
+use super::{ContextEntry, ContextError, Largest, Sha256Sum};
 use crate::printable::printable_name;
 use crate::tree::Folder;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -81,26 +81,32 @@ impl Context {
     }
 
     /// The build context `root` out of files that are not on a disk, such as those of a commit: for each path whether it
-    /// is executable, or nothing for a link; `read` gives a file's bytes or a link's text. Empty folders are in no commit.
+    /// is executable, or nothing for a link; `read` gives a file's bytes or a link's text, and `digest` a file's SHA-256 and
+    /// size. Empty folders are in no commit.
     pub fn from_files<E: From<ContextError>>(
         root: &Utf8Path,
         dockerfile: &Utf8Path,
         files: &BTreeMap<Utf8PathBuf, Option<bool>>,
         mut read: impl FnMut(&Utf8Path) -> Result<Vec<u8>, E>,
+        mut digest: impl FnMut(&Utf8Path) -> Result<([u8; 32], u64), E>,
     ) -> Result<Self, E> {
         let rules = ContextFilter::parse(root, dockerfile, |path| {
             files.contains_key(path).then(|| read(path)).transpose()
         })?;
-        let mut entries = BTreeMap::new();
+        let (mut entries, mut bytes, limit) = (BTreeMap::new(), 0, Limits::default().bytes);
         for (path, executable) in files.iter().filter(|(path, _)| rules.keeps(path)) {
-            let bytes = read(path)?;
             let entry = match executable {
-                Some(executable) => ContextEntry::File {
-                    sha256: Sha256Sum(Sha256::digest(&bytes).into()),
-                    size: bytes.len() as u64,
-                    executable: *executable,
-                },
-                None => ContextEntry::Link { target: String::from_utf8_lossy(&bytes).into_owned() },
+                Some(executable) => {
+                    let (sha256, length) = digest(path)?;
+                    bytes += length;
+                    if bytes > limit {
+                        let largest = vec![Largest { name: path.to_string(), bytes: length, entries: 1 }];
+                        let path = root.to_owned();
+                        return Err(ContextError::TooLarge { path, limit: size(limit), largest }.into());
+                    }
+                    ContextEntry::File { sha256: Sha256Sum(sha256), size: length, executable: *executable }
+                }
+                None => ContextEntry::Link { target: String::from_utf8_lossy(&read(path)?).into_owned() },
             };
             entries.insert(path.clone(), entry);
         }

@@ -127,10 +127,11 @@ impl ContextFilter {
 /// Whether a path is the context's own `.git`, under any name that a file system takes for it. It is a part of no
 /// context: builders run git in the folder that they build from, and a repository says what git runs.
 fn is_repository(path: &Utf8Path) -> bool {
-    let name = path.as_str().to_ascii_lowercase();
-    // Some file systems pass over characters, and one has short names.
-    let letters: String = name.chars().filter(char::is_ascii_alphanumeric).collect();
-    !name.contains('/') && (name.starts_with('.') && letters == "git" || name == "git~1")
+    // One passes over characters that are not seen, one over dots and spaces at the end and what follows a colon, and
+    // one has short names.
+    let name: String = path.as_str().chars().filter(char::is_ascii).map(|c| c.to_ascii_lowercase()).collect();
+    let name = name.split(':').next().unwrap_or_default().trim_end_matches([' ', '.']);
+    matches!(name, ".git" | "git~1")
 }
 
 /// Refuses a context that git takes for a repository without a `.git`: it has a `HEAD`, and `objects` and `refs` or the
@@ -158,6 +159,11 @@ pub(super) fn require_dockerfile(root: &Folder, dockerfile: &Utf8Path) -> Result
         return Err(ContextError::DockerfileOutside { path: dockerfile.to_owned() });
     }
     let refused = |problem: String| ContextError::Dockerfile { path: root.path().join(dockerfile), problem };
+    if dockerfile.components().next().is_some_and(|first| is_repository(Utf8Path::new(first.as_str()))) {
+        return Err(refused(
+            "lies in a repository's own folder, which is a part of no build context".to_owned(),
+        ));
+    }
     let mut at = Utf8PathBuf::new();
     for part in dockerfile.components() {
         let Some(folder) = root.find(&at)? else { return Err(refused("is missing".to_owned())) };

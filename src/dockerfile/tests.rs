@@ -40,6 +40,9 @@ fn an_image_without_a_digest_is_named_with_its_line() {
         ("FROM x@D AS a\nRUN --mount=type=bind,from=evil,target=/x true", 2),
         ("FROM x@D AS a\nRUN --mount=from=evil,target=/x true", 2),
         ("FROM x@D AS a\nRUN --mount=type=bind,FROM=evil,target=/x true", 2),
+        // A builder that does not know a stage before it is whole takes its name for an image's.
+        ("FROM x@D AS evil\nCOPY --from=evil / /", 2),
+        ("FROM x@D\nFROM scratch AS Evil\nRUN --mount=from=evil,target=/x true", 3),
         ("# syntax=evil\nFROM x@D", 1),
         ("#!/x\n#\tSyntax = evil\nFROM x@D", 2),
         ("\n# syntax=evil\nFROM x@D", 2),

@@ -29,11 +29,22 @@ fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| b" \t\r".contains(byte)).filter(|word| !word.is_empty())
 }
 
-/// The lines, with and without a byte order mark, from 1.
+/// The lines from 1, one that begins with a byte order mark also without it. A comment is what is one for every git:
+/// what stands before its `#` is nothing but what git passes over.
 fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let numbered = text.split(|byte| *byte == b'\n').enumerate();
-    let read = numbered.map(|(at, line)| (at + 1, line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line)));
-    read.map(|(at, line)| (at, line.trim_ascii_start())).filter(|(_, line)| !line.starts_with(b"#"))
+    let bare = numbered.map(|(at, line)| (at + 1, without_blanks(line)));
+    let said = bare.filter(|(_, line)| !line.starts_with(b"#"));
+    said.flat_map(|(at, line)| {
+        let unmarked = line.strip_prefix("\u{feff}".as_bytes()).map(without_blanks);
+        [Some(line), unmarked].into_iter().flatten().map(move |line| (at, line))
+    })
+}
+
+/// The blanks of git's `attr.c`; it takes every other character for a part of the pattern.
+fn without_blanks(line: &[u8]) -> &[u8] {
+    let start = line.iter().position(|byte| !b" \t\r".contains(byte)).unwrap_or(line.len());
+    &line[start..]
 }
 
 /// A line that gives an encoding.
@@ -163,6 +174,11 @@ mod tests {
         assert!(!covered("* -working-tree-encoding\n", "bottle.yaml"));
         assert!(!covered("* -ident !ident identity\n", "bottle.yaml"));
         assert!(covered("\u{a0}x ident\n", "\u{a0}x"));
+        // What only looks like a comment: git passes over blanks, and over a mark at the beginning of a file on a disk.
+        assert!(covered("\u{c}#run.sh ident\n", "\u{c}#run.sh"));
+        assert!(covered("\n\u{feff}#run.sh ident\n", "\u{feff}#run.sh"));
+        assert!(covered("\u{feff}#run.sh ident\n", "\u{feff}#run.sh"));
+        assert!(!covered(" \t\r# * ident\n", "bottle.yaml"));
         assert!(covered("\"*\"ident\n", "bottle.yaml"));
         assert!(covered("[attr]a b\n[attr]b working-tree-encoding=UTF-16\n*.yaml a\n", "bottle.yaml"));
         assert!(covered("\u{feff}[attr]a ident\n*.yaml a\n", "bottle.yaml"));

@@ -8,13 +8,17 @@
 mod attributes;
 mod command;
 mod object;
+mod trees;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use command::Objects;
 use jiff::Timestamp;
 use object::{Id, Kind, TreeEntry};
-use std::collections::{BTreeMap, HashSet, VecDeque};
-use std::sync::Mutex;
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use trees::{Tree, Trees};
 
 /// Why a repository can't be read.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +101,12 @@ pub enum GitError {
     /// More folders and files than are looked at.
     #[error("the repository has more than {0} folders and files")]
     TooMany(usize),
+    /// More bytes of folders and files than are read.
+    #[error(
+        "the folders and files that are looked at have more than {} GiB; compare single bottles, or files that you checked out",
+        MOST_BYTES >> 30
+    )]
+    TooMuch,
     /// It did not answer.
     #[error("git did not answer in {0} seconds and was ended")]
     TimedOut(u64),
@@ -110,6 +120,13 @@ pub enum GitError {
 pub struct Repository {
     top: Utf8PathBuf,
     objects: Mutex<Option<Objects>>,
+    trees: Mutex<Trees>,
+    /// Digest and size of the files that were asked for.
+    digests: Mutex<HashMap<Id, ([u8; 32], u64)>>,
+    /// Bytes of folders and files that were read so far.
+    read: AtomicU64,
+    /// Entries of folders that were walked through so far.
+    walked: AtomicUsize,
 }
 
 /// A commit, by the name that a person gave it.
@@ -172,6 +189,12 @@ pub struct Entry {
 /// Folders and files that are looked at, at most.
 pub const MOST: usize = 2_000_000;
 
+/// The same of all walks through one repository: a tree of a few kilobytes can have any number of them.
+const MOST_WALKED: usize = 2 * MOST;
+
+/// Bytes of folders and files that are read of one repository: a pack of a few megabytes can hold any number of them.
+const MOST_BYTES: u64 = 2 << 30;
+
 /// The paths that are kept of one folder take at most this, in bytes.
 const MOST_NAMES: usize = 32 << 20;
 
@@ -186,7 +209,14 @@ impl Repository {
     pub fn find(folder: &Utf8Path) -> Option<Self> {
         let has = |folder: &&Utf8Path| folder.join(".git").symlink_metadata().is_ok();
         let top = folder.ancestors().find(has)?.to_owned();
-        Some(Self { top, objects: Mutex::new(None) })
+        Some(Self {
+            top,
+            objects: Mutex::default(),
+            trees: Mutex::default(),
+            digests: Mutex::default(),
+            read: AtomicU64::default(),
+            walked: AtomicUsize::default(),
+        })
     }
 
     /// The work tree's folder.
@@ -327,7 +357,7 @@ impl Repository {
 
     /// The bytes of an object, checked against its name.
     fn object(&self, id: &Id, kind: Kind, path: &Utf8Path, limit: u64) -> Result<Vec<u8>, GitError> {
-        let mut objects = self.objects.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut objects = lock(&self.objects);
         let objects = match &mut *objects {
             Some(objects) => objects,
             none => none.insert(Objects::start(&self.git())?),
@@ -344,12 +374,22 @@ impl Repository {
         if size > limit {
             return Err(GitError::TooLarge { path: path.to_owned(), limit });
         }
+        if kind != Kind::Commit && self.read.fetch_add(size, Ordering::Relaxed) + size > MOST_BYTES {
+            return Err(GitError::TooMuch);
+        }
         let bytes = objects.read(id, size)?;
         if id.is_of(kind, &bytes) { Ok(bytes) } else { Err(GitError::Tampered { id: id.to_string() }) }
     }
 
-    fn list(&self, tree: &Id, path: &Utf8Path) -> Result<Vec<TreeEntry>, GitError> {
-        object::entries(tree, &self.object(tree, Kind::Tree, path, 64 << 20)?)
+    /// What a tree holds; each is read and checked once, as far as the memory for them goes.
+    fn list(&self, id: &Id, path: &Utf8Path) -> Result<Arc<Tree>, GitError> {
+        if let Some(tree) = lock(&self.trees).get(id) {
+            return Ok(tree);
+        }
+        let bytes = self.object(id, Kind::Tree, path, 64 << 20)?;
+        let tree = Arc::new(Tree::new(object::entries(id, &bytes)?));
+        lock(&self.trees).keep(id, &tree, bytes.len());
+        Ok(tree)
     }
 
     /// What stands at `path` of a commit. What is reached through a link or another repository is refused.
@@ -361,11 +401,11 @@ impl Repository {
                 EntryKind::File { .. } => return Ok(None),
                 EntryKind::Link | EntryKind::Submodule => return Err(at.not_followed()),
             }
-            let names = self.list(&at.id, path)?;
-            let Some(next) = names.into_iter().find(|entry| entry.name == part.as_str()) else {
+            let tree = self.list(&at.id, path)?;
+            let Some(next) = tree.find(part.as_str()) else {
                 return Ok(None);
             };
-            at = Entry { kind: next.kind, id: next.id, ..at };
+            at = Entry { kind: next.kind.clone(), id: next.id.clone(), ..at };
         }
         Ok(Some(at))
     }
@@ -410,23 +450,19 @@ impl Repository {
     ) -> Result<Vec<(Utf8PathBuf, Vec<u8>)>, GitError> {
         let mut folders = vec![(commit.tree.clone(), Utf8PathBuf::new())];
         for part in folder.components().filter(|part| *part != Utf8Component::CurDir) {
-            let (wanted, mut below, mut seen) =
-                (attributes::folded(part.as_str()), Vec::new(), HashSet::new());
+            let (mut below, mut seen) = (Vec::new(), HashSet::new());
             for (tree, path) in &folders {
-                let alike = self.list(tree, path)?.into_iter().filter(|entry| {
-                    entry.kind == EntryKind::Folder && attributes::folded(&entry.name) == wanted
-                });
+                let tree = self.list(tree, path)?;
+                let alike = tree.alike(part.as_str()).filter(|entry| entry.kind == EntryKind::Folder);
                 // The same folder under many names is read once.
-                let new = alike.filter(|entry| seen.insert(entry.id.clone())).collect::<Vec<_>>();
-                below.extend(new.into_iter().map(|entry| (entry.id, path.join(entry.name))));
+                let new = alike.filter(|entry| seen.insert(entry.id.clone()));
+                below.extend(new.map(|entry| (entry.id.clone(), path.join(&entry.name))));
             }
             folders = below;
         }
         let mut found = Vec::new();
         for (tree, path) in &folders {
-            for entry in
-                self.list(tree, path)?.into_iter().filter(|entry| attributes::is_attributes(&entry.name))
-            {
+            for entry in self.list(tree, path)?.attributes() {
                 let by = path.join(&entry.name);
                 if matches!(entry.kind, EntryKind::File { .. } | EntryKind::Link) {
                     let text = self.object(&entry.id, Kind::Blob, &by, 1 << 20)?;
@@ -442,11 +478,24 @@ impl Repository {
         self.object(&entry.id, Kind::Blob, &entry.path, limit)
     }
 
+    /// The SHA-256 and the size of a file; one that several commits or folders have is read once.
+    pub fn digest(&self, entry: &Entry, limit: u64) -> Result<([u8; 32], u64), GitError> {
+        if let Some(known) = lock(&self.digests).get(&entry.id) {
+            return Ok(*known);
+        }
+        let bytes = self.read(entry, limit)?;
+        let found = (Sha256::digest(&bytes).into(), bytes.len() as u64);
+        lock(&self.digests).insert(entry.id.clone(), found);
+        Ok(found)
+    }
+
     /// Everything but folders below a folder of a commit that `keep` wants, sorted; nothing where there is no such folder.
+    /// At most `most` entries are looked at.
     pub fn walk(
         &self,
         commit: &Commit,
         folder: &Utf8Path,
+        most: usize,
         mut keep: impl FnMut(&Utf8Path) -> bool,
     ) -> Result<Option<Vec<Entry>>, GitError> {
         let id = match self.entry(commit, folder)? {
@@ -457,12 +506,14 @@ impl Repository {
         let (mut found, mut seen, mut names) = (Vec::new(), 0, 0);
         let mut folders = vec![(id, Utf8PathBuf::new(), 0)];
         while let Some((tree, path, depth)) = folders.pop() {
-            for TreeEntry { name, kind, id } in self.list(&tree, &path)? {
-                seen += 1;
-                if seen > MOST || depth > DEPTH {
-                    return Err(GitError::TooMany(MOST));
-                }
-                let path = path.join(name);
+            let entries = self.list(&tree, &path)?;
+            seen += entries.all().len();
+            let walked = self.walked.fetch_add(entries.all().len(), Ordering::Relaxed);
+            if seen > most || walked > MOST_WALKED || depth > DEPTH {
+                return Err(GitError::TooMany(most));
+            }
+            for TreeEntry { name, kind, id } in entries.all() {
+                let (path, kind, id) = (path.join(name), kind.clone(), id.clone());
                 if kind == EntryKind::Folder {
                     folders.push((id, path, depth + 1));
                 } else if keep(&path) {
@@ -483,6 +534,10 @@ impl Repository {
         found.sort_by(|one, other| one.path.cmp(&other.path));
         Ok(Some(found))
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Entry {

@@ -54,7 +54,9 @@ pub fn lints(loaded: &Loaded, plan: &Plan, facts: &Facts) -> Report {
     placed.sort_by_key(|it| it.labels.first().map_or(0, |label| label.span.start));
     let mut codes = BTreeSet::from([UNUSED]);
     for first in placed.iter_mut().filter(|it| codes.insert(it.code)) {
-        first.hints.push(format!("if it is meant: `lints: {{allow: [{{code: {}, reason: …}}]}}`", first.code));
+        first
+            .hints
+            .push(format!("if it is meant: `lints: {{allow: [{{code: {}, reason: …}}]}}`", first.code));
     }
     Report(placed)
 }

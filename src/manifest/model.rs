@@ -53,7 +53,7 @@ pub struct Agent {
     pub user: Option<String>,
     /// An absolute path; the image's own folder when absent.
     pub workdir: Option<String>,
-    /// Where its home is, which outlives the container; nothing for the image's own, which does not.
+    /// Where its home is ([`DEFAULT_HOME`](crate::stack::DEFAULT_HOME) where nothing is said), which outlives the container; nothing for the image's own, which does not.
     pub home: Option<Utf8PathBuf>,
     /// What it sees of the host.
     pub mounts: Vec<Mount>,

@@ -49,7 +49,7 @@ pub(super) struct Test {
     /// The body of the request, as it would be sent.
     #[schemars(example = &"{\"title\": \"hello\"}")]
     pub(super) body: Option<String>,
-    /// The same from a file, relative to this one.
+    /// The same from a file in the folder of this one, or below it.
     #[schemars(example = &"./fixtures/upload.bin")]
     pub(super) body_file: Option<String>,
     /// The day to decide on (UTC). Default: `--now`, else today.

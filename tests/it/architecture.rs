@@ -34,7 +34,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lint", &["dlp", "lock", "manifest", "plan", "policy", "diagnostic"]),
     ("render", &["stack", "plan", "policy", "config", "yaml", "manifest", "diagnostic"]),
     ("tree", &["render", "diagnostic", "yaml", "printable"]),
-    ("capability", &["config", "dlp", "plan", "render", "manifest", "policy"]),
+    ("capability", &["stack", "config", "dlp", "plan", "render", "manifest", "policy"]),
     ("state", &["plan", "pki", "clock", "tree", "printable"]),
     ("consent", &["tree", "capability", "render", "state", "printable"]),
     ("git", &["programs"]),

@@ -201,7 +201,6 @@ fn ignored_files_do_not_count_and_are_not_looked_into() {
     assert_eq!(changes, ["changed: a/secret/open (file of 1 byte, other content)"]);
 }
 
-/// `BuildKit` prefers `DOCKERFILE.dockerignore`, the classic builder knows `.dockerignore` only.
 /// Builders run git in the folder that they build from, and a repository says what git runs.
 #[test]
 fn a_repository_is_no_part_of_a_context() {
@@ -212,9 +211,14 @@ fn a_repository_is_no_part_of_a_context() {
         ("git/x", ""),
         ("a/.git/config", "x"),
     ]);
-    place.put("git~1", "");
-    place.put(".gitignore", "");
-    assert_eq!(paths(&place.read()), [".gitignore", "Dockerfile", "a/.git/config", "git/x"]);
+    for other_name in ["git~1", ".git.", ".git:x", ".g\u{200c}it"] {
+        place.put(other_name, "");
+    }
+    for of_its_own in [".gitignore", ".g.i.t", ".git-x"] {
+        place.put(of_its_own, "");
+    }
+    let kept = [".g.i.t", ".git-x", ".gitignore", "Dockerfile", "a/.git/config", "git/x"];
+    assert_eq!(paths(&place.read()), kept);
     place.put(".dockerignore", "!.git\n!**\n");
     assert!(!paths(&place.read()).contains(&".git/config"));
     for (head, other) in [("HEAD", "objects/x"), ("head", "Refs/x"), ("HEAD", "commondir")] {
@@ -226,6 +230,7 @@ fn a_repository_is_no_part_of_a_context() {
     }
 }
 
+/// `BuildKit` prefers `DOCKERFILE.dockerignore`, the classic builder knows `.dockerignore` only.
 #[test]
 fn only_what_both_builders_ignore_is_left_out() {
     let place = place(&[
@@ -290,6 +295,11 @@ fn a_link_is_followed_at_no_place() {
 fn a_dockerfile_is_a_plain_file_in_its_context() {
     let cases = [
         ("missing", "the Dockerfile context/missing is missing; put a plain file into the build context"),
+        (
+            ".git/D",
+            "the Dockerfile context/.git/D lies in a repository's own folder, which is a part of no build context; put a plain \
+             file into the build context",
+        ),
         ("no/D", "the Dockerfile context/no/D is missing; put a plain file into the build context"),
         ("folder", "the Dockerfile context/folder is a folder; put a plain file into the build context"),
         (

@@ -527,6 +527,33 @@ fn the_build_context_is_compared_by_its_files() {
     assert_eq!(repository.diff(&[]).code, 0, "a commit and the disk have the same digest");
 }
 
+/// Some kilobytes of a repository stand for any number of folders, files and bytes.
+#[test]
+fn what_is_larger_than_it_looks_is_refused() {
+    let repository = Repository::with(&MANIFEST.replace("image: debian:12", "build: {context: ./agent}"));
+    repository.write("agent/Dockerfile", "FROM scratch\n");
+    repository.commit("context");
+    let bomb = "t=$(printf '100644 blob %s\\tx\\n' $(echo x | git hash-object -w --stdin) | git mktree)
+        for d in 1 2 3 4 5 6 7 8 9; do t=$(for i in 0 1 2 3 4 5 6 7 8 9; do printf '040000 tree %s\\td%d\\n' $t $i; done | git mktree); done
+        root=$( (git ls-tree main; printf '040000 tree %s\\tzz\\n' $t) | git mktree)
+        git branch folders $(git -c user.name=n -c user.email=n@example.test commit-tree -p main -m x $root)";
+    let made = Command::new("sh").args(["-euc", bomb]).current_dir(&repository.top).status().unwrap();
+    assert!(made.success());
+    let said = repository.diff(&["main..folders"]);
+    assert_eq!(
+        (said.code, said.err.as_str()),
+        (2, "error: the repository has more than 2000000 folders and files\n")
+    );
+    let zeros = "\0".repeat(60 << 20);
+    for n in 0..10 {
+        repository.write(&format!("agent/{n}"), &zeros);
+    }
+    repository.commit("zeros");
+    let said = repository.diff(&["main~1..main"]);
+    assert_eq!(said.code, 2, "{}", said.out);
+    assert!(said.err.contains("agent holds more than 512 MiB"), "{}", said.err);
+}
+
 #[test]
 fn a_build_context_at_the_top_is_compared() {
     let repository = Repository::with(

@@ -342,6 +342,18 @@ fn what_an_agent_can_plant_is_not_followed() {
     site.write("a.bottle-test.yaml", "tests:\n  - deny: GET https://a.test/\n    body_file: body\n");
     let said = site.refused(&[]);
     assert!(said.contains("body is a symbolic link, which bottle does not follow"), "{said}");
+    // What else is on the machine is not read: the verdicts would tell what is in it.
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    for named in [outside.path().to_str().unwrap(), "../body", "/etc/hostname", "x/../../body"] {
+        site.write(
+            "a.bottle-test.yaml",
+            format!("tests:\n  - deny: GET https://a.test/\n    body_file: {named}\n"),
+        );
+        let said = site.refused(&["--junit", "r.xml"]);
+        let end = ": it lies outside of the folder of this file; put a copy beside it\n";
+        assert_eq!(said, format!("error: `body_file` in a.bottle-test.yaml: {named}{end}"));
+        assert!(!site.folder.join("r.xml").exists());
+    }
     // Nor does it steer a terminal, or break out of a report.
     let hostile = "tests:\n  - allow: \"GET https://a.test/\\e[2J\\u202e]]>&<\"\n    name: \"\\u202e<x>&\"\n";
     site.write("a.bottle-test.yaml", hostile);

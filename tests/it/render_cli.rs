@@ -343,6 +343,36 @@ fn what_was_never_agreed_to_is_asked_about_in_full() {
     );
 }
 
+#[test]
+fn a_home_of_its_own_is_in_the_first_question_and_the_usual_one_is_not() {
+    let project = project();
+    assert!(!project.refused(1, &[]).contains("home"));
+    project.manifest("agent:\n", "agent:\n  home: /opt/agent\n");
+    let first = project.refused(1, &[]);
+    assert!(first.contains("/opt/agent"), "{first}");
+}
+
+/// Its container has what was agreed to when it was made.
+#[test]
+fn an_agent_that_runs_still_counts_as_one_that_writes() {
+    let project = project();
+    project.rendered(&[]);
+    let writable = || {
+        let registry = fs_err::read_to_string(project.root.join("state/bottle/bottles.json")).unwrap();
+        let registry: serde_json::Value = serde_json::from_str(&registry).unwrap();
+        registry["bottles"][0]["writable"].clone()
+    };
+    assert_eq!(writable(), serde_json::json!([project.dir()]));
+    let running = r#"{"project": "p", "digest": "sha256:0", "started": "2026-11-24T00:00:00Z"}"#;
+    fs_err::write(project.state().join("running.json"), running).unwrap();
+    project.manifest("target: /work", "target: /work, read_only: true");
+    project.rendered(&[]);
+    assert_eq!(writable(), serde_json::json!([project.dir()]));
+    fs_err::remove_file(project.state().join("running.json")).unwrap();
+    project.rendered(&[]);
+    assert_eq!(writable(), serde_json::json!([]));
+}
+
 /// What lies in the project is no proof of consent: an agent that commits a widened manifest together with the tree
 /// that it renders to is asked about all the same.
 #[test]

@@ -45,6 +45,9 @@ impl Scope {
 
 /// A file of a build context, and a rendered file, are read up to this size, in bytes.
 const LARGEST_FILE: u64 = 512 << 20;
+
+/// Entries of a build context that are looked at, at most: as many as on a disk.
+const MOST_LOOKED_AT: usize = 400_000;
 const LARGEST_RENDERED: u64 = 16 << 20;
 
 /// A bottle, with what it is paired by.
@@ -132,7 +135,7 @@ impl Files {
     ) -> anyhow::Result<(Vec<Utf8PathBuf>, Vec<String>)> {
         match self {
             Self::Commit { repository, commit } => {
-                let found = repository.walk(commit, folder, keep)?.unwrap_or_default();
+                let found = repository.walk(commit, folder, git::MOST, keep)?.unwrap_or_default();
                 Ok((found.into_iter().map(|entry| folder.join(entry.path)).collect(), Vec::new()))
             }
             Self::Disk { top, repository } => {
@@ -188,7 +191,9 @@ impl Files {
     pub(super) fn tree(&self, folder: &Utf8Path) -> anyhow::Result<Option<Tree>> {
         let tree = match self {
             Self::Commit { repository, commit } => {
-                let Some(entries) = repository.walk(commit, folder, |_| true)? else { return Ok(None) };
+                let Some(entries) = repository.walk(commit, folder, git::MOST, |_| true)? else {
+                    return Ok(None);
+                };
                 let mut tree = Tree::new();
                 for entry in entries {
                     let shown =
@@ -226,7 +231,7 @@ impl Files {
         }
         match self {
             Self::Commit { repository, commit } => {
-                let entries = repository.walk(commit, &root, |_| true)?.unwrap_or_default();
+                let entries = repository.walk(commit, &root, MOST_LOOKED_AT, |_| true)?.unwrap_or_default();
                 let paths: Vec<Utf8PathBuf> = entries.iter().map(|entry| root.join(&entry.path)).collect();
                 self.require_encoding(paths.iter().map(Utf8PathBuf::as_path))?;
                 let executable = |kind: &git::EntryKind| match kind {
@@ -240,13 +245,19 @@ impl Files {
                 let read = |path: &Utf8Path| match entries.get(path) {
                     // What is in it is not known here; another commit of it is another content.
                     Some(entry) if entry.kind == git::EntryKind::Submodule => Ok(entry.object().into_bytes()),
-                    Some(entry) => Ok(repository.read(entry, LARGEST_FILE)?),
+                    Some(entry) => Ok(repository.read(entry, LARGEST as u64)?),
                     None => bail!("{path} is not in the build context"),
+                };
+                let digest = |path: &Utf8Path| match entries.get(path) {
+                    Some(entry) if matches!(entry.kind, git::EntryKind::File { .. }) => {
+                        Ok(repository.digest(entry, LARGEST_FILE)?)
+                    }
+                    _ => bail!("{path} is no file of the build context"),
                 };
                 let name = Utf8PathBuf::from(format!("{}{root}", self.prefix()));
                 let text = self.read(&root.join(&dockerfile), LARGEST_RENDERED)?;
                 let text = text.and_then(|text| String::from_utf8(text).ok());
-                Ok(Some((Context::from_files(&name, &dockerfile, &files, read)?, text)))
+                Ok(Some((Context::from_files(&name, &dockerfile, &files, read, digest)?, text)))
             }
             Self::Disk { top, .. } => {
                 let Some(folder) = Folder::open(top)?.find(&root)? else { return Ok(None) };

@@ -5,8 +5,9 @@ use crate::cli::{named_file, source};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::expectations::Suite;
 use crate::manifest::{LARGEST, Loaded, Manifest, TestFile};
+use crate::plan::layout::normal;
 use crate::tree::read_plain;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// How the name of a file of expectations ends.
@@ -173,7 +174,13 @@ fn identity(file: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     Ok(real(&absolute(file)?))
 }
 
+/// The bytes of a body, which lies in the folder of the file that names it, or below. Nothing else is read: whoever
+/// wrote that file would learn from the verdicts what is in the person's own files.
 pub(crate) fn read_body(named_in: &Utf8Path, body: &Utf8Path) -> anyhow::Result<Vec<u8>> {
-    named_file::read(&folder_of(named_in)?, body, LARGEST_BODY)
-        .with_context(|| format!("`body_file` in {named_in}: {body}"))
+    let folder = folder_of(named_in)?;
+    let place = || format!("`body_file` in {named_in}: {body}");
+    if !normal(&folder.join(body)).starts_with(&folder) {
+        bail!("{}: it lies outside of the folder of this file; put a copy beside it", place());
+    }
+    named_file::read(&folder, body, LARGEST_BODY).with_context(place)
 }

@@ -5,6 +5,7 @@ use super::super::item::Item;
 use super::super::raw;
 use super::{env, file_path, resources};
 use crate::manifest::{Agent, Build, Image, Mount};
+use crate::stack::DEFAULT_HOME;
 use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -46,19 +47,35 @@ pub(super) fn agent(
     Some(Agent { image: image?, command, user, workdir, home, mounts, env, read_only, runtime, resources })
 }
 
-/// The home of an agent whose manifest names none.
-const HOME: &str = "/home/agent";
+/// Whether a folder is the system's own (Filesystem Hierarchy Standard 3.0, chapter 3): programs, settings and what
+/// ends with the container are no place for a home that stays.
+fn is_systems(path: &Utf8Path) -> bool {
+    const SYSTEM: [&str; 12] =
+        ["bin", "boot", "dev", "etc", "media", "mnt", "proc", "run", "sbin", "sys", "tmp", "usr"];
+    let mut parts = path.components().skip(1).map(|part| part.as_str());
+    match parts.next() {
+        None => true,
+        Some("var") => !matches!(parts.next(), Some("home" | "lib")) || parts.next().is_none(),
+        Some(first) => SYSTEM.contains(&first) || first.starts_with("lib"),
+    }
+}
 
 /// A mount at the home or around it would be what the agent's home is, and no volume.
 fn home(home: Option<raw::Home>, mounts: &[Mount], findings: &mut Findings<'_>) -> Option<Utf8PathBuf> {
     let path = match home {
         Some(raw::Home::Kept(false)) => return None,
         Some(raw::Home::Path(text)) => file_path::agent_path(&text, "agent.home", findings)?,
-        Some(raw::Home::Kept(true)) | None => HOME.into(),
+        Some(raw::Home::Kept(true)) | None => DEFAULT_HOME.into(),
     };
     if let Some(taken) = taken(&path) {
         let message =
             format!("the home {} covers `{taken}`, which is not the manifest's", quoted(path.as_str()));
+        let problem = findings.value("home", "agent.home", message);
+        findings.push(problem.hint("choose a folder of its own, such as /home/agent"));
+        return None;
+    }
+    if is_systems(&path) {
+        let message = format!("the home {} is a folder of the system", quoted(path.as_str()));
         let problem = findings.value("home", "agent.home", message);
         findings.push(problem.hint("choose a folder of its own, such as /home/agent"));
         return None;

@@ -64,6 +64,40 @@ fn a_home_outlives_its_container_and_belongs_to_the_agents_user() {
     assert_eq!(agent("ls -A ~").ok().out, SEEDS);
 }
 
+/// The program of the home runs as root in the agent's image.
+#[test]
+fn an_image_does_not_choose_the_program_of_its_home() {
+    if !harness::available() {
+        return;
+    }
+    let project = project("hijack");
+    let folder = project.folder().join("agent");
+    fs_err::create_dir(&folder).unwrap();
+    project.write_manifest(
+        &manifest("/v1/things").replace("image: bottle-test-base:1", "build: {context: ./agent}"),
+    );
+    for (links, place) in [
+        ("mkdir /home/agent/deep && ln -s /home/agent/deep /run/bottle", "/run/bottle"),
+        ("mkdir /run/bottle && ln -s /home/agent/bottle /run/bottle/bottle", "/run/bottle/bottle"),
+    ] {
+        let text = format!("FROM bottle-test-base:1\nUSER 0\nRUN mkdir -p /home/agent && {links}\n");
+        fs_err::write(folder.join("Dockerfile"), text).unwrap();
+        project.bottle(&["render", "--accept-widening"]).ok();
+        for arguments in [&["up"][..], &["run", "--", "true"]] {
+            let refused = project.bottle(arguments);
+            assert_eq!(refused.code, Some(2), "{}", refused.text());
+            let said = format!(
+                "{place} of the image {}-agent is in the way of bottle's own program, which is mounted at \
+                 /run/bottle/bottle; remove it from the image\n",
+                project.compose_project()
+            );
+            assert!(refused.err.contains(&said), "{}", refused.text());
+        }
+    }
+    let stack = project.adopt();
+    assert_eq!(stack.inspect("{{.State.StartedAt}}").get("home").filter(|at| !at.starts_with("0001")), None);
+}
+
 fn started(stack: &Stack, service: &str) -> String {
     docker(["inspect", "--format", "{{.Id}} {{.State.StartedAt}}", &stack.container(service)]).ok().out
 }
