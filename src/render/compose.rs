@@ -263,7 +263,7 @@ mod tests {
             stack::RUN,
             stack::EGRESS_SOCKET,
             stack::UPSTREAM,
-            stack::PUBLISHED,
+            PUBLISHED,
             stack::AGENT_BINARY,
             stack::BINARY,
             stack::TRUST,
