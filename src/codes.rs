@@ -91,6 +91,7 @@ pub const CODES: &[Code] = codes! {
     Error "path"
     Error "plain-http"
     Error "port"
+    Error "publish"
     Error "reason"
     Error "resources"
     Error "retired-key"
@@ -124,6 +125,7 @@ pub const CODES: &[Code] = codes! {
     Lint "no-hosts"
     Lint "no-routes"
     Lint "not-inspected"
+    Lint "privileged-port"
     Lint "rule-expired"
     Lint "rule-expires-soon"
     Lint "shadowed-path"
@@ -144,6 +146,7 @@ pub const CODES: &[Code] = codes! {
     Failure "not-an-audit-log"
     Failure "not-as-agreed"
     Failure "not-rendered"
+    Failure "port-in-use"
     Failure "several-manifests"
     Failure "unknown-bottle"
     // Why a request was refused.

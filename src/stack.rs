@@ -21,10 +21,19 @@ pub mod service {
     pub const HOME: &str = "home";
     /// The attack suite in the agent's place; started only when it is asked for.
     pub const ATTACK: &str = "attack";
-    /// Kept for what will show ports of the agent on the host's loopback.
+    /// Shows ports of the agent on the host's loopback, where the manifest says so.
     pub const PUBLISH: &str = "publish";
+    /// Carries what comes from there to the agent's loopback.
+    pub const INBOUND: &str = "inbound";
     /// The stack's own, whatever a manifest says. Every other one is the manifest's.
-    pub const ALL: [&str; 8] = [NETNS, GATE, EGRESS_PROXY, PIPELOCK, AGENT, HOME, ATTACK, PUBLISH];
+    pub const ALL: [&str; 9] = [NETNS, GATE, EGRESS_PROXY, PIPELOCK, AGENT, HOME, ATTACK, PUBLISH, INBOUND];
+
+    /// Whether the service carries what is published and nothing else: no request of an agent is cut off where it is made
+    /// again.
+    #[must_use]
+    pub fn is_carrier(name: &str) -> bool {
+        [PUBLISH, INBOUND].contains(&name)
+    }
 
     /// Whether the manifest names the service: a container beside the agent.
     #[must_use]
@@ -37,6 +46,8 @@ pub mod service {
 pub mod network {
     /// From pipelock to the Internet: a bridge of the stack's own, or a network that exists.
     pub const EGRESS: &str = "egress";
+    /// From the host to publish: a bridge of the stack's own, without a way to the Internet.
+    pub const PUBLISH: &str = "publish";
 }
 
 /// The home of an agent whose manifest names none.
@@ -75,6 +86,8 @@ pub const EGRESS_SOCKET: &str = "/run/bottle/egress.sock";
 pub const UPSTREAM: &str = "/run/bottle-upstream";
 /// Where pipelock listens for egress-proxy.
 pub const PIPELOCK_SOCKET: &str = "/run/bottle-upstream/pipelock.sock";
+/// The folder of the sockets between publish and inbound, which no other service mounts.
+pub const PUBLISHED: &str = "/run/bottle-publish";
 /// bottle's binary in the agent.
 pub const AGENT_BINARY: &str = "/run/bottle/bottle";
 /// bottle's binary in its own image.

@@ -34,6 +34,15 @@ need_cxx() {
   if has_cxx; then ok cxx 'a C++ compiler'; else ok cxx 'no C++ compiler: scripts/fuzz needs one'; fi
 }
 
+# What looks at a published port as a person does. Ubuntu has it as a snap only.
+need_browser() {
+  if ! has chromium && can_install; then
+    apt_update_once
+    if [ -n "$(apt_candidate chromium)" ]; then apt_install chromium chromium; fi
+  fi
+  if has chromium; then ok chromium 'a browser'; else missing chromium 'the browser of a test'; fi
+}
+
 need_rust_components() {
   has cargo || return 0
   cargo fmt --version >/dev/null 2>&1 || missing 'rustfmt' 'rustup component add rustfmt'

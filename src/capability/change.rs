@@ -152,6 +152,13 @@ pub enum Capability {
         /// As the manifest writes it.
         value: String,
     },
+    /// This machine shows a port of the agent on its loopback.
+    Published {
+        /// Of this machine.
+        port: u16,
+        /// In the agent's namespace.
+        agent_port: u16,
+    },
     /// A DLP finding in a request is only logged.
     FindingsPass,
     /// Seed phrases of wallets are not looked for.
@@ -304,6 +311,7 @@ impl Capability {
             | Self::PrivateAddresses { .. }
             | Self::Uncovered { .. }
             | Self::Runtime { .. }
+            | Self::Published { .. }
             | Self::FindingsPass
             | Self::SeedPhrasesPass
             | Self::PatternPasses { .. }
@@ -420,6 +428,7 @@ impl Capability {
             Self::Home { path } => path.to_string(),
             Self::Service { part, .. } => part.value(),
             Self::Variable { name, value } => format!("{name}={value}"),
+            Self::Published { agent_port, .. } => format!("port {agent_port} of the agent"),
             Self::ExtraCa { sha256 } => format!("sha256 {}", sha256.get(..16).unwrap_or(sha256)),
             // These come and go: none of them takes the place of another.
             Self::Requests(_)
@@ -536,6 +545,11 @@ impl fmt::Display for Capability {
             }
             Self::WritableRoot => f.write_str("the image's own files can be written to (agent.read_only)"),
             Self::Variable { .. } => write!(f, "the agent's environment has {value}"),
+            Self::Published { port, .. } => write!(
+                f,
+                "{value} is shown on this machine at 127.0.0.1:{port}: a page from there can send anything anywhere \
+                 from your browser"
+            ),
             Self::FindingsPass => {
                 f.write_str("a request that carries a secret passes and is only logged (dlp_action: warn)")
             }

@@ -61,6 +61,7 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
         root_writable,
         home: new_home,
         environment,
+        published,
         dlp_warns,
         seed_phrases,
         secrets,
@@ -89,6 +90,13 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
             Some(Capability::Variable { name: name.clone(), value })
         };
         changes.pair(variable(&old.environment), variable(environment));
+    }
+    let ports: BTreeSet<&u16> = old.published.keys().chain(published.keys()).collect();
+    for port in ports {
+        let shown = |ports: &BTreeMap<u16, u16>| {
+            Some(Capability::Published { port: *port, agent_port: *ports.get(port)? })
+        };
+        changes.pair(shown(&old.published), shown(published));
     }
     changes.flag(old.dlp_warns, *dlp_warns, Capability::FindingsPass);
     changes.flag(!old.seed_phrases, !seed_phrases, Capability::SeedPhrasesPass);
@@ -129,6 +137,7 @@ impl Capabilities {
             root_writable: true,
             home: new.home.clone().filter(|home| home == DEFAULT_HOME), // a manifest that says nothing has this one
             environment: BTreeMap::new(),
+            published: BTreeMap::new(),
             dlp_warns: false,
             seed_phrases: new.seed_phrases, // decided by the hosts, and said by a warning
             secrets: Secrets::default(),

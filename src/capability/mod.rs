@@ -17,7 +17,7 @@ pub use compare::{changes, introduced};
 pub use host::HostCapability;
 pub use service::ServicePart;
 
-use crate::manifest::{Build, DlpAction};
+use crate::manifest::{Build, DlpAction, Published};
 use crate::plan::{
     AgentImage, AgentPlan, MountPlan, Plan, Resources, SeedPhrases, Topology, User, Variable,
     is_set_by_bottle,
@@ -73,6 +73,9 @@ pub struct Capabilities {
     home: Option<Utf8PathBuf>,
     /// The variables that the manifest sets.
     environment: BTreeMap<String, String>,
+    /// The agent's ports that the machine shows on its loopback, by the port there.
+    #[serde(default)]
+    published: BTreeMap<u16, u16>,
     /// A DLP finding in a request is only logged.
     dlp_warns: bool,
     seed_phrases: bool,
@@ -188,6 +191,7 @@ impl Capabilities {
             runtime,
             resources: Resources { memory, millicpus, pids },
             mounts,
+            publish,
             environment,
         } = agent;
         let git_push = *topology == Topology::Direct;
@@ -209,6 +213,7 @@ impl Capabilities {
             root_writable: !read_only,
             home: home.clone(),
             environment: self::environment(environment),
+            published: publish.iter().map(|it: &Published| (it.host(), it.agent())).collect(),
             dlp_warns: *dlp_action == DlpAction::Warn,
             seed_phrases: *seed_phrases,
             secrets: dlp.into(),

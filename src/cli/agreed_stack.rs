@@ -242,6 +242,9 @@ impl Stack {
             Topology::Chain => vec![service::NETNS, service::GATE, service::PIPELOCK, service::EGRESS_PROXY],
             Topology::Direct => vec![service::NETNS, service::GATE, service::PIPELOCK],
         };
+        if !self.plan.agent.publish.is_empty() {
+            services.extend([service::INBOUND, service::PUBLISH]);
+        }
         services.extend(self.plan.sidecars.iter().map(|it| it.name.as_str()));
         services.into_iter().map(str::to_owned).collect()
     }
@@ -272,8 +275,9 @@ impl Stack {
     /// Whether a service of the infrastructure is as it should be, in a state of [`Self::states`].
     pub(crate) fn is_well(service: &str, state: &str) -> bool {
         // The holder of the namespace is asked nothing, since gate can't be healthy without it. What is beside the agent
-        // has a health if its image says how to ask for it.
-        let asked = service != service::NETNS && !service::is_beside(service);
+        // has a health if its image says how to ask for it, and who carries what is published ends if it can't listen.
+        let asked =
+            service != service::NETNS && !service::is_carrier(service) && !service::is_beside(service);
         state == "running healthy" || !asked && state == "running"
     }
 

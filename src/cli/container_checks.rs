@@ -6,6 +6,7 @@ use super::docker::{docker, output_of};
 use super::failure::fail;
 use super::places::Places;
 use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
+use crate::manifest::Published;
 use crate::plan::layout;
 use crate::render::paths;
 use crate::stack::{AGENT_BINARY, CLAUDE_GUIDE, SYSTEM_BUNDLES, service};
@@ -42,6 +43,8 @@ pub(crate) struct Container {
     pub(crate) name: String,
     /// The config that a proxy was made with.
     pub(crate) config_label: String,
+    /// What the engine was asked to publish, as far as it is a port of an agent.
+    pub(crate) published: Vec<Published>,
     /// What the engine was asked to mount in it.
     mounts: Vec<EngineMount>,
     /// Targets of file systems in memory.
@@ -140,8 +143,23 @@ fn container(line: &str) -> Option<Container> {
         name: text(next()?).trim_start_matches('/').to_owned(),
         mounts: serde_json::from_value(next()?).ok()?,
         config_label: text(next()?),
+        published: published(&host_config["PortBindings"]),
         tmpfs: host_config["Tmpfs"].as_object().into_iter().flatten().map(|(key, _)| key.into()).collect(),
     })
+}
+
+/// Sorted by the port of this machine. What is no such port is `verify`'s to say.
+fn published(bindings: &serde_json::Value) -> Vec<Published> {
+    let bindings = bindings.as_object().into_iter().flatten();
+    let each = bindings.flat_map(|(port, list)| {
+        let agent = port.strip_suffix("/tcp").and_then(|port| port.parse().ok());
+        let hosts =
+            list.as_array().into_iter().flatten().filter_map(|it| it["HostPort"].as_str()?.parse().ok());
+        hosts.filter_map(move |host| Published::new(host, agent?).ok())
+    });
+    let mut all: Vec<Published> = each.collect();
+    all.sort_unstable();
+    all
 }
 
 /// Refuses to go on while a container that runs does not hold, whatever it was made of.
@@ -364,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_container_is_read_from_the_engines_answer() {
-        let line = r#""abc" "p" 12 "agent" "False" "running" 0 {"NetworkMode":"container:def","Tmpfs":{"/tmp":"mode=1777"}} {"b":{},"a":{}} "h" "/p-agent-1" [{"Type":"bind","Source":"/s","Destination":"/t","RW":false,"Mode":""},{"Type":"volume","Name":"p_socket","Source":"/v","Destination":"/run","RW":true}] "sha256:1""#;
+        let line = r#""abc" "p" 12 "agent" "False" "running" 0 {"NetworkMode":"container:def","Tmpfs":{"/tmp":"mode=1777"},"PortBindings":{"3000/tcp":[{"HostIp":"127.0.0.1","HostPort":"8080"}],"80/tcp":null}} {"b":{},"a":{}} "h" "/p-agent-1" [{"Type":"bind","Source":"/s","Destination":"/t","RW":false,"Mode":""},{"Type":"volume","Name":"p_socket","Source":"/v","Destination":"/run","RW":true}] "sha256:1""#;
         let found = container(line).unwrap();
         assert!(found.is_running() && !found.one_off && found.pid == 12 && found.name == "p-agent-1");
         assert_eq!(
@@ -374,6 +392,7 @@ mod tests {
         assert_eq!(found.mounts.len(), 2);
         assert!(!found.mounts[0].writable && found.mounts[1].name == "p_socket");
         assert_eq!(found.tmpfs, ["/tmp"]);
+        assert_eq!(found.published, ["8080:3000".parse().unwrap()]);
         assert_eq!(container("\"abc\" 12"), None, "a line that broke off is no container");
     }
 }

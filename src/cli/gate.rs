@@ -1,7 +1,7 @@
 //! `bottle gate`: the byte relay.
 
 use super::{Globals, Outcome, process};
-use crate::gate::{Lend, Relay};
+use crate::gate::{self, Lend, Relay};
 use crate::telemetry::log;
 use anyhow::Context as _;
 use tokio::{
@@ -21,6 +21,9 @@ pub(crate) struct Args {
     /// Hold a port, and lend its socket to `--relay lent:PATH=…` on the unix socket PATH; repeatable
     #[arg(long = "lend", value_name = "HOST:PORT=unix:PATH")]
     loans: Vec<Lend>,
+    /// Serve the default gateway of this network and nobody else on it: what a container engine publishes comes from there
+    #[arg(long)]
+    from_gateway: bool,
 }
 
 pub(crate) fn run(args: Args, globals: &Globals) -> anyhow::Result<Outcome> {
@@ -61,9 +64,15 @@ async fn start(args: Args, serving: &mut JoinSet<()>) -> anyhow::Result<()> {
     if args.relays.is_empty() {
         tracing::info!("holding the network namespace; nothing is relayed");
     }
+    let only_from = if args.from_gateway { Some(gate::gateway()?) } else { None };
+    // One process carries no more than fits its memory, however many relays share it.
+    let share = gate::MAX_CONNECTIONS / args.relays.len().max(1);
     for relay in args.relays {
         let connect = relay.connect.clone();
-        let bound = relay.bind().await?;
+        let mut bound = relay.bind().await?.with_max_connections(share);
+        if let Some(address) = only_from {
+            bound = bound.only_from(address);
+        }
         tracing::info!(listen = %bound.local_address()?, %connect, "ready");
         serving.spawn(bound.serve());
     }

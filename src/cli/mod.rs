@@ -56,6 +56,7 @@ mod process;
 mod progress;
 mod project;
 mod ps;
+mod published_ports;
 mod reload;
 mod reload_in_container;
 mod render;

@@ -3,6 +3,7 @@
 use super::agreed_stack::shown_from_here;
 use super::down::labelled;
 use super::folders::registry;
+use super::published_ports::{Shown, shown};
 use super::{Format, Globals, Outcome, container_checks, print_as};
 use crate::consent::{Bottle, FolderId, Record, Running};
 use crate::stack::service;
@@ -25,6 +26,8 @@ struct Row {
     started: Option<jiff::Timestamp>,
     /// The names of the agents' containers that run.
     agents: Vec<String>,
+    /// What this machine shows of them.
+    published: Vec<Shown>,
     notes: Vec<String>,
 }
 
@@ -81,6 +84,7 @@ fn rows() -> anyhow::Result<Vec<Row>> {
             running: containers.iter().filter(|it| it.is_running()).count(),
             all: containers.len(),
             agents: agents(&containers),
+            published: shown(containers.iter().copied()),
             started: running.filter(|_| runs).map(|it| it.started),
             bottle: Some(bottle.clone()),
             notes,
@@ -95,6 +99,7 @@ fn rows() -> anyhow::Result<Vec<Row>> {
             running: containers.iter().filter(|it| it.is_running()).count(),
             all: containers.len(),
             agents: agents(&containers),
+            published: shown(containers.iter().copied()),
             project: project.clone(),
             bottle: None,
             started: None,
@@ -131,6 +136,9 @@ fn as_text(rows: &[Row]) -> Result<String, std::fmt::Error> {
         for agent in &row.agents {
             writeln!(text, "  agent {agent}")?;
         }
+        for published in &row.published {
+            writeln!(text, "  {published}")?;
+        }
         for note in &row.notes {
             writeln!(text, "  {note}")?;
         }
@@ -156,6 +164,7 @@ fn as_json(row: &Row) -> serde_json::Value {
         "running": row.running,
         "containers": row.all,
         "agents": row.agents,
+        "published": row.published,
         "started": row.started.map(|at| at.to_string()),
         "notes": row.notes,
     })

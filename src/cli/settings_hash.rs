@@ -13,10 +13,12 @@ use std::process::Stdio;
 pub(super) fn of_services(stack: &Stack, there: &[Container]) -> anyhow::Result<BTreeMap<String, String>> {
     let holder = there.iter().find(|it| it.service == service::NETNS).map(|it| it.id.as_str());
     let mode = format!("container:{}", holder.unwrap_or_default());
+    let inbound = (!stack.plan.agent.publish.is_empty()).then_some(service::INBOUND);
     let beside = stack.plan.sidecars.iter().map(|it| it.name.as_str());
     let mut joined: serde_json::Map<String, serde_json::Value> =
         [service::GATE, service::AGENT, service::ATTACK]
             .into_iter()
+            .chain(inbound)
             .chain(beside)
             .map(|name| (name.to_owned(), serde_json::json!({ "network_mode": mode })))
             .collect();

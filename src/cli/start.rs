@@ -5,7 +5,7 @@ use super::agreed_stack::Stack;
 use super::container_checks::{self, Container};
 use super::docker::{NO_DOCKER, docker, output_of};
 use super::places::Places;
-use super::{movers, reload, say, settings_hash, tokens};
+use super::{movers, published_ports, reload, say, settings_hash, tokens};
 use crate::consent::{Context, Running};
 use crate::plan::AgentImage;
 use crate::stack::service;
@@ -29,6 +29,7 @@ pub(crate) fn require_ready(stack: &Stack) -> anyhow::Result<()> {
     stack.require_runtime()?;
     movers::require_unseen_state(stack)?;
     container_checks::require(stack)?;
+    published_ports::require_free(stack)?;
     require_image(stack)
 }
 
@@ -50,6 +51,7 @@ fn require_image(stack: &Stack) -> anyhow::Result<()> {
 /// Everything but the agent, healthy. An agent may end at any time, so waiting for it would fail.
 pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<()> {
     let all = container_checks::of_project(&stack.bottle.project)?;
+    published_ports::close_former(stack, &all)?;
     let infrastructure = stack.infrastructure();
     let here = |it: &&Container| infrastructure.contains(&it.service) && !it.one_off;
     let there: Vec<Container> = all.iter().filter(here).cloned().collect();
@@ -95,7 +97,7 @@ fn require_nobody_cut_off(
     purpose: Purpose,
 ) -> anyhow::Result<()> {
     let cuts_off = match purpose {
-        Purpose::Session => !again.is_empty(),
+        Purpose::Session => again.iter().any(|it| !service::is_carrier(it)),
         Purpose::Stack => again.contains(&service::NETNS),
     };
     let Some(first) = served.first().filter(|_| cuts_off) else { return Ok(()) };

@@ -2,6 +2,7 @@
 
 use super::agreed_stack::{Stack, StackArgs};
 use super::docker::{docker, output_of};
+use super::published_ports::{Shown, shown};
 use super::{Format, Globals, Outcome, audit_files, container_checks, print_as, source, tree_against_agreed};
 use crate::consent::Running;
 use crate::json_schema;
@@ -49,6 +50,8 @@ struct StackStatus {
     services: Vec<Service>,
     /// The containers of the agents that run.
     agents: Vec<String>,
+    /// Ports of the agent that this machine shows on its loopback.
+    published: Vec<Shown>,
     /// The names of the tokens that it takes, never their values.
     tokens: Vec<String>,
     /// What was asked for since then, or as far as the records reach; absent where nothing was.
@@ -169,6 +172,7 @@ fn look(stack: &Stack) -> anyhow::Result<StackStatus> {
         running: unwell.is_empty(),
         since,
         agents: agents.map(|it| it.name.clone()).collect(),
+        published: shown(&containers),
         tokens: stack.plan.tokens().into_keys().map(str::to_owned).collect(),
         requests: requests(stack, since)?,
         services: states.into_iter().map(|(name, state)| Service { name, state }).collect(),
@@ -223,7 +227,13 @@ fn as_text(status: &StackStatus, now: Timestamp) -> Result<String, std::fmt::Err
     writeln!(text, "  digest    {}", status.digest)?;
     let services: Vec<String> =
         status.services.iter().map(|it| format!("{} {}", it.name, it.state)).collect();
-    for (name, list) in [("services", &services), ("agents", &status.agents), ("tokens", &status.tokens)] {
+    let published: Vec<String> = status.published.iter().map(ToString::to_string).collect();
+    for (name, list) in [
+        ("services", &services),
+        ("agents", &status.agents),
+        ("ports", &published),
+        ("tokens", &status.tokens),
+    ] {
         if !list.is_empty() {
             writeln!(text, "  {name:<8}  {}", printable_name(&list.join(", ")))?;
         }

@@ -124,6 +124,7 @@ fn networks(stack: &Stack, container: &container_checks::Container) -> Option<St
     let egress = stack.plan.egress_network.clone().unwrap_or_else(|| named(network::EGRESS));
     let wanted = match container.service.as_str() {
         service::PIPELOCK => vec![egress],
+        service::PUBLISH => vec![named(network::PUBLISH)],
         service::NETNS | service::EGRESS_PROXY => vec!["none".to_owned()],
         _ => Vec::new(), // in the namespace of netns
     };

@@ -7,11 +7,13 @@
 //! the one on which no byte has moved for longest makes way for a client that waits.
 
 mod address;
+mod gateway;
 mod lend;
 mod orphans;
 mod stream;
 
 pub use address::{Address, AddressError, Lend, Relay};
+pub use gateway::gateway;
 pub use lend::LentListener;
 
 use crate::socket::{PeerWatch, Socket};
@@ -19,6 +21,7 @@ use orphans::Ends;
 use std::{
     collections::{HashMap, HashSet},
     io,
+    net::IpAddr,
     os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{
@@ -66,6 +69,7 @@ pub struct Bound {
     listener: Listener,
     connect: Address,
     max_connections: usize,
+    only_from: Option<IpAddr>,
 }
 
 #[derive(Debug)]
@@ -89,7 +93,7 @@ impl Relay {
             Listener::Unix(listener, _) => tune_listener(listener)?,
             Listener::Tcp(listener) => tune_listener(listener)?,
         }
-        Ok(Bound { listener, connect: self.connect, max_connections: MAX_CONNECTIONS })
+        Ok(Bound { listener, connect: self.connect, max_connections: MAX_CONNECTIONS, only_from: None })
     }
 }
 
@@ -128,9 +132,26 @@ impl Bound {
         self
     }
 
+    /// The same relay for clients at one address: every other one is closed at once, before anything is dialled.
+    #[must_use]
+    pub fn only_from(mut self, address: IpAddr) -> Self {
+        self.only_from = Some(address);
+        self
+    }
+
+    /// Whether a client is served. One that has no address, or is gone already, has none to be told by.
+    fn serves(&self, client: &Socket) -> bool {
+        let Some(only) = self.only_from else { return true };
+        let from = client.addresses().map(|(_, peer)| peer.ip());
+        if from != Some(only) {
+            tracing::debug!(?from, %only, "a client at another address is closed");
+        }
+        from == Some(only)
+    }
+
     /// Relays until it is dropped.
     pub async fn serve(self) {
-        let far = Arc::new(FarSide { address: self.connect, absent: AtomicBool::new(false) });
+        let far = Arc::new(FarSide { address: self.connect.clone(), absent: AtomicBool::new(false) });
         let mut tasks = JoinSet::new();
         let mut carried: HashMap<Id, Arc<Carried>> = HashMap::new();
         let mut full = false;
@@ -172,7 +193,8 @@ impl Bound {
                 Some(ended) = tasks.join_next_with_id() => forget(&mut carried, &ended),
                 _ = looking.tick() => begin_look(&mut look, &carried),
                 client = self.listener.accept() => match client.and_then(|client| Ok((client.watch()?, client))) {
-                    Ok(client) => waiting = Some(client),
+                    Ok((watch, client)) if self.serves(&client) => waiting = Some((watch, client)),
+                    Ok((_, client)) => client.reset_on_close(),
                     Err(error) => {
                         tracing::warn!(%error, "could not accept a connection");
                         sleep(ACCEPT_PAUSE).await;

@@ -2,7 +2,7 @@
 
 use super::{Facts, Found};
 use crate::diagnostic::Diagnostic;
-use crate::manifest::Loaded;
+use crate::manifest::{Loaded, Published};
 use crate::plan::{AgentImage, Plan, layout::normal};
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -25,6 +25,9 @@ pub(super) fn lints(loaded: &Loaded, plan: &Plan, facts: &Facts) -> Found {
             found.extend(in_a_mount(&build.context, plan).map(|it| ("agent.build".to_owned(), it)));
         }
     }
+    for (at, published) in loaded.manifest.agent.publish.iter().enumerate() {
+        found.extend(privileged(*published).map(|it| (format!("agent.publish[{at}]"), it)));
+    }
     for mount in &loaded.manifest.agent.mounts {
         let secrets: Vec<&Utf8PathBuf> = facts
             .secrets
@@ -38,6 +41,15 @@ pub(super) fn lints(loaded: &Loaded, plan: &Plan, facts: &Facts) -> Found {
         }
     }
     found
+}
+
+/// Only root listens there otherwise, so programs of this machine may trust what answers.
+fn privileged(published: Published) -> Option<Diagnostic> {
+    let (host, agent) = (published.host(), published.agent());
+    let message =
+        format!("port {agent} of the agent takes the place of this machine's own service at port {host}");
+    let hint = format!("publish it at a port from 1024 on: \"{}:{agent}\"", 8000 + host);
+    published.is_privileged().then(|| Diagnostic::warning("privileged-port", message).hint(hint))
 }
 
 /// A name without a digest is whatever the registry has under it when it is pulled.

@@ -11,6 +11,7 @@ mod item;
 mod load;
 mod model;
 mod parse;
+mod published;
 mod raw;
 mod raw_test;
 mod reference;
@@ -28,6 +29,7 @@ pub use model::{
     Agent, AllowedLint, Build, Dlp, DlpAction, Egress, EgressProxy, Engine, Image, Lints, Manifest, Mount,
     Pipelock, Resources, Service,
 };
+pub use published::{Published, PublishedError};
 pub use reference::reference;
 pub use retired::{Migrated, migrate};
 pub use schema::{schema, schema_text, test_file_schema_text};

@@ -1,6 +1,7 @@
 //! The manifest after every check: types that can't hold a bad value.
 
 use super::expectation::Expectation;
+use super::published::Published;
 use crate::dlp::{CustomPattern, Exception};
 use crate::policy::HostRule;
 use camino::Utf8PathBuf;
@@ -59,6 +60,8 @@ pub struct Agent {
     pub mounts: Vec<Mount>,
     /// Literal environment variables, in the manifest's order; none that bottle sets itself.
     pub env: Vec<(String, String)>,
+    /// Ports of it that the host shows on its loopback, in the manifest's order; each port of the host once.
+    pub publish: Vec<Published>,
     /// The image's own files can't be written to.
     pub read_only: bool,
     /// The engine's runtime by its name there; the engine's default when absent.

@@ -104,6 +104,11 @@ pub(super) struct Agent {
     /// credentials don't belong here.
     #[schemars(with = "Option<BTreeMap<String, String>>", example = json!({"EDITOR": "vi"}))]
     pub(super) env: Option<Env>,
+    /// Ports of the agent, or of a service beside it, that this machine shows on 127.0.0.1 and nowhere else: `"HOST:AGENT"`,
+    /// or one number for both. TCP, with a server on 127.0.0.1 or 0.0.0.0 there. A page that a browser opens from such a
+    /// port can send what it likes to the Internet.
+    #[schemars(length(min = 1), example = json!(["3000:3000", 5173]))]
+    pub(super) publish: Option<Vec<Item<Publish>>>,
     /// Whether the image's own files are read-only to the agent. Default: false.
     #[schemars(example = true)]
     pub(super) read_only: Option<bool>,
@@ -126,6 +131,17 @@ pub(super) enum Home {
     Path(String),
     /// `false`: the image's own home, which ends with the container. `true`: the default.
     Kept(bool),
+}
+
+/// A port, or two.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(inline)]
+pub(super) enum Publish {
+    /// The same on both sides.
+    Both(u64),
+    /// `HOST:AGENT`, or one port.
+    Text(String),
 }
 
 /// What a container may use of this machine. Each limit has a default that leaves the machine alive.

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 
 /// Keys that the design has and this version does not, by the map that they belong to, and what to do without.
 const LATER: &[(&str, &str, &str)] = &[
-    ("/$defs/Agent", "publish", "remove it"),
     ("/$defs/Route", "websocket", "remove it"),
     ("/$defs/Service", "build", "build the image with `docker build --tag NAME`, and name it in `image`"),
 ];
@@ -176,13 +175,19 @@ impl SchemaCheck<'_, '_> {
             }
             return;
         }
-        let message = format!(
-            "{name} must be a host or a map with a route's options, and this is {}",
-            kind_of(instance)
-        );
+        let kinds = context.iter().flatten().filter_map(|error| match error.kind() {
+            ValidationErrorKind::Type { kind } if other_type(error) => Some(article(wanted(kind))),
+            _ => None,
+        });
+        let kinds = kinds.collect::<Vec<_>>().join(" or ");
+        let message = format!("{name} must be {kinds}, and this is {}", kind_of(instance));
         let problem = self.findings.value("type", pointer, message);
+        let hint = match self.schema.example(pointer) {
+            Some(example) => format!("for example: {}", flow(example)),
+            None => format!("write {kinds}, or remove the key for its default"),
+        };
         self.out.push(pointer.to_owned());
-        self.findings.push(problem.hint("for example: {host: api.example.com, methods: [GET, HEAD]}"));
+        self.findings.push(problem.hint(hint));
     }
 
     fn wrong_type(&self, pointer: &str, name: &str, kind: &TypeKind, instance: &Value) -> Diagnostic {
@@ -190,19 +195,8 @@ impl SchemaCheck<'_, '_> {
             let problem = self.findings.value("type", pointer, format!("{name} has no value"));
             return problem.hint("give it one, or remove it");
         }
-        let wanted = match kind {
-            TypeKind::Single(one) => *one,
-            TypeKind::Multiple(_) => JsonType::Null,
-        };
-        let article = match wanted {
-            JsonType::Array => "a list",
-            JsonType::Object => "a map",
-            JsonType::String => "text",
-            JsonType::Boolean => "true or false",
-            JsonType::Integer => "a whole number",
-            JsonType::Number => "a number",
-            JsonType::Null => "something else",
-        };
+        let wanted = wanted(kind);
+        let article = article(wanted);
         let message = format!("{name} must be {article}, and this is {}", kind_of(instance));
         let problem = self.findings.value("type", pointer, message);
         match (wanted, instance) {
@@ -261,6 +255,25 @@ impl SchemaCheck<'_, '_> {
             _ => ("says nothing", "fill it, or remove the key"),
         };
         self.findings.value("empty-list", pointer, format!("{name} is empty, which {what}")).hint(hint)
+    }
+}
+
+fn wanted(kind: &TypeKind) -> JsonType {
+    match kind {
+        TypeKind::Single(one) => *one,
+        TypeKind::Multiple(_) => JsonType::Null,
+    }
+}
+
+fn article(wanted: JsonType) -> &'static str {
+    match wanted {
+        JsonType::Array => "a list",
+        JsonType::Object => "a map",
+        JsonType::String => "text",
+        JsonType::Boolean => "true or false",
+        JsonType::Integer => "a whole number",
+        JsonType::Number => "a number",
+        JsonType::Null => "something else",
     }
 }
 

@@ -52,6 +52,11 @@ pub(super) fn resolve(manifest: &Manifest, layout: &Layout, problems: &mut Probl
             pids: agent.resources.pids.unwrap_or(PIDS),
         },
         mounts,
+        publish: {
+            let mut publish = agent.publish.clone();
+            publish.sort_unstable();
+            publish
+        },
         environment: environment::resolve(manifest),
     }
 }

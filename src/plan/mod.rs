@@ -21,7 +21,7 @@ pub use services::{NetworkPlan, Reach, ServicePlan};
 pub use sidecar::Sidecar;
 
 use crate::diagnostic::Diagnostic;
-use crate::manifest::{Build, Dlp, DlpAction};
+use crate::manifest::{Build, Dlp, DlpAction, Published};
 use crate::policy::HostRule;
 use crate::stack::{CLAUDE_GUIDE, SYSTEM_BUNDLES};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -105,6 +105,8 @@ pub struct AgentPlan {
     pub resources: Resources,
     /// What is mounted, in the order of the compose file.
     pub mounts: Vec<MountPlan>,
+    /// Ports of it that the host shows on its loopback, sorted by the port of the host.
+    pub publish: Vec<Published>,
     /// Every variable that is set, by bottle or by the manifest.
     pub environment: BTreeMap<String, Variable>,
 }

@@ -54,6 +54,12 @@ impl Plan {
         if self.agent.home.is_some() {
             services.push(make(service::HOME, "gives a new home to the agent's user, and ends", Reach::None));
         }
+        if !self.agent.publish.is_empty() {
+            let role = "carries bytes from publish's sockets to ports on the agent's loopback";
+            services.push(make(service::INBOUND, role, Reach::Agent));
+            let role = "shows those ports on the host's 127.0.0.1";
+            services.push(make(service::PUBLISH, role, Reach::Networks(&[network::PUBLISH])));
+        }
         for sidecar in &self.sidecars {
             services.push(make(&sidecar.name, "works beside the agent, as the manifest says", Reach::Agent));
         }
@@ -73,6 +79,12 @@ impl Plan {
             Some(_) => "a network that exists already: pipelock's way out",
             None => "a bridge of the stack's own: pipelock's way out",
         };
-        vec![NetworkPlan { name: network::EGRESS, existing: self.egress_network.clone(), what }]
+        let mut networks =
+            vec![NetworkPlan { name: network::EGRESS, existing: self.egress_network.clone(), what }];
+        if !self.agent.publish.is_empty() {
+            let what = "a bridge of the stack's own: from the host to publish, with no way to the Internet";
+            networks.push(NetworkPlan { name: network::PUBLISH, existing: None, what });
+        }
+        networks
     }
 }

@@ -4,14 +4,15 @@
 //! passes [`write_value`], which is the only way out of the template engine: a YAML scalar on one line, with each
 //! `$` doubled, so that neither YAML nor Compose's interpolation finds anything in a manifest's text.
 
-use crate::manifest::Build;
+use crate::manifest::{Build, Published};
 use crate::plan::{AgentImage, MountPlan, PROXY_VARIABLES, Plan, Sidecar, Topology, User};
 use crate::render::{RenderError, checksum, configs::ConfigHashes, paths, seccomp};
+use crate::stack::PUBLISHED;
 use crate::yaml;
 use minijinja::value::{Serde, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const TEMPLATE: &str = include_str!("../../templates/docker-compose.yml.j2");
 
@@ -28,8 +29,17 @@ struct View<'a> {
     pipelock_hash: String,
     seccomp_hash: String,
     agent: AgentView<'a>,
+    published: Vec<PublishedView>,
+    ports: Vec<String>,
     sidecars: Vec<SidecarView<'a>>,
     sidecar_capabilities: &'a [&'a str],
+}
+
+/// A port of the agent: what inbound relays, and publish.
+#[derive(Serialize)]
+struct PublishedView {
+    inside: String,
+    outside: String,
 }
 
 /// A container beside the agent.
@@ -164,9 +174,21 @@ fn view<'a>(plan: &'a Plan, configs: &ConfigHashes, seccomp: &str) -> View<'a> {
                 .map(|(name, it)| (name.as_str(), it.value.as_str()))
                 .collect(),
         },
+        published: published(&agent.publish),
+        ports: agent.publish.iter().map(|it| format!("127.0.0.1:{}:{}", it.host(), it.agent())).collect(),
         sidecars: plan.sidecars.iter().map(sidecar_view).collect(),
         sidecar_capabilities: &Sidecar::CAPABILITIES,
     }
+}
+
+/// A relay for each port of the agent, however many ports of the host show it.
+fn published(publish: &[Published]) -> Vec<PublishedView> {
+    let agents: BTreeSet<u16> = publish.iter().map(|it| it.agent()).collect();
+    let view = |port| PublishedView {
+        inside: format!("unix:{PUBLISHED}/{port}.sock=127.0.0.1:{port}"),
+        outside: format!("0.0.0.0:{port}=unix:{PUBLISHED}/{port}.sock"),
+    };
+    agents.into_iter().map(view).collect()
 }
 
 fn sidecar_view(sidecar: &Sidecar) -> SidecarView<'_> {
@@ -217,7 +239,6 @@ fn write_value(out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Value) -> Re
 mod tests {
     use super::*;
     use crate::stack::{self, network, service};
-    use std::collections::BTreeSet;
 
     /// A filter could mark text as safe; the only one that the template needs takes a map apart.
     #[test]
@@ -242,6 +263,7 @@ mod tests {
             stack::RUN,
             stack::EGRESS_SOCKET,
             stack::UPSTREAM,
+            PUBLISHED,
             stack::AGENT_BINARY,
             stack::BINARY,
             stack::TRUST,
@@ -276,7 +298,11 @@ mod tests {
             service::AGENT,
             service::HOME,
             service::ATTACK,
+            service::PUBLISH,
+            service::INBOUND,
             network::EGRESS,
+            network::PUBLISH,
+            "published",
             "listener",
             "socket",
             "upstream",

@@ -9,7 +9,7 @@ use super::{RenderError, RenderTarget, Tree};
 use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{Action, PipelockFile};
 use crate::config::routes::{RoutesFile, RuleError};
-use crate::manifest::{Build, Dlp, DlpAction};
+use crate::manifest::{Build, Dlp, DlpAction, Published, PublishedError};
 use crate::plan::layout::normal;
 use crate::plan::{
     AgentImage, AgentPlan, ExtraCa, Layout, MountPlan, PROXY_VARIABLES, Plan, Resources, SeedPhrases,
@@ -202,6 +202,7 @@ fn agent(compose: &Value, layout: &Layout, embedded: &EmbeddedFile) -> Result<Ag
         resources: resources(agent),
         home: home(agent),
         mounts: mounts(agent, layout)?,
+        publish: published(compose)?,
         environment: environment(agent, embedded),
     })
 }
@@ -242,6 +243,19 @@ fn mounts(agent: &Value, layout: &Layout) -> Result<Vec<MountPlan>, Unreadable> 
         }
     }
     Ok(mounts)
+}
+
+/// What the host shows, by the ports of `publish`.
+fn published(compose: &Value) -> Result<Vec<Published>, Unreadable> {
+    let ports = compose["services"][service::PUBLISH]["ports"].as_array().into_iter().flatten();
+    let one = |port: &Value| {
+        let text = literal(port).unwrap_or_default();
+        let ports = text.strip_prefix("127.0.0.1:").unwrap_or(&text);
+        ports.parse().map_err(|error: PublishedError| unreadable(COMPOSE, &error))
+    };
+    let mut published: Vec<Published> = ports.map(one).collect::<Result<_, _>>()?;
+    published.sort_unstable();
+    Ok(published)
 }
 
 /// The place of the agent's one volume.

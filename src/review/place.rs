@@ -55,6 +55,10 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
         Capability::Home { .. } => of_agent("home"),
         Capability::WritableRoot => of_agent("read_only"),
         Capability::Variable { name, .. } => of_agent(&format!("env.{name}")),
+        Capability::Published { port, .. } => {
+            let at = manifest.agent.publish.iter().position(|it| it.host() == *port);
+            at.map_or_else(|| "agent".to_owned(), |at| of_agent(&format!("publish[{at}]")))
+        }
         Capability::FindingsPass => "egress.dlp_action".to_owned(),
         Capability::SeedPhrasesPass => "pipelock.seed_phrases".to_owned(),
         Capability::PatternPasses { regex, .. } => {

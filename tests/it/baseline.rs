@@ -262,3 +262,18 @@ fn exceptions_of_the_scan_and_missing_patterns_go_beyond() {
     );
     assert_eq!(beyond(&of(""), &of(badge)), [""; 0]);
 }
+
+#[test]
+fn only_the_ports_of_the_baseline_are_published() {
+    let publish = |ports: &str| format!("agent: {{image: x, publish: [{ports}]}}\n");
+    let count = |baseline: &str, own: &str| {
+        let found = beyond(&(publish(baseline) + ROUTES), &(publish(own) + ROUTES));
+        assert!(found.iter().all(|it| it.contains("is shown on this machine at 127.0.0.1:")), "{found:?}");
+        found.len()
+    };
+    assert_eq!(count("3000, 4000", "3000"), 0);
+    assert_eq!(count("3000", "3000, 4000"), 1);
+    assert_eq!(count("3000", "'3000:4000'"), 1);
+    let plain = format!("agent: {{image: x}}\n{ROUTES}");
+    assert_eq!(beyond(&plain, &(publish("3000") + ROUTES)).len(), 1);
+}

@@ -907,3 +907,32 @@ fn a_service_comes_with_all_that_it_is() {
     record.as_object_mut().unwrap().remove("services").unwrap();
     assert_eq!(serde_json::from_value::<Capabilities>(record).unwrap(), capabilities(AGENT));
 }
+
+#[test]
+fn a_published_port_is_asked_about_and_marked() {
+    let with = |ports: &str| AGENT.replacen("agent: {", &format!("agent: {{publish: [{ports}], "), 1);
+    let said = |port: u16, agent: u16| {
+        format!(
+            "port {agent} of the agent is shown on this machine at 127.0.0.1:{port}: a page from there can send anything \
+             anywhere from your browser"
+        )
+    };
+    let one = with("3000");
+    assert_eq!(both(AGENT, &one), [said(3000, 3000)]);
+    assert_eq!(both(&one, &with("'3000:3000'")), [""; 0]);
+    assert_eq!(both(&one, AGENT), [format!("- {}", said(3000, 3000))]);
+    assert_eq!(both(&one, &with("3000, '8080:3000'")), [said(8080, 3000)]);
+    assert_eq!(both(&with("3000, 4000"), &with("4000, 3000")), [""; 0]);
+    let other = with("'3000:5432'");
+    assert_eq!(both(&one, &other), [format!("{} (before: port 3000 of the agent)", said(3000, 5432))]);
+    assert!(is_mirrored(&capabilities(&one), &capabilities(&other)));
+    for old in [None, Some(AGENT)] {
+        let added = lines(old, &one);
+        let shown = added.iter().find(|it| it.to_string() == said(3000, 3000)).unwrap();
+        assert!(shown.risk().unwrap().is_grave());
+    }
+    // A record of before ports were published is read as one without.
+    let mut record = serde_json::to_value(capabilities(AGENT)).unwrap();
+    record.as_object_mut().unwrap().remove("published").unwrap();
+    assert_eq!(serde_json::from_value::<Capabilities>(record).unwrap(), capabilities(AGENT));
+}

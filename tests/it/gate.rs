@@ -365,3 +365,29 @@ fn a_held_port_is_healthy_only_while_a_gate_serves_it() {
     end(gate);
     end(holder);
 }
+
+/// What an engine forwards from a published port comes from the gateway; who comes from elsewhere is reset before anything
+/// is dialled.
+#[tokio::test]
+async fn clients_at_another_address_than_the_one_that_is_served_are_closed() {
+    let far = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let relay: Relay = format!("127.0.0.1:0={}", far.local_addr().unwrap()).parse().unwrap();
+    let bound = relay.bind().await.unwrap().only_from("127.0.0.2".parse().unwrap());
+    let Address::Tcp(address) = bound.local_address().unwrap() else { panic!("not TCP") };
+    tokio::spawn(bound.serve());
+    let from = async |local: &str| {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(local.parse().unwrap()).unwrap();
+        socket.connect(address.parse().unwrap()).await.unwrap()
+    };
+    for other in ["127.0.0.1:0", "127.0.0.3:0"] {
+        let mut client = from(other).await;
+        let error = tokio::time::timeout(SOON, client.read_u8()).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+    let mut client = from("127.0.0.2:0").await;
+    client.write_all(b"x").await.unwrap();
+    // The first that was dialled is that one's.
+    let (mut served, _) = tokio::time::timeout(SOON, far.accept()).await.unwrap().unwrap();
+    assert_eq!(served.read_u8().await.unwrap(), b'x');
+}

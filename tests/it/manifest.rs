@@ -103,8 +103,8 @@ fn defaults_are_the_safe_ones() {
 #[test]
 fn a_pointer_leads_back_to_its_line() {
     let loaded = good("full.yaml");
-    assert_eq!(loaded.place_of("egress_proxy.routes[1]"), "full.yaml:18");
-    assert_eq!(loaded.line_of("egress_proxy.routes[1].methods"), 21);
+    assert_eq!(loaded.place_of("egress_proxy.routes[1]"), "full.yaml:19");
+    assert_eq!(loaded.line_of("egress_proxy.routes[1].methods"), 22);
     assert_eq!(&loaded.source.text()[loaded.span_of("egress_proxy.routes[1]")], "host: API.GitHub.com.");
 }
 

@@ -27,6 +27,7 @@ fn manifest(routes: Vec<HostRule>) -> Manifest {
             workdir: None,
             mounts: Vec::new(),
             env: Vec::new(),
+            publish: Vec::new(),
             runtime: None,
             resources: bottle::manifest::Resources::default(),
             read_only: false,
@@ -830,6 +831,97 @@ fn what_runs_beside_the_agent_is_caged_like_it() {
             "docker-compose.yml".into(),
             render::checksum::seal(&body.replace(from, to)).into_bytes(),
         );
+        assert!(render::exactly(&changed, &layout).is_err(), "{to}");
+    }
+}
+
+/// What is published is shown by two relays that have nothing but each other's sockets, at 127.0.0.1 alone; a tree that shows
+/// more is none of ours. Without it there is none of this.
+#[test]
+fn what_is_published_is_shown_on_loopback_and_by_nothing_else() {
+    let plain = manifest(vec![route("egress_proxy.routes[0]", "a.example")]);
+    let without = text(&render(&plain), "docker-compose.yml").to_owned();
+    for word in ["publish", "inbound", "ports:"] {
+        assert!(!without.contains(word), "{word}");
+    }
+    let mut manifest = plain;
+    manifest.agent.publish =
+        ["8080:3000", "5432", "3000:3000", "80:80"].map(|it| it.parse().unwrap()).to_vec();
+    let tree = render(&manifest);
+    let compose = compose(&tree);
+    let services = &compose["services"];
+    let list = |value: &Value| value.as_sequence().unwrap().iter().map(literal).collect::<Vec<_>>();
+    let publish = &services["publish"];
+    assert_eq!(
+        list(&publish["ports"]),
+        ["127.0.0.1:80:80", "127.0.0.1:3000:3000", "127.0.0.1:5432:5432", "127.0.0.1:8080:3000"]
+    );
+    assert_eq!(
+        list(&publish["command"]).join(" "),
+        "gate --from-gateway --relay 0.0.0.0:80=unix:/run/bottle-publish/80.sock \
+         --relay 0.0.0.0:3000=unix:/run/bottle-publish/3000.sock --relay 0.0.0.0:5432=unix:/run/bottle-publish/5432.sock"
+    );
+    assert_eq!(list(&publish["networks"]), ["publish"]);
+    let inbound = &services["inbound"];
+    assert_eq!(
+        list(&inbound["command"]).join(" "),
+        "gate --relay unix:/run/bottle-publish/80.sock=127.0.0.1:80 \
+         --relay unix:/run/bottle-publish/3000.sock=127.0.0.1:3000 \
+         --relay unix:/run/bottle-publish/5432.sock=127.0.0.1:5432"
+    );
+    assert_eq!(inbound["network_mode"], "service:netns");
+    for (service, read_only) in [(inbound, false), (publish, true)] {
+        assert_eq!(list(&service["cap_drop"]), ["ALL"]);
+        assert!(service.get("cap_add").is_none());
+        assert_eq!(service["read_only"], true);
+        for key in
+            ["security_opt", "user", "ulimits", "environment", "pids_limit", "mem_limit", "memswap_limit"]
+        {
+            assert_eq!(service[key], services["gate"][key], "{key}");
+        }
+        let volumes = service["volumes"].as_sequence().unwrap();
+        let [volume] = volumes.as_slice() else { panic!("{volumes:?}") };
+        assert_eq!(
+            (literal(&volume["source"]), &volume["read_only"]),
+            ("published".into(), &read_only.into())
+        );
+    }
+    // No other service has the sockets, a port or that network.
+    for (name, service) in services.as_mapping().unwrap() {
+        if name == "publish" || name == "inbound" {
+            continue;
+        }
+        assert!(service.get("ports").is_none(), "{name:?}");
+        assert!(!serde_yaml::to_string(&service["volumes"]).unwrap().contains("publish"), "{name:?}");
+        assert!(service.get("networks").is_none_or(|it| list(it) == ["egress"]), "{name:?}");
+    }
+    let options = &compose["networks"]["publish"]["driver_opts"];
+    assert_eq!(options["com.docker.network.bridge.enable_ip_masquerade"], "false");
+    assert_eq!(compose["networks"]["publish"]["enable_ipv6"], false);
+
+    let layout = Layout::beside("dev");
+    let plan = render::exactly(&tree, &layout).unwrap();
+    assert_eq!(plan.agent.publish, resolve(&manifest).agent.publish);
+    let text = text(&tree, "docker-compose.yml");
+    let (_, body) = text.split_once('\n').unwrap();
+    for (from, to) in [
+        ("\"127.0.0.1:3000:3000\"", "\"0.0.0.0:3000:3000\""),
+        ("\"127.0.0.1:3000:3000\"", "\"3000:3000\""),
+        ("\"127.0.0.1:3000:3000\"", "\"127.0.0.1:3000:9099\""),
+        ("\"127.0.0.1:3000:3000\"", "\"127.0.0.1:3000:3000\"\n      - \"127.0.0.1:3001:3001/udp\""),
+        ("=127.0.0.1:3000\n", "=127.0.0.1:9099\n"),
+        ("      - --from-gateway\n", ""),
+        ("networks: [publish]", "networks: [publish, egress]"),
+        ("enable_ip_masquerade: \"false\"", "enable_ip_masquerade: \"true\""),
+        (
+            "source: published, target: /run/bottle-publish, read_only: true",
+            "source: socket, target: /run/bottle, read_only: true",
+        ),
+    ] {
+        assert!(body.contains(from), "{from}:\n{body}");
+        let mut changed = tree.clone();
+        let sealed = render::checksum::seal(&body.replace(from, to)).into_bytes();
+        changed.insert("docker-compose.yml".into(), sealed);
         assert!(render::exactly(&changed, &layout).is_err(), "{to}");
     }
 }

@@ -113,6 +113,7 @@ fn agent(plan: &Plan) -> Value {
         "workdir": agent.workdir,
         "home": agent.home,
         "read_only": agent.read_only,
+        "publish": agent.publish.iter().map(|it| json!({ "port": it.host(), "agent_port": it.agent() })).collect::<Vec<_>>(),
         "mounts": agent.mounts.iter().map(|mount| json!({
             "source": mount.source,
             "target": mount.target,

@@ -108,7 +108,7 @@ fn agent(plan: &Plan) -> Rows {
     };
     let or_image = |value: Option<&String>| value.cloned().unwrap_or_else(|| "the image's".to_owned());
     let command = (!agent.command.is_empty()).then(|| agent.command.join(" "));
-    vec![
+    let mut rows = vec![
         vec!["runs".into(), format!("{image}, command: {}", or_image(command.as_ref()))],
         vec![
             "as".into(),
@@ -121,7 +121,11 @@ fn agent(plan: &Plan) -> Rows {
                 + &agent.runtime.as_ref().map(|name| format!(", in the runtime {name}")).unwrap_or_default(),
         ],
         vec!["root".into(), if agent.read_only { "read-only".into() } else { "writable".into() }],
-    ]
+    ];
+    rows.extend(agent.publish.iter().map(|it| {
+        vec!["shows".into(), format!("port {} at 127.0.0.1:{} of this machine", it.agent(), it.host())]
+    }));
+    rows
 }
 
 fn home(agent: &AgentPlan) -> String {

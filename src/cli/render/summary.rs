@@ -29,7 +29,12 @@ fn services(plan: &Plan) -> Vec<&str> {
         }
         Topology::Direct => vec![service::AGENT, service::GATE, service::NETNS, service::PIPELOCK],
     };
-    own.into_iter().chain(plan.sidecars.iter().map(|it| it.name.as_str())).collect()
+    let carriers =
+        if plan.agent.publish.is_empty() { &[][..] } else { &[service::INBOUND, service::PUBLISH] };
+    own.into_iter()
+        .chain(carriers.iter().copied())
+        .chain(plan.sidecars.iter().map(|it| it.name.as_str()))
+        .collect()
 }
 
 fn networks(plan: &Plan) -> Vec<String> {

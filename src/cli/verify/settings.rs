@@ -141,7 +141,6 @@ impl Found {
             ("Devices", "devices"),
             ("DeviceRequests", "devices"),
             ("VolumesFrom", "volumes of another container"),
-            ("PortBindings", "published ports"),
             ("ExtraHosts", "hosts of its own"),
             ("GroupAdd", "more groups"),
         ] {
@@ -153,6 +152,11 @@ impl Found {
             if is_there {
                 differs.push(what.to_owned());
             }
+        }
+        if ports(&host["PortBindings"]) != agreed_ports(&agreed["ports"])
+            || host["PublishAllPorts"] == Value::Bool(true)
+        {
+            differs.push("published ports".to_owned());
         }
         for (key, own) in [
             ("PidMode", &[""][..]),
@@ -207,6 +211,27 @@ impl Found {
         }
         differs
     }
+}
+
+/// What the engine was asked to publish: `127.0.0.1:3000:3000/tcp`.
+fn ports(bindings: &Value) -> BTreeSet<String> {
+    let bindings = bindings.as_object().into_iter().flatten();
+    let each = bindings.flat_map(|(port, list)| {
+        let text = |it: &Value, key: &str| it[key].as_str().unwrap_or_default().to_owned();
+        let list = list.as_array().into_iter().flatten();
+        list.map(move |it| format!("{}:{}:{port}", text(it, "HostIp"), text(it, "HostPort")))
+    });
+    each.collect()
+}
+
+/// The same as `docker compose config` has it.
+fn agreed_ports(ports: &Value) -> BTreeSet<String> {
+    let each = ports.as_array().into_iter().flatten();
+    each.map(|it| {
+        let text = |key: &str| it[key].as_str().unwrap_or_default();
+        format!("{}:{}:{}/{}", text("host_ip"), text("published"), it["target"], text("protocol"))
+    })
+    .collect()
 }
 
 /// Whether the agent, or what is beside it, runs what its image's name stands for by now.
@@ -330,7 +355,8 @@ mod tests {
             ),
             (json!({"ReadonlyRootfs": false}), "its own files can be written to"),
             (json!({"Devices": [{"PathOnHost": "/dev/kvm"}]}), "devices"),
-            (json!({"PortBindings": {"80/tcp": []}}), "published ports"),
+            (json!({"PortBindings": {"80/tcp": [{"HostIp": "", "HostPort": ""}]}}), "published ports"),
+            (json!({"PublishAllPorts": true}), "published ports"),
             (json!({"PidMode": "host"}), "PidMode is host"),
             (json!({"IpcMode": "host"}), "IpcMode is host"),
         ] {
@@ -357,6 +383,31 @@ mod tests {
         };
         assert_eq!(with("$x"), [""; 0]);
         assert_eq!(with("$$x"), ["another value of: A"]);
+    }
+
+    /// Exactly those that were agreed to, at 127.0.0.1.
+    #[test]
+    fn a_published_port_is_one_that_was_agreed_to() {
+        let agreed = json!({"cap_drop": ["ALL"], "ports": [
+            {"mode": "ingress", "host_ip": "127.0.0.1", "target": 3000, "published": "8080", "protocol": "tcp"},
+        ]});
+        let with = |bindings: Value| {
+            found(&json!({"PortBindings": bindings}), &json!(["LANG=C"]))
+                .differences(&agreed, &json!({"a": 1}))
+        };
+        let at = |ip: &str, port: &str| json!({"HostIp": ip, "HostPort": port});
+        assert_eq!(with(json!({"3000/tcp": [at("127.0.0.1", "8080")]})), [""; 0]);
+        for other in [
+            json!({}),
+            json!({"3000/tcp": [at("", "8080")]}),
+            json!({"3000/tcp": [at("0.0.0.0", "8080")]}),
+            json!({"3000/tcp": [at("127.0.0.1", "8081")]}),
+            json!({"3000/udp": [at("127.0.0.1", "8080")]}),
+            json!({"3001/tcp": [at("127.0.0.1", "8080")]}),
+            json!({"3000/tcp": [at("127.0.0.1", "8080"), at("192.0.2.1", "8080")]}),
+        ] {
+            assert_eq!(with(other.clone()), ["published ports"], "{other}");
+        }
     }
 
     /// An engine may write `CAP_CHOWN` for what the compose file calls `CHOWN`.

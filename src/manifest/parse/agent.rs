@@ -3,7 +3,7 @@
 use super::super::findings::{Findings, quoted};
 use super::super::item::Item;
 use super::super::raw;
-use super::{env, file_path, resources};
+use super::{env, file_path, publish, resources};
 use crate::manifest::{Agent, Build, Image, Mount};
 use crate::stack::DEFAULT_HOME;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -31,8 +31,20 @@ pub(super) fn agent(
     token_refs: &BTreeSet<&str>,
     findings: &mut Findings<'_>,
 ) -> Option<Agent> {
-    let raw::Agent { image, build, command, user, workdir, home, mounts, env, read_only, runtime, resources } =
-        raw;
+    let raw::Agent {
+        image,
+        build,
+        command,
+        user,
+        workdir,
+        home,
+        mounts,
+        env,
+        publish,
+        read_only,
+        runtime,
+        resources,
+    } = raw;
     let image = self::image(image, build, findings);
     let command = command.map(|items| self::command(items, "agent.command", findings));
     let user = user.and_then(|user| self::user(user, "agent.user", findings));
@@ -41,10 +53,23 @@ pub(super) fn agent(
     let mounts = self::mounts(mounts.unwrap_or_default(), findings);
     let home = self::home(home, &mounts, findings);
     let env = env::agent(env.unwrap_or_default(), "/agent/env", token_refs, findings);
+    let publish = publish::publish(publish.unwrap_or_default(), findings);
     let runtime = runtime.and_then(|name| self::runtime(name, findings));
     let resources = resources::resources(resources.unwrap_or_default(), "agent.resources", findings);
     let read_only = read_only.unwrap_or(false);
-    Some(Agent { image: image?, command, user, workdir, home, mounts, env, read_only, runtime, resources })
+    Some(Agent {
+        image: image?,
+        command,
+        user,
+        workdir,
+        home,
+        mounts,
+        env,
+        publish,
+        read_only,
+        runtime,
+        resources,
+    })
 }
 
 /// Whether a folder is the system's own (Filesystem Hierarchy Standard 3.0, chapter 3): programs, settings and what

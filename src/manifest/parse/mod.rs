@@ -12,6 +12,7 @@ mod expectations;
 mod file_path;
 mod hosts;
 mod lints;
+mod publish;
 mod resources;
 mod route;
 mod services;

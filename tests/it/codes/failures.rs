@@ -5,6 +5,7 @@ use crate::golden::assert_golden;
 use bottle::codes::{CODES, CodeKind};
 use fs_err as fs;
 use std::collections::BTreeSet;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -24,11 +25,13 @@ egress_proxy:
 
 struct Site {
     place: Place,
+    /// A port that is taken as long as this is there.
+    taken: Option<TcpListener>,
 }
 
 impl Site {
     fn new() -> Self {
-        let site = Self { place: Place::new() };
+        let site = Self { place: Place::new(), taken: None };
         site.place.write("bottle.yaml", MANIFEST);
         let mut elf = vec![0_u8; 64];
         elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
@@ -55,7 +58,21 @@ impl Site {
     }
 
     fn rendered() -> Self {
-        let site = Self::new();
+        Self::new().render()
+    }
+
+    fn with_taken_port() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut site = Self::new();
+        let port = listener.local_addr().unwrap().port();
+        let published = format!("  image: debian:12\n  publish: [\"{port}:3000\"]\n");
+        site.place.write("bottle.yaml", &MANIFEST.replace("  image: debian:12\n", &published));
+        site.taken = Some(listener);
+        site.render()
+    }
+
+    fn render(self) -> Self {
+        let site = self;
         let image = site.place.root.join("image-binary");
         let arguments = ["render", "--accept-widening", "--image-binary", image.to_str().unwrap()];
         let output = site.command(&arguments).output().unwrap();
@@ -90,7 +107,11 @@ impl Site {
             .replace(self.place.project().to_str().unwrap(), "PROJECT")
             .replace(self.place.root.to_str().unwrap(), "ROOT");
         let hash = regex::Regex::new(r"[0-9a-f]{16,64}").unwrap();
-        hash.replace_all(&text, "HASH").into_owned()
+        let text = hash.replace_all(&text, "HASH");
+        match &self.taken {
+            Some(listener) => text.replace(&listener.local_addr().unwrap().port().to_string(), "PORT"),
+            None => text.into_owned(),
+        }
     }
 }
 
@@ -145,6 +166,7 @@ fn brought_about(code: &str) -> (Site, Vec<&'static str>) {
             (site, vec!["up"])
         }
         "not-rendered" => (Site::new(), vec!["up"]),
+        "port-in-use" => (Site::with_taken_port(), vec!["up"]),
         "several-manifests" => {
             let site = Site::new();
             site.place.write("ci.bottle.yaml", MANIFEST);
@@ -198,5 +220,5 @@ fn every_page_of_a_failure_shows_its_line() {
         assert!(example.contains(&format!("error[{}]: ", code.name)), "{}", code.name);
         shown.insert(code.name);
     }
-    assert_eq!(shown.len(), 15);
+    assert_eq!(shown.len(), 16);
 }

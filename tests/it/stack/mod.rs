@@ -17,6 +17,7 @@ mod lifecycle;
 mod lock;
 mod neighbours;
 mod project;
+mod publish;
 mod served;
 mod services;
 mod siblings;

@@ -179,6 +179,23 @@ fn deno_and_bun_fetch() {
 }
 
 #[test]
+fn java_http_client() {
+    works_and_says_why(
+        "cat >T.java <<'E'
+import java.net.URI;
+import java.net.http.*;
+public class T {
+  public static void main(String[] arguments) throws Exception {
+    var ask = HttpRequest.newBuilder(URI.create(System.getenv(\"AT\"))).build();
+    System.out.println(HttpClient.newHttpClient().send(ask, HttpResponse.BodyHandlers.ofString()).body());
+  }
+}
+E
+java T.java",
+    );
+}
+
+#[test]
 fn maven() {
     works_and_says_why(
         "cat >s.xml <<E
