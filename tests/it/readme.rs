@@ -57,9 +57,19 @@ fn its_question_is_the_one_that_is_asked() {
 }
 
 /// The pages and files that people copy commands from.
-const PAGES: [(&str, &str); 18] = [
+const PAGES: [(&str, &str); 28] = [
     ("README.md", README),
     ("docs/gitops.md", include_str!("../../docs/gitops.md")),
+    ("docs/getting-started.md", include_str!("../../docs/getting-started.md")),
+    ("docs/install.md", include_str!("../../docs/install.md")),
+    ("docs/hosts.md", include_str!("../../docs/hosts.md")),
+    ("docs/tasks/add-a-host.md", include_str!("../../docs/tasks/add-a-host.md")),
+    ("docs/tasks/ci.md", include_str!("../../docs/tasks/ci.md")),
+    ("docs/tasks/corporate-network.md", include_str!("../../docs/tasks/corporate-network.md")),
+    ("docs/tasks/debug-a-refusal.md", include_str!("../../docs/tasks/debug-a-refusal.md")),
+    ("docs/tasks/private-forge.md", include_str!("../../docs/tasks/private-forge.md")),
+    ("docs/tasks/rotate-a-token.md", include_str!("../../docs/tasks/rotate-a-token.md")),
+    ("docs/tasks/several-agents.md", include_str!("../../docs/tasks/several-agents.md")),
     ("docs/init.md", include_str!("../../docs/init.md")),
     ("docs/review.md", include_str!("../../docs/review.md")),
     ("docs/testing-a-manifest.md", include_str!("../../docs/testing-a-manifest.md")),
