@@ -14,6 +14,7 @@ need_images() {
   need_base_image
   need_clients_image
   need_postgres_image
+  need_foreign
   # What a newer recipe has replaced has no name any more; the label keeps this off other people's images.
   docker image prune --force --filter label=bottle.recipe >/dev/null
 }
@@ -55,10 +56,8 @@ need_clients_image() {
   hash=$(recipe "$dir"/* "$ROOT/rust-toolchain.toml" \
     "$ROOT/tests/images/base/packages.txt" "$ROOT/tests/images/base/build" /etc/os-release)
   if ! image_is "$tag" "$hash"; then
-    has npm || apt_install npm npm
-    has mvn || apt_install maven maven
-    python3 -m pip --version >/dev/null 2>&1 || apt_install pip python3-pip
-    doing clients 'fetching Claude Code, Node.js and package managers' fetch_clients "$dir"
+    need_package_managers
+    doing clients 'fetching Claude Code, Node.js, Rust and package managers' fetch_clients "$dir"
     doing claude "building $tag" build_image --quiet --label "bottle.recipe=$hash" \
       --tag "$tag" --file "$dir/Dockerfile" "$IMAGES/clients/context"
     rm -rf "$IMAGES/clients"
@@ -66,7 +65,13 @@ need_clients_image() {
   ok claude "$tag, Claude Code $(sed -n 's/.*claude-code-linux-x64": "\(.*\)".*/\1/p' "$dir/package.json")"
 }
 
-# The packages' own install scripts are not run: what is wanted is the files of each. cargo is the one that builds bottle.
+need_package_managers() {
+  has npm || apt_install npm npm
+  has mvn || apt_install maven maven
+  python3 -m pip --version >/dev/null 2>&1 || apt_install pip python3-pip
+}
+
+# The packages' own install scripts are not run: what is wanted is the files of each. Rust is the one that builds bottle.
 fetch_clients() {
   local work="$IMAGES/clients" here="$1" tools
   tools="$work/context/clients"
@@ -81,8 +86,20 @@ fetch_clients() {
   python3 -m pip install --quiet --no-deps --require-hashes --target "$work/python" \
     --requirement "$here/requirements.txt" || return 1
   mv "$work/python/bin/uv" "$tools/bin/" || return 1
-  cp "$(cd "$ROOT" && rustc --print sysroot)/bin/cargo" "$tools/bin/" || return 1
-  fetch_maven "$here" "$work" && tar --extract --gzip --directory "$tools" --file "$work"/apache-maven-*.tar.gz
+  copy_rust "$tools/bin" "$work/context/rust" || return 1
+  fetch_maven "$here" "$work" && tar --extract --gzip --directory "$tools" --file "$work"/apache-maven-*.tar.gz || return 1
+  # As commands, beside the others.
+  ln -s ../node_modules/npm/bin/npm-cli.js "$tools/bin/npm" && (cd "$tools/bin" && ln -s ../apache-maven-*/bin/mvn mvn)
+}
+
+# copy_rust CARGO RUST: the Rust that builds bottle, as far as a crate needs it; cargo apart, with the package managers.
+copy_rust() {
+  local sysroot host
+  sysroot=$(cd "$ROOT" && rustc --print sysroot)
+  host=$(cd "$ROOT" && rustc -vV | sed -n 's/^host: //p')
+  mkdir -p "$2/bin" "$2/lib/rustlib"
+  cp "$sysroot/bin/cargo" "$1/" && cp "$sysroot"/bin/{rustc,rustdoc} "$2/bin/" \
+    && cp "$sysroot"/lib/*.so* "$2/lib/" && cp -r "$sysroot/lib/rustlib/$host" "$2/lib/rustlib/"
 }
 
 # By Maven itself, from the repository that it is set up with: Debian's is older than the release that needs its own

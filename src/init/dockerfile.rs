@@ -43,6 +43,8 @@ fn dockerfile(sources: &Sources, agent: Agent, findings: &Findings, has_home: bo
     }
     if findings.toolchains.python.is_some() {
         variables.push(("PIP_DISABLE_PIP_VERSION_CHECK", "1".to_owned()));
+        // Where pip puts programs for a user that can't write where the image has its own.
+        variables.push(("PATH", "/home/agent/.local/bin:$PATH".to_owned()));
     }
     if findings.toolchains.rust.is_some() {
         variables.push(("CARGO_HOME", "/home/agent/.cargo".to_owned()));

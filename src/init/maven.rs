@@ -24,8 +24,14 @@ pub(super) fn read(sources: &Sources, findings: &mut Findings) {
         repositories(&document, "pom.xml", findings);
         let names =
             ["maven.compiler.release", "maven.compiler.target", "maven.compiler.source", "java.version"];
-        asked =
-            names.iter().find_map(|name| java_of(value(&document, name)?)).map(|number| (number, "pom.xml"));
+        let compiler = || {
+            let of = document
+                .descendants()
+                .find(|it| child(*it, "artifactId") == Some("maven-compiler-plugin"))?;
+            ["release", "target", "source"].iter().find_map(|name| java_of(value(of, name)?))
+        };
+        let property = names.iter().find_map(|name| java_of(value(document.root(), name)?));
+        asked = property.or_else(compiler).map(|number| (number, "pom.xml"));
     }
     findings.toolchains.java = Some(java(sources, asked));
     let own = sources.text(".mvn/settings.xml").map(|text| (".mvn/settings.xml", text));
@@ -73,9 +79,9 @@ fn child<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
     node.children().find(|child| child.tag_name().name() == name)?.text().map(str::trim)
 }
 
-/// The text of the first element of a name, anywhere.
-fn value<'a>(document: &'a Document<'_>, name: &str) -> Option<&'a str> {
-    document.descendants().find(|node| node.tag_name().name() == name)?.text().map(str::trim)
+/// The text of the first element of a name, anywhere below.
+fn value<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
+    node.descendants().find(|node| node.tag_name().name() == name)?.text().map(str::trim)
 }
 
 fn repositories(document: &Document<'_>, label: &str, findings: &mut Findings) -> bool {
@@ -126,10 +132,11 @@ pub(super) fn java(sources: &Sources, asked: Option<(String, &str)>) -> Version 
         .unwrap_or_else(|| Version::default_of(JAVA))
 }
 
-/// `17.0.1`, `1.8`, `temurin-17`, `VERSION_1_8`: one number.
+/// `17.0.1`, `1.8`, `temurin-17`, `VERSION_1_8`: one number. Of what is older than 8 it is 8, which builds that, too, and
+/// is the oldest that there is an image of.
 pub(super) fn java_of(text: &str) -> Option<String> {
     match numbers(&text.replace('_', "."))[..] {
-        [1, minor, ..] => Some(minor.to_string()),
+        [1, minor, ..] => Some(minor.max(8).to_string()),
         [major, ..] if (8..100).contains(&major) => Some(major.to_string()),
         _ => None,
     }
@@ -144,6 +151,7 @@ mod tests {
         for (text, wanted) in [
             ("17.0.9-tem", Some("17")),
             ("1.8", Some("8")),
+            ("1.5", Some("8")),
             ("VERSION_1_8", Some("8")),
             ("temurin-21", Some("21")),
             ("${x}", None),

@@ -29,7 +29,7 @@ pub(crate) async fn answer(request: Request<Incoming>, root: &Path) -> Result<Re
         .spawn()?;
     feed(&mut child, request.into_body());
     let Some(stdout) = child.stdout.take() else {
-        return respond(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "no output of git\n".into());
+        return respond(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "no output of git\n");
     };
     let mut output = BufReader::new(stdout);
     let mut response = Response::builder();

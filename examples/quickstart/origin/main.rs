@@ -1,11 +1,12 @@
 //! The quickstart's own Internet: an HTTPS server that says what reached it, so that nothing outside is needed.
 //!
 //! ```text
-//! origin [--listen ADDR] [--git-root DIR] [--bodies] [--http1] NAME...
+//! origin [--listen ADDR] [--git-root DIR] [--files DIR] [--bodies] [--http1] NAME...
 //! ```
 //!
 //! * `POST /v1/messages` streams an answer in the form of the Messages API, one event at a time.
 //! * Below `--git-root`, repositories are served by `git http-backend`.
+//! * With `--files`, every other path is the file `DIR/HOST/PATH`, or 404.
 //! * `/v1/things/stalled` answers without end and never reads the request's body.
 //! * `/v1/things/silent` never answers and never reads the request's body.
 //! * Every other path answers with what was received. A credential is shown as its SHA-256, never as itself.
@@ -16,6 +17,7 @@
 
 #![allow(clippy::expect_used, reason = "an example that can't start says why and ends")]
 
+mod files;
 mod git;
 mod messages;
 
@@ -41,6 +43,7 @@ const CA_SEED: &[u8] = b"the key of the quickstart's own origin, which guards no
 struct Settings {
     listen: String,
     git_root: Option<PathBuf>,
+    files: Option<PathBuf>,
     bodies: bool,
     http1: bool,
     names: Vec<String>,
@@ -53,11 +56,13 @@ fn main() {
 
 fn settings(mut args: impl Iterator<Item = String>) -> Settings {
     let listen = "0.0.0.0:443".into();
-    let mut settings = Settings { listen, git_root: None, bodies: false, http1: false, names: Vec::new() };
+    let mut settings =
+        Settings { listen, git_root: None, files: None, bodies: false, http1: false, names: Vec::new() };
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--listen" => settings.listen = args.next().expect("--listen wants an address"),
             "--git-root" => settings.git_root = args.next().map(PathBuf::from),
+            "--files" => settings.files = args.next().map(PathBuf::from),
             "--bodies" => settings.bodies = true,
             "--http1" => settings.http1 = true,
             _ => settings.names.push(arg),
@@ -153,6 +158,9 @@ async fn answer(
             say(&serde_json::json!({"event": "body", "path": &seen.path, "text": text}));
         }
     }
+    if let Some(root) = &settings.files {
+        return files::answer(root, &seen.host, &seen.path);
+    }
     let answer = serde_json::json!({"seen": &seen, "body_bytes": bytes});
     respond(StatusCode::OK, "application/json", format!("{answer}\n"))
 }
@@ -201,8 +209,12 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn respond(status: StatusCode, content_type: &str, text: String) -> Result<Response<Body>, std::io::Error> {
-    let body = Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed_unsync();
+fn respond(
+    status: StatusCode,
+    content_type: &str,
+    bytes: impl Into<Bytes>,
+) -> Result<Response<Body>, std::io::Error> {
+    let body = Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync();
     Response::builder()
         .status(status)
         .header("content-type", content_type)

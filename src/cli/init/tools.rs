@@ -35,13 +35,17 @@ struct Found<'a> {
 impl Found<'_> {
     /// A program on the PATH, without links, with the folders that it lies in, the nearest first.
     fn above(&self, program: &str) -> Vec<Utf8PathBuf> {
+        self.each_above(program).into_iter().next().unwrap_or_default()
+    }
+
+    /// The same for each program of that name on the PATH: one can be a script that chooses another.
+    fn each_above(&self, program: &str) -> Vec<Vec<Utf8PathBuf>> {
         let path = programs::path();
         let folders =
             std::env::split_paths(&path).filter_map(|folder| Utf8PathBuf::from_path_buf(folder).ok());
         let programs = folders.map(|folder| folder.join(program)).filter(|path| path.is_file());
-        let mut real = programs.map(|path| real(&path)).filter(|path| !path.starts_with(self.project));
-        let Some(program) = real.next() else { return Vec::new() };
-        program.ancestors().skip(1).take(5).map(Utf8Path::to_owned).collect()
+        let real = programs.map(|path| real(&path)).filter(|path| !path.starts_with(self.project));
+        real.map(|program| program.ancestors().skip(1).take(5).map(Utf8Path::to_owned).collect()).collect()
     }
 
     fn bytes(&self, path: &Utf8Path) -> Option<Vec<u8>> {
@@ -89,9 +93,9 @@ impl Found<'_> {
 
     fn pip(&mut self) {
         // PREFIX/bin/python3; Debian has what pip itself installed in PREFIX/local.
-        let prefix = self.above("python3").into_iter().nth(1);
+        let found = self.each_above("python3").into_iter().filter_map(|folders| folders.into_iter().nth(1));
         let mut prefixes: Vec<Utf8PathBuf> =
-            prefix.into_iter().flat_map(|prefix| [prefix.join("local"), prefix]).collect();
+            found.flat_map(|prefix| [prefix.join("local"), prefix]).collect();
         if let Some(home) = variable("HOME").map(Utf8PathBuf::from) {
             prefixes.push(home.join(".local"));
             let kept = home.join(".pyenv/versions");

@@ -310,6 +310,21 @@ fn maven() {
     site.init(&["--agent", "shell"]);
 }
 
+/// Without a property it is the compiler's own setting, and never a Java that no image has.
+#[test]
+fn maven_s_compiler_says_which_java() {
+    for (asked, image) in [("<source>1.8</source>", "8"), ("<source>1.5</source><release>11</release>", "11")]
+    {
+        let pom = format!(
+            "<project><build><plugins><plugin><artifactId>other</artifactId><source>17</source></plugin>\
+             <plugin><artifactId>maven-compiler-plugin</artifactId><configuration>{asked}</configuration></plugin>\
+             </plugins></build></project>"
+        );
+        let found = Site::new(&[("pom.xml", &pom)]).found("shell");
+        assert_eq!(found["languages"]["java"]["version"], image, "{asked}");
+    }
+}
+
 #[test]
 fn gradle() {
     let build = "plugins { id 'java' }\njava { toolchain { languageVersion = JavaLanguageVersion.of(21) } }\nrepositories {\n  mavenCentral()\n  \

@@ -78,30 +78,45 @@ pub(super) fn start() {
 
 /// Another origin, for as long as this lives.
 pub(super) struct Another {
-    container: &'static str,
+    container: String,
 }
 
 impl Another {
     /// The first of the hosts names the container.
-    pub(super) fn start(options: &[&str], hosts: &[&'static str]) -> Self {
-        let container = hosts[0];
+    pub(super) fn start(options: &[&str], hosts: &[&str]) -> Self {
+        Self::named(hosts[0], None, options, hosts)
+    }
+
+    /// One that serves `FILES/HOST/PATH`.
+    pub(super) fn of_files(container: &str, files: &Path, hosts: &[&str]) -> Self {
+        Self::named(container, Some(files), &["--files", "/files", "--bodies"], hosts)
+    }
+
+    fn named(container: &str, files: Option<&Path>, options: &[&str], hosts: &[&str]) -> Self {
         let label = format!("{PROJECT}={NETWORK}");
-        let mount = format!("{}:/origin:ro", built().display());
+        let program = format!("{}:/origin:ro", built().display());
+        let files = files.map(|files| format!("{}:/files:ro", files.display()));
         let run = ["run", "--detach", "--rm", "--name", container, "--label", &label, "--network", NETWORK];
         let aliases = hosts.iter().flat_map(|host| ["--network-alias", host]);
-        let what = ["--volume", &mount, harness::IMAGES[0], "/origin"];
-        let all = run.into_iter().chain(aliases).chain(what).chain(options.iter().copied());
+        let mounts = ["--volume", &program].into_iter().chain(files.iter().flat_map(|it| ["--volume", it]));
+        let what = [harness::IMAGES[0], "/origin"];
+        let all = run.into_iter().chain(aliases).chain(mounts).chain(what).chain(options.iter().copied());
         docker(all.chain(hosts.iter().copied())).ok();
         until("the other origin is ready", Duration::from_secs(20), || {
             docker(["logs", container]).out.contains("\"ready\"").then_some(())
         });
-        Self { container }
+        Self { container: container.to_owned() }
+    }
+
+    /// What it said so far.
+    pub(super) fn log(&self) -> String {
+        docker(["logs", &self.container]).out
     }
 }
 
 impl Drop for Another {
     fn drop(&mut self) {
-        docker(["rm", "--force", self.container]);
+        docker(["rm", "--force", &self.container]);
     }
 }
 

@@ -7,6 +7,7 @@ mod cage;
 mod change;
 mod examples;
 mod flood;
+mod foreign;
 mod gitops;
 mod harness;
 mod init;
