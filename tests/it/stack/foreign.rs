@@ -80,7 +80,9 @@ fn works_and_keeps_its_secret(foreign: &Foreign) {
     manifest = manifest
         .replace("\nname: project\n", &format!("\nname: {}\n", project.name))
         .replace("      methods: ", &format!("      addresses: [{}]\n      methods: ", subnet()));
-    manifest += &format!("\negress: {{ network: {NETWORK} }}\npipelock: {{ extra_ca: ./ca.pem }}\n");
+    manifest.push_str("\negress: { network: ");
+    manifest.push_str(NETWORK);
+    manifest.push_str(" }\npipelock: { extra_ca: ./ca.pem }\n");
     fs::write(folder.join("bottle.yaml"), manifest).unwrap();
     let names: Vec<&str> = hosts.iter().map(String::as_str).collect();
     let mirror =
