@@ -47,13 +47,13 @@ fn processor_time(stat: &str) -> Duration {
 fn cost(command: &mut Command, codes: &[i32]) -> io::Result<Cost> {
     let start = Instant::now();
     let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-    let [status, stat] = ["status", "stat"].map(|file| format!("/proc/{}/{file}", child.id()));
+    let [memory_file, time_file] = ["status", "stat"].map(|file| format!("/proc/{}/{file}", child.id()));
     let (mut memory, mut processor) = (0, Duration::ZERO);
     let ended = loop {
-        let text = fs::read_to_string(&status).unwrap_or_default();
+        let text = fs::read_to_string(&memory_file).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         memory = memory.max(line.and_then(|it| it.trim().split(' ').next()?.parse().ok()).unwrap_or(0));
-        processor = processor.max(processor_time(&fs::read_to_string(&stat).unwrap_or_default()));
+        processor = processor.max(processor_time(&fs::read_to_string(&time_file).unwrap_or_default()));
         if let Some(ended) = child.try_wait()? {
             break ended;
         }
