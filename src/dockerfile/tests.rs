@@ -18,8 +18,8 @@ fn what_is_written_plainly_and_named_by_its_digest_passes() {
          FROM --platform=$BUILDPLATFORM node:24@D AS build\r\nWORKDIR /src\r\n\
          COPY --chown=1000:1000 --link package.json ./\nCOPY [\"a b\", \"/c d\"]\n\
          RUN --mount=type=cache,target=/root/.npm --mount=type=secret,id=key,required npm ci \\\n\
-         # between\n\n  && echo \"a <b\" 'c' \\ d\nRUN --mount=type=bind,from=build,source=/,target=/x,ro true\n\
-         from build as tools\nADD rootfs.tar.gz /\nADD --checksum={DIGEST} https://files.example/a.tar /opt/\n\
+         # between\n\n  && echo \"a <b\" 'c' \\ d\nfrom build as tools\n\
+         RUN --mount=type=bind,from=build,source=/,target=/x,ro true\nADD rootfs.tar.gz /\nADD --checksum={DIGEST} https://files.example/a.tar /opt/\n\
          FROM scratch\nCOPY --from=build /a /b\nCOPY --from=0 /a /b\nCOPY --from=registry.test:5000/x/y:1@D /a /b\n\
          FROM \\\n\n  TOOLS\nHEALTHCHECK --interval=5s CMD true\nENTRYPOINT [\"/a\"]\n"
     );
