@@ -242,8 +242,15 @@ impl Stack {
             Topology::Chain => vec![service::NETNS, service::GATE, service::PIPELOCK, service::EGRESS_PROXY],
             Topology::Direct => vec![service::NETNS, service::GATE, service::PIPELOCK],
         };
+        services.extend(self.plan.runs_upstream().then_some(service::RELAY));
         services.extend(self.plan.sidecars.iter().map(|it| it.name.as_str()));
         services.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Whether a service runs an image by name or one that is built for it, and not the one of bottle's own services.
+    pub(crate) fn has_own_image(&self, name: &str) -> bool {
+        let upstream = name == service::PIPELOCK && self.plan.runs_upstream();
+        name == service::AGENT || upstream || service::is_beside(name)
     }
 
     /// The services that run now.
@@ -270,10 +277,12 @@ impl Stack {
     }
 
     /// Whether a service of the infrastructure is as it should be, in a state of [`Self::states`].
-    pub(crate) fn is_well(service: &str, state: &str) -> bool {
-        // The holder of the namespace is asked nothing, since gate can't be healthy without it. What is beside the agent
-        // has a health if its image says how to ask for it.
-        let asked = service != service::NETNS && !service::is_beside(service);
+    pub(crate) fn is_well(&self, service: &str, state: &str) -> bool {
+        // The holder of the namespace is asked nothing, since gate can't be healthy without it, nor is the upstream
+        // program, without which its relay can't be. What is beside the agent has a health if its image says how to ask
+        // for it.
+        let upstream = service == service::PIPELOCK && self.plan.runs_upstream();
+        let asked = service != service::NETNS && !upstream && !service::is_beside(service);
         state == "running healthy" || !asked && state == "running"
     }
 

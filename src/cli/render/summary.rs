@@ -29,7 +29,8 @@ fn services(plan: &Plan) -> Vec<&str> {
         }
         Topology::Direct => vec![service::AGENT, service::GATE, service::NETNS, service::PIPELOCK],
     };
-    own.into_iter().chain(plan.sidecars.iter().map(|it| it.name.as_str())).collect()
+    let relay = plan.runs_upstream().then_some(service::RELAY);
+    own.into_iter().chain(relay).chain(plan.sidecars.iter().map(|it| it.name.as_str())).collect()
 }
 
 fn networks(plan: &Plan) -> Vec<String> {

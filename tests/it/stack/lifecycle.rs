@@ -50,7 +50,7 @@ fn works_again(stack: &Stack, what: &str) {
 }
 
 /// Ends a container's process from inside, as a crash does. (`docker kill` is an order to stop.)
-fn crash(container: &str) {
+pub(super) fn crash(container: &str) {
     let process = docker(["inspect", "--format", "{{.State.Pid}}", container]).ok().out;
     docker(["run", "--rm", "--network=none", "--pid=host", harness::IMAGES[0], "kill", "-9", process.trim()])
         .ok();

@@ -21,4 +21,5 @@ mod served;
 mod services;
 mod siblings;
 mod trust;
+mod upstream_engine;
 mod working;
