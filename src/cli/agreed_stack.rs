@@ -169,7 +169,8 @@ impl Stack {
     /// Whether the manifest of now renders to the agreed tree.
     pub(crate) fn follows_the_manifest(&self) -> bool {
         let project = Project::load(&self.file, Some(&self.bottle.out));
-        let tree = project.ok().and_then(|project| render::tree(&project.plan, RenderTarget::Compose).ok());
+        let target = RenderTarget::of(&self.agreed.tree);
+        let tree = project.ok().and_then(|project| render::tree(&project.plan, target).ok());
         tree.is_some_and(|tree| tree == self.agreed.tree)
     }
 

@@ -52,7 +52,7 @@ const LINES: usize = 40;
 /// The plan of a tree that this version would render byte for byte.
 pub fn exactly(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
     let plan = plan_of(tree, layout)?;
-    let again = super::tree(&plan, RenderTarget::Compose)?;
+    let again = super::tree(&plan, RenderTarget::of(tree))?;
     for (file, bytes) in tree {
         if again.get(file) != Some(bytes) {
             return Err(not_rendered(file, bytes, again.get(file)));

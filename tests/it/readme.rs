@@ -57,7 +57,7 @@ fn its_question_is_the_one_that_is_asked() {
 }
 
 /// The pages and files that people copy commands from.
-const PAGES: [(&str, &str); 19] = [
+const PAGES: [(&str, &str); 20] = [
     ("README.md", README),
     ("docs/gitops.md", include_str!("../../docs/gitops.md")),
     ("docs/init.md", include_str!("../../docs/init.md")),
@@ -65,6 +65,7 @@ const PAGES: [(&str, &str); 19] = [
     ("docs/testing-a-manifest.md", include_str!("../../docs/testing-a-manifest.md")),
     ("docs/baseline.md", include_str!("../../docs/baseline.md")),
     ("docs/services-and-ports.md", include_str!("../../docs/services-and-ports.md")),
+    ("docs/devcontainer.md", include_str!("../../docs/devcontainer.md")),
     ("docs/pipelock.md", include_str!("../../docs/pipelock.md")),
     ("docs/learn-and-tighten.md", include_str!("../../docs/learn-and-tighten.md")),
     ("docs/migrate.md", include_str!("../../docs/migrate.md")),

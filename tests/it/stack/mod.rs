@@ -5,6 +5,7 @@
 
 mod cage;
 mod change;
+mod devcontainer;
 mod examples;
 mod flood;
 mod gitops;
