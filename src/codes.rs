@@ -89,6 +89,7 @@ pub const CODES: &[Code] = codes! {
     Error "not-locked"
     Error "not-migrated"
     Error "path"
+    Error "pipelock-engine"
     Error "plain-http"
     Error "port"
     Error "publish"
@@ -131,6 +132,7 @@ pub const CODES: &[Code] = codes! {
     Lint "shadowed-path"
     Lint "unregistered-method"
     Lint "unused-allow"
+    Lint "wider-addresses"
     Lint "writable-git"
     // What a command could not do.
     Failure "bad-revision"

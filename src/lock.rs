@@ -3,7 +3,7 @@
 //!
 //! It is committed, and an agent may have written it: what it changes is asked about like any other image.
 
-use crate::manifest::{Image, Manifest};
+use crate::manifest::{Engine, Image, Manifest};
 use crate::yaml;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -100,6 +100,9 @@ impl Lock {
             self.pin_name(name);
         }
         manifest.services.iter_mut().for_each(|service| self.pin_name(&mut service.image));
+        if let Engine::Image(name) = &mut manifest.pipelock.engine {
+            self.pin_name(name);
+        }
     }
 
     fn pin_name(&self, name: &mut String) {

@@ -15,6 +15,8 @@ pub mod service {
     pub const EGRESS_PROXY: &str = "egress-proxy";
     /// The last proxy, the only service that reaches the Internet.
     pub const PIPELOCK: &str = "pipelock";
+    /// Holds the network namespace of a pipelock that is the upstream project's program, and serves its socket.
+    pub const RELAY: &str = "pipelock-relay";
     /// The agent, in the network namespace of `netns`.
     pub const AGENT: &str = "agent";
     /// Gives a new home to the agent's user, and ends.
@@ -26,7 +28,8 @@ pub mod service {
     /// Carries what comes from there to the agent's loopback.
     pub const INBOUND: &str = "inbound";
     /// The stack's own, whatever a manifest says. Every other one is the manifest's.
-    pub const ALL: [&str; 9] = [NETNS, GATE, EGRESS_PROXY, PIPELOCK, AGENT, HOME, ATTACK, PUBLISH, INBOUND];
+    pub const ALL: [&str; 10] =
+        [NETNS, GATE, EGRESS_PROXY, PIPELOCK, RELAY, AGENT, HOME, ATTACK, PUBLISH, INBOUND];
 
     /// Whether the service carries what is published and nothing else: no request of an agent is cut off where it is made
     /// again.
@@ -75,6 +78,13 @@ pub const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9
 /// The port that pipelock's own config names, on its own loopback: for the upstream program, which has no unix sockets.
 /// The embedded engine listens where its config says.
 pub const PIPELOCK_PORT: u16 = 8888;
+/// The same port there.
+pub const PIPELOCK_LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), PIPELOCK_PORT);
+
+/// Bytes of a request's body that the upstream program scans; it refuses a larger one. The embedded engine scans any.
+pub const LARGEST_BODY: u64 = 32 << 20;
+/// The same of a response.
+pub const LARGEST_RESPONSE: u64 = 64 << 20;
 
 /// The folder of the port that netns lends to gate.
 pub const LENT: &str = "/run/bottle-gate";
@@ -92,6 +102,9 @@ pub const PUBLISHED: &str = "/run/bottle-publish";
 pub const AGENT_BINARY: &str = "/run/bottle/bottle";
 /// bottle's binary in its own image.
 pub const BINARY: &str = "/bottle";
+
+/// The upstream project's program, in its own image.
+pub const UPSTREAM_BINARY: &str = "/pipelock";
 
 /// Above everything that is mounted to be read.
 pub const ETC: &str = "/etc/bottle";

@@ -8,6 +8,7 @@ need_test_tools() {
   need_cxx
   need_rust_components
   need_wheels
+  need_devcontainer_cli
 }
 
 need_programs() {
@@ -66,3 +67,28 @@ need_wheels() {
 }
 
 pinned() { sed -n "s/.*$1==\([^ ]*\) .*/\1/p" "$ROOT/scripts/tools/requirements.txt"; }
+
+# It wants a newer Node.js than some distributions have, so one comes with it.
+need_devcontainer_cli() {
+  local here="$ROOT/scripts/tools/devcontainer" work="$TOOLS/devcontainer" want
+  want=$(sed -n 's/.*"@devcontainers\/cli": "\(.*\)".*/\1/p' "$here/package.json")
+  if [ "$("$TOOLS/bin/devcontainer" --version 2>/dev/null)" != "$want" ]; then
+    has npm || { can_install && apt_install npm npm; }
+    has npm || { missing npm 'it fetches the devcontainer CLI for the tests'; return 0; }
+    doing devcontainer "fetching the devcontainer CLI $want" fetch_devcontainer_cli "$here" "$work"
+  fi
+  ok devcontainer "$want"
+}
+
+fetch_devcontainer_cli() {
+  rm -rf "$2"
+  mkdir -p "$2" "$TOOLS/bin"
+  cp "$1/package.json" "$1/package-lock.json" "$2/"
+  npm ci --prefix "$2" --ignore-scripts --no-audit --no-fund || return 1
+  cat >"$TOOLS/bin/devcontainer" <<'PROGRAM'
+#!/bin/sh
+here=$(dirname "$(readlink -f "$0")")/../devcontainer/node_modules
+exec "$here"/node-linux-*/bin/node "$here/@devcontainers/cli/devcontainer.js" "$@"
+PROGRAM
+  chmod +x "$TOOLS/bin/devcontainer"
+}

@@ -27,6 +27,15 @@ pub fn excess(baseline: &Capabilities, unbounded: Unbounded, new: &Capabilities)
     if processes {
         most.limits.pids = new.limits.pids;
     }
+    if most
+        .engine
+        .image
+        .as_deref()
+        .zip(new.engine.image.as_deref())
+        .is_some_and(|(a, b)| is_pinned_name(a, b))
+    {
+        most.engine.image.clone_from(&new.engine.image);
+    }
     // A service that the baseline does not have is beyond it.
     for (name, service) in &new.services {
         if let Some(most) = most.services.get_mut(name).filter(|it| is_pinned_name(&it.image, &service.image))

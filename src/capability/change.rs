@@ -1,6 +1,6 @@
 //! How two sets of capabilities differ, as data: what is printed, and what a program reads, is made from this alone.
 
-use super::{Account, Image, Mount, ServicePart};
+use super::{Account, Engine, Image, Mount, ServicePart};
 use crate::dlp::EVERY;
 use crate::policy::{Auth, Method, PathPattern};
 use camino::Utf8PathBuf;
@@ -184,6 +184,12 @@ pub enum Capability {
         /// What about it.
         part: ServicePart,
     },
+    /// Which program is pipelock.
+    Engine {
+        /// This binary, or the upstream project's.
+        #[serde(flatten)]
+        engine: Engine,
+    },
     /// How pipelock gets to the Internet.
     Network {
         /// A Docker network; nothing for one of the stack's own.
@@ -316,6 +322,7 @@ impl Capability {
             | Self::SeedPhrasesPass
             | Self::PatternPasses { .. }
             | Self::SecretPasses { .. }
+            | Self::Engine { .. }
             | Self::Network { .. }
             | Self::ExtraCa { .. } => Risk::Guard,
             Self::Requests(_) | Self::EncodedSlash { .. } | Self::Until { .. } => Risk::Reach,
@@ -363,6 +370,9 @@ impl Capability {
             (Self::Workdir { workdir }, _) => workdir.is_some(),
             (Self::Home { .. }, Self::Home { .. }) => false,
             (Self::Service { part, .. }, Self::Service { part: old, .. }) => part.exceeds(old),
+            (Self::Engine { engine: new }, Self::Engine { engine: old }) => {
+                new.image != old.image || new.every_port && !old.every_port
+            }
             (Self::Mount { .. } | Self::Uncovered { .. }, _) => {
                 let ((new, writes), (old, wrote)) = (self.seen(), old.seen());
                 new != old || writes && !wrote
@@ -425,6 +435,7 @@ impl Capability {
             Self::Processes { pids } => pids.to_string(),
             Self::Network { network: Some(name) } => format!("by the Docker network {name}"),
             Self::Network { network: None } => "by a bridge of its own".to_owned(),
+            Self::Engine { engine } => engine.value(),
             Self::Home { path } => path.to_string(),
             Self::Service { part, .. } => part.value(),
             Self::Variable { name, value } => format!("{name}={value}"),
@@ -568,6 +579,7 @@ impl fmt::Display for Capability {
                 }
             }
             Self::Service { service, part } => part.describe(service, f),
+            Self::Engine { engine } => engine.describe(f),
             Self::Network { .. } => write!(f, "pipelock leaves {value}"),
             Self::ExtraCa { .. } => {
                 write!(f, "certificates signed by pipelock.extra_ca are trusted ({value})")
@@ -623,6 +635,26 @@ fn listed(paths: &[PathPattern]) -> String {
 fn is_root(user: &str) -> bool {
     let name = user.split(':').next().unwrap_or(user);
     name == "root" || name.parse::<u64>().is_ok_and(|uid| uid == 0)
+}
+
+impl Engine {
+    fn value(&self) -> String {
+        match &self.image {
+            None => "bottle's own program".to_owned(),
+            Some(name) if self.every_port => format!("the program in {name}, on every port"),
+            Some(name) => format!("the program in {name}"),
+        }
+    }
+
+    fn describe(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(name) = &self.image else { return write!(f, "pipelock is {}", self.value()) };
+        write!(f, "pipelock is the program in the image {name}, which sees in plain text what leaves")?;
+        f.write_str(if self.every_port {
+            ", and reaches every port of an allowed host, as no egress-proxy is before it"
+        } else {
+            ", credentials included"
+        })
+    }
 }
 
 impl Image {

@@ -2,7 +2,7 @@
 //! two the other way round, mirror each other.
 
 use super::{
-    Account, Capabilities, Capability, Change, HostCapability, Image, Limits, Mount,
+    Account, Capabilities, Capability, Change, Engine, HostCapability, Image, Limits, Mount,
     host::{Grant, holders},
     secrets::Secrets,
     service,
@@ -66,6 +66,7 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
         seed_phrases,
         secrets,
         services,
+        engine,
         network,
         extra_ca,
     } = new;
@@ -106,6 +107,7 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
         let capability = |part| Capability::Service { service: name.clone(), part };
         changes.pair(old.map(&capability), new.map(&capability));
     }
+    changes.value(&old.engine, engine, |engine| Capability::Engine { engine });
     changes.value(&old.network, network, |network| Capability::Network { network });
     let ca = |sha256: &Option<String>| sha256.clone().map(|sha256| Capability::ExtraCa { sha256 });
     changes.pair(ca(&old.extra_ca), ca(extra_ca));
@@ -142,6 +144,7 @@ impl Capabilities {
             seed_phrases: new.seed_phrases, // decided by the hosts, and said by a warning
             secrets: Secrets::default(),
             services: BTreeMap::new(),
+            engine: Engine::default(),
             network: None,
             extra_ca: None,
         }

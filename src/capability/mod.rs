@@ -85,6 +85,9 @@ pub struct Capabilities {
     /// What runs beside the agent, by name.
     #[serde(default)]
     services: BTreeMap<String, service::Service>,
+    /// The program that does pipelock's work.
+    #[serde(default)]
+    engine: Engine,
     /// The Docker network that pipelock leaves by, where it is not one of the stack's own.
     network: Option<String>,
     /// SHA-256 of what pipelock trusts besides the public roots.
@@ -154,6 +157,16 @@ pub enum Account {
     Image,
 }
 
+/// The program that does pipelock's work.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Engine {
+    /// The image of the upstream project's program; nothing for this binary.
+    pub image: Option<String>,
+    /// It opens tunnels to every port of an allowed host, and no egress-proxy stands before it.
+    pub every_port: bool,
+}
+
 /// What the agent may use of the machine; no number of processors for all of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -174,6 +187,7 @@ impl Capabilities {
             topology,
             hosts,
             egress_network,
+            engine,
             dlp_action,
             seed_phrases: SeedPhrases { enabled: seed_phrases, why: _ },
             dlp,
@@ -195,8 +209,14 @@ impl Capabilities {
             environment,
         } = agent;
         let git_push = *topology == Topology::Direct;
-        let host =
-            |rule: &HostRule| (rule.route.host.to_string(), HostCapability { rule: rule.clone(), git_push });
+        let shared = plan.shared_addresses();
+        let host = |rule: &HostRule| {
+            let mut rule = rule.clone();
+            if !shared.is_empty() {
+                rule.addresses.clone_from(&shared);
+            }
+            (rule.route.host.to_string(), HostCapability { rule, git_push })
+        };
         Self {
             hosts: hosts.iter().map(host).collect(),
             mounts: self::mounts(mounts, machine),
@@ -218,6 +238,10 @@ impl Capabilities {
             seed_phrases: *seed_phrases,
             secrets: dlp.into(),
             services: sidecars.iter().map(|it| (it.name.clone(), it.into())).collect(),
+            engine: Engine {
+                image: engine.image().map(str::to_owned),
+                every_port: plan.reaches_every_port(),
+            },
             network: egress_network.clone(),
             extra_ca: extra_ca.as_ref().map(|ca| checksum::hex_digest(ca.pem.as_bytes())),
         }

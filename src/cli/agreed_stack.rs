@@ -169,7 +169,8 @@ impl Stack {
     /// Whether the manifest of now renders to the agreed tree.
     pub(crate) fn follows_the_manifest(&self) -> bool {
         let project = Project::load(&self.file, Some(&self.bottle.out));
-        let tree = project.ok().and_then(|project| render::tree(&project.plan, RenderTarget::Compose).ok());
+        let target = RenderTarget::of(&self.agreed.tree);
+        let tree = project.ok().and_then(|project| render::tree(&project.plan, target).ok());
         tree.is_some_and(|tree| tree == self.agreed.tree)
     }
 
@@ -245,8 +246,15 @@ impl Stack {
         if !self.plan.agent.publish.is_empty() {
             services.extend([service::INBOUND, service::PUBLISH]);
         }
+        services.extend(self.plan.runs_upstream().then_some(service::RELAY));
         services.extend(self.plan.sidecars.iter().map(|it| it.name.as_str()));
         services.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Whether a service runs an image by name or one that is built for it, and not the one of bottle's own services.
+    pub(crate) fn has_own_image(&self, name: &str) -> bool {
+        let upstream = name == service::PIPELOCK && self.plan.runs_upstream();
+        name == service::AGENT || upstream || service::is_beside(name)
     }
 
     /// The services that run now.
@@ -273,11 +281,15 @@ impl Stack {
     }
 
     /// Whether a service of the infrastructure is as it should be, in a state of [`Self::states`].
-    pub(crate) fn is_well(service: &str, state: &str) -> bool {
-        // The holder of the namespace is asked nothing, since gate can't be healthy without it. What is beside the agent
-        // has a health if its image says how to ask for it, and who carries what is published ends if it can't listen.
-        let asked =
-            service != service::NETNS && !service::is_carrier(service) && !service::is_beside(service);
+    pub(crate) fn is_well(&self, service: &str, state: &str) -> bool {
+        // The holder of the namespace is asked nothing, since gate can't be healthy without it, nor is the upstream
+        // program, without which its relay can't be. What is beside the agent has a health if its image says how to ask
+        // for it, and who carries what is published ends if it can't listen.
+        let upstream = service == service::PIPELOCK && self.plan.runs_upstream();
+        let asked = service != service::NETNS
+            && !upstream
+            && !service::is_carrier(service)
+            && !service::is_beside(service);
         state == "running healthy" || !asked && state == "running"
     }
 

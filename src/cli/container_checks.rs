@@ -217,11 +217,19 @@ pub(crate) fn holds(stack: &Stack, all: &[Container]) -> Vec<String> {
             Err(fault) => problems.push(format!("{}: {fault}", container.name)),
         }
     }
-    let holder = seen.iter().find(|(container, _)| container.service == service::NETNS).cloned();
     for (container, namespace) in &seen {
         let Some(joined) = container.network_mode.strip_prefix("container:") else { continue };
-        match &holder {
-            Some((netns, there)) if netns.id == joined && namespace == there => {}
+        // Who holds a namespace is settled by what was agreed to, never by what was joined.
+        let holder = match container.service.as_str() {
+            service::PIPELOCK if stack.plan.runs_upstream() => service::RELAY,
+            _ => service::NETNS,
+        };
+        match seen.iter().find(|(container, _)| container.service == holder) {
+            Some((holder, there)) if holder.id == joined && namespace == there => {}
+            _ if holder == service::RELAY => problems.push(format!(
+                "{} is in another network namespace than {holder} (the engine restarted?), and nothing reaches it there",
+                container.name
+            )),
             _ => problems.push(format!(
                 "{} is in another network namespace than the gate (the engine restarted?), and what it reaches there is \
                  not the gate",

@@ -84,7 +84,8 @@ fn lock(folder: &Utf8Path, upgrade: bool) -> anyhow::Result<Vec<Locked>> {
                 Image::Named(name) => Some(name.as_str()),
                 Image::Build(_) => None,
             };
-            of_agent.into_iter().chain(loaded.manifest.services.iter().map(|service| service.image.as_str()))
+            let services = loaded.manifest.services.iter().map(|service| service.image.as_str());
+            of_agent.into_iter().chain(services).chain(loaded.manifest.pipelock.engine.image())
         })
         .filter(|name| !is_pinned(name))
         .collect();
@@ -180,6 +181,9 @@ pub(crate) fn require(project: &Project) -> anyhow::Result<()> {
     };
     for sidecar in project.plan.sidecars.iter().filter(|it| !is_pinned(&it.image)) {
         problems.push(unknown(&format!("services.{}.image", sidecar.name), &sidecar.image));
+    }
+    if let Some(name) = project.plan.engine.image().filter(|name| !is_pinned(name)) {
+        problems.push(unknown("pipelock.image", name));
     }
     match &project.plan.agent.image {
         AgentImage::Named(name) if !is_pinned(name) => problems.push(unknown("agent.image", name)),

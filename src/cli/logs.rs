@@ -67,6 +67,12 @@ const LOOK: Duration = Duration::from_millis(300);
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let stack = Stack::open(&args.stack, globals)?;
+    if args.services.is_none() && !stack.plan.keeps_records() && !globals.quiet {
+        say(
+            "note: this bottle keeps no record of requests: pipelock is the upstream project's program, and there are no \
+             routes; `bottle logs --services pipelock` shows what that program says\n",
+        );
+    }
     match &args.services {
         Some(services) => containers(&stack, services, args),
         None if args.denied => denied(&stack, args, globals),

@@ -7,6 +7,8 @@ use crate::plan::Topology;
 use crate::stack::{self, service};
 use anyhow::bail;
 use camino::Utf8Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// Make the proxies of a running stack read their rendered rules again
 #[derive(Debug, clap::Args)]
@@ -47,12 +49,19 @@ fn on_the_host(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
 
 /// Both configs are checked before either proxy is told: a bad one changes nothing.
 pub(crate) fn apply(stack: &Stack) -> anyhow::Result<()> {
+    let upstream = stack.plan.runs_upstream();
     let mut checks = vec![(
         service::PIPELOCK,
-        vec!["pipelock", "check", "--config", stack::PIPELOCK, "--embedded", stack::EMBEDDED],
+        if upstream {
+            vec![stack::UPSTREAM_BINARY, "check", "--config", stack::PIPELOCK]
+        } else {
+            let embedded = ["--config", stack::PIPELOCK, "--embedded", stack::EMBEDDED];
+            [stack::BINARY, "pipelock", "check"].into_iter().chain(embedded).collect()
+        },
     )];
     if stack.plan.topology == Topology::Chain {
-        checks.push((service::EGRESS_PROXY, vec!["egress-proxy", "check", "--config", stack::ROUTES]));
+        let check = vec![stack::BINARY, "egress-proxy", "check", "--config", stack::ROUTES];
+        checks.push((service::EGRESS_PROXY, check));
     }
     let running = stack.running()?;
     if let Some((absent, _)) = checks.iter().find(|(service, _)| !running.iter().any(|it| it == service)) {
@@ -61,8 +70,7 @@ pub(crate) fn apply(stack: &Stack) -> anyhow::Result<()> {
         );
     }
     for (service, check) in &checks {
-        let arguments: Vec<&str> =
-            ["exec", "-T", service, stack::BINARY].into_iter().chain(check.iter().copied()).collect();
+        let arguments: Vec<&str> = ["exec", "-T", service].into_iter().chain(check.iter().copied()).collect();
         if !stack.quietly(&mut stack.command(&arguments))?.success() {
             bail!(
                 "{service} would not take its config; nothing was reloaded (a route with a new token needs `bottle up --rotate`)"
@@ -71,9 +79,35 @@ pub(crate) fn apply(stack: &Stack) -> anyhow::Result<()> {
     }
     // What egress-proxy newly lets through must find pipelock ready for it.
     for (service, _) in &checks {
+        if upstream && *service == service::PIPELOCK {
+            restart_upstream(stack)?;
+            continue;
+        }
         if !stack.quietly(&mut stack.command(&["exec", "-T", service, stack::BINARY, "reload"]))?.success() {
             bail!("{service} did not reload; it goes on with the rules that it has");
         }
     }
     stack.note_start()
+}
+
+/// How long the upstream project's program may take to serve again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The upstream project's program begins anew: of what it notices by itself, newer releases take no host that is new to
+/// them. Its relay holds its namespace and its socket meanwhile, so nobody loses more than what is in flight.
+fn restart_upstream(stack: &Stack) -> anyhow::Result<()> {
+    stack.compose(&["restart", service::PIPELOCK])?;
+    let health = format!("http://{}/health", stack::PIPELOCK_LOOPBACK);
+    let ask = ["exec", "-T", service::RELAY, stack::BINARY, "healthcheck", "--url", &health];
+    let start = Instant::now();
+    while !stack.command(&ask).output().is_ok_and(|answer| answer.status.success()) {
+        if start.elapsed() > PATIENCE {
+            bail!(
+                "pipelock was restarted and does not serve; `docker compose logs pipelock` has what it said, and \
+                 egress-proxy goes on with the rules that it has"
+            );
+        }
+        sleep(Duration::from_millis(200));
+    }
+    Ok(())
 }

@@ -17,6 +17,7 @@ use crate::consent::{
 };
 use crate::diagnostic::Report;
 use crate::plan::{Topology, User};
+use crate::render::RenderTarget;
 use crate::state::{self, ENV_FILE, EnvFile, ImageBinary, Location, MintRequest, Minted, State};
 use crate::tree::{Comparison, Folder, Kind, Written};
 use anyhow::{Context as _, bail, ensure};
@@ -40,6 +41,10 @@ pub(crate) struct Args {
     /// Overwrite files that were edited by hand
     #[arg(long)]
     force: bool,
+    /// What the tree is for: `docker compose`, or that and tools that read a devcontainer.json [default: what the tree
+    /// that is there is for, else compose]
+    #[arg(long, value_name = "TARGET")]
+    target: Option<Target>,
     /// Where the tree goes [default: .bottle/NAME beside the manifest]
     #[arg(long, value_name = "DIR")]
     out: Option<Utf8PathBuf>,
@@ -69,6 +74,24 @@ pub(crate) struct Args {
     /// Decide and mint as of this date or time
     #[arg(long, value_name = "DATE", value_parser = super::now::parse)]
     now: Option<Clock>,
+}
+
+/// What starts the stack.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Target {
+    /// Docker Compose
+    Compose,
+    /// Docker Compose, and an editor or the devcontainer CLI in the agent's container
+    Devcontainer,
+}
+
+impl From<Target> for RenderTarget {
+    fn from(target: Target) -> Self {
+        match target {
+            Target::Compose => Self::Compose,
+            Target::Devcontainer => Self::Devcontainer,
+        }
+    }
 }
 
 /// What `render` did, for its table.
@@ -117,7 +140,7 @@ fn each(
         let beyond = look(&project, args)?;
         let lints = lints::find(&project, clock.today());
         lints::say(&lints, globals);
-        let rendered = RenderedProject::render(project)?;
+        let rendered = RenderedProject::render(project, args.target.map(Into::into))?;
         let one = if !beyond.0.is_empty() {
             refuse(&rendered, &beyond, globals)?
         } else if args.check {

@@ -5,7 +5,7 @@ use super::folders::real;
 use super::project::Project;
 use crate::plan::AgentImage;
 use crate::plan::layout::normal;
-use crate::render::{self, RenderTarget, Tree};
+use crate::render::{self, RenderTarget, Tree, paths};
 use crate::state::{self, ENV_FILE, EnvFile};
 use crate::tree::Folder;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -22,10 +22,9 @@ pub(crate) struct RenderedProject {
 }
 
 impl RenderedProject {
-    /// Refuses a project whose mounts reach what they must not.
-    pub(crate) fn render(project: Project) -> anyhow::Result<Self> {
+    /// Refuses a project whose mounts reach what they must not. Without a target it is the one of the tree that is there.
+    pub(crate) fn render(project: Project, target: Option<RenderTarget>) -> anyhow::Result<Self> {
         project.require_safe_mounts()?;
-        let tree = render::tree(&project.plan, RenderTarget::Compose)?;
         // Below the project every component is opened on its own; elsewhere the path has no links any more.
         let base = if project.out.starts_with(&project.folder) {
             project.folder.as_path()
@@ -33,7 +32,17 @@ impl RenderedProject {
             project.out.ancestors().find(|folder| folder.is_dir()).unwrap_or(Utf8Path::new("/"))
         };
         let below = project.out.strip_prefix(base).map(Utf8Path::to_owned).unwrap_or_default();
-        Ok(Self { base: Folder::open(base)?, below, tree, project })
+        let base = Folder::open(base)?;
+        let is_there = |folder: Folder| {
+            folder.entries().map(|all| all.iter().any(|(name, _)| name == paths::DEVCONTAINER))
+        };
+        let target = match (target, base.find(&below)?.map(is_there).transpose()?) {
+            (Some(target), _) => target,
+            (None, Some(true)) => RenderTarget::Devcontainer,
+            (None, _) => RenderTarget::Compose,
+        };
+        let tree = render::tree(&project.plan, target)?;
+        Ok(Self { project, tree, base, below })
     }
 
     /// Where the tree is or will be: absolute.

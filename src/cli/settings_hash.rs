@@ -11,8 +11,10 @@ use std::process::Stdio;
 /// Of every service, as Compose would make it now beside these containers. It hashes a joined namespace by the id of the
 /// container that holds it, which it does not ask for here: so it is told.
 pub(super) fn of_services(stack: &Stack, there: &[Container]) -> anyhow::Result<BTreeMap<String, String>> {
-    let holder = there.iter().find(|it| it.service == service::NETNS).map(|it| it.id.as_str());
-    let mode = format!("container:{}", holder.unwrap_or_default());
+    let joining = |holder: &str| {
+        let holder = there.iter().find(|it| it.service == holder).map(|it| it.id.as_str());
+        serde_json::json!({ "network_mode": format!("container:{}", holder.unwrap_or_default()) })
+    };
     let inbound = (!stack.plan.agent.publish.is_empty()).then_some(service::INBOUND);
     let beside = stack.plan.sidecars.iter().map(|it| it.name.as_str());
     let mut joined: serde_json::Map<String, serde_json::Value> =
@@ -20,12 +22,15 @@ pub(super) fn of_services(stack: &Stack, there: &[Container]) -> anyhow::Result<
             .into_iter()
             .chain(inbound)
             .chain(beside)
-            .map(|name| (name.to_owned(), serde_json::json!({ "network_mode": mode })))
+            .map(|name| (name.to_owned(), joining(service::NETNS)))
             .collect();
+    if stack.plan.runs_upstream() {
+        joined.insert(service::PIPELOCK.to_owned(), joining(service::RELAY));
+    }
     // A reload takes new rules without a new container, whose label is that of its creation.
     for proxy in there.iter().filter(|it| !it.config_label.is_empty()) {
-        let label = serde_json::json!({ "labels": { "bottle.config": proxy.config_label } });
-        joined.insert(proxy.service.clone(), label);
+        let service = joined.entry(proxy.service.clone()).or_insert_with(|| serde_json::json!({}));
+        service["labels"] = serde_json::json!({ "bottle.config": proxy.config_label });
     }
     let mut command = stack.command(&["-f", "-", "--profile", "*", "config", "--hash", "*"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;

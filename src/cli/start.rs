@@ -30,20 +30,28 @@ pub(crate) fn require_ready(stack: &Stack) -> anyhow::Result<()> {
     movers::require_unseen_state(stack)?;
     container_checks::require(stack)?;
     published_ports::require_free(stack)?;
-    require_image(stack)
+    require_images(stack)
 }
 
-/// Fetches an image by name before anything starts: Compose would come to it last, and say little.
-fn require_image(stack: &Stack) -> anyhow::Result<()> {
-    let AgentImage::Named(name) = &stack.plan.agent.image else { return Ok(()) };
+/// Fetches images by name before anything starts: Compose would come to the agent's last, and say little.
+fn require_images(stack: &Stack) -> anyhow::Result<()> {
+    let of_agent = match &stack.plan.agent.image {
+        AgentImage::Named(name) => Some(("agent.image", name.as_str())),
+        AgentImage::Built(_) => None,
+    };
+    let of_pipelock = stack.plan.engine.image().map(|name| ("pipelock.image", name));
+    of_agent.into_iter().chain(of_pipelock).try_for_each(|(key, name)| require_image(stack, key, name))
+}
+
+fn require_image(stack: &Stack, key: &str, name: &str) -> anyhow::Result<()> {
     let there =
         docker().args(["image", "inspect", "--format", "{{.Id}}", name]).output().context(NO_DOCKER)?;
     if there.status.success() || stack.quietly(docker().args(["pull", name]))?.success() {
         return Ok(());
     }
-    let place = stack.loaded.as_ref().map(|loaded| loaded.place_of("agent.image"));
+    let place = stack.loaded.as_ref().map(|loaded| loaded.place_of(key));
     bail!(
-        "{}: agent.image: {name} is not on this machine and can't be pulled; is the name right, or must it be built first?",
+        "{}: {key}: {name} is not on this machine and can't be pulled; is the name right, or must it be built first?",
         place.unwrap_or_else(|| stack.file.to_string())
     )
 }
@@ -74,9 +82,8 @@ pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<()> {
     let older_rules = stack.keep_rules(labels.filter(|(_, label)| !label.is_empty()))?
         && Running::load(&stack.bottle.state).is_some_and(|ran| ran.digest != stack.agreed.record.digest);
     let states = stack.states()?;
-    let healthy = |service: &&String| {
-        states.iter().any(|(name, state)| name == *service && Stack::is_well(name, state))
-    };
+    let healthy =
+        |service: &&String| states.iter().any(|(name, state)| name == *service && stack.is_well(name, state));
     let is_up = infrastructure.iter().all(|it| healthy(&it));
     if served.is_empty() || !is_up || !again.is_empty() {
         stack.note_start()?;
@@ -151,7 +158,7 @@ fn show_last_words(stack: &Stack) {
     let states = stack.states().unwrap_or_default();
     let infrastructure = stack.infrastructure();
     let unwell = |(service, state): &&(String, String)| {
-        infrastructure.contains(service) && !Stack::is_well(service, state)
+        infrastructure.contains(service) && !stack.is_well(service, state)
     };
     for (service, state) in states.iter().filter(unwell) {
         let words = last_words(stack, service);

@@ -54,6 +54,8 @@ struct StackStatus {
     published: Vec<Shown>,
     /// The names of the tokens that it takes, never their values.
     tokens: Vec<String>,
+    /// Whether a proxy of bottle's own records requests.
+    recorded: bool,
     /// What was asked for since then, or as far as the records reach; absent where nothing was.
     requests: Option<Requests>,
     /// What is not as it was agreed to, or does not run; a sentence each.
@@ -125,7 +127,7 @@ fn look(stack: &Stack) -> anyhow::Result<StackStatus> {
     let unwell: Vec<String> = stack
         .infrastructure()
         .into_iter()
-        .filter(|name| !state(name).is_some_and(|state| Stack::is_well(name, state)))
+        .filter(|name| !state(name).is_some_and(|state| stack.is_well(name, state)))
         .collect();
     let holder = containers.iter().find(|it| it.service == service::NETNS && it.is_running());
     let since = holder.map(|it| started(&it.id)).transpose()?.flatten();
@@ -174,6 +176,7 @@ fn look(stack: &Stack) -> anyhow::Result<StackStatus> {
         agents: agents.map(|it| it.name.clone()).collect(),
         published: shown(&containers),
         tokens: stack.plan.tokens().into_keys().map(str::to_owned).collect(),
+        recorded: stack.plan.keeps_records(),
         requests: requests(stack, since)?,
         services: states.into_iter().map(|(name, state)| Service { name, state }).collect(),
         stale: problems,
@@ -239,6 +242,9 @@ fn as_text(status: &StackStatus, now: Timestamp) -> Result<String, std::fmt::Err
         }
     }
     match &status.requests {
+        None if !status.recorded => {
+            writeln!(text, "  requests  not recorded, by the program of pipelock.image")?;
+        }
         None => writeln!(text, "  requests  none")?,
         Some(asked) => {
             let last = asked.last.map(|last| format!("; the last {}", age(last, now) + " ago"));

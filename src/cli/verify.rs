@@ -123,10 +123,11 @@ fn networks(stack: &Stack, container: &container_checks::Container) -> Option<St
     let named = |name: &str| format!("{}_{name}", stack.bottle.project);
     let egress = stack.plan.egress_network.clone().unwrap_or_else(|| named(network::EGRESS));
     let wanted = match container.service.as_str() {
-        service::PIPELOCK => vec![egress],
+        service::RELAY => vec![egress],
+        service::PIPELOCK if !stack.plan.runs_upstream() => vec![egress],
         service::PUBLISH => vec![named(network::PUBLISH)],
         service::NETNS | service::EGRESS_PROXY => vec!["none".to_owned()],
-        _ => Vec::new(), // in the namespace of netns
+        _ => Vec::new(), // in the namespace of another
     };
     (container.networks != wanted).then(|| {
         format!("{} is on the networks {:?}, and should be on {wanted:?}", container.name, container.networks)
@@ -135,8 +136,7 @@ fn networks(stack: &Stack, container: &container_checks::Container) -> Option<St
 
 /// All of bottle's own services are one image, which is built from the state.
 fn image(stack: &Stack, running: &[container_checks::Container]) -> anyhow::Result<Option<String>> {
-    let is_own =
-        |it: &&container_checks::Container| it.service != service::AGENT && !service::is_beside(&it.service);
+    let is_own = |it: &&container_checks::Container| !stack.has_own_image(&it.service);
     let own: Vec<&str> = running.iter().filter(is_own).map(|it| it.id.as_str()).collect();
     if own.is_empty() {
         return Ok(None);

@@ -7,9 +7,10 @@
 use crate::config::ConfigError;
 use crate::config::parse::Parsed;
 use crate::dlp::CustomPattern;
-use crate::stack::{PIPELOCK_CA, PIPELOCK_PORT};
+use crate::stack::{LARGEST_BODY, LARGEST_RESPONSE, PIPELOCK_CA, PIPELOCK_LOOPBACK};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 
 /// `pipelock.yaml`: the keys that bottle sets. One that is not here is refused by the embedded engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,6 +58,10 @@ pub struct PipelockFile {
     pub internal: Vec<IpNet>,
     /// Log lines.
     pub logging: Logging,
+    /// Where the upstream program has `/metrics` and `/stats`, which would else stand beside the proxy. The embedded
+    /// engine has its own where `embedded.yaml` says, and does not start with this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// A part that is on or off.
@@ -267,6 +272,8 @@ pub struct StackOptions {
     pub seed_phrases: bool,
     /// The bottle's own patterns.
     pub patterns: Vec<CustomPattern>,
+    /// Where the upstream program has its metrics; nothing for the embedded engine.
+    pub metrics_listen: Option<SocketAddr>,
 }
 
 /// Fields that are never scanned: hop-by-hop and framing, where a credential can't stand.
@@ -354,6 +361,7 @@ impl PipelockFile {
                 include_allowed: true,
                 include_blocked: true,
             },
+            metrics_listen: options.metrics_listen,
         }
     }
 }
@@ -403,8 +411,8 @@ impl PipelockFile {
 impl FetchProxy {
     fn stack() -> Self {
         Self {
-            listen: format!("127.0.0.1:{PIPELOCK_PORT}"), // never on the network that it leaves by: see decision 0037
-            timeout_seconds: 600,                         // agents wait as long
+            listen: PIPELOCK_LOOPBACK.to_string(), // never on the network that it leaves by: see decision 0037
+            timeout_seconds: 600,                  // agents wait as long
             max_response_mb: 64,
             monitoring: Monitoring {
                 max_url_length: 8192,             // signed asset addresses
@@ -427,7 +435,7 @@ impl TlsInterception {
             ca_key: PIPELOCK_CA[1].to_owned(),
             passthrough_domains: sorted(both),
             cert_ttl: "24h".to_owned(),
-            max_response_bytes: 67_108_864, // the default of 5 MiB refuses normal downloads
+            max_response_bytes: LARGEST_RESPONSE, // the default of 5 MiB refuses normal downloads
         }
     }
 }
@@ -441,7 +449,7 @@ impl RequestBodyScanning {
         Self {
             enabled: true,
             action: if options.dlp_warn { Action::Warn } else { Action::Block },
-            max_body_bytes: 33_554_432, // long conversations
+            max_body_bytes: LARGEST_BODY, // long conversations
             scan_headers: true,
             // `all` but the injected ones: a short list of scanned fields would leave every other one open.
             header_mode: HeaderMode::All,

@@ -272,6 +272,9 @@ pub struct Upstream {
     /// Trusted besides the public roots on hosts that pipelock passes through; `null`: none.
     #[serde(deserialize_with = "present")]
     pub extra_ca_file: Option<String>,
+    /// Whether pipelock takes only bodies without a content coding, and whole responses: the upstream program. Requests to
+    /// inspected hosts then leave decoded, and ask for such responses.
+    pub identity_only: bool,
 }
 
 /// A certificate authority as two PEM files.
@@ -423,6 +426,7 @@ mod tests {
                 proxy: "pipelock:8888".parse().unwrap(),
                 ca_file: None,
                 extra_ca_file: None,
+                identity_only: false,
             },
             ca: CaFiles { cert_file: "/ca.pem".into(), key_file: "/key.pem".into() },
             limits: Limits::default(),
@@ -447,7 +451,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_refused_by_name_and_place() {
         let error = refusal(|text| text.replace("  connections: 1024", "  conections: 1024"));
-        assert!(error.starts_with("line 13, column 3: limits.conections: unknown field"), "{error}");
+        assert!(error.starts_with("line 14, column 3: limits.conections: unknown field"), "{error}");
         let error = refusal(|text| text + "extra: 1\n");
         assert!(error.contains("extra: unknown field `extra`"), "{error}");
         let error =

@@ -15,6 +15,7 @@ mod connect;
 mod denial;
 mod failure;
 mod forward;
+mod identity;
 mod instance;
 mod internal;
 mod lfs;
@@ -84,7 +85,7 @@ impl Proxy {
         record.meant(&intent);
         let permit = rules.ruleset.permit(intent, request.headers_mut(), rules.clock.today())?;
         record.under(permit.matched.rule);
-        let request = outgoing(request, rules, &permit);
+        let request = outgoing(request, rules, &permit)?;
         let request = with_credential(request, permit.matched.rule).await?;
         let response = self.forward.send(rules, &permit, request, record).await?;
         Ok(respond::strip(response))
@@ -183,10 +184,21 @@ async fn bound_body(
 }
 
 /// The request as it leaves but for its credential: with no field in its trailers that was taken off its head.
-fn outgoing(mut request: Request<Body>, rules: &Rules, permit: &Permit<'_, LoadedRule>) -> Request<Body> {
+fn outgoing(
+    mut request: Request<Body>,
+    rules: &Rules,
+    permit: &Permit<'_, LoadedRule>,
+) -> Result<Request<Body>, Failure> {
     *request.uri_mut() = permit.uri.clone();
     let fields = Arc::clone(rules.ruleset.credential_fields());
-    request.map(|inner| body::on_trailers(inner, move |trailers| strip_trailers(trailers, &fields)))
+    let request =
+        request.map(|inner| body::on_trailers(inner, move |trailers| strip_trailers(trailers, &fields)));
+    let HostRule { route, inspect, auth: _, addresses: _ } = permit.matched.rule.as_ref();
+    if rules.file.upstream.identity_only && *inspect {
+        identity::request(request, route)
+    } else {
+        Ok(request)
+    }
 }
 
 /// The last stage before sending: our credential, or an error and never a request without it.

@@ -127,6 +127,9 @@ impl Answer {
         if answer.refusal.is_none() {
             answer.search_body(asked, rules, wire.request.headers());
         }
+        if rules.upstream {
+            answer.notes.push(UPSTREAM.to_owned());
+        }
         answer
     }
 
@@ -238,6 +241,9 @@ impl Answer {
         }
     }
 }
+
+const UPSTREAM: &str = "pipelock is the upstream project's program in this bottle: what is said of it is what the embedded engine \
+     would do, and `bottle plan` lists what differs";
 
 const DIRECT: &str =
     "this bottle has no routes: no path rule holds, git push is not refused, and pipelock decides by host";

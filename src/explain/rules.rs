@@ -29,6 +29,8 @@ pub struct BottleRules {
     pub chain: Chain,
     /// What the first proxy decides by.
     pub policy: Policy,
+    /// pipelock is the upstream project's program, whose answers are not known here.
+    pub(super) upstream: bool,
     places: RulePlaces,
 }
 
@@ -110,7 +112,9 @@ impl BottleRules {
             egress_proxy: routes.map(egress_proxy::Ruleset::from_file).transpose()?,
             pipelock: Arc::new(pipelock::Ruleset::from_file(pipelock, Some(&embedded))?),
         };
-        Ok(BottleRules { bottle: embedded.bottle, chain, policy, places })
+        // The key that only that program has.
+        let upstream = pipelock.metrics_listen.is_some();
+        Ok(BottleRules { bottle: embedded.bottle, chain, policy, upstream, places })
     }
 
     /// The manifest that the rules stand in; none of a rendered tree's.

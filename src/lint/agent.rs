@@ -19,6 +19,9 @@ pub(super) fn lints(loaded: &Loaded, plan: &Plan, facts: &Facts) -> Found {
         let at = format!("services.{}.image", sidecar.name);
         found.extend(floating(&sidecar.image).map(|it| (at, it)));
     }
+    if let Some(name) = plan.engine.image() {
+        found.extend(floating(name).map(|it| ("pipelock.image".to_owned(), it)));
+    }
     match &plan.agent.image {
         AgentImage::Named(name) => found.extend(floating(name).map(|it| ("agent.image".to_owned(), it))),
         AgentImage::Built(build) => {

@@ -81,6 +81,13 @@ fn of_the_bottle(plan: &Plan) -> Found {
         let hint = "add hosts under `egress_proxy.routes` or `egress.allowlist`";
         warn("egress", Diagnostic::warning("no-hosts", message).hint(hint));
     }
+    if let Some(ranges) = plan.addresses_of_all() {
+        let message = format!(
+            "every allowed host may be at {ranges}: the program of `pipelock.image` knows no host's own"
+        );
+        let hint = "the embedded engine opens each of the `addresses` for its own host alone";
+        warn("pipelock.engine", Diagnostic::warning("wider-addresses", message).hint(hint));
+    }
     if plan.dlp_warns() {
         let message = "`egress.dlp_action: warn`: a secret in a request is logged and sent";
         let hint = "use it to find out what would be refused, then go back to `block`";

@@ -186,11 +186,24 @@ pub struct Dlp {
 }
 
 /// The program that does pipelock's work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Engine {
     /// This binary.
     #[default]
     Embedded,
+    /// The upstream project's program, in the image of this name.
+    Image(String),
+}
+
+impl Engine {
+    /// The image of the upstream project's program, if it is that.
+    #[must_use]
+    pub fn image(&self) -> Option<&str> {
+        match self {
+            Self::Embedded => None,
+            Self::Image(name) => Some(name),
+        }
+    }
 }
 
 /// What `render` says about the manifest.

@@ -350,9 +350,14 @@ pub(super) enum DlpAction {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Pipelock {
-    /// The program that does its work: `embedded` is this binary. Default: `embedded`.
+    /// The program that does its work: `embedded` is this binary, `image` the upstream project's program, in the image that
+    /// `image` names. `bottle plan` says what differs then. Default: `embedded`.
     #[schemars(example = &"embedded")]
     pub(super) engine: Option<Engine>,
+    /// The image of `engine: image`, by name; best with its digest. Its program reads the `pipelock.yaml` of the rendered
+    /// tree and sees what leaves in plain text, credentials included.
+    #[schemars(example = &"registry.example/pipelock:2.3.0")]
+    pub(super) image: Option<String>,
     /// A PEM file of certificates that pipelock trusts besides the public roots (private origins, corporate
     /// inspection), relative to this file. It is copied into the rendered tree.
     #[schemars(example = &"./intranet-ca.pem")]
@@ -403,6 +408,7 @@ pub(super) struct Exception {
 #[schemars(inline)]
 pub(super) enum Engine {
     Embedded,
+    Image,
 }
 
 /// What `bottle render` says about this file.

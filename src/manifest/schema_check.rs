@@ -232,9 +232,6 @@ impl SchemaCheck<'_, '_> {
         let options: Vec<&str> = options.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         let given = instance.as_str().map_or_else(|| quoted(&instance.to_string()), quoted);
         let problem = self.findings.value("choice", pointer, format!("{name} can't be {given}"));
-        if pointer == "/pipelock/engine" && instance == "image" {
-            return problem.hint("`image` is not supported by this version of bottle; write `embedded`");
-        }
         let problem = problem.hint(format!("it is one of: {}", options.join(", ")));
         match nearest(instance.as_str().unwrap_or_default(), options) {
             Some(meant) => problem.hint(format!("did you mean `{meant}`?")),

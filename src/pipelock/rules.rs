@@ -124,6 +124,10 @@ impl Rules {
         clock: &Clock,
     ) -> Result<(Self, Fixed), RulesError> {
         refuse_what_is_not_implemented(file)?;
+        if file.metrics_listen.is_some() {
+            let problem = "this engine has its metrics where embedded.yaml says; remove the key";
+            return Err(value("metrics_listen", problem));
+        }
         let ruleset = Arc::new(Ruleset::from_file(file, embedded)?);
         let listen = match embedded {
             Some(embedded) => embedded.listen.clone(),

@@ -5,6 +5,7 @@
 //! so that `bottle plan` can show it and no behaviour hangs on a name that nobody sees.
 
 mod agent;
+mod engine;
 mod environment;
 pub mod layout;
 mod pins;
@@ -14,6 +15,7 @@ mod resolve;
 mod services;
 mod sidecar;
 
+pub use engine::Difference;
 pub use environment::{PROXY_VARIABLES, is_ours, is_set_by_bottle};
 pub use layout::Layout;
 pub use resolve::Surroundings;
@@ -21,7 +23,7 @@ pub use services::{NetworkPlan, Reach, ServicePlan};
 pub use sidecar::Sidecar;
 
 use crate::diagnostic::Diagnostic;
-use crate::manifest::{Build, Dlp, DlpAction, Published};
+use crate::manifest::{Build, Dlp, DlpAction, Engine, Published};
 use crate::policy::HostRule;
 use crate::stack::{CLAUDE_GUIDE, SYSTEM_BUNDLES};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -43,6 +45,8 @@ pub struct Plan {
     pub hosts: Vec<HostRule>,
     /// The Docker network that pipelock leaves by; `None`: a bridge of the stack's own.
     pub egress_network: Option<String>,
+    /// The program that does pipelock's work.
+    pub engine: Engine,
     /// What a DLP finding in a request does.
     pub dlp_action: DlpAction,
     /// Whether pipelock searches for seed phrases.

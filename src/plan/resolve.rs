@@ -54,6 +54,7 @@ impl Plan {
             topology: if manifest.has_routes() { Topology::Chain } else { Topology::Direct },
             hosts: manifest.hosts().cloned().collect(),
             egress_network: manifest.egress.network.clone(),
+            engine: manifest.pipelock.engine.clone(),
             dlp_action: manifest.egress.dlp_action,
             seed_phrases,
             dlp: manifest.pipelock.dlp.clone(),

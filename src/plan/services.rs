@@ -21,6 +21,8 @@ pub enum Reach {
     None,
     /// Loopback, in the namespace of `netns`.
     Agent,
+    /// Loopback and the networks of `pipelock-relay`, in its namespace.
+    Relay,
     /// These networks.
     Networks(&'static [&'static str]),
 }
@@ -50,7 +52,13 @@ impl Plan {
             services.push(make(service::EGRESS_PROXY, role, Reach::None));
         }
         let pipelock = "allows hosts, refuses private addresses, scans requests for secrets";
-        services.push(make(service::PIPELOCK, pipelock, Reach::Networks(&[network::EGRESS])));
+        if self.runs_upstream() {
+            let role = "holds pipelock's network namespace, and serves its socket";
+            services.push(make(service::RELAY, role, Reach::Networks(&[network::EGRESS])));
+            services.push(make(service::PIPELOCK, pipelock, Reach::Relay));
+        } else {
+            services.push(make(service::PIPELOCK, pipelock, Reach::Networks(&[network::EGRESS])));
+        }
         if self.agent.home.is_some() {
             services.push(make(service::HOME, "gives a new home to the agent's user, and ends", Reach::None));
         }

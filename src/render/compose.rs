@@ -7,7 +7,7 @@
 use crate::manifest::{Build, Published};
 use crate::plan::{AgentImage, MountPlan, PROXY_VARIABLES, Plan, Sidecar, Topology, User};
 use crate::render::{RenderError, checksum, configs::ConfigHashes, paths, seccomp};
-use crate::stack::PUBLISHED;
+use crate::stack::{PIPELOCK_EXTRA_CA, PUBLISHED};
 use crate::yaml;
 use minijinja::value::{Serde, ValueKind};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, Output, State, UndefinedBehavior, Value};
@@ -24,6 +24,9 @@ struct View<'a> {
     chain: bool,
     tokens: Vec<&'a str>,
     egress_network: Option<&'a str>,
+    /// The image of the upstream project's program, and what it trusts besides its own roots.
+    pipelock_image: Option<&'a str>,
+    pipelock_trusts: Option<&'a str>,
     proxy_variables: &'a [&'a str],
     routes_hash: String,
     pipelock_hash: String,
@@ -145,6 +148,8 @@ fn view<'a>(plan: &'a Plan, configs: &ConfigHashes, seccomp: &str) -> View<'a> {
         chain: plan.topology == Topology::Chain,
         tokens: plan.tokens().into_keys().collect(),
         egress_network: plan.egress_network.as_deref(),
+        pipelock_image: plan.engine.image(),
+        pipelock_trusts: plan.extra_ca.as_ref().map(|_| PIPELOCK_EXTRA_CA),
         proxy_variables: &PROXY_VARIABLES,
         routes_hash: format!("sha256:{}", configs.routes),
         pipelock_hash: format!("sha256:{}", configs.pipelock),
@@ -264,6 +269,7 @@ mod tests {
             stack::EGRESS_SOCKET,
             stack::UPSTREAM,
             PUBLISHED,
+            stack::PIPELOCK_SOCKET,
             stack::AGENT_BINARY,
             stack::BINARY,
             stack::TRUST,
@@ -284,7 +290,8 @@ mod tests {
 
         let port = regex::Regex::new(r"127\.0\.0\.1:\d+").unwrap();
         let gate = stack::GATE.to_string();
-        assert!(port.find_iter(TEMPLATE).all(|found| found.as_str() == gate));
+        let known = [gate.clone(), stack::PIPELOCK_LOOPBACK.to_string()];
+        assert!(port.find_iter(TEMPLATE).all(|found| known.iter().any(|it| it == found.as_str())));
         assert_eq!(stack::GATE_URL, format!("http://{gate}"));
 
         let name = regex::Regex::new(r"(?m)^  ([a-z-]+):$").unwrap();
@@ -295,6 +302,7 @@ mod tests {
             service::GATE,
             service::EGRESS_PROXY,
             service::PIPELOCK,
+            service::RELAY,
             service::AGENT,
             service::HOME,
             service::ATTACK,

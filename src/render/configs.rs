@@ -27,6 +27,7 @@ pub fn routes_file(plan: &Plan) -> RoutesFile {
             proxy: ProxyAddress::Unix(stack::PIPELOCK_SOCKET.into()),
             ca_file: Some(stack::PIPELOCK_CA[0].to_owned()),
             extra_ca_file: extra,
+            identity_only: plan.runs_upstream(),
         },
         ca: CaFiles { cert_file: stack::AGENT_CA[0].to_owned(), key_file: stack::AGENT_CA[1].to_owned() },
         limits: Limits::default(),
@@ -49,10 +50,11 @@ pub fn pipelock_file(plan: &Plan) -> PipelockFile {
         dlp_warn: plan.dlp_warns(),
         seed_phrases: plan.seed_phrases.enabled,
         patterns: plan.dlp.patterns.clone(),
+        metrics_listen: plan.runs_upstream().then_some(stack::ADMIN),
     })
 }
 
-/// What the embedded engine needs beside it.
+/// What the embedded engine needs beside it, and what bottle itself reads of it where the upstream program runs.
 #[must_use]
 pub fn embedded_file(plan: &Plan) -> EmbeddedFile {
     EmbeddedFile {

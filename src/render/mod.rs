@@ -5,6 +5,7 @@
 pub mod checksum;
 mod compose;
 mod configs;
+mod devcontainer;
 pub mod paths;
 mod read;
 mod seccomp;
@@ -21,7 +22,7 @@ use configs::ConfigHashes;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Why a plan could not be written down. None of these is the author's fault.
+/// Why a plan could not be written down.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
     /// A value that YAML can't hold.
@@ -30,6 +31,11 @@ pub enum RenderError {
     /// The compose template and its values don't fit.
     #[error("this is a bug in bottle: the template of docker-compose.yml: {0:#}")]
     Template(#[from] minijinja::Error),
+    /// A value that stands for another one in a `devcontainer.json`.
+    #[error(
+        "{0} holds `${{`, which a devcontainer.json replaces by variables of the host: write it without, or render for compose"
+    )]
+    Substituted(&'static str),
 }
 
 /// The committed files: path below the output folder → bytes.

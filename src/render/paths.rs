@@ -3,6 +3,10 @@
 
 /// What Compose starts.
 pub const COMPOSE: &str = "docker-compose.yml";
+/// What an editor or the devcontainer CLI starts from; absent in a tree for Compose alone.
+pub const DEVCONTAINER: &str = "devcontainer.json";
+/// The compose file that it names, by which the running agent is found.
+pub const ATTACH: &str = "attach.yml";
 /// The system calls that the containers may make, as the compose file names it.
 pub const SECCOMP: &str = "seccomp.json";
 /// The config of egress-proxy; absent where there are no routes.

@@ -9,7 +9,7 @@ use super::{RenderError, RenderTarget, Tree};
 use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{Action, PipelockFile};
 use crate::config::routes::{RoutesFile, RuleError};
-use crate::manifest::{Build, Dlp, DlpAction, Published, PublishedError};
+use crate::manifest::{Build, Dlp, DlpAction, Engine, Published, PublishedError};
 use crate::plan::layout::normal;
 use crate::plan::{
     AgentImage, AgentPlan, ExtraCa, Layout, MountPlan, PROXY_VARIABLES, Plan, Resources, SeedPhrases,
@@ -52,7 +52,7 @@ const LINES: usize = 40;
 /// The plan of a tree that this version would render byte for byte.
 pub fn exactly(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
     let plan = plan_of(tree, layout)?;
-    let again = super::tree(&plan, RenderTarget::Compose)?;
+    let again = super::tree(&plan, RenderTarget::of(tree))?;
     for (file, bytes) in tree {
         if again.get(file) != Some(bytes) {
             return Err(not_rendered(file, bytes, again.get(file)));
@@ -112,6 +112,11 @@ pub fn plan_of(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
             None => embedded.rules(&pipelock).map_err(|error| unreadable(EMBEDDED, &error))?,
         },
         egress_network: literal(&compose["networks"]["egress"]["name"]),
+        engine: match compose["services"][service::PIPELOCK]["image"].as_str() {
+            Some(own) if own.starts_with("${COMPOSE_PROJECT_NAME") => Engine::Embedded,
+            Some(name) => Engine::Image(undoubled(name)),
+            None => return Err(unreadable(COMPOSE, "the service `pipelock` has no image")),
+        },
         dlp_action: match pipelock.request_body_scanning.action {
             Action::Block => DlpAction::Block,
             Action::Warn => DlpAction::Warn,

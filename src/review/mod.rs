@@ -88,7 +88,10 @@ impl BottleSide {
         Ok(Self {
             name: plan.name.clone(),
             capabilities: Capabilities::from_plan(&plan, &machine),
-            rendered: render::tree(&plan, RenderTarget::Compose)?,
+            rendered: render::tree(
+                &plan,
+                committed.as_ref().map_or(RenderTarget::Compose, RenderTarget::of),
+            )?,
             path,
             side,
             loaded,

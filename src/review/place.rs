@@ -84,6 +84,8 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
             };
             format!("services.{service}.{key}")
         }
+        Capability::Engine { engine } if engine.image.is_some() => "pipelock.image".to_owned(),
+        Capability::Engine { .. } => "pipelock.engine".to_owned(),
         Capability::Network { .. } => "egress.network".to_owned(),
         Capability::ExtraCa { .. } => "pipelock.extra_ca".to_owned(),
     }

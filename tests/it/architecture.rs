@@ -63,6 +63,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "runtime",
             "intercept",
             "verdict",
+            "content_coding",
             "config",
             "policy",
             "pki",

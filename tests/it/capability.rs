@@ -936,3 +936,46 @@ fn a_published_port_is_asked_about_and_marked() {
     record.as_object_mut().unwrap().remove("published").unwrap();
     assert_eq!(serde_json::from_value::<Capabilities>(record).unwrap(), capabilities(AGENT));
 }
+
+#[test]
+fn the_program_that_is_pipelock_is_asked_about() {
+    let routes =
+        "egress_proxy: {routes: [{host: api.example}, {host: forge.example, addresses: [10.1.0.0/16]}]}\n";
+    let with = |pipelock: &str| format!("{AGENT}{routes}pipelock: {pipelock}\n");
+    let (embedded, image) = (with("{engine: embedded}"), with("{engine: image, image: \"pl:2\"}"));
+    let program = "pipelock is the program in the image pl:2, which sees in plain text what leaves, credentials included";
+    let wider = "api.example may be at private addresses in 10.1.0.0/16";
+    assert_eq!(
+        both(&embedded, &image),
+        [wider.to_owned(), format!("{program} (before: bottle's own program)")]
+    );
+    assert!(lines(Some(&embedded), &image).iter().all(is_grave));
+    assert_eq!(
+        both(&image, &embedded),
+        ["pipelock is bottle's own program (before: the program in pl:2)".to_owned(), format!("- {wider}")]
+    );
+    let other = with("{engine: image, image: \"pl:3\"}");
+    assert_eq!(
+        both(&image, &other),
+        [
+            "pipelock is the program in the image pl:3, which sees in plain text what leaves, credentials included \
+          (before: the program in pl:2)"
+        ]
+    );
+    assert_eq!(both(&image, &image), [""; 0]);
+    assert!(lines(None, &image).iter().any(|change| change.to_string() == program));
+}
+
+#[test]
+fn without_routes_the_upstream_program_opens_every_port() {
+    let allowlist = "egress: {allowlist: [api.example]}\n";
+    let pipelock = "pipelock: {engine: image, image: \"pl:2\"}\n";
+    let direct = format!("{AGENT}{allowlist}{pipelock}");
+    let chain = format!("{AGENT}egress_proxy: {{routes: [{{host: api.example}}]}}\n{pipelock}");
+    let every_port = "pipelock is the program in the image pl:2, which sees in plain text what leaves, and reaches every port of \
+                      an allowed host, as no egress-proxy is before it (before: the program in pl:2)";
+    assert!(newly(&chain, &direct).contains(&every_port.to_owned()), "{:?}", newly(&chain, &direct));
+    let back = both(&direct, &chain);
+    assert!(back.iter().all(|line| line.starts_with("- ")), "{back:?}");
+    assert!(is_mirrored(&capabilities(&chain), &capabilities(&direct)));
+}

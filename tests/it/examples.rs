@@ -10,7 +10,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use fs_err as fs;
 use std::process::Command;
 
-const EXAMPLES: [&str; 6] = ["claude-code", "github", "intranet", "many-hosts", "no-routes", "quickstart"];
+const EXAMPLES: [&str; 7] =
+    ["claude-code", "github", "intranet", "many-hosts", "no-routes", "quickstart", "upstream-engine"];
 
 fn folder(example: &str) -> Utf8PathBuf {
     Utf8Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(example)
@@ -154,6 +155,7 @@ fn the_plan_names_the_services_and_networks_of_the_compose_file() {
             let (mode, networks) = match service.network {
                 bottle::plan::Reach::None => ("none".into(), serde_json::Value::Null),
                 bottle::plan::Reach::Agent => ("service:netns".into(), serde_json::Value::Null),
+                bottle::plan::Reach::Relay => ("service:pipelock-relay".into(), serde_json::Value::Null),
                 bottle::plan::Reach::Networks(list) => (serde_json::Value::Null, list.into()),
             };
             assert_eq!((&written["network_mode"], &written["networks"]), (&mode, &networks), "{example}");

@@ -34,6 +34,7 @@ mod pki;
 mod plan;
 mod printer;
 mod readme;
+mod real_pipelock;
 mod reference;
 mod release;
 mod render;

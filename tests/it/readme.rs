@@ -57,7 +57,7 @@ fn its_question_is_the_one_that_is_asked() {
 }
 
 /// The pages and files that people copy commands from.
-const PAGES: [(&str, &str); 28] = [
+const PAGES: [(&str, &str); 30] = [
     ("README.md", README),
     ("docs/gitops.md", include_str!("../../docs/gitops.md")),
     ("docs/getting-started.md", include_str!("../../docs/getting-started.md")),
@@ -75,6 +75,8 @@ const PAGES: [(&str, &str); 28] = [
     ("docs/testing-a-manifest.md", include_str!("../../docs/testing-a-manifest.md")),
     ("docs/baseline.md", include_str!("../../docs/baseline.md")),
     ("docs/services-and-ports.md", include_str!("../../docs/services-and-ports.md")),
+    ("docs/devcontainer.md", include_str!("../../docs/devcontainer.md")),
+    ("docs/pipelock.md", include_str!("../../docs/pipelock.md")),
     ("docs/learn-and-tighten.md", include_str!("../../docs/learn-and-tighten.md")),
     ("docs/migrate.md", include_str!("../../docs/migrate.md")),
     ("docs/operations.md", include_str!("../../docs/operations.md")),

@@ -839,12 +839,11 @@ fn what_runs_beside_the_agent_is_caged_like_it() {
 /// more is none of ours. Without it there is none of this.
 #[test]
 fn what_is_published_is_shown_on_loopback_and_by_nothing_else() {
-    let plain = manifest(vec![route("egress_proxy.routes[0]", "a.example")]);
-    let without = text(&render(&plain), "docker-compose.yml").to_owned();
+    let mut manifest = manifest(vec![route("egress_proxy.routes[0]", "a.example")]);
+    let without = text(&render(&manifest), "docker-compose.yml").to_owned();
     for word in ["publish", "inbound", "ports:"] {
         assert!(!without.contains(word), "{word}");
     }
-    let mut manifest = plain;
     manifest.agent.publish =
         ["8080:3000", "5432", "3000:3000", "80:80"].map(|it| it.parse().unwrap()).to_vec();
     let tree = render(&manifest);

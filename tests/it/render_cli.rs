@@ -878,3 +878,37 @@ fn a_mount_goes_through_no_link_at_all() {
     let said = err(&project.render(&["--accept-widening"]));
     assert!(said.contains("help: it leads nowhere; remove it\n"), "{said}");
 }
+
+/// The target is the tree's own: whoever renders again need not name it.
+#[test]
+fn a_tree_for_a_devcontainer_stays_one_until_it_is_rendered_for_another_target() {
+    let project = project();
+    let files = ["devcontainer.json", "attach.yml"].map(|name| project.dir().join(".bottle/dev").join(name));
+    let are_there = || files.iter().all(|file| file.exists());
+    project.rendered(&[]);
+    assert!(files.iter().all(|file| !file.exists()));
+    let compose = project.digest();
+    // The agent can do nothing more, so nobody is asked.
+    let output = project.render(&["--target", "devcontainer"]);
+    assert!(output.status.success() && are_there(), "{}", err(&output));
+    let devcontainer = project.digest();
+    assert_ne!(devcontainer, compose);
+
+    project.manifest("[/v1]", "[/v1, /v2]");
+    project.rendered(&[]);
+    assert!(are_there());
+    assert_eq!(project.render(&["--check"]).status.code(), Some(0));
+    assert_eq!(project.render(&["--check", "--target", "compose"]).status.code(), Some(1));
+
+    // What somebody adds, for the host to run, is seen.
+    let text = fs_err::read_to_string(&files[0]).unwrap();
+    fs_err::write(&files[0], text.replacen('\n', "\n  \"initializeCommand\": \"id\",\n", 1)).unwrap();
+    assert_eq!(project.render(&["--check"]).status.code(), Some(1));
+    let refused = project.refused(2, &["--accept-widening"]);
+    assert!(refused.contains("devcontainer.json"), "{refused}");
+    project.rendered(&["--force"]);
+    assert_eq!(fs_err::read_to_string(&files[0]).unwrap(), text);
+
+    project.rendered(&["--target", "compose"]);
+    assert!(files.iter().all(|file| !file.exists()));
+}

@@ -28,6 +28,7 @@ fn bottle(project: &Project, lints: &Report) -> Value {
             "network_mode": match service.network {
                 Reach::None => Some("none"),
                 Reach::Agent => Some("service:netns"),
+                Reach::Relay => Some("service:pipelock-relay"),
                 Reach::Networks(_) => None,
             },
             "networks": match service.network { Reach::Networks(list) => list, _ => &[] },
@@ -42,7 +43,9 @@ fn bottle(project: &Project, lints: &Report) -> Value {
         "agent": agent(plan),
         "beside_the_agent": plan.sidecars.iter().map(sidecar).collect::<Vec<_>>(),
         "pipelock": {
-            "engine": "embedded",
+            "engine": if plan.runs_upstream() { "image" } else { "embedded" },
+            "image": plan.engine.image(),
+            "differs": plan.differences().iter().map(|it| json!({ "about": it.about, "what": it.what })).collect::<Vec<_>>(),
             "dlp_action": if plan.dlp_warns() { "warn" } else { "block" },
             "seed_phrases": { "enabled": plan.seed_phrases.enabled, "why": plan.seed_phrases.why },
             "patterns": plan.dlp.patterns.iter().map(|it| json!({ "name": it.name, "regex": it.regex })).collect::<Vec<_>>(),

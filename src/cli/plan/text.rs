@@ -3,7 +3,7 @@
 use crate::cli::project::Project;
 use crate::diagnostic::Report;
 use crate::dlp::{EVERY, Exception};
-use crate::plan::{AgentImage, AgentPlan, Plan, Reach, Resources, Sidecar};
+use crate::plan::{AgentImage, AgentPlan, Difference, Plan, Reach, Resources, Sidecar};
 use crate::policy::{HostRule, Route};
 use crate::printable::printable_name;
 use std::collections::BTreeMap;
@@ -23,6 +23,7 @@ pub(super) fn show(project: &Project, lints: &Report) -> String {
     section(&mut out, "mounts", &mounts(plan));
     section(&mut out, "environment of the agent", &environment(plan));
     section(&mut out, "pipelock", &pipelock(plan));
+    section(&mut out, "what differs from the embedded engine", &differences(plan));
     if !lints.0.is_empty() {
         out.push_str("\nwarnings\n");
         for warning in &lints.0 {
@@ -41,6 +42,7 @@ fn services(plan: &Plan) -> Rows {
     let reach = |network: Reach| match network {
         Reach::None => "loopback".to_owned(),
         Reach::Agent => "loopback (netns)".to_owned(),
+        Reach::Relay => "egress (pipelock-relay)".to_owned(),
         Reach::Networks(list) => list.join(", "),
     };
     plan.services().iter().map(|it| vec![it.name.into(), reach(it.network), it.role.into()]).collect()
@@ -213,12 +215,13 @@ fn environment(plan: &Plan) -> Rows {
 fn pipelock(plan: &Plan) -> Rows {
     let finding = if plan.dlp_warns() { "logged, the request passes" } else { "the request is refused" };
     let seeds = if plan.seed_phrases.enabled { "searched for" } else { "not searched for" };
+    let engine = match plan.engine.image() {
+        None => "embedded: sizes in pipelock.yaml bound buffers, bodies of any size are scanned as streams"
+            .to_owned(),
+        Some(name) => format!("the upstream project's program, in the image {name}"),
+    };
     let mut rows = vec![
-        vec![
-            "engine".into(),
-            "embedded: sizes in pipelock.yaml bound buffers, bodies of any size are scanned as streams"
-                .into(),
-        ],
+        vec!["engine".into(), engine],
         vec!["a secret in a request".into(), finding.into()],
         vec!["seed phrases".into(), format!("{seeds}: {}", plan.seed_phrases.why)],
     ];
@@ -237,6 +240,10 @@ fn pipelock(plan: &Plan) -> Rows {
         rows.push(vec!["trusts besides public roots".into(), ca.file.to_string()]);
     }
     rows
+}
+
+fn differences(plan: &Plan) -> Rows {
+    plan.differences().into_iter().map(|Difference { about, what }| vec![about.to_owned(), what]).collect()
 }
 
 /// A heading and its rows, columns aligned. No rows, no heading.

@@ -37,7 +37,9 @@ pub(super) fn drift(stack: &Stack, running: &[Container]) -> anyhow::Result<Vec<
                 differs.join(", ")
             ));
         }
-        problems.extend(image(container, &found, agreed, &stack.bottle.project)?);
+        if stack.has_own_image(&container.service) {
+            problems.extend(image(container, &found, agreed, &stack.bottle.project)?);
+        }
     }
     problems.extend(strangers(stack, running)?);
     Ok(problems)
@@ -234,16 +236,13 @@ fn agreed_ports(ports: &Value) -> BTreeSet<String> {
     .collect()
 }
 
-/// Whether the agent, or what is beside it, runs what its image's name stands for by now.
+/// Whether a container that has an image of its own runs what that image's name stands for by now.
 fn image(
     container: &Container,
     found: &Found,
     agreed: &Value,
     project: &str,
 ) -> anyhow::Result<Option<String>> {
-    if container.service != service::AGENT && !service::is_beside(&container.service) {
-        return Ok(None); // all of the others are one image, which is looked at elsewhere
-    }
     let name =
         agreed["image"].as_str().map_or_else(|| format!("{project}-{}", service::AGENT), str::to_owned);
     let now = docker().args(["image", "inspect", "--format", "{{.Id}}", &name]).output()?;

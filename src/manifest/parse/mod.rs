@@ -7,6 +7,7 @@ mod address;
 mod agent;
 mod auth;
 mod dlp;
+mod engine;
 mod env;
 mod expectations;
 mod file_path;
@@ -18,7 +19,7 @@ mod route;
 mod services;
 
 use super::findings::{Findings, quoted};
-use super::{Egress, EgressProxy, Engine, Manifest, Pipelock, model::DlpAction, raw};
+use super::{Egress, EgressProxy, Manifest, Pipelock, model::DlpAction, raw};
 use crate::policy::HostRule;
 use std::collections::BTreeSet;
 
@@ -53,6 +54,7 @@ pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Optio
         hosts::check_without_routes(&egress.allowlist, findings);
     }
     let pipelock = self::pipelock(pipelock.unwrap_or_default(), &hosts, findings);
+    engine::check_rules(&pipelock, routes.parsed.iter().chain(&egress.allowlist), findings);
     let token_refs: BTreeSet<&str> =
         routes.parsed.iter().chain(&egress.allowlist).filter_map(token_ref).collect();
     let within = within.and_then(|path| file_path::host_path(&path, "within", findings));
@@ -180,10 +182,8 @@ fn network(name: String, findings: &mut Findings<'_>) -> Option<String> {
 }
 
 fn pipelock(raw: raw::Pipelock, hosts: &[hosts::Named], findings: &mut Findings<'_>) -> Pipelock {
-    let raw::Pipelock { engine, extra_ca, seed_phrases, patterns, except } = raw;
-    let engine = match engine {
-        Some(raw::Engine::Embedded) | None => Engine::Embedded,
-    };
+    let raw::Pipelock { engine, image, extra_ca, seed_phrases, patterns, except } = raw;
+    let engine = engine::engine(engine, image, findings);
     let seed_phrases = seed_phrases.unwrap_or(false);
     let conversation = hosts.iter().find(|named| named.host.as_str() == "api.anthropic.com");
     if let Some(named) = conversation.filter(|_| seed_phrases) {

@@ -112,6 +112,7 @@ impl Files {
                 proxy: proxy.parse().unwrap(),
                 ca_file: Some(self.text("pipelock-ca.pem")),
                 extra_ca_file: None,
+                identity_only: false,
             },
             ca: CaFiles { cert_file: self.text("ca.pem"), key_file: self.text("ca-key.pem") },
             limits: Limits::default(),

@@ -256,3 +256,53 @@ async fn git_clones_with_compressed_requests() {
     assert_eq!(stack.pipelock.only().header("content-encoding"), ["gzip"]);
     assert_eq!(stack.record().await.git.as_deref(), Some("fetch"));
 }
+
+/// The upstream project's program refuses every content coding and every part of a response.
+#[tokio::test]
+async fn a_pipelock_that_takes_identity_only_is_sent_nothing_else() {
+    let stack = Stack::with(|config| config.upstream.identity_only = true).await;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut encoder, b"0032want 1234").unwrap();
+    let body = encoder.finish().unwrap();
+    let head = format!(
+        "POST /a HTTP/1.1\r\nHost: open.test\r\nContent-Encoding: gzip\r\nAccept-Encoding: gzip, br\r\nRange: bytes=0-1\r\n\
+         If-None-Match: \"x\"\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    let mut tunnel = stack.tunnel("open.test:443").await;
+    let answer = exchange(&mut tunnel, [head.as_bytes(), &body].concat()).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let seen = stack.pipelock.only();
+    assert_eq!(seen.body, "0032want 1234");
+    for name in ["content-encoding", "range", "if-none-match"] {
+        assert!(seen.header(name).is_empty(), "{seen:?}");
+    }
+    assert_eq!(seen.header("accept-encoding"), ["identity"]);
+
+    // What it can't be given decoded, it is not given.
+    let brotli = "POST /b HTTP/1.1\r\nHost: open.test\r\nContent-Encoding: br\r\nContent-Length: 2";
+    let refused = stack.request("open.test:443", brotli, "ab").await;
+    refused.assert_refused(400, "malformed_request");
+    assert!(refused.message().contains("send it plain or in gzip"), "{refused:?}");
+    let broken = "POST /c HTTP/1.1\r\nHost: open.test\r\nContent-Encoding: gzip\r\nContent-Length: 7";
+    stack.request("open.test:443", broken, "no gzip").await.assert_refused(400, "malformed_request");
+    assert_eq!(stack.pipelock.seen().iter().filter(|seen| seen.uri.ends_with("/b")).count(), 0);
+}
+
+/// A host that it does not look into is sent everything as it came.
+#[tokio::test]
+async fn a_host_that_is_passed_through_keeps_its_codings() {
+    let stack = Stack::with(|config| {
+        config.upstream.identity_only = true;
+        config.upstream.extra_ca_file = config.upstream.ca_file.clone();
+        config.routes.iter_mut().for_each(|route| route.inspect = false);
+    })
+    .await;
+    let head = "GET /a HTTP/1.1\r\nHost: open.test\r\nAccept-Encoding: gzip\r\nRange: bytes=0-1";
+    assert_eq!(stack.request("open.test:443", head, "").await.status, 200);
+    let seen = stack.pipelock.only();
+    assert_eq!(
+        (seen.header("accept-encoding"), seen.header("range")),
+        (vec!["gzip".to_owned()], vec!["bytes=0-1".into()])
+    );
+}

@@ -273,6 +273,12 @@ fn the_files_of_every_example_are_accepted() {
         fs_err::write(&paths.config, config).unwrap();
         fs_err::write(paths.embedded.as_ref().unwrap(), embedded).unwrap();
         let loaded = Rules::load(&paths, 1, &Clock::system());
+        // The other engine's file has a key that only that one understands.
+        if name == "upstream-engine" {
+            let refused = loaded.err().unwrap().to_string();
+            assert!(refused.starts_with("metrics_listen: this engine has its metrics where"), "{refused}");
+            continue;
+        }
         assert!(loaded.is_ok(), "{}: {}", name.display(), loaded.err().unwrap());
         read += 1;
     }

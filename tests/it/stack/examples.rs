@@ -4,6 +4,7 @@ use super::{
     harness::{self, run},
     internet,
     project::{Project, made_up},
+    upstream_engine,
 };
 use fs_err as fs;
 use std::{
@@ -33,6 +34,8 @@ fn comes_up(example: &str, tokens: &[&'static str]) {
     let named = format!("\nname: {example}\n");
     assert!(manifest.contains(&named), "{example} is not called so");
     let manifest = manifest.replace(&named, &format!("\nname: {}\n", project.name));
+    let manifest =
+        manifest.replace("image: pipelock:local", &format!("image: {}", upstream_engine::STAND_IN));
     let manifest = on_our_internet(&manifest.replace(IN_PLACE[0].0, harness::IMAGES[0]));
     fs::write(folder.join("bottle.yaml"), manifest).unwrap();
     if example == IN_PLACE[1].0 {
@@ -47,6 +50,9 @@ fn comes_up(example: &str, tokens: &[&'static str]) {
     states.remove("agent"); // it may end when it likes
     states.remove("home"); // it has ended
     assert_eq!(states.remove("netns").unwrap().trim_end(), "running", "nobody asks it");
+    if states.contains_key("pipelock-relay") {
+        assert_eq!(states.remove("pipelock").unwrap().trim_end(), "running", "its relay is asked");
+    }
     assert!(states.len() >= 2 && states.values().all(|state| state == "running healthy"), "{states:?}");
     // The origins of most examples are not there, which the suite says; what matters is that nothing got through.
     let attack = stack.project.compose(&[
@@ -123,6 +129,14 @@ fn intranet_comes_up_and_holds() {
 fn many_hosts_comes_up_and_holds() {
     if harness::available() {
         comes_up("many-hosts", &["MANY_HOSTS_KEY_0", "MANY_HOSTS_KEY_1"]);
+    }
+}
+
+#[test]
+fn upstream_engine_comes_up_and_holds() {
+    if harness::available() {
+        upstream_engine::build_stand_in();
+        comes_up("upstream-engine", &["THINGS_KEY"]);
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod cage;
 mod change;
+mod devcontainer;
 mod examples;
 mod flood;
 mod foreign;
@@ -23,4 +24,5 @@ mod served;
 mod services;
 mod siblings;
 mod trust;
+mod upstream_engine;
 mod working;

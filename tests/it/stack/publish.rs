@@ -78,12 +78,11 @@ fn end(stack: &Stack, field: &str) -> String {
 fn other_address() -> Ipv4Addr {
     let asked =
         UdpSocket::bind("0.0.0.0:0").and_then(|it| it.connect("192.0.2.1:9").and_then(|()| it.local_addr()));
-    match asked {
-        Ok(SocketAddr::V4(address)) => *address.ip(),
-        _ => {
-            let template = "{{(index .IPAM.Config 0).Gateway}}";
-            docker(["network", "inspect", "--format", template, "bridge"]).ok().out.trim().parse().unwrap()
-        }
+    if let Ok(SocketAddr::V4(address)) = asked {
+        *address.ip()
+    } else {
+        let template = "{{(index .IPAM.Config 0).Gateway}}";
+        docker(["network", "inspect", "--format", template, "bridge"]).ok().out.trim().parse().unwrap()
     }
 }
 

@@ -1,0 +1,57 @@
+//! Which program does pipelock's work, and what the upstream one can't do.
+
+use super::super::findings::Findings;
+use super::super::raw;
+use super::agent;
+use crate::manifest::{Engine, Pipelock};
+use crate::policy::HostRule;
+
+const KEY: &str = "pipelock.engine";
+const IMAGE: &str = "pipelock.image";
+
+/// Both keys are for one thing: a program that has no image, or an image that nothing runs, is a mistake.
+pub(super) fn engine(
+    engine: Option<raw::Engine>,
+    image: Option<String>,
+    findings: &mut Findings<'_>,
+) -> Engine {
+    match (engine, image) {
+        (Some(raw::Engine::Image), Some(name)) => {
+            agent::image_name(name, IMAGE, findings).map(Engine::Image).unwrap_or_default()
+        }
+        (Some(raw::Engine::Image), None) => {
+            let message = "`engine: image` needs the name of the image";
+            let problem = findings.value("pipelock-engine", KEY, message);
+            findings.push(problem.hint("add `image: NAME@sha256:DIGEST`, or write `engine: embedded`"));
+            Engine::Embedded
+        }
+        (Some(raw::Engine::Embedded) | None, Some(_)) => {
+            let message = "`image` has no effect with the embedded engine";
+            let problem = findings.key("pipelock-engine", IMAGE, message);
+            findings.push(problem.hint("add `engine: image`, or remove the key"));
+            Engine::Embedded
+        }
+        (Some(raw::Engine::Embedded) | None, None) => Engine::Embedded,
+    }
+}
+
+/// What the upstream program has no key for is refused: it would be silently ignored.
+pub(super) fn check_rules<'a>(
+    pipelock: &Pipelock,
+    rules: impl Iterator<Item = &'a HostRule>,
+    findings: &mut Findings<'_>,
+) {
+    if pipelock.engine == Engine::Embedded {
+        return;
+    }
+    if !pipelock.dlp.exceptions.is_empty() {
+        let message = "`except` can't be kept with `engine: image`: the program has no exception for a host";
+        let problem = findings.key("pipelock-engine", "pipelock.except", message);
+        findings.push(problem.hint("remove the exceptions, or write `engine: embedded`"));
+    }
+    for rule in rules.filter(|rule| rule.route.ports.contains(&80)) {
+        let message = "port 80 can't be reached with `engine: image`: its tunnels carry no plain http";
+        let problem = findings.value("pipelock-engine", &format!("{}.ports", rule.route.source), message);
+        findings.push(problem.hint("remove port 80, or write `engine: embedded`"));
+    }
+}
