@@ -64,12 +64,18 @@ const PLAIN: [&str; 14] = [
     "RUN",
 ];
 
-/// Every line that is not in order; none for a Dockerfile that builds from what is named by its digest alone.
+/// Lines that are not in order, so many at most.
+const MOST_FOUND: usize = 20;
+
+/// The first lines that are not in order; none for a Dockerfile that builds from what is named by its digest alone.
 #[must_use]
 pub fn unlocked(dockerfile: &str) -> Vec<Unlocked> {
     let mut found = Vec::new();
     let mut stages = Stages::default();
     for (line, instruction) in instructions(dockerfile) {
+        if found.len() == MOST_FOUND {
+            break;
+        }
         let checked = instruction.and_then(|text| check(&text, &mut stages));
         found.extend(checked.err().map(|why| Unlocked { line, why }));
     }
@@ -79,12 +85,11 @@ pub fn unlocked(dockerfile: &str) -> Vec<Unlocked> {
 /// Each instruction on one line, with the line that it begins on, and comments that say more than they seem to.
 fn instructions(dockerfile: &str) -> Vec<(usize, Checked<String>)> {
     let mut found: Vec<(usize, Checked<String>)> = Vec::new();
-    let mut goes_on = false;
+    let (mut goes_on, mut heads) = (false, true);
     for (at, line) in dockerfile.split('\n').enumerate() {
         let line = line.strip_suffix('\r').unwrap_or(line);
         let bare = line.trim_matches([' ', '\t']);
         if let Some(comment) = bare.strip_prefix('#') {
-            let heads = found.iter().all(|(_, instruction)| instruction.is_err());
             let checked = plain(line, true).and_then(|()| if heads { directive(comment) } else { Ok(()) });
             found.extend(checked.err().map(|why| (at + 1, Err(why))));
             continue;
@@ -101,12 +106,12 @@ fn instructions(dockerfile: &str) -> Vec<(usize, Checked<String>)> {
             Ok(()) if ends_doubled => unclear("it ends in two backslashes, which builders read differently"),
             checked => checked,
         };
-        match found.last_mut().filter(|_| goes_on) {
-            Some((_, whole)) => {
-                *whole = std::mem::replace(whole, Ok(String::new()))
-                    .and_then(|whole| checked.map(|()| whole + text));
-            }
-            None => found.push((at + 1, checked.map(|()| text.to_owned()))),
+        if let Some((_, whole)) = found.last_mut().filter(|_| goes_on) {
+            *whole =
+                std::mem::replace(whole, Ok(String::new())).and_then(|whole| checked.map(|()| whole + text));
+        } else {
+            heads &= checked.is_err();
+            found.push((at + 1, checked.map(|()| text.to_owned())));
         }
         goes_on = part.is_some();
     }

@@ -71,6 +71,11 @@ impl Container {
         self.status == "running"
     }
 
+    /// Whether it runs, or ended a moment ago and is started again by the engine.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.is_running() || self.status == "restarting"
+    }
+
     /// Whether there is a process in it, be it a paused one.
     pub(crate) fn is_alive(&self) -> bool {
         self.pid != 0

@@ -2,7 +2,6 @@
 //! in one of them as root. An image whose folders lead elsewhere would choose which program that is.
 
 use super::agreed_stack::Stack;
-use super::container_checks;
 use super::docker::{NO_DOCKER, docker, output_of};
 use super::failure::fail;
 use crate::plan::AgentImage;
@@ -13,18 +12,22 @@ use std::io::Read as _;
 use std::process::Stdio;
 
 /// Refuses an image in which something on the way to [`AGENT_BINARY`] is no plain folder, or that itself no file. Nothing of it is run: the engine
-/// is asked about a container that is made and never started. Where an agent runs, its image was looked at.
+/// is asked about a container that is made and never started, and that no label of the image makes a part of a stack.
 pub(super) fn require_none(stack: &Stack) -> anyhow::Result<()> {
-    let all = container_checks::of_project(&stack.bottle.project)?;
-    if stack.plan.agent.home.is_none() || all.iter().any(|it| it.service == service::AGENT && it.is_running())
-    {
+    if stack.plan.agent.home.is_none() {
         return Ok(());
     }
     let image = match &stack.plan.agent.image {
         AgentImage::Named(name) => name.clone(),
         AgentImage::Built(_) => format!("{}-{}", stack.bottle.project, service::AGENT),
     };
-    let made = output_of(docker().args(["create", "--network", "none", "--entrypoint", "/", &image]))?;
+    let made = output_of(docker().args(["create", "--network", "none", "--entrypoint", "/"]).args([
+        "--label",
+        "com.docker.compose.project=",
+        "--label",
+        "bottle.name=",
+        &image,
+    ]))?;
     let container = made.trim();
     let found = Utf8Path::new(AGENT_BINARY)
         .ancestors()

@@ -463,7 +463,8 @@ fn bottle(
     let mut writable: BTreeSet<Utf8PathBuf> =
         agreed.record.capabilities.writable().map(Utf8Path::to_owned).collect();
     // An agent that was started before has what was agreed to then, until `bottle down`.
-    if Running::load(location.state()).is_some() {
+    let states = [Some(location.state()), known.map(|bottle| bottle.state.as_path())];
+    if states.into_iter().flatten().any(|state| Running::load(state).is_some()) {
         writable.extend(known.into_iter().flat_map(|bottle| bottle.writable.clone()));
     }
     Ok(Bottle {

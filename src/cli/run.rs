@@ -7,7 +7,7 @@ use super::docker::{NO_DOCKER, docker};
 use super::places::Places;
 use super::start::{Purpose, build_agent, prepare_home, require_ready, start};
 use super::token_sources::TokenArgs;
-use super::{Globals, Outcome, agents, container_checks, image_links, movers, say, source, terminal};
+use super::{Globals, Outcome, agents, container_checks, movers, say, source, terminal};
 use anyhow::{Context as _, bail};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
@@ -55,7 +55,6 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         arguments.extend(stack.run_can_pull()?.then_some(["--pull", "never"]).into_iter().flatten());
     }
     arguments.extend((!terminal::is_one()).then_some("-T"));
-    image_links::require_none(&stack)?;
     prepare_home(&stack)?;
     let places = movers::require_none(&mut stack, false)?;
     arguments.push("agent");

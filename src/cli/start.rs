@@ -5,7 +5,7 @@ use super::agreed_stack::Stack;
 use super::container_checks::{self, Container};
 use super::docker::{NO_DOCKER, docker, output_of};
 use super::places::Places;
-use super::{movers, published_ports, reload, say, settings_hash, tokens};
+use super::{image_links, movers, published_ports, reload, say, settings_hash, tokens};
 use crate::consent::{Context, Running};
 use crate::plan::AgentImage;
 use crate::stack::service;
@@ -87,7 +87,8 @@ pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<()> {
     let is_up = infrastructure.iter().all(|it| healthy(&it));
     if served.is_empty() || !is_up || !again.is_empty() {
         stack.note_start()?;
-        let mut arguments = vec!["up", "-d", "--wait"];
+        // Compose waits as long as the engine starts again what keeps ending.
+        let mut arguments = vec!["up", "-d", "--wait", "--wait-timeout", "120"];
         // A new version of bottle would make the holder of the namespace again.
         arguments.extend((!served.is_empty()).then_some("--no-build"));
         arguments.extend(infrastructure.iter().map(String::as_str));
@@ -145,6 +146,7 @@ pub(crate) fn prepare_home(stack: &Stack) -> anyhow::Result<()> {
     {
         return Ok(());
     }
+    image_links::require_none(stack)?;
     stack.compose(&["up", "-d", "--no-deps", service::HOME])?;
     let code = output_of(docker().args(["wait", &format!("{}-{}-1", stack.bottle.project, service::HOME)]))?;
     if code.trim() != "0" {

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     problems.extend(stack.bottle.seal.require_whole(&stack.bottle.state).err().map(|it| it.to_string()));
     problems.extend(places::require_agreed(&stack).err().map(|error| error.to_string()));
     let containers = container_checks::of_project(&stack.bottle.project)?;
-    let running: Vec<_> = containers.into_iter().filter(container_checks::Container::is_running).collect();
+    let running: Vec<_> = containers.into_iter().filter(container_checks::Container::goes_on).collect();
     problems.extend(container_checks::holds(&stack, &running));
     for container in &running {
         problems.extend(container_checks::other_mounts(&stack, container)?);

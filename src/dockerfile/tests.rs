@@ -123,3 +123,9 @@ fn a_line_that_could_be_read_in_two_ways_is_refused_with_its_reason() {
     assert_eq!(lines(&both), [2], "the digest is of one");
     assert_eq!(lines("FROM x@D\nADD --checksum=sha256:0 https://a.example/x /\n"), [2]);
 }
+
+#[test]
+fn what_is_wrong_everywhere_is_said_of_the_first_lines() {
+    let text = "#escape=x\n".repeat(100_000) + "FROM scratch\n";
+    assert_eq!(lines(&text), (1..=20).collect::<Vec<_>>());
+}

@@ -5,6 +5,8 @@
 //! (`core.ignorecase`), and leaves out a byte order mark when it reads the file from the disk, but not from the index.
 //! So nothing is matched as git does it. A pattern is about a file unless it can't be, under any of these readings.
 
+use std::collections::{HashMap, HashSet};
+
 /// The name of the files.
 const FILE: &str = ".gitattributes";
 
@@ -19,9 +21,15 @@ pub(super) fn is_attributes(name: &str) -> bool {
     name == FILE || name.starts_with("gi") && name.contains('~')
 }
 
-/// A name as every file system could take it: without case, and without what is not ASCII.
+/// A name as every file system could take it: without case, and without what is not ASCII. Of that, two characters are
+/// letters of ASCII without case (Unicode's `CaseFolding.txt`): the long s and the sign of the kelvin.
 pub(super) fn folded(name: &str) -> String {
-    name.chars().filter(char::is_ascii).map(|c| c.to_ascii_lowercase()).collect()
+    let ascii = name.chars().map(|c| match c {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        c => c.to_ascii_lowercase(),
+    });
+    ascii.filter(char::is_ascii).collect()
 }
 
 /// As git splits a line: a space that is not ASCII is part of a name.
@@ -47,6 +55,9 @@ fn without_blanks(line: &[u8]) -> &[u8] {
     &line[start..]
 }
 
+/// Patterns of a file that are looked at, at most. With more, it is taken to be about every file.
+const MOST_PATTERNS: usize = 100;
+
 /// A line that gives an encoding.
 pub(super) struct Encoding {
     /// From 1.
@@ -55,6 +66,7 @@ pub(super) struct Encoding {
 }
 
 /// What of a pattern says which files it can't be about.
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct Pattern {
     /// What a name begins and ends with, in lower case.
     prefix: Vec<u8>,
@@ -64,45 +76,63 @@ struct Pattern {
 }
 
 impl Encoding {
-    /// Whether it may be about a file of this name, in whatever folder.
-    pub(super) fn may_cover(&self, name: &str) -> bool {
-        let name = name.to_ascii_lowercase().into_bytes();
+    /// Whether it may be about a file of this name, in lower case, in whatever folder.
+    pub(super) fn may_cover(&self, name: &[u8]) -> bool {
         let Pattern { prefix, suffix, is_whole } = &self.pattern;
-        if *is_whole { name == *prefix } else { name.starts_with(prefix) && name.ends_with(suffix) }
+        if *is_whole { name == prefix.as_slice() } else { name.starts_with(prefix) && name.ends_with(suffix) }
     }
 }
 
-/// The lines that give an encoding. One too many is found rather than one too few: a later line that takes it back is
-/// not looked at.
-pub(super) fn encodings(text: &[u8], macros: &[Vec<u8>]) -> Vec<Encoding> {
-    let wanted = lines(text).filter(|(_, line)| sets(line, macros));
-    wanted.map(|(line, text)| Encoding { line, pattern: pattern(text) }).collect()
+/// The lines that give an encoding, each pattern once. One too many is found rather than one too few: a later line that
+/// takes it back is not looked at.
+pub(super) fn encodings(text: &[u8], macros: &HashSet<Vec<u8>>) -> Vec<Encoding> {
+    let (mut found, mut seen) = (Vec::new(), HashSet::new());
+    for (line, text) in lines(text).filter(|(_, line)| attributes_of(line).any(|it| is_meant(it, macros))) {
+        let mut pattern = pattern(text);
+        let is_last = found.len() == MOST_PATTERNS;
+        if is_last {
+            pattern = Pattern { prefix: Vec::new(), suffix: Vec::new(), is_whole: false };
+        }
+        if seen.insert(pattern.clone()) {
+            found.push(Encoding { line, pattern });
+        }
+        if is_last {
+            break;
+        }
+    }
+    found
 }
 
-fn sets(line: &[u8], macros: &[Vec<u8>]) -> bool {
-    let is_meant = |name: &[u8]| {
-        ATTRIBUTES.iter().any(|known| known.as_bytes() == name) || macros.iter().any(|known| known == name)
-    };
-    // After a quoted pattern no space is needed.
-    line.split(|byte| b" \t\r\"".contains(byte))
-        .skip(1)
-        .any(|attribute| is_meant(attribute.split(|byte| *byte == b'=').next().unwrap_or_default()))
+/// The names of the attributes that a line sets. After a quoted pattern no space is needed.
+fn attributes_of(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let words = line.split(|byte| b" \t\r\"".contains(byte)).skip(1);
+    words.map(|word| word.split(|byte| *byte == b'=').next().unwrap_or_default())
+}
+
+fn is_meant(attribute: &[u8], macros: &HashSet<Vec<u8>>) -> bool {
+    ATTRIBUTES.iter().any(|known| known.as_bytes() == attribute) || macros.contains(attribute)
 }
 
 /// The names that stand for several attributes, one of which changes a text: `[attr]NAME …`. They may be made of each
 /// other, in any order.
-pub(super) fn macros(text: &[u8]) -> Vec<Vec<u8>> {
-    let named = |line: &[u8]| words(line).next()?.strip_prefix(b"[attr]").map(<[u8]>::to_vec);
-    let mut found: Vec<Vec<u8>> = Vec::new();
-    loop {
-        let setting = lines(text).filter(|(_, line)| sets(line, &found));
-        let more = setting.filter_map(|(_, line)| named(line));
-        let more: Vec<Vec<u8>> = more.filter(|name| !found.contains(name)).collect();
-        if more.is_empty() {
-            return found;
+pub(super) fn macros(text: &[u8]) -> HashSet<Vec<u8>> {
+    let mut made_of = HashMap::<&[u8], Vec<&[u8]>>::new();
+    for (_, line) in lines(text) {
+        let Some(name) = words(line).next().and_then(|word| word.strip_prefix(b"[attr]")) else { continue };
+        for attribute in attributes_of(line) {
+            made_of.entry(attribute).or_default().push(name);
         }
-        found.extend(more);
     }
+    let mut found = HashSet::new();
+    let mut next: Vec<&[u8]> = ATTRIBUTES.iter().map(|known| known.as_bytes()).collect();
+    while let Some(attribute) = next.pop() {
+        for name in made_of.remove(attribute).into_iter().flatten() {
+            if found.insert(name.to_vec()) {
+                next.push(name);
+            }
+        }
+    }
+    found
 }
 
 /// What the pattern that a line begins with (`gitignore(5)`, "Pattern format") says of the last name of a path.
@@ -132,7 +162,9 @@ mod tests {
 
     fn covered(text: impl AsRef<[u8]>, name: &str) -> bool {
         let text = text.as_ref();
-        encodings(text, &macros(text)).iter().any(|encoding| encoding.may_cover(name))
+        encodings(text, &macros(text))
+            .iter()
+            .any(|encoding| encoding.may_cover(name.to_ascii_lowercase().as_bytes()))
     }
 
     #[test]
@@ -182,9 +214,16 @@ mod tests {
         assert!(covered("\"*\"ident\n", "bottle.yaml"));
         assert!(covered("[attr]a b\n[attr]b working-tree-encoding=UTF-16\n*.yaml a\n", "bottle.yaml"));
         assert!(covered("\u{feff}[attr]a ident\n*.yaml a\n", "bottle.yaml"));
+        // Thousands of them, each made of the one before, and more patterns than anybody has: neither takes long.
+        let chain = (1..20_000).map(|n| format!("[attr]a{n} a{}\n", n - 1)).collect::<Vec<_>>().concat();
+        assert!(covered(format!("[attr]a0 ident\n{chain}*.yaml a19999\n"), "bottle.yaml"));
+        let many = (0..20_000).map(|n| format!("{n} ident\n")).collect::<Vec<_>>().concat();
+        assert_eq!(encodings(many.as_bytes(), &HashSet::new()).len(), MOST_PATTERNS + 1);
+        assert!(covered(many, "bottle.yaml"));
+        assert_eq!(encodings("q ident\n".repeat(20_000).as_bytes(), &HashSet::new()).len(), 1);
         assert!(covered("\"[attr]a\" ident\n", "anything"), "a quoted macro");
         assert!(covered("[attr]wide working-tree-encoding=UTF-16LE-BOM\r\n*.yaml wide\r\n", "bottle.yaml"));
-        assert_eq!(encodings(b"\n\n* working-tree-encoding=UTF-16\n", &[])[0].line, 3);
+        assert_eq!(encodings(b"\n\n* working-tree-encoding=UTF-16\n", &HashSet::new())[0].line, 3);
     }
 
     #[test]
@@ -196,6 +235,7 @@ mod tests {
             "GITATT~1",
             ".gitattributes ",
             ".gitattributes::$DATA",
+            ".gitattribute\u{17f}",
         ] {
             assert!(is_attributes(name), "{name}");
         }

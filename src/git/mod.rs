@@ -101,9 +101,9 @@ pub enum GitError {
     /// More folders and files than are looked at.
     #[error("the repository has more than {0} folders and files")]
     TooMany(usize),
-    /// More bytes of folders and files than are read.
+    /// More bytes of commits, folders and files than are read.
     #[error(
-        "the folders and files that are looked at have more than {} GiB; compare single bottles, or files that you checked out",
+        "more than {} GiB of the repository would be read; compare single bottles, or files that you checked out",
         MOST_BYTES >> 30
     )]
     TooMuch,
@@ -123,7 +123,7 @@ pub struct Repository {
     trees: Mutex<Trees>,
     /// Digest and size of the files that were asked for.
     digests: Mutex<HashMap<Id, ([u8; 32], u64)>>,
-    /// Bytes of folders and files that were read so far.
+    /// Bytes that were read so far.
     read: AtomicU64,
     /// Entries of folders that were walked through so far.
     walked: AtomicUsize,
@@ -192,7 +192,7 @@ pub const MOST: usize = 2_000_000;
 /// The same of all walks through one repository: a tree of a few kilobytes can have any number of them.
 const MOST_WALKED: usize = 2 * MOST;
 
-/// Bytes of folders and files that are read of one repository: a pack of a few megabytes can hold any number of them.
+/// Bytes that are read of one repository: a pack of a few megabytes can hold any number of them.
 const MOST_BYTES: u64 = 2 << 30;
 
 /// The paths that are kept of one folder take at most this, in bytes.
@@ -331,7 +331,7 @@ impl Repository {
     }
 
     fn commit_text(&self, id: &Id) -> Result<Vec<u8>, GitError> {
-        self.object(id, Kind::Commit, "a commit".into(), 16 << 20)
+        self.object(id, Kind::Commit, "a commit".into(), 4 << 20)
     }
 
     /// Which of these paths git would leave out of a commit, where they are in none; relative to the work tree.
@@ -374,7 +374,7 @@ impl Repository {
         if size > limit {
             return Err(GitError::TooLarge { path: path.to_owned(), limit });
         }
-        if kind != Kind::Commit && self.read.fetch_add(size, Ordering::Relaxed) + size > MOST_BYTES {
+        if self.read.fetch_add(size, Ordering::Relaxed) + size > MOST_BYTES {
             return Err(GitError::TooMuch);
         }
         let bytes = objects.read(id, size)?;
@@ -418,9 +418,10 @@ impl Repository {
         files: impl Iterator<Item = &'p Utf8Path>,
     ) -> Result<Option<Reencoded>, GitError> {
         let top = self.attributes(commit, Utf8Path::new(""))?;
-        let macros: Vec<Vec<u8>> = top.iter().flat_map(|(_, text)| attributes::macros(text)).collect();
+        let macros: HashSet<Vec<u8>> = top.iter().flat_map(|(_, text)| attributes::macros(text)).collect();
         let mut known = BTreeMap::<Utf8PathBuf, Vec<(Utf8PathBuf, attributes::Encoding)>>::new();
         for file in files {
+            let name = file.file_name().unwrap_or_default().to_ascii_lowercase();
             for folder in file.ancestors().skip(1) {
                 if !known.contains_key(folder) {
                     let texts = self.attributes(commit, folder)?;
@@ -430,8 +431,7 @@ impl Repository {
                     };
                     known.insert(folder.to_owned(), texts.into_iter().flat_map(of).collect());
                 }
-                let name = file.file_name().unwrap_or_default();
-                let found = known[folder].iter().find(|(_, encoding)| encoding.may_cover(name));
+                let found = known[folder].iter().find(|(_, encoding)| encoding.may_cover(name.as_bytes()));
                 if let Some((by, encoding)) = found {
                     let (file, by) = (file.to_owned(), by.clone());
                     return Ok(Some(Reencoded { file, by, line: encoding.line }));

@@ -24,6 +24,9 @@ const DOCKER: &str = r#"#!/bin/sh
 case "$*" in
   *" ps --all "*) echo "${PROXY-egress-proxy running healthy}"; exit 0 ;;
   *" config --hash "*) for it in netns gate pipelock egress-proxy home agent; do echo "$it ${HASH-0}"; done; exit 0 ;;
+  "create "*) echo made; exit 0 ;;
+  "cp made:"*) echo "Could not find the file" >&2; exit 1 ;;
+  "rm --volumes made") exit 0 ;;
   "wait "*) echo "${HOME_CODE-0}"; exit 0 ;;
   "ps --all --quiet "*) echo "$CONTAINERS"; exit 0 ;;
   "inspect "*) cat "$DIR/containers"; exit 0 ;;
@@ -205,7 +208,7 @@ fn up_replaces_a_proxy_that_was_made_without_its_tokens() {
         assert!(command.env("PROXY", proxy).env("API_TOKEN", "x").output().unwrap().status.success());
         let asked = stack.asked();
         assert_eq!(asked[0], "rm --force --stop egress-proxy");
-        assert_eq!(asked[1], "up -d --wait netns gate pipelock egress-proxy");
+        assert_eq!(asked[1], "up -d --wait --wait-timeout 120 netns gate pipelock egress-proxy");
         fs_err::remove_file(stack.root.join("asked")).unwrap();
     }
 }
@@ -215,7 +218,10 @@ fn up_waits_for_the_infrastructure_then_starts_the_agent_then_looks_at_it() {
     let stack = rendered();
     let output = stack.run(&["up"]);
     assert!(output.status.success(), "{}", err(&output));
-    assert_eq!(stack.asked(), ["up -d --wait netns gate pipelock egress-proxy", "up -d agent"]);
+    assert_eq!(
+        stack.asked(),
+        ["up -d --wait --wait-timeout 120 netns gate pipelock egress-proxy", "up -d agent"]
+    );
     let printed = format!("$ docker {}up -d agent\n", stack.start());
     assert!(err(&output).contains(&printed), "{}", err(&output));
 }
@@ -260,7 +266,7 @@ fn a_bottle_without_routes_has_no_egress_proxy_to_wait_for() {
     let stack = stack("version: 1\nname: dev\nagent: {image: x}\negress: {allowlist: [a.example]}\n");
     stack.render(&[]);
     assert!(stack.run(&["up"]).status.success());
-    assert_eq!(stack.asked()[0], "up -d --wait netns gate pipelock");
+    assert_eq!(stack.asked()[0], "up -d --wait --wait-timeout 120 netns gate pipelock");
     let error = refused(&stack.run(&["up", "--rotate"]));
     assert!(error.contains("a bottle without routes has no egress-proxy and no tokens"), "{error}");
 }
@@ -493,7 +499,10 @@ fn run_ends_with_the_agents_own_exit_code() {
         stack.command(&["run", "--", "sh", "-c", "exit 42"]).env("FAILS", " run ").env("WITH", "42").output();
     assert_eq!(output.unwrap().status.code(), Some(42));
     let asked = stack.asked();
-    assert_eq!(asked[..2], ["up -d --wait netns gate pipelock egress-proxy", "up -d --no-deps home"]);
+    assert_eq!(
+        asked[..2],
+        ["up -d --wait --wait-timeout 120 netns gate pipelock egress-proxy", "up -d --no-deps home"]
+    );
     let name = format!("--progress quiet run --rm --no-deps --name {}-run-", stack.project());
     assert!(asked[2].starts_with(&name) && asked[2].ends_with(" -T agent sh -c exit 42"), "{asked:?}");
 }
@@ -508,7 +517,7 @@ fn an_image_that_is_built_is_built_before_run_so_that_stdout_is_the_agents_alone
     assert!(output.status.success(), "{}", err(&output));
     let asked = stack.asked();
     let wanted = [
-        "up -d --wait netns gate pipelock egress-proxy",
+        "up -d --wait --wait-timeout 120 netns gate pipelock egress-proxy",
         "build agent",
         "run --help",
         "up -d --no-deps home",

@@ -9,12 +9,18 @@ use crate::plan::layout::normal;
 use crate::tree::read_plain;
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How the name of a file of expectations ends.
 const TEST_FILE: &str = ".bottle-test.yaml";
 
 /// The body of a request has at most this many bytes.
-const LARGEST_BODY: u64 = 16 * 1024 * 1024;
+const LARGEST_BODY: u64 = 16 << 20;
+
+/// All bodies that one command reads have at most this many bytes: each is scanned, and a small file can name one body
+/// thousands of times.
+const LARGEST_BODIES: u64 = 256 << 20;
+static READ: AtomicU64 = AtomicU64::new(0);
 
 /// A manifest, and the expectations for it.
 pub(super) struct Tests {
@@ -182,5 +188,14 @@ pub(crate) fn read_body(named_in: &Utf8Path, body: &Utf8Path) -> anyhow::Result<
     if !normal(&folder.join(body)).starts_with(&folder) {
         bail!("{}: it lies outside of the folder of this file; put a copy beside it", place());
     }
-    named_file::read(&folder, body, LARGEST_BODY).with_context(place)
+    let bytes = named_file::read(&folder, body, LARGEST_BODY).with_context(place)?;
+    let length = bytes.len() as u64;
+    if READ.fetch_add(length, Ordering::Relaxed) + length > LARGEST_BODIES {
+        bail!(
+            "{}: the bodies of these tests have more than {} MiB; test fewer at once",
+            place(),
+            LARGEST_BODIES >> 20
+        );
+    }
+    Ok(bytes)
 }
