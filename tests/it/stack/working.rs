@@ -94,8 +94,13 @@ fn an_image_does_not_choose_the_program_of_its_home() {
             assert!(refused.err.contains(&said), "{}", refused.text());
         }
     }
-    let stack = project.adopt();
-    assert_eq!(stack.inspect("{{.State.StartedAt}}").get("home").filter(|at| !at.starts_with("0001")), None);
+    let of_project = format!("label={}={}", harness::PROJECT, project.compose_project());
+    let all = ["ps", "--all", "--quiet", "--filter", &of_project, "--filter"];
+    let made = |service: &str| {
+        docker([&all[..], &[&format!("label=com.docker.compose.service={service}")]].concat()).ok().out
+    };
+    assert_eq!((made("home"), made("gate").is_empty()), (String::new(), false));
+    drop(project.adopt());
 }
 
 fn started(stack: &Stack, service: &str) -> String {
