@@ -252,7 +252,7 @@ impl Files {
                     Some(entry) if matches!(entry.kind, git::EntryKind::File { .. }) => {
                         Ok(repository.digest(entry, LARGEST_FILE)?)
                     }
-                    _ => bail!("{path} is no file of the build context"),
+                    _ => bail!("{path} is not a file in the build context"),
                 };
                 let name = Utf8PathBuf::from(format!("{}{root}", self.prefix()));
                 let text = self.read(&root.join(&dockerfile), LARGEST_RENDERED)?;
