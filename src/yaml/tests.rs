@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// Hostile texts are refused well under a second, even without optimisation.
-const SOON: Duration = Duration::from_millis(800);
+/// What a hostile text may take on the slowest machine without optimisation: beyond it lies a hang, not slowness.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The time that this thread has run, which other programs on the machine don't add to.
 fn cpu_time() -> Duration {
@@ -21,7 +21,7 @@ fn problems(text: impl AsRef<[u8]>) -> Vec<Problem> {
     let before = cpu_time();
     let problems = read(text.as_ref(), Limits::default()).problems;
     let spent = cpu_time().checked_sub(before).unwrap();
-    assert!(spent < SOON, "took {spent:?}");
+    assert!(spent < PATIENCE, "took {spent:?}");
     problems
 }
 

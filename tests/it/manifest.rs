@@ -30,11 +30,7 @@ fn cpu_time() -> Duration {
 }
 
 fn report(text: impl AsRef<[u8]>) -> String {
-    let before = cpu_time();
-    let report = Manifest::load("bottle.yaml", text.as_ref()).expect_err("a bad manifest").to_string();
-    let spent = cpu_time().checked_sub(before).unwrap();
-    assert!(spent < Duration::from_secs(1), "took {spent:?}");
-    report
+    Manifest::load("bottle.yaml", text.as_ref()).expect_err("a bad manifest").to_string()
 }
 
 fn good(name: &str) -> Loaded {
@@ -110,7 +106,7 @@ fn a_pointer_leads_back_to_its_line() {
 
 /// The hostile texts that a file can hold, besides those of `tests/manifests/bad`.
 #[test]
-fn a_hostile_text_is_refused_at_its_place_in_under_a_second() {
+fn a_hostile_text_is_refused_at_its_place() {
     let good = "version: 1\nname: dev\nagent: {image: x}\n";
     let lines = |n: usize| "[".repeat(n);
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
@@ -145,41 +141,63 @@ fn a_hostile_text_is_refused_at_its_place_in_under_a_second() {
     }
 }
 
-/// Texts within the budget that would cost a quadratic check much.
+/// A manifest with as many entries of one kind as it is asked for.
+type Crowd = Box<dyn Fn(usize) -> String>;
+
+/// Four times as many entries cost about four times as much: a quadratic check would cost sixteen times.
 #[test]
-fn a_crowded_manifest_is_refused_in_under_a_second() {
-    let head = "version: 1\nname: dev\n";
-    let agent = "agent: {image: x}\n";
-    let many = |n: usize, item: &dyn Fn(usize) -> String| (0..n).map(item).collect::<String>();
+fn a_crowded_manifest_costs_what_its_length_costs() {
+    const HEAD: &str = "version: 1\nname: dev\n";
+    const AGENT: &str = "agent: {image: x}\n";
+    fn crowd(
+        n: usize,
+        head: String,
+        item: impl Fn(usize) -> String + 'static,
+        end: &'static str,
+    ) -> (usize, Crowd) {
+        (n, Box::new(move |n| head.clone() + &(0..n).map(&item).collect::<String>() + end))
+    }
+    let spent = |text: &str| {
+        let before = cpu_time();
+        let _ = Manifest::load("bottle.yaml", text.as_bytes()).err().map(|report| report.to_string());
+        cpu_time().checked_sub(before).unwrap()
+    };
     let cases = [
-        format!("{head}{agent}{}", many(24_000, &|n| format!("k{n}: 1\n"))),
-        format!("{head}{agent}{}", many(12_000, &|n| format!("k{n}: 1\n")).repeat(2)),
-        format!("{head}agent:\n  image: x\n  env:\n{}", many(24_000, &|n| format!("    K{n}: 1\n"))),
-        format!(
-            "{head}agent:\n  image: x\n  mounts:\n{}",
-            many(9_000, &|_| "    - {source: a, target: /b}\n".to_owned())
+        crowd(24_000, format!("{HEAD}{AGENT}"), |n| format!("k{n}: 1\n"), ""),
+        crowd(24_000, format!("{HEAD}{AGENT}"), |n| format!("k{}: 1\n", n / 2), ""),
+        crowd(24_000, format!("{HEAD}agent:\n  image: x\n  env:\n"), |n| format!("    K{n}: 1\n"), ""),
+        crowd(
+            9_000,
+            format!("{HEAD}agent:\n  image: x\n  mounts:\n"),
+            |_| "    - {source: a, target: /b}\n".to_owned(),
+            "",
         ),
-        format!(
-            "{head}{agent}egress_proxy:\n  routes:\n{}",
-            many(15_000, &|_| "    - {host: a.example}\n".to_owned())
+        crowd(
+            15_000,
+            format!("{HEAD}{AGENT}egress_proxy:\n  routes:\n"),
+            |_| "    - {host: a.example}\n".to_owned(),
+            "",
         ),
-        format!("{head}{agent}egress_proxy:\n  routes:\n{}", many(20_000, &|_| "    - {}\n".to_owned())),
-        format!("{head}{agent}egress:\n  allowlist: [{}]\n", many(40_000, &|n| format!("a{n}.example, "))),
-        format!(
-            "{head}{agent}egress_proxy:\n  routes:\n    - host: a_b\n      path_allowlist: [{}]\n",
-            many(40_000, &|n| format!("/{n}, "))
+        crowd(20_000, format!("{HEAD}{AGENT}egress_proxy:\n  routes:\n"), |_| "    - {}\n".to_owned(), ""),
+        crowd(40_000, format!("{HEAD}{AGENT}egress:\n  allowlist: ["), |n| format!("a{n}.example, "), "]\n"),
+        crowd(
+            40_000,
+            format!("{HEAD}{AGENT}egress_proxy:\n  routes:\n    - host: a_b\n      path_allowlist: ["),
+            |n| format!("/{n}, "),
+            "]\n",
         ),
-        format!(
-            "{head}{agent}cred_proxy:\n  routes:\n{}",
-            many(15_000, &|n| format!("    - {{upstream: \"https://h{n}.example\"}}\n"))
+        crowd(
+            15_000,
+            format!("{HEAD}{AGENT}cred_proxy:\n  routes:\n"),
+            |n| format!("    - {{upstream: \"https://h{n}.example\"}}\n"),
+            "",
         ),
     ];
-    for text in cases {
-        let before = cpu_time();
-        let report = Manifest::load("bottle.yaml", text.as_bytes()).err().map(|report| report.to_string());
-        let spent = cpu_time().checked_sub(before).unwrap();
-        let shown = report.unwrap_or_default();
-        assert!(spent < Duration::from_secs(1), "took {spent:?}: {} {shown:.300}", &text[..200]);
+    for (n, text) in cases {
+        // The smallest of three: what else the machine does only adds.
+        let least = |n| (0..3).map(|_| spent(&text(n))).min().unwrap();
+        let (few, many) = (least(n / 4), least(n));
+        assert!(many < few * 9, "{few:?} and {many:?} for {n} entries: {:.200}", text(n));
     }
 }
 
