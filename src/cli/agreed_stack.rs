@@ -293,6 +293,15 @@ impl Stack {
         state == "running healthy" || !asked && state == "running"
     }
 
+    /// The services of the infrastructure that are not as they should be, each with its state.
+    pub(crate) fn unwell(&self) -> anyhow::Result<Vec<(String, String)>> {
+        let infrastructure = self.infrastructure();
+        let unwell = |(service, state): &(String, String)| {
+            infrastructure.contains(service) && !self.is_well(service, state)
+        };
+        Ok(self.states()?.into_iter().filter(unwell).collect())
+    }
+
     /// The folder, as a command line names it.
     pub(crate) fn shown(&self) -> &Utf8Path {
         &self.shown

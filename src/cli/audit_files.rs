@@ -4,6 +4,7 @@ use super::Globals;
 use super::failure::fail;
 use super::folders::{absolute, real};
 use super::progress::Progress;
+use crate::consent::Bottle;
 use crate::telemetry::audit::{AuditFile, AuditLine, Entry};
 use crate::tree::{Folder, open_plain};
 use anyhow::{Context as _, bail};
@@ -59,6 +60,25 @@ pub(crate) struct Warnings {
 pub(crate) fn of_both_proxies(folder: &Utf8Path) -> Vec<Utf8PathBuf> {
     let has_files = |folder: &Utf8PathBuf| folder.join("sent.jsonl").symlink_metadata().is_ok();
     ["egress-proxy", "pipelock"].iter().map(|name| folder.join(name)).filter(has_files).collect()
+}
+
+/// The same, where a folder of a whole trail is named.
+pub(crate) fn expanded(arguments: &[Utf8PathBuf]) -> Vec<Utf8PathBuf> {
+    let expand = |argument: &Utf8PathBuf| {
+        let folders = of_both_proxies(argument);
+        if folders.is_empty() { vec![argument.clone()] } else { folders }
+    };
+    arguments.iter().flat_map(expand).collect()
+}
+
+/// The trail that a bottle keeps of itself.
+pub(crate) fn of_bottle(bottle: &Bottle) -> anyhow::Result<Vec<Utf8PathBuf>> {
+    let audit = bottle.state.join("audit");
+    let folders = of_both_proxies(&audit);
+    if folders.is_empty() {
+        bail!("there are no audit records of {} in {audit}: nothing was started yet", bottle.name);
+    }
+    Ok(folders)
 }
 
 /// What the arguments name: files, folders of them, and `-` for stdin. No file is read twice.

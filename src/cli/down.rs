@@ -1,4 +1,4 @@
-//! `bottle down`: stops a stack and removes its containers, networks and image.
+//! `bottle down`: stops a stack and removes its containers and networks.
 //!
 //! What is stopped is what was started from here or is named, as the registry has it. A manifest that was deleted,
 //! renamed or rewritten, a folder under a new name, a lost `.env`: none of them takes the way to stop an agent from
@@ -8,7 +8,7 @@ use super::bottles;
 use super::docker::{NO_DOCKER, docker, output_of, shown};
 use super::failure::fail;
 use super::folders::{absolute, home, real, registry};
-use super::{Format, Globals, Outcome, container_checks, held_back_output, print_as, say, source};
+use super::{Format, Globals, Outcome, container_checks, held_back_output, own_image, print_as, say, source};
 use crate::consent::{Bottle, Registry, Running};
 use crate::printable::printable_name;
 use crate::state::State;
@@ -18,7 +18,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use std::process::Command;
 
-/// Stop what was started from here; what was rendered, the keys and the agent's image stay
+/// Stop what was started from here; what was rendered, the keys and the images stay
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  bottle down\n  bottle down --format json | jq -r '.stopped[].project'\n\n`bottle ps` lists every stack, from any folder."
@@ -33,7 +33,8 @@ pub(crate) struct Args {
     /// Remove named volumes as well
     #[arg(long)]
     volumes: bool,
-    /// Remove its state as well: the keys, what you agreed to, the audit trail; `bottle ps` lists it no more
+    /// Remove its state and the image of the proxies as well: the keys, what you agreed to, the audit trail; `bottle
+    /// ps` lists it no more
     #[arg(long)]
     forget: bool,
 }
@@ -70,7 +71,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let mut stopped = Vec::new();
     for project in projects.iter().chain(&orphans) {
         let ran = !container_checks::of_project(project)?.is_empty();
-        stop(project, args.volumes, globals)?;
+        stop(project, args, globals)?;
         if !globals.quiet {
             let outcome = if ran { "is stopped" } else { "did not run" };
             say(&format!("{} {outcome}\n", printable_name(project)));
@@ -136,15 +137,13 @@ fn of_here() -> anyhow::Result<Vec<Bottle>> {
 }
 
 /// Away from any project, where Compose would look for files: by what the engine noted at the start.
-fn stop(project: &str, volumes: bool, globals: &Globals) -> anyhow::Result<()> {
+fn stop(project: &str, args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let mut down = docker();
     down.current_dir("/").args(["compose", "--project-name", project, "--profile", "*"]);
-    down.args(["down", "--remove-orphans"]).args(volumes.then_some("--volumes"));
+    down.args(["down", "--remove-orphans"]).args(args.volumes.then_some("--volumes"));
     say_and_run(&mut down, globals)?;
-    // Compose removes images that it named itself only.
-    let image = format!("{project}:local");
-    if docker().args(["image", "inspect", &image]).output()?.status.success() {
-        say_and_run(docker().args(["image", "rm", &image]), globals)?;
+    if args.forget && own_image::id(project)?.is_some() {
+        say_and_run(docker().args(["image", "rm", &own_image::name(project)]), globals)?;
     }
     Ok(())
 }

@@ -3,11 +3,14 @@
 use super::manifest_patch::{self, ManifestFile, counted};
 use super::{Format, Globals, Outcome, now, print_as};
 use crate::clock::Clock;
-use crate::patch::{Learned, Usage, learn};
+use crate::patch::{Learned, Usage, Wanted, learn};
+use crate::policy::Host;
 use crate::printable::printable_name;
 use crate::review::{self, Review};
+use anyhow::{Context as _, ensure};
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// Show the manifest entries that would allow what was refused
@@ -18,13 +21,17 @@ use std::fmt::Write as _;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  bottle learn audit.jsonl
+  bottle learn
+  bottle learn --host api.example --write
   bottle learn --patterns audit.jsonl.gz bottle.yaml --write")]
 pub(crate) struct Args {
-    /// Audit logs (plain or gzip), folders of them, or - for stdin; then the manifest [default: bottle.yaml here or in
-    /// the nearest parent]
-    #[arg(required = true, value_name = "AUDIT.jsonl… [MANIFEST]")]
+    /// Audit logs (plain or gzip), folders of them, or - for stdin [default: the audit trail of the bottle]; then the
+    /// manifest [default: bottle.yaml here or in the nearest parent]
+    #[arg(value_name = "AUDIT.jsonl… [MANIFEST]")]
     files: Vec<Utf8PathBuf>,
+    /// Suggest entries for this host only; may be repeated
+    #[arg(long, value_name = "HOST")]
+    host: Vec<String>,
     /// Where many paths of one shape were asked for, write one pattern with `*` in their place
     #[arg(long)]
     patterns: bool,
@@ -40,11 +47,15 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let (audit, file) = manifest_patch::split(&args.files)?;
     let manifest = ManifestFile::read(file)?;
     let (loaded, plan) = manifest.load()?;
-    let usage = manifest_patch::usage(audit, &plan, false, globals)?;
-    let today = args.now.clone().unwrap_or_else(Clock::system).today();
+    let usage = manifest_patch::usage(&audit, &plan, false, globals)?;
+    let wanted = Wanted {
+        patterns: args.patterns,
+        hosts: hosts(&args.host, &usage)?,
+        today: args.now.clone().unwrap_or_else(Clock::system).today(),
+    };
     let judge = |text: &str| manifest.judge(text);
-    let learned = learn(&manifest.text, &loaded.document.value, &usage, args.patterns, today, &judge)
-        .map_err(anyhow::Error::msg)?;
+    let learned =
+        learn(&manifest.text, &loaded.document.value, &usage, &wanted, &judge).map_err(anyhow::Error::msg)?;
     let review = manifest.review(&learned.text)?;
     let shown = match globals.format {
         Format::Text => text(&manifest, &usage, &learned, &review, args.patterns),
@@ -55,6 +66,17 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     };
     print_as(globals.format, &shown)?;
     manifest.end(&learned.text, args.write, "learn", globals.quiet)
+}
+
+/// The hosts of `--host`, each of which was refused.
+fn hosts(named: &[String], usage: &Usage) -> anyhow::Result<BTreeSet<Host>> {
+    let host = |name: &String| {
+        let host = Host::parse(name).with_context(|| format!("--host {name}"))?;
+        let refused = usage.refused.keys().any(|(_, request)| request.host == host.as_str());
+        ensure!(refused, "--host {host}: the log has no refusal of it");
+        Ok(host)
+    };
+    named.iter().map(host).collect()
 }
 
 /// Requests of one host that are listed.

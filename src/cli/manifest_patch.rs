@@ -1,6 +1,7 @@
 //! What `learn`, `tighten` and `migrate` have in common: the manifest as it is, the patch as a diff and as what it
 //! lets the agent do, and writing it.
 
+use super::bottles::{self, Planted};
 use super::candidate::machine;
 use super::failure::fail;
 use super::folders::folder_of;
@@ -26,8 +27,9 @@ pub(crate) struct ManifestFile {
     pub(crate) text: String,
 }
 
-/// The audit files among the arguments, and the manifest, which comes last if it is named.
-pub(crate) fn split(arguments: &[Utf8PathBuf]) -> anyhow::Result<(&[Utf8PathBuf], Utf8PathBuf)> {
+/// The audit files among the arguments, and the manifest, which comes last if it is named. Without audit files, those of
+/// the bottle.
+pub(crate) fn split(arguments: &[Utf8PathBuf]) -> anyhow::Result<(Vec<Utf8PathBuf>, Utf8PathBuf)> {
     let is_manifest = |path: &Utf8PathBuf| matches!(path.extension(), Some("yaml" | "yml"));
     let (audit, manifest) = match arguments.split_last() {
         Some((last, audit)) if is_manifest(last) => (audit, Some(last)),
@@ -36,11 +38,12 @@ pub(crate) fn split(arguments: &[Utf8PathBuf]) -> anyhow::Result<(&[Utf8PathBuf]
     if let Some(early) = audit.iter().find(|path| is_manifest(path)) {
         anyhow::bail!("{early} looks like a manifest; there is one, and it comes after the audit logs");
     }
-    ensure!(
-        !audit.is_empty(),
-        "no audit log is named; `bottle ps --format json` shows the state of each bottle, whose folder `audit` has its own"
-    );
-    Ok((audit, source::find_one(manifest.map(Utf8PathBuf::as_path))?))
+    let manifest = manifest.map(Utf8PathBuf::as_path);
+    if audit.is_empty() {
+        let found = bottles::find(manifest, None, Planted::PassedOver)?;
+        return Ok((audit_files::of_bottle(&found.bottle)?, found.file));
+    }
+    Ok((audit_files::expanded(audit), source::find_one(manifest)?))
 }
 
 impl ManifestFile {

@@ -47,6 +47,7 @@ mod movers;
 mod named_file;
 mod nested;
 mod now;
+mod own_image;
 mod passed_on_output;
 mod pins_for_others;
 mod pipelock;

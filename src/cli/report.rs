@@ -9,7 +9,7 @@ use super::{AnyFormat, Format, Globals, Outcome, print, print_as, rules, say, si
 use crate::clock::Clock;
 use crate::explain::BottleRules;
 use crate::report::{self, Collector, Listing, Rules};
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use camino::Utf8PathBuf;
 use jiff::{Timestamp, civil::Date};
 
@@ -138,25 +138,17 @@ pub(crate) fn run(args: &Args, format: Option<AnyFormat>, globals: &Globals) -> 
 /// The trail of a bottle on this machine.
 fn own_trail(args: &Args) -> anyhow::Result<Asked> {
     let found = bottles::find(args.manifest.as_deref(), None, Planted::PassedOver)?;
-    let audit = found.bottle.state.join("audit");
-    let folders = audit_files::of_both_proxies(&audit);
-    if folders.is_empty() {
-        bail!("there are no audit records of {} in {audit}: nothing was started yet", found.bottle.name);
-    }
+    let audit = audit_files::of_bottle(&found.bottle)?;
     let rules = match found.loaded {
         Some(loaded) => rules::of_manifest(loaded).map_err(|error| format!("{}: {error:#}", found.file)),
         None => Err(format!("{} can't be read now.", found.file)),
     };
-    Ok(Asked { audit: folders, rules })
+    Ok(Asked { audit, rules })
 }
 
 /// What the arguments name. A manifest that was not named is one more help, and no reason to fail.
 fn named_trail(args: &Args) -> anyhow::Result<Asked> {
-    let mut audit = Vec::new();
-    for argument in &args.audit {
-        let folders = audit_files::of_both_proxies(argument);
-        if folders.is_empty() { audit.push(argument.clone()) } else { audit.extend(folders) }
-    }
+    let audit = audit_files::expanded(&args.audit);
     let rules = match &args.manifest {
         Some(file) => Ok(rules::read(Some(file), None)?),
         None if source::nearest()?.is_none() => {

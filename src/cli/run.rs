@@ -45,13 +45,15 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     stack.unchecked = args.unchecked;
     stack.token_args = args.tokens.clone();
     require_ready(&stack)?;
+    // Before anything starts: a build that fails leaves nothing behind.
+    let built = build_agent(&stack)?;
     start(&mut stack, Purpose::Session)?;
     let name = container_name(&stack);
     let variables = terminal::variables(&stack);
     let mut arguments = vec!["--progress", "quiet", "run", "--rm", "--no-deps", "--name", &name];
     arguments.extend(variables.iter().flat_map(|variable| ["--env", variable.as_str()]));
     // Compose would build within `run`, and a build prints to the agent's own stdout.
-    if build_agent(&stack)? {
+    if built {
         arguments.extend(stack.run_can_pull()?.then_some(["--pull", "never"]).into_iter().flatten());
     }
     arguments.extend((!terminal::is_one()).then_some("-T"));

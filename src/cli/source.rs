@@ -11,7 +11,7 @@ use crate::manifest::{LARGEST, Loaded, Manifest};
 use crate::printable::printable_name;
 use crate::tree::read_plain;
 use anyhow::{Context as _, bail};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
 use std::collections::BTreeSet;
 
 /// The name that is looked for.
@@ -132,11 +132,40 @@ fn in_folder(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
         }
     }
     if files.is_empty() {
+        let below = directly_below(folder);
+        let below = if below.is_empty() {
+            String::new()
+        } else {
+            format!("; name those that you mean: {}", below.join(" "))
+        };
         let folder = printable_name(folder.as_str());
-        fail!("no-manifest", "{folder} has no manifest: no {FILE_NAME} and no NAME.bottle.yaml");
+        fail!("no-manifest", "{folder} has no manifest: no {FILE_NAME} and no NAME.bottle.yaml{below}");
     }
     files.sort();
     Ok(files)
+}
+
+/// The folders directly below that have manifests, as far as a message has room for them.
+fn directly_below(folder: &Utf8Path) -> Vec<String> {
+    const ENTRIES: usize = 1000;
+    const SHOWN: usize = 5;
+    let entries = folder.read_dir_utf8().into_iter().flatten().take(ENTRIES).flatten();
+    let is_plain = |path: &Utf8Path| path.symlink_metadata().is_ok_and(|it| it.is_dir());
+    let has_manifest = |path: &Utf8PathBuf| {
+        let inside = path.read_dir_utf8().into_iter().flatten().take(ENTRIES).flatten();
+        is_plain(path) && { inside }.any(|entry| is_manifest(entry.path()))
+    };
+    let mut found: Vec<String> = entries
+        .map(Utf8DirEntry::into_path)
+        .filter(has_manifest)
+        .map(|path| printable_name(path.strip_prefix("./").unwrap_or(&path).as_str()).to_string())
+        .collect();
+    found.sort();
+    if found.len() > SHOWN {
+        found.truncate(SHOWN);
+        found.push("…".to_owned());
+    }
+    found
 }
 
 /// Reads one manifest.
@@ -188,6 +217,16 @@ mod tests {
         let (_dir, folder) = folder();
         let error = find(std::slice::from_ref(&folder)).unwrap_err().to_string();
         assert!(error.ends_with("has no manifest: no bottle.yaml and no NAME.bottle.yaml"), "{error}");
+        fs_err::create_dir_all(folder.join("b/c")).unwrap();
+        for file in ["b/dev.bottle.yaml", "b/c/bottle.yaml"] {
+            fs_err::write(folder.join(file), "").unwrap();
+        }
+        fs_err::os::unix::fs::symlink("b", folder.join("link")).unwrap();
+        let error = find(std::slice::from_ref(&folder)).unwrap_err().to_string();
+        assert!(
+            error.ends_with(&format!("NAME.bottle.yaml; name those that you mean: {folder}/b")),
+            "{error}"
+        );
         assert!(find(&["-".into()]).unwrap_err().to_string().contains("stdin"));
         let error = load(&folder.join("bottle.yaml")).unwrap_err().to_string();
         assert!(error.contains("bottle.yaml"), "{error}");

@@ -5,7 +5,7 @@ use super::agreed_stack::Stack;
 use super::container_checks::{self, Container};
 use super::docker::{NO_DOCKER, docker, output_of};
 use super::places::Places;
-use super::{image_links, movers, published_ports, reload, say, settings_hash, tokens};
+use super::{image_links, movers, own_image, published_ports, reload, say, settings_hash, tokens};
 use crate::consent::{Context, Running};
 use crate::plan::AgentImage;
 use crate::stack::service;
@@ -88,9 +88,11 @@ pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<()> {
     if served.is_empty() || !is_up || !again.is_empty() {
         stack.note_start()?;
         // Compose waits as long as the engine starts again what keeps ending.
-        let mut arguments = vec!["up", "-d", "--wait", "--wait-timeout", "120"];
+        let mut arguments = vec!["up", "-d", "--wait", "--wait-timeout", "120", "--no-build"];
         // A new version of bottle would make the holder of the namespace again.
-        arguments.extend((!served.is_empty()).then_some("--no-build"));
+        if served.is_empty() {
+            own_image::provide(stack)?;
+        }
         arguments.extend(infrastructure.iter().map(String::as_str));
         stack.compose(&arguments).inspect_err(|_| show_last_words(stack))?;
     }
@@ -157,13 +159,8 @@ pub(crate) fn prepare_home(stack: &Stack) -> anyhow::Result<()> {
 
 /// What the services that did not come up logged last: Compose says of each only that it is unhealthy.
 fn show_last_words(stack: &Stack) {
-    let states = stack.states().unwrap_or_default();
-    let infrastructure = stack.infrastructure();
-    let unwell = |(service, state): &&(String, String)| {
-        infrastructure.contains(service) && !stack.is_well(service, state)
-    };
-    for (service, state) in states.iter().filter(unwell) {
-        let words = last_words(stack, service);
+    for (service, state) in stack.unwell().unwrap_or_default() {
+        let words = last_words(stack, &service);
         if !words.is_empty() {
             say(&format!("{service} is {state}; the last that it said:\n{words}"));
         }

@@ -146,7 +146,12 @@ fn look(stack: &Stack) -> anyhow::Result<StackStatus> {
     } else if !unwell.is_empty() {
         let said = |name: &String| format!("{name} is {}", state(name).map_or("not there", String::as_str));
         problems.push(unwell.iter().map(said).collect::<Vec<_>>().join(", "));
-        next = command("up");
+        // Docker starts it already; what is wrong is in what it says.
+        let restarts = |name: &&String| state(name).is_some_and(|state| state.starts_with("restarting"));
+        next = match unwell.iter().find(restarts) {
+            Some(name) => format!("{} --services {name}", command("logs")),
+            None => command("up"),
+        };
     }
     let mut changed = Vec::new();
     if let Some(difference) = tree_against_agreed::describe(stack.folder(), &stack.bottle.out, &stack.agreed)?

@@ -24,12 +24,12 @@ use std::fmt::Write as _;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  bottle tighten sent.jsonl
+  bottle tighten
   bottle tighten --at-least 30d --keep api.example audit/egress-proxy bottle.yaml --write")]
 pub(crate) struct Args {
-    /// Audit logs (plain or gzip), folders of them, or - for stdin; then the manifest [default: bottle.yaml here or in
-    /// the nearest parent]
-    #[arg(required = true, value_name = "AUDIT.jsonl… [MANIFEST]")]
+    /// Audit logs (plain or gzip), folders of them, or - for stdin [default: the audit trail of the bottle]; then the
+    /// manifest [default: bottle.yaml here or in the nearest parent]
+    #[arg(value_name = "AUDIT.jsonl… [MANIFEST]")]
     files: Vec<Utf8PathBuf>,
     /// The time that the log has to cover, such as 12h or 30d: what was not used in it is taken away
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = now::age)]
@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         );
         keep.insert(host.to_string());
     }
-    let usage = manifest_patch::usage(audit, &plan, true, globals)?;
+    let usage = manifest_patch::usage(&audit, &plan, true, globals)?;
     let today = args.now.clone().unwrap_or_else(Clock::system).today();
     let conditions = Conditions { at_least: args.at_least, keep, today };
     let judge = |text: &str| manifest.judge(text);

@@ -3,7 +3,7 @@
 use super::agreed_stack::{Stack, StackArgs};
 use super::start::{Purpose, build_agent, last_words, require_ready, start};
 use super::token_sources::TokenArgs;
-use super::{Globals, Outcome, container_checks, image_links, movers, say, source, tokens};
+use super::{Globals, Outcome, container_checks, image_links, movers, own_image, say, source, tokens};
 use crate::stack::service;
 use anyhow::bail;
 
@@ -28,6 +28,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     stack.unchecked = args.unchecked;
     stack.token_args = args.tokens.clone();
     require_ready(&stack)?;
+    build_agent(&stack)?;
+    image_links::require_none(&stack)?;
     let infrastructure = stack.infrastructure();
     if args.rotate {
         if !infrastructure.iter().any(|it| it == service::EGRESS_PROXY) {
@@ -35,26 +37,46 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         }
         tokens::require(&mut stack)?;
         stack.note_start()?;
-        // `--no-deps` leaves out the service that builds the image, and the stack may never have been up.
-        stack.compose(&["build", "--quiet", service::NETNS])?;
-        stack.compose(&["up", "-d", "--wait", "--force-recreate", "--no-deps", service::EGRESS_PROXY])?;
+        own_image::provide(&stack)?;
+        stack.compose(&[
+            "up",
+            "-d",
+            "--wait",
+            "--no-build",
+            "--force-recreate",
+            "--no-deps",
+            service::EGRESS_PROXY,
+        ])?;
     }
     start(&mut stack, Purpose::Stack)?;
-    build_agent(&stack)?;
-    image_links::require_none(&stack)?;
     let places = movers::require_none(&mut stack, true)?;
     // A start that failed may have been one.
-    let started = stack.compose(&["up", "-d", service::AGENT]);
+    let started = stack.compose(&["up", "-d", "--no-build", service::AGENT]);
     container_checks::require_or_stop(&stack, &places, |container| {
         container.service == service::AGENT && !container.one_off
     })?;
     started?;
     let ended = say_if_ended(&stack)?;
+    let unwell = say_if_unwell(&stack)?;
     if !globals.quiet && !ended {
         let [agent, new] = ["attach", "run"].map(|verb| source::command(verb, &stack.file));
-        say(&format!("the stack is up\n  its agent's terminal:  {agent}\n  a new one:             {new}\n"));
+        let what = if unwell { "the agent runs" } else { "the stack is up" };
+        say(&format!("{what}\n  its agent's terminal:  {agent}\n  a new one:             {new}\n"));
     }
     Ok(Outcome::Done)
+}
+
+/// A service that Docker starts again and again was up for a moment, which is all that Compose waits for.
+fn say_if_unwell(stack: &Stack) -> anyhow::Result<bool> {
+    let unwell = stack.unwell()?;
+    for (service, state) in &unwell {
+        let logs = source::command("logs", &stack.file);
+        say(&format!(
+            "note: {service} is {state}; `{logs} --services {service}` shows all that it says, of which the last:\n{}",
+            last_words(stack, service)
+        ));
+    }
+    Ok(!unwell.is_empty())
 }
 
 /// An agent whose command has ended is said as that, with what it said last.

@@ -6,7 +6,8 @@ mod settings;
 use super::agreed_stack::{Stack, StackArgs};
 use super::docker::{docker, output_of};
 use super::{
-    Format, Globals, Outcome, container_checks, places, print_as, settings_hash, tree_against_agreed,
+    Format, Globals, Outcome, container_checks, own_image, places, print_as, settings_hash,
+    tree_against_agreed,
 };
 use crate::consent::Running;
 use crate::stack::{network, service};
@@ -141,9 +142,9 @@ fn image(stack: &Stack, running: &[container_checks::Container]) -> anyhow::Resu
     if own.is_empty() {
         return Ok(None);
     }
-    let tag = format!("{}:local", stack.bottle.project);
-    let tagged = output_of(docker().args(["image", "inspect", "--format", "{{.Id}}", &tag]))?;
+    let tagged = own_image::id(&stack.bottle.project)?;
     let used = output_of(docker().args(["inspect", "--format", "{{.Image}}"]).args(own))?;
-    let other = used.lines().any(|id| id.trim() != tagged.trim());
-    Ok(other.then(|| format!("a service runs another image than {tag}; `bottle up` makes it again")))
+    let other = used.lines().any(|id| Some(id.trim()) != tagged.as_deref());
+    let name = own_image::name(&stack.bottle.project);
+    Ok(other.then(|| format!("a service runs another image than {name}; `bottle up` makes it again")))
 }

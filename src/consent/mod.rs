@@ -16,6 +16,7 @@
 //!     └── running.json      what was started
 //! ```
 
+mod built_image;
 mod context;
 mod context_filter;
 mod dockerignore;
@@ -31,6 +32,7 @@ mod seal;
 mod sha256;
 mod walk;
 
+pub use built_image::BuiltImage;
 pub use context::{Context, ContextChange};
 pub use entry::ContextEntry;
 pub use error::{ContextError, Largest};

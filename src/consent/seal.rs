@@ -24,6 +24,12 @@ impl Seal {
         Ok(Self(sealed.collect::<Result<_, ConsentError>>()?))
     }
 
+    /// The files that the image of bottle's own services is built from.
+    pub(super) fn of_image(&self) -> BTreeMap<Utf8PathBuf, Sha256Sum> {
+        let of_image = self.0.iter().filter(|(file, _)| file.starts_with("image"));
+        of_image.map(|(file, sum)| (file.clone(), *sum)).collect()
+    }
+
     /// Refuses a state of which one file is not what it was.
     pub fn require_whole(&self, state: &Utf8Path) -> Result<(), ConsentError> {
         for file in SEALED {

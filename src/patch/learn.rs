@@ -103,25 +103,41 @@ impl Left {
     }
 }
 
-/// The entries that would allow what was refused. `value` is what `text` says. With `patterns` one pattern stands for
-/// many paths of one shape.
+/// What entries a person asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// One pattern stands for many paths of one shape.
+    pub patterns: bool,
+    /// Entries for these hosts only; for every host, where none is named.
+    pub hosts: BTreeSet<Host>,
+    /// The day to decide on.
+    pub today: Date,
+}
+
+/// The entries that would allow what was refused. `value` is what `text` says.
 pub fn learn(
     text: &str,
     value: &Value,
     usage: &Usage,
-    patterns: bool,
-    today: Date,
+    wanted: &Wanted,
     judge: Judge<'_>,
 ) -> Result<Learned, String> {
+    let today = wanted.today;
     let before = judge(text)?;
     let mut learned = Learned::default();
     let mut left = Left::default();
     let by_host = sort_out(usage, &before, today, &mut learned, &mut left);
     let mut hosts = Vec::new();
     for (host, refused) in by_host {
+        if !wanted.hosts.is_empty() && !wanted.hosts.contains(&host) {
+            for it in refused {
+                left.add(it.reason, "--host does not name it", it.count, Some(it.request));
+            }
+            continue;
+        }
         let mut one = for_host(&host, refused, &before, usage, today, &mut left);
         if !one.added.is_empty() {
-            learned.patterns.extend(in_patterns(&host, &mut one, patterns));
+            learned.patterns.extend(in_patterns(&host, &mut one, wanted.patterns));
             hosts.push((host, one));
         }
     }

@@ -16,6 +16,6 @@ mod usage;
 pub use asked::Asked;
 pub use candidate::{Candidate, Judge};
 pub use change::{Change, changes, no_rule_refused};
-pub use learn::{Addition, Learned, NotSuggested, PatternOffer, learn};
+pub use learn::{Addition, Learned, NotSuggested, PatternOffer, Wanted, learn};
 pub use tighten::{Conditions, Kept, Reduction, TightenError, Tightened, shown, tighten};
 pub use usage::{Request, Span, Unknown, Usage};

@@ -196,6 +196,59 @@ dev (bottle.yaml): 3 newly allowed
 }
 
 #[test]
+fn entries_are_suggested_for_the_hosts_that_are_named() {
+    let folder = Folder::new(
+        MANIFEST,
+        &[
+            denied("host_not_allowed", "POST", "https://new.example/v1/messages"),
+            denied("host_not_allowed", "GET", "https://other.example/x"),
+        ],
+    );
+    let said = folder.run(&["learn", "--host", "NEW.example", "audit.jsonl", "--write"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.starts_with("bottle.yaml: the patch allows 1 of 2 refusals\n"), "{}", said.out);
+    let left = "      1  host_not_allowed: --host does not name it, such as GET https://other.example/x\n";
+    assert!(said.out.ends_with(left), "{}", said.out);
+    assert!(folder.manifest().contains("new.example") && !folder.manifest().contains("other.example"));
+    for (host, why) in [("never.example", "the log has no refusal of it"), ("a b", "--host a b")] {
+        let said = folder.run(&["learn", "--host", host, "audit.jsonl"]);
+        assert_eq!((said.code, said.out.as_str()), (2, ""));
+        assert!(said.err.contains(why), "{}", said.err);
+    }
+}
+
+/// What a bottle that runs writes itself.
+#[test]
+fn without_a_log_the_bottles_own_trail_is_read() {
+    let refused = [denied("host_not_allowed", "POST", "https://new.example/v1/messages")];
+    let folder = Folder::new(MANIFEST, &refused);
+    let state = folder.path("elsewhere/state");
+    let bottle = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bottle"));
+        command.current_dir(folder.0.path()).env("XDG_STATE_HOME", &state).args(arguments).output().unwrap()
+    };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let rendered = bottle(&["render", "--accept-widening"]);
+    assert!(rendered.status.success(), "{}", text(&rendered.stderr));
+    for verb in ["learn", "tighten"] {
+        let said = text(&bottle(&[verb]).stderr);
+        assert!(said.contains("nothing was started yet"), "{said}");
+    }
+    let own = fs::read_dir(state.join("bottle")).unwrap().map(|it| it.unwrap().path()).find(|it| it.is_dir());
+    let trail = own.unwrap().join("audit/egress-proxy");
+    fs::create_dir_all(&trail).unwrap();
+    fs::write(trail.join("sent.jsonl"), "").unwrap();
+    fs::write(trail.join("denied.jsonl"), lines(&refused)).unwrap();
+    let learned = bottle(&["learn"]);
+    let said = text(&learned.stdout);
+    assert!(
+        said.starts_with("bottle.yaml: the patch allows 1 of 1 refusal\n"),
+        "{said}{}",
+        text(&learned.stderr)
+    );
+}
+
+#[test]
 fn what_no_entry_should_allow_is_counted_and_not_suggested() {
     let with = |mut record: Value, key: &str, value: Value| {
         record[key] = value;
@@ -569,7 +622,7 @@ fn a_hostile_or_wrong_log_is_refused_or_passed_over() {
         (vec!["none.jsonl"], "No such file or directory"),
         (vec!["link.jsonl"], "link.jsonl is a symbolic link, which bottle does not follow"),
         (vec!["cut.gz"], "cut.gz: can't read it"),
-        (vec!["bottle.yaml"], "no audit log is named"),
+        (vec!["bottle.yaml"], "bottle render"),
         (
             vec!["bottle.yaml", "audit.jsonl"],
             "bottle.yaml looks like a manifest; there is one, and it comes after",

@@ -30,12 +30,13 @@ case "$*" in
   "wait "*) echo "${HOME_CODE-0}"; exit 0 ;;
   "ps --all --quiet "*) echo "$CONTAINERS"; exit 0 ;;
   "inspect "*) cat "$DIR/containers"; exit 0 ;;
+  "image inspect --format {{.Id}} "*":local") [ -n "$IMAGE" ] && echo "$IMAGE"; exit ;;
   "image inspect --format {{.Id}} debian:12" | "image inspect --format {{.Id}} x") exit ${NO_IMAGE-0} ;;
 esac
 echo "$*" >> "$DIR/asked"
 env | grep -E '^(COMPOSE_|BOTTLE_|BUILDX_|API_TOKEN)' >> "$DIR/environment"
 case "$*" in
-  *" up -d agent" | *" run --rm "*) eval "$SWAP" ;;
+  *" up -d --no-build agent" | *" run --rm "*) eval "$SWAP" ;;
 esac
 case "$*" in
   *" run --help") echo "      --pull string  Pull image before running" ;;
@@ -208,7 +209,7 @@ fn up_replaces_a_proxy_that_was_made_without_its_tokens() {
         assert!(command.env("PROXY", proxy).env("API_TOKEN", "x").output().unwrap().status.success());
         let asked = stack.asked();
         assert_eq!(asked[0], "rm --force --stop egress-proxy");
-        assert_eq!(asked[1], "up -d --wait --wait-timeout 120 netns gate pipelock egress-proxy");
+        assert_eq!(asked[2], "up -d --wait --wait-timeout 120 --no-build netns gate pipelock egress-proxy");
         fs_err::remove_file(stack.root.join("asked")).unwrap();
     }
 }
@@ -220,9 +221,13 @@ fn up_waits_for_the_infrastructure_then_starts_the_agent_then_looks_at_it() {
     assert!(output.status.success(), "{}", err(&output));
     assert_eq!(
         stack.asked(),
-        ["up -d --wait --wait-timeout 120 netns gate pipelock egress-proxy", "up -d agent"]
+        [
+            "build --quiet netns",
+            "up -d --wait --wait-timeout 120 --no-build netns gate pipelock egress-proxy",
+            "up -d --no-build agent"
+        ]
     );
-    let printed = format!("$ docker {}up -d agent\n", stack.start());
+    let printed = format!("$ docker {}up -d --no-build agent\n", stack.start());
     assert!(err(&output).contains(&printed), "{}", err(&output));
 }
 
@@ -257,7 +262,7 @@ fn up_with_new_tokens_recreates_egress_proxy_first() {
     assert!(stack.command(&["up", "--rotate"]).env("API_TOKEN", "new").status().unwrap().success());
     assert_eq!(
         stack.asked()[..2],
-        ["build --quiet netns", "up -d --wait --force-recreate --no-deps egress-proxy"]
+        ["build --quiet netns", "up -d --wait --no-build --force-recreate --no-deps egress-proxy"]
     );
 }
 
@@ -266,7 +271,7 @@ fn a_bottle_without_routes_has_no_egress_proxy_to_wait_for() {
     let stack = stack("version: 1\nname: dev\nagent: {image: x}\negress: {allowlist: [a.example]}\n");
     stack.render(&[]);
     assert!(stack.run(&["up"]).status.success());
-    assert_eq!(stack.asked()[0], "up -d --wait --wait-timeout 120 netns gate pipelock");
+    assert_eq!(stack.asked()[1], "up -d --wait --wait-timeout 120 --no-build netns gate pipelock");
     let error = refused(&stack.run(&["up", "--rotate"]));
     assert!(error.contains("a bottle without routes has no egress-proxy and no tokens"), "{error}");
 }
@@ -500,11 +505,15 @@ fn run_ends_with_the_agents_own_exit_code() {
     assert_eq!(output.unwrap().status.code(), Some(42));
     let asked = stack.asked();
     assert_eq!(
-        asked[..2],
-        ["up -d --wait --wait-timeout 120 netns gate pipelock egress-proxy", "up -d --no-deps home"]
+        asked[..3],
+        [
+            "build --quiet netns",
+            "up -d --wait --wait-timeout 120 --no-build netns gate pipelock egress-proxy",
+            "up -d --no-deps home"
+        ]
     );
     let name = format!("--progress quiet run --rm --no-deps --name {}-run-", stack.project());
-    assert!(asked[2].starts_with(&name) && asked[2].ends_with(" -T agent sh -c exit 42"), "{asked:?}");
+    assert!(asked[3].starts_with(&name) && asked[3].ends_with(" -T agent sh -c exit 42"), "{asked:?}");
 }
 
 #[test]
@@ -517,13 +526,14 @@ fn an_image_that_is_built_is_built_before_run_so_that_stdout_is_the_agents_alone
     assert!(output.status.success(), "{}", err(&output));
     let asked = stack.asked();
     let wanted = [
-        "up -d --wait --wait-timeout 120 netns gate pipelock egress-proxy",
         "build agent",
+        "build --quiet netns",
+        "up -d --wait --wait-timeout 120 --no-build netns gate pipelock egress-proxy",
         "run --help",
         "up -d --no-deps home",
     ];
-    assert_eq!(asked[..4], wanted);
-    assert!(asked[4].ends_with(" --pull never -T agent true"), "{asked:?}");
+    assert_eq!(asked[..5], wanted);
+    assert!(asked[5].ends_with(" --pull never -T agent true"), "{asked:?}");
     // One line, of `run` itself.
     assert_eq!(String::from_utf8_lossy(&output.stdout), "chatter on stdout\n");
 }
@@ -536,10 +546,10 @@ fn what_docker_prints_is_shown_when_it_fails_or_is_asked_for_and_quiet_says_less
         let talk = err(&output);
         (talk.matches("chatter").count(), talk.matches("$ docker compose").count())
     };
-    assert_eq!(talk(&["up"], ""), (0, 2));
-    assert_eq!(talk(&["up", "--verbose"], ""), (2, 2));
+    assert_eq!(talk(&["up"], ""), (0, 3));
+    assert_eq!(talk(&["up", "--verbose"], ""), (3, 3));
     assert_eq!(talk(&["up", "--quiet"], ""), (0, 0));
-    assert_eq!(talk(&["up"], "--wait"), (1, 1));
+    assert_eq!(talk(&["up"], "--wait"), (1, 2));
     assert_eq!(talk(&["up", "--quiet"], "--wait"), (1, 0));
     assert_eq!(talk(&["down"], ""), (0, 1));
 }
@@ -564,18 +574,34 @@ fn reload_of_a_stack_that_does_not_run_says_so() {
 }
 
 #[test]
-fn down_removes_the_image_that_the_stack_built() {
+fn the_image_that_the_stack_built_stays_until_it_is_forgotten() {
     let stack = rendered();
-    assert!(stack.run(&["down"]).status.success());
     let project = stack.project();
-    assert_eq!(
-        stack.asked(),
-        [
-            format!("compose --project-name {project} --profile * down --remove-orphans"),
-            format!("image inspect {project}:local"),
-            format!("image rm {project}:local"),
-        ]
-    );
+    let down = format!("compose --project-name {project} --profile * down --remove-orphans");
+    assert!(stack.run(&["down"]).status.success());
+    assert_eq!(stack.asked(), [down.clone()]);
+    fs_err::remove_file(stack.root.join("asked")).unwrap();
+    assert!(stack.command(&["down", "--forget"]).env("IMAGE", "sha256:a").status().unwrap().success());
+    assert_eq!(stack.asked(), [down, format!("image rm {project}:local")]);
+}
+
+/// Compose packs the whole program to find out that nothing changed.
+#[test]
+fn the_image_is_built_when_it_is_not_there_or_of_another_program() {
+    let stack = rendered();
+    let builds = |image: &str| {
+        let _ = fs_err::remove_file(stack.root.join("asked"));
+        let mut up = stack.command(&["up"]);
+        assert!(up.env("IMAGE", image).env("API_TOKEN", "x").status().unwrap().success());
+        stack.asked().iter().filter(|asked| *asked == "build --quiet netns").count()
+    };
+    assert_eq!([builds(""), builds("sha256:a"), builds("sha256:a")], [1, 1, 0]);
+    assert_eq!(builds("sha256:b"), 1, "another image has the name");
+    let mut other = fs_err::read(stack.root.join("image-binary")).unwrap();
+    other.push(0);
+    fs_err::write(stack.root.join("image-binary"), other).unwrap();
+    stack.render(&[]);
+    assert_eq!([builds("sha256:b"), builds("sha256:b")], [1, 0], "another program");
 }
 
 /// A junk manifest, another name, the name of a sibling, no manifest, a lost `.env`, a folder under a new name.
@@ -1000,7 +1026,7 @@ fn a_renamed_folder_that_was_rendered_again_starts_under_its_new_name() {
         assert!(up.status.success(), "{arguments:?}: {}", err(&up));
     }
     let asked = fs_err::read_to_string(stack.root.join("asked")).unwrap();
-    assert!(asked.contains(" up -d agent") && !asked.contains(&project), "{asked}");
+    assert!(asked.contains(" up -d --no-build agent") && !asked.contains(&project), "{asked}");
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn start(claim: &str) -> Stack {
 }
 
 /// What is recorded of the last start decides nothing; `rules.json` is written by each start before it is read.
-const RECORDS: [&str; 3] = ["running.json", "rules.json", "docker.log"];
+const RECORDS: [&str; 4] = ["running.json", "rules.json", "image.json", "docker.log"];
 
 /// Everything that decides what the next `up` does.
 fn cage(stack: &Stack) -> BTreeMap<PathBuf, Vec<u8>> {

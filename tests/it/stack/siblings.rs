@@ -125,7 +125,7 @@ fn a_swap_in_the_moment_of_the_start_is_an_alarm_although_the_agent_has_ended() 
     fs::create_dir(&bin).unwrap();
     let found = run(std::process::Command::new("sh").args(["-c", "command -v docker"])).ok().out;
     let script = format!(
-        "#!/bin/sh\ncase \"$*\" in *' up -d agent' | *' run --rm '*) rmdir {cache}; ln -s {treasure} {cache} ;; esac\n\
+        "#!/bin/sh\ncase \"$*\" in *' up -d --no-build agent' | *' run --rm '*) rmdir {cache}; ln -s {treasure} {cache} ;; esac\n\
          exec {docker} \"$@\"\n",
         cache = cache.display(),
         treasure = treasure.display(),
