@@ -1,18 +1,44 @@
 //! Where the programs that bottle runs on this machine, docker and git, are looked for.
 //!
 //! `PATH` often names folders of a project (`node_modules/.bin`, a relative one), where an agent can put a program of
-//! any name. Those are left out, for the programs that these run in turn as well.
+//! any name. Those are left out, for the programs that these run in turn as well. What is looked at is what is handed
+//! on: the real path of a folder, in which no link is left that an agent could turn between the two.
 
+use std::collections::BTreeSet;
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-static LEFT_OUT: OnceLock<Vec<PathBuf>> = OnceLock::new();
+/// What is not asked for programs.
+#[derive(Debug, Default)]
+pub struct LeftOut {
+    /// Folders, absolute and without links.
+    pub folders: Vec<PathBuf>,
+    /// Folders by device and inode, whatever they are called by now.
+    pub ids: BTreeSet<(u64, u64)>,
+    /// Whether where agents can write is not known: then only what no one but root can write counts.
+    pub all_but_roots: bool,
+}
 
-/// Leaves out what lies in these folders (absolute, without links): agents can write there. The first call counts.
-pub fn leave_out(folders: Vec<PathBuf>) {
-    let _ = LEFT_OUT.set(folders);
+static LEFT_OUT: OnceLock<LeftOut> = OnceLock::new();
+static NONE: LeftOut = LeftOut { folders: Vec::new(), ids: BTreeSet::new(), all_but_roots: false };
+static KEPT: OnceLock<OsString> = OnceLock::new();
+
+/// Leaves these out, and what lies in them. The first call counts.
+pub fn leave_out(left_out: LeftOut) {
+    let _ = LEFT_OUT.set(left_out);
+}
+
+/// Whether an agent could write at a path: what lies there, what it leads to, or what could be made there.
+#[must_use]
+pub fn is_left_out(path: &Path) -> bool {
+    let left_out = LEFT_OUT.get().unwrap_or(&NONE);
+    // What is not there yet could be made where its nearest folder lies.
+    path.ancestors()
+        .find(|it| it.symlink_metadata().is_ok())
+        .is_none_or(|there| left_out.real(there).is_none())
 }
 
 /// Where programs are when `PATH` names no folder that counts.
@@ -24,28 +50,69 @@ const NOWHERE: &str = "/dev/null";
 /// This process's `PATH` without folders that an agent can write, and without relative ones. Never empty.
 #[must_use]
 pub fn path() -> OsString {
-    let left_out = LEFT_OUT.get().map(Vec::as_slice).unwrap_or_default();
-    trusted(&env::var_os("PATH").unwrap_or_default(), left_out)
+    let left_out = LEFT_OUT.get().unwrap_or(&NONE);
+    KEPT.get_or_init(|| trusted(&env::var_os("PATH").unwrap_or_default(), left_out)).clone()
 }
 
-fn trusted(path: &OsString, left_out: &[PathBuf]) -> OsString {
-    let found = [path, &OsString::from(USUAL)].map(|path| without(path, left_out));
+fn trusted(path: &OsStr, left_out: &LeftOut) -> OsString {
+    let found = [path, OsStr::new(USUAL)].map(|path| without(path, left_out));
     found.into_iter().find(|path| !path.is_empty()).unwrap_or_else(|| NOWHERE.into())
 }
 
-fn without(path: &OsString, left_out: &[PathBuf]) -> OsString {
-    let is_an_agents = |folder: &Path| {
-        let real = fs_err::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
-        left_out.iter().any(|agents| real.starts_with(agents))
-    };
-    let kept = env::split_paths(path).filter(|folder| folder.is_absolute() && !is_an_agents(folder));
-    // What was split has no separator in it.
+fn without(path: &OsStr, left_out: &LeftOut) -> OsString {
+    let folders = env::split_paths(path).filter(|folder| folder.is_absolute());
+    let mut kept: Vec<PathBuf> = Vec::new();
+    for real in folders.filter_map(|folder| left_out.real(&folder)) {
+        // /bin often leads to /usr/bin. A real path may hold the separator.
+        if !kept.contains(&real) && env::join_paths([&real]).is_ok() {
+            kept.push(real);
+        }
+    }
     env::join_paths(kept).unwrap_or_default()
+}
+
+impl LeftOut {
+    /// The real path of what is there; nothing where it is left out, or can't be told.
+    fn real(&self, path: &Path) -> Option<PathBuf> {
+        let real = fs_err::canonicalize(path).ok()?;
+        let is_in = self.folders.iter().any(|folder| real.starts_with(folder));
+        (!is_in && real.ancestors().all(|above| self.has_not(above))).then_some(real)
+    }
+
+    fn has_not(&self, folder: &Path) -> bool {
+        const OTHERS_WRITE: u32 = 0o022;
+        fs_err::symlink_metadata(folder).is_ok_and(|it| {
+            let is_roots = it.uid() == 0 && it.mode() & OTHERS_WRITE == 0;
+            !self.ids.contains(&(it.dev(), it.ino())) && (is_roots || !self.all_but_roots)
+        })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn real(path: &Path) -> PathBuf {
+        fs_err::canonicalize(path).unwrap()
+    }
+
+    /// `realpath` gives up on what `execve` goes through.
+    #[test]
+    fn a_link_that_leads_further_than_a_path_is_long_is_left_out() {
+        let (project, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let deep: PathBuf = std::iter::repeat_n("d".repeat(200), 15).collect();
+        let below = project.path().join(&deep);
+        fs_err::create_dir_all(&below).unwrap();
+        // From its end, as deep again, by a name that is short.
+        fs_err::os::unix::fs::symlink(&below, outside.path().join("half")).unwrap();
+        fs_err::create_dir_all(outside.path().join("half").join(&deep)).unwrap();
+        let link = outside.path().join("bin");
+        fs_err::os::unix::fs::symlink(Path::new("half").join(&deep), &link).unwrap();
+        assert!(link.is_dir() && fs_err::canonicalize(&link).is_err());
+        let left_out = LeftOut { folders: vec![real(project.path())], ..LeftOut::default() };
+        assert_eq!(without(link.as_os_str(), &left_out), "");
+        assert_eq!(left_out.real(&link), None);
+    }
 
     #[test]
     fn folders_of_agents_and_relative_ones_are_left_out() {
@@ -62,9 +129,15 @@ mod tests {
             &project.join("node_modules/.bin"),
             &link,
             Path::new("/nowhere/bin"),
+            outside.path(),
         ])
         .unwrap();
-        assert_eq!(trusted(&path, &[project]), "/usr/bin:/nowhere/bin");
+        let wanted = env::join_paths([Path::new("/usr/bin"), &real(outside.path())]).unwrap();
+        let ids = fs_err::metadata(&project).map(|it| BTreeSet::from([(it.dev(), it.ino())])).unwrap();
+        assert_eq!(trusted(&path, &LeftOut { folders: vec![project], ..LeftOut::default() }), wanted);
+        assert_eq!(trusted(&path, &LeftOut { ids, ..LeftOut::default() }), wanted, "whatever it is called");
+        let known = LeftOut { all_but_roots: true, ..LeftOut::default() };
+        assert_eq!(trusted(&path, &known), "/usr/bin", "anybody can write in the folder of these");
     }
 
     #[test]
@@ -72,8 +145,12 @@ mod tests {
         let project = tempfile::tempdir().unwrap();
         let project = fs_err::canonicalize(project.path()).unwrap();
         for path in ["", ".", ":", "node_modules/.bin:", project.to_str().unwrap()] {
-            assert_eq!(trusted(&path.into(), std::slice::from_ref(&project)), USUAL, "{path}");
+            let usual = without(USUAL.as_ref(), &NONE);
+            assert!(!usual.is_empty());
+            let left_out = LeftOut { folders: vec![project.clone()], ..LeftOut::default() };
+            assert_eq!(trusted(path.as_ref(), &left_out), usual, "{path}");
         }
-        assert_eq!(trusted(&".".into(), &["/".into()]), NOWHERE);
+        let everything = LeftOut { folders: vec!["/".into()], ..LeftOut::default() };
+        assert_eq!(trusted(".".as_ref(), &everything), NOWHERE);
     }
 }

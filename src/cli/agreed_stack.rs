@@ -17,7 +17,7 @@ use crate::consent::{AGREED, Agreed, Bottle, Running};
 use crate::manifest::Loaded;
 use crate::pki;
 use crate::plan::{Layout, Plan, Topology};
-use crate::printable::printable_output;
+use crate::printable::{printable_name, printable_output};
 use crate::render::{self, RenderTarget, paths};
 use crate::stack::service;
 use crate::state::ENV_FILE;
@@ -216,6 +216,25 @@ impl Stack {
              engine's daemon.json",
             self.file,
             known.join(", ")
+        );
+        Ok(())
+    }
+
+    /// Refuses a network that the manifest names by something else than its name: an id can stand for the host's own.
+    pub(crate) fn require_network(&self) -> anyhow::Result<()> {
+        let Some(wanted) = &self.plan.egress_network else { return Ok(()) };
+        let found = docker()
+            .args(["network", "inspect", "--format", "{{.Name}} {{.Driver}}", wanted])
+            .output()
+            .context(NO_DOCKER)?;
+        let found = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+        // Of one that is not there Compose says so.
+        let Some((name, driver)) = found.split_once(' ') else { return Ok(()) };
+        ensure!(
+            name == wanted && !["host", "null"].contains(&driver),
+            "{}: egress.network: {wanted} is the id of {}; a network is named by its name, and the host's own is none",
+            self.file,
+            printable_name(name)
         );
         Ok(())
     }

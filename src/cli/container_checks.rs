@@ -116,7 +116,8 @@ fn with_label(label: &str) -> anyhow::Result<Vec<Container>> {
     if found.len() + gone < ids.len() {
         fail!("docker-failed", "docker inspect failed: {}", said.trim());
     }
-    Ok(found)
+    // A look at an image makes a container of no project.
+    Ok(found.into_iter().filter(|it| !it.project.is_empty()).collect())
 }
 
 fn container(line: &str) -> Option<Container> {

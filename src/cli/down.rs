@@ -170,7 +170,7 @@ pub(crate) fn labelled() -> anyhow::Result<Vec<(String, Utf8PathBuf)>> {
         output_of(docker().args(["ps", "--all", "--filter", "label=bottle.name", "--format", format]))?;
     let found: BTreeSet<(String, Utf8PathBuf)> = list
         .lines()
-        .filter_map(|line| line.split_once(' '))
+        .filter_map(|line| line.split_once(' ').filter(|(project, _)| !project.is_empty()))
         .map(|(project, folder)| (project.to_owned(), folder.into()))
         .collect();
     Ok(found.into_iter().collect())

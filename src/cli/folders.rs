@@ -22,12 +22,6 @@ pub(crate) fn here() -> anyhow::Result<Utf8PathBuf> {
     Ok(real(&here))
 }
 
-/// Where the agents of known bottles can write, absolute and without links.
-pub(crate) fn agents_folders() -> anyhow::Result<Vec<Utf8PathBuf>> {
-    let registry = registry()?;
-    Ok(registry.bottles().flat_map(|bottle| bottle.writable.iter().cloned()).collect())
-}
-
 pub(crate) fn absolute(path: &Utf8Path) -> anyhow::Result<Utf8PathBuf> {
     camino::absolute_utf8(path).with_context(|| format!("the absolute path of {path} is unknown"))
 }

@@ -20,6 +20,7 @@ mod docker;
 mod docker_log;
 mod down;
 mod egress_proxy;
+mod environment;
 mod exec;
 mod exit_codes;
 mod explain;
@@ -80,7 +81,6 @@ mod tree_against_agreed;
 mod up;
 mod verify;
 
-use crate::programs;
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 pub(crate) use sinks::{print, print_as, say, say_report};
 use std::process::ExitCode;
@@ -265,6 +265,32 @@ pub fn main() -> ExitCode {
     }
 }
 
+impl Verb {
+    /// Whether it could run Docker: all but those that are known not to.
+    fn asks_docker(&self) -> bool {
+        !matches!(
+            self,
+            Self::Init(_)
+                | Self::Plan(_)
+                | Self::Diff(_)
+                | Self::Explain(_)
+                | Self::ExplainCode(_)
+                | Self::Test(_)
+                | Self::Learn(_)
+                | Self::Tighten(_)
+                | Self::Migrate(_)
+                | Self::Report(_)
+                | Self::Schema(_)
+                | Self::Completions(_)
+                | Self::Man(_)
+                | Self::Gate(_)
+                | Self::EgressProxy(_)
+                | Self::Pipelock(_)
+                | Self::Healthcheck(_)
+        )
+    }
+}
+
 fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
     let Some(verb) = cli.verb else {
         print(NEWCOMER)?;
@@ -279,9 +305,10 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
     if format == Some(AnyFormat::Json) && matches!(verb, Verb::Completions(_) | Verb::Man(_)) {
         anyhow::bail!("--format json is for data; this command prints a text that another program reads");
     }
-    // Whoever needs the registry says what is wrong with it.
-    let agents = folders::agents_folders().unwrap_or_default();
-    programs::leave_out(agents.into_iter().map(camino::Utf8PathBuf::into_std_path_buf).collect());
+    environment::leave_out_what_agents_write();
+    if verb.asks_docker() {
+        environment::require_own_docker()?;
+    }
     match verb {
         Verb::Diff(args) => diff::run(&args, format.unwrap_or_default(), globals),
         Verb::Report(args) => report::run(&args, format, globals),

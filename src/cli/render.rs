@@ -462,10 +462,12 @@ fn bottle(
     let folder = &rendered.project.folder;
     let mut writable: BTreeSet<Utf8PathBuf> =
         agreed.record.capabilities.writable().map(Utf8Path::to_owned).collect();
+    let mut writable_folders: Vec<FolderId> = writable.iter().filter_map(|path| FolderId::at(path)).collect();
     // An agent that was started before has what was agreed to then, until `bottle down`.
     let states = [Some(location.state()), known.map(|bottle| bottle.state.as_path())];
     if states.into_iter().flatten().any(|state| Running::load(state).is_some()) {
         writable.extend(known.into_iter().flat_map(|bottle| bottle.writable.clone()));
+        writable_folders.extend(known.into_iter().flat_map(|bottle| bottle.writable_folders.clone()));
     }
     Ok(Bottle {
         out: rendered.path().to_owned(),
@@ -475,6 +477,7 @@ fn bottle(
         project: location.project(&rendered.project.plan.name),
         state: location.state().to_owned(),
         writable: writable.into_iter().collect(),
+        writable_folders,
         mounted: Some(agreed.record.capabilities.sources().map(|(_, real)| real.to_owned()).collect()),
         seal: Seal::of(location.state())?,
     })

@@ -5,7 +5,7 @@
 use super::agreed_stack::{Stack, StackArgs};
 use super::docker::{NO_DOCKER, docker};
 use super::places::Places;
-use super::start::{Purpose, build_agent, prepare_home, require_ready, start};
+use super::start::{Purpose, prepare_home, require_ready, start};
 use super::token_sources::TokenArgs;
 use super::{Globals, Outcome, agents, container_checks, movers, say, source, terminal};
 use anyhow::{Context as _, bail};
@@ -45,9 +45,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     stack.unchecked = args.unchecked;
     stack.token_args = args.tokens.clone();
     require_ready(&stack)?;
-    // Before anything starts: a build that fails leaves nothing behind.
-    let built = build_agent(&stack)?;
-    start(&mut stack, Purpose::Session)?;
+    let built = start(&mut stack, Purpose::Session)?;
     let name = container_name(&stack);
     let variables = terminal::variables(&stack);
     let mut arguments = vec!["--progress", "quiet", "run", "--rm", "--no-deps", "--name", &name];

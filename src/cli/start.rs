@@ -27,6 +27,7 @@ pub(crate) fn require_ready(stack: &Stack) -> anyhow::Result<()> {
     stack.require_valid_authorities()?;
     Places::open(stack)?;
     stack.require_runtime()?;
+    stack.require_network()?;
     movers::require_unseen_state(stack)?;
     container_checks::require(stack)?;
     published_ports::require_free(stack)?;
@@ -56,8 +57,9 @@ fn require_image(stack: &Stack, key: &str, name: &str) -> anyhow::Result<()> {
     )
 }
 
-/// Everything but the agent, healthy. An agent may end at any time, so waiting for it would fail.
-pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<()> {
+/// The agent's image, then everything but the agent, healthy: a build that fails leaves nothing behind. An agent may end
+/// at any time, so waiting for it would fail. Says whether an image was built.
+pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<bool> {
     let all = container_checks::of_project(&stack.bottle.project)?;
     published_ports::close_former(stack, &all)?;
     let infrastructure = stack.infrastructure();
@@ -77,6 +79,10 @@ pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<()> {
         .collect();
     require_nobody_cut_off(stack, &served, &again, purpose)?;
     tokens::require_for_start(stack, &again)?;
+    let built = build_agent(stack)?;
+    if purpose == Purpose::Stack {
+        image_links::require_none(stack)?;
+    }
     let goes_on = there.iter().filter(|it| !again.contains(&it.service.as_str()));
     let labels = goes_on.map(|it| (it.service.as_str(), it.config_label.as_str()));
     let older_rules = stack.keep_rules(labels.filter(|(_, label)| !label.is_empty()))?
@@ -96,7 +102,10 @@ pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<()> {
         arguments.extend(infrastructure.iter().map(String::as_str));
         stack.compose(&arguments).inspect_err(|_| show_last_words(stack))?;
     }
-    if older_rules { reload::apply(stack) } else { Ok(()) }
+    if older_rules {
+        reload::apply(stack)?;
+    }
+    Ok(built)
 }
 
 /// A proxy that is made again breaks what is in flight; the holder of the namespace takes its agents with it.
@@ -125,7 +134,7 @@ fn require_nobody_cut_off(
 }
 
 /// Builds the agent's image from the agreed copy of its files; says whether there is anything to build.
-pub(crate) fn build_agent(stack: &Stack) -> anyhow::Result<bool> {
+fn build_agent(stack: &Stack) -> anyhow::Result<bool> {
     let AgentImage::Built(build) = &stack.plan.agent.image else { return Ok(false) };
     let Some(context) = &stack.agreed.record.context else {
         bail!(

@@ -1,9 +1,9 @@
 //! `bottle up`: the infrastructure first, then the agent, then a look at what the agent really has.
 
 use super::agreed_stack::{Stack, StackArgs};
-use super::start::{Purpose, build_agent, last_words, require_ready, start};
+use super::start::{Purpose, last_words, require_ready, start};
 use super::token_sources::TokenArgs;
-use super::{Globals, Outcome, container_checks, image_links, movers, own_image, say, source, tokens};
+use super::{Globals, Outcome, container_checks, movers, own_image, say, source, tokens};
 use crate::stack::service;
 use anyhow::bail;
 
@@ -28,8 +28,6 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     stack.unchecked = args.unchecked;
     stack.token_args = args.tokens.clone();
     require_ready(&stack)?;
-    build_agent(&stack)?;
-    image_links::require_none(&stack)?;
     let infrastructure = stack.infrastructure();
     if args.rotate {
         if !infrastructure.iter().any(|it| it == service::EGRESS_PROXY) {

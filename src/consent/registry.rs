@@ -40,6 +40,9 @@ pub struct Bottle {
     pub state: Utf8PathBuf,
     /// The real places of this machine that its agent can write to.
     pub writable: Vec<Utf8PathBuf>,
+    /// The folders among them, whatever they are called by now.
+    #[serde(default)]
+    pub writable_folders: Vec<FolderId>,
     /// The real places that its agent sees, by what was agreed to; nothing where that was withdrawn, or an older bottle
     /// rendered it.
     #[serde(default)]
@@ -64,6 +67,12 @@ impl FolderId {
         use std::os::unix::fs::MetadataExt as _;
         let found = fs_err::metadata(path).ok()?;
         found.is_dir().then(|| Self { device: found.dev(), inode: found.ino() })
+    }
+
+    /// Its device and its inode.
+    #[must_use]
+    pub fn numbers(self) -> (u64, u64) {
+        (self.device, self.inode)
     }
 }
 
@@ -344,6 +353,7 @@ mod tests {
             project: "bottle-dev-abc123".into(),
             state: "/s".into(),
             writable: vec!["/p".into()],
+            writable_folders: Vec::new(),
             mounted: Some(vec!["/p".into()]),
             seal: Seal::default(),
         }

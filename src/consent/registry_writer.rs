@@ -77,6 +77,7 @@ mod tests {
             project: format!("bottle-dev-{n}"),
             state: format!("/s/{n}").into(),
             writable: vec![format!("/p/{n}").into()],
+            writable_folders: Vec::new(),
             mounted: Some(vec![format!("/p/{n}").into()]),
             seal: Seal::default(),
         }

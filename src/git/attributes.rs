@@ -75,12 +75,28 @@ struct Pattern {
     is_whole: bool,
 }
 
+impl Pattern {
+    /// About any file.
+    const OPEN: Self = Self { prefix: Vec::new(), suffix: Vec::new(), is_whole: false };
+}
+
 impl Encoding {
     /// Whether it may be about a file of this name, in lower case, in whatever folder.
     pub(super) fn may_cover(&self, name: &[u8]) -> bool {
         let Pattern { prefix, suffix, is_whole } = &self.pattern;
         if *is_whole { name == prefix.as_slice() } else { name.starts_with(prefix) && name.ends_with(suffix) }
     }
+}
+
+/// What several files say: with more patterns than are looked at, it is taken to be about every file.
+pub(super) fn bounded<T>(mut all: Vec<(T, Encoding)>) -> Vec<(T, Encoding)> {
+    if all.len() > MOST_PATTERNS {
+        all.truncate(1);
+        for (_, first) in &mut all {
+            first.pattern = Pattern::OPEN;
+        }
+    }
+    all
 }
 
 /// The lines that give an encoding, each pattern once. One too many is found rather than one too few: a later line that
@@ -91,7 +107,7 @@ pub(super) fn encodings(text: &[u8], macros: &HashSet<Vec<u8>>) -> Vec<Encoding>
         let mut pattern = pattern(text);
         let is_last = found.len() == MOST_PATTERNS;
         if is_last {
-            pattern = Pattern { prefix: Vec::new(), suffix: Vec::new(), is_whole: false };
+            pattern = Pattern::OPEN;
         }
         if seen.insert(pattern.clone()) {
             found.push(Encoding { line, pattern });
@@ -138,9 +154,8 @@ pub(super) fn macros(text: &[u8]) -> HashSet<Vec<u8>> {
 /// What the pattern that a line begins with (`gitignore(5)`, "Pattern format") says of the last name of a path.
 fn pattern(line: &[u8]) -> Pattern {
     let text = words(line).next().unwrap_or_default();
-    let open = Pattern { prefix: Vec::new(), suffix: Vec::new(), is_whole: false };
     if text.starts_with(b"\"") || text.ends_with(b"/") {
-        return open; // quoted, with escapes of its own; about folders
+        return Pattern::OPEN; // quoted, with escapes of its own; about folders
     }
     let lower = text.to_ascii_lowercase();
     let is_meta = |byte: &u8| b"*?[]\\".contains(byte);
@@ -150,7 +165,7 @@ fn pattern(line: &[u8]) -> Pattern {
     let name = &lower[after(lower.iter().rposition(|byte| *byte == b'/'))..];
     let suffix = name[after(name.iter().rposition(is_meta))..].to_vec();
     match name.iter().position(is_meta) {
-        _ if has_class => Pattern { suffix, ..open },
+        _ if has_class => Pattern { suffix, ..Pattern::OPEN },
         None => Pattern { prefix: name.to_vec(), suffix: Vec::new(), is_whole: true },
         Some(first) => Pattern { prefix: name[..first].to_vec(), suffix, is_whole: false },
     }

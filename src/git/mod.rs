@@ -419,19 +419,23 @@ impl Repository {
     ) -> Result<Option<Reencoded>, GitError> {
         let top = self.attributes(commit, Utf8Path::new(""))?;
         let macros: HashSet<Vec<u8>> = top.iter().flat_map(|(_, text)| attributes::macros(text)).collect();
-        let mut known = BTreeMap::<Utf8PathBuf, Vec<(Utf8PathBuf, attributes::Encoding)>>::new();
+        // By what some file system takes the folder for: many folders can be alike.
+        let mut known = BTreeMap::<String, Vec<(Utf8PathBuf, attributes::Encoding)>>::new();
         for file in files {
             let name = file.file_name().unwrap_or_default().to_ascii_lowercase();
             for folder in file.ancestors().skip(1) {
-                if !known.contains_key(folder) {
+                let alike: String =
+                    folder.iter().flat_map(|part| [attributes::folded(part), "/".to_owned()]).collect();
+                if !known.contains_key(&alike) {
                     let texts = self.attributes(commit, folder)?;
                     let of = |(by, text): (Utf8PathBuf, Vec<u8>)| {
                         let encodings = attributes::encodings(&text, &macros).into_iter();
                         encodings.map(move |encoding| (by.clone(), encoding))
                     };
-                    known.insert(folder.to_owned(), texts.into_iter().flat_map(of).collect());
+                    let all = texts.into_iter().flat_map(of).collect();
+                    known.insert(alike.clone(), attributes::bounded(all));
                 }
-                let found = known[folder].iter().find(|(_, encoding)| encoding.may_cover(name.as_bytes()));
+                let found = known[&alike].iter().find(|(_, encoding)| encoding.may_cover(name.as_bytes()));
                 if let Some((by, encoding)) = found {
                     let (file, by) = (file.to_owned(), by.clone());
                     return Ok(Some(Reencoded { file, by, line: encoding.line }));
@@ -460,11 +464,12 @@ impl Repository {
             }
             folders = below;
         }
-        let mut found = Vec::new();
+        let (mut found, mut seen) = (Vec::new(), HashSet::new());
         for (tree, path) in &folders {
             for entry in self.list(tree, path)?.attributes() {
                 let by = path.join(&entry.name);
-                if matches!(entry.kind, EntryKind::File { .. } | EntryKind::Link) {
+                let is_text = matches!(entry.kind, EntryKind::File { .. } | EntryKind::Link);
+                if is_text && seen.insert(entry.id.clone()) {
                     let text = self.object(&entry.id, Kind::Blob, &by, 1 << 20)?;
                     found.push((by, text));
                 }

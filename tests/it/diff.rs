@@ -79,6 +79,15 @@ impl Repository {
         self.git(&["commit", "--quiet", "--allow-empty", "--message", message]);
     }
 
+    /// The name of a tree of these entries, as `git ls-tree` prints them.
+    fn tree(&self, entries: &str) -> String {
+        let file = self.top.join(".git/entries");
+        fs::write(&file, entries).unwrap();
+        let entries = fs::File::open(file).unwrap().into_file();
+        let made = Command::new("git").arg("mktree").current_dir(&self.top).stdin(entries).output();
+        String::from_utf8(made.unwrap().stdout).unwrap().trim().to_owned()
+    }
+
     fn write(&self, path: &str, text: &str) {
         let path = self.top.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -25,8 +25,9 @@ case "$*" in
   *" ps --all "*) echo "${PROXY-egress-proxy running healthy}"; exit 0 ;;
   *" config --hash "*) for it in netns gate pipelock egress-proxy home agent; do echo "$it ${HASH-0}"; done; exit 0 ;;
   "create "*) echo made; exit 0 ;;
-  "cp made:"*) echo "Could not find the file" >&2; exit 1 ;;
+  "cp made:"* | "cp --follow-link made:"*) echo "Could not find the file" >&2; exit 1 ;;
   "rm --volumes made") exit 0 ;;
+  "network inspect "*) echo "$NETWORK"; exit 0 ;;
   "wait "*) echo "${HOME_CODE-0}"; exit 0 ;;
   "ps --all --quiet "*) echo "$CONTAINERS"; exit 0 ;;
   "inspect "*) cat "$DIR/containers"; exit 0 ;;
@@ -912,10 +913,97 @@ fn what_docker_says_is_kept() {
     assert!(!text.contains("API_TOKEN"), "{text}");
 }
 
+/// A program that is called docker, and writes down that it ran.
+fn trap(folder: &camino::Utf8Path, mark: &camino::Utf8Path) {
+    fs_err::create_dir_all(folder).unwrap();
+    for name in ["docker", "git"] {
+        fs_err::write(folder.join(name), format!("#!/bin/sh\necho $0 >> {mark}\n")).unwrap();
+        fs_err::set_permissions(folder.join(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+/// The folder of an agent under another name, by a link, and in a project that nobody rendered.
+#[test]
+fn no_program_of_a_project_is_run_whatever_its_folder_is_called_by_now() {
+    let stack = rendered();
+    let (mark, renamed, other) =
+        (stack.root.join("mark"), stack.root.join("renamed"), stack.root.join("other"));
+    trap(&stack.root.join("project/node_modules/.bin"), &mark);
+    trap(&other.join("bin"), &mark);
+    fs_err::write(other.join("bottle.yaml"), MANIFEST).unwrap();
+    fs_err::rename(stack.root.join("project"), &renamed).unwrap();
+    fs_err::os::unix::fs::symlink(renamed.join("node_modules"), stack.root.join("link")).unwrap();
+    let own = stack.root.join("bin");
+    for (traps, here) in [
+        (renamed.join("node_modules/.bin"), renamed.clone()),
+        (renamed.join("node_modules/.bin"), stack.root.clone()),
+        (stack.root.join("link/.bin"), stack.root.clone()),
+        (other.join("bin"), other.clone()),
+        (other.join("bin"), other.join("bin")),
+    ] {
+        let path = format!("{traps}:{own}:{}", std::env::var("PATH").unwrap());
+        let output = stack.command(&["ps"]).current_dir(&here).env("PATH", path).output().unwrap();
+        assert!(!mark.exists(), "{traps} from {here}: {}", err(&output));
+    }
+    let asked = fs_err::read_to_string(stack.root.join("asked")).unwrap();
+    assert!(asked.contains("label=bottle.name"), "the person's own docker was asked: {asked}");
+}
+
+#[test]
+fn a_configuration_of_dockers_that_an_agent_can_write_is_refused() {
+    let stack = rendered();
+    let project = stack.root.join("project");
+    let link = stack.root.join("link");
+    fs_err::os::unix::fs::symlink(&project, &link).unwrap();
+    for (name, value) in [
+        ("DOCKER_CONFIG", project.join(".docker")),
+        ("DOCKER_CONFIG", link.join("none/yet")),
+        ("DOCKER_CONFIG", "./.docker".into()),
+        ("BUILDX_CONFIG", project.join("x")),
+        ("DOCKER_CERT_PATH", project.clone()),
+        ("DOCKER_HOST", format!("unix://{project}/docker.sock").into()),
+        ("HOME", project.clone()),
+    ] {
+        for verb in ["up", "run", "ps", "status", "verify", "down"] {
+            let mut command = stack.command(&[verb]);
+            command.env_remove("DOCKER_CONFIG").env(name, &value);
+            let said = refused(&command.output().unwrap());
+            assert!(said.starts_with(&format!("error: {name} leads Docker to /")), "{verb}: {said}");
+            assert!(said.ends_with("; set it to a folder outside every project"), "{said}");
+        }
+    }
+    assert_eq!(stack.asked(), [] as [&str; 0]);
+    let mut fine = stack.command(&["ps"]);
+    let fine =
+        fine.env("DOCKER_CONFIG", stack.root.join("elsewhere")).env("DOCKER_HOST", "tcp://127.0.0.1:1");
+    assert!(fine.output().unwrap().status.success());
+}
+
+/// The id of the host's own network reads as any other name.
+#[test]
+fn a_network_is_named_by_its_name() {
+    let id = "4b1c".repeat(16);
+    let stack = stack(&MANIFEST.replace("agent:", &format!("egress: {{network: '{id}'}}\nagent:")));
+    stack.render(&[]);
+    for (network, refusal) in [("host host", true), ("corp bridge", true), (&format!("{id} bridge"), false)] {
+        let mut up = stack.command(&["up"]);
+        let output = up.env("NETWORK", network).env("API_TOKEN", "x").output().unwrap();
+        if refusal {
+            let name = network.split(' ').next().unwrap();
+            let wanted = format!(
+                "error: bottle.yaml: egress.network: {id} is the id of {name}; a network is named by its name, and the host's own is none"
+            );
+            assert_eq!(refused(&output), wanted);
+        } else {
+            assert!(output.status.success(), "{}", err(&output));
+        }
+    }
+}
+
 #[test]
 fn without_docker_it_is_said() {
     let stack = rendered();
-    let output = stack.command(&["up"]).env("PATH", "/nonexistent").output().unwrap();
+    let output = stack.command(&["up"]).env("PATH", stack.root.join("state")).output().unwrap();
     let wanted = "error[no-docker]: can't run docker; it must be installed, with Compose 2.24 or newer: ";
     assert!(refused(&output).starts_with(wanted), "{}", err(&output));
 }

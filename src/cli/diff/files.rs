@@ -25,6 +25,9 @@ pub(super) enum Files {
     Disk { top: Utf8PathBuf, repository: Option<Arc<Repository>> },
 }
 
+/// The bottles of one side, at most: a commit of a few hundred bytes can have any number of manifests.
+const MOST_BOTTLES: usize = 5_000;
+
 /// Which bottles of a side are meant; the paths are from the side's top.
 #[derive(Clone, Debug)]
 pub(super) enum Scope {
@@ -100,7 +103,14 @@ impl Files {
                 }
                 let found = found.into_iter();
                 let key = |path: &Utf8Path| path.strip_prefix(folder).unwrap_or(path).to_owned();
-                let found = found.filter(|path| wanted(path));
+                let found: Vec<Utf8PathBuf> = found.filter(|path| wanted(path)).collect();
+                ensure!(
+                    found.len() <= MOST_BOTTLES,
+                    "there are {} manifests, and at most {MOST_BOTTLES} are compared; name a folder of them: \
+                     bottle diff OLD NEW -- FOLDER",
+                    found.len()
+                );
+                let found = found.into_iter();
                 Ok(found.map(|path| (key(&path), BottleSource::Manifest(path))).collect())
             }
             Scope::Manifest(path) if self.has(path)? => one(path, BottleSource::Manifest(path.clone())),

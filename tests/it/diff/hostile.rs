@@ -348,3 +348,40 @@ fn a_file_that_a_checkout_would_change_is_refused() {
         assert!(said.err.contains(&because), "{}", said.err);
     }
 }
+
+/// Names of which a file system without Unicode leaves nothing are all alike; the files of each are read once.
+#[test]
+fn folders_that_are_all_alike_are_read_once() {
+    let repository = Repository::with(&MANIFEST.replace("image: debian:12", "build: {context: ./agent}"));
+    repository.write("agent/Dockerfile", "FROM scratch\n");
+    let large = "#".repeat((1 << 20) - 1) + "\n";
+    for at in 0..60_u32 {
+        let folder = char::from_u32(0x4e00 + at).unwrap();
+        repository.write(&format!("agent/{folder}/file"), &at.to_string());
+        repository.write(&format!("agent/{folder}/.gitattributes"), &large);
+    }
+    repository.commit("folders");
+    let said = repository.diff(&["HEAD", "HEAD"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    repository.write("agent/\u{4e01}/.gitattributes", "* ident\n");
+    repository.commit("an attribute");
+    let said = repository.diff(&["HEAD~1", "HEAD"]);
+    assert_eq!(said.code, 2, "{}", said.out);
+    assert!(said.err.contains("git gives this file another text at a checkout"), "{}", said.err);
+}
+
+/// Two trees of eighty names each are 6,400 manifests.
+#[test]
+fn a_small_commit_with_thousands_of_manifests_is_refused() {
+    let repository = Repository::with(MANIFEST);
+    let blob = repository.git(&["rev-parse", "HEAD:bottle.yaml"]);
+    let leaf = repository.tree(&format!("100644 blob {blob}\tbottle.yaml\n"));
+    let many = |id: &str| (0..80).map(|n| format!("040000 tree {id}\td{n}\n")).collect::<String>();
+    let top = repository.tree(&many(&repository.tree(&many(&leaf))));
+    let commit = repository.git(&["commit-tree", "-m", "x", &top]);
+    let said = repository.diff(&["HEAD", &commit]);
+    assert_eq!((said.code, said.out.as_str()), (2, ""));
+    let why = "there are 6400 manifests, and at most 5000 are compared; name a folder of them: bottle diff OLD NEW -- FOLDER";
+    assert!(said.err.contains(why), "{}", said.err);
+    assert_eq!(repository.diff(&[&commit, &commit, "--", "d1"]).code, 0);
+}
