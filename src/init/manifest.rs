@@ -142,7 +142,7 @@ fn push_open(out: &mut String, findings: &Findings) {
         for text in &findings.missing {
             let _ = writeln!(out, "#   {}.", words::line(text));
         }
-        out.push_str("# `bottle learn AUDIT` shows the entry for what was asked for and refused.\n");
+        out.push_str("# `bottle learn` shows the entry for what was asked for and refused.\n");
     }
 }
 

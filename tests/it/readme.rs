@@ -57,7 +57,7 @@ fn its_question_is_the_one_that_is_asked() {
 }
 
 /// The pages and files that people copy commands from.
-const PAGES: [(&str, &str); 30] = [
+const PAGES: [(&str, &str); 31] = [
     ("README.md", README),
     ("docs/gitops.md", include_str!("../../docs/gitops.md")),
     ("docs/getting-started.md", include_str!("../../docs/getting-started.md")),
@@ -68,6 +68,7 @@ const PAGES: [(&str, &str); 30] = [
     ("docs/tasks/corporate-network.md", include_str!("../../docs/tasks/corporate-network.md")),
     ("docs/tasks/debug-a-refusal.md", include_str!("../../docs/tasks/debug-a-refusal.md")),
     ("docs/tasks/private-forge.md", include_str!("../../docs/tasks/private-forge.md")),
+    ("docs/tasks/publish-a-port.md", include_str!("../../docs/tasks/publish-a-port.md")),
     ("docs/tasks/rotate-a-token.md", include_str!("../../docs/tasks/rotate-a-token.md")),
     ("docs/tasks/several-agents.md", include_str!("../../docs/tasks/several-agents.md")),
     ("docs/init.md", include_str!("../../docs/init.md")),

@@ -96,7 +96,7 @@ struct PathKey {
     most: usize,
 }
 
-const ALLOWED: PathKey = PathKey { name: "path_allowlist", verb: "allowed", most: 2000 };
+const ALLOWED: PathKey = PathKey { name: "path_allowlist", verb: "allowed", most: 500 };
 const DENIED: PathKey = PathKey { name: "deny_paths", verb: "denied", most: 200 };
 
 /// Segments of one path; those of real servers have a dozen.

@@ -1,5 +1,6 @@
 //! Docker for tests: whether it is there, one run at a time on a machine, and nothing left behind.
 
+use super::project::release_shared;
 use std::{
     io::Write as _,
     os::unix::process::CommandExt as _,
@@ -183,11 +184,18 @@ static PLACES: (Mutex<u8>, Condvar) = (Mutex::new(2), Condvar::new());
 
 impl Place {
     pub(super) fn take() -> Self {
-        let free = PLACES.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut free =
-            PLACES.1.wait_while(free, |free| *free == 0).unwrap_or_else(std::sync::PoisonError::into_inner);
-        *free -= 1;
-        Self
+        const LOOK: Duration = Duration::from_millis(200);
+        loop {
+            let free = PLACES.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let waited = PLACES.1.wait_timeout_while(free, LOOK, |free| *free == 0);
+            let (mut free, _) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+            if *free > 0 {
+                *free -= 1;
+                return Self;
+            }
+            drop(free);
+            release_shared();
+        }
     }
 }
 

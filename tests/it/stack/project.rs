@@ -2,13 +2,18 @@
 
 use super::harness::{PREFIX, PROJECT, Place, Ran, docker, remove_project, run};
 use super::internet;
+use bottle::consent::{BuiltImage, Seal};
+use camino::Utf8PathBuf;
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     process::Command,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex},
 };
+
+/// The image of bottle's own services, as it was built for the first stack.
+const KEPT: &str = "bottle-test-kept:local";
 
 /// A project on the host: its manifest, its token values, a home for its state.
 pub(super) struct Project {
@@ -114,9 +119,15 @@ impl Project {
         let mut built = BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if !*built {
             self.compose(&["build", "--quiet", "netns"]).ok();
-            docker(["tag", &format!("{}:local", self.compose_project()), "bottle-test-kept:local"]).ok();
+            docker(["tag", &format!("{}:local", self.compose_project()), KEPT]).ok();
             *built = true;
         }
+        // As if this stack had been up before: to find out that nothing changed, Compose packs the whole program.
+        let id = docker(["image", "inspect", "--format", "{{.Id}}", KEPT]).ok().out;
+        docker(["tag", KEPT, &format!("{}:local", self.compose_project())]).ok();
+        let state = Utf8PathBuf::from_path_buf(self.host_state()).unwrap();
+        let seal = Seal::of(&state).unwrap();
+        BuiltImage::new(id.trim(), &seal).store(&state).unwrap();
     }
 
     /// Renders and starts.
@@ -198,15 +209,21 @@ impl Drop for Stack {
     }
 }
 
-/// One stack for all that only look: whoever comes first starts it, whoever goes last removes it.
+static SHARED: Mutex<Option<Arc<Stack>>> = Mutex::new(None);
+
+/// One stack for all that only look: whoever comes first starts it, and it goes when another one needs its place.
 pub(super) fn shared(make: fn() -> Stack) -> Arc<Stack> {
-    static STACK: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
-    let mut stack = STACK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    stack.upgrade().unwrap_or_else(|| {
-        let started = Arc::new(make());
-        *stack = Arc::downgrade(&started);
-        started
-    })
+    let mut stack = SHARED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    Arc::clone(stack.get_or_insert_with(|| Arc::new(make())))
+}
+
+/// Removes the stack of all that only look, if nobody looks now.
+pub(super) fn release_shared() {
+    // Whoever has the lock starts it, or looks soon.
+    let Ok(mut stack) = SHARED.try_lock() else { return };
+    if stack.as_ref().is_some_and(|stack| Arc::strong_count(stack) == 1) {
+        *stack = None;
+    }
 }
 
 /// A value that no other run has, of the length of real ones.
