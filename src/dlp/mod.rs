@@ -15,17 +15,25 @@
 //! first two bytes of each word in a bit map that is computed from the automata themselves; an automaton runs
 //! only where it can match. In decoded data only runs of printable text are looked at, found by skipping.
 
-mod base64;
+mod assignment;
 mod custom;
 mod decoder;
 mod decoders;
 mod escape;
 mod exceptions;
 mod folded;
+mod inflate;
+mod judge;
+mod kinds;
+mod lookalike;
 mod mask;
 mod patterns;
+mod radix;
 mod seed_phrase;
 mod set;
+mod shape;
+mod sight;
+mod special;
 mod stream;
 mod validate;
 mod view;
@@ -111,8 +119,22 @@ pub enum Encoding {
     Base64,
     /// Percent-encoding (RFC 3986 §2.1).
     Percent,
-    /// `\u` escapes of JSON (RFC 8259 §7).
+    /// Escapes of strings: `\u0067` (RFC 8259 §7), `\x67`, `\147`, with one backslash or several.
     JsonEscape,
+    /// Base32 (RFC 4648 §6).
+    Base32,
+    /// Hexadecimal, with or without delimiters.
+    Hex,
+    /// Entities of HTML.
+    Html,
+    /// Quoted-printable (RFC 2045 §6.7).
+    QuotedPrintable,
+    /// UTF-16 or UTF-32, in either order of bytes.
+    Utf16,
+    /// Characters that look like ASCII, or like nothing.
+    Unicode,
+    /// gzip, zlib or an entry of a zip archive.
+    Compressed,
 }
 
 impl Encoding {
@@ -123,6 +145,13 @@ impl Encoding {
             Self::Base64 => "base64",
             Self::Percent => "percent",
             Self::JsonEscape => "json",
+            Self::Base32 => "base32",
+            Self::Hex => "hex",
+            Self::Html => "html",
+            Self::QuotedPrintable => "quoted-printable",
+            Self::Utf16 => "utf-16",
+            Self::Unicode => "unicode",
+            Self::Compressed => "compressed",
         }
     }
 }
@@ -152,7 +181,6 @@ pub struct Scanner {
 impl Scanner {
     /// Builds a scanner.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
-        // Takes some tenths of a second, once in a process: not at the first request.
         std::sync::LazyLock::force(&patterns::BUILTIN);
         let set = set::Set::new(settings)?;
         let muted = vec![false; set.len()].into();
@@ -209,7 +237,7 @@ impl Scanner {
     /// The names of the built-in patterns, and whether each belongs to the core floor; that of seed phrases is not one of
     /// them.
     pub fn builtin() -> impl Iterator<Item = (&'static str, Severity, bool)> {
-        patterns::TABLE.iter().map(|p| (p.name, p.severity, p.core))
+        kinds::TABLE.iter().map(|p| (p.name, p.severity, p.core))
     }
 }
 
