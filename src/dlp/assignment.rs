@@ -4,9 +4,9 @@
 use super::{
     judge::{is_random, is_stand_in},
     kinds::TABLE,
-    patterns::When,
+    row::When,
     set::PatternId,
-    special::{Site, run},
+    site::{Site, run},
     validate,
 };
 use std::sync::LazyLock;
@@ -74,7 +74,8 @@ pub(super) fn look(site: &Site<'_>) -> Named {
     });
     let begins = 1 + gap;
     let rest = &text[begins..];
-    let is_value = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'/' | b'=' | b'.' | b'~' | b'-');
+    let is_value =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'/' | b'=' | b'.' | b'~' | b'-');
     let length = run(rest, LONGEST_VALUE, is_value);
     if length == rest.len() && length < LONGEST_VALUE && gap < LONGEST_GAP && !site.complete {
         return if may_be_secret(name) { Named::More } else { Named::No };
@@ -110,7 +111,19 @@ fn name_before<'t>(site: &Site<'t>) -> &'t [u8] {
 
 /// Words of which a name has at least one.
 const SECRET_WORDS: [&str; 13] = [
-    "key", "token", "secret", "pass", "pwd", "auth", "credential", "bearer", "_pat", "-pat", "api", "access", "client",
+    "key",
+    "token",
+    "secret",
+    "pass",
+    "pwd",
+    "auth",
+    "credential",
+    "bearer",
+    "_pat",
+    "-pat",
+    "api",
+    "access",
+    "client",
 ];
 
 fn contains(name: &[u8], word: &str) -> bool {
@@ -124,8 +137,27 @@ fn may_be_secret(name: &[u8]) -> bool {
 
 /// Names of which each says that it is no secret.
 const PUBLIC_WORDS: [&str; 21] = [
-    "public", "publishable", "csrf", "xsrf", "next", "pagetoken", "continu", "sync", "cancel", "cursor", "hash", "digest",
-    "checksum", "fingerprint", "idempotency", "cache", "sort", "partition", "resume", "sha", "integrity",
+    "public",
+    "publishable",
+    "csrf",
+    "xsrf",
+    "next",
+    "pagetoken",
+    "continu",
+    "sync",
+    "cancel",
+    "cursor",
+    "hash",
+    "digest",
+    "checksum",
+    "fingerprint",
+    "idempotency",
+    "cache",
+    "sort",
+    "partition",
+    "resume",
+    "sha",
+    "integrity",
 ];
 
 fn judge(site: &Site<'_>, name: &[u8], value: &[u8]) -> Option<PatternId> {
@@ -144,14 +176,17 @@ fn judge(site: &Site<'_>, name: &[u8], value: &[u8]) -> Option<PatternId> {
         (lengths.contains(&bare.len()) || padded > 0 && lengths.contains(&unpadded))
             && names.iter().any(|name| said.contains(name))
             && bare.iter().all(|b| alphabet.as_bytes().contains(b) || *b == b'=')
-            && (bare.iter().any(u8::is_ascii_digit) && bare.iter().any(u8::is_ascii_alphabetic) || is_random(bare))
+            && (bare.iter().any(u8::is_ascii_digit) && bare.iter().any(u8::is_ascii_alphabetic)
+                || is_random(bare))
     });
     let public = PUBLIC_WORDS.iter().any(|word| said.contains(word));
     if assigned.is_some() {
         return assigned.filter(|_| !public);
     }
     if is_parameter(site, name) && is_credential_parameter(&said, name) {
-        let mixed = value.iter().any(u8::is_ascii_digit) && value.iter().any(u8::is_ascii_alphabetic) && is_random(value);
+        let mixed = value.iter().any(u8::is_ascii_digit)
+            && value.iter().any(u8::is_ascii_alphabetic)
+            && is_random(value);
         return (mixed && !is_download(site, value)).then_some(ids.parameter);
     }
     if public {
@@ -173,14 +208,40 @@ fn judge(site: &Site<'_>, name: &[u8], value: &[u8]) -> Option<PatternId> {
 }
 
 const GENERIC: [&str; 21] = [
-    "apikey", "clientsecret", "secretkey", "accesstoken", "authtoken", "privatekey", "password", "passwd",
-    "refreshtoken", "appsecret", "apisecret", "apitoken", "signingsecret", "webhooksecret", "encryptionkey",
-    "masterkey", "authkey", "bottoken", "passphrase", "secrettoken", "signingkey",
+    "apikey",
+    "clientsecret",
+    "secretkey",
+    "accesstoken",
+    "authtoken",
+    "privatekey",
+    "password",
+    "passwd",
+    "refreshtoken",
+    "appsecret",
+    "apisecret",
+    "apitoken",
+    "signingsecret",
+    "webhooksecret",
+    "encryptionkey",
+    "masterkey",
+    "authkey",
+    "bottoken",
+    "passphrase",
+    "secrettoken",
+    "signingkey",
 ];
 
 /// The last words of environment variables that hold secrets.
 const ENVIRONMENT: [&[u8]; 10] = [
-    b"TOKEN", b"SECRET", b"PASSWORD", b"PASSWD", b"API_KEY", b"APIKEY", b"SECRET_KEY", b"ACCESS_KEY", b"PRIVATE_KEY",
+    b"TOKEN",
+    b"SECRET",
+    b"PASSWORD",
+    b"PASSWD",
+    b"API_KEY",
+    b"APIKEY",
+    b"SECRET_KEY",
+    b"ACCESS_KEY",
+    b"PRIVATE_KEY",
     b"_PAT",
 ];
 
@@ -201,8 +262,17 @@ fn is_parameter(site: &Site<'_>, name: &[u8]) -> bool {
 fn is_credential_parameter(said: &str, name: &[u8]) -> bool {
     let said = if name.starts_with(b"u0026") { &said[5..] } else { said };
     [
-        "password", "passwd", "pwd", "secret", "clientsecret", "token", "accesstoken", "authtoken", "apikey",
-        "privatetoken", "refreshtoken",
+        "password",
+        "passwd",
+        "pwd",
+        "secret",
+        "clientsecret",
+        "token",
+        "accesstoken",
+        "authtoken",
+        "apikey",
+        "privatetoken",
+        "refreshtoken",
     ]
     .contains(&said)
 }
@@ -210,8 +280,7 @@ fn is_credential_parameter(said: &str, name: &[u8]) -> bool {
 /// Whether a parameter is one of those that an origin hands out for one file: a forge's raw file, a storage's download.
 fn is_download(site: &Site<'_>, value: &[u8]) -> bool {
     let left = site.left(300);
-    value.starts_with(b"GHSAT0")
-        || is_uuid(value) && memchr::memmem::find(left, b"alt=media").is_some()
+    value.starts_with(b"GHSAT0") || is_uuid(value) && memchr::memmem::find(left, b"alt=media").is_some()
 }
 
 fn is_uuid(value: &[u8]) -> bool {
@@ -242,7 +311,7 @@ fn password_in_url(site: &Site<'_>) -> Named {
     let slashes = match &text[1..] {
         [b'/', b'/', ..] => 2,
         [b'\\', b'/', b'\\', b'/', ..] => 4,
-        [b'/'] | [b'\\'] | [b'\\', b'/'] | [b'\\', b'/', b'\\'] if !site.complete => return Named::More,
+        [b'/' | b'\\'] | [b'\\', b'/'] | [b'\\', b'/', b'\\'] if !site.complete => return Named::More,
         _ => return Named::No,
     };
     let scheme = site
@@ -253,7 +322,8 @@ fn password_in_url(site: &Site<'_>) -> Named {
         .count();
     let scheme = &site.left(20)[site.left(20).len() - scheme..];
     let Some(pattern) = pattern_of(scheme) else { return Named::No };
-    let is_part = |b: u8| b > b' ' && b < 0x7f && !matches!(b, b'/' | b'"' | b'\'' | b'\\' | b'<' | b'>' | b'`' | b'@');
+    let is_part =
+        |b: u8| b > b' ' && b < 0x7f && !matches!(b, b'/' | b'"' | b'\'' | b'\\' | b'<' | b'>' | b'`' | b'@');
     let from = 1 + slashes;
     let user = run(&text[from..], 65, |b| is_part(b) && b != b':');
     let unknown = |at: usize| at == text.len() && !site.complete;
@@ -277,7 +347,15 @@ fn password_in_url(site: &Site<'_>) -> Named {
         return Named::More;
     }
     let (name, secret) = (&text[at + 1..at + 1 + host], &text[begins..at]);
-    let own = [&b"localhost"[..], b"127.0.0.1", b"[::1]", b"0.0.0.0", b"example.com", b"example.org", b"example.net"];
+    let own = [
+        &b"localhost"[..],
+        b"127.0.0.1",
+        b"[::1]",
+        b"0.0.0.0",
+        b"example.com",
+        b"example.org",
+        b"example.net",
+    ];
     let least = if pattern == id("Web URL with Password") { 8 } else { 3 };
     if secret.len() < least
         || own.iter().any(|own| name.starts_with(own))
@@ -285,7 +363,11 @@ fn password_in_url(site: &Site<'_>) -> Named {
     {
         return Named::No;
     }
-    Named::Match { pattern, length: at + 1, certain: usize::min(at + 1 + host + usize::from(host < 16), text.len()) }
+    Named::Match {
+        pattern,
+        length: at + 1,
+        certain: usize::min(at + 1 + host + usize::from(host < 16), text.len()),
+    }
 }
 
 /// The kind of a URL's scheme; what stands before a known one in the same word changes nothing.
@@ -311,7 +393,28 @@ fn pattern_of(scheme: &[u8]) -> Option<PatternId> {
         "FTP URL"
     } else if is(&["http", "https", "git"]) {
         "Web URL with Password"
-    } else if is(&["mssql", "sqlserver", "oracle", "clickhouse", "cassandra", "neo4j", "bolt", "couchdb", "influxdb", "cockroachdb", "snowflake", "elasticsearch", "trino", "presto", "hive", "kafka", "jdbc", "odbc", "db2", "vertica"]) {
+    } else if is(&[
+        "mssql",
+        "sqlserver",
+        "oracle",
+        "clickhouse",
+        "cassandra",
+        "neo4j",
+        "bolt",
+        "couchdb",
+        "influxdb",
+        "cockroachdb",
+        "snowflake",
+        "elasticsearch",
+        "trino",
+        "presto",
+        "hive",
+        "kafka",
+        "jdbc",
+        "odbc",
+        "db2",
+        "vertica",
+    ]) {
         "Database URL"
     } else {
         return None;

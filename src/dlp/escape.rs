@@ -132,7 +132,10 @@ impl Escapes {
     fn find(&self, text: Text<'_>, mut at: usize) -> Result<usize, usize> {
         while let Some(offset) = self.find_mark(text.bytes.get(at..).unwrap_or_default()) {
             at += offset;
-            if matches!(self.kind, Encoding::Utf16 | Encoding::Unicode | Encoding::QuotedPrintable) && !text.complete && text.bytes.len() < at + 8 {
+            if matches!(self.kind, Encoding::Utf16 | Encoding::Unicode | Encoding::QuotedPrintable)
+                && !text.complete
+                && text.bytes.len() < at + 8
+            {
                 return Err(at);
             }
             match self.unit(text, at) {
@@ -143,7 +146,11 @@ impl Escapes {
             }
         }
         // A zero that follows may belong to the last byte.
-        Err(if self.kind == Encoding::Utf16 { at.max(text.bytes.len().saturating_sub(1)) } else { text.bytes.len() })
+        Err(if self.kind == Encoding::Utf16 {
+            at.max(text.bytes.len().saturating_sub(1))
+        } else {
+            text.bytes.len()
+        })
     }
 
     /// The next byte that may be one of an escape.
@@ -165,14 +172,14 @@ impl Escapes {
         match (self.kind, unit) {
             // Two of them, or it is the end of a string of C.
             (Encoding::Utf16, Unit::Byte(_, length @ 2..)) => bytes.get(at + 2 * length - 1) == Some(&0),
-            (Encoding::Utf16, _) => false,
             (Encoding::Unicode, Unit::Byte(..) | Unit::Nothing(_)) => !is_prose(bytes, at),
             // One alone is a query's `a=20` more often than not.
             (Encoding::QuotedPrintable, Unit::Byte(_, 3)) => bytes.get(at + 3) == Some(&b'='),
-            (Encoding::QuotedPrintable, Unit::Byte(..)) => false,
+            (Encoding::Utf16, _)
+            | (Encoding::QuotedPrintable, Unit::Byte(..))
+            | (_, Unit::End | Unit::Unsure) => false,
             (_, Unit::Byte(_, length)) => *length >= 3,
             (_, Unit::Nothing(_)) => true,
-            (_, Unit::End | Unit::Unsure) => false,
         }
     }
 
@@ -199,7 +206,13 @@ impl Escapes {
             (_, [byte, ..]) => Unit::Byte(*byte, 1),
         };
         match (unit, rest.first()) {
-            (Unit::Unsure, Some(byte)) if text.complete => if ends(self.kind, *byte) { Unit::End } else { Unit::Byte(*byte, 1) },
+            (Unit::Unsure, Some(byte)) if text.complete => {
+                if ends(self.kind, *byte) {
+                    Unit::End
+                } else {
+                    Unit::Byte(*byte, 1)
+                }
+            }
             (unit, _) => unit,
         }
     }
@@ -235,9 +248,11 @@ fn percent(text: &[u8]) -> Unit {
 /// `\\u0067`, `\\u{67}`, `\\U00000067`, `\\x67`, `\\147`, `\\/`, with any number of backslashes.
 fn backslash(text: &[u8]) -> Unit {
     let signs = text.iter().take(BACKSLASHES).take_while(|b| **b == b'\\').count();
-    let digits = |from: usize, count: usize| text.get(signs + from..signs + from + count).map(|it| (it, signs + from + count));
+    let digits = |from: usize, count: usize| {
+        text.get(signs + from..signs + from + count).map(|it| (it, signs + from + count))
+    };
     let (code, length) = match &text[signs..] {
-        [] => return Unit::Unsure,
+        [] | [b'u' | b'x' | b'U'] => return Unit::Unsure,
         [b'/', ..] => return Unit::Byte(b'/', signs + 1),
         [b'u', b'{', ..] => {
             let inner = &text[signs + 2..];
@@ -246,7 +261,6 @@ fn backslash(text: &[u8]) -> Unit {
             };
             (code(&inner[..end], 16), signs + 3 + end)
         }
-        [b'u'] | [b'x'] | [b'U'] => return Unit::Unsure,
         [kind @ (b'u' | b'x' | b'U'), ..] => {
             let count = match kind {
                 b'u' => 4,
@@ -298,9 +312,8 @@ fn quoted(text: &[u8]) -> Unit {
     match text {
         [_, b'\n', ..] => Unit::Nothing(2),
         [_, b'\r', b'\n', ..] => Unit::Nothing(3),
-        [_] | [_, _] => Unit::Unsure,
+        [] | [_] | [_, _] => Unit::Unsure,
         [_, high, low, ..] => hex(&[*high, *low]).map_or(Unit::Byte(b'=', 1), |byte| Unit::Byte(byte, 3)),
-        [] => Unit::Unsure,
     }
 }
 
@@ -322,7 +335,10 @@ fn is_text(byte: u8) -> bool {
 /// The first bytes of characters that look like ASCII, or like nothing.
 static LEADS: [bool; 256] = {
     let mut leads = [false; 256];
-    let firsts = [0xc2, 0xc4, 0xc5, 0xcc, 0xcd, 0xce, 0xcf, 0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xd8, 0xe1, 0xe2, 0xe3, 0xea, 0xef, 0xf0, 0xf3];
+    let firsts = [
+        0xc2, 0xc4, 0xc5, 0xcc, 0xcd, 0xce, 0xcf, 0xd0, 0xd1, 0xd2, 0xd3, 0xd4, 0xd8, 0xe1, 0xe2, 0xe3, 0xea,
+        0xef, 0xf0, 0xf3,
+    ];
     let mut at = 0;
     while at < firsts.len() {
         leads[firsts[at]] = true;
@@ -340,7 +356,9 @@ fn lookalike(text: &[u8]) -> Unit {
         _ => return Unit::End,
     };
     let Some(bytes) = text.get(..length) else { return Unit::Unsure };
-    let Some(c) = std::str::from_utf8(bytes).ok().and_then(|text| text.chars().next()) else { return Unit::End };
+    let Some(c) = std::str::from_utf8(bytes).ok().and_then(|text| text.chars().next()) else {
+        return Unit::End;
+    };
     match lookalike::seen(c) {
         Seen::As(byte) => Unit::Byte(byte, length),
         Seen::Nothing => Unit::Nothing(length),
@@ -351,8 +369,12 @@ fn lookalike(text: &[u8]) -> Unit {
 /// Whether a letter of another script stands among others of that script, and not beside ASCII.
 fn is_prose(bytes: &[u8], at: usize) -> bool {
     let length = if bytes[at] < 0xe0 { 2 } else { 3 };
-    let c = bytes.get(at..at + length).and_then(|it| std::str::from_utf8(it).ok()).and_then(|it| it.chars().next());
-    let beside = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+    let c = bytes
+        .get(at..at + length)
+        .and_then(|it| std::str::from_utf8(it).ok())
+        .and_then(|it| it.chars().next());
+    let beside =
+        |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
     c.is_some_and(lookalike::is_letter) && !beside(bytes[..at].last()) && !beside(bytes.get(at + length))
 }
 

@@ -5,31 +5,38 @@ use super::{
     Finding,
     judge::{goes_on, is_random, is_stand_in},
     kinds::TABLE,
-    patterns::{BUILTIN, Look, When},
+    patterns::BUILTIN,
+    row::When,
     set::{PatternId, Set},
-    special::Site,
+    site::{Look, Site},
 };
 
 pub(super) fn find(set: &Set, muted: &[bool], text: &[u8]) -> Option<Finding> {
     let upper = text.to_ascii_uppercase();
     (0..text.len().saturating_sub(2)).find_map(|at| {
         let is_word = at.checked_sub(1).is_none_or(|before| !text[before].is_ascii_alphanumeric());
-        let found = candidates(&text[at..], is_word).into_iter().filter(|id| !muted[usize::from(*id)]).find_map(|id| {
-            let (kind, row) = (&TABLE[usize::from(id)], &BUILTIN.rows[usize::from(id)]);
-            let begins = at.checked_sub(row.lead)?;
-            if let When::Special { look, .. } = kind.when {
-                // A name has no room for what such a kind looks for around it, but a number needs none.
-                let Look::Match { length, .. } = look(&Site { text: &upper, at, complete: true }) else { return None };
-                return Some((id, begins, length));
-            }
-            let rest = &text[begins..];
-            let length = row.shape.as_ref()?.look_folded(rest)?;
-            let follows = kind.exact && rest.get(length).copied().is_some_and(goes_on);
-            let is_word = begins.checked_sub(1).is_none_or(|before| !text[before].is_ascii_alphanumeric());
-            let body = rest[..length].iter().position(|b| !b.is_ascii_alphabetic()).unwrap_or(0);
-            let sure = is_word && !follows && !kind.random || is_random(&rest[body..length]);
-            (sure && !is_stand_in(&rest[..length])).then_some((id, begins, length))
-        });
+        let found = candidates(&text[at..], is_word)
+            .into_iter()
+            .filter(|id| !muted[usize::from(*id)])
+            .find_map(|id| {
+                let (kind, row) = (&TABLE[usize::from(id)], &BUILTIN.rows[usize::from(id)]);
+                let begins = at.checked_sub(row.lead)?;
+                if let When::Special { look, .. } = kind.when {
+                    // A name has no room for what such a kind looks for around it, but a number needs none.
+                    let Look::Match { length, .. } = look(&Site { text: &upper, at, complete: true }) else {
+                        return None;
+                    };
+                    return Some((id, begins, length));
+                }
+                let rest = &text[begins..];
+                let length = row.shape.as_ref()?.look_folded(rest)?;
+                let follows = kind.exact && rest.get(length).copied().is_some_and(goes_on);
+                let is_word =
+                    begins.checked_sub(1).is_none_or(|before| !text[before].is_ascii_alphanumeric());
+                let body = rest[..length].iter().position(|b| !b.is_ascii_alphabetic()).unwrap_or(0);
+                let sure = is_word && !follows && !kind.random || is_random(&rest[body..length]);
+                (sure && !is_stand_in(&rest[..length])).then_some((id, begins, length))
+            });
         let (pattern, begins, length) = found?;
         let (name, severity) = set.describe(pattern);
         let (offset, end) = (begins as u64, (begins + length) as u64);

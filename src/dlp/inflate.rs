@@ -44,7 +44,11 @@ struct Stream {
 
 /// What a place turns out to be.
 enum Begin {
-    At { ahead: u64, texts: u8, tail: u64 },
+    At {
+        ahead: u64,
+        texts: u8,
+        tail: u64,
+    },
     Nothing,
     /// It depends on bytes that are not there yet.
     Unsure,
@@ -53,7 +57,7 @@ enum Begin {
 fn begin(text: &[u8]) -> Begin {
     let short = |least: usize| text.len() < least;
     match text {
-        [0x1f] | [0x1f, 0x8b] | [b'P'] | [b'P', b'K'] | [b'P', b'K', 3] | [0x78] => Begin::Unsure,
+        [0x1f | b'P' | 0x78] | [0x1f, 0x8b] | [b'P', b'K'] | [b'P', b'K', 3] => Begin::Unsure,
         [0x1f, 0x8b, 8, ..] if short(GZIP) => Begin::Unsure,
         [0x1f, 0x8b, 8, flags, ..] if flags & 0xe0 == 0 => {
             let has = |flag: u8| u8::from(flags & flag != 0);
@@ -178,11 +182,18 @@ impl Stream {
             let (all, most) = (self.inflater.total_in(), GROWTH);
             if self.inflater.total_out() > all * most.0 + most.1 {
                 let certain = self.read;
-                best.offer(ViewFinding { pattern: Set::bomb_id(), start: self.begin, certain, chain: vec![Encoding::Compressed] });
+                best.offer(ViewFinding {
+                    pattern: Set::bomb_id(),
+                    start: self.begin,
+                    certain,
+                    chain: vec![Encoding::Compressed],
+                });
                 return false;
             }
             match status {
-                Ok(Status::Ok | Status::BufError) if made == 0 && (read == 0 || block.is_empty()) => return true,
+                Ok(Status::Ok | Status::BufError) if made == 0 && (read == 0 || block.is_empty()) => {
+                    return true;
+                }
                 Ok(Status::Ok | Status::BufError) => {}
                 Ok(Status::StreamEnd) | Err(_) => return false,
             }

@@ -6,7 +6,9 @@ pub(super) fn is_key(text: &[u8]) -> bool {
     let count = |is: fn(&u8) -> bool| text.iter().filter(|b| is(b)).count();
     let capitals = text.windows(2).filter(|pair| pair.iter().all(u8::is_ascii_uppercase)).count();
     let mut seen = [false; 256];
-    text.iter().for_each(|b| seen[usize::from(*b)] = true);
+    for byte in text {
+        seen[usize::from(*byte)] = true;
+    }
     count(u8::is_ascii_uppercase) >= 3
         && count(u8::is_ascii_lowercase) >= 2
         && (count(u8::is_ascii_digit) > 0 || capitals >= 4)
@@ -94,9 +96,29 @@ pub(super) fn is_in_data(text: &[u8], start: usize, end: usize, complete: bool) 
 
 /// What stands in examples where a credential would stand.
 const STAND_INS: &[&[u8]] = &[
-    b"example", b"your-", b"your_", b"yourkey", b"yourtoken", b"yourapi", b"yoursecret", b"xxxxx", b"redacted",
-    b"changeme", b"change-me", b"change_me", b"replaceme", b"replace-", b"replace_", b"12345678901234567890",
-    b"abcdefghijklmnop", b"insert-", b"insert_", b"-key-here", b"_key_here", b"-token-here", b"_token_here",
+    b"example",
+    b"your-",
+    b"your_",
+    b"yourkey",
+    b"yourtoken",
+    b"yourapi",
+    b"yoursecret",
+    b"xxxxx",
+    b"redacted",
+    b"changeme",
+    b"change-me",
+    b"change_me",
+    b"replaceme",
+    b"replace-",
+    b"replace_",
+    b"12345678901234567890",
+    b"abcdefghijklmnop",
+    b"insert-",
+    b"insert_",
+    b"-key-here",
+    b"_key_here",
+    b"-token-here",
+    b"_token_here",
 ];
 
 /// Whether a text holds a word that documentation prints in the place of a credential.
@@ -108,7 +130,9 @@ pub(super) fn is_stand_in_word(text: &[u8]) -> bool {
 /// Whether a match is what documentation prints in the place of a credential.
 pub(super) fn is_stand_in(matched: &[u8]) -> bool {
     let mut seen = [false; 256];
-    matched.iter().filter(|b| b.is_ascii_alphanumeric()).for_each(|b| seen[usize::from(*b)] = true);
+    for byte in matched.iter().filter(|b| b.is_ascii_alphanumeric()) {
+        seen[usize::from(*byte)] = true;
+    }
     seen.iter().filter(|seen| **seen).count() < 4 || is_stand_in_word(matched)
 }
 
@@ -140,8 +164,12 @@ mod tests {
     #[test]
     fn words_are_not_random() {
         for text in [
-            "design-vue-component-library-2", "HuggingFaceEmbeddingModelFactory", "a_name_of_many_words_in_lower_case",
-            "00000000000000000000000000", "MAX_CONNECTIONS_PER_HOST_DEFAULT", "getElementsByClassNameAndTagName",
+            "design-vue-component-library-2",
+            "HuggingFaceEmbeddingModelFactory",
+            "a_name_of_many_words_in_lower_case",
+            "00000000000000000000000000",
+            "MAX_CONNECTIONS_PER_HOST_DEFAULT",
+            "getElementsByClassNameAndTagName",
         ] {
             assert!(!is_random(text.as_bytes()), "{text}");
         }

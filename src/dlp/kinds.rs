@@ -4,7 +4,7 @@
 //! [`super::shape::Shape`] reads. Names of kinds that the program knows whose place this engine can take are its names.
 
 use super::{
-    patterns::{Pattern, When, assigned, special, token},
+    row::{Pattern, When, assigned, special, token},
     special,
 };
 

@@ -14,14 +14,77 @@ pub(super) enum Seen {
 
 /// Letters of Greek and Cyrillic that look like one of ASCII.
 const LETTERS: &[(char, u8)] = &[
-    ('а', b'a'), ('е', b'e'), ('о', b'o'), ('р', b'p'), ('с', b'c'), ('у', b'y'), ('х', b'x'), ('і', b'i'), ('ј', b'j'),
-    ('ѕ', b's'), ('һ', b'h'), ('ԁ', b'd'), ('ԛ', b'q'), ('ԝ', b'w'), ('А', b'A'), ('В', b'B'), ('Е', b'E'), ('К', b'K'),
-    ('М', b'M'), ('Н', b'H'), ('О', b'O'), ('Р', b'P'), ('С', b'C'), ('Т', b'T'), ('Х', b'X'), ('У', b'Y'), ('І', b'I'),
-    ('Ј', b'J'), ('Ѕ', b'S'), ('ο', b'o'), ('α', b'a'), ('ν', b'v'), ('ρ', b'p'), ('ι', b'i'), ('κ', b'k'), ('Α', b'A'),
-    ('Β', b'B'), ('Ε', b'E'), ('Ζ', b'Z'), ('Η', b'H'), ('Ι', b'I'), ('Κ', b'K'), ('Μ', b'M'), ('Ν', b'N'), ('Ο', b'O'),
-    ('Ρ', b'P'), ('Τ', b'T'), ('Υ', b'Y'), ('Χ', b'X'), ('ı', b'i'), ('ſ', b's'), ('K', b'K'), ('ℓ', b'l'), ('․', b'.'),
-    ('‐', b'-'), ('‑', b'-'), ('‒', b'-'), ('–', b'-'), ('—', b'-'), ('―', b'-'), ('−', b'-'), ('﹘', b'-'), ('﹣', b'-'),
-    ('﹍', b'_'), ('﹎', b'_'), ('﹏', b'_'), ('‿', b'_'), ('∕', b'/'), ('⁄', b'/'), ('꞉', b':'), ('∶', b':'),
+    ('а', b'a'),
+    ('е', b'e'),
+    ('о', b'o'),
+    ('р', b'p'),
+    ('с', b'c'),
+    ('у', b'y'),
+    ('х', b'x'),
+    ('і', b'i'),
+    ('ј', b'j'),
+    ('ѕ', b's'),
+    ('һ', b'h'),
+    ('ԁ', b'd'),
+    ('ԛ', b'q'),
+    ('ԝ', b'w'),
+    ('А', b'A'),
+    ('В', b'B'),
+    ('Е', b'E'),
+    ('К', b'K'),
+    ('М', b'M'),
+    ('Н', b'H'),
+    ('О', b'O'),
+    ('Р', b'P'),
+    ('С', b'C'),
+    ('Т', b'T'),
+    ('Х', b'X'),
+    ('У', b'Y'),
+    ('І', b'I'),
+    ('Ј', b'J'),
+    ('Ѕ', b'S'),
+    ('ο', b'o'),
+    ('α', b'a'),
+    ('ν', b'v'),
+    ('ρ', b'p'),
+    ('ι', b'i'),
+    ('κ', b'k'),
+    ('Α', b'A'),
+    ('Β', b'B'),
+    ('Ε', b'E'),
+    ('Ζ', b'Z'),
+    ('Η', b'H'),
+    ('Ι', b'I'),
+    ('Κ', b'K'),
+    ('Μ', b'M'),
+    ('Ν', b'N'),
+    ('Ο', b'O'),
+    ('Ρ', b'P'),
+    ('Τ', b'T'),
+    ('Υ', b'Y'),
+    ('Χ', b'X'),
+    ('ı', b'i'),
+    ('ſ', b's'),
+    ('K', b'K'),
+    ('ℓ', b'l'),
+    ('․', b'.'),
+    ('‐', b'-'),
+    ('‑', b'-'),
+    ('‒', b'-'),
+    ('–', b'-'),
+    ('—', b'-'),
+    ('―', b'-'),
+    ('−', b'-'),
+    ('﹘', b'-'),
+    ('﹣', b'-'),
+    ('﹍', b'_'),
+    ('﹎', b'_'),
+    ('﹏', b'_'),
+    ('‿', b'_'),
+    ('∕', b'/'),
+    ('⁄', b'/'),
+    ('꞉', b':'),
+    ('∶', b':'),
 ];
 
 /// Whether a letter of another script has this place: such a script is read as it is, unless ASCII stands beside it.
@@ -31,7 +94,8 @@ pub(super) fn is_letter(c: char) -> bool {
 
 pub(super) fn seen(c: char) -> Seen {
     let code = u32::from(c);
-    let from = |base: u32, first: u8| u8::try_from(code - base).map_or(Seen::Itself, |it| Seen::As(first + it));
+    let from =
+        |base: u32, first: u8| u8::try_from(code - base).map_or(Seen::Itself, |it| Seen::As(first + it));
     match code {
         0xff01..=0xff5e => from(0xff01, b'!'),
         // Bold, italic, script … letters and digits of mathematics.
@@ -63,7 +127,15 @@ mod tests {
 
     #[test]
     fn characters_are_what_a_reader_sees() {
-        for (c, ascii) in [('ｇ', b'g'), ('＿', b'_'), ('𝐠', b'g'), ('𝟗', b'9'), ('Ⓖ', b'G'), ('а', b'a'), ('\u{e0067}', b'g')] {
+        for (c, ascii) in [
+            ('ｇ', b'g'),
+            ('＿', b'_'),
+            ('𝐠', b'g'),
+            ('𝟗', b'9'),
+            ('Ⓖ', b'G'),
+            ('а', b'a'),
+            ('\u{e0067}', b'g'),
+        ] {
             assert_eq!(seen(c), Seen::As(ascii), "{c:?}");
         }
         for c in ['\u{200b}', '\u{ad}', '\u{301}', '\u{feff}', '\u{e0001}'] {

@@ -63,8 +63,9 @@ fn span(text: &str, finding: &Finding, complete: Option<usize>) -> (usize, usize
                 over = true;
                 1
             }
-            Encoding::Percent => 19,
-            Encoding::JsonEscape | Encoding::Html => 12,
+            Encoding::Percent => 3,
+            Encoding::JsonEscape => 6,
+            Encoding::Html => 12,
             Encoding::QuotedPrintable | Encoding::Utf16 | Encoding::Unicode => 4,
         };
         start = certain.saturating_sub(certain.saturating_sub(start).saturating_mul(each));

@@ -125,7 +125,11 @@ impl Coding {
 
     /// Finds a run that is long enough, from `at` on; else where to look again once there is more.
     fn find(&self, text: &[u8], at: usize, complete: bool) -> Result<usize, usize> {
-        if self.encoding == Encoding::Hex { self.find_hex(text, at, complete) } else { self.find_run(text, at) }
+        if self.encoding == Encoding::Hex {
+            self.find_hex(text, at, complete)
+        } else {
+            self.find_run(text, at)
+        }
     }
 
     fn find_run(&self, text: &[u8], mut at: usize) -> Result<usize, usize> {
@@ -434,17 +438,16 @@ impl Run {
         for alignment in 0..chars {
             let left = index(self.count.saturating_sub(u64::from(alignment)) % u64::from(chars));
             let values = &self.values[self.values.len() - left.min(self.values.len())..];
-            let rest: Vec<u8> = match (self.coding.group, values) {
-                ((4, 3), [a, b]) => vec![a << 2 | b >> 4],
-                ((4, 3), [a, b, c]) => vec![a << 2 | b >> 4, b << 4 | c >> 2],
-                ((8, 5), [a, b, c, d, e, f, g]) => {
-                    vec![a << 3 | b >> 2, b << 6 | c << 1 | d >> 4, d << 4 | e >> 1, e << 7 | f << 2 | g >> 3]
+            // As many whole bytes as the bits of an incomplete group are.
+            let bits = 8 * u32::from(self.coding.group.1) / u32::from(self.coding.group.0);
+            let (mut rest, mut held, mut waiting) = (Vec::new(), 0_u32, 0);
+            for value in values {
+                (held, waiting) = (held << bits | u32::from(*value), waiting + bits);
+                if waiting >= 8 {
+                    waiting -= 8;
+                    rest.push(u8::try_from(held >> waiting & 0xff).unwrap_or(0));
                 }
-                ((8, 5), [a, b, c, d, e, ..]) => vec![a << 3 | b >> 2, b << 6 | c << 1 | d >> 4, d << 4 | e >> 1],
-                ((8, 5), [a, b, c, d]) => vec![a << 3 | b >> 2, b << 6 | c << 1 | d >> 4],
-                ((8, 5), [a, b, ..]) => vec![a << 3 | b >> 2],
-                _ => Vec::new(),
-            };
+            }
             self.offer(alignment, Some(at), best, |view, inner| {
                 view.feed(context, &rest, inner);
                 view.finish(context, inner);

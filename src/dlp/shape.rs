@@ -1,7 +1,7 @@
 //! A shape: literals and runs of a class of bytes, one after another. It is read from a small part of the language of
 //! regular expressions, and matched without an automaton, so that a long table of kinds costs nothing at the start.
 
-use super::patterns::Look;
+use super::site::Look;
 
 /// Literals and runs, read from an expression.
 pub(super) struct Shape {
@@ -146,10 +146,10 @@ impl Shape {
 
     /// How unlikely a match is in random base64 of either alphabet, in bits.
     pub(super) fn strength(&self) -> f64 {
-        f64::min(self.strength_in(b"-_"), self.strength_in(b"+/"))
+        f64::min(self.strength_in(*b"-_"), self.strength_in(*b"+/"))
     }
 
-    fn strength_in(&self, others: &[u8; 2]) -> f64 {
+    fn strength_in(&self, others: [u8; 2]) -> f64 {
         let is_in = |byte: u8| byte.is_ascii_alphanumeric() || others.contains(&byte);
         // One byte of so many of the 64, or of none.
         let bits = |count: usize| match u32::try_from(count) {
@@ -175,14 +175,13 @@ fn heads(parts: &[Part]) -> Vec<[u8; 3]> {
             break;
         }
         heads = match part {
-            Part::Text(texts) => cross(&heads, texts.iter().map(Vec::as_slice)),
+            Part::Text(texts) => cross(&heads, &texts.iter().map(Vec::as_slice)),
             Part::Run { class, least, most } => {
-                let bytes: Vec<[u8; 1]> =
-                    (0..=255).filter(|b| class[usize::from(*b)]).map(|b| [b]).collect();
+                let bytes: Vec<[u8; 1]> = (0..=255).filter(|b| class[usize::from(*b)]).map(|b| [b]).collect();
                 let mut out = if *least == 0 { heads.clone() } else { Vec::new() };
                 let mut longer = heads;
                 for _ in 0..(*most).min(3) {
-                    longer = cross(&longer, bytes.iter().map(<[u8; 1]>::as_slice));
+                    longer = cross(&longer, &bytes.iter().map(<[u8; 1]>::as_slice));
                 }
                 out.extend(longer);
                 out
@@ -192,7 +191,7 @@ fn heads(parts: &[Part]) -> Vec<[u8; 3]> {
     heads.iter().filter_map(|head| head.first_chunk::<3>().copied()).collect()
 }
 
-fn cross<'t>(heads: &[Vec<u8>], texts: impl Iterator<Item = &'t [u8]> + Clone) -> Vec<Vec<u8>> {
+fn cross<'t>(heads: &[Vec<u8>], texts: &(impl Iterator<Item = &'t [u8]> + Clone)) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
     for head in heads {
         if head.len() >= 3 {
@@ -201,7 +200,9 @@ fn cross<'t>(heads: &[Vec<u8>], texts: impl Iterator<Item = &'t [u8]> + Clone) -
         }
         out.extend(texts.clone().map(|text| [head.as_slice(), text].concat()));
     }
-    out.iter_mut().for_each(|head| head.truncate(3));
+    for head in &mut out {
+        head.truncate(3);
+    }
     out.sort_unstable();
     out.dedup();
     out

@@ -4,9 +4,10 @@ use super::{
     assignment::{self, Named},
     judge::{self, has_crc, is_in_data, is_random, is_stand_in},
     kinds::TABLE,
-    patterns::{BUILTIN, Look, When},
+    patterns::BUILTIN,
+    row::When,
     set::PatternId,
-    special::Site,
+    site::{Look, Site},
 };
 
 /// A kind that chance makes less often than this, in bits, is found inside of data, too.
@@ -30,7 +31,12 @@ pub(super) enum Sight {
     /// It depends on bytes that are not there yet.
     More,
     /// A credential, by its indices in the text, certain after so many bytes of the text.
-    Match { pattern: PatternId, start: usize, end: usize, certain: usize },
+    Match {
+        pattern: PatternId,
+        start: usize,
+        end: usize,
+        certain: usize,
+    },
 }
 
 /// Looks at `site.at` for `candidate`.

@@ -2,42 +2,9 @@
 
 use super::{
     judge::{is_base64_url, is_key, is_random, is_stand_in},
-    patterns::Look,
+    site::{CONTEXT, Look, Site, run},
     validate,
 };
-
-/// How far back a kind looks for what it belongs to: a query, a card's name.
-const CONTEXT: usize = 768;
-
-/// A place in a text.
-pub(super) struct Site<'t> {
-    pub(super) text: &'t [u8],
-    pub(super) at: usize,
-    /// Nothing follows the text.
-    pub(super) complete: bool,
-}
-
-impl<'t> Site<'t> {
-    pub(super) fn right(&self) -> &'t [u8] {
-        &self.text[self.at..]
-    }
-
-    pub(super) fn left(&self, most: usize) -> &'t [u8] {
-        &self.text[self.at.saturating_sub(most)..self.at]
-    }
-
-    /// Not enough is there to say more.
-    fn short(&self) -> Look {
-        if self.complete { Look::No } else { Look::More }
-    }
-
-    /// What stands before it of the same URL.
-    fn url(&self) -> &'t [u8] {
-        let left = self.left(CONTEXT);
-        let begins = left.iter().rposition(|b| *b <= b' ' || matches!(b, b'"' | b'\'' | b'<' | b'>' | b'`'));
-        &left[begins.map_or(0, |at| at + 1)..]
-    }
-}
 
 fn matched(length: usize) -> Look {
     Look::Match { length, certain: length }
@@ -47,19 +14,22 @@ fn has(text: &[u8], word: &str) -> bool {
     memchr::memmem::find(text, word.as_bytes()).is_some()
 }
 
-/// How many bytes of a kind `text` begins with, of at most `most`.
-pub(super) fn run(text: &[u8], most: usize, of: impl Fn(u8) -> bool) -> usize {
-    text.iter().take(most).take_while(|b| of(**b)).count()
-}
-
 /// Whether a key's id names who signed, in the envelope of a signature or of a signed URL: `AKIA…/20260101/…`,
 /// `AWSAccessKeyId=…`, `Key-Pair-Id=…`; and how many bytes after it say so.
 pub(super) fn is_signature(site: &Site<'_>, end: usize) -> Option<(bool, usize)> {
     const ENVELOPE: usize = 11;
     let left = site.left(40);
     let ends = |names: &[&str]| names.iter().any(|name| left.ends_with(name.as_bytes()));
-    let signers = ["AWSAccessKeyId=", "Key-Pair-Id=", "GoogleAccessId=", "OSSAccessKeyId=", "q-ak=", "uthorization: AWS "];
-    if ends(&signers) {
+    let signers = [
+        "AWSAccessKeyId=",
+        "Key-Pair-Id=",
+        "GoogleAccessId=",
+        "OSSAccessKeyId=",
+        "q-ak=",
+        "uthorization: AWS ",
+        "\nAWS ",
+    ];
+    if ends(&signers) || left == b"AWS " {
         return Some((true, 0));
     }
     if !ends(&["redential=", "redential%3D", "redential\": \"", "redential\":\""]) {
@@ -76,12 +46,12 @@ pub(super) fn is_signature(site: &Site<'_>, end: usize) -> Option<(bool, usize)>
 
 /// `"type": "service_account"`, as the key's file has it.
 pub(super) fn service_account(site: &Site<'_>) -> Look {
+    const WORD: &[u8] = b"service_account";
     let quote = |text: &[u8]| text.iter().find(|b| **b != b'\\').copied();
     let left = site.left(24);
     if !(has(left, "type") && left.iter().rev().find(|b| **b != b'\\') == Some(&b'"')) {
         return Look::No;
     }
-    const WORD: &[u8] = b"service_account";
     let text = site.right();
     match text.strip_prefix(WORD) {
         Some(rest) => match quote(rest) {
@@ -99,7 +69,9 @@ const KEY: usize = 400;
 
 /// `-----BEGIN … PRIVATE KEY-----` and some of the key. The line alone is a mention, and source code mentions it often.
 pub(super) fn private_key(site: &Site<'_>) -> Look {
-    pem(site, |label| (has(label, "PRIVATE") && has(label, "KEY") || has(label, "Static")) && !has(label, "PGP"))
+    pem(site, |label| {
+        (has(label, "PRIVATE") && has(label, "KEY") || has(label, "Static")) && !has(label, "PGP")
+    })
 }
 
 pub(super) fn pgp_key(site: &Site<'_>) -> Look {
@@ -261,7 +233,9 @@ pub(super) fn azure_sas(site: &Site<'_>) -> Look {
     let mut at = match text {
         [b's', b'i', b'g', b'=', ..] => 4,
         [b's', b'i', b'g', b'%', b'3', b'D' | b'd', ..] => 6,
-        _ if text.len() < 6 && (b"sig=".starts_with(text) || b"sig%3D".starts_with(text)) => return site.short(),
+        _ if text.len() < 6 && (b"sig=".starts_with(text) || b"sig%3D".starts_with(text)) => {
+            return site.short();
+        }
         _ => return Look::No,
     };
     let begun = at;
@@ -295,12 +269,14 @@ pub(super) fn jwt(site: &Site<'_>) -> Look {
     const LONGEST: usize = 600;
     const CLAIMS: usize = 20;
     let json = |text: &[u8]| {
-        matches!(text, [b'e', b'y', b'J' | b'A', ..]) || matches!(text, [b'e', b'w', b, ..] if is_base64_url(*b))
+        matches!(text, [b'e', b'y', b'J' | b'A', ..])
+            || matches!(text, [b'e', b'w', b, ..] if is_base64_url(*b))
     };
     let left = site.left(LONGEST);
     let length = left.iter().rev().take_while(|b| is_base64_url(**b)).count();
     let header = &left[left.len() - length..];
-    if header.len() < 12 || !header[..header.len() - 11].iter().enumerate().any(|(at, _)| json(&header[at..])) {
+    if header.len() < 12 || !header[..header.len() - 11].iter().enumerate().any(|(at, _)| json(&header[at..]))
+    {
         return Look::No;
     }
     let claims = &site.right()[1..];
@@ -310,7 +286,8 @@ pub(super) fn jwt(site: &Site<'_>) -> Look {
     }
     let claims = &claims[..CLAIMS];
     let url = site.url();
-    let signed = has(url, "sr=b") && has(url, "sig=") || has(url, "X-Amz-Signature=") || has(url, "X-Goog-Signature=");
+    let signed =
+        has(url, "sr=b") && has(url, "sig=") || has(url, "X-Amz-Signature=") || has(url, "X-Goog-Signature=");
     if !json(claims) || claims == SAMPLE_JWT || signed || !is_random(claims) {
         return Look::No;
     }
@@ -320,11 +297,8 @@ pub(super) fn jwt(site: &Site<'_>) -> Look {
 /// A number of the user's own ends where no letter, digit or decimal follows.
 fn ends(site: &Site<'_>, length: usize) -> Option<bool> {
     match &site.right()[length..] {
-        [] if site.complete => Some(true),
-        [] => None,
         [b'.', b, ..] => Some(!b.is_ascii_digit()),
-        [b'.'] if site.complete => Some(true),
-        [b'.'] => None,
+        [] | [b'.'] => site.complete.then_some(true),
         [b, ..] => Some(!(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))),
     }
 }
@@ -347,17 +321,46 @@ fn is_said(site: &Site<'_>, words: &[&str]) -> bool {
 }
 
 const CARD_WORDS: [&str; 14] = [
-    "card", "visa", "amex", "american express", "discover", "pan\"", "pan:", "pan=", "cvv", "cvc", "ccnum", "cc_n",
-    "payment", "expir",
+    "card",
+    "visa",
+    "amex",
+    "american express",
+    "discover",
+    "pan\"",
+    "pan:",
+    "pan=",
+    "cvv",
+    "cvc",
+    "ccnum",
+    "cc_n",
+    "payment",
+    "expir",
 ];
 
 /// Numbers that the documentation of payment services prints.
 const TEST_CARDS: [&str; 22] = [
-    "4111111111111111", "4242424242424242", "4012888888881881", "4000056655665556", "4000000000000002",
-    "4000002500003155", "4000000000009995", "4000000000003220", "5555555555554444", "5105105105105100",
-    "5200828282828210", "5454545454545454", "2223003122003222", "2223000048400011", "378282246310005",
-    "371449635398431", "378734493671000", "6011111111111117", "6011000990139424", "3530111333300000",
-    "3566002020360505", "4444333322221111",
+    "4111111111111111",
+    "4242424242424242",
+    "4012888888881881",
+    "4000056655665556",
+    "4000000000000002",
+    "4000002500003155",
+    "4000000000009995",
+    "4000000000003220",
+    "5555555555554444",
+    "5105105105105100",
+    "5200828282828210",
+    "5454545454545454",
+    "2223003122003222",
+    "2223000048400011",
+    "378282246310005",
+    "371449635398431",
+    "378734493671000",
+    "6011111111111117",
+    "6011000990139424",
+    "3530111333300000",
+    "3566002020360505",
+    "4444333322221111",
 ];
 
 /// A payment card's number where one is spoken of.
@@ -368,7 +371,9 @@ pub(super) fn card(site: &Site<'_>) -> Look {
         match text.get(at) {
             Some(b) if b.is_ascii_digit() => digits.push(*b),
             Some(b' ' | b'-') if text.get(at + 1).is_some_and(u8::is_ascii_digit) => {}
-            Some(b' ' | b'-') if at + 1 == text.len() && !site.complete && digits.len() < 16 => return Look::More,
+            Some(b' ' | b'-') if at + 1 == text.len() && !site.complete && digits.len() < 16 => {
+                return Look::More;
+            }
             None if !site.complete && digits.len() < 17 => return Look::More,
             _ => break,
         }
@@ -379,7 +384,9 @@ pub(super) fn card(site: &Site<'_>) -> Look {
     }
     let issued = match digits.as_slice() {
         [b'3', b'4' | b'7', ..] => digits.len() == 15,
-        [b'4', ..] | [b'5', b'1'..=b'5', ..] | [b'2', b'2'..=b'7', ..] | [b'3', b'5', ..] => digits.len() == 16,
+        [b'4', ..] | [b'5', b'1'..=b'5', ..] | [b'2', b'2'..=b'7', ..] | [b'3', b'5', ..] => {
+            digits.len() == 16
+        }
         [b'6', b'0', b'1', b'1', ..] | [b'6', b'4', b'4'..=b'9', ..] | [b'6', b'5', ..] => digits.len() == 16,
         _ => false,
     };
@@ -392,8 +399,14 @@ pub(super) fn card(site: &Site<'_>) -> Look {
 
 /// Account numbers that documentation prints.
 const SAMPLE_IBANS: [&str; 8] = [
-    "DE89370400440532013000", "GB82WEST12345698765432", "GB29NWBK60161331926819", "FR1420041010050500013M02606",
-    "NL91ABNA0417164300", "BE68539007547034", "CH9300762011623852957", "ES9121000418450200051332",
+    "DE89370400440532013000",
+    "GB82WEST12345698765432",
+    "GB29NWBK60161331926819",
+    "FR1420041010050500013M02606",
+    "NL91ABNA0417164300",
+    "BE68539007547034",
+    "CH9300762011623852957",
+    "ES9121000418450200051332",
 ];
 
 pub(super) fn iban(site: &Site<'_>) -> Look {
@@ -423,12 +436,15 @@ pub(super) fn iban(site: &Site<'_>) -> Look {
 
 fn is_random_number(text: &[u8]) -> bool {
     let mut seen = [false; 256];
-    text.iter().for_each(|b| seen[usize::from(*b)] = true);
+    for byte in text {
+        seen[usize::from(*byte)] = true;
+    }
     seen.iter().filter(|seen| **seen).count() >= 3
 }
 
 pub(super) fn social_security(site: &Site<'_>) -> Look {
-    const WORDS: [&str; 6] = ["ssn", "social security", "social_security", "socialsecurity", "taxpayer", "tax id"];
+    const WORDS: [&str; 6] =
+        ["ssn", "social security", "social_security", "socialsecurity", "taxpayer", "tax id"];
     const KNOWN: [&[u8]; 4] = [b"078-05-1120", b"219-09-9999", b"123-45-6789", b"111-22-3333"];
     let text = site.right();
     let shape = |at: usize, b: &u8| if matches!(at, 3 | 6) { *b == b'-' } else { b.is_ascii_digit() };

@@ -157,9 +157,30 @@ pub(super) fn ssn(matched: &[u8]) -> bool {
 
 /// Passwords that stand in examples and on developers' machines.
 const STAND_INS: [&str; 24] = [
-    "password", "passwd", "pass", "pwd", "secret", "example", "changeme", "root", "admin", "postgres",
-    "mysql", "test", "tiger", "guest", "rabbitmq", "redis", "mongo", "mongodb", "password123", "yourpassword",
-    "mypassword", "user", "my-secret-pw", "mysecretpassword",
+    "password",
+    "passwd",
+    "pass",
+    "pwd",
+    "secret",
+    "example",
+    "changeme",
+    "root",
+    "admin",
+    "postgres",
+    "mysql",
+    "test",
+    "tiger",
+    "guest",
+    "rabbitmq",
+    "redis",
+    "mongo",
+    "mongodb",
+    "password123",
+    "yourpassword",
+    "mypassword",
+    "user",
+    "my-secret-pw",
+    "mysecretpassword",
 ];
 
 /// Whether a password, in lower case, stands in examples.

@@ -8,7 +8,7 @@ use super::{
     seed_phrase::Seed,
     set::{LEFT, Set},
     sight::{self, Candidate, Sight},
-    special::Site,
+    site::Site,
 };
 use regex_automata::util::primitives::StateID;
 
@@ -234,7 +234,12 @@ impl View {
                 forced = self.escape(at).unwrap_or(forced);
             }
             if flags & NAMES != 0 {
-                self.check(context, Pending { candidate: Candidate::Named, start: self.base + at as u64 }, complete, best);
+                self.check(
+                    context,
+                    Pending { candidate: Candidate::Named, start: self.base + at as u64 },
+                    complete,
+                    best,
+                );
             }
             let [second, third] = [self.buf[at + 1], self.buf[at + 2]];
             for &id in builtin.beginning_with([byte, second, third]) {
@@ -245,7 +250,12 @@ impl View {
                 for &id in builtin.words_beginning_with([byte, second]) {
                     if self.is_word(at, forced) {
                         let candidate = Candidate::Row { id, is_word: true };
-                        self.check(context, Pending { candidate, start: self.base + at as u64 }, complete, best);
+                        self.check(
+                            context,
+                            Pending { candidate, start: self.base + at as u64 },
+                            complete,
+                            best,
+                        );
                     }
                 }
             } else if decoded && flags & PRINTABLE == 0 {
@@ -306,7 +316,6 @@ impl View {
         }
         let at = index(pending.start - self.base);
         match sight::look(pending.candidate, &Site { text: &self.buf, at, complete }) {
-            Sight::No => {}
             Sight::More => self.pending.push(pending),
             Sight::Match { pattern, start, end, certain } if !context.muted[usize::from(pattern)] => {
                 match self.cover(context, start, end, complete) {
@@ -320,7 +329,7 @@ impl View {
                     }),
                 }
             }
-            Sight::Match { .. } => {}
+            Sight::No | Sight::Match { .. } => {}
         }
     }
 

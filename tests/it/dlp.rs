@@ -2,8 +2,11 @@
 //!
 //! Tokens are put together at run time, so that no secret scanner trips over this file.
 
+#[expect(clippy::format_collect, clippy::too_many_lines, reason = "a corpus is a list of short texts")]
 mod corpora;
+#[expect(clippy::too_many_lines, reason = "a table")]
 mod kinds;
+#[expect(clippy::format_collect, reason = "short texts")]
 mod views;
 
 use base64::{Engine as _, engine::general_purpose as b64};
@@ -49,7 +52,7 @@ fn name(finding: Option<Finding>) -> Option<String> {
 fn every_pattern_is_found_in_text_in_json_and_under_each_encoding() {
     let scanner = scanner();
     let mut missed = Vec::new();
-    let mut untested: Vec<_> = Scanner::builtin().map(|(name, ..)| name).collect();
+    let mut untested: Vec<_> = Scanner::builtin().map(|kind| kind.name).collect();
     for (pattern, token) in tokens() {
         untested.retain(|name| *name != pattern);
         let json = serde_json::json!({"text": format!("a line\nsee {token} there")}).to_string();
@@ -114,8 +117,16 @@ fn wrapped(text: &str) -> String {
 }
 
 /// Kinds without a prefix of their own, whose shape is too common in the middle of a word. The documentation lists them.
-const BOUNDED: [&str; 8] =
-    ["Alibaba Access Key", "Facebook", "New Relic License", "Mailchimp", "Azure Client Secret", "Google OAuth Client ID", "Asana PAT", "Beamer"];
+const BOUNDED: [&str; 8] = [
+    "Alibaba Access Key",
+    "Facebook",
+    "New Relic License",
+    "Mailchimp",
+    "Azure Client Secret",
+    "Google OAuth Client ID",
+    "Asana PAT",
+    "Beamer",
+];
 
 /// No left or right boundary that a sender controls: prefix, length, alphabet and how random the value is decide.
 #[test]
@@ -127,7 +138,13 @@ fn a_letter_or_digit_before_or_after_a_token_hides_nothing() {
             // The name says what it is, or the shape says too little.
             continue;
         }
-        for text in [format!("a{token}"), format!("9{token}"), format!("_{token}"), format!("{token}a"), format!("x{token}9Q")] {
+        for text in [
+            format!("a{token}"),
+            format!("9{token}"),
+            format!("_{token}"),
+            format!("{token}a"),
+            format!("x{token}9Q"),
+        ] {
             if scanner.text(&text).is_none() {
                 missed.push(format!("{pattern}: {text}"));
             }
@@ -272,7 +289,7 @@ fn pieces() -> impl Strategy<Value = String> {
             9 => views::quoted_printable(&token),
             10 => views::wide(&token),
             11 => views::full_width(&token),
-            12 => token.chars().map(|c| format!("{c}\u{200b}")).collect(),
+            12 => token.chars().flat_map(|c| [c, '\u{200b}']).collect(),
             13 => views::hex(&token, ""),
             14 => b64::STANDARD.encode(views::gzip(&token)),
             0 => b64::STANDARD.encode(&token),
@@ -348,4 +365,39 @@ fn a_token_whose_end_is_escaped_is_held_back_from_its_beginning() {
         let found = stream.push(rest.as_bytes()).and_then(|_| stream.finish()).unwrap_err();
         assert_eq!(&*found.pattern, "Anthropic");
     }
+}
+
+/// `bottle scan` and `bottle explain --body` are the same scanner; neither repeats what it found.
+#[test]
+fn scan_says_place_and_kind_and_never_the_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = join(&["gl", "pat-", &alnum(5, 20)]);
+    let write = |name: &str, text: &str| fs_err::write(folder.path().join(name), text).unwrap();
+    write(
+        "a.txt",
+        &format!("one\ntwo {token}\nthree {}\n", b64::STANDARD.encode(format!("see {token} there"))),
+    );
+    write("b.txt", "nothing here\n");
+    let bottle = |arguments: &[&str]| {
+        let ran = std::process::Command::new(env!("CARGO_BIN_EXE_bottle"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        (ran.status.code(), String::from_utf8(ran.stdout).unwrap())
+    };
+    let (code, said) = bottle(&["scan", "a.txt", "b.txt"]);
+    assert_eq!(said, "a.txt:2: GitLab PAT (critical)\na.txt:3: GitLab PAT (critical), written as base64\n");
+    assert_eq!(code, Some(1));
+    assert_eq!(bottle(&["scan", "b.txt"]), (Some(0), String::new()));
+    let (_, said) = bottle(&["scan", "a.txt", "--format", "json"]);
+    assert!(said.contains("\"kind\": \"GitLab PAT\"") && !said.contains(&token), "{said}");
+    let (code, said) = bottle(&["scan", "--kinds"]);
+    assert!(code == Some(0) && said.lines().count() > 230, "{said}");
+    write(
+        "bottle.yaml",
+        "version: 1\nname: dev\nagent: {image: debian:12}\negress_proxy: {routes: [{host: a.example}]}\n",
+    );
+    let (code, said) = bottle(&["explain", "POST", "https://a.example/x", "--body", "a.txt"]);
+    assert!(code == Some(1) && said.contains("GitLab PAT") && !said.contains(&token), "{said}");
 }

@@ -93,7 +93,10 @@ fn documented() -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    texts.push(format!("{{\"jsonrpc\": \"2.0\", \"method\": \"eth_getTransactionByHash\", \"params\": [\"0x{}\"]}}", hex(9, 64)));
+    texts.push(format!(
+        "{{\"jsonrpc\": \"2.0\", \"method\": \"eth_getTransactionByHash\", \"params\": [\"0x{}\"]}}",
+        hex(9, 64)
+    ));
     texts
 }
 
@@ -103,35 +106,114 @@ fn written(seed: u64) -> Vec<String> {
     let safe = b64::URL_SAFE_NO_PAD.encode(noise(seed + 7, 3000));
     vec![
         format!("name = \"serde\"\nversion = \"1.0.{seed}\"\nchecksum = \"{}\"\n", h(64)),
-        format!("\"node_modules/a\": {{\"version\": \"1.{seed}.0\", \"integrity\": \"sha512-{}\"}}", data(64)),
+        format!(
+            "\"node_modules/a\": {{\"version\": \"1.{seed}.0\", \"integrity\": \"sha512-{}\"}}",
+            data(64)
+        ),
         format!("a==1.0 \\\n    --hash=sha256:{} \\\n    --hash=sha256:{}\n", h(64), hex(seed + 1, 64)),
-        format!("golang.org/x/net v0.{seed}.0 h1:{}\ngolang.org/x/net v0.1.0/go.mod h1:{}\n", data(32), data(32)),
-        format!("commit {}\nAuthor: A <a@x.example>\nDate:   Mon Jan 1 00:00:00 2026\n\nindex {}..{} 100644\n", h(40), h(7), hex(seed + 2, 7)),
-        format!("2026-01-01T00:00:00Z INFO request id={} trace={} took=12ms ip=10.0.{}.7\n", uuid(seed), h(32), seed % 250),
-        format!("{{\"cells\": [{{\"output_type\": \"display_data\", \"data\": {{\"image/png\": \"{}\"}}}}]}}", data(4000)),
-        format!("{{\"id\": \"msg_01{}\", \"role\": \"assistant\", \"content\": [{{\"type\": \"thinking\", \"signature\": \"{}\"}}]}}", a(22), data(600)),
+        format!(
+            "golang.org/x/net v0.{seed}.0 h1:{}\ngolang.org/x/net v0.1.0/go.mod h1:{}\n",
+            data(32),
+            data(32)
+        ),
+        format!(
+            "commit {}\nAuthor: A <a@x.example>\nDate:   Mon Jan 1 00:00:00 2026\n\nindex {}..{} 100644\n",
+            h(40),
+            h(7),
+            hex(seed + 2, 7)
+        ),
+        format!(
+            "2026-01-01T00:00:00Z INFO request id={} trace={} took=12ms ip=10.0.{}.7\n",
+            uuid(seed),
+            h(32),
+            seed % 250
+        ),
+        format!(
+            "{{\"cells\": [{{\"output_type\": \"display_data\", \"data\": {{\"image/png\": \"{}\"}}}}]}}",
+            data(4000)
+        ),
+        format!(
+            "{{\"id\": \"msg_01{}\", \"role\": \"assistant\", \"content\": [{{\"type\": \"thinking\", \"signature\": \"{}\"}}]}}",
+            a(22),
+            data(600)
+        ),
         format!("{{\"encrypted_content\": \"gAAAAAB{safe}\"}}"),
         format!("{{\"nextPageToken\": \"{}\", \"etag\": \"W/\\\"{}\\\"\"}}", a(120), h(40)),
-        format!("{{\"csrf_token\": \"{}\", \"next_token\": \"{}\", \"sync_token\": \"{}\"}}", a(64), a(80), a(44)),
-        format!("etag: \"{}\"\nx-request-id: {}\ncf-ray: {}-FRA\nset-cookie: _ga=GA1.2.{}.1700000000\n", h(32), uuid(seed), h(16), 1_000_000_000 + seed),
+        format!(
+            "{{\"csrf_token\": \"{}\", \"next_token\": \"{}\", \"sync_token\": \"{}\"}}",
+            a(64),
+            a(80),
+            a(44)
+        ),
+        format!(
+            "etag: \"{}\"\nx-request-id: {}\ncf-ray: {}-FRA\nset-cookie: _ga=GA1.2.{}.1700000000\n",
+            h(32),
+            uuid(seed),
+            h(16),
+            1_000_000_000 + seed
+        ),
         format!("docker pull registry.example/app@sha256:{}\n", h(64)),
-        format!("<svg><path d=\"M{}.{} {}.5L10 20z\"/></svg><img src=\"data:image/png;base64,{}\">", seed, seed * 7, seed * 3, data(900)),
-        format!("sourceMappingURL=data:application/json;base64,{}", b64::STANDARD.encode(format!("{{\"version\":3,\"mappings\":\"{}\"}}", "AAAA;".repeat(90)))),
+        format!(
+            "<svg><path d=\"M{}.{} {}.5L10 20z\"/></svg><img src=\"data:image/png;base64,{}\">",
+            seed,
+            seed * 7,
+            seed * 3,
+            data(900)
+        ),
+        format!(
+            "sourceMappingURL=data:application/json;base64,{}",
+            b64::STANDARD.encode(format!("{{\"version\":3,\"mappings\":\"{}\"}}", "AAAA;".repeat(90)))
+        ),
         format!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI{} me@host\n", data(32)),
         format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", data(800)),
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", data(200)),
-        format!("0.{}, -0.{}, 1.5e-{}, 3.14159265358979323846, 4111111111111111.{}", seed * 7919, seed * 104_729, seed % 300, seed),
-        format!("tel +49 170 {} {} order 4539148803436467{} invoice 2026-{:02}-{:04}", 1000 + seed, 2000 + seed, seed, seed % 12 + 1, seed),
-        format!("const taskAntDesignVue = require('task-ant-design-vue-component-library-{seed}');\nimport {{ sk }} from 'disk-proj-template-generator-{seed}';"),
-        format!("apiKey: process.env.API_KEY_{seed}, password: hash(input), token: this.tokens[{seed}].value, secretKey: config.get('secretKey')"),
-        format!("def test_{seed}(self):\n    self.client.login(password=self.password)\n    assert response.json()['access_token'] == tokens.access_token\n"),
+        format!(
+            "0.{}, -0.{}, 1.5e-{}, 3.14159265358979323846, 4111111111111111.{}",
+            seed * 7919,
+            seed * 104_729,
+            seed % 300,
+            seed
+        ),
+        format!(
+            "tel +49 170 {} {} order 4539148803436467{} invoice 2026-{:02}-{:04}",
+            1000 + seed,
+            2000 + seed,
+            seed,
+            seed % 12 + 1,
+            seed
+        ),
+        format!(
+            "const taskAntDesignVue = require('task-ant-design-vue-component-library-{seed}');\nimport {{ sk }} from 'disk-proj-template-generator-{seed}';"
+        ),
+        format!(
+            "apiKey: process.env.API_KEY_{seed}, password: hash(input), token: this.tokens[{seed}].value, secretKey: config.get('secretKey')"
+        ),
+        format!(
+            "def test_{seed}(self):\n    self.client.login(password=self.password)\n    assert response.json()['access_token'] == tokens.access_token\n"
+        ),
         format!("{:08x}: {} {}  ................\n", seed * 16, hex(seed, 4), hex(seed + 1, 4)),
-        format!("MAC 00:1a:2b:3c:{:02x}:5f, fingerprint {}\n", seed % 256, (0..20).map(|i| format!("{:02x}", (seed * 31 + i * 7) % 256)).collect::<Vec<_>>().join(":")),
+        format!(
+            "MAC 00:1a:2b:3c:{:02x}:5f, fingerprint {}\n",
+            seed % 256,
+            (0..20).map(|i| format!("{:02x}", (seed * 31 + i * 7) % 256)).collect::<Vec<_>>().join(":")
+        ),
         String::from_utf8_lossy(&noise(seed, 2000)).into_owned(),
-        format!("Größe: {seed} — naïve café, Москва и Санкт-Петербург, 東京都, αβγ, ｆｕｌｌ ｗｉｄｔｈ ｔｅｘｔ, zero\u{200b}width\u{200d}joiner 👩‍💻\n"),
+        format!(
+            "Größe: {seed} — naïve café, Москва и Санкт-Петербург, 東京都, αβγ, ｆｕｌｌ ｗｉｄｔｈ ｔｅｘｔ, zero\u{200b}width\u{200d}joiner 👩‍💻\n"
+        ),
         format!("https://x.example/search?q=a&state={}&code={}&cursor={}\n", a(32), a(40), a(60)),
-        format!("{{\"tx\": \"0x{}\", \"from\": \"0x{}\", \"blockHash\": \"0x{}\"}}", h(64), h(40), hex(seed + 3, 64)),
-        format!("ARN arn:aws:iam::{:012}:role/x, instance i-0{}, ami-0{}\n", 100_000_000_000 + seed, h(16), h(16)),
+        format!(
+            "{{\"tx\": \"0x{}\", \"from\": \"0x{}\", \"blockHash\": \"0x{}\"}}",
+            h(64),
+            h(40),
+            hex(seed + 3, 64)
+        ),
+        format!(
+            "ARN arn:aws:iam::{:012}:role/x, instance i-0{}, ami-0{}\n",
+            100_000_000_000 + seed,
+            h(16),
+            h(16)
+        ),
     ]
 }
 
@@ -141,7 +223,8 @@ fn refused(scanner: &Scanner, texts: impl IntoIterator<Item = (String, Vec<u8>)>
         count += 1;
         if let Some(found) = scanner.text(&text) {
             let at = usize::try_from(found.offset).unwrap();
-            let shown = String::from_utf8_lossy(&text[at.saturating_sub(30)..text.len().min(at + 60)]).into_owned();
+            let shown =
+                String::from_utf8_lossy(&text[at.saturating_sub(30)..text.len().min(at + 60)]).into_owned();
             refused.push(format!("{what}: {} {:?}: {shown:?}", found.pattern, found.encodings));
         }
     }
@@ -181,9 +264,11 @@ fn ordinary_material_is_not_refused() {
     };
     let made: Vec<_> = seeds.clone().flat_map(|seed| named("written", written(seed))).collect();
     let signed: Vec<_> = seeds.flat_map(|seed| named("signed", signed(seed))).collect();
-    let chats: Vec<_> = signed.iter().take(60).map(|(what, text)| {
-        (format!("{what} in a chat"), chat(&String::from_utf8_lossy(text)).into_bytes())
-    }).collect();
+    let chats: Vec<_> = signed
+        .iter()
+        .take(60)
+        .map(|(what, text)| (format!("{what} in a chat"), chat(&String::from_utf8_lossy(text)).into_bytes()))
+        .collect();
     let mut all = Vec::new();
     let mut counted = Vec::new();
     for (part, texts) in [
@@ -210,7 +295,10 @@ fn leaks(token: &str) -> Vec<String> {
         format!("curl -H 'Authorization: Bearer {token}' https://x.example"),
         format!("<config><key>{token}</key></config>"),
         format!("key: |\n  {token}\nother: 1\n"),
-        format!("{{\"a\":1}}\n{{\"b\":\"{}\"}}\n", token.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")),
+        format!(
+            "{{\"a\":1}}\n{{\"b\":\"{}\"}}\n",
+            token.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+        ),
         format!("--boundary\r\nContent-Disposition: form-data; name=\"f\"\r\n\r\n{token}\r\n--boundary--"),
         format!("{} {token}{}", "a ".repeat(9_000), "\nb".repeat(9_000)),
     ]

@@ -32,11 +32,30 @@ fn special() -> Vec<(&'static str, String)> {
         ("GCP Service Account Key", join(&["{\"type\"", ": \"service_", "account\", "])),
         ("Private Key Header", join(&["-----BEGIN ", "RSA PRIVATE KEY-----\n", &r("A-Za-z0-9+/", 7, 64)])),
         ("Private Key Header", join(&["-----BEGIN ", "PRIVATE KEY-----\\n", &r("A-Za-z0-9+/", 8, 64)])),
-        ("Private Key Header", join(&["-----BEGIN ", "OPENSSH PRIVATE KEY-----\n  2 | ", &r("A-Za-z0-9+/", 9, 64)])),
-        ("PGP Private Key", join(&["-----BEGIN ", "PGP PRIVATE KEY BLOCK-----\n\n", &r("A-Za-z0-9+/", 10, 64)])),
+        (
+            "Private Key Header",
+            join(&["-----BEGIN ", "OPENSSH PRIVATE KEY-----\n  2 | ", &r("A-Za-z0-9+/", 9, 64)]),
+        ),
+        (
+            "PGP Private Key",
+            join(&["-----BEGIN ", "PGP PRIVATE KEY BLOCK-----\n\n", &r("A-Za-z0-9+/", 10, 64)]),
+        ),
         ("PuTTY Private Key", join(&["Private", "-Lines: 14\n", &r("A-Za-z0-9+/", 11, 64)])),
-        ("Azure SAS", join(&["?sv=2024-01-01&ss=b&srt=sco&se=2026-01-01&", "sig=", &r("A-Za-z0-9", 48, 43), "%3D"])),
-        ("Discord Bot Token", join(&["MT", &r("A-Za-z0-9_-", 19, 24), ".", &r("A-Za-z0-9_-", 20, 6), ".", &r("A-Za-z0-9_-", 21, 38)])),
+        (
+            "Azure SAS",
+            join(&["?sv=2024-01-01&ss=b&srt=sco&se=2026-01-01&", "sig=", &r("A-Za-z0-9", 48, 43), "%3D"]),
+        ),
+        (
+            "Discord Bot Token",
+            join(&[
+                "MT",
+                &r("A-Za-z0-9_-", 19, 24),
+                ".",
+                &r("A-Za-z0-9_-", 20, 6),
+                ".",
+                &r("A-Za-z0-9_-", 21, 38),
+            ]),
+        ),
         ("Telegram Bot Token", join(&["1234567890", ":AA", &r("A-Za-z0-9_-", 12, 33)])),
         ("Bitcoin WIF", join(&["5HueCGU8rMjxEXxiPuD5BDku4Mk", "FqeZyd4dZ1jvhTVqvbTLvyTJ"])),
         ("Credit Card", join(&["card: 4539 1488", " 0343 6467"])),
@@ -57,10 +76,25 @@ fn special() -> Vec<(&'static str, String)> {
         ("Docker Registry Auth", join(&["{\"au", "th\": \"", "Ym90OnM5ZEsyeFFwN1ptNHZM", "\"}"])),
         ("JWK Private Key", join(&["{\"kty\":\"EC\",\"d", "\":\"", &r("A-Za-z0-9_-", 54, 43), "\"}"])),
         ("netrc Password", join(&["machine git.test login bot", " password ", &r("A-Za-z0-9", 55, 20)])),
-        ("JWT", join(&["ey", "J", &r("A-Za-z0-9", 56, 33), ".ey", "J", &r("A-Za-z0-9", 57, 60), ".", &r("A-Za-z0-9", 58, 43)])),
+        (
+            "JWT",
+            join(&[
+                "ey",
+                "J",
+                &r("A-Za-z0-9", 56, 33),
+                ".ey",
+                "J",
+                &r("A-Za-z0-9", 57, 60),
+                ".",
+                &r("A-Za-z0-9", 58, 43),
+            ]),
+        ),
         ("Credential in URL", join(&["/callback?", "access_token", "=", "9", &r("A-Za-z0-9", 59, 20)])),
         ("Environment Variable Secret", join(&["export ACME_", "TOKEN=", "7", &r("A-Za-z0-9", 60, 30)])),
-        ("Environment Variable Secret", join(&["{\"ACME_", "SECRET\": \"", "7", &r("A-Za-z0-9", 61, 30), "\"}"])),
+        (
+            "Environment Variable Secret",
+            join(&["{\"ACME_", "SECRET\": \"", "7", &r("A-Za-z0-9", 61, 30), "\"}"]),
+        ),
         ("Generic Secret", join(&["client_", "secret: ", "7x3", &r("A-Za-z0-9", 62, 30)])),
     ]
 }

@@ -81,11 +81,17 @@ fn escaped(text: &str, how: impl Fn(u8) -> String) -> Vec<u8> {
 
 /// What each view does to a text.
 fn views(text: &str) -> Vec<(&'static str, Vec<Encoding>, Vec<u8>)> {
-    use Encoding::{Base32, Base64, Compressed, Hex, Html, JsonEscape, Percent, QuotedPrintable, Unicode, Utf16};
+    use Encoding::{
+        Base32, Base64, Compressed, Hex, Html, JsonEscape, Percent, QuotedPrintable, Unicode, Utf16,
+    };
     let again = |text: String| text.replace('%', "%25");
     let base64 = |bytes: &[u8]| b64::STANDARD.encode(bytes);
     let lines = |text: String, length: usize, line: &str| {
-        text.as_bytes().chunks(length).map(|it| String::from_utf8_lossy(it).into_owned()).collect::<Vec<_>>().join(line)
+        text.as_bytes()
+            .chunks(length)
+            .map(|it| String::from_utf8_lossy(it).into_owned())
+            .collect::<Vec<_>>()
+            .join(line)
     };
     let utf16 = |order: fn(u16) -> [u8; 2]| text.encode_utf16().flat_map(order).collect::<Vec<u8>>();
     vec![
@@ -104,8 +110,16 @@ fn views(text: &str) -> Vec<(&'static str, Vec<Encoding>, Vec<u8>)> {
         ("base64, safe alphabet", vec![Base64], b64::URL_SAFE.encode(text).into()),
         ("base64, one letter on", vec![Base64], format!("x{}", base64(text.as_bytes())).into()),
         ("base64 in short lines", vec![Base64], lines(base64(text.as_bytes()), 20, "\r\n").into()),
-        ("base64 of hex of base64", vec![Base64, Hex, Base64], base64(hex(&base64(text.as_bytes()), "").as_bytes()).into()),
-        ("base64, three times", vec![Base64; 3], base64(base64(base64(text.as_bytes()).as_bytes()).as_bytes()).into()),
+        (
+            "base64 of hex of base64",
+            vec![Base64, Hex, Base64],
+            base64(hex(&base64(text.as_bytes()), "").as_bytes()).into(),
+        ),
+        (
+            "base64, three times",
+            vec![Base64; 3],
+            base64(base64(base64(text.as_bytes()).as_bytes()).as_bytes()).into(),
+        ),
         ("percent", vec![Percent], percent(text).into()),
         ("percent, twice", vec![Percent], again(percent(text)).into()),
         ("percent, three times", vec![Percent], again(again(percent(text))).into()),
@@ -121,8 +135,16 @@ fn views(text: &str) -> Vec<(&'static str, Vec<Encoding>, Vec<u8>)> {
         ("UTF-16BE", vec![Utf16], utf16(u16::to_be_bytes)),
         ("UTF-32LE", vec![Utf16], text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect()),
         ("full-width", vec![Unicode], full_width(text).into()),
-        ("with zero-width characters", vec![Unicode], text.chars().flat_map(|c| [c, '\u{200b}']).collect::<String>().into()),
-        ("with soft hyphens", vec![Unicode], text.chars().flat_map(|c| [c, '\u{ad}']).collect::<String>().into()),
+        (
+            "with zero-width characters",
+            vec![Unicode],
+            text.chars().flat_map(|c| [c, '\u{200b}']).collect::<String>().into(),
+        ),
+        (
+            "with soft hyphens",
+            vec![Unicode],
+            text.chars().flat_map(|c| [c, '\u{ad}']).collect::<String>().into(),
+        ),
         ("gzip", vec![Compressed], gzip(&format!("{}{text}", "a line of a log\n".repeat(20)))),
         ("zlib", vec![Compressed], zlib(&format!("{}{text}", "a line of a log\n".repeat(20)))),
         ("zip", vec![Compressed], zip(&format!("{}{text}", "a line of a log\n".repeat(20)))),
@@ -136,11 +158,18 @@ fn missed(scanner: &Scanner, tokens: &[(&str, String)]) -> Vec<String> {
     let mut missed = Vec::new();
     for (pattern, token) in tokens {
         for (how, encodings, text) in views(&format!("see:\n{token}\nthere")) {
-            for (place, before, after) in [("alone", &b""[..], &b""[..]), ("in a document", b"{\"a\": [1, \"", b"\"]}"), ("in a form", b"a=1&b=", b"&c=2")] {
+            for (place, before, after) in [
+                ("alone", &b""[..], &b""[..]),
+                ("in a document", b"{\"a\": [1, \"", b"\"]}"),
+                ("in a form", b"a=1&b=", b"&c=2"),
+            ] {
                 let text = [before, &text, after].concat();
                 let found = scanner.text(&text);
                 if found.as_ref().map(|it| (&*it.pattern, &it.encodings)) != Some((pattern, &encodings)) {
-                    missed.push(format!("{pattern}, {how}, {place}: {:?}", found.map(|it| (it.pattern, it.encodings))));
+                    missed.push(format!(
+                        "{pattern}, {how}, {place}: {:?}",
+                        found.map(|it| (it.pattern, it.encodings))
+                    ));
                 }
             }
         }
@@ -153,7 +182,16 @@ fn missed(scanner: &Scanner, tokens: &[(&str, String)]) -> Vec<String> {
 fn a_secret_is_found_in_every_view() {
     let scanner = scanner();
     let all = tokens();
-    let classes = ["GitHub Token", "AWS Access ID", "AWS Secret Key", "Anthropic", "Private Key Header", "Stripe Key", "Postgres URL", "npm"];
+    let classes = [
+        "GitHub Token",
+        "AWS Access ID",
+        "AWS Secret Key",
+        "Anthropic",
+        "Private Key Header",
+        "Stripe Key",
+        "Postgres URL",
+        "npm",
+    ];
     let some: Vec<_> = all.iter().filter(|(name, _)| classes.contains(name)).cloned().collect();
     let missed = missed(&scanner, &some);
     assert!(missed.is_empty(), "{} missed:\n{}", missed.len(), missed.join("\n"));
@@ -184,7 +222,9 @@ fn what_is_not_looked_at_is_listed() {
         c => c,
     };
     let dump = |text: &str| {
-        let line = |(at, bytes): (usize, &[u8])| format!("{:08x}: {}", at * 16, hex(std::str::from_utf8(bytes).unwrap(), ""));
+        let line = |(at, bytes): (usize, &[u8])| {
+            format!("{:08x}: {}", at * 16, hex(std::str::from_utf8(bytes).unwrap(), ""))
+        };
         text.as_bytes().chunks(16).enumerate().map(line).collect::<Vec<_>>().join("\n")
     };
     let rows: Vec<(&str, String)> = vec![
@@ -195,7 +235,11 @@ fn what_is_not_looked_at_is_listed() {
         ("the lines of a dump, with addresses", dump(&token)),
         ("base64 in lines of less than 16", {
             let text = b64::STANDARD.encode(&token);
-            text.as_bytes().chunks(12).map(|it| std::str::from_utf8(it).unwrap()).collect::<Vec<_>>().join("\n")
+            text.as_bytes()
+                .chunks(12)
+                .map(|it| std::str::from_utf8(it).unwrap())
+                .collect::<Vec<_>>()
+                .join("\n")
         }),
         ("base64, four times", (0..4).fold(token.clone(), |text, _| b64::STANDARD.encode(text))),
         ("ciphered", token.bytes().map(|b| char::from(b ^ 1)).collect()),
