@@ -60,6 +60,7 @@ pub(super) const ALL: &[ExitCodes] = &[
     person("lock", "the lock was written", None),
     person("explain", "the request is allowed", Some("the request is denied")),
     person("explain-code", "the page was printed", None),
+    person("scan", "nothing was found", Some("something was found")),
     person(
         "test",
         "every expectation holds; with --replay, nothing would change",

@@ -66,6 +66,7 @@ mod rendered_project;
 mod report;
 mod rules;
 mod run;
+mod scan;
 mod schema;
 mod settings_hash;
 mod sinks;
@@ -204,6 +205,7 @@ enum Verb {
     Lock(lock::Args),
     Explain(explain::Args),
     ExplainCode(explain_code::Args),
+    Scan(scan::Args),
     Test(test::Args),
     Logs(logs::Args),
     Status(status::Args),
@@ -316,6 +318,7 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::EgressProxy(args) => egress_proxy::run(args, globals),
         Verb::Explain(args) => explain::run(&args, globals),
         Verb::ExplainCode(args) => explain_code::run(&args, globals),
+        Verb::Scan(args) => scan::run(&args, globals),
         Verb::Test(args) => test::run(&args, globals),
         Verb::Home(args) => home::run(&args, globals),
         Verb::Gate(args) => gate::run(args, globals),

@@ -2,48 +2,51 @@
 
 use super::{
     Encoding,
-    base64::Base64,
     decoder::{Best, Context, Decoder, Text},
     escape::Escapes,
+    inflate::Inflate,
+    radix::{self, Radix},
 };
 
-struct Decoders {
-    base64: Base64,
-    percent: Escapes,
-    json: Escapes,
-}
+struct Decoders(Vec<Box<dyn Decoder>>);
 
 /// New ones, whose own views have this depth.
 pub(super) fn decoders(depth: u8) -> Box<dyn Decoder> {
-    Box::new(Decoders {
-        base64: Base64::new(depth),
-        percent: Escapes::new(Encoding::Percent, depth),
-        json: Escapes::new(Encoding::JsonEscape, depth),
-    })
+    let radix = |coding| Box::new(Radix::new(coding, depth)) as Box<dyn Decoder>;
+    let escapes = |kind| Box::new(Escapes::new(kind, depth)) as Box<dyn Decoder>;
+    Box::new(Decoders(vec![
+        radix(&radix::BASE64),
+        radix(&radix::BASE32),
+        radix(&radix::BASE32_LOWER),
+        radix(&radix::HEX),
+        escapes(Encoding::Percent),
+        escapes(Encoding::JsonEscape),
+        escapes(Encoding::Html),
+        escapes(Encoding::QuotedPrintable),
+        escapes(Encoding::Utf16),
+        escapes(Encoding::Unicode),
+        Box::new(Inflate::new(depth)),
+    ]))
 }
 
 impl Decoder for Decoders {
     fn position(&self) -> u64 {
-        self.base64.position().min(self.percent.position()).min(self.json.position())
+        self.0.iter().map(|it| it.position()).min().unwrap_or(u64::MAX)
     }
 
     fn hold(&self) -> u64 {
-        self.base64.hold().min(self.percent.hold()).min(self.json.hold())
+        self.0.iter().map(|it| it.hold()).min().unwrap_or(u64::MAX)
     }
 
     fn hold_when_idle(&self) -> u64 {
-        self.base64.hold_when_idle().min(self.percent.hold_when_idle()).min(self.json.hold_when_idle())
+        self.0.iter().map(|it| it.hold_when_idle()).min().unwrap_or(u64::MAX)
     }
 
     fn advance(&mut self, context: Context<'_>, text: Text<'_>, best: &mut Best) {
-        self.base64.advance(context, text, best);
-        self.percent.advance(context, text, best);
-        self.json.advance(context, text, best);
+        self.0.iter_mut().for_each(|it| it.advance(context, text, best));
     }
 
     fn reset(&mut self) {
-        self.base64.reset();
-        self.percent.reset();
-        self.json.reset();
+        self.0.iter_mut().for_each(|it| it.reset());
     }
 }

@@ -59,16 +59,18 @@ fn span(text: &str, finding: &Finding, complete: Option<usize>) -> (usize, usize
     let (mut start, mut over) = (first, false);
     for encoding in &finding.encodings {
         let each = match encoding {
-            Encoding::Base64 => {
+            Encoding::Base64 | Encoding::Base32 | Encoding::Hex | Encoding::Compressed => {
                 over = true;
                 1
             }
             Encoding::Percent => 3,
             Encoding::JsonEscape => 6,
+            Encoding::Html => 12,
+            Encoding::QuotedPrintable | Encoding::Utf16 | Encoding::Unicode => 4,
         };
         start = certain.saturating_sub(certain.saturating_sub(start).saturating_mul(each));
     }
-    if finding.encodings.contains(&Encoding::Base64) {
+    if over {
         start = start.saturating_sub(SLACK);
     }
     // A pattern of the user's own says only where it ends, and a key or a phrase has many words.

@@ -4,28 +4,38 @@
 //!
 //! * **One answer for one text.** Every split of a stream into chunks gives the same finding: whether a byte
 //!   belongs to a finding depends on the bytes around it, never on where a chunk ended.
-//! * **Flat memory.** Patterns are bounded (`patterns` tests it), decoders are incremental, and what is held
-//!   back is the part of the stream that could still become a finding.
-//! * **Precision.** Patterns match case and a left boundary, decoded data is judged as data: an image in
-//!   base64 is not a credential. Numbers are held to their checksum.
-//! * **Encodings.** Base64 (standard and URL-safe, with and without padding, at any alignment within a run,
-//!   wrapped lines too), percent-encoding and JSON `\u` escapes are looked through, two deep in any order.
+//! * **Flat memory.** Kinds are bounded, decoders are incremental, and what is held back is the part of the stream that
+//!   could still become a finding.
+//! * **No boundary that a sender controls.** What stands before or after a credential hides nothing: prefix, length,
+//!   alphabet, checksum and how random the value is decide. Decoded data is judged as data: an image in base64 is not a
+//!   credential. Numbers are held to their checksum, and to a word that speaks of them.
+//! * **Encodings.** [`Encoding`] lists them; they are looked through three deep, in any order and at any alignment.
 //!
-//! How it is fast: all patterns begin with a letter or digit at a left boundary, so that one pass looks at the
-//! first two bytes of each word in a bit map that is computed from the automata themselves; an automaton runs
-//! only where it can match. In decoded data only runs of printable text are looked at, found by skipping.
+//! How it is fast: a bit map of three bytes, made of the table of kinds, is looked up at each byte; a shape is compared
+//! only where one can begin. Nothing is compiled at the start. In decoded data only runs of printable text are looked at,
+//! found by skipping.
 
-mod base64;
+mod assignment;
 mod custom;
 mod decoder;
 mod decoders;
 mod escape;
 mod exceptions;
 mod folded;
+mod inflate;
+mod judge;
+mod kinds;
+mod lookalike;
 mod mask;
 mod patterns;
+mod radix;
+mod row;
 mod seed_phrase;
 mod set;
+mod shape;
+mod sight;
+mod site;
+mod special;
 mod stream;
 mod validate;
 mod view;
@@ -35,7 +45,7 @@ use std::sync::Arc;
 
 pub use custom::{CustomError, PhraseState, Phrases};
 pub use exceptions::{EVERY, Exception, Scanners};
-pub use patterns::Severity;
+pub use row::Severity;
 pub use set::SEED_PHRASE;
 pub use stream::StreamScanner;
 
@@ -111,8 +121,22 @@ pub enum Encoding {
     Base64,
     /// Percent-encoding (RFC 3986 §2.1).
     Percent,
-    /// `\u` escapes of JSON (RFC 8259 §7).
+    /// Escapes of strings: `\u0067` (RFC 8259 §7), `\x67`, `\147`, with one backslash or several.
     JsonEscape,
+    /// Base32 (RFC 4648 §6).
+    Base32,
+    /// Hexadecimal, with or without delimiters.
+    Hex,
+    /// Entities of HTML.
+    Html,
+    /// Quoted-printable (RFC 2045 §6.7).
+    QuotedPrintable,
+    /// UTF-16 or UTF-32, in either order of bytes.
+    Utf16,
+    /// Characters that look like ASCII, or like nothing.
+    Unicode,
+    /// gzip, zlib or an entry of a zip archive.
+    Compressed,
 }
 
 impl Encoding {
@@ -123,6 +147,13 @@ impl Encoding {
             Self::Base64 => "base64",
             Self::Percent => "percent",
             Self::JsonEscape => "json",
+            Self::Base32 => "base32",
+            Self::Hex => "hex",
+            Self::Html => "html",
+            Self::QuotedPrintable => "quoted-printable",
+            Self::Utf16 => "utf-16",
+            Self::Unicode => "unicode",
+            Self::Compressed => "compressed",
         }
     }
 }
@@ -142,6 +173,19 @@ pub struct Finding {
     pub end: u64,
 }
 
+/// A kind of credential that is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// As it appears in findings.
+    pub name: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// No exception mutes it.
+    pub core: bool,
+    /// Who describes its shape.
+    pub source: &'static str,
+}
+
 /// Finds credentials. Cheap to clone, shared between threads.
 #[derive(Clone)]
 pub struct Scanner {
@@ -152,7 +196,6 @@ pub struct Scanner {
 impl Scanner {
     /// Builds a scanner.
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
-        // Takes some tenths of a second, once in a process: not at the first request.
         std::sync::LazyLock::force(&patterns::BUILTIN);
         let set = set::Set::new(settings)?;
         let muted = vec![false; set.len()].into();
@@ -206,10 +249,16 @@ impl Scanner {
         StreamScanner::new(self.clone())
     }
 
-    /// The names of the built-in patterns, and whether each belongs to the core floor; that of seed phrases is not one of
-    /// them.
-    pub fn builtin() -> impl Iterator<Item = (&'static str, Severity, bool)> {
-        patterns::TABLE.iter().map(|p| (p.name, p.severity, p.core))
+    /// The built-in kinds, each once; that of seed phrases is not one of them.
+    pub fn builtin() -> impl Iterator<Item = Kind> {
+        let rows = kinds::TABLE;
+        let first = |(at, row): (usize, &row::Pattern)| rows[..at].iter().all(|it| it.name != row.name);
+        rows.iter().enumerate().filter(move |it| first(*it)).map(|(_, row)| Kind {
+            name: row.name,
+            severity: row.severity,
+            core: row.core,
+            source: row.source,
+        })
     }
 }
 

@@ -2,13 +2,13 @@
 
 use super::{
     CustomError, CustomPattern, EVERY, SeedPhrases, Settings, SettingsError, Severity, custom::Custom,
-    patterns::TABLE,
+    kinds::TABLE,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How much of what was already judged stays, for left boundaries and for placeholders.
-pub(super) const LEFT: usize = 256;
+pub(super) const LEFT: usize = 1024;
 
 /// Which pattern: an index into the table, then into the user's own, then the seed phrase.
 pub(super) type PatternId = u16;
@@ -46,7 +46,7 @@ impl Set {
                 .placeholders
                 .into_iter()
                 .map(String::into_bytes)
-                .filter(|p| !p.is_empty() && p.len() <= LEFT / 2)
+                .filter(|p| !p.is_empty() && p.len() <= LEFT / 8)
                 .collect(),
             seed: settings.seed_phrases,
         })
@@ -75,6 +75,12 @@ impl Set {
 
     pub(super) fn custom_id(at: usize) -> PatternId {
         PatternId::try_from(TABLE.len() + at).unwrap_or(PatternId::MAX)
+    }
+
+    /// What grows out of proportion when it is decompressed.
+    pub(super) fn bomb_id() -> PatternId {
+        let at = TABLE.iter().position(|row| row.name == "Decompression Bomb").unwrap_or(usize::MAX);
+        PatternId::try_from(at).unwrap_or(PatternId::MAX)
     }
 
     pub(super) fn seed_id(&self) -> PatternId {

@@ -3,16 +3,21 @@
 use super::{
     SeedPhrases,
     decoder::{Best, Context, Decoder, Text, ViewFinding, index},
-    patterns::{BUILTIN, LeftBoundary, Look, TABLE},
+    judge,
+    patterns::BUILTIN,
     seed_phrase::Seed,
-    set::{LEFT, PatternId, Set},
+    set::{LEFT, Set},
+    sight::{self, Candidate, Sight},
+    site::Site,
 };
 use regex_automata::util::primitives::StateID;
 
 /// How many decoders may lie upon one another.
-const MAX_DEPTH: u8 = 2;
+const MAX_DEPTH: u8 = 3;
 /// How much is taken in at once.
 const BLOCK: usize = 16 << 10;
+/// The same of what was decoded.
+const INNER_BLOCK: usize = 4 << 10;
 /// The shortest run of printable text in decoded data that can hold a finding.
 const SHORTEST_TEXT: usize = 11;
 /// How far back a pattern of the user's own may reach into what was not yet forwarded.
@@ -20,7 +25,7 @@ const CUSTOM_HOLD: u64 = 256;
 
 #[derive(Clone, Copy)]
 struct Pending {
-    pattern: PatternId,
+    candidate: Candidate,
     start: u64,
 }
 
@@ -46,6 +51,7 @@ pub(super) struct View {
 const ALNUM: u8 = 1;
 const ESCAPE: u8 = 2;
 const PRINTABLE: u8 = 4;
+const NAMES: u8 = 8;
 
 static CLASS: [u8; 256] = {
     let mut class = [0; 256];
@@ -57,6 +63,9 @@ static CLASS: [u8; 256] = {
         }
         if matches!(byte, b'\\' | b'%' | b'm') {
             flags |= ESCAPE;
+        }
+        if matches!(byte, b'=' | b':') {
+            flags |= NAMES;
         }
         if matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n') {
             flags |= PRINTABLE;
@@ -101,6 +110,13 @@ impl View {
         *self = Self { buf, decoders, ..Self::new(self.depth) };
     }
 
+    /// Lets go of what a longer text needed.
+    pub(super) fn release(&mut self) {
+        self.decoders = None;
+        self.buf.clear();
+        self.buf.shrink_to(INNER_BLOCK);
+    }
+
     /// How many bytes were read.
     pub(super) fn total(&self) -> u64 {
         self.base + self.buf.len() as u64
@@ -108,7 +124,7 @@ impl View {
 
     /// Reads on.
     pub(super) fn feed(&mut self, context: Context<'_>, bytes: &[u8], best: &mut Best) {
-        for block in bytes.chunks(BLOCK) {
+        for block in bytes.chunks(self.block()) {
             self.compact();
             let at = self.total();
             self.buf.extend_from_slice(block);
@@ -124,7 +140,7 @@ impl View {
 
     /// From where on what was read may still turn out to be part of a finding.
     pub(super) fn hold(&self) -> u64 {
-        let own = self.pending.iter().map(|p| p.start).min().unwrap_or(u64::MAX).min(self.unjudged());
+        let own = self.pending.iter().map(|p| p.start).min().unwrap_or(u64::MAX).min(self.scan);
         let custom = if self.custom.is_some() { self.total().saturating_sub(CUSTOM_HOLD) } else { u64::MAX };
         let seed = self.seed.hold().unwrap_or(u64::MAX);
         let decoders = self.decoders.as_ref().map_or(u64::MAX, |decoders| decoders.hold());
@@ -138,14 +154,8 @@ impl View {
         own.min(decoders).min(self.total())
     }
 
-    /// The last byte can be a start once its successor is there.
-    fn unjudged(&self) -> u64 {
-        match self.buf.last() {
-            Some(last) if self.scan < self.total() && class(*last) & ALNUM == 0 && self.depth == 0 => {
-                u64::MAX
-            }
-            _ => self.scan,
-        }
+    fn block(&self) -> usize {
+        if self.depth == 0 { BLOCK } else { INNER_BLOCK }
     }
 
     fn compact(&mut self) {
@@ -153,7 +163,7 @@ impl View {
         let pending = self.pending.iter().map(|p| p.start).min().unwrap_or(u64::MAX);
         let keep = self.scan.min(decoders).min(pending).saturating_sub(LEFT as u64);
         let gone = index(keep.saturating_sub(self.base));
-        if gone > BLOCK / 2 {
+        if gone > self.block() / 2 {
             self.buf.drain(..gone);
             self.base = keep;
         }
@@ -181,9 +191,9 @@ impl View {
         }
     }
 
-    /// Looks at every start that was not looked at. The last byte waits for its successor.
+    /// Looks at every start that was not looked at. The last two bytes wait for what follows them.
     fn check_starts(&mut self, context: Context<'_>, complete: bool, best: &mut Best) {
-        let end = self.buf.len().saturating_sub(1);
+        let end = self.buf.len().saturating_sub(2);
         let mut at = index(self.scan - self.base);
         while at < end {
             if !self.in_text {
@@ -223,12 +233,29 @@ impl View {
             if flags & ESCAPE != 0 {
                 forced = self.escape(at).unwrap_or(forced);
             }
+            if flags & NAMES != 0 {
+                self.check(
+                    context,
+                    Pending { candidate: Candidate::Named, start: self.base + at as u64 },
+                    complete,
+                    best,
+                );
+            }
+            let [second, third] = [self.buf[at + 1], self.buf[at + 2]];
+            for &id in builtin.beginning_with([byte, second, third]) {
+                let candidate = Candidate::Row { id, is_word: self.is_word(at, forced) };
+                self.check(context, Pending { candidate, start: self.base + at as u64 }, complete, best);
+            }
             if flags & ALNUM != 0 && (before & ALNUM == 0 || at == forced) {
-                for &pattern in builtin.beginning_with(byte, self.buf[at + 1]) {
-                    let start = self.base + at as u64;
-                    let left = TABLE[usize::from(pattern)].left;
-                    if left.holds(&self.buf[..at], at == forced) {
-                        self.check(context, Pending { pattern, start }, complete, best);
+                for &id in builtin.words_beginning_with([byte, second]) {
+                    if self.is_word(at, forced) {
+                        let candidate = Candidate::Row { id, is_word: true };
+                        self.check(
+                            context,
+                            Pending { candidate, start: self.base + at as u64 },
+                            complete,
+                            best,
+                        );
                     }
                 }
             } else if decoded && flags & PRINTABLE == 0 {
@@ -240,6 +267,11 @@ impl View {
         }
         self.forced = self.base + forced as u64;
         at
+    }
+
+    /// Whether a word begins at `at`: after something that goes on with no word, or after an escape sequence.
+    fn is_word(&self, at: usize, forced: usize) -> bool {
+        at == forced || judge::begins_word(&self.buf, at)
     }
 
     /// The position that the escape sequence at `at` makes a start: what follows `\n`, `\u0022`, `%3D`, `ESC[0m`.
@@ -277,39 +309,28 @@ impl View {
     }
 
     fn check(&mut self, context: Context<'_>, pending: Pending, complete: bool, best: &mut Best) {
-        let id = usize::from(pending.pattern);
-        if context.muted[id] {
+        if let Candidate::Row { id, .. } = pending.candidate
+            && context.muted[usize::from(id)]
+        {
             return;
         }
         let at = index(pending.start - self.base);
-        match BUILTIN.automata[id].look(&self.buf[at..], complete) {
-            Look::No => {}
-            Look::More => self.pending.push(pending),
-            Look::Match { length, certain } => {
-                let end = at + length;
-                if !TABLE[id].validator.holds(&self.buf[at..end]) || self.is_data(id, at, end) {
-                    return;
-                }
-                match self.cover(context, at, end, complete) {
+        match sight::look(pending.candidate, &Site { text: &self.buf, at, complete }) {
+            Sight::More => self.pending.push(pending),
+            Sight::Match { pattern, start, end, certain } if !context.muted[usize::from(pattern)] => {
+                match self.cover(context, start, end, complete) {
                     Cover::Yes => {}
                     Cover::Unsure => self.pending.push(pending),
                     Cover::No { decided } => best.offer(ViewFinding {
-                        pattern: pending.pattern,
+                        pattern,
                         start: pending.start,
-                        certain: self.base + usize::max(at + certain, decided) as u64,
+                        certain: self.base + usize::max(certain, decided) as u64,
                         chain: Vec::new(),
                     }),
                 }
             }
+            Sight::No | Sight::Match { .. } => {}
         }
-    }
-
-    /// Whether a match lies inside standard base64: `+` or `/` on both sides (the right one is part of the match).
-    fn is_data(&self, pattern: usize, start: usize, end: usize) -> bool {
-        let symbol = |byte: Option<&u8>| matches!(byte, Some(b'+' | b'/'));
-        TABLE[pattern].left == LeftBoundary::NotData
-            && symbol(self.buf[..start].last())
-            && symbol(self.buf[start..end].last())
     }
 
     fn step_custom(&mut self, context: Context<'_>, at: u64, complete: bool, best: &mut Best) {

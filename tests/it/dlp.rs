@@ -2,6 +2,13 @@
 //!
 //! Tokens are put together at run time, so that no secret scanner trips over this file.
 
+#[expect(clippy::format_collect, clippy::too_many_lines, reason = "a corpus is a list of short texts")]
+mod corpora;
+#[expect(clippy::too_many_lines, reason = "a table")]
+mod kinds;
+#[expect(clippy::format_collect, reason = "short texts")]
+mod views;
+
 use base64::{Engine as _, engine::general_purpose as b64};
 use bottle::dlp::{CustomPattern, Encoding, Finding, Scanner, SeedPhrases, Settings, Severity};
 use proptest::prelude::*;
@@ -31,86 +38,11 @@ fn alnum(seed: u64, length: usize) -> String {
     letters(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", seed, length)
 }
 
-fn hex(seed: u64, length: usize) -> String {
-    letters(b"0123456789abcdef", seed, length)
-}
-
 fn join(parts: &[&str]) -> String {
     parts.concat()
 }
 
-/// One example of every pattern, made of parts.
-pub(crate) fn tokens() -> Vec<(&'static str, String)> {
-    let a = alnum;
-    let base58 = |n| letters(b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz", 5, n);
-    vec![
-        ("AWS Access ID", join(&["AK", "IA", "Q7ZP2MX4KD9R1TBV"])),
-        ("AWS Secret Key", join(&["aws_secret_access_key", " = ", &a(1, 30), "/", &a(2, 9)])),
-        ("GCP Service Account Key", join(&["{\"type\"", ": \"service_", "account\", "])),
-        ("GitHub Token", join(&["gh", "p_", &a(3, 36)])),
-        ("GitHub Token", join(&["gh", "s_", &a(3, 20), ".", &a(4, 20), "-", &a(5, 8)])),
-        ("GitHub Fine-Grained PAT", join(&["github", "_pat_", &a(4, 22), "_", &a(5, 59)])),
-        ("GitLab PAT", join(&["gl", "pat-", &a(5, 20)])),
-        ("Slack Token", join(&["xo", "xb-", "123456789012-", &a(6, 24)])),
-        ("Private Key Header", join(&["-----BEGIN ", "RSA PRIVATE KEY-----\n", &a(7, 64)])),
-        ("Private Key Header", join(&["-----BEGIN ", "PRIVATE KEY-----\\n", &a(7, 64)])),
-        ("Anthropic", join(&["sk-", "ant-api03-", &a(8, 40)])),
-        ("OpenAI", join(&["sk-", "proj-", &a(9, 40)])),
-        ("OpenAI", join(&["sk-", &a(9, 20), "T3Blbk", "FJ", &a(10, 20)])),
-        ("OpenAI Service", join(&["sk-", "svcacct-", &a(10, 40)])),
-        ("OpenRouter", join(&["sk-", "or-v1-", &hex(11, 64)])),
-        ("Fireworks", join(&["fw", "_", &a(12, 22)])),
-        ("Google OAuth Client Secret", join(&["GOC", "SPX-", &a(13, 28)])),
-        ("Stripe Key", join(&["sk", "_live_", &a(14, 24)])),
-        ("Stripe Webhook", join(&["wh", "sec_", &a(15, 32)])),
-        ("GitLab Token", join(&["gl", "rt-", &a(16, 20)])),
-        ("Google OAuth Token", join(&["ya", "29.", &a(17, 60)])),
-        ("Slack App Token", join(&["xa", "pp-1-", "A0123456789-", "1234567890123-", &hex(18, 64)])),
-        ("Discord Bot Token", join(&["MT", &a(19, 24), ".", &a(20, 6), ".", &a(21, 38)])),
-        ("SendGrid", join(&["SG", ".", &a(22, 22), ".", &a(23, 43)])),
-        ("New Relic", join(&["NR", "AK-", &a(24, 27).to_uppercase()])),
-        ("Hugging Face", join(&["h", "f_", &a(25, 34)])),
-        ("Databricks", join(&["da", "pi", &hex(26, 32)])),
-        ("Replicate", join(&["r", "8_", &a(27, 37)])),
-        ("Together", join(&["tgp", "_v1_", &a(28, 43)])),
-        ("Pinecone", join(&["pc", "sk_", &a(29, 40)])),
-        ("Groq", join(&["gs", "k_", &a(30, 52)])),
-        ("xAI", join(&["xa", "i-", &a(31, 80)])),
-        ("Perplexity", join(&["pp", "lx-", &a(32, 48)])),
-        ("Tavily", join(&["tv", "ly-dev-", &a(33, 32)])),
-        ("DigitalOcean", join(&["do", "p_v1_", &hex(34, 64)])),
-        ("Vault", join(&["hv", "s.", &a(35, 24)])),
-        ("Vercel", join(&["vc", "p_", &a(36, 24)])),
-        ("Supabase", join(&["sb", "_secret_", &a(37, 22), "_", &a(38, 8)])),
-        ("npm", join(&["np", "m_", &a(39, 36)])),
-        ("PyPI", join(&["py", "pi-AgE", &a(40, 120)])),
-        ("PGP Private Key", join(&["-----BEGIN ", "PGP PRIVATE KEY BLOCK-----\n\n", &a(41, 64)])),
-        ("Bitcoin WIF", join(&["5HueCGU8rMjxEXxiPuD5BDku4Mk", "FqeZyd4dZ1jvhTVqvbTLvyTJ"])),
-        ("Extended Private Key", join(&["xp", "rv", &base58(107)])),
-        ("Ethereum Private Key", join(&["0", "x", &hex(42, 64)])),
-        ("Postgres URL", join(&["postgres://", "app:", &a(43, 12), "@db.example/app"])),
-        ("MySQL URL", join(&["mysql://", "app:", &a(44, 12), "@db.example/app"])),
-        ("MongoDB URL", join(&["mongodb+srv://", "app:", &a(45, 12), "@db.example/app"])),
-        ("Redis URL", join(&["rediss://", ":", &a(46, 12), "@db.example/0"])),
-        ("Azure Storage Key", join(&["Account", "Key=", &a(47, 86), "=="])),
-        ("Azure SAS", join(&["?sv=2024-01-01&", "sig=", &a(48, 43), "%3D"])),
-        ("GCP Private Key ID", join(&["\"private_", "key_id\": \"", &hex(49, 40), "\""])),
-        ("Google API Key", join(&["AI", "za", &a(50, 35)])),
-        ("Twilio", join(&["S", "K", &hex(51, 32)])),
-        ("Mailgun", join(&["ke", "y-", &hex(52, 32)])),
-        ("Linear", join(&["lin", "_api_", &a(53, 40)])),
-        ("Notion", join(&["nt", "n_", &a(54, 46)])),
-        ("Sentry", join(&["sntry", "s_", &a(55, 60)])),
-        ("JWT", join(&["ey", "J", &a(56, 33), ".ey", "J", &a(57, 60), ".", &a(58, 43)])),
-        ("Credential in URL", join(&["/callback?", "access_token", "=", "9", &a(59, 20)])),
-        ("Environment Variable Secret", join(&["export ACME_", "TOKEN=", "7", &a(60, 30)])),
-        ("Google OAuth Client ID", join(&["123456789012-", &hex(61, 32), ".apps.google", "usercontent.com"])),
-        ("Credit Card", join(&["4111 1111", " 1111 1111"])),
-        ("Credit Card", join(&["37828", "2246310005"])),
-        ("IBAN", join(&["DE89 3704 0044", " 0532 0130 00"])),
-        ("Social Security Number", join(&["078-", "05-", "1120"])),
-    ]
-}
+pub(crate) use kinds::tokens;
 
 fn name(finding: Option<Finding>) -> Option<String> {
     finding.map(|f| f.pattern.to_string())
@@ -119,7 +51,8 @@ fn name(finding: Option<Finding>) -> Option<String> {
 #[test]
 fn every_pattern_is_found_in_text_in_json_and_under_each_encoding() {
     let scanner = scanner();
-    let mut untested: Vec<_> = Scanner::builtin().map(|(name, ..)| name).collect();
+    let mut missed = Vec::new();
+    let mut untested: Vec<_> = Scanner::builtin().map(|kind| kind.name).collect();
     for (pattern, token) in tokens() {
         untested.retain(|name| *name != pattern);
         let json = serde_json::json!({"text": format!("a line\nsee {token} there")}).to_string();
@@ -154,10 +87,14 @@ fn every_pattern_is_found_in_text_in_json_and_under_each_encoding() {
         ];
         for (how, text, encodings) in cases {
             let finding = scanner.text(&text);
-            assert_eq!(name(finding.clone()).as_deref(), Some(pattern), "{how}: {text}");
-            assert_eq!(finding.unwrap().encodings, encodings, "{how}: {text}");
+            let seen = finding.as_ref().map(|it| (&*it.pattern, &it.encodings));
+            if seen != Some((pattern, &encodings)) {
+                missed.push(format!("{pattern}, {how}: {seen:?} in {text}"));
+            }
         }
     }
+    assert!(missed.is_empty(), "{} missed:\n{}", missed.len(), missed.join("\n"));
+    untested.retain(|name| *name != "Decompression Bomb");
     assert!(untested.is_empty(), "no example for {untested:?}");
 }
 
@@ -179,15 +116,48 @@ fn wrapped(text: &str) -> String {
     lines.join("\\n")
 }
 
+/// Kinds without a prefix of their own, whose shape is too common in the middle of a word. The documentation lists them.
+const BOUNDED: [&str; 8] = [
+    "Alibaba Access Key",
+    "Facebook",
+    "New Relic License",
+    "Mailchimp",
+    "Azure Client Secret",
+    "Google OAuth Client ID",
+    "Asana PAT",
+    "Beamer",
+];
+
+/// No left or right boundary that a sender controls: prefix, length, alphabet and how random the value is decide.
 #[test]
-fn a_token_in_a_longer_word_is_none() {
+fn a_letter_or_digit_before_or_after_a_token_hides_nothing() {
+    let scanner = scanner();
+    let mut missed = Vec::new();
+    for (pattern, token) in kinds::shapes() {
+        if token.contains('=') && !token.ends_with('=') || BOUNDED.contains(&pattern) {
+            // The name says what it is, or the shape says too little.
+            continue;
+        }
+        for text in [
+            format!("a{token}"),
+            format!("9{token}"),
+            format!("_{token}"),
+            format!("{token}a"),
+            format!("x{token}9Q"),
+        ] {
+            if scanner.text(&text).is_none() {
+                missed.push(format!("{pattern}: {text}"));
+            }
+        }
+    }
+    assert!(missed.is_empty(), "{} missed:\n{}", missed.len(), missed.join("\n"));
+}
+
+#[test]
+fn what_only_looks_like_a_token_is_none() {
     let scanner = scanner();
     for text in [
-        join(&["xgh", "p_", &alnum(3, 36)]),
-        join(&["XAK", "IA", "Q7ZP2MX4KD9R1TBV"]),
         join(&["ak", "ia", "q7zp2mx4kd9r1tbv"]),
-        join(&["AK", "IA", "Q7ZP2MX4KD9R1TBVX"]),
-        join(&["h", "f_", &alnum(1, 60)]),
         "0.4532015112830366, -0.4532015112830366".to_owned(),
         "let header = \"-----BEGIN PRIVATE KEY-----\";".to_owned(),
         "GITHUB_TOKEN=your_token_goes_here API_KEY=xxxxxxxxxxxxxxxxxxxxxxxx".to_owned(),
@@ -203,7 +173,7 @@ fn a_token_in_a_longer_word_is_none() {
 #[test]
 fn random_base64_is_no_credential() {
     let scanner = scanner();
-    for seed in 0..100 {
+    for seed in 0..12 {
         let data = noise(seed + 1, 225_000);
         let standard = b64::STANDARD.encode(&data);
         let body = format!("{{\"type\":\"image\",\"data\":\"{standard}\"}}");
@@ -310,9 +280,18 @@ fn stream(scanner: &Scanner, text: &[u8], splits: &[usize]) -> (usize, Option<Fi
 }
 
 fn pieces() -> impl Strategy<Value = String> {
-    let token = (0..tokens().len(), 0..7_u8).prop_map(|(i, how)| {
+    let token = (0..tokens().len(), 0..16_u8).prop_map(|(i, how)| {
         let token = tokens()[i].1.clone();
         match how {
+            6 => views::hex(&token, ":"),
+            7 => views::base32(&token),
+            8 => views::entities(&token),
+            9 => views::quoted_printable(&token),
+            10 => views::wide(&token),
+            11 => views::full_width(&token),
+            12 => token.chars().flat_map(|c| [c, '\u{200b}']).collect(),
+            13 => views::hex(&token, ""),
+            14 => b64::STANDARD.encode(views::gzip(&token)),
             0 => b64::STANDARD.encode(&token),
             1 => percent(&token),
             2 => b64::URL_SAFE_NO_PAD.encode(percent(&token)),
@@ -327,12 +306,12 @@ fn pieces() -> impl Strategy<Value = String> {
         2 => (any::<u64>(), 0..400_usize).prop_map(|(s, n)| b64::STANDARD.encode(noise(s, n))),
         1 => token,
         1 => Just("\\n".to_owned()),
-        1 => "%[0-9A-F]{2}|\\\\u00[0-7][0-9a-f]|\\x1b\\[[0-9]{1,2}m",
+        1 => "%[0-9A-F]{2}|\\\\u00[0-7][0-9a-f]|\\x1b\\[[0-9]{1,2}m|&#1?[0-9]{2};|=[0-9A-F]{2}|=\\n|\u{200b}|ｇ",
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn every_split_of_a_stream_gives_the_same_answer(
@@ -386,4 +365,39 @@ fn a_token_whose_end_is_escaped_is_held_back_from_its_beginning() {
         let found = stream.push(rest.as_bytes()).and_then(|_| stream.finish()).unwrap_err();
         assert_eq!(&*found.pattern, "Anthropic");
     }
+}
+
+/// `bottle scan` and `bottle explain --body` are the same scanner; neither repeats what it found.
+#[test]
+fn scan_says_place_and_kind_and_never_the_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = join(&["gl", "pat-", &alnum(5, 20)]);
+    let write = |name: &str, text: &str| fs_err::write(folder.path().join(name), text).unwrap();
+    write(
+        "a.txt",
+        &format!("one\ntwo {token}\nthree {}\n", b64::STANDARD.encode(format!("see {token} there"))),
+    );
+    write("b.txt", "nothing here\n");
+    let bottle = |arguments: &[&str]| {
+        let ran = std::process::Command::new(env!("CARGO_BIN_EXE_bottle"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        (ran.status.code(), String::from_utf8(ran.stdout).unwrap())
+    };
+    let (code, said) = bottle(&["scan", "a.txt", "b.txt"]);
+    assert_eq!(said, "a.txt:2: GitLab PAT (critical)\na.txt:3: GitLab PAT (critical), written as base64\n");
+    assert_eq!(code, Some(1));
+    assert_eq!(bottle(&["scan", "b.txt"]), (Some(0), String::new()));
+    let (_, said) = bottle(&["scan", "a.txt", "--format", "json"]);
+    assert!(said.contains("\"kind\": \"GitLab PAT\"") && !said.contains(&token), "{said}");
+    let (code, said) = bottle(&["scan", "--kinds"]);
+    assert!(code == Some(0) && said.lines().count() > 230, "{said}");
+    write(
+        "bottle.yaml",
+        "version: 1\nname: dev\nagent: {image: debian:12}\negress_proxy: {routes: [{host: a.example}]}\n",
+    );
+    let (code, said) = bottle(&["explain", "POST", "https://a.example/x", "--body", "a.txt"]);
+    assert!(code == Some(1) && said.contains("GitLab PAT") && !said.contains(&token), "{said}");
 }

@@ -115,8 +115,8 @@ fn pattern(
     findings: &mut Findings<'_>,
 ) -> Option<String> {
     let at = format!("{pointer}.pattern");
-    let builtin = || Scanner::builtin().map(|(name, ..)| name).chain([SEED_PHRASE]);
-    if Scanner::builtin().any(|(core, _, is_core)| is_core && core == name) {
+    let builtin = || Scanner::builtin().map(|kind| kind.name).chain([SEED_PHRASE]);
+    if Scanner::builtin().any(|kind| kind.core && kind.name == name) {
         let message = format!("{} belongs to the core, which passes nowhere", quoted(&name));
         let problem = findings.value("dlp-exception", &at, message);
         findings.push(

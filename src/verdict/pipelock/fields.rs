@@ -23,7 +23,9 @@ impl Ruleset {
         let mut places = Vec::new();
         for (name, value) in fields.iter().filter(|(name, _)| !self.ignored_fields.contains(*name)) {
             text.extend_from_slice(name.as_str().as_bytes());
-            text.extend_from_slice(b": ");
+            // On a line of its own: a field's name makes no secret of its value, since fields are what clients say who they
+            // are with.
+            text.push(b'\n');
             text.extend_from_slice(value.as_bytes());
             text.push(b'\n');
             places.push((text.len() as u64, name));
