@@ -2,7 +2,7 @@
 
 use super::{Account, Engine, Image, Mount, ServicePart};
 use crate::dlp::EVERY;
-use crate::policy::{Auth, Method, PathPattern};
+use crate::policy::{Auth, Method, PathPattern, USUAL_METHODS};
 use camino::Utf8PathBuf;
 use ipnet::IpNet;
 use jiff::civil::Date;
@@ -209,7 +209,7 @@ pub struct Requests {
     pub host: String,
     /// Of the authority.
     pub port: u16,
-    /// Nothing for every method.
+    /// Nothing for the usual methods: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS.
     pub methods: Option<Vec<Method>>,
     /// Nothing for every path.
     pub path: Option<PathPattern>,
@@ -217,7 +217,7 @@ pub struct Requests {
     pub except: Vec<PathPattern>,
     /// What of the path the other side allows as well.
     pub part: Vec<PathPattern>,
-    /// Which of every method the other side allows as well, on all of the path.
+    /// Which of the usual methods the other side allows as well, on all of the path.
     pub part_methods: Vec<Method>,
     /// The name of the token that goes with them.
     pub credential: Option<String>,
@@ -593,7 +593,7 @@ impl fmt::Display for Requests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port, methods, path, except, part: _, part_methods: _, credential, until } = self;
         let names = |list: &Vec<Method>| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let methods = methods.as_ref().map_or_else(|| "any method".to_owned(), names);
+        let methods = methods.as_ref().map_or_else(|| USUAL_METHODS.to_owned(), names);
         match port {
             443 => write!(f, "{methods} https://{host}")?,
             80 => write!(f, "{methods} http://{host}")?,

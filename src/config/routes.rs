@@ -115,13 +115,22 @@ impl From<&HostRule> for RouteEntry {
             inspect,
             addresses: _, // pipelock's
         } = rule;
-        let Route { source, host, ports, methods, path_allowlist, deny_paths, encoded_slash, until, reason } =
-            route;
+        let Route {
+            source,
+            host,
+            ports,
+            methods: _,
+            path_allowlist,
+            deny_paths,
+            encoded_slash,
+            until,
+            reason,
+        } = route;
         Self {
             source: source.clone(),
             host: host.to_string(),
             ports: ports.clone(),
-            methods: AnyOr::from(methods.as_deref()),
+            methods: route.methods().iter().map(ToString::to_string).collect(),
             path_allowlist: AnyOr::from(path_allowlist.as_deref()),
             deny_paths: deny_paths.iter().map(ToString::to_string).collect(),
             auth: auth.as_ref().map(Auth::from),
@@ -149,12 +158,13 @@ impl RouteEntry {
             until,
             reason,
         } = self;
+        let methods = parse_all(methods, "methods", Method::parse)?;
         Ok(HostRule {
             route: Route {
                 source: source.clone(),
                 host: canonical(host)?,
                 ports: ports.clone(),
-                methods: methods.parse("methods", Method::parse)?,
+                methods: (methods != Method::USUAL).then_some(methods),
                 path_allowlist: path_allowlist
                     .parse("path_allowlist", |text| PathPattern::parse(text, *encoded_slash))?,
                 deny_paths: parse_all(deny_paths, "deny_paths", DenyPath::parse)?,
@@ -298,8 +308,8 @@ pub struct RouteEntry {
     pub host: String,
     /// The ports; 80 is plain http, every other one https.
     pub ports: Vec<u16>,
-    /// The methods; `any` is every one but CONNECT and TRACE.
-    pub methods: AnyOr,
+    /// The methods; none but these.
+    pub methods: Vec<String>,
     /// The paths, each with what lies below it on whole segments.
     pub path_allowlist: AnyOr,
     /// What stays refused of them, each with what lies below it.
@@ -402,7 +412,7 @@ mod tests {
             source: "egress_proxy.routes[0]".into(),
             host: host.into(),
             ports: vec![443],
-            methods: AnyOr::Only(vec!["GET".into()]),
+            methods: vec!["GET".into()],
             path_allowlist: AnyOr::Any,
             deny_paths: Vec::new(),
             auth: Some(Auth {

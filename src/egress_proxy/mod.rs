@@ -176,7 +176,7 @@ async fn bound_body(
     let has_body = !http_body::Body::is_end_stream(request.body());
     if has_body && !intent.git.is_push() && GitOperation::is_lfs_batch(path) {
         let (parts, inner) = request.into_parts();
-        let (operation, inner) = lfs::operation(&parts.headers, inner).await?;
+        let (operation, inner) = lfs::operation(path, &parts.headers, inner).await?;
         intent.git = operation;
         request = Request::from_parts(parts, inner);
     }

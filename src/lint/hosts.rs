@@ -159,7 +159,7 @@ fn writes_to_a_forge(rule: &HostRule) -> Option<Diagnostic> {
 /// Whether a method changes anything (RFC 9110, section 9.2.1).
 fn writes(route: &Route) -> bool {
     let writes = |method: &Method| !matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS");
-    route.methods.as_ref().is_none_or(|list| list.iter().any(writes))
+    route.methods().iter().any(writes)
 }
 
 /// REST roots of forges that no other API has.

@@ -252,7 +252,8 @@ pub(super) struct Route {
     /// is safer. Only beside a `path_allowlist`, and not beside `encoded_slash`.
     #[schemars(length(min = 1), example = ["/repos/acme/app/actions/secrets"])]
     pub(super) deny_paths: Option<Vec<Item<String>>>,
-    /// The methods that the agent may use. Absent: every one but CONNECT and TRACE.
+    /// The methods that the agent may use. Absent: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS; any other must be
+    /// listed, and CONNECT and TRACE can't be.
     #[schemars(length(min = 1), example = ["GET", "HEAD"])]
     pub(super) methods: Option<Vec<Item<String>>>,
     /// The credential that the proxy sets on every request to this host, over https only. The agent never sees

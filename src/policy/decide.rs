@@ -157,7 +157,12 @@ fn path_denied(path: &CanonicalPath, entry: &DenyPath, route: &Route) -> Refusal
 }
 
 fn method_not_allowed(method: &Method, route: &Route) -> Refusal {
-    by_rule(Reason::MethodNotAllowed, &format!("{method} is not an allowed method on {}", route.host), route)
+    let mut what = format!("{method} is not an allowed method on {}", route.host);
+    if route.methods.is_none() {
+        let usual: Vec<&str> = Method::USUAL.iter().map(Method::as_str).collect();
+        what += &format!(", whose rule lists none; usual are {}", usual.join(", "));
+    }
+    by_rule(Reason::MethodNotAllowed, &what, route)
 }
 
 /// The rules changed between reading and deciding, so the form that was read says nothing.

@@ -41,11 +41,11 @@ pub use fields::{
 pub use git::{GitOperation, LfsError};
 pub use host::{Authority, Host, HostError, INTERNAL_HOST};
 pub use intent::{Intent, Scheme};
-pub use method::{Method, MethodError};
+pub use method::{LONGEST_METHOD, Method, MethodError};
 pub use nearest::{Difference, Nearest};
 pub use path::{CanonicalPath, PathError, PathRules};
 pub use pattern::{PathPattern, PathPatternError, PathPatternProblem, covers_all};
-pub use refusal::{Basis, Reason, Refusal};
+pub use refusal::{Basis, Reason, Refusal, USUAL_METHODS};
 pub use route::Route;
 pub use rule::{Auth, HostRule};
 pub use rules::{Policy, PolicyError};

@@ -7,6 +7,9 @@ use std::fmt;
 /// Entries that a list of what is allowed shows before it says how many more there are.
 const SHOWN: usize = 20;
 
+/// What a rule without a list of methods allows, in words.
+pub const USUAL_METHODS: &str = "usual methods";
+
 /// The end of every denial's sentence.
 pub(super) const NO_RETRY: &str = "retrying does not help";
 
@@ -226,7 +229,7 @@ impl Route {
 /// `GET, HEAD /repos/acme/app and below`, one for each entry of the `path_allowlist`, then what is denied of them.
 pub(super) fn allowed_on(route: &Route) -> Vec<String> {
     let methods = match &route.methods {
-        None => "any method".to_owned(),
+        None => USUAL_METHODS.to_owned(),
         Some(methods) => methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "),
     };
     if methods.is_empty() {

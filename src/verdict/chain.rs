@@ -93,7 +93,7 @@ impl Chain {
             && !intent.git.is_push()
             && GitOperation::is_lfs_batch(path)
         {
-            intent.git = lfs_operation(asked.request.headers(), body)?;
+            intent.git = lfs_operation(path, asked.request.headers(), body)?;
         }
         let intent = verdict.intent.insert(intent);
         verdict.sent.clone_from(asked.request.headers());

@@ -490,7 +490,7 @@ fn what_is_no_question_is_exit_code_2() {
         ),
         (
             &["GE T", "https://api.example.test/"],
-            "error: `GE T` is not a method: a method is a token such as GET (RFC 9110 §9.1)\n",
+            "error: `GE T` is not a method: a method is a token such as GET (RFC 9110 §9.1), of 32 bytes at most\n",
         ),
         (&["GET", "https://api.example.test/", "--header", "x"], "error: `x` is not NAME: VALUE\n"),
     ] {

@@ -68,7 +68,10 @@ fn host(rule: &HostRule) -> Rows {
     let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
     let row = vec![
         if ports == ["443"] { host.to_string() } else { format!("{host}:{}", ports.join(",")) },
-        format!("methods: {}", listed(methods.as_deref())),
+        format!(
+            "methods: {}",
+            methods.as_ref().map_or_else(|| "usual".to_owned(), |list| listed(Some(list)))
+        ),
         format!("paths: {}", listed(path_allowlist.as_deref())),
         auth.as_ref().map_or("no credential", |auth| &auth.token_ref).to_owned(),
         source.clone(),

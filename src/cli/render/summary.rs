@@ -4,7 +4,7 @@ use super::RenderResult;
 use crate::cli::{Format, Globals, change_lines, source};
 use crate::config::routes::AnyOr;
 use crate::plan::{NetworkPlan, Plan, Topology};
-use crate::policy::{DenyPath, HostRule, Route};
+use crate::policy::{DenyPath, HostRule, Route, USUAL_METHODS};
 use crate::printable::printable_name;
 use crate::stack::service;
 use crate::state::{Authority, Event};
@@ -141,7 +141,7 @@ fn row(rule: &HostRule) -> [String; 4] {
         reason: _,
     } = route;
     let name = if *ports == [443] { host.to_string() } else { format!("{host}:{}", joined(ports, ",")) };
-    let methods = methods.as_ref().map_or_else(|| "any method".to_owned(), |list| joined(list, ","));
+    let methods = methods.as_ref().map_or_else(|| USUAL_METHODS.to_owned(), |list| joined(list, ","));
     let paths = path_allowlist.as_ref().map_or_else(|| "every path".to_owned(), |list| joined(list, " "));
     let mut notes: Vec<String> = auth.iter().map(|auth| format!("with {}", auth.token_ref)).collect();
     notes.extend((!deny_paths.is_empty()).then(|| format!("but not {}", joined(deny_paths, " "))));
@@ -183,7 +183,7 @@ fn as_json(result: &RenderResult<'_>) -> serde_json::Result<Value> {
         .map(|rule| {
             let HostRule { route, auth, inspect, addresses } = rule;
             json!({
-                "host": route.host.as_str(), "ports": route.ports, "methods": AnyOr::from(route.methods.as_deref()),
+                "host": route.host.as_str(), "ports": route.ports, "methods": route.methods(),
                 "path_allowlist": AnyOr::from(route.path_allowlist.as_deref()),
                 "deny_paths": route.deny_paths.iter().map(DenyPath::as_str).collect::<Vec<_>>(),
                 "credential": auth.as_ref().map(|auth| &auth.token_ref), "inspect": inspect,

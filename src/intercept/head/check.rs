@@ -1,6 +1,7 @@
 //! The check of one complete head (RFC 9112 §3 and §5, RFC 9110 §5 and §7.2).
 
 use super::FaultKind;
+use crate::policy::LONGEST_METHOD;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Uri};
 
@@ -52,7 +53,7 @@ fn request_line(line: &[u8]) -> Result<(Method, &[u8], bool), FaultKind> {
     if method.is_empty() || target.is_empty() || version.is_empty() || line.contains(&b'\t') {
         return Err(FaultKind::RequestLine);
     }
-    if !method.iter().all(|&byte| is_token(byte)) {
+    if method.len() > LONGEST_METHOD || !method.iter().all(|&byte| is_token(byte)) {
         return Err(FaultKind::Method);
     }
     let method = Method::from_bytes(method).map_err(|_| FaultKind::Method)?;
@@ -195,6 +196,7 @@ mod tests {
             ("GET\t/ HTTP/1.1", FaultKind::RequestLine),
             ("GET /", FaultKind::RequestLine),
             ("G(T / HTTP/1.1", FaultKind::Method),
+            ("A23456789012345678901234567890123 / HTTP/1.1", FaultKind::Method),
             ("GET / HTTP/1.2", FaultKind::Version),
             ("GET / http/1.1", FaultKind::Version),
             ("PRI * HTTP/2.0", FaultKind::Version),

@@ -150,7 +150,7 @@ async fn the_agent_may_ask_what_it_is_allowed_and_sees_names_only() {
     assert_eq!(json["bottle"], "test");
     assert_eq!(
         json["hosts"][0],
-        serde_json::json!({"host": "api.test", "ports": [443], "methods": "any", "path_allowlist": "any", "deny_paths": [],
+        serde_json::json!({"host": "api.test", "ports": [443], "methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], "path_allowlist": "any", "deny_paths": [],
             "credential": "TOKEN", "reason": null})
     );
     assert_eq!(json["hosts"][1]["path_allowlist"], serde_json::json!(["/v1/messages", "/repos/*/app"]));
@@ -177,11 +177,11 @@ async fn the_first_page_is_text_for_a_terminal_and_json_for_a_program() {
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/plain; charset=utf-8")));
     assert!(page.body.starts_with("What the agent of bottle test may request; all else is refused.\n"));
     assert!(
-        page.body.contains("\napi.test, the proxy adds TOKEN\n  any method on every path\n"),
+        page.body.contains("\napi.test, the proxy adds TOKEN\n  usual methods on every path\n"),
         "{}",
         page.body
     );
-    let denied = "  any method /repos/*/app and below\n  but not /repos/*/app/hooks and below\n";
+    let denied = "  usual methods /repos/*/app and below\n  but not /repos/*/app/hooks and below\n";
     assert!(page.body.contains(denied), "{}", page.body);
     assert!(!page.body.contains(PLANTED), "{}", page.body);
     let ask =

@@ -144,6 +144,34 @@ async fn trace_other_cases_and_overrides_of_a_method() {
 }
 
 #[tokio::test]
+async fn a_method_that_nobody_listed_never_leaves_and_can_carry_nothing() {
+    let stack = Stack::start().await;
+    for method in ["MKCOL", "PROPFIND", "QUERY", "PURGE", "M-SEARCH", "PRI", "gh_p"] {
+        let head = format!("{method} /a HTTP/1.1\r\nHost: open.test\r\nContent-Length: 0");
+        let answer = stack.request("open.test:443", &head, "").await;
+        answer.assert_refused(403, "method_not_allowed");
+        let why = "whose rule lists none; usual are GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+        assert!(answer.message().contains(why), "{answer:?}");
+    }
+    let token = format!("ghp_{}", "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8");
+    for method in [token.clone(), "M".repeat(33), "M".repeat(8000)] {
+        let head = format!("{method} /a HTTP/1.1\r\nHost: open.test\r\nContent-Length: 0");
+        let answer = stack.request("open.test:443", &head, "").await;
+        answer.assert_refused(400, "malformed_request");
+        assert!(answer.message().contains("the method is not a token of 32 bytes at most"), "{answer:?}");
+    }
+    stack.pipelock.assert_untouched();
+    stack.records(10).await;
+    assert!(!stack.audit.text().contains(&token[..32]), "{}", stack.audit.text());
+    // An answer to HEAD has a length and no body, which this client does not know.
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        let head =
+            format!("{method} /a HTTP/1.1\r\nHost: open.test\r\nContent-Length: 0\r\nConnection: close");
+        assert_eq!(stack.request("open.test:443", &head, "").await.status, 200, "{method}");
+    }
+}
+
+#[tokio::test]
 async fn requests_follow_each_other_on_one_connection() {
     let stack = Stack::start().await;
     let mut tunnel = stack.tunnel("open.test:443").await;

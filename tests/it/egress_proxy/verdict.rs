@@ -1,7 +1,7 @@
 //! The running chain and the function that `explain` asks say the same of every request: generated heads go to both
 //! proxies, with a real origin behind them, and to [`Chain::verdict`].
 
-use super::harness::{Files, auth, only, read_answer, route, tunnel};
+use super::harness::{Files, auth, names, only, read_answer, route, tunnel};
 use super::replay;
 use crate::wire::Wire;
 use crate::{captured::Captured, origin::Origin, pipelock::setup};
@@ -70,7 +70,7 @@ fn routes() -> Vec<RouteEntry> {
             ..route("paths.test")
         },
         RouteEntry {
-            methods: only(&["GET", "HEAD"]),
+            methods: names(&["GET", "HEAD"]),
             auth: Some(auth("x-own-key", "", None)),
             ..route("read.test")
         },
@@ -244,8 +244,10 @@ fn fields(dice: &mut Dice) -> String {
 
 /// A whole head for a request to `authority`, in a tunnel or outside of one, with its body.
 fn head(dice: &mut Dice, authority: &str, tunnelled: bool) -> (String, String) {
-    let methods =
-        ["GET", "GET", "GET", "POST", "HEAD", "PUT", "DELETE", "PROPFIND", "get", "TRACE", "CONNECT", "G@T"];
+    let methods = [
+        "GET", "GET", "GET", "GET", "GET", "GET", "GET", "GET", "POST", "HEAD", "PUT", "PATCH", "DELETE",
+        "PROPFIND", "get", "TRACE", "CONNECT", "G@T",
+    ];
     let method = dice.pick(&methods);
     let target = target(dice);
     let target = if tunnelled { target } else { format!("http://{authority}{target}") };
