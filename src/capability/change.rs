@@ -52,6 +52,15 @@ pub enum Capability {
         /// As the rule names it: a host, or a wildcard.
         host: String,
     },
+    /// A field or parameter of the agent's own passes to a host where its class goes off.
+    ClientField {
+        /// As the rule names it: a host, or a wildcard.
+        host: String,
+        /// In lower case.
+        name: String,
+        /// A parameter of the query.
+        query: bool,
+    },
     /// No egress-proxy refuses a git push to a host.
     GitPush {
         /// As the rule names it: a host, or a wildcard.
@@ -312,6 +321,7 @@ impl Capability {
         match self {
             Self::Credential { .. } => Risk::Credential,
             Self::OwnCredential { .. }
+            | Self::ClientField { .. }
             | Self::GitPush { .. }
             | Self::Uninspected { .. }
             | Self::PrivateAddresses { .. }
@@ -388,6 +398,7 @@ impl Capability {
             Self::Requests(Requests { host, .. })
             | Self::Credential { host, .. }
             | Self::OwnCredential { host }
+            | Self::ClientField { host, .. }
             | Self::GitPush { host }
             | Self::EncodedSlash { host }
             | Self::Uninspected { host }
@@ -443,6 +454,7 @@ impl Capability {
             Self::ExtraCa { sha256 } => format!("sha256 {}", sha256.get(..16).unwrap_or(sha256)),
             // These come and go: none of them takes the place of another.
             Self::Requests(_)
+            | Self::ClientField { .. }
             | Self::GitPush { .. }
             | Self::EncodedSlash { .. }
             | Self::Uninspected { .. }
@@ -499,6 +511,10 @@ impl fmt::Display for Capability {
                 auth.username.iter().try_for_each(|name| write!(f, " for user {name}"))
             }
             Self::OwnCredential { host } => write!(f, "{host} is sent what credential the agent sends"),
+            Self::ClientField { host, name, query } => {
+                let what = if *query { "query parameter" } else { "field" };
+                write!(f, "{host} is sent the agent's own {what} {name}")
+            }
             Self::GitPush { host } => write!(f, "git push to {host}: no egress-proxy refuses it"),
             Self::EncodedSlash { host } => {
                 write!(f, "paths of {host} with an encoded slash (%2F) inside a segment")

@@ -3,7 +3,10 @@
 use crate::config::parse::Parsed;
 use crate::config::{ConfigError, Limits, Listen, ProxyAddress};
 use crate::dlp::{CustomPattern, Exception};
-use crate::policy::{self, DenyPath, Host, HostRule, Method, PathPattern, Policy, PolicyError, Route};
+use crate::policy::{
+    self, ClientCredentials, ClientFields, DenyPath, Host, HostRule, Method, PathPattern, Policy,
+    PolicyError, Route,
+};
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -79,6 +82,9 @@ impl RoutesFile {
                     .error(&at("auth"), "a credential never goes over plain http: no port 80 beside it"));
             }
             if let Some(auth) = &route.auth {
+                if route.client_credentials == ClientCredentials::Pass {
+                    return Err(parsed.error(&at("client_credentials"), "beside a credential it is `strip`"));
+                }
                 auth.check().map_err(|(key, text)| parsed.error(&at(&format!("auth.{key}")), text))?;
             }
         }
@@ -112,9 +118,12 @@ impl From<&HostRule> for RouteEntry {
         let HostRule {
             route,
             auth,
+            client,
             inspect,
             addresses: _, // pipelock's
         } = rule;
+        let credentials =
+            if rule.guards_fields() { ClientCredentials::Strip } else { ClientCredentials::Pass };
         let Route {
             source,
             host,
@@ -134,6 +143,9 @@ impl From<&HostRule> for RouteEntry {
             path_allowlist: AnyOr::from(path_allowlist.as_deref()),
             deny_paths: deny_paths.iter().map(ToString::to_string).collect(),
             auth: auth.as_ref().map(Auth::from),
+            client_credentials: credentials,
+            pass_headers: client.pass_headers.clone(),
+            pass_query: client.pass_query.clone(),
             encoded_slash: *encoded_slash,
             inspect: *inspect,
             until: *until,
@@ -153,6 +165,9 @@ impl RouteEntry {
             path_allowlist,
             deny_paths,
             auth,
+            client_credentials,
+            pass_headers,
+            pass_query,
             encoded_slash,
             inspect,
             until,
@@ -173,6 +188,11 @@ impl RouteEntry {
                 reason: reason.clone(),
             },
             auth: auth.as_ref().map(Auth::credential),
+            client: ClientFields {
+                credentials: *client_credentials,
+                pass_headers: pass_headers.clone(),
+                pass_query: pass_query.clone(),
+            },
             inspect: *inspect,
             addresses: Vec::new(),
         })
@@ -317,6 +337,12 @@ pub struct RouteEntry {
     /// The credential that is set on every request; `null`: none.
     #[serde(deserialize_with = "present")]
     pub auth: Option<Auth>,
+    /// What becomes of the agent's own credentials; `strip` beside `auth`.
+    pub client_credentials: ClientCredentials,
+    /// Fields of the agent that pass although their class goes off.
+    pub pass_headers: Vec<String>,
+    /// Parameters of the query that pass although they are a credential's.
+    pub pass_query: Vec<String>,
     /// Whether `%2F` may stand inside a segment.
     pub encoded_slash: bool,
     /// Whether pipelock looks inside TLS; if not, the host is verified against the public roots.
@@ -422,6 +448,9 @@ mod tests {
                 secret_file: "/run/secrets/TOKEN".into(),
                 token_ref: "TOKEN".into(),
             }),
+            client_credentials: ClientCredentials::Strip,
+            pass_headers: Vec::new(),
+            pass_query: Vec::new(),
             encoded_slash: false,
             inspect: true,
             until: Some(jiff::civil::date(2027, 1, 31)),

@@ -23,6 +23,7 @@ mod escape;
 mod exceptions;
 mod folded;
 mod mask;
+mod own;
 mod patterns;
 mod seed_phrase;
 mod set;
@@ -35,6 +36,7 @@ use std::sync::Arc;
 
 pub use custom::{CustomError, PhraseState, Phrases};
 pub use exceptions::{EVERY, Exception, Scanners};
+pub use own::{Incoming, Outgoing, OwnSecret, OwnSecrets};
 pub use patterns::Severity;
 pub use set::SEED_PHRASE;
 pub use stream::StreamScanner;

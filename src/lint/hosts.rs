@@ -22,6 +22,7 @@ fn of_rule(rule: &HostRule, today: Date) -> Found {
     };
     warn("inspect", not_inspected(rule));
     warn("auth", without_paths(rule).or_else(|| on_a_shared_host(rule)));
+    warn("", passes_credentials(rule));
     warn("", writes_to_a_forge(rule));
     warn("until", expiry(route, today));
     for (at, method) in route.methods.iter().flatten().enumerate() {
@@ -144,6 +145,21 @@ fn on_a_shared_host(rule: &HostRule) -> Option<Diagnostic> {
     Some(Diagnostic::warning("credential-on-shared-host", message).hint(
         "what the agent read could be written to somebody else's account there; name your own in the path",
     ))
+}
+
+/// Somebody else's key is good for writing to their account there.
+fn passes_credentials(rule: &HostRule) -> Option<Diagnostic> {
+    let Route { source, host, path_allowlist, .. } = &rule.route;
+    let open = !rule.guards_fields() && writes(&rule.route) && is_shared(host.as_str());
+    let anywhere = path_allowlist
+        .as_ref()
+        .is_none_or(|listed| listed.iter().any(|path| !names_a_tenant(host.as_str(), path)));
+    (open && anywhere).then(|| {
+        let message = format!("{source}: {host} serves many tenants, and takes what credential the agent sends");
+        Diagnostic::warning("client-credentials", message)
+            .hint("with a key that somebody left for it the agent can write what it read to their account there")
+            .hint("`client_credentials: strip`, paths that name your own, or `methods: [GET, HEAD]` close that")
+    })
 }
 
 /// A credential, a method that writes, and a REST API of a forge below the allowed paths.

@@ -157,11 +157,12 @@ fn path_denied(path: &CanonicalPath, entry: &DenyPath, route: &Route) -> Refusal
 }
 
 fn method_not_allowed(method: &Method, route: &Route) -> Refusal {
-    let mut what = format!("{method} is not an allowed method on {}", route.host);
-    if route.methods.is_none() {
-        let usual: Vec<&str> = Method::USUAL.iter().map(Method::as_str).collect();
-        what += &format!(", whose rule lists none; usual are {}", usual.join(", "));
-    }
+    let usual = || Method::USUAL.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    let unlisted = match route.methods {
+        None => format!(", whose rule lists none; usual are {}", usual()),
+        Some(_) => String::new(),
+    };
+    let what = format!("{method} is not an allowed method on {}{unlisted}", route.host);
     by_rule(Reason::MethodNotAllowed, &what, route)
 }
 

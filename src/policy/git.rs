@@ -198,10 +198,7 @@ fn writes_lfs(method: &Method, lfs: bool, path: &PathReading) -> bool {
     let name = method.as_str();
     let reads = ["GET", "HEAD", "OPTIONS"].iter().any(|read| is(read, name));
     let batch = path.lfs_batch && is("POST", name);
-    match lfs {
-        true => !reads && !batch,
-        false => path.lfs_object && is("PUT", name),
-    }
+    if lfs { !reads && !batch } else { path.lfs_object && is("PUT", name) }
 }
 
 /// Segments, last one first, without empty ones and `.`, and without matrix parameters.

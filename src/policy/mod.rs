@@ -36,7 +36,8 @@ mod written;
 pub use decide::MatchedRule;
 pub use deny_path::DenyPath;
 pub use fields::{
-    CREDENTIAL_FIELDS, HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES, UNREAD_BY_PIPELOCK, same_variable,
+    CREDENTIAL_FIELDS, ClientCredentials, ClientFields, HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES,
+    UNREAD_BY_PIPELOCK, is_credential_parameter, passes_beside_a_credential, passing_classes, same_variable,
 };
 pub use git::{GitOperation, LfsError};
 pub use host::{Authority, Host, HostError, INTERNAL_HOST};

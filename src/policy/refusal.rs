@@ -63,12 +63,16 @@ reasons! {
     RequestIncomplete = "request_incomplete",
     /// The tunnel does not carry TLS.
     TlsRequired = "tls_required",
+    /// TLS in the tunnel could not be agreed on.
+    TlsFailed = "tls_failed",
     /// An upgrade that the rule does not allow.
     UpgradeNotSupported = "upgrade_not_supported",
     /// The rule's credential is unavailable.
     CredentialUnavailable = "credential_unavailable",
     /// The request carries a secret.
     CredentialInRequest = "credential_in_request",
+    /// The request carries a credential that bottle holds.
+    OwnSecret = "own_secret",
     /// pipelock found something in the request, and refused it.
     BlockedByPipelock = "blocked_by_pipelock",
     /// The next hop does not answer.
@@ -120,7 +124,9 @@ impl Reason {
             | Reason::BodyTooLarge => Basis::Content,
             Reason::RequestIncomplete
             | Reason::TlsRequired
+            | Reason::TlsFailed
             | Reason::CredentialUnavailable
+            | Reason::OwnSecret
             | Reason::UpstreamUnreachable
             | Reason::UpstreamInvalid
             | Reason::UpstreamTimeout

@@ -78,7 +78,7 @@ impl Chain {
         verdict: &mut Verdict<'r>,
     ) -> Result<(), Refusal> {
         let tunnel = match &asked.connect {
-            Some((target, fields)) => Some(first.connect(target, fields)?),
+            Some((target, _)) => Some(first.connect(target)?),
             None => None,
         };
         let head = Head::from_request(&asked.request, &asked.target, tunnel.as_ref());

@@ -75,7 +75,7 @@ fn resources_value(resources: &Resources) -> Value {
 }
 
 fn host_value(project: &Project, rule: &HostRule) -> Value {
-    let HostRule { route, auth, inspect, addresses } = rule;
+    let HostRule { route, auth, client, inspect, addresses } = rule;
     let Route { source, host, ports, methods: _, path_allowlist, deny_paths, encoded_slash, until, reason } =
         route;
     json!({
@@ -88,6 +88,9 @@ fn host_value(project: &Project, rule: &HostRule) -> Value {
         "deny_paths": deny_paths.iter().map(DenyPath::as_str).collect::<Vec<_>>(),
         "credential": auth.as_ref().map(|auth| &auth.token_ref),
         "header": auth.as_ref().map(|auth| &auth.header),
+        "client_credentials": client.credentials,
+        "pass_headers": client.pass_headers,
+        "pass_query": client.pass_query,
         "encoded_slash": encoded_slash,
         "inspect": inspect,
         "addresses": addresses,

@@ -15,7 +15,7 @@ use bottle::{
     egress_proxy::EgressProxy,
     intercept::{Drain, Listener, Protocol},
     pki::{CaKind, CertificateAuthority},
-    policy::{Host, HostRule, Route},
+    policy::{ClientCredentials, Host, HostRule, Route},
     telemetry::audit::{Event, Log, Record, Sink},
 };
 use rustls::pki_types::ServerName;
@@ -127,8 +127,12 @@ impl Files {
     }
 
     pub(super) fn write(&self, config: &RoutesFile) -> PathBuf {
+        let mut config = config.clone();
+        for route in config.routes.iter_mut().filter(|route| route.auth.is_some()) {
+            route.client_credentials = ClientCredentials::Strip;
+        }
         let path = self.path("routes.yaml");
-        fs_err::write(&path, bottle::yaml::emit(config).unwrap()).unwrap();
+        fs_err::write(&path, bottle::yaml::emit(&config).unwrap()).unwrap();
         path
     }
 }

@@ -15,7 +15,7 @@ use bottle::{
     egress_proxy::EgressProxy,
     intercept::{Drain, Listener, Protocol, ServerLimits, body, head::read_head as read},
     pipelock::scan_body,
-    policy::Authority,
+    policy::{Authority, ClientCredentials},
     telemetry::audit::{Log, Sink},
     verdict::{Chain, Verdict, WireRequest, egress_proxy, pipelock},
 };
@@ -63,7 +63,11 @@ const HOSTS: &[&str] = &[
 
 fn routes() -> Vec<RouteEntry> {
     vec![
-        RouteEntry { auth: Some(auth("authorization", "Bearer ", None)), ..route("api.test") },
+        RouteEntry {
+            auth: Some(auth("authorization", "Bearer ", None)),
+            client_credentials: ClientCredentials::Strip,
+            ..route("api.test")
+        },
         RouteEntry {
             path_allowlist: only(&["/v1/messages", "/repos/*/app"]),
             deny_paths: vec!["/repos/*/app/issues".to_owned(), "/v1/messages/a".to_owned()],
@@ -72,6 +76,7 @@ fn routes() -> Vec<RouteEntry> {
         RouteEntry {
             methods: names(&["GET", "HEAD"]),
             auth: Some(auth("x-own-key", "", None)),
+            client_credentials: ClientCredentials::Strip,
             ..route("read.test")
         },
         RouteEntry { ports: vec![443, 8443], encoded_slash: true, ..route("ports.test") },
@@ -295,7 +300,7 @@ fn expected(chain: &Chain, connect: Option<&str>, head: &str, body: &str) -> (Sa
         return (refused("malformed_request", None), None);
     };
     let first = chain.egress_proxy.as_ref().unwrap();
-    let opened = connect.as_ref().map(|(target, fields)| first.connect(target, fields)).transpose();
+    let opened = connect.as_ref().map(|(target, _)| first.connect(target)).transpose();
     let tunnel = match opened {
         Ok(tunnel) => tunnel,
         Err(refusal) => return (refused(refusal.reason.code(), refusal.rule), None),
