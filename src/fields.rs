@@ -1,6 +1,6 @@
 //! Taking fields off a message (RFC 9110 §5): by name in either spelling, by prefix, and those of one connection.
 
-use crate::policy::same_variable;
+use crate::policy::{HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES, same_variable};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 /// Fields of one connection (RFC 9110 §7.6.1), beside `TE` and those that `Connection` nominates. `Trailer` is end to end
@@ -14,6 +14,16 @@ pub const PROXY_AUTHENTICATION: &[&str] = &["proxy-authenticate", "proxy-authori
 /// What `Connection` can't nominate: without these the message would be another one.
 pub const NEVER_NOMINATED: &[&str] =
     &["content-length", "content-type", "content-encoding", "host", "te", "trailer"];
+
+/// Whether a field is taken off every request, whatever a rule says: what belongs to a connection, frames the message, or
+/// could make the request another one, in either spelling, and the proxies' own.
+#[must_use]
+pub fn is_never_passed(name: &str) -> bool {
+    let lists = [HOP_BY_HOP, PROXY_AUTHENTICATION, &["host", "expect", "content-length"]];
+    let overrides = [METHOD_OVERRIDES, PATH_OVERRIDES, HOST_OVERRIDES];
+    lists.into_iter().chain(overrides).flatten().any(|own| same_variable(own, name))
+        || ["x-pipelock-", "x-bottle-"].iter().any(|own| name.starts_with(own))
+}
 
 /// Removes fields, in either spelling: CGI, WSGI and PHP make one variable of `X-A` and `X_A`.
 pub fn remove(fields: &mut HeaderMap, names: &[impl AsRef<str>]) {

@@ -30,7 +30,7 @@ fuzz_target!(|data: &[u8]| {
         None => (line, None),
     };
     let method = [Method::GET, Method::HEAD, Method::POST, Method::PUT][usize::from(choice & 3)].clone();
-    let _ = GitOperation::lfs_operation(tail.unwrap_or_default());
+    let _ = GitOperation::lfs_operation(path, tail.unwrap_or_default());
     let _ = GitOperation::is_lfs_batch(path);
     if GitOperation::read(&method, path, query, tail).is_push() {
         // One more layer of encoding, and noise that servers drop, must not hide it.

@@ -13,8 +13,8 @@ need_test_tools() {
 
 need_programs() {
   local absent=() program package
-  for program in curl dpkg git man openssl python3 ruby shellcheck; do
-    case $program in man) package=man-db ;; *) package=$program ;; esac
+  for program in apache2 curl dpkg git man openssl python3 ruby shellcheck; do
+    case $program in apache2) package=apache2-bin ;; man) package=man-db ;; *) package=$program ;; esac
     has "$program" || absent+=("$package")
   done
   if [ ${#absent[@]} -gt 0 ] && can_install; then
@@ -26,7 +26,7 @@ need_programs() {
   elif [ ! -x "$(git --exec-path)/git-http-backend" ]; then
     missing 'git-http-backend' 'the part of git that serves over HTTP (git-core or git-daemon package)'
   else
-    ok programs 'curl, dpkg, git, git-http-backend, man, openssl, python3, ruby, shellcheck'
+    ok programs 'apache2, curl, dpkg, git, git-http-backend, man, openssl, python3, ruby, shellcheck'
   fi
 }
 

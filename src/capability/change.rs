@@ -2,7 +2,7 @@
 
 use super::{Account, Engine, Image, Mount, ServicePart};
 use crate::dlp::EVERY;
-use crate::policy::{Auth, Method, PathPattern};
+use crate::policy::{Auth, Method, PathPattern, USUAL_METHODS};
 use camino::Utf8PathBuf;
 use ipnet::IpNet;
 use jiff::civil::Date;
@@ -51,6 +51,15 @@ pub enum Capability {
     OwnCredential {
         /// As the rule names it: a host, or a wildcard.
         host: String,
+    },
+    /// A field or parameter of the agent's own passes to a host where its class goes off.
+    ClientField {
+        /// As the rule names it: a host, or a wildcard.
+        host: String,
+        /// In lower case.
+        name: String,
+        /// A parameter of the query.
+        query: bool,
     },
     /// No egress-proxy refuses a git push to a host.
     GitPush {
@@ -209,7 +218,7 @@ pub struct Requests {
     pub host: String,
     /// Of the authority.
     pub port: u16,
-    /// Nothing for every method.
+    /// Nothing for the usual methods: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS.
     pub methods: Option<Vec<Method>>,
     /// Nothing for every path.
     pub path: Option<PathPattern>,
@@ -217,7 +226,7 @@ pub struct Requests {
     pub except: Vec<PathPattern>,
     /// What of the path the other side allows as well.
     pub part: Vec<PathPattern>,
-    /// Which of every method the other side allows as well, on all of the path.
+    /// Which of the usual methods the other side allows as well, on all of the path.
     pub part_methods: Vec<Method>,
     /// The name of the token that goes with them.
     pub credential: Option<String>,
@@ -312,6 +321,7 @@ impl Capability {
         match self {
             Self::Credential { .. } => Risk::Credential,
             Self::OwnCredential { .. }
+            | Self::ClientField { .. }
             | Self::GitPush { .. }
             | Self::Uninspected { .. }
             | Self::PrivateAddresses { .. }
@@ -388,6 +398,7 @@ impl Capability {
             Self::Requests(Requests { host, .. })
             | Self::Credential { host, .. }
             | Self::OwnCredential { host }
+            | Self::ClientField { host, .. }
             | Self::GitPush { host }
             | Self::EncodedSlash { host }
             | Self::Uninspected { host }
@@ -443,6 +454,7 @@ impl Capability {
             Self::ExtraCa { sha256 } => format!("sha256 {}", sha256.get(..16).unwrap_or(sha256)),
             // These come and go: none of them takes the place of another.
             Self::Requests(_)
+            | Self::ClientField { .. }
             | Self::GitPush { .. }
             | Self::EncodedSlash { .. }
             | Self::Uninspected { .. }
@@ -499,6 +511,10 @@ impl fmt::Display for Capability {
                 auth.username.iter().try_for_each(|name| write!(f, " for user {name}"))
             }
             Self::OwnCredential { host } => write!(f, "{host} is sent what credential the agent sends"),
+            Self::ClientField { host, name, query } => {
+                let what = if *query { "query parameter" } else { "field" };
+                write!(f, "{host} is sent the agent's own {what} {name}")
+            }
             Self::GitPush { host } => write!(f, "git push to {host}: no egress-proxy refuses it"),
             Self::EncodedSlash { host } => {
                 write!(f, "paths of {host} with an encoded slash (%2F) inside a segment")
@@ -593,7 +609,7 @@ impl fmt::Display for Requests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, port, methods, path, except, part: _, part_methods: _, credential, until } = self;
         let names = |list: &Vec<Method>| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        let methods = methods.as_ref().map_or_else(|| "any method".to_owned(), names);
+        let methods = methods.as_ref().map_or_else(|| USUAL_METHODS.to_owned(), names);
         match port {
             443 => write!(f, "{methods} https://{host}")?,
             80 => write!(f, "{methods} http://{host}")?,

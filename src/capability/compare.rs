@@ -7,7 +7,7 @@ use super::{
     secrets::Secrets,
     service,
 };
-use crate::policy::{HostRule, Route};
+use crate::policy::{ClientFields, HostRule, Route};
 use crate::stack::DEFAULT_HOME;
 use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::{BTreeMap, BTreeSet};
@@ -193,7 +193,11 @@ fn hosts(old: &Hosts, new: &Hosts, changes: &mut Changes) {
         changes.0.extend(beyond(after, before).into_iter().map(|new| Change::Added { new }));
         changes.0.extend(beyond(before, after).into_iter().map(|old| Change::Removed { old }));
         let credential = |host: Option<&HostCapability>, others: &Hosts| {
-            let auth = host?.rule.auth.clone();
+            let rule = &host?.rule;
+            let auth = rule.auth.clone();
+            if auth.is_none() && rule.guards_fields() {
+                return None;
+            }
             Some(match auth {
                 Some(auth) => {
                     let elsewhere =
@@ -205,9 +209,12 @@ fn hosts(old: &Hosts, new: &Hosts, changes: &mut Changes) {
         };
         match (credential(before, new), credential(after, old)) {
             // A host without a credential is said by its requests.
-            (None, Some(Capability::OwnCredential { .. }))
-            | (Some(Capability::OwnCredential { .. }), None) => {}
-            (before_it, it) if before.map(|it| &it.rule.auth) != after.map(|it| &it.rule.auth) => {
+            (None, Some(Capability::OwnCredential { .. })) if before.is_none() => {}
+            (Some(Capability::OwnCredential { .. }), None) if after.is_none() => {}
+            (before_it, it)
+                if before.map(|it| (&it.rule.auth, it.rule.guards_fields()))
+                    != after.map(|it| (&it.rule.auth, it.rule.guards_fields())) =>
+            {
                 changes.pair(before_it, it);
             }
             _ => {}
@@ -227,7 +234,7 @@ fn hosts(old: &Hosts, new: &Hosts, changes: &mut Changes) {
 }
 
 fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &mut Changes) {
-    let HostCapability { rule: HostRule { route, auth: _, inspect, addresses }, git_push } = new;
+    let HostCapability { rule: HostRule { route, auth: _, client, inspect, addresses }, git_push } = new;
     let Route {
         source: _,
         host: _,
@@ -243,6 +250,21 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &
     let host = || name.to_owned();
     changes.flag(had_git_push, *git_push, Capability::GitPush { host: host() });
     changes.flag(old.route.encoded_slash, *encoded_slash, Capability::EncodedSlash { host: host() });
+    let ClientFields { credentials: _, pass_headers, pass_query } = client; // the first is said with the credential
+    let fields = |names: &[String], query| -> Vec<Capability> {
+        names.iter().map(|name| Capability::ClientField { host: host(), name: name.clone(), query }).collect()
+    };
+    for (old, new, query) in
+        [(&old.client.pass_headers, pass_headers, false), (&old.client.pass_query, pass_query, true)]
+    {
+        let (old, new) = (fields(old, query), fields(new, query));
+        changes
+            .0
+            .extend(new.iter().filter(|it| !old.contains(it)).map(|it| Change::Added { new: it.clone() }));
+        changes
+            .0
+            .extend(old.iter().filter(|it| !new.contains(it)).map(|it| Change::Removed { old: it.clone() }));
+    }
     changes.flag(!old.inspect, !inspect, Capability::Uninspected { host: host() });
     for (these, those, is_new) in [(addresses, &old.addresses, true), (&old.addresses, addresses, false)] {
         for range in these.iter().filter(|range| !those.iter().any(|known| known.contains(*range))) {

@@ -47,8 +47,14 @@ pub(super) struct Grant {
     path: Option<PathPattern>,
     /// What of the path stays refused.
     denied: Vec<DenyPath>,
-    /// Nothing for every method.
+    /// Nothing for the usual methods.
     methods: Option<Vec<Method>>,
+}
+
+impl Grant {
+    fn methods(&self) -> &[Method] {
+        self.methods.as_deref().unwrap_or(Method::USUAL)
+    }
 }
 
 impl HostCapability {
@@ -79,13 +85,12 @@ impl HostCapability {
             return vec![grant];
         }
         let mut beyond = self.opened(&grant);
-        match (&route.methods, &grant.methods) {
-            (None, _) => {}
-            (Some(_), None) => beyond.push(grant),
-            (Some(old), Some(new)) => {
-                let more: Vec<Method> = new.iter().filter(|method| !old.contains(method)).cloned().collect();
-                beyond.extend((!more.is_empty()).then_some(Grant { methods: Some(more), ..grant }));
-            }
+        let more: Vec<Method> =
+            grant.methods().iter().filter(|method| !route.allows_method(method)).cloned().collect();
+        if !more.is_empty() {
+            // What the other side allows of the usual methods is said with them.
+            let methods = grant.methods.as_ref().map(|_| more);
+            beyond.push(Grant { methods, ..grant });
         }
         beyond
     }
@@ -93,11 +98,7 @@ impl HostCapability {
     /// What of a grant that it does not allow as a whole this host allows, path by path.
     fn part_of(&self, grant: &Grant) -> Vec<PathPattern> {
         let route = &self.rule.route;
-        let methods = match (&route.methods, &grant.methods) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(own), Some(asked)) => asked.iter().all(|method| own.contains(method)),
-        };
+        let methods = grant.methods().iter().all(|method| route.allows_method(method));
         if !methods || !route.ports.contains(&grant.port) {
             return Vec::new();
         }
@@ -106,14 +107,14 @@ impl HostCapability {
         route.path_allowlist.iter().flatten().filter(within).filter(open).cloned().collect()
     }
 
-    /// Which methods this host allows of a grant of every method, on all of its path.
+    /// Which methods this host allows of a grant of the usual ones, on all of its path.
     fn methods_of(&self, grant: &Grant) -> Vec<Method> {
         let route = &self.rule.route;
         let is_all = grant.methods.is_none()
             && route.ports.contains(&grant.port)
             && self.covers_path(grant.path.as_ref())
             && grant.path.as_ref().is_none_or(|path| !covered(&route.deny_paths, path));
-        route.methods.iter().flatten().filter(|_| is_all).cloned().collect()
+        Method::USUAL.iter().filter(|method| is_all && route.allows_method(method)).cloned().collect()
     }
 
     /// A grant with what goes with this host's requests. `other` is the host on the other side.

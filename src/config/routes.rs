@@ -3,7 +3,10 @@
 use crate::config::parse::Parsed;
 use crate::config::{ConfigError, Limits, Listen, ProxyAddress};
 use crate::dlp::{CustomPattern, Exception};
-use crate::policy::{self, DenyPath, Host, HostRule, Method, PathPattern, Policy, PolicyError, Route};
+use crate::policy::{
+    self, ClientCredentials, ClientFields, DenyPath, Host, HostRule, Method, PathPattern, Policy,
+    PolicyError, Route,
+};
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -79,6 +82,9 @@ impl RoutesFile {
                     .error(&at("auth"), "a credential never goes over plain http: no port 80 beside it"));
             }
             if let Some(auth) = &route.auth {
+                if route.client_credentials == ClientCredentials::Pass {
+                    return Err(parsed.error(&at("client_credentials"), "beside a credential it is `strip`"));
+                }
                 auth.check().map_err(|(key, text)| parsed.error(&at(&format!("auth.{key}")), text))?;
             }
         }
@@ -112,19 +118,34 @@ impl From<&HostRule> for RouteEntry {
         let HostRule {
             route,
             auth,
+            client,
             inspect,
             addresses: _, // pipelock's
         } = rule;
-        let Route { source, host, ports, methods, path_allowlist, deny_paths, encoded_slash, until, reason } =
-            route;
+        let credentials =
+            if rule.guards_fields() { ClientCredentials::Strip } else { ClientCredentials::Pass };
+        let Route {
+            source,
+            host,
+            ports,
+            methods: _,
+            path_allowlist,
+            deny_paths,
+            encoded_slash,
+            until,
+            reason,
+        } = route;
         Self {
             source: source.clone(),
             host: host.to_string(),
             ports: ports.clone(),
-            methods: AnyOr::from(methods.as_deref()),
+            methods: route.methods().iter().map(ToString::to_string).collect(),
             path_allowlist: AnyOr::from(path_allowlist.as_deref()),
             deny_paths: deny_paths.iter().map(ToString::to_string).collect(),
             auth: auth.as_ref().map(Auth::from),
+            client_credentials: credentials,
+            pass_headers: client.pass_headers.clone(),
+            pass_query: client.pass_query.clone(),
             encoded_slash: *encoded_slash,
             inspect: *inspect,
             until: *until,
@@ -144,17 +165,21 @@ impl RouteEntry {
             path_allowlist,
             deny_paths,
             auth,
+            client_credentials,
+            pass_headers,
+            pass_query,
             encoded_slash,
             inspect,
             until,
             reason,
         } = self;
+        let methods = parse_all(methods, "methods", Method::parse)?;
         Ok(HostRule {
             route: Route {
                 source: source.clone(),
                 host: canonical(host)?,
                 ports: ports.clone(),
-                methods: methods.parse("methods", Method::parse)?,
+                methods: (methods != Method::USUAL).then_some(methods),
                 path_allowlist: path_allowlist
                     .parse("path_allowlist", |text| PathPattern::parse(text, *encoded_slash))?,
                 deny_paths: parse_all(deny_paths, "deny_paths", DenyPath::parse)?,
@@ -163,6 +188,11 @@ impl RouteEntry {
                 reason: reason.clone(),
             },
             auth: auth.as_ref().map(Auth::credential),
+            client: ClientFields {
+                credentials: *client_credentials,
+                pass_headers: pass_headers.clone(),
+                pass_query: pass_query.clone(),
+            },
             inspect: *inspect,
             addresses: Vec::new(),
         })
@@ -298,8 +328,8 @@ pub struct RouteEntry {
     pub host: String,
     /// The ports; 80 is plain http, every other one https.
     pub ports: Vec<u16>,
-    /// The methods; `any` is every one but CONNECT and TRACE.
-    pub methods: AnyOr,
+    /// The methods; none but these.
+    pub methods: Vec<String>,
     /// The paths, each with what lies below it on whole segments.
     pub path_allowlist: AnyOr,
     /// What stays refused of them, each with what lies below it.
@@ -307,6 +337,12 @@ pub struct RouteEntry {
     /// The credential that is set on every request; `null`: none.
     #[serde(deserialize_with = "present")]
     pub auth: Option<Auth>,
+    /// What becomes of the agent's own credentials; `strip` beside `auth`.
+    pub client_credentials: ClientCredentials,
+    /// Fields of the agent that pass although their class goes off.
+    pub pass_headers: Vec<String>,
+    /// Parameters of the query that pass although they are a credential's.
+    pub pass_query: Vec<String>,
     /// Whether `%2F` may stand inside a segment.
     pub encoded_slash: bool,
     /// Whether pipelock looks inside TLS; if not, the host is verified against the public roots.
@@ -402,7 +438,7 @@ mod tests {
             source: "egress_proxy.routes[0]".into(),
             host: host.into(),
             ports: vec![443],
-            methods: AnyOr::Only(vec!["GET".into()]),
+            methods: vec!["GET".into()],
             path_allowlist: AnyOr::Any,
             deny_paths: Vec::new(),
             auth: Some(Auth {
@@ -412,6 +448,9 @@ mod tests {
                 secret_file: "/run/secrets/TOKEN".into(),
                 token_ref: "TOKEN".into(),
             }),
+            client_credentials: ClientCredentials::Strip,
+            pass_headers: Vec::new(),
+            pass_query: Vec::new(),
             encoded_slash: false,
             inspect: true,
             until: Some(jiff::civil::date(2027, 1, 31)),

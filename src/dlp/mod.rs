@@ -27,6 +27,7 @@ mod judge;
 mod kinds;
 mod lookalike;
 mod mask;
+mod own;
 mod patterns;
 mod radix;
 mod row;
@@ -45,6 +46,7 @@ use std::sync::Arc;
 
 pub use custom::{CustomError, PhraseState, Phrases};
 pub use exceptions::{EVERY, Exception, Scanners};
+pub use own::{Incoming, Outgoing, OwnSecret, OwnSecrets};
 pub use row::Severity;
 pub use set::SEED_PHRASE;
 pub use stream::StreamScanner;

@@ -1,5 +1,6 @@
 //! Why a request is not served, and by whose decision.
 
+use crate::dlp::OwnSecret;
 use crate::intercept::{BodyError, FaultKind, HeadFault};
 use crate::policy::{Reason, Refusal};
 use crate::telemetry::audit::Verdict;
@@ -57,6 +58,12 @@ impl Failure {
             BodyError::Client(_) | BodyError::Upstream(_) | BodyError::TimedOut(_) => {
                 incomplete(&error.to_string()).into()
             }
+            BodyError::Refused(cause) if cause.is::<OwnSecret>() => {
+                let message = format!(
+                    "the body of the request is not sent: {cause}; take it out; retrying does not help"
+                );
+                Refusal::new(Reason::OwnSecret, message).into()
+            }
             BodyError::Refused(_) => Refusal::new(Reason::MalformedRequest, error.to_string()).into(),
         }
     }
@@ -92,7 +99,7 @@ fn status_and_verdict(reason: Reason) -> (StatusCode, Verdict) {
         Reason::MalformedAuthority | Reason::MalformedTarget | Reason::MalformedRequest => {
             (StatusCode::BAD_REQUEST, Verdict::Deny)
         }
-        Reason::RequestIncomplete => (StatusCode::BAD_REQUEST, Verdict::Error),
+        Reason::RequestIncomplete | Reason::TlsFailed => (StatusCode::BAD_REQUEST, Verdict::Error),
         Reason::GitPush
         | Reason::HostNotAllowed
         | Reason::PortNotAllowed
@@ -104,6 +111,7 @@ fn status_and_verdict(reason: Reason) -> (StatusCode, Verdict) {
         | Reason::TlsRequired
         | Reason::UpgradeNotSupported
         | Reason::CredentialInRequest
+        | Reason::OwnSecret
         | Reason::BlockedByPipelock
         | Reason::AddressNotAllowed => (StatusCode::FORBIDDEN, Verdict::Deny),
         Reason::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, Verdict::Deny),
@@ -128,6 +136,7 @@ mod tests {
     fn the_verdict_on_every_reason() {
         let failed = [
             "request_incomplete",
+            "tls_failed",
             "credential_unavailable",
             "upstream_unreachable",
             "upstream_invalid",

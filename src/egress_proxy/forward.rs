@@ -57,7 +57,7 @@ impl Forward {
         request: Request<Body>,
         record: &mut RequestRecord,
     ) -> Result<Response<Body>, Failure> {
-        let HostRule { route, auth: _, inspect, addresses: _ } = permit.matched.rule.as_ref();
+        let HostRule { route, auth: _, client: _, inspect, addresses: _ } = permit.matched.rule.as_ref();
         let inspected = *inspect;
         let way = UpstreamKey {
             scheme: permit.intent.scheme,

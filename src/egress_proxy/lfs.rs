@@ -8,8 +8,12 @@ use http::HeaderMap;
 use http_body_util::BodyExt as _;
 
 /// Reads the operation, and gives the body back as it was.
-pub(super) async fn operation(headers: &HeaderMap, inner: Body) -> Result<(GitOperation, Body), Failure> {
+pub(super) async fn operation(
+    path: &[u8],
+    headers: &HeaderMap,
+    inner: Body,
+) -> Result<(GitOperation, Body), Failure> {
     let collected = body::limited(inner, LFS_BODY).collect().await.map_err(|e| Failure::of_body(&e))?;
     let bytes = collected.to_bytes();
-    Ok((lfs_operation(headers, &bytes)?, body::full(bytes)))
+    Ok((lfs_operation(path, headers, &bytes)?, body::full(bytes)))
 }

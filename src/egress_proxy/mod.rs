@@ -20,6 +20,7 @@ mod instance;
 mod internal;
 mod lfs;
 mod metrics;
+mod own_secrets;
 mod pipelock_refusal;
 mod record;
 mod respond;
@@ -88,7 +89,7 @@ impl Proxy {
         let request = outgoing(request, rules, &permit)?;
         let request = with_credential(request, permit.matched.rule).await?;
         let response = self.forward.send(rules, &permit, request, record).await?;
-        Ok(respond::strip(response))
+        Ok(own_secrets::scrubbed(respond::strip(response), rules.ruleset.own()))
     }
 
     async fn new_record(&self, rules: &Rules, connection: u64) -> Result<RequestRecord, Failure> {
@@ -101,7 +102,7 @@ impl Proxy {
         let rules = self.rules.load_full();
         let reader = DenialReader::from_request(&request.headers, b"");
         let slot = self.audit.reserve().await.ok_or_else(|| denial(&shutting_down(), reader))?;
-        match rules.ruleset.connect(&request.target, &request.headers) {
+        match rules.ruleset.connect(&request.target) {
             Ok(authority)
                 if authority.host.is_internal() || rules.ruleset.policy.route(&authority.host).is_some() =>
             {
@@ -176,7 +177,7 @@ async fn bound_body(
     let has_body = !http_body::Body::is_end_stream(request.body());
     if has_body && !intent.git.is_push() && GitOperation::is_lfs_batch(path) {
         let (parts, inner) = request.into_parts();
-        let (operation, inner) = lfs::operation(&parts.headers, inner).await?;
+        let (operation, inner) = lfs::operation(path, &parts.headers, inner).await?;
         intent.git = operation;
         request = Request::from_parts(parts, inner);
     }
@@ -191,9 +192,12 @@ fn outgoing(
 ) -> Result<Request<Body>, Failure> {
     *request.uri_mut() = permit.uri.clone();
     let fields = Arc::clone(rules.ruleset.credential_fields());
-    let request =
-        request.map(|inner| body::on_trailers(inner, move |trailers| strip_trailers(trailers, &fields)));
-    let HostRule { route, inspect, auth: _, addresses: _ } = permit.matched.rule.as_ref();
+    let rule: &HostRule = permit.matched.rule.as_ref();
+    let guarded = rule.guards_fields();
+    let request = request
+        .map(|inner| body::on_trailers(inner, move |trailers| strip_trailers(trailers, &fields, guarded)));
+    let request = request.map(|inner| own_secrets::searched(inner, rules.ruleset.own()));
+    let HostRule { route, inspect, auth: _, client: _, addresses: _ } = rule;
     if rules.file.upstream.identity_only && *inspect {
         identity::request(request, route)
     } else {
@@ -203,7 +207,7 @@ fn outgoing(
 
 /// The last stage before sending: our credential, or an error and never a request without it.
 async fn with_credential(mut request: Request<Body>, rule: &LoadedRule) -> Result<Request<Body>, Failure> {
-    let HostRule { route, auth, inspect: _, addresses: _ } = rule.as_ref();
+    let HostRule { route, auth, client: _, inspect: _, addresses: _ } = rule.as_ref();
     match (auth, &rule.credential) {
         (None, _) => Ok(request),
         (Some(_), Some(credential)) => {
@@ -256,20 +260,36 @@ impl Handler for Proxy {
 
     fn tunnel_failed(&self, tunnel: &Tunnel<TunnelState>, failure: &TunnelFailure) {
         let host = &tunnel.state.authority;
-        match failure {
+        let refused = match failure {
             TunnelFailure::NotTls => {
-                let Some(pending) = tunnel.state.take_pending_audit() else { return };
                 let message = format!("the tunnel to {host} does not carry TLS; retrying does not help");
-                let refused = Refusal::new(Reason::TlsRequired, message).into();
-                match pending {
-                    PendingAudit::Refusal(mut record) => record.failed(&refused),
-                    PendingAudit::Slot(slot) => self
-                        .record_of_connect(slot, &self.rules.load(), tunnel.client.id, &refused)
-                        .at_authority(host),
-                }
+                Refusal::new(Reason::TlsRequired, message)
             }
-            TunnelFailure::Closed => tracing::debug!(%host, "a tunnel was closed before its TLS handshake"),
-            failure => tracing::warn!(%host, %failure, "a tunnel carried no request"),
+            // Nothing was asked for.
+            TunnelFailure::Closed => {
+                return tracing::debug!(%host, "a tunnel was closed before its TLS handshake");
+            }
+            TunnelFailure::Sni
+            | TunnelFailure::Handshake(_)
+            | TunnelFailure::Timeout
+            | TunnelFailure::Leaf(_) => {
+                tracing::warn!(%host, %failure, "a tunnel carried no request");
+                let what = format!(
+                    "the tunnel to {host} carried no request: {failure}; the client must trust the agent CA and speak \
+                     HTTP/1.1"
+                );
+                Refusal::new(Reason::TlsFailed, what)
+            }
+        };
+        let Some(pending) = tunnel.state.take_pending_audit() else { return };
+        let refused = Failure::from(refused);
+        match pending {
+            // That no rule allows the host says more than that its client did not come that far.
+            PendingAudit::Refusal(record) if refused.refusal.reason == Reason::TlsFailed => drop(record),
+            PendingAudit::Refusal(mut record) => record.failed(&refused),
+            PendingAudit::Slot(slot) => self
+                .record_of_connect(slot, &self.rules.load(), tunnel.client.id, &refused)
+                .at_authority(host),
         }
     }
 

@@ -9,7 +9,7 @@ use super::{
     rules::Rules,
 };
 use crate::clock::Clock;
-use crate::dlp::Scanner;
+use crate::dlp::{OwnSecrets, Scanner};
 use crate::intercept::{Body, BodyEnd, BodyOutcome, Exchange, Fault, Meter, body};
 use crate::policy::{Authority, HostRule, Intent, Scheme};
 use crate::telemetry::audit::{AuditSlot, Event, Record, Verdict, cut};
@@ -44,6 +44,7 @@ pub(super) struct RequestRecord {
     record: Record,
     clock: Clock,
     scanner: Scanner,
+    own: OwnSecrets,
     slot: Option<AuditSlot>,
     metrics: Arc<Metrics>,
     started: Instant,
@@ -63,6 +64,7 @@ impl RequestRecord {
             record: blank(rules, connection, names.name(connection)),
             clock: rules.clock.clone(),
             scanner: rules.ruleset.logged().clone(),
+            own: rules.ruleset.own().clone(),
             slot: Some(slot),
             metrics: Arc::clone(metrics),
             started: Instant::now(),
@@ -98,7 +100,7 @@ impl RequestRecord {
         self.record.query_bytes = query.map(|bytes| bytes as u64);
         let shown = without_user(&String::from_utf8_lossy(rest));
         let mut escaped = String::new();
-        for c in self.scanner.mask(&shown).chars() {
+        for c in self.scanner.mask(&self.own.masked(&shown)).chars() {
             if c.is_ascii_graphic() { escaped.push(c) } else { escaped.extend(c.escape_default()) }
         }
         self.record.target = Some(cut(&escaped).into_owned()).filter(|it| !it.is_empty());
@@ -129,7 +131,7 @@ impl RequestRecord {
 
     /// A text from outside as it may stand in a log: no secret in it, and no longer than it is written.
     fn shown(&self, text: &str) -> String {
-        cut(&self.scanner.mask(text)).into_owned()
+        cut(&self.scanner.mask(&self.own.masked(text))).into_owned()
     }
 
     /// Writes that the request is about to be sent on, and waits until the system has it: a kill from now on leaves

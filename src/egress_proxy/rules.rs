@@ -10,6 +10,7 @@ use crate::config::{
     ConfigError,
     routes::{Auth, RouteEntry, RoutesFile},
 };
+use crate::dlp::OwnSecrets;
 use crate::intercept::{ServerLimits, TrustError};
 use crate::pki::{CertificateAuthority, PkiError};
 use crate::policy::HostRule;
@@ -126,8 +127,11 @@ impl Rules {
             file.routes.iter().filter_map(|entry| keep(load_rule(entry, &shown), &mut errors)).collect();
         match (authority, trust) {
             (Some(authority), Some(trust)) if errors.is_empty() => {
+                let held = loaded.iter().filter_map(|rule| rule.credential.as_ref());
+                let own = OwnSecrets::new(held.map(|held| (held.token_ref.as_str(), held.token())));
                 let ruleset = Ruleset::new(loaded, &file)
-                    .map_err(|error| RulesError::Ruleset { path: shown, error })?;
+                    .map_err(|error| RulesError::Ruleset { path: shown, error })?
+                    .holding(own);
                 let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(&text));
                 let fixed = Fixed {
                     bottle: file.bottle.clone(),

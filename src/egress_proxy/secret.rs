@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue};
-use std::{fmt, io, path::Path};
+use std::{fmt, io, path::Path, sync::Arc};
 use zeroize::Zeroizing;
 
 /// No token is longer; a larger file is another file.
@@ -95,7 +95,7 @@ impl Secret {
     }
 
     /// The value of the field that carries it. Its memory is shared by all clones and wiped after the last.
-    fn into_field(self, prefix: &str, username: Option<&str>) -> Option<HeaderValue> {
+    fn to_field(&self, prefix: &str, username: Option<&str>) -> Option<HeaderValue> {
         use base64::{Engine as _, engine::general_purpose::STANDARD};
         let encoded;
         let token: &[u8] = match username {
@@ -127,6 +127,8 @@ pub(super) struct Credential {
     value: HeaderValue,
     /// What logs say.
     pub(super) token_ref: String,
+    /// The token alone, which is looked for in all that passes.
+    token: Arc<Secret>,
 }
 
 impl Credential {
@@ -138,14 +140,18 @@ impl Credential {
         path: &str,
         token_ref: &str,
     ) -> Result<Self, SecretError> {
-        let value = Secret::read(path, token_ref)?.into_field(prefix, username).ok_or_else(|| {
-            SecretError::NotAToken {
-                path: path.to_owned(),
-                token_ref: token_ref.to_owned(),
-                what: "can't stand in a request field",
-            }
+        let token = Secret::read(path, token_ref)?;
+        let value = token.to_field(prefix, username).ok_or_else(|| SecretError::NotAToken {
+            path: path.to_owned(),
+            token_ref: token_ref.to_owned(),
+            what: "can't stand in a request field",
         })?;
-        Ok(Self { field, value, token_ref: token_ref.to_owned() })
+        Ok(Self { field, value, token_ref: token_ref.to_owned(), token: Arc::new(token) })
+    }
+
+    /// The token's bytes.
+    pub(super) fn token(&self) -> &[u8] {
+        &self.token.0
     }
 
     /// The value of the field; asked for each request, when nothing but sending it is left.

@@ -76,7 +76,11 @@ fn line(change: &Change) -> String {
             return format!("  deny_paths: without {}\n", entries.join(", "));
         }
         Change::Port(port) => ("ports", port.to_string()),
-        Change::Method(method) => ("methods", scalar(method.as_str())),
+        Change::Method { method, listed: true } => ("methods", scalar(method.as_str())),
+        Change::Method { method, listed: false } => {
+            let all = Method::USUAL.iter().chain([method]).map(|method| scalar(method.as_str()));
+            return format!("  methods: [{}]\n", all.collect::<Vec<_>>().join(", "));
+        }
         Change::Path(pattern) => {
             let (entry, note) = (scalar(pattern.as_str()), every(pattern));
             return format!("  path_allowlist: [..., {entry}]{note}\n");

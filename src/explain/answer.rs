@@ -4,12 +4,14 @@ use super::asked::Asked;
 use super::found::Found;
 use super::proxy::Proxy;
 use super::rules::{BottleRules, FileLine};
+use crate::fields::is_never_passed;
 use crate::intercept::ServerLimits;
 use crate::pipelock::scan_body;
 use crate::plan::Topology;
 use crate::policy::{
     Authority, Difference, GitOperation, HOST_OVERRIDES, Host, HostRule, Intent, METHOD_OVERRIDES,
-    MatchedRule, Method, Nearest, PATH_OVERRIDES, PathPattern, Reason, Refusal, Route, same_variable,
+    MatchedRule, Method, Nearest, PATH_OVERRIDES, PathPattern, Reason, Refusal, Route, passing_classes,
+    same_variable,
 };
 use crate::verdict::{
     Verdict,
@@ -336,9 +338,18 @@ fn notes_of(asked: &Asked, rule: Option<&HostRule>, intent: &Intent) -> Vec<Stri
     {
         notes.push(format!("{name} is stripped: it could make the request another one than was decided on"));
     }
-    if rule.is_some_and(|rule| rule.auth.is_some()) && asked.request.values("authorization").next().is_some()
-    {
-        notes.push("the Authorization of the request is stripped; the rule's credential is sent".to_owned());
+    if let Some(rule) = rule.filter(|rule| rule.guards_fields()) {
+        let stripped = asked.request.fields.iter().map(|(name, _)| name.as_str());
+        let stripped: Vec<&str> =
+            stripped.filter(|name| !is_never_passed(name) && !rule.client.passes(name)).collect();
+        if !stripped.is_empty() {
+            notes.push(format!(
+                "of the agent's own fields {} {} off: only known ones pass here ({}), and what `pass_headers` names",
+                stripped.join(", "),
+                if stripped.len() == 1 { "goes" } else { "go" },
+                passing_classes().collect::<Vec<_>>().join(", ")
+            ));
+        }
     }
     if asked.body.is_none() && is_lfs_batch(intent) {
         notes.push(

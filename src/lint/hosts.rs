@@ -22,6 +22,7 @@ fn of_rule(rule: &HostRule, today: Date) -> Found {
     };
     warn("inspect", not_inspected(rule));
     warn("auth", without_paths(rule).or_else(|| on_a_shared_host(rule)));
+    warn("", passes_credentials(rule));
     warn("", writes_to_a_forge(rule));
     warn("until", expiry(route, today));
     for (at, method) in route.methods.iter().flatten().enumerate() {
@@ -146,6 +147,21 @@ fn on_a_shared_host(rule: &HostRule) -> Option<Diagnostic> {
     ))
 }
 
+/// Somebody else's key is good for writing to their account there.
+fn passes_credentials(rule: &HostRule) -> Option<Diagnostic> {
+    let Route { source, host, path_allowlist, .. } = &rule.route;
+    let open = !rule.guards_fields() && writes(&rule.route) && is_shared(host.as_str());
+    let anywhere = path_allowlist
+        .as_ref()
+        .is_none_or(|listed| listed.iter().any(|path| !names_a_tenant(host.as_str(), path)));
+    (open && anywhere).then(|| {
+        let message = format!("{source}: {host} serves many tenants, and takes what credential the agent sends");
+        Diagnostic::warning("client-credentials", message)
+            .hint("with a key that somebody left for it the agent can write what it read to their account there")
+            .hint("`client_credentials: strip`, paths that name your own, or `methods: [GET, HEAD]` close that")
+    })
+}
+
 /// A credential, a method that writes, and a REST API of a forge below the allowed paths.
 fn writes_to_a_forge(rule: &HostRule) -> Option<Diagnostic> {
     (rule.auth.is_some() && writes(&rule.route) && reaches_forge_api(&rule.route)).then(|| {
@@ -159,7 +175,7 @@ fn writes_to_a_forge(rule: &HostRule) -> Option<Diagnostic> {
 /// Whether a method changes anything (RFC 9110, section 9.2.1).
 fn writes(route: &Route) -> bool {
     let writes = |method: &Method| !matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS");
-    route.methods.as_ref().is_none_or(|list| list.iter().any(writes))
+    route.methods().iter().any(writes)
 }
 
 /// REST roots of forges that no other API has.

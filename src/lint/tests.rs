@@ -174,7 +174,11 @@ fn a_host_that_is_not_shared_is_not_taken_for_one() {
     }
     let read = format!("host: gitlab.com, path_allowlist: [/], methods: [GET, HEAD], {AUTH}");
     assert_eq!(of_route(&read), [""; 0], "nothing is written");
-    assert_eq!(of_route("host: github.com, path_allowlist: [/]"), [""; 0], "no credential");
+    assert_eq!(
+        of_route("host: github.com, path_allowlist: [/]"),
+        ["client-credentials"],
+        "no credential of ours"
+    );
 }
 
 #[test]
@@ -265,4 +269,25 @@ fn an_allowed_lint_is_not_said_and_one_that_is_not_raised_is() {
     assert_eq!(lints(&["no-hosts"]), ["no-routes", "unused-allow"]);
     assert_eq!(lints(&["no-routes", "no-hosts", "unused-allow"]), [""; 0]);
     assert_eq!(lints(&["no-routes", "unused-allow"]), ["unused-allow"], "it is of no use itself");
+}
+
+#[test]
+fn a_host_of_many_tenants_that_takes_the_agents_own_credentials() {
+    for route in [
+        "host: huggingface.co",
+        "host: github.com, path_allowlist: [\"/*/app.git\"]",
+        "host: storage.googleapis.com, client_credentials: pass",
+        "host: api.telegram.org, methods: [POST]",
+    ] {
+        assert!(of_route(route).contains(&"client-credentials"), "{route}");
+    }
+    for route in [
+        "host: a.example",
+        "host: huggingface.co, client_credentials: strip",
+        "host: huggingface.co, methods: [GET, HEAD]",
+        "host: github.com, path_allowlist: [/acme/app.git]",
+        &format!("host: huggingface.co, {AUTH}"),
+    ] {
+        assert!(!of_route(route).contains(&"client-credentials"), "{route}");
+    }
 }

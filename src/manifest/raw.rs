@@ -242,8 +242,8 @@ pub(super) struct Route {
     #[schemars(with = "String", example = &"api.github.com")]
     pub(super) host: Option<String>,
     /// The paths that the agent may request. An entry allows itself and what lies below it, on whole segments:
-    /// `/repos/acme` allows `/repos/acme/app` and never `/repos/acme-evil`. `*` is one whole segment.
-    /// Absent: every path, and then no path is rewritten.
+    /// `/repos/acme` allows `/repos/acme/app` and never `/repos/acme-evil`. `*` is one whole segment, or, beside
+    /// `encoded_slash`, what follows an encoded slash: `/@acme%2F*`. Absent: every path, and then no path is rewritten.
     #[schemars(length(min = 1), example = ["/repos/acme/app", "/user"])]
     pub(super) path_allowlist: Option<Vec<Item<String>>>,
     /// Paths below the `path_allowlist` that stay refused, each with what lies below it; written as its entries are.
@@ -252,13 +252,25 @@ pub(super) struct Route {
     /// is safer. Only beside a `path_allowlist`, and not beside `encoded_slash`.
     #[schemars(length(min = 1), example = ["/repos/acme/app/actions/secrets"])]
     pub(super) deny_paths: Option<Vec<Item<String>>>,
-    /// The methods that the agent may use. Absent: every one but CONNECT and TRACE.
+    /// The methods that the agent may use. Absent: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS; any other must be
+    /// listed, and CONNECT and TRACE can't be.
     #[schemars(length(min = 1), example = ["GET", "HEAD"])]
     pub(super) methods: Option<Vec<Item<String>>>,
     /// The credential that the proxy sets on every request to this host, over https only. The agent never sees
     /// it, and credentials that the agent sends to this host are removed.
     #[schemars(example = json!({"scheme": "Bearer", "token_ref": "CLAUDE_CODE_OAUTH_TOKEN"}))]
     pub(super) auth: Option<Auth>,
+    /// Whether credentials that the agent sends to this host are passed on. `strip`: only known classes of its fields
+    /// pass, as beside `auth`, and a query with a credential is refused. Not beside `auth`. Default: `pass`.
+    #[schemars(example = &"strip")]
+    pub(super) client_credentials: Option<ClientCredentials>,
+    /// Fields of the agent that pass although their class goes off. Beside `auth` or `client_credentials: strip`.
+    #[schemars(length(min = 1), example = ["x-goog-user-project"])]
+    pub(super) pass_headers: Option<Vec<Item<String>>>,
+    /// Parameters of the query that pass although servers take credentials in them. Beside `auth` or
+    /// `client_credentials: strip`.
+    #[schemars(length(min = 1), example = ["key"])]
+    pub(super) pass_query: Option<Vec<Item<String>>>,
     /// The ports. 80 is plain http, every other one https. Default: `[443]`.
     #[schemars(length(min = 1), inner(range(min = 1, max = 65535)), example = [443, 8443])]
     pub(super) ports: Option<Vec<Item<u16>>>,
@@ -280,6 +292,15 @@ pub(super) struct Route {
     /// The last day (UTC) on which this rule allows anything.
     #[schemars(extend("format" = "date"), example = &"2027-03-31")]
     pub(super) until: Option<String>,
+}
+
+/// What becomes of the agent's own credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(super) enum ClientCredentials {
+    Strip,
+    Pass,
 }
 
 /// A credential by name. The secret itself never stands in this file.

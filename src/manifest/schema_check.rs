@@ -245,9 +245,10 @@ impl SchemaCheck<'_, '_> {
             "path_allowlist" => {
                 ("would allow no path at all", "name the paths, or remove the key to allow every path")
             }
-            "methods" => {
-                ("would allow no method at all", "name the methods, or remove the key to allow every method")
-            }
+            "methods" => (
+                "would allow no method at all",
+                "name the methods, or remove the key to allow the usual ones",
+            ),
             "ports" => ("would allow no port at all", "name the ports, or remove the key for [443]"),
             _ => ("says nothing", "fill it, or remove the key"),
         };

@@ -12,7 +12,12 @@ pub enum Change {
     /// One more port.
     Port(u16),
     /// One more method.
-    Method(Method),
+    Method {
+        /// It.
+        method: Method,
+        /// The rule lists its methods; if not, it now lists the usual ones and this.
+        listed: bool,
+    },
     /// One more entry of the `path_allowlist`.
     Path(PathPattern),
     /// These entries of `deny_paths` are in the way.
@@ -67,10 +72,10 @@ fn widen(route: &mut Route, reason: Reason, asked: &Asked) -> Option<Change> {
             Change::Later
         }
         Reason::MethodNotAllowed => {
-            let methods = route.methods.get_or_insert_default();
-            let method = asked.methods().into_iter().find(|method| !methods.contains(method))?;
-            methods.push(method.clone());
-            Change::Method(method)
+            let method = asked.methods().into_iter().find(|method| !route.allows_method(method))?;
+            let listed = route.methods.is_some();
+            route.methods.get_or_insert_with(|| Method::USUAL.to_vec()).push(method.clone());
+            Change::Method { method, listed }
         }
         Reason::PathNotAllowed => {
             let pattern = asked.pattern(route.encoded_slash, usize::MAX)?;

@@ -5,7 +5,7 @@
 
 use super::candidate::{self, Candidate, Group, Judge};
 use super::{Asked, Change, Request, Usage, changes, no_rule_refused, path_shape};
-use crate::policy::{Host, HostRule, INTERNAL_HOST, PathPattern, Route};
+use crate::policy::{Host, HostRule, INTERNAL_HOST, Method, PathPattern, Route};
 use crate::yaml::Edit;
 use jiff::civil::Date;
 use serde::Serialize;
@@ -357,7 +357,7 @@ fn parts(one: &ForHost<'_>) -> Parts {
                     .extend(route.ports.iter().copied().filter(|port| *port != 443 || route.ports.len() > 1));
                 parts.methods.extend(route.methods.iter().flatten().map(ToString::to_string));
             }
-            Change::Method(method) => parts.methods.push(method.to_string()),
+            Change::Method { method, listed: _ } => parts.methods.push(method.to_string()),
             Change::Port(port) => parts.ports.push(*port),
             Change::Path(_) | Change::Undeny(_) | Change::Later => {}
         }
@@ -419,7 +419,12 @@ fn edits(host: &Host, one: &ForHost<'_>, value: &Value, is_direct: bool) -> Vec<
     } else {
         edits.extend(ports.iter().map(|port| Edit::add(format!("{at}/ports/-"), *port)));
     }
-    edits.extend(methods.iter().map(|method| Edit::add(format!("{at}/methods/-"), method.as_str())));
+    if !methods.is_empty() && entry.get("methods").is_none() {
+        let usual = Method::USUAL.iter().map(Method::to_string);
+        edits.push(Edit::add(format!("{at}/methods"), json!(usual.chain(methods).collect::<Vec<_>>())));
+    } else {
+        edits.extend(methods.iter().map(|method| Edit::add(format!("{at}/methods/-"), method.as_str())));
+    }
     edits.extend(paths.iter().map(|path| Edit::add(format!("{at}/path_allowlist/-"), path.as_str())));
     edits
 }

@@ -239,7 +239,7 @@ fn methods(route: &Route, at: &str, used: &[&Asked], edits: &mut Vec<Edit>, what
         None => {
             let mut list: Vec<&str> = used.into_iter().collect();
             list.sort_by_key(|method| ORDER.iter().position(|known| known == method).unwrap_or(ORDER.len()));
-            what.push(format!("only {} of every method", list.join(", ")));
+            what.push(format!("only {} of the usual methods", list.join(", ")));
             edits.push(Edit::add(format!("{at}/methods"), json!(list)));
         }
         Some(listed) => {

@@ -157,7 +157,13 @@ fn path_denied(path: &CanonicalPath, entry: &DenyPath, route: &Route) -> Refusal
 }
 
 fn method_not_allowed(method: &Method, route: &Route) -> Refusal {
-    by_rule(Reason::MethodNotAllowed, &format!("{method} is not an allowed method on {}", route.host), route)
+    let usual = || Method::USUAL.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    let unlisted = match route.methods {
+        None => format!(", whose rule lists none; usual are {}", usual()),
+        Some(_) => String::new(),
+    };
+    let what = format!("{method} is not an allowed method on {}{unlisted}", route.host);
+    by_rule(Reason::MethodNotAllowed, &what, route)
 }
 
 /// The rules changed between reading and deciding, so the form that was read says nothing.

@@ -3,8 +3,12 @@
 //! A push is recognised in every plausible reading of the request, since the gate can't know how often the forge's
 //! front server decodes: path and query as they came and decoded again and again, in any case of letters, with
 //! doubled and trailing slashes, with matrix parameters. Sources: git's `http-backend.c` (the services and how it
-//! decodes a query: `+` is a space, the last duplicate wins, HEAD counts as GET), `http-push.c` (WebDAV), the LFS
-//! batch API. Where several readings disagree, any one that is a push makes it a push.
+//! decodes a query: `+` is a space, the last duplicate wins, HEAD counts as GET), `http-push.c` (WebDAV) and the layout
+//! of a repository (gitrepository-layout(5)), the LFS server API. Where several readings disagree, any one that is a
+//! push makes it a push. What a repository is called says nothing: a store may lie at any path, so that a write is
+//! known by what is written, in [`store`].
+
+mod store;
 
 use super::{
     decoding::{any_decoding, bare_segment, folded},
@@ -24,12 +28,9 @@ pub enum GitOperation {
     Fetch,
     /// Push, by the smart protocol or by WebDAV.
     Push,
-    /// The upload of large files that precedes a push.
+    /// Every write of LFS: the upload of large files that precedes a push, its verification, locks.
     LfsUpload,
 }
-
-/// The methods by which `git http-push` writes (RFC 4918 and PUT, DELETE).
-const DUMB_PUSH: &[&str] = &["PUT", "MKCOL", "LOCK", "UNLOCK", "MOVE", "PROPPATCH", "DELETE"];
 
 /// The body of an LFS batch request does not say what it wants.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,38 +57,45 @@ impl GitOperation {
     ) -> GitOperation {
         let kind = content_type.map_or("", media_type);
         let path = PathReading::from_path(path);
-        let writes = DUMB_PUSH.iter().any(|m| m.eq_ignore_ascii_case(method.as_str()));
         let service = if path.info_refs {
             Services::from_query(query.unwrap_or_default())
         } else {
             Services::default()
         };
+        let lfs = path.lfs || kind.eq_ignore_ascii_case("application/vnd.git-lfs+json");
         if path.receive_pack
             || kind.eq_ignore_ascii_case("application/x-git-receive-pack-request")
             || (path.info_refs && (service.receive_pack || path.hidden.receive_pack))
-            || (writes && path.in_repository)
+            || path.store.writes(method, kind)
         {
             GitOperation::Push
-        } else if path.upload_pack || path.info_refs {
+        } else if writes_lfs(method, lfs, &path) {
+            GitOperation::LfsUpload
+        } else if path.upload_pack || path.info_refs || lfs {
             GitOperation::Fetch
         } else {
             GitOperation::None
         }
     }
 
-    /// Whether the path is that of the LFS batch API, in any reading.
+    /// Whether the path is that of the LFS batch API, in any reading: below `info/lfs`, or below a URL of the server's
+    /// own (`lfs.url`).
     #[must_use]
     pub fn is_lfs_batch(path: &[u8]) -> bool {
         PathReading::from_path(path).lfs_batch
     }
 
     /// Reads the operation from the body of an LFS batch request, content codings removed. Of several `operation`
-    /// members, in any case of letters (Go's JSON reader does not mind), one `upload` suffices.
-    pub fn lfs_operation(body: &[u8]) -> Result<GitOperation, LfsError> {
+    /// members, in any case of letters (Go's JSON reader does not mind), one `upload` suffices. What has none is no batch
+    /// where the path is not LFS's own.
+    pub fn lfs_operation(path: &[u8], body: &[u8]) -> Result<GitOperation, LfsError> {
         let batch: LfsBatch = serde_json::from_slice(body).map_err(|e| LfsError::NotJson(e.to_string()))?;
         match batch {
             LfsBatch { upload: true, .. } => Ok(GitOperation::LfsUpload),
             LfsBatch { download: true, other: false, .. } => Ok(GitOperation::Fetch),
+            LfsBatch { download: false, other: false, .. } if !PathReading::from_path(path).lfs => {
+                Ok(GitOperation::None)
+            }
             LfsBatch { .. } => Err(LfsError::NoOperation),
         }
     }
@@ -129,9 +137,13 @@ struct PathReading {
     receive_pack: bool,
     upload_pack: bool,
     info_refs: bool,
+    /// It lies below `info/lfs`.
+    lfs: bool,
     lfs_batch: bool,
-    /// The path is, or lies below, something named `….git`.
-    in_repository: bool,
+    /// It ends in `objects/OID`, where an LFS server takes a file.
+    lfs_object: bool,
+    /// What of a repository's files it is.
+    store: store::Place,
     /// What a query that is hidden behind `%3F` asks for.
     hidden: Services,
 }
@@ -161,15 +173,32 @@ impl PathReading {
         self.receive_pack |= ends_with(path, &["git-receive-pack"]);
         self.upload_pack |= ends_with(path, &["git-upload-pack"]) || ends_with(path, &["git-upload-archive"]);
         self.info_refs |= ends_with(path, &["info", "refs"]);
-        self.lfs_batch |= ends_with(path, &["info", "lfs", "objects", "batch"]);
-        self.in_repository |= segments_from_the_end(path).any(is_repository);
+        self.lfs_batch |= ends_with(path, &["objects", "batch"]);
+        let segments: Vec<&str> = segments_from_the_end(path).collect();
+        self.lfs |= segments.windows(2).any(|two| is(two[0], "lfs") && is(two[1], "info"));
+        self.lfs_object |= matches!(segments.as_slice(), [oid, above @ ..] if is_oid(oid)
+            && above.iter().take(3).any(|name| is(name, "objects")));
+        self.store.add(&segments);
     }
 }
 
-/// `app.git`, `.git`, in any case.
-fn is_repository(segment: &str) -> bool {
-    let suffix = segment.len().checked_sub(4).and_then(|at| segment.get(at..));
-    suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case(".git"))
+fn is(segment: &str, wanted: &str) -> bool {
+    segment.eq_ignore_ascii_case(wanted)
+}
+
+/// The SHA-256 by which LFS knows a file.
+fn is_oid(segment: &str) -> bool {
+    segment.len() == 64 && segment.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Below `info/lfs` all that does not read is a write, but for a batch, whose body says what it is: files with a batch and
+/// without one, the older `POST …/objects`, `verify`, locks and their end. An object is known by its name wherever a
+/// server of its own has it.
+fn writes_lfs(method: &Method, lfs: bool, path: &PathReading) -> bool {
+    let name = method.as_str();
+    let reads = ["GET", "HEAD", "OPTIONS"].iter().any(|read| is(read, name));
+    let batch = path.lfs_batch && is("POST", name);
+    if lfs { !reads && !batch } else { path.lfs_object && is("PUT", name) }
 }
 
 /// Segments, last one first, without empty ones and `.`, and without matrix parameters.

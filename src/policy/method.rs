@@ -1,7 +1,8 @@
 //! Methods: case-sensitive tokens (RFC 9110 §9.1), compared exactly.
 //!
 //! A rule that lists `GET` allows `GET` and nothing else, not even `HEAD`: a list is what it says. The manifest's
-//! examples write `[GET, HEAD]`.
+//! examples write `[GET, HEAD]`. A rule without a list allows [`Method::USUAL`]: a server may understand any other token
+//! in a way of its own, and a token that nobody listed could carry anything.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -13,8 +14,14 @@ pub struct Method(http::Method);
 
 /// Why a text is not a method.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a method: a method is a token such as GET (RFC 9110 §9.1)", .0.escape_default())]
+#[error(
+    "`{}` is not a method: a method is a token such as GET (RFC 9110 §9.1), of {LONGEST_METHOD} bytes at most",
+    .0.escape_default()
+)]
 pub struct MethodError(String);
+
+/// Bytes of the longest method that can be listed, and that is read; `UPDATEREDIRECTREF` has 17.
+pub const LONGEST_METHOD: usize = 32;
 
 /// The HTTP Method Registry (RFC 9110 §16.1.1), in its order.
 const REGISTERED: &[&str] = &[
@@ -72,9 +79,21 @@ impl Method {
     /// `DELETE`.
     pub const DELETE: Method = Method(http::Method::DELETE);
 
+    /// What a rule without a list allows: the methods of RFC 9110 and PATCH, without CONNECT and TRACE.
+    pub const USUAL: &'static [Method] = &[
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method(http::Method::PATCH),
+        Method::DELETE,
+        Method(http::Method::OPTIONS),
+    ];
+
     /// Reads a token. Case is kept: `get` is a method of its own, and not `GET`.
     pub fn parse(text: &str) -> Result<Method, MethodError> {
-        http::Method::from_bytes(text.as_bytes()).map(Method).map_err(|_| MethodError(text.to_owned()))
+        let read = http::Method::from_bytes(text.as_bytes()).ok().filter(|_| text.len() <= LONGEST_METHOD);
+        read.map(Method).ok_or_else(|| MethodError(text.chars().take(2 * LONGEST_METHOD).collect()))
     }
 
     /// The token as it was read, case kept.
@@ -159,7 +178,12 @@ mod tests {
             assert!(Method::parse(bad).is_err(), "{bad:?}");
         }
         let said = Method::parse("GE T").unwrap_err().to_string();
-        assert_eq!(said, "`GE T` is not a method: a method is a token such as GET (RFC 9110 §9.1)");
+        assert_eq!(
+            said,
+            "`GE T` is not a method: a method is a token such as GET (RFC 9110 §9.1), of 32 bytes at most"
+        );
+        assert!(Method::parse(&"A".repeat(32)).is_ok());
+        assert!(Method::parse(&"A".repeat(33)).unwrap_err().to_string().len() < 200);
     }
 
     #[test]

@@ -36,16 +36,17 @@ mod written;
 pub use decide::MatchedRule;
 pub use deny_path::DenyPath;
 pub use fields::{
-    CREDENTIAL_FIELDS, HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES, UNREAD_BY_PIPELOCK, same_variable,
+    CREDENTIAL_FIELDS, ClientCredentials, ClientFields, HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES,
+    UNREAD_BY_PIPELOCK, is_credential_parameter, passes_beside_a_credential, passing_classes, same_variable,
 };
 pub use git::{GitOperation, LfsError};
 pub use host::{Authority, Host, HostError, INTERNAL_HOST};
 pub use intent::{Intent, Scheme};
-pub use method::{Method, MethodError};
+pub use method::{LONGEST_METHOD, Method, MethodError};
 pub use nearest::{Difference, Nearest};
 pub use path::{CanonicalPath, PathError, PathRules};
 pub use pattern::{PathPattern, PathPatternError, PathPatternProblem, covers_all};
-pub use refusal::{Basis, Reason, Refusal};
+pub use refusal::{Basis, Reason, Refusal, USUAL_METHODS};
 pub use route::Route;
 pub use rule::{Auth, HostRule};
 pub use rules::{Policy, PolicyError};

@@ -70,7 +70,7 @@ fn difference<'p>(route: &'p Route, intent: &Intent) -> Option<Difference<'p>> {
         return some_of(&route.ports).map(Difference::Port);
     }
     if !route.allows_method(&intent.method) {
-        return route.methods.as_deref().and_then(some_of).map(Difference::Method);
+        return some_of(route.methods()).map(Difference::Method);
     }
     match &route.path_allowlist {
         Some(entries) if !entries.iter().any(|entry| entry.matches(&intent.target.path)) => {

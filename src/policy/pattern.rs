@@ -1,7 +1,8 @@
 //! Entries of a `path_allowlist`.
 //!
 //! An entry matches the path that it names and what lies below it, on whole segments and case-sensitively. `*` stands
-//! for exactly one whole, non-empty segment. An entry is written in the canonical form that requests are matched in;
+//! for exactly one whole, non-empty segment, or for what follows an encoded slash in one (`/@acme%2F*`: the packages of a
+//! scope), up to the next. An entry is written in the canonical form that requests are matched in;
 //! any other spelling is an error that shows the canonical one.
 
 use super::path::{CanonicalPath, PathError, PathRules, push_escape};
@@ -38,7 +39,7 @@ pub enum PathPatternProblem {
     #[error("the path ends in `/`, though an entry stands for itself and all that lies below it")]
     TrailingSlash,
     /// `/a*` or `/**`.
-    #[error("`*` stands for one whole segment and nothing else")]
+    #[error("`*` stands for one whole segment, or for what follows a `%2F` in one, and nothing else")]
     PartialStar,
     /// `/a?b=c`.
     #[error("a query is not matched, only the path is")]
@@ -53,7 +54,7 @@ impl PathPattern {
         if text.contains('?') {
             return Err(error(PathPatternProblem::Query));
         }
-        if text.split('/').any(|segment| segment.contains('*') && segment != "*") {
+        if text.split('/').any(|segment| segment.contains('*') && !is_star(segment, encoded_slash)) {
             return Err(error(PathPatternProblem::PartialStar));
         }
         let path =
@@ -93,13 +94,13 @@ impl PathPattern {
     pub fn covers(&self, other: &PathPattern) -> bool {
         let mut theirs = other.segments();
         (self.encoded_slash || !other.encoded_slash)
-            && self.segments().all(|own| theirs.next().is_some_and(|segment| own == "*" || own == segment))
+            && self.segments().all(|own| theirs.next().is_some_and(|segment| segment_covers(own, segment)))
     }
 
     /// Whether there is a path that both allow.
     #[must_use]
     pub fn overlaps(&self, other: &PathPattern) -> bool {
-        let agree = |(own, theirs): (&str, &str)| own == "*" || theirs == "*" || own == theirs;
+        let agree = |(own, theirs): (&str, &str)| segment_covers(own, theirs) || segment_covers(theirs, own);
         let read_alike =
             self.encoded_slash == other.encoded_slash || !(self.names_slash() || other.names_slash());
         read_alike && self.segments().zip(other.segments()).all(agree)
@@ -131,8 +132,30 @@ pub fn covers_all(old: &[PathPattern], new: &PathPattern) -> bool {
     old.iter().any(|old| old.covers(new))
 }
 
+/// `*`, or `…%2F*` where slashes may be encoded.
+fn is_star(segment: &str, encoded_slash: bool) -> bool {
+    let before = segment.strip_suffix('*');
+    before.is_some_and(|before| {
+        !before.contains('*') && (before.is_empty() || (encoded_slash && before.ends_with(SLASH)))
+    })
+}
+
+/// An encoded slash in canonical form.
+const SLASH: &str = "%2F";
+
 pub(super) fn segment_matches(pattern: &str, segment: &str) -> bool {
-    if pattern == "*" { !segment.is_empty() } else { pattern == segment }
+    match pattern.strip_suffix('*') {
+        Some("") => !segment.is_empty(),
+        Some(scope) if scope.ends_with(SLASH) => {
+            segment.strip_prefix(scope).is_some_and(|name| !name.is_empty() && !name.contains(SLASH))
+        }
+        _ => pattern == segment,
+    }
+}
+
+/// Whether every segment that `theirs` matches is matched by `own`.
+fn segment_covers(own: &str, theirs: &str) -> bool {
+    own == theirs || segment_matches(own, theirs)
 }
 
 /// The nearest text that is an entry, if a few usual slips explain the difference.
@@ -152,7 +175,8 @@ fn probably_meant(text: &str, rules: PathRules) -> Option<String> {
     let meant = meant.trim_end_matches("/**");
     let meant = if meant.is_empty() { "/" } else { meant };
     let meant = CanonicalPath::parse(meant.as_bytes(), rules).ok()?.as_str().to_owned();
-    let usable = meant != text && !meant.split('/').any(|segment| segment.contains('*') && segment != "*");
+    let is_star = |segment: &str| is_star(segment, rules.encoded_slash);
+    let usable = meant != text && !meant.split('/').any(|segment| segment.contains('*') && !is_star(segment));
     usable.then_some(meant)
 }
 

@@ -7,6 +7,9 @@ use std::fmt;
 /// Entries that a list of what is allowed shows before it says how many more there are.
 const SHOWN: usize = 20;
 
+/// What a rule without a list of methods allows, in words.
+pub const USUAL_METHODS: &str = "usual methods";
+
 /// The end of every denial's sentence.
 pub(super) const NO_RETRY: &str = "retrying does not help";
 
@@ -60,12 +63,16 @@ reasons! {
     RequestIncomplete = "request_incomplete",
     /// The tunnel does not carry TLS.
     TlsRequired = "tls_required",
+    /// TLS in the tunnel could not be agreed on.
+    TlsFailed = "tls_failed",
     /// An upgrade that the rule does not allow.
     UpgradeNotSupported = "upgrade_not_supported",
     /// The rule's credential is unavailable.
     CredentialUnavailable = "credential_unavailable",
     /// The request carries a secret.
     CredentialInRequest = "credential_in_request",
+    /// The request carries a credential that bottle holds.
+    OwnSecret = "own_secret",
     /// pipelock found something in the request, and refused it.
     BlockedByPipelock = "blocked_by_pipelock",
     /// The next hop does not answer.
@@ -117,7 +124,9 @@ impl Reason {
             | Reason::BodyTooLarge => Basis::Content,
             Reason::RequestIncomplete
             | Reason::TlsRequired
+            | Reason::TlsFailed
             | Reason::CredentialUnavailable
+            | Reason::OwnSecret
             | Reason::UpstreamUnreachable
             | Reason::UpstreamInvalid
             | Reason::UpstreamTimeout
@@ -226,7 +235,7 @@ impl Route {
 /// `GET, HEAD /repos/acme/app and below`, one for each entry of the `path_allowlist`, then what is denied of them.
 pub(super) fn allowed_on(route: &Route) -> Vec<String> {
     let methods = match &route.methods {
-        None => "any method".to_owned(),
+        None => USUAL_METHODS.to_owned(),
         Some(methods) => methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "),
     };
     if methods.is_empty() {

@@ -23,7 +23,7 @@ pub struct Route {
     pub host: Host,
     /// 80 is plain http, every other one TLS.
     pub ports: Vec<u16>,
-    /// `None` is every method but CONNECT and TRACE.
+    /// `None` is [`Method::USUAL`].
     pub methods: Option<Vec<Method>>,
     /// The paths, each with what lies below it; `None` is every path.
     pub path_allowlist: Option<Vec<PathPattern>>,
@@ -66,10 +66,16 @@ impl Route {
         self.deny_paths.iter().find(|entry| entry.matches(path))
     }
 
-    /// Whether the rule lists the method.
+    /// The methods that the rule allows.
+    #[must_use]
+    pub fn methods(&self) -> &[Method] {
+        self.methods.as_deref().unwrap_or(Method::USUAL)
+    }
+
+    /// Whether the rule allows the method.
     #[must_use]
     pub fn allows_method(&self, method: &Method) -> bool {
-        !method.is_never_allowed() && self.methods.as_ref().is_none_or(|listed| listed.contains(method))
+        !method.is_never_allowed() && self.methods().contains(method)
     }
 
     /// Whether the rule still holds on the day.

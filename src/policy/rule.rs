@@ -1,6 +1,9 @@
 //! A rule as the manifest writes it: the route that decides, and what else is to be done with the host.
 
-use super::route::Route;
+use super::{
+    fields::{ClientCredentials, ClientFields},
+    route::Route,
+};
 use ipnet::IpNet;
 use serde::Serialize;
 
@@ -11,6 +14,8 @@ pub struct HostRule {
     pub route: Route,
     /// The credential that is set on every request.
     pub auth: Option<Auth>,
+    /// What the client's own fields and query may say.
+    pub client: ClientFields,
     /// pipelock looks inside TLS.
     pub inspect: bool,
     /// Ranges of a private origin; public addresses only when empty.
@@ -20,7 +25,15 @@ pub struct HostRule {
 impl From<Route> for HostRule {
     /// Without a credential, inspected, at public addresses.
     fn from(route: Route) -> Self {
-        Self { route, auth: None, inspect: true, addresses: Vec::new() }
+        Self { route, auth: None, client: ClientFields::default(), inspect: true, addresses: Vec::new() }
+    }
+}
+
+impl HostRule {
+    /// Whether only known classes of the client's fields pass: beside a credential, or where a rule says so.
+    #[must_use]
+    pub fn guards_fields(&self) -> bool {
+        self.auth.is_some() || self.client.credentials == ClientCredentials::Strip
     }
 }
 

@@ -125,7 +125,10 @@ mod tests {
             ("https://a.test/", "`https://a.test/` is not a method and a URL: write GET https://HOST/PATH"),
             ("GET a.test/", "`a.test/` is not a whole URL: write https://HOST/PATH"),
             ("GET ftp://a.test/", "`ftp` can't pass the proxies: only https and http can"),
-            ("G,T https://a.test/", "`G,T` is not a method: a method is a token such as GET (RFC 9110 §9.1)"),
+            (
+                "G,T https://a.test/",
+                "`G,T` is not a method: a method is a token such as GET (RFC 9110 §9.1), of 32 bytes at most",
+            ),
         ] {
             assert_eq!(WrittenRequest::parse_line(line, Vec::new()).unwrap_err().to_string(), why);
         }

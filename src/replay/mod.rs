@@ -187,7 +187,7 @@ fn of_tunnel(host: &str, port: u16, rules: &BottleRules) -> Option<Now> {
     let authority = Authority { host: Host::parse(host).ok()?, port };
     let (target, fields) = (authority.to_string(), HeaderMap::new());
     let refusal = if let Some(first) = &rules.chain.egress_proxy {
-        first.connect(&target, &fields).err().map(|refusal| (refusal.reason, Proxy::EgressProxy))
+        first.connect(&target).err().map(|refusal| (refusal.reason, Proxy::EgressProxy))
     } else {
         let refused = rules.chain.pipelock.connect(&target, &fields).is_err();
         refused.then_some((Reason::HostNotAllowed, Proxy::Pipelock))

@@ -36,6 +36,9 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
         Capability::PrivateAddresses { host, .. } => of_host(host, "addresses"),
         Capability::Until { host, .. } => of_host(host, "until"),
         Capability::OwnCredential { host } | Capability::GitPush { host } => of_host(host, "host"),
+        Capability::ClientField { host, query, .. } => {
+            of_host(host, if *query { "pass_query" } else { "pass_headers" })
+        }
         Capability::Mount { target, .. } | Capability::Uncovered { target, .. } => {
             let around = manifest.agent.mounts.iter().filter(|mount| target.starts_with(&mount.target));
             let nearest = around.max_by_key(|mount| mount.target.components().count());

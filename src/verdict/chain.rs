@@ -78,7 +78,7 @@ impl Chain {
         verdict: &mut Verdict<'r>,
     ) -> Result<(), Refusal> {
         let tunnel = match &asked.connect {
-            Some((target, fields)) => Some(first.connect(target, fields)?),
+            Some((target, _)) => Some(first.connect(target)?),
             None => None,
         };
         let head = Head::from_request(&asked.request, &asked.target, tunnel.as_ref());
@@ -93,7 +93,7 @@ impl Chain {
             && !intent.git.is_push()
             && GitOperation::is_lfs_batch(path)
         {
-            intent.git = lfs_operation(asked.request.headers(), body)?;
+            intent.git = lfs_operation(path, asked.request.headers(), body)?;
         }
         let intent = verdict.intent.insert(intent);
         verdict.sent.clone_from(asked.request.headers());

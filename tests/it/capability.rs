@@ -89,11 +89,11 @@ fn a_path_below_an_allowed_one_is_not_new() {
     assert_eq!(of_route(", path_allowlist: [/a]", ", path_allowlist: [/a/b]"), [""; 0]);
     assert_eq!(
         of_route(", path_allowlist: [/a]", ", path_allowlist: [/a, /ab]"),
-        ["any method https://api.example/ab/**"]
+        ["usual methods https://api.example/ab/**"]
     );
     assert_eq!(
         of_route(", path_allowlist: [/a]", ""),
-        ["any method https://api.example/** (before: only /a/**)"]
+        ["usual methods https://api.example/** (before: only /a/**)"]
     );
 }
 
@@ -124,7 +124,7 @@ fn a_denied_path_less_is_new_and_one_more_is_not() {
             ", ports: [443, 8443], path_allowlist: [/a], deny_paths: [/a/1, /a/2, /a/3, /a/4, /a/5, /a/6, /a/7]"
         ),
         [
-            "any method https://api.example:8443/a/**, but not /a/1/**, /a/2/**, /a/3/**, /a/4/**, /a/5/** and 2 more"
+            "usual methods https://api.example:8443/a/**, but not /a/1/**, /a/2/**, /a/3/**, /a/4/**, /a/5/** and 2 more"
         ]
     );
 }
@@ -135,8 +135,8 @@ fn a_method_and_a_port_are_new_on_every_path() {
         of_route(", methods: [GET], path_allowlist: [/a]", ", methods: [GET, PUT], path_allowlist: [/a]"),
         ["PUT https://api.example/a/**"]
     );
-    assert_eq!(of_route(", methods: [GET]", ""), ["any method https://api.example/** (before: only GET)"]);
-    assert_eq!(of_route("", ", ports: [443, 8443]"), ["any method https://api.example:8443/**"]);
+    assert_eq!(of_route(", methods: [GET]", ""), ["usual methods https://api.example/** (before: only GET)"]);
+    assert_eq!(of_route("", ", ports: [443, 8443]"), ["usual methods https://api.example:8443/**"]);
 }
 
 #[test]
@@ -179,7 +179,10 @@ fn a_bottle_that_loses_its_routes_loses_the_push_refusal() {
     let old = format!("{AGENT}egress_proxy: {{routes: [{{host: a.example, path_allowlist: [/x]}}]}}\n");
     let new = format!("{AGENT}egress: {{allowlist: [a.example]}}\n");
     let lines = newly(&old, &new);
-    assert!(lines.contains(&"any method https://a.example/** (before: only /x/**)".to_owned()), "{lines:?}");
+    assert!(
+        lines.contains(&"usual methods https://a.example/** (before: only /x/**)".to_owned()),
+        "{lines:?}"
+    );
     assert!(lines.contains(&"git push to a.example: no egress-proxy refuses it".to_owned()), "{lines:?}");
 }
 
@@ -235,7 +238,7 @@ fn without_an_old_side_everything_is_new_and_the_dangerous_comes_first() {
         (Risk::Machine, "the agent runs as root: it writes as root wherever it can write"),
         (Risk::Guard, "a.example passes pipelock without inspection: no scan for secrets"),
         (Risk::Project, "the agent reads and writes `.`, as /work"),
-        (Risk::Reach, "any method https://a.example/x/** with A_TOKEN"),
+        (Risk::Reach, "usual methods https://a.example/x/** with A_TOKEN"),
         (Risk::Code, "the agent's image is built from `agent`, with an open network"),
         (Risk::Minor, "the agent uses up to 4096 MiB of memory"),
         (Risk::Minor, "the agent's environment has EDITOR=vi"),
@@ -258,7 +261,7 @@ fn a_known_credential_that_goes_to_one_host_more_is_said_first() {
         newly(&old, &new),
         [
             "b.example is sent A_TOKEN in `authorization: Bearer …` (before: sent to a.example)",
-            "any method https://b.example/x/** with A_TOKEN"
+            "usual methods https://b.example/x/** with A_TOKEN"
         ]
     );
     assert!(is_grave(&lines(Some(&old), &new)[0]));
@@ -669,7 +672,7 @@ fn what_is_no_longer_allowed_is_said_too() {
         both(old, new),
         [
             "- PUT https://a.example/x/** with A_TOKEN",
-            "- any method https://b.example/y/**",
+            "- usual methods https://b.example/y/**",
             "- the agent reads and writes /p/ci, at /work/ci (now: `ci`, read-only)",
             "- the agent's command is `sh` (now: the image's own)",
             "- the agent's environment has A=a",

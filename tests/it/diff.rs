@@ -167,7 +167,7 @@ dev (bottle.yaml): 1 newly allowed
 fn only_what_widens_fails_where_that_is_asked() {
     let repository = Repository::with(MANIFEST);
     repository.edit("[docs.example]", "[]");
-    assert_eq!(repository.signed(&[]), ["- any method https://docs.example/**    HEAD:bottle.yaml:13"]);
+    assert_eq!(repository.signed(&[]), ["- usual methods https://docs.example/**    HEAD:bottle.yaml:13"]);
     assert_eq!(repository.diff(&[]).code, 1);
     assert_eq!(repository.diff(&["--fail-on", "widen"]).code, 0);
     repository.edit("[]", "[docs.example, b.example]");
@@ -243,13 +243,13 @@ fn ranges_and_single_revisions_are_what_git_means_by_them() {
     let put = "+ PUT https://api.example/v1/** with API_TOKEN    branch:bottle.yaml:10";
     assert_eq!(
         repository.signed(&["main..branch"]),
-        [put, "- any method https://main.example/**    main:bottle.yaml:13"]
+        [put, "- usual methods https://main.example/**    main:bottle.yaml:13"]
     );
     assert_eq!(repository.signed(&["main...branch"]), [put], "what the branch changed");
     assert_eq!(repository.signed(&["main", "branch"]), repository.signed(&["main..branch"]));
     assert_eq!(
         repository.signed(&["HEAD~1"]),
-        ["+ any method https://main.example/**    bottle.yaml:13"],
+        ["+ usual methods https://main.example/**    bottle.yaml:13"],
         "one revision is compared with the working tree"
     );
     assert_eq!(repository.signed(&["branch~1:bottle.yaml", "branch:bottle.yaml"]), [put]);
@@ -322,7 +322,7 @@ fn rendered_trees_need_no_repository() {
     copy("two/.bottle");
     let said = diff_in(folder, &["one/.bottle/dev", "two/.bottle/dev"]);
     assert_eq!(said.code, 1, "{}", said.err);
-    assert!(said.out.contains("    + any method https://b.example/**\n"), "{}", said.out);
+    assert!(said.out.contains("    + usual methods https://b.example/**\n"), "{}", said.out);
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn a_rendered_tree_is_a_side() {
     repository.render();
     for old in ["HEAD:.bottle/dev", "HEAD:bottle.yaml"] {
         let lines = repository.signed(&[old, ".bottle/dev"]);
-        assert_eq!(lines, ["+ any method https://b.example/**"], "against {old}");
+        assert_eq!(lines, ["+ usual methods https://b.example/**"], "against {old}");
     }
     assert_eq!(repository.signed(&[".bottle/dev"]).len(), 1, "against HEAD");
 }
@@ -362,7 +362,11 @@ fn bottles_come_go_and_move() {
     assert!(said.out.contains(
         "    - the bottle a is gone; a stack of it runs on until `bottle down`    HEAD:a/bottle.yaml:1\n"
     ));
-    assert!(said.out.contains("    + any method https://c.example/**    c/bottle.yaml:4\n"), "{}", said.out);
+    assert!(
+        said.out.contains("    + usual methods https://c.example/**    c/bottle.yaml:4\n"),
+        "{}",
+        said.out
+    );
 }
 
 /// A pull request can change the rendered tree alone, and that is what a pipeline starts.

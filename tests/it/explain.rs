@@ -316,7 +316,14 @@ fn a_finding_that_only_warns_does_not_deny() {
 fn a_credential_that_is_replaced_is_no_secret_in_the_request() {
     let field = format!("Authorization: token {}", planted());
     let said = explain(&["GET", "https://api.example.test/user", "--header", &field]);
-    assert!(said.code == 0 && said.out.contains("Authorization of the request is stripped"), "{}", said.out);
+    assert!(
+        said.code == 0
+            && said
+                .out
+                .contains("of the agent's own fields Authorization goes off: only known ones pass here"),
+        "{}",
+        said.out
+    );
 }
 
 #[test]
@@ -490,7 +497,7 @@ fn what_is_no_question_is_exit_code_2() {
         ),
         (
             &["GE T", "https://api.example.test/"],
-            "error: `GE T` is not a method: a method is a token such as GET (RFC 9110 §9.1)\n",
+            "error: `GE T` is not a method: a method is a token such as GET (RFC 9110 §9.1), of 32 bytes at most\n",
         ),
         (&["GET", "https://api.example.test/", "--header", "x"], "error: `x` is not NAME: VALUE\n"),
     ] {

@@ -271,7 +271,7 @@ fn two_branches_that_changed_a_bottle_conflict_in_its_tree_and_render_resolves_t
     // From where both left, and not from either: both lines are in the comment of what is merged.
     let reviewed = author.pipeline(&["review", "origin/main", "HEAD", "../report"]).ended(1);
     for line in
-        ["+ PUT https://api.example/v1/** with API_TOKEN    ", "+ any method https://two.example/**    "]
+        ["+ PUT https://api.example/v1/** with API_TOKEN    ", "+ usual methods https://two.example/**    "]
     {
         assert!(reviewed.out.contains(line), "{}", reviewed.out);
     }
@@ -513,7 +513,7 @@ fn the_review_job_of_a_workflow_says_what_is_new_and_runs_nothing_of_the_pull_re
         assert_eq!((value("status="), written.lines().count()), ("1", 2), "{forge}: {written}");
         let comment = base64::Engine::decode(&base64::prelude::BASE64_STANDARD, value("comment=")).unwrap();
         let comment = String::from_utf8(comment).unwrap();
-        assert!(comment.contains("| `+` | `any method https://drop.example/**` |"), "{comment}");
+        assert!(comment.contains("| `+` | `usual methods https://drop.example/**` |"), "{comment}");
         assert_eq!(runner.git(&["status", "--porcelain"]), "", "{forge}: nothing was checked out");
         assert!(!site.root.join("planted").exists(), "{forge}");
         let gate = workflow["jobs"]["widen"]["steps"][0]["run"].as_str().unwrap();

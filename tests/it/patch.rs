@@ -181,7 +181,7 @@ dev (bottle.yaml): 3 newly allowed
   The agent reaches a host, method or path more (reach)
     + GET, POST https://api.example/user/** with FORGE_TOKEN    bottle.yaml:11
     + POST https://new.example/v1/messages/**    bottle.yaml:22
-    + any method https://raw.example:8443/**    bottle.yaml:25
+    + usual methods https://raw.example:8443/**    bottle.yaml:25
 "
     );
     assert_eq!((said.code, folder.manifest().as_str()), (1, MANIFEST));
@@ -408,7 +408,7 @@ api.example (egress_proxy.routes[0])
 
 files.example (egress_proxy.routes[1])
     only /pub/a of every path
-    only GET of every method
+    only GET of the usual methods
 
 never.example (egress_proxy.routes[2])
     never used
@@ -446,9 +446,9 @@ dev (bottle.yaml): 5 no longer allowed
   No longer allowed
     - GET, POST https://api.example/repos/**, but not /repos/acme/secrets/** with FORGE_TOKEN    bottle.yaml:9
     - GET, POST https://api.example/unused/**, but not /unused/x/** with FORGE_TOKEN    bottle.yaml:10
-    - any method https://files.example/**    bottle.yaml:17
-    - any method https://never.example/**    bottle.yaml:19
-    - any method https://old.example/**    bottle.yaml:21
+    - usual methods https://files.example/**    bottle.yaml:17
+    - usual methods https://never.example/**    bottle.yaml:19
+    - usual methods https://old.example/**    bottle.yaml:21
 "
     );
     assert_eq!((said.code, folder.manifest().as_str()), (1, MANIFEST));
@@ -510,7 +510,7 @@ fn what_is_not_fully_known_stays() {
     let said = folder.run(&["tighten", "audit.jsonl"]);
     assert!(!said.out.contains("-    - host: never.example"), "{}", said.out);
     assert!(
-        said.out.contains("only GET of every method")
+        said.out.contains("only GET of the usual methods")
             && !said.out.contains("never.example (egress_proxy.routes[2])\n    only /"),
         "{}",
         said.out

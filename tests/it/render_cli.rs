@@ -124,7 +124,7 @@ fn the_first_render_writes_everything_and_ends_with_the_next_command() {
     for part in [
         ".bottle/dev  8 files written\n",
         "  services    agent  gate  netns  egress-proxy  pipelock\n",
-        "  hosts       api.example  any method  /v1  with API_TOKEN\n",
+        "  hosts       api.example  usual methods  /v1  with API_TOKEN\n",
         "  mounts      . at /work, writable\n",
         "  until 2027-12-25  minted\n",
         "  tokens      API_TOKEN (not set in this shell)\n",
@@ -268,7 +268,7 @@ fn widening_without_a_terminal_needs_a_flag_and_writes_nothing_before() {
     let error = project.refused(1, &[]);
     let wanted = format!(
         "bottle.yaml would allow more than you agreed to:\n  \
-         + any method https://api.example/admin/** with API_TOKEN\n\
+         + usual methods https://api.example/admin/** with API_TOKEN\n\
          nothing was written: an agent can have edited the manifest, so a person agrees on a terminal; or say what \
          you agree to:\n  --accept {}\n(--accept-widening agrees to whatever is there, on a machine that can be \
          thrown away)\n",
@@ -281,7 +281,7 @@ fn widening_without_a_terminal_needs_a_flag_and_writes_nothing_before() {
     assert_eq!((snapshot(&project.dir()), snapshot(&project.state())), before);
     let table = project.rendered(&[]);
     assert!(
-        table.contains("Newly allowed:\n  + any method https://api.example/admin/** with API_TOKEN\n"),
+        table.contains("Newly allowed:\n  + usual methods https://api.example/admin/** with API_TOKEN\n"),
         "{table}"
     );
 }
@@ -293,7 +293,7 @@ fn narrowing_needs_no_flag_and_is_said() {
     project.manifest("[/v1]", "[/v1/messages]");
     let output = project.render(&[]);
     assert!(output.status.success(), "{}", err(&output));
-    let gone = "No longer allowed:\n  - any method https://api.example/v1/** with API_TOKEN (now: only /v1/messages/**)\n";
+    let gone = "No longer allowed:\n  - usual methods https://api.example/v1/** with API_TOKEN (now: only /v1/messages/**)\n";
     assert!(out(&output).contains(gone), "{}", out(&output));
 }
 
@@ -303,8 +303,8 @@ fn the_question_and_check_show_what_is_new_and_what_goes() {
     project.rendered(&[]);
     project.manifest("[/v1]", "[/v2]");
     let (new, gone) = (
-        "  + any method https://api.example/v2/** with API_TOKEN\n",
-        "  - any method https://api.example/v1/** with API_TOKEN\n",
+        "  + usual methods https://api.example/v2/** with API_TOKEN\n",
+        "  - usual methods https://api.example/v1/** with API_TOKEN\n",
     );
     let asked = project.refused(1, &[]);
     assert!(asked.contains(&format!("{new}It would no longer allow:\n{gone}")), "{asked}");
@@ -322,7 +322,7 @@ fn what_was_never_agreed_to_is_asked_about_in_full() {
         first.starts_with(
             "You have not run this bottle here before. bottle.yaml lets the agent:\n  \
              + the agent reads and writes `.`, as /work\n  \
-             + any method https://api.example/v1/** with API_TOKEN\n  \
+             + usual methods https://api.example/v1/** with API_TOKEN\n  \
              + the agent runs in the image debian:12@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef, pulled where it is missing\n"
         ),
         "{first}"

@@ -75,19 +75,22 @@ fn resources_value(resources: &Resources) -> Value {
 }
 
 fn host_value(project: &Project, rule: &HostRule) -> Value {
-    let HostRule { route, auth, inspect, addresses } = rule;
-    let Route { source, host, ports, methods, path_allowlist, deny_paths, encoded_slash, until, reason } =
+    let HostRule { route, auth, client, inspect, addresses } = rule;
+    let Route { source, host, ports, methods: _, path_allowlist, deny_paths, encoded_slash, until, reason } =
         route;
     json!({
         "host": host.as_str(),
         "source": source,
         "line": project.loaded.line_of(source),
         "ports": ports,
-        "methods": AnyOr::from(methods.as_deref()),
+        "methods": route.methods(),
         "path_allowlist": AnyOr::from(path_allowlist.as_deref()),
         "deny_paths": deny_paths.iter().map(DenyPath::as_str).collect::<Vec<_>>(),
         "credential": auth.as_ref().map(|auth| &auth.token_ref),
         "header": auth.as_ref().map(|auth| &auth.header),
+        "client_credentials": client.credentials,
+        "pass_headers": client.pass_headers,
+        "pass_query": client.pass_query,
         "encoded_slash": encoded_slash,
         "inspect": inspect,
         "addresses": addresses,

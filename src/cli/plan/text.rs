@@ -62,13 +62,16 @@ fn hosts(hosts: &[HostRule]) -> Rows {
 
 /// The columns of a rule, and a line with what it says beyond them.
 fn host(rule: &HostRule) -> Rows {
-    let HostRule { route, auth, inspect, addresses } = rule;
+    let HostRule { route, auth, client, inspect, addresses } = rule;
     let Route { source, host, ports, methods, path_allowlist, deny_paths, encoded_slash, until, reason } =
         route;
     let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
     let row = vec![
         if ports == ["443"] { host.to_string() } else { format!("{host}:{}", ports.join(",")) },
-        format!("methods: {}", listed(methods.as_deref())),
+        format!(
+            "methods: {}",
+            methods.as_ref().map_or_else(|| "usual".to_owned(), |list| listed(Some(list)))
+        ),
         format!("paths: {}", listed(path_allowlist.as_deref())),
         auth.as_ref().map_or("no credential", |auth| &auth.token_ref).to_owned(),
         source.clone(),
@@ -77,6 +80,11 @@ fn host(rule: &HostRule) -> Rows {
     let more = [
         (!deny_paths.is_empty()).then(|| format!("but not {}", listed(Some(deny_paths)))),
         encoded_slash.then(|| "encoded slashes".to_owned()),
+        (auth.is_none() && rule.guards_fields()).then(|| "no credentials of the agent's".to_owned()),
+        (!client.pass_headers.is_empty())
+            .then(|| format!("the agent's own fields {}", listed(Some(&client.pass_headers)))),
+        (!client.pass_query.is_empty())
+            .then(|| format!("the agent's own query parameters {}", listed(Some(&client.pass_query)))),
         (!inspect).then(|| "NOT INSPECTED by pipelock".to_owned()),
         (!ranges.is_empty()).then(|| format!("private addresses {}", ranges.join(", "))),
         until.map(|until| format!("until {until}")),

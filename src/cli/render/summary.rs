@@ -4,7 +4,7 @@ use super::RenderResult;
 use crate::cli::{Format, Globals, change_lines, source};
 use crate::config::routes::AnyOr;
 use crate::plan::{NetworkPlan, Plan, Topology};
-use crate::policy::{DenyPath, HostRule, Route};
+use crate::policy::{DenyPath, HostRule, Route, USUAL_METHODS};
 use crate::printable::printable_name;
 use crate::stack::service;
 use crate::state::{Authority, Event};
@@ -128,7 +128,7 @@ fn hosts(text: &mut String, hosts: &[HostRule]) -> std::fmt::Result {
 }
 
 fn row(rule: &HostRule) -> [String; 4] {
-    let HostRule { route, auth, inspect, addresses } = rule;
+    let HostRule { route, auth, client, inspect, addresses } = rule;
     let Route {
         source: _,
         host,
@@ -141,11 +141,14 @@ fn row(rule: &HostRule) -> [String; 4] {
         reason: _,
     } = route;
     let name = if *ports == [443] { host.to_string() } else { format!("{host}:{}", joined(ports, ",")) };
-    let methods = methods.as_ref().map_or_else(|| "any method".to_owned(), |list| joined(list, ","));
+    let methods = methods.as_ref().map_or_else(|| USUAL_METHODS.to_owned(), |list| joined(list, ","));
     let paths = path_allowlist.as_ref().map_or_else(|| "every path".to_owned(), |list| joined(list, " "));
     let mut notes: Vec<String> = auth.iter().map(|auth| format!("with {}", auth.token_ref)).collect();
     notes.extend((!deny_paths.is_empty()).then(|| format!("but not {}", joined(deny_paths, " "))));
     notes.extend(until.map(|date| format!("until {date}")));
+    let own = client.pass_headers.iter().chain(&client.pass_query);
+    let own = own.map(String::as_str).collect::<Vec<_>>().join(" ");
+    notes.extend((!own.is_empty()).then(|| format!("with the agent's own {own}")));
     notes.extend((!inspect).then(|| "not inspected by pipelock".to_owned()));
     notes.extend((!addresses.is_empty()).then(|| format!("at {}", joined(addresses, ", "))));
     [name, methods, paths, notes.join(", ")]
@@ -181,12 +184,13 @@ fn as_json(result: &RenderResult<'_>) -> serde_json::Result<Value> {
         .hosts
         .iter()
         .map(|rule| {
-            let HostRule { route, auth, inspect, addresses } = rule;
+            let HostRule { route, auth, client, inspect, addresses } = rule;
             json!({
-                "host": route.host.as_str(), "ports": route.ports, "methods": AnyOr::from(route.methods.as_deref()),
+                "host": route.host.as_str(), "ports": route.ports, "methods": route.methods(),
                 "path_allowlist": AnyOr::from(route.path_allowlist.as_deref()),
                 "deny_paths": route.deny_paths.iter().map(DenyPath::as_str).collect::<Vec<_>>(),
-                "credential": auth.as_ref().map(|auth| &auth.token_ref), "inspect": inspect,
+                "credential": auth.as_ref().map(|auth| &auth.token_ref), "client_credentials": client.credentials,
+                "pass_headers": client.pass_headers, "pass_query": client.pass_query, "inspect": inspect,
                 "addresses": addresses, "until": route.until, "source": route.source,
             })
         })

@@ -89,11 +89,7 @@ pub(super) fn example(manifest: &Manifest) -> String {
     let mut out = "tests:\n".to_owned();
     if let Some(rule) = manifest.hosts().next() {
         let route = &rule.route;
-        let method = route
-            .methods
-            .as_ref()
-            .and_then(|methods| methods.first())
-            .map_or("GET", |method| method.as_str());
+        let method = route.methods().first().map_or("GET", |method| method.as_str());
         let entry = route.path_allowlist.iter().flatten().next();
         let path = entry.map_or_else(|| "/".to_owned(), |entry| entry.as_str().replace('*', "x"));
         let (scheme, port) = match route.ports.as_slice() {

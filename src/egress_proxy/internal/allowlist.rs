@@ -3,7 +3,7 @@
 use super::Page;
 use crate::config::routes::AnyOr;
 use crate::egress_proxy::rules::Rules;
-use crate::policy::{DenyPath, HostRule, Route};
+use crate::policy::{DenyPath, HostRule, Method, Route};
 use serde::Serialize;
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ pub(super) struct Allowlist<'r> {
 struct Entry<'r> {
     host: &'r str,
     ports: &'r [u16],
-    methods: AnyOr,
+    methods: &'r [Method],
     path_allowlist: AnyOr,
     deny_paths: Vec<&'r str>,
     credential: Option<&'r str>,
@@ -37,12 +37,12 @@ impl<'r> From<&'r Rules> for Allowlist<'r> {
 
 impl<'r, R: AsRef<HostRule>> From<&'r R> for Entry<'r> {
     fn from(rule: &'r R) -> Self {
-        let HostRule { route, auth, inspect: _, addresses: _ } = rule.as_ref();
+        let HostRule { route, auth, client: _, inspect: _, addresses: _ } = rule.as_ref();
         let Route {
             source: _,
             host,
             ports,
-            methods,
+            methods: _,
             path_allowlist,
             deny_paths,
             encoded_slash: _,
@@ -52,7 +52,7 @@ impl<'r, R: AsRef<HostRule>> From<&'r R> for Entry<'r> {
         Self {
             host: host.as_str(),
             ports,
-            methods: AnyOr::from(methods.as_deref()),
+            methods: route.methods(),
             path_allowlist: AnyOr::from(path_allowlist.as_deref()),
             deny_paths: deny_paths.iter().map(DenyPath::as_str).collect(),
             credential: auth.as_ref().map(|auth| auth.token_ref.as_str()),

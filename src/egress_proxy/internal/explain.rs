@@ -6,7 +6,7 @@ use crate::egress_proxy::rules::Rules;
 use crate::policy::{Authority, Reason, Refusal, Scheme, WrittenRequest};
 use crate::verdict::Head;
 use crate::verdict::egress_proxy::{Destination, Permit};
-use http::{HeaderMap, Request};
+use http::Request;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
@@ -65,7 +65,7 @@ fn decide(asked: &WrittenRequest, rules: &Rules) -> Result<Explained, Refusal> {
         return Ok(allowed("the proxy answers for this host itself; nothing leaves".to_owned()));
     }
     if *scheme == Scheme::Https {
-        rules.ruleset.connect(&authority.to_string(), &HeaderMap::new())?;
+        rules.ruleset.connect(&authority.to_string())?;
     }
     let target = target.clone().into();
     let request = Request::builder().method(method.as_str()).body(());

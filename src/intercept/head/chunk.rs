@@ -18,6 +18,9 @@ pub(super) enum Chunked {
     Trailers(Lines),
 }
 
+/// No chunk is larger: what announces as much as a number can hold is meant to overflow one, or never ends.
+const LARGEST: u64 = 1 << 60;
+
 /// The size of a chunk while it is read.
 #[derive(Debug, Default)]
 pub(super) struct SizeLine {
@@ -114,7 +117,7 @@ impl SizeLine {
             .value
             .checked_mul(16)
             .and_then(|value| value.checked_add(u64::from(digit)))
-            .filter(|_| self.digits <= 16)
+            .filter(|value| self.digits <= 16 && *value <= LARGEST)
             .ok_or(FaultKind::Chunk)?;
         Ok(())
     }
@@ -181,6 +184,9 @@ mod tests {
             b"3\r\nabcd\r\n",
             b"3\r\nabc\n",
             b"11112222333344445\r\n",
+            b"ffffffffffffffff\r\n",
+            b"7fffffffffffffff\r\n",
+            b"FFFFFFFFFFFFFFFE;a\r\n",
         ] {
             assert_eq!(length(body), Err(FaultKind::Chunk), "{}", body.escape_ascii());
         }

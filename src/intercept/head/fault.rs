@@ -53,8 +53,8 @@ fault_kinds! {
     ControlByte "control_byte" BAD_REQUEST "the head holds a control byte",
     /// A request line that is not `method SP target SP version`.
     RequestLine "request_line" BAD_REQUEST "the request line is not a method, a target and a version with one space between",
-    /// A method that is no token (RFC 9110 §5.6.2).
-    Method "method" BAD_REQUEST "the method is not a token",
+    /// A method that is no token (RFC 9110 §5.6.2), or longer than every known one.
+    Method "method" BAD_REQUEST "the method is not a token of 32 bytes at most",
     /// A target that is in none of the four forms.
     Target "target" BAD_REQUEST "the request target is malformed",
     /// Neither HTTP/1.1 nor HTTP/1.0.

@@ -208,6 +208,8 @@ impl RequestFilter {
     /// Stops reading at a head, and gives the stand-in.
     pub(super) fn refuse(&mut self, kind: FaultKind) -> bool {
         let (method, target) = legible(&self.raw);
+        // The beginning of a secret is not known as one.
+        let method = method.filter(|_| kind != FaultKind::Method);
         self.verdicts.push(Verdict::Fault(HeadFault { kind, method, target }));
         self.raw.clear();
         self.passed.extend_from_slice(STAND_IN);

@@ -3,7 +3,7 @@
 use super::super::findings::{Findings, quoted};
 use super::super::schema_check::flow;
 use crate::diagnostic::Diagnostic;
-use crate::policy::{Host, HostError, HostRule, Route};
+use crate::policy::{ClientCredentials, Host, HostError, HostRule, Route};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -122,7 +122,7 @@ pub(super) fn check_duplicates(hosts: &[Named], findings: &mut Findings<'_>) {
 /// Without routes there is no egress-proxy, and pipelock knows hosts only.
 pub(super) fn check_without_routes(allowlist: &[HostRule], findings: &mut Findings<'_>) {
     for rule in allowlist {
-        let HostRule { route, auth, inspect: _, addresses: _ } = rule;
+        let HostRule { route, auth, client, inspect: _, addresses: _ } = rule;
         let Route {
             source,
             host: _,
@@ -139,6 +139,9 @@ pub(super) fn check_without_routes(allowlist: &[HostRule], findings: &mut Findin
             ("deny_paths", !deny_paths.is_empty()),
             ("methods", methods.is_some()),
             ("auth", auth.is_some()),
+            ("client_credentials", client.credentials == ClientCredentials::Strip && auth.is_none()),
+            ("pass_headers", !client.pass_headers.is_empty()),
+            ("pass_query", !client.pass_query.is_empty()),
             ("ports", *ports != [443]),
             ("encoded_slash", *encoded_slash),
             ("until", until.is_some()),

@@ -6,6 +6,7 @@
 mod address;
 mod agent;
 mod auth;
+mod client;
 mod dlp;
 mod engine;
 mod env;

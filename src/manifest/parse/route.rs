@@ -4,7 +4,7 @@ use super::super::findings::{Findings, quoted};
 use super::super::item::Item;
 use super::super::raw;
 use super::hosts::Named;
-use super::{address, auth, hosts};
+use super::{address, auth, client, hosts};
 use crate::policy::{DenyPath, HostRule, Method, PathPattern, PathPatternError, Route};
 use jiff::civil::Date;
 use std::{collections::HashSet, hash::Hash};
@@ -25,6 +25,9 @@ pub(super) fn route(
         deny_paths,
         methods,
         auth,
+        client_credentials,
+        pass_headers,
+        pass_query,
         ports,
         encoded_slash,
         inspect,
@@ -63,6 +66,9 @@ pub(super) fn route(
             .hint("remove port 80, or the credential");
         findings.push(problem);
     }
+    let written = client::Written { credentials: client_credentials, pass_headers, pass_query };
+    let beside = if has_auth { client::Beside::Auth(auth.as_ref()) } else { client::Beside::Nothing };
+    let client = client::fields(written, beside, pointer, findings);
     let addresses = address::ranges(addresses, &format!("{pointer}.addresses"), findings);
     let reason = reason.and_then(|reason| self::reason(reason, pointer, findings));
     let until = until.and_then(|until| {
@@ -82,6 +88,7 @@ pub(super) fn route(
             reason,
         },
         auth,
+        client,
         inspect: inspect.unwrap_or(true),
         addresses,
     });

@@ -90,14 +90,23 @@ fn a_method_is_listed_or_denied_and_head_is_not_implied_by_get() {
 }
 
 #[test]
-fn without_a_list_every_method_but_connect_and_trace_is_allowed() {
+fn without_a_list_the_usual_methods_are_allowed_and_no_other() {
     let policy = Policy::new(vec![route("example.test")]).unwrap();
-    for method in ["GET", "PATCH", "BREW"] {
+    for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
         assert!(ask(&policy, method, "https://example.test/").is_ok());
     }
-    for method in ["CONNECT", "TRACE", "trace"] {
+    for method in ["CONNECT", "TRACE", "trace", "BREW", "PROPFIND", "QUERY", "get"] {
         assert_eq!(denied(&policy, method, "https://example.test/").reason, Reason::MethodNotAllowed);
     }
+    assert_eq!(
+        denied(&policy, "MKCOL", "https://example.test/").message,
+        "MKCOL is not an allowed method on example.test, whose rule lists none; usual are GET, HEAD, POST, PUT, PATCH, \
+         DELETE, OPTIONS; allowed there: usual methods on every path; retrying does not help"
+    );
+    let listed = Route { methods: Some(vec![Method::parse("MKCOL").unwrap()]), ..route("example.test") };
+    let policy = Policy::new(vec![listed]).unwrap();
+    assert!(ask(&policy, "MKCOL", "https://example.test/").is_ok());
+    assert!(ask(&policy, "GET", "https://example.test/").is_err());
 }
 
 #[test]
@@ -185,7 +194,8 @@ fn an_lfs_upload_is_refused_once_its_body_was_read() {
     let route = policy.route(&authority.host);
     let mut intent = Intent::read(Scheme::Https, &authority, &method, target, None, route).unwrap();
     assert!(policy.decide(&intent, TODAY).is_ok());
-    intent.git = GitOperation::lfs_operation(br#"{"operation": "upload"}"#).unwrap();
+    intent.git =
+        GitOperation::lfs_operation(b"/a/info/lfs/objects/batch", br#"{"operation": "upload"}"#).unwrap();
     assert_eq!(policy.decide(&intent, TODAY).unwrap_err().reason, Reason::GitPush);
 }
 
@@ -227,8 +237,8 @@ fn a_denied_path_is_refused_although_an_allowed_one_matches() {
     assert_eq!(
         refusal.message,
         "/repos/acme/SECRET/x on api.example.test is closed on purpose: the rule denies /repos/acme/secret and below, in \
-         every spelling; work without it, or ask the person who wrote the rule; allowed there: any method /repos/acme and \
-         below; any method /user and below; but not /repos/acme/secret, /repos/*/hooks and below; retrying does not help"
+         every spelling; work without it, or ask the person who wrote the rule; allowed there: usual methods /repos/acme and \
+         below; usual methods /user and below; but not /repos/acme/secret, /repos/*/hooks and below; retrying does not help"
     );
     let outside = denied(&policy, "GET", "https://api.example.test/orgs/acme/secret");
     assert_eq!(outside.reason, Reason::PathNotAllowed);

@@ -64,7 +64,6 @@ fn ordinary_requests_are_nothing_of_gits() {
             "POST /v1/messages?beta=true",
             "PUT /acme/app/contents/x",
             "PUT /acme/app.gitx/a",
-            "DELETE /repos/acme/app/git/refs/heads/x",
             "PUT /é.git日/a",
             "GET /info/refsx?service=git-receive-pack",
         ],
@@ -216,6 +215,9 @@ fn push_by_its_content_type_on_any_path() {
     assert_eq!(with_type("POST", "/anything", Some("application/json")), GitOperation::None);
 }
 
+/// The methods by which `git http-push` writes.
+const DUMB_PUSH: &[&str] = &["PUT", "MKCOL", "LOCK", "UNLOCK", "MOVE", "PROPPATCH", "DELETE"];
+
 #[test]
 fn push_by_webdav_below_a_git_path() {
     for method in DUMB_PUSH {
@@ -235,23 +237,129 @@ fn push_by_webdav_below_a_git_path() {
 }
 
 #[test]
+fn push_by_webdav_to_a_repository_of_any_name() {
+    let name = "0123456789abcdef0123456789abcdef012345";
+    let long = format!("{name}{}", "6".repeat(24));
+    let files = [
+        format!("/app/objects/ab/{name}"),
+        format!("/app/objects/ab/{long}"),
+        format!("/objects/AB/{name}"),
+        format!("/app/Objects/ab/{name}_opaquelocktoken:1"),
+        format!("/app/objects%2fab%2F{name}"),
+        format!("/app//objects/./ab;x/{name}/"),
+        format!("/app/objects/pack/pack-{name}00.pack"),
+        "/app/objects/info/packs".into(),
+        "/app/objects/pack".into(),
+        "/app/refs/heads/main".into(),
+        "/app/refs/tags/v1.lock".into(),
+        "/app/%72efs/heads/main".into(),
+        "/app/logs/refs/heads/main".into(),
+        "/app/HEAD".into(),
+        "/app/head".into(),
+        "/app/packed-refs".into(),
+        "/app/info/refs".into(),
+        "/app/info/refs_opaquelocktoken:1".into(),
+        "/app/reftable/tables.list".into(),
+        "/app/reftable/0x000000000001-0x000000000002-b3e4a1c5.ref".into(),
+    ];
+    for file in &files {
+        for method in DUMB_PUSH.iter().chain(&["COPY", "BIND", "REBIND", "LINK", "put", "Mkcol", "MERGE"]) {
+            assert_eq!(read(method, file), GitOperation::Push, "{method} {file}");
+        }
+        let partial = Some("application/x-sabredav-partialupdate; charset=x");
+        assert_eq!(with_type("PATCH", file, partial), GitOperation::Push, "{file}");
+        for method in ["GET", "HEAD", "OPTIONS", "PROPFIND", "POST", "PATCH"] {
+            assert!(!read(method, file).is_push(), "{method} {file}");
+        }
+    }
+    // The folder of loose objects is made, and locked; a resource of an API may be called so.
+    all(GitOperation::Push, &["MKCOL /app/objects/ab", "MKCOL /app/objects/ab/", "MOVE /app/objects/ab"]);
+    all(
+        GitOperation::None,
+        &[
+            "PUT /v1/objects/42",
+            "DELETE /v1/objects/ab",
+            "PUT /v1/objects/ab/photo",
+            "PUT /v1/info/attributes",
+            "PUT /v1/refs",
+            "PUT /v1/headers",
+            "PUT /head/x",
+            "PUT /v1/info/referrers",
+            "PATCH /repos/acme/app/git/refs/heads/main",
+            "POST /repos/acme/app/git/refs",
+        ],
+    );
+    all(GitOperation::Push, &["DELETE /repos/acme/app/git/refs/heads/x"]);
+}
+
+#[test]
+fn every_write_of_lfs() {
+    let oid = "0123456789abcdef".repeat(4);
+    let requests = [
+        format!("PUT /a.git/info/lfs/objects/{oid}"),
+        format!("PUT /a/info/lfs/objects/{oid}"),
+        format!("PUT /lfs/objects/{oid}"),
+        format!("PUT /lfs/objects/01/23/{oid}"),
+        format!("PUT /lfs%2fobjects/{oid}"),
+        format!("PATCH /a/info/lfs/objects/{oid}"),
+        "POST /a/info/lfs/objects".into(),
+        "POST /a/info/lfs/objects/".into(),
+        "POST /a/INFO%2fLFS/objects".into(),
+        "POST /a/info/lfs/verify".into(),
+        "POST /a/info/lfs/objects/verify".into(),
+        "POST /a/info/lfs/locks".into(),
+        "POST /a/info/lfs/locks/verify".into(),
+        "POST /a/info/lfs/locks/12/unlock".into(),
+        "DELETE /a/info/lfs/locks/12".into(),
+    ];
+    for request in &requests {
+        let (method, target) = request.split_once(' ').unwrap();
+        assert!(read(method, target).is_push(), "{request}");
+    }
+    let lfs = Some("application/vnd.git-lfs+json; charset=utf-8");
+    for path in ["/lfs/locks", "/lfs/objects", "/lfs/locks/1/unlock"] {
+        assert_eq!(with_type("POST", path, lfs), GitOperation::LfsUpload, "{path}");
+    }
+    assert_eq!(with_type("POST", "/lfs/objects/batch", lfs), GitOperation::Fetch, "its body says more");
+    let reads = [
+        format!("GET /a/info/lfs/objects/{oid}"),
+        "GET /a/info/lfs/locks?path=x".into(),
+        "HEAD /a/info/lfs/objects".into(),
+    ];
+    for request in &reads {
+        let (method, target) = request.split_once(' ').unwrap();
+        assert_eq!(read(method, target), GitOperation::Fetch, "{request}");
+    }
+    all(
+        GitOperation::None,
+        &[
+            &format!("GET /objects/{oid}"),
+            &format!("POST /objects/{oid}"),
+            "PUT /objects/0123",
+            "POST /lfs/locks",
+        ],
+    );
+}
+
+#[test]
 fn an_lfs_batch_is_known_by_its_path() {
     for path in [
         "/a.git/info/lfs/objects/batch",
         "/a/info/lfs/objects/batch/",
         "/a.git/info%2flfs/OBJECTS//batch",
         "/a/%69nfo/lfs/objects/batch;x",
+        "/lfs/objects/batch",
     ] {
         assert!(GitOperation::is_lfs_batch(path.as_bytes()), "{path}");
     }
-    for path in ["/a.git/info/lfs/objects/batches", "/objects/batch", "/a.git/info/lfs/locks", "/"] {
+    for path in ["/a.git/info/lfs/objects/batches", "/batch/objects", "/a.git/info/lfs/locks", "/"] {
         assert!(!GitOperation::is_lfs_batch(path.as_bytes()), "{path}");
     }
 }
 
 #[test]
 fn an_lfs_batch_says_what_it_is_in_its_body() {
-    let operation = |body: &str| GitOperation::lfs_operation(body.as_bytes());
+    let operation = |body: &str| GitOperation::lfs_operation(b"/a/info/lfs/objects/batch", body.as_bytes());
     assert_eq!(
         operation(r#"{"operation": "download", "objects": [{"oid": "1", "size": 2}]}"#),
         Ok(GitOperation::Fetch)
@@ -288,6 +396,11 @@ fn an_lfs_batch_says_what_it_is_in_its_body() {
         operation("{}").unwrap_err().to_string(),
         "the body of the LFS batch request has no `operation` that is `upload` or `download`"
     );
+    let elsewhere = |body: &str| GitOperation::lfs_operation(b"/v1/objects/batch", body.as_bytes());
+    assert_eq!(elsewhere(r#"{"operation": "upload"}"#), Ok(GitOperation::LfsUpload));
+    assert_eq!(elsewhere(r#"{"inserts": []}"#), Ok(GitOperation::None), "an API may have such a path");
+    assert_eq!(elsewhere(r#"{"operation": 1}"#), Err(LfsError::NoOperation));
+    assert!(elsewhere(r#"{"operation": "upload"} x"#).is_err());
     let nested = format!("{{\"x\": {}", "[".repeat(100_000));
     assert!(operation(&nested).is_err());
 }
@@ -337,6 +450,6 @@ proptest! {
     ) {
         let _ = GitOperation::read(&Method::GET, &path, Some(&query), Some(&kind));
         let _ = GitOperation::is_lfs_batch(&path);
-        let _ = GitOperation::lfs_operation(&query);
+        let _ = GitOperation::lfs_operation(&path, &query);
     }
 }

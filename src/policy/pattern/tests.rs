@@ -97,8 +97,14 @@ fn an_entry_that_is_not_canonical_shows_the_canonical_spelling() {
     refused("/a?b=c", "a query is not matched, only the path is; write `/a`");
     refused("/a#b", "the target holds a `#`; a fragment is not sent; write `/a`");
     refused("https://api.example.test/v1/", "the path does not begin with `/`; write `/v1`");
-    refused("/a/**", "`*` stands for one whole segment and nothing else; write `/a`");
-    refused("/a/v*", "`*` stands for one whole segment and nothing else");
+    refused(
+        "/a/**",
+        "`*` stands for one whole segment, or for what follows a `%2F` in one, and nothing else; write `/a`",
+    );
+    refused(
+        "/a/v*",
+        "`*` stands for one whole segment, or for what follows a `%2F` in one, and nothing else",
+    );
     refused("", "the path does not begin with `/`; write `/`");
     refused("/a;b", "the path holds a `;`, which servers read differently");
 }
@@ -239,4 +245,41 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_star_after_an_encoded_slash_is_the_rest_of_the_segment() {
+    let rules = PathRules { allowlisted: true, encoded_slash: true };
+    let entry = |text: &str| PathPattern::parse(text, true).unwrap();
+    let path = |raw: &str| CanonicalPath::parse(raw.as_bytes(), rules).unwrap();
+    let scope = entry("/@acme%2F*");
+    for yes in ["/@acme%2Fapp", "/@acme%2fapp", "/%40acme%2fapp/-/app-1.tgz", "/@acme%2F*"] {
+        assert_eq!(scope.matches(&path(yes)), !yes.starts_with("/%40"), "{yes}");
+    }
+    for no in [
+        "/@acme",
+        "/@acme/app",
+        "/@acme%2F",
+        "/@acme-evil%2Fapp",
+        "/@acme%2Fa%2Fb",
+        "/x%2F@acme%2Fapp",
+        "/@ACME%2Fapp",
+    ] {
+        assert!(!scope.matches(&path(no)), "{no}");
+    }
+    assert!(entry("/*").covers(&scope) && !scope.covers(&entry("/*")));
+    assert!(
+        scope.covers(&entry("/@acme%2Fapp")) && scope.covers(&entry("/@acme%2F*/-")) && scope.covers(&scope)
+    );
+    assert!(!scope.covers(&entry("/@acme%2Fa%2Fb")) && !scope.covers(&entry("/@other%2F*")));
+    assert!(
+        scope.overlaps(&entry("/*"))
+            && scope.overlaps(&entry("/@acme%2Fapp"))
+            && !scope.overlaps(&entry("/@other%2F*"))
+    );
+    for bad in ["/@acme%2Fx*", "/*%2F*", "/@acme*", "/%2F**"] {
+        assert!(PathPattern::parse(bad, true).is_err(), "{bad}");
+    }
+    assert!(PathPattern::parse("/@acme%2F*", false).is_err());
+    assert_eq!(PathPattern::parse("/@acme%2f*", true).unwrap_err().canonical.as_deref(), Some("/@acme%2F*"));
 }

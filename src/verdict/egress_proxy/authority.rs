@@ -20,15 +20,10 @@ pub struct Destination {
 
 /// Whether a tunnel to `target` may be opened. An unknown host on port 443 may: it is refused inside, where clients
 /// show why.
-pub(super) fn at_connect<R: AsRef<HostRule>>(
-    target: &str,
-    headers: &HeaderMap,
-    policy: &Policy<R>,
-) -> Result<Authority, Refusal> {
+///
+/// `Host` says nothing here: a client may send the proxy's own name in it, or an address, or none (RFC 9110 §9.3.6).
+pub(super) fn at_connect<R: AsRef<HostRule>>(target: &str, policy: &Policy<R>) -> Result<Authority, Refusal> {
     let authority = Authority::parse(target, None).map_err(|e| malformed("CONNECT", &e))?;
-    if let Some(host) = headers.get(header::HOST) {
-        require_same("CONNECT", &authority, "Host", host, authority.port)?;
-    }
     if !authority.host.is_internal() {
         policy.decide_connect(&authority)?;
     }

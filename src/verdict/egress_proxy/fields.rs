@@ -3,7 +3,10 @@
 //! another request than the one that was decided on; then its credentials. The proxy's own credential is set last, once.
 
 use crate::fields::{NEVER_NOMINATED, PROXY_AUTHENTICATION, remove, remove_hop_by_hop, remove_where};
-use crate::policy::{HOST_OVERRIDES, METHOD_OVERRIDES, PATH_OVERRIDES, UNREAD_BY_PIPELOCK, same_variable};
+use crate::policy::{
+    ClientFields, HOST_OVERRIDES, HostRule, METHOD_OVERRIDES, PATH_OVERRIDES, Reason, Refusal,
+    UNREAD_BY_PIPELOCK, same_variable,
+};
 use http::{HeaderMap, HeaderName, header};
 
 /// Takes off everything that is not the request itself.
@@ -22,16 +25,34 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     headers.remove(header::EXPECT);
 }
 
-/// Takes off every credential of the client's own.
-pub(super) fn strip_credentials(headers: &mut HeaderMap, fields: &[HeaderName]) {
-    remove(headers, fields);
+/// Leaves the fields that pass beside a credential that is not the client's.
+pub(super) fn keep(headers: &mut HeaderMap, client: &ClientFields) {
+    remove_where(headers, |name| !client.passes(name));
+}
+
+/// A query is sent as it came or not at all, so that a credential in it refuses the request.
+pub(super) fn parameter_refused(name: &str, rule: &HostRule) -> Refusal {
+    let host = &rule.route.host;
+    let instead = match &rule.auth {
+        Some(auth) => format!("the proxy sets {} there", auth.token_ref),
+        None => "its rule lets no credential of the agent's pass".to_owned(),
+    };
+    let message = format!(
+        "the query parameter {} of this request to {host} is one for a credential, and {instead}; take it out; retrying \
+         does not help",
+        name.escape_debug()
+    );
+    Refusal::new(Reason::CredentialInRequest, message).under(&rule.route)
 }
 
 /// What no trailer may say (RFC 9110 §6.5.1): all that is taken off the head, credentials on every route, and what
 /// pipelock does not read. Some servers merge trailers into the head.
-pub fn strip_trailers(trailers: &mut HeaderMap, credential_fields: &[HeaderName]) {
+pub fn strip_trailers(trailers: &mut HeaderMap, credential_fields: &[HeaderName], guarded: bool) {
     strip(trailers);
-    strip_credentials(trailers, credential_fields);
+    if guarded {
+        keep(trailers, &ClientFields::default());
+    }
+    remove(trailers, credential_fields);
     remove(trailers, UNREAD_BY_PIPELOCK);
     remove(trailers, NEVER_NOMINATED);
 }
@@ -72,10 +93,7 @@ mod tests {
             ("x_request_id", "1"),
         ]);
         strip(&mut map);
-        strip_credentials(
-            &mut map,
-            &[HeaderName::from_static("x-api-key"), HeaderName::from_static("x_own_key")],
-        );
+        remove(&mut map, &["x-api-key", "x_own_key"]);
         let mut left: Vec<_> = map.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-length", "x_request_id"]);

@@ -4,7 +4,7 @@
 
 use super::Ruleset;
 use crate::dlp::Finding;
-use crate::policy::{Reason, Refusal, Route, UNREAD_BY_PIPELOCK};
+use crate::policy::{Intent, Reason, Refusal, Route, UNREAD_BY_PIPELOCK};
 use http::{HeaderMap, HeaderName};
 
 /// A secret in a field that pipelock does not read. Holds no byte of it.
@@ -27,6 +27,31 @@ impl<R> Ruleset<R> {
             let finding = values.find_map(|value| scanner.text(value.as_bytes()))?;
             Some(Leak { field: name.to_owned(), finding })
         })
+    }
+}
+
+impl<R> Ruleset<R> {
+    /// A credential that bottle holds in what would leave: it leaves by its own route alone, which sets it after this.
+    pub(super) fn own_secret(&self, intent: &Intent, headers: &HeaderMap, route: &Route) -> Option<Refusal> {
+        if self.own.is_empty() {
+            return None;
+        }
+        let target = intent.target.to_string();
+        let of_target = self.own.in_text(target.as_bytes()).map(|own| ("the target".to_owned(), own));
+        let found = of_target.or_else(|| {
+            headers.iter().find_map(|(name, value)| {
+                let of_name = self.own.in_text(name.as_str().as_bytes());
+                of_name.map(|own| ("the name of a field".to_owned(), own)).or_else(|| {
+                    self.own.in_text(value.as_bytes()).map(|own| (format!("the field {name}"), own))
+                })
+            })
+        });
+        let (place, own) = found?;
+        let message = format!(
+            "{place} of this request to {} is not sent: {own}; take it out; retrying does not help",
+            route.host
+        );
+        Some(Refusal::new(Reason::OwnSecret, message).under(route))
     }
 }
 

@@ -10,8 +10,8 @@ use std::borrow::Cow;
 pub const LFS_BODY: u64 = 1024 * 1024;
 
 /// What the body of an LFS batch asks for. A content coding that is not understood would hide it.
-pub fn lfs_operation(headers: &HeaderMap, body: &[u8]) -> Result<GitOperation, Refusal> {
-    GitOperation::lfs_operation(&decoded(headers, body)?).map_err(|error| malformed(&error.to_string()))
+pub fn lfs_operation(path: &[u8], headers: &HeaderMap, body: &[u8]) -> Result<GitOperation, Refusal> {
+    GitOperation::lfs_operation(path, &decoded(headers, body)?).map_err(|error| malformed(&error.to_string()))
 }
 
 fn decoded<'b>(headers: &HeaderMap, body: &'b [u8]) -> Result<Cow<'b, [u8]>, Refusal> {
@@ -67,7 +67,8 @@ mod tests {
     fn read(coding: &'static str, sent: &[u8]) -> Result<GitOperation, (Reason, String)> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
-        lfs_operation(&headers, sent).map_err(|refusal| (refusal.reason, refusal.message))
+        lfs_operation(b"/a.git/info/lfs/objects/batch", &headers, sent)
+            .map_err(|refusal| (refusal.reason, refusal.message))
     }
 
     #[test]

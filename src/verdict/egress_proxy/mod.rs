@@ -14,7 +14,7 @@ pub use lfs::{LFS_BODY, lfs_operation};
 pub use pipelock_answer::{PipelockAnswer, PipelockRefusal, pipelock_refusal};
 
 use crate::config::routes::{RoutesFile, RuleError};
-use crate::dlp::{Scanner, Scanners, Settings, SettingsError};
+use crate::dlp::{OwnSecrets, Scanner, Scanners, Settings, SettingsError};
 use crate::policy::{
     Authority, CREDENTIAL_FIELDS, HostRule, Intent, MatchedRule, Method, Policy, PolicyError, Reason,
     Refusal, refuse_upgrade,
@@ -43,6 +43,7 @@ pub struct Ruleset<R = HostRule> {
     /// At most one rule for each host.
     pub policy: Policy<R>,
     scanners: Scanners,
+    own: OwnSecrets,
     credential_fields: Arc<[HeaderName]>,
 }
 
@@ -63,7 +64,19 @@ impl<R: AsRef<HostRule>> Ruleset<R> {
         let credential_fields = names.into_iter().filter_map(|name| name.parse().ok()).collect();
         let settings = Settings { custom: file.patterns.clone(), ..Settings::default() };
         let scanners = Scanners::new(settings, &file.exceptions)?;
-        Ok(Self { policy, scanners, credential_fields })
+        Ok(Self { policy, scanners, own: OwnSecrets::default(), credential_fields })
+    }
+
+    /// The same with the credentials that are held, which no request may carry.
+    #[must_use]
+    pub fn holding(self, own: OwnSecrets) -> Self {
+        Self { own, ..self }
+    }
+
+    /// The credentials that are held; none where they are not known.
+    #[must_use]
+    pub fn own(&self) -> &OwnSecrets {
+        &self.own
     }
 
     /// What is masked in what is logged: also what passes to some hosts.
@@ -80,8 +93,8 @@ impl<R: AsRef<HostRule>> Ruleset<R> {
     }
 
     /// Decides on a CONNECT to `target`, in authority-form. An unknown host is refused in its tunnel.
-    pub fn connect(&self, target: &str, headers: &HeaderMap) -> Result<Authority, Refusal> {
-        authority::at_connect(target, headers, &self.policy)
+    pub fn connect(&self, target: &str) -> Result<Authority, Refusal> {
+        authority::at_connect(target, &self.policy)
     }
 
     /// What a request for this destination asks for, but for an LFS batch, whose body says it.
@@ -100,12 +113,24 @@ impl<R: AsRef<HostRule>> Ruleset<R> {
         today: Date,
     ) -> Result<Permit<'_, R>, Refusal> {
         let matched = self.policy.decide(&intent, today)?;
-        let HostRule { route, auth, inspect: _, addresses: _ } = matched.rule.as_ref();
+        let rule = matched.rule.as_ref();
+        let HostRule { route, client, auth, inspect: _, addresses: _ } = rule;
         let upgrades = headers.get_all(header::UPGRADE);
         refuse_upgrade(upgrades.iter().map(HeaderValue::as_bytes), route)?;
         fields::strip(headers);
+        if rule.guards_fields() {
+            fields::keep(headers, client);
+            let query = intent.target.query.as_deref().unwrap_or_default();
+            if let Some(name) = client.refused_parameter(query) {
+                return Err(fields::parameter_refused(&name, rule));
+            }
+        }
         if auth.is_some() {
-            fields::strip_credentials(headers, &self.credential_fields);
+            // What comes back is searched for the credential.
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
+        if let Some(refusal) = self.own_secret(&intent, headers, route) {
+            return Err(refusal);
         }
         match self.leak(route.host.as_str(), headers) {
             Some(leak) => Err(leak.refusal(route)),

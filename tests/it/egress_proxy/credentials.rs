@@ -2,7 +2,12 @@
 //! on a route that has one.
 
 use super::harness::{PLANTED, Stack, auth, route};
+use super::pipelock::text;
 use bottle::config::routes::RouteEntry;
+use bottle::policy::ClientCredentials;
+use bytes::Bytes;
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 
 /// A token of the shape of a GitHub one, put together so that no scanner of repositories takes it for real.
 fn github_token() -> String {
@@ -45,7 +50,229 @@ async fn every_credential_of_the_agents_own_is_stripped_where_one_is_set() {
     let seen = stack.pipelock.only();
     assert_eq!(seen.header("authorization"), [format!("Bearer {PLANTED}")]);
     assert!(!format!("{:?}", seen.headers).contains("mine"), "{:?}", seen.headers);
-    assert_eq!(seen.headers.len(), 2, "{:?}", seen.headers);
+    assert_eq!(seen.header("accept-encoding"), ["identity"]);
+    assert_eq!(seen.headers.len(), 3, "{:?}", seen.headers);
+}
+
+/// Every name of the catalogue at once, on a route with a credential: what is of a class that passes arrives, and nothing
+/// else does.
+#[tokio::test]
+async fn beside_a_credential_only_known_classes_of_fields_pass() {
+    let catalogue = include_str!("../../data/client_fields.txt");
+    let names = |class: &str| -> Vec<&str> {
+        let lines = catalogue.lines().filter_map(|line| line.strip_prefix(class)?.strip_prefix(' '));
+        lines.flat_map(|line| line.split(' ')).collect()
+    };
+    // What frames the message, or belongs to its connection, has a meaning of its own on the way.
+    let own = [
+        "content-length",
+        "transfer-encoding",
+        "content-encoding",
+        "content-type",
+        "te",
+        "trailer",
+        "host",
+        "connection",
+        "upgrade",
+        "http2-settings",
+        "expect",
+        "keep-alive",
+    ];
+    let (pass, off) = (names("pass"), names("off"));
+    let sent = |names: &[&str]| -> Vec<String> {
+        names.iter().filter(|name| !own.contains(name)).map(|name| (*name).to_owned()).collect()
+    };
+    let (pass, off) = (sent(&pass), sent(&off));
+    assert!(off.len() > 200, "{}", off.len());
+    for chunk in pass.chunks(60).chain(off.chunks(60)) {
+        let stack = Stack::start().await;
+        let fields = chunk.iter().map(|name| format!("\r\n{name}: mine")).collect::<Vec<_>>().concat();
+        let head = format!("GET / HTTP/1.1\r\nHost: api.test{fields}");
+        assert_eq!(stack.request("api.test:443", &head, "").await.status, 200);
+        let seen = stack.pipelock.only();
+        assert_eq!(seen.header("authorization"), [format!("Bearer {PLANTED}")]);
+        for name in chunk.iter().filter(|name| *name != "authorization") {
+            assert_eq!(seen.header(name).len(), usize::from(pass.contains(name)), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn pass_headers_names_exceptions_and_strip_does_the_same_without_a_credential() {
+    let stack = Stack::with(|config| {
+        config.routes[0].pass_headers = vec!["x-org-id".to_owned(), "cookie".to_owned()];
+        config
+            .routes
+            .push(RouteEntry { client_credentials: ClientCredentials::Strip, ..route("strip.test") });
+    })
+    .await;
+    let fields =
+        "X-Org-Id: 7\r\nX_Org_Id: 8\r\nCookie: a=b\r\nX-Tenant: 7\r\nAuthorization: mine\r\nAccept: */*";
+    for (host, arrives) in [
+        ("api.test", &["accept", "accept-encoding", "authorization", "cookie", "x-org-id"][..]),
+        ("strip.test", &["accept"]),
+    ] {
+        let head = format!("GET / HTTP/1.1\r\nHost: {host}\r\n{fields}");
+        assert_eq!(stack.request(&format!("{host}:443"), &head, "").await.status, 200);
+        let seen = stack.pipelock.seen().pop().unwrap();
+        let mut names: Vec<&str> = seen.headers.keys().map(http::HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, arrives, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn trailers_are_of_the_same_classes() {
+    let stack = Stack::start().await;
+    let head = "POST / HTTP/1.1\r\nHost: api.test\r\nTransfer-Encoding: chunked";
+    let body = "1\r\nx\r\n0\r\nX-Vault-Token: mine\r\nSudo: root\r\nContent-Digest: sha-256=:x:\r\n\r\n";
+    assert_eq!(stack.request("api.test:443", head, body).await.status, 200);
+    let trailers = stack.pipelock.only().trailers.unwrap();
+    assert_eq!(trailers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["content-digest"]);
+}
+
+#[tokio::test]
+async fn a_credential_in_the_query_is_refused_where_the_fields_are_guarded() {
+    let stack = Stack::with(|config| {
+        config.routes.push(RouteEntry {
+            client_credentials: ClientCredentials::Strip,
+            pass_query: vec!["key".to_owned()],
+            ..route("strip.test")
+        });
+    })
+    .await;
+    for query in ["access_token=x", "a=1&private_token=x", "key=AIza", "Access%5FToken=x", "api-key=1"] {
+        let answer = stack.get("api.test", &format!("/a?{query}")).await;
+        answer.assert_refused(403, "credential_in_request");
+        let why =
+            "is one for a credential, and the proxy sets TOKEN there; take it out; retrying does not help";
+        assert!(answer.message().contains(why), "{answer:?}");
+    }
+    let answer = stack.get("strip.test", "/a?access_token=x").await;
+    answer.assert_refused(403, "credential_in_request");
+    assert!(answer.message().contains("its rule lets no credential of the agent's pass"), "{answer:?}");
+    stack.pipelock.assert_untouched();
+    for (host, query) in
+        [("strip.test", "key=x"), ("open.test", "access_token=x"), ("api.test", "page_token=x&q=key")]
+    {
+        assert_eq!(stack.get(host, &format!("/a?{query}")).await.status, 200, "{host} {query}");
+    }
+}
+
+/// The credential of one route, wherever the agent has it from, on its way to another host or to its own.
+#[tokio::test]
+async fn a_credential_of_ours_leaves_nowhere_else_in_any_form() {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let stack = Stack::start().await;
+    let hex = PLANTED.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+    let escaped = PLANTED.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat();
+    let forms = [
+        PLANTED.to_owned(),
+        PLANTED.to_uppercase(),
+        PLANTED.chars().rev().collect(),
+        hex,
+        escaped,
+        PLANTED.replace('p', "%70").replace('-', "%2d"),
+        STANDARD.encode(PLANTED).replace('=', ""),
+        STANDARD.encode(format!("u:{PLANTED}:x")).replace('=', ""),
+        STANDARD.encode(format!("us:{PLANTED}:x")).replace('=', ""),
+    ];
+    let mut count = 0;
+    for host in ["open.test", "api.test"] {
+        for form in &forms {
+            let chunked = |body: &str| {
+                let chunk = |c: &[u8]| format!("{:x}\r\n{}\r\n", c.len(), String::from_utf8_lossy(c));
+                body.as_bytes().chunks(7).map(chunk).collect::<Vec<_>>().concat() + "0\r\n\r\n"
+            };
+            let requests = [
+                (format!("GET /a/{form} HTTP/1.1\r\nHost: {host}"), String::new()),
+                (format!("GET /a?q={form} HTTP/1.1\r\nHost: {host}"), String::new()),
+                (format!("GET /a HTTP/1.1\r\nHost: {host}\r\nX-Request-Id: {form}"), String::new()),
+                (format!("GET /a HTTP/1.1\r\nHost: {host}\r\nUser-Agent: a {form} b"), String::new()),
+                (
+                    format!("POST /a HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}", form.len() + 12),
+                    format!("before{form} after"),
+                ),
+                (
+                    format!("POST /a HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked"),
+                    chunked(&format!("{{\"before\": \"{form}\"}}")),
+                ),
+            ];
+            for (head, body) in requests {
+                let answer = stack.request(&format!("{host}:443"), &head, &body).await;
+                answer.assert_refused(403, "own_secret");
+                assert!(
+                    answer.message().contains("it carries the credential TOKEN, which leaves only"),
+                    "{answer:?}"
+                );
+                count += 1;
+            }
+        }
+    }
+    assert!(stack.pipelock.seen().is_empty(), "{:?}", stack.pipelock.seen());
+    stack.records(count).await;
+    let audit = stack.audit.text();
+    for form in &forms {
+        assert!(!audit.to_lowercase().contains(&form.to_lowercase()), "{form}");
+    }
+    let head = "POST /a HTTP/1.1\r\nHost: open.test\r\nTransfer-Encoding: chunked";
+    let body = format!("1\r\nx\r\n0\r\nX-Note: {PLANTED}\r\n\r\n");
+    stack.request("open.test:443", head, &body).await.assert_refused(403, "own_secret");
+}
+
+#[tokio::test]
+async fn a_credential_of_ours_that_comes_back_is_replaced_by_as_many_bytes() {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    let stack = Stack::start().await;
+    stack.pipelock.answer(|seen| {
+        let sent = seen.header("authorization").pop().unwrap_or_else(|| format!("Bearer {PLANTED}"));
+        let hex = PLANTED.bytes().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
+        let body = format!(
+            "{{\"sent\": \"{sent}\", \"hex\": \"{hex}\", \"basic\": \"{}\"}}",
+            STANDARD.encode(&sent)
+        );
+        let mut response = text(200, &body);
+        response.headers_mut().insert("x-echo", sent.parse().unwrap());
+        response
+    });
+    let placeholder = "X".repeat(PLANTED.len());
+    for host in ["api.test", "open.test"] {
+        let answer = stack.get(host, "/echo").await;
+        assert_eq!(answer.header("x-echo"), Some(format!("Bearer {placeholder}").as_str()));
+        assert!(
+            answer.body.starts_with(&format!("{{\"sent\": \"Bearer {placeholder}\", \"hex\": \"XXX")),
+            "{answer:?}"
+        );
+        let basic = STANDARD.encode(format!("Bearer {PLANTED}"));
+        assert!(!answer.body.contains(&basic[12..36]) && !answer.body.contains(PLANTED), "{answer:?}");
+        assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string().as_str()));
+    }
+    let seen = stack.pipelock.seen();
+    assert_eq!(seen[0].header("accept-encoding"), ["identity"], "what comes back can be searched");
+}
+
+/// Across the borders of chunks, in trailers, and without waiting where nothing begins.
+#[tokio::test]
+async fn a_streamed_answer_is_searched_as_it_comes() {
+    let stack = Stack::start().await;
+    stack.pipelock.answer(|_| {
+        let chunks = PLANTED.as_bytes().chunks(3).map(|chunk| Ok(Frame::data(Bytes::copy_from_slice(chunk))));
+        let mut frames: Vec<Result<Frame<Bytes>, std::convert::Infallible>> =
+            vec![Ok(Frame::data("data: ".into()))];
+        frames.extend(chunks);
+        frames.push(Ok(Frame::data(" end\n\n".into())));
+        let mut trailers = http::HeaderMap::new();
+        trailers.insert("x-sum", PLANTED.parse().unwrap());
+        frames.push(Ok(Frame::trailers(trailers)));
+        http::Response::new(http_body_util::BodyExt::boxed(StreamBody::new(futures_util::stream::iter(
+            frames,
+        ))))
+    });
+    let mut tunnel = stack.tunnel("api.test:443").await;
+    tunnel.send(b"GET /events HTTP/1.1\r\nHost: api.test\r\nTE: trailers\r\n\r\n").await;
+    tunnel.head().await;
+    let body = String::from_utf8(tunnel.chunks().await).unwrap();
+    assert_eq!(body, format!("data: {} end\n\n", "X".repeat(PLANTED.len())));
 }
 
 #[tokio::test]
@@ -90,7 +317,7 @@ async fn a_field_that_another_route_injects_is_searched_too() {
 async fn a_redirect_goes_back_to_the_agent_and_is_not_followed() {
     let stack = Stack::start().await;
     stack.pipelock.answer(|_| {
-        let mut response = super::pipelock::text(302, "");
+        let mut response = text(302, "");
         response.headers_mut().insert("location", "https://evil.example/".parse().unwrap());
         response
     });
@@ -150,7 +377,7 @@ async fn the_agent_may_ask_what_it_is_allowed_and_sees_names_only() {
     assert_eq!(json["bottle"], "test");
     assert_eq!(
         json["hosts"][0],
-        serde_json::json!({"host": "api.test", "ports": [443], "methods": "any", "path_allowlist": "any", "deny_paths": [],
+        serde_json::json!({"host": "api.test", "ports": [443], "methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], "path_allowlist": "any", "deny_paths": [],
             "credential": "TOKEN", "reason": null})
     );
     assert_eq!(json["hosts"][1]["path_allowlist"], serde_json::json!(["/v1/messages", "/repos/*/app"]));
@@ -177,11 +404,11 @@ async fn the_first_page_is_text_for_a_terminal_and_json_for_a_program() {
     assert_eq!((page.status, page.header("content-type")), (200, Some("text/plain; charset=utf-8")));
     assert!(page.body.starts_with("What the agent of bottle test may request; all else is refused.\n"));
     assert!(
-        page.body.contains("\napi.test, the proxy adds TOKEN\n  any method on every path\n"),
+        page.body.contains("\napi.test, the proxy adds TOKEN\n  usual methods on every path\n"),
         "{}",
         page.body
     );
-    let denied = "  any method /repos/*/app and below\n  but not /repos/*/app/hooks and below\n";
+    let denied = "  usual methods /repos/*/app and below\n  but not /repos/*/app/hooks and below\n";
     assert!(page.body.contains(denied), "{}", page.body);
     assert!(!page.body.contains(PLANTED), "{}", page.body);
     let ask =
@@ -263,17 +490,17 @@ async fn trailers_carry_no_credential_and_no_other_request() {
     let stack = Stack::start().await;
     let token = github_token();
     for host in ["api.test", "open.test"] {
-        let names = "X-Api-Key, Cookie, User-Agent, X_HTTP_Method_Override, X-Sum";
+        let names = "X-Api-Key, Cookie, User-Agent, X_HTTP_Method_Override, Content-Digest";
         let head =
             format!("POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\nTrailer: {names}");
         let body = format!(
             "1\r\na\r\n0\r\nX-Api-Key: {token}\r\nCookie: {token}\r\nUser-Agent: {token}\r\n\
-             X_HTTP_Method_Override: DELETE\r\nX-Sum: kept\r\n\r\n"
+             X_HTTP_Method_Override: DELETE\r\nContent-Digest: kept\r\n\r\n"
         );
         assert_eq!(stack.request(&format!("{host}:443"), &head, &body).await.status, 200);
     }
     for seen in stack.pipelock.seen() {
         let trailers = seen.trailers.as_ref().unwrap();
-        assert_eq!(trailers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["x-sum"]);
+        assert_eq!(trailers.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["content-digest"]);
     }
 }

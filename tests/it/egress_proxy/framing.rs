@@ -73,7 +73,9 @@ async fn several_content_types() {
 async fn a_bad_chunk_ends_the_request() {
     let stack = Stack::start().await;
     let head = "POST /a HTTP/1.1\r\nHost: open.test\r\nTransfer-Encoding: chunked";
-    for body in ["zz\r\nx\r\n0\r\n\r\n", "-1\r\nx\r\n0\r\n\r\n", "1;\0\r\nx\r\n0\r\n\r\n"] {
+    for body in
+        ["zz\r\nx\r\n0\r\n\r\n", "-1\r\nx\r\n0\r\n\r\n", "1;\0\r\nx\r\n0\r\n\r\n", "ffffffffffffffff\r\nx"]
+    {
         let answer = stack.request("open.test:443", head, body).await;
         answer.assert_refused(400, "malformed_request");
     }
@@ -121,12 +123,16 @@ async fn fields_of_one_connection_end_at_this_proxy() {
     let stack = Stack::start().await;
     let head = "GET /a HTTP/1.1\r\nHost: api.test\r\nConnection: keep-alive, authorization, x-hop, te\r\nX-Hop: 1\r\n\
                 Keep-Alive: timeout=5\r\nProxy-Connection: keep-alive\r\nProxy-Authorization: Basic eA==\r\n\
-                Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nTE: trailers\r\nX-End: 2";
+                Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nTE: trailers\r\ntraceparent: 2";
     assert_eq!(stack.request("api.test:443", head, "").await.status, 200);
     let seen = stack.pipelock.only();
     let mut names: Vec<&str> = seen.headers.keys().map(http::HeaderName::as_str).collect();
     names.sort_unstable();
-    assert_eq!(names, ["authorization", "te", "x-end"], "what Connection names can't take ours away");
+    assert_eq!(
+        names,
+        ["accept-encoding", "authorization", "te", "traceparent"],
+        "what Connection names can't take ours away"
+    );
 }
 
 #[tokio::test]
@@ -141,6 +147,34 @@ async fn trace_other_cases_and_overrides_of_a_method() {
                 X-Method-Override: PUT\r\nX-Original-URL: /admin\r\nX-Rewrite-Url: /admin\r\nX-Forwarded-Host: evil.example";
     assert_eq!(stack.request("read.test:443", head, "").await.status, 200);
     assert_eq!(stack.pipelock.only().headers.len(), 0, "{:?}", stack.pipelock.only().headers);
+}
+
+#[tokio::test]
+async fn a_method_that_nobody_listed_never_leaves_and_can_carry_nothing() {
+    let stack = Stack::start().await;
+    for method in ["MKCOL", "PROPFIND", "QUERY", "PURGE", "M-SEARCH", "PRI", "gh_p"] {
+        let head = format!("{method} /a HTTP/1.1\r\nHost: open.test\r\nContent-Length: 0");
+        let answer = stack.request("open.test:443", &head, "").await;
+        answer.assert_refused(403, "method_not_allowed");
+        let why = "whose rule lists none; usual are GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+        assert!(answer.message().contains(why), "{answer:?}");
+    }
+    let token = format!("ghp_{}", "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8");
+    for method in [token.clone(), "M".repeat(33), "M".repeat(8000)] {
+        let head = format!("{method} /a HTTP/1.1\r\nHost: open.test\r\nContent-Length: 0");
+        let answer = stack.request("open.test:443", &head, "").await;
+        answer.assert_refused(400, "malformed_request");
+        assert!(answer.message().contains("the method is not a token of 32 bytes at most"), "{answer:?}");
+    }
+    stack.pipelock.assert_untouched();
+    stack.records(10).await;
+    assert!(!stack.audit.text().contains(&token[..32]), "{}", stack.audit.text());
+    // An answer to HEAD has a length and no body, which this client does not know.
+    for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+        let head =
+            format!("{method} /a HTTP/1.1\r\nHost: open.test\r\nContent-Length: 0\r\nConnection: close");
+        assert_eq!(stack.request("open.test:443", &head, "").await.status, 200, "{method}");
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,9 @@
 //! Host and authority: every place that names a host names the same one, in one form.
 
+use crate::origin::trusting_at;
+use bottle::{clock::Clock, intercept::Protocol};
+use rustls::pki_types::ServerName;
+
 use super::harness::{Stack, exchange};
 
 async fn connect(stack: &Stack, target: &str) -> super::harness::Answer {
@@ -201,6 +205,26 @@ async fn plain_http_needs_port_80_of_a_route_and_a_host_field_that_agrees() {
     assert_eq!(stack.pipelock.seen().len(), 1);
 }
 
+/// The target of a CONNECT decides, and what is asked inside is held to it.
+#[tokio::test]
+async fn the_host_field_of_a_connect_decides_nothing() {
+    let stack = Stack::start().await;
+    for host in ["Host: open.test\r\n", "Host: 127.0.0.1:9099\r\n", "Host: [::1]\r\n", "Host: a_b\r\n", ""] {
+        let mut wire = stack.dial().await;
+        wire.send(format!("CONNECT api.test:443 HTTP/1.1\r\n{host}\r\n")).await;
+        assert!(wire.head().await.starts_with("HTTP/1.1 200"), "{host}");
+    }
+    stack
+        .raw("CONNECT evil.example:8443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n")
+        .await
+        .assert_refused(403, "host_not_allowed");
+    let several = "CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\nHost: open.test:443\r\n\r\n";
+    stack.raw(several).await.assert_refused(400, "malformed_request");
+    let answer = stack.request("api.test:443", "GET / HTTP/1.1\r\nHost: open.test", "").await;
+    answer.assert_refused(403, "authority_mismatch");
+    stack.pipelock.assert_untouched();
+}
+
 #[tokio::test]
 async fn no_routes_allow_nothing() {
     let stack = Stack::with(|config| config.routes.clear()).await;
@@ -221,6 +245,31 @@ async fn what_is_not_tls_is_not_tunnelled() {
     let record = stack.record().await;
     assert_eq!(record.reason.as_deref(), Some("tls_required"));
     assert_eq!((record.method.as_deref(), record.host.as_deref()), (Some("CONNECT"), Some("api.test")));
+}
+
+/// A client that speaks nothing but HTTP/2, or trusts another CA, is told by TLS alone: the record says it.
+#[tokio::test]
+async fn a_handshake_that_fails_is_recorded() {
+    let stack = Stack::start().await;
+    let other = super::harness::Files::new("").agent_ca;
+    let trusts = [
+        trusting_at(&stack.files.agent_ca, &[Protocol::Http2], &Clock::system()),
+        trusting_at(&other, &[Protocol::Http1], &Clock::system()),
+    ];
+    for trust in trusts {
+        let mut wire = stack.dial().await;
+        wire.send(b"CONNECT api.test:443 HTTP/1.1\r\n\r\n").await;
+        assert!(wire.head().await.starts_with("HTTP/1.1 200"));
+        let name = ServerName::try_from("api.test").unwrap();
+        let failed = tokio_rustls::TlsConnector::from(trust).connect(name, wire.into_stream()).await;
+        assert!(failed.is_err());
+    }
+    for record in stack.records(2).await {
+        assert_eq!(record.reason.as_deref(), Some("tls_failed"));
+        assert_eq!((record.method.as_deref(), record.host.as_deref()), (Some("CONNECT"), Some("api.test")));
+        assert!(record.message.unwrap().contains("carried no request: the TLS handshake failed: "));
+    }
+    stack.pipelock.assert_untouched();
 }
 
 #[tokio::test]

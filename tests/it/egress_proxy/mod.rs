@@ -8,6 +8,7 @@ mod clients;
 mod credentials;
 mod denials;
 mod framing;
+mod git_stores;
 mod harness;
 mod hosts;
 mod life;

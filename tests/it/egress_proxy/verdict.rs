@@ -1,7 +1,7 @@
 //! The running chain and the function that `explain` asks say the same of every request: generated heads go to both
 //! proxies, with a real origin behind them, and to [`Chain::verdict`].
 
-use super::harness::{Files, auth, only, read_answer, route, tunnel};
+use super::harness::{Files, auth, names, only, read_answer, route, tunnel};
 use super::replay;
 use crate::wire::Wire;
 use crate::{captured::Captured, origin::Origin, pipelock::setup};
@@ -15,7 +15,7 @@ use bottle::{
     egress_proxy::EgressProxy,
     intercept::{Drain, Listener, Protocol, ServerLimits, body, head::read_head as read},
     pipelock::scan_body,
-    policy::Authority,
+    policy::{Authority, ClientCredentials},
     telemetry::audit::{Log, Sink},
     verdict::{Chain, Verdict, WireRequest, egress_proxy, pipelock},
 };
@@ -63,15 +63,20 @@ const HOSTS: &[&str] = &[
 
 fn routes() -> Vec<RouteEntry> {
     vec![
-        RouteEntry { auth: Some(auth("authorization", "Bearer ", None)), ..route("api.test") },
+        RouteEntry {
+            auth: Some(auth("authorization", "Bearer ", None)),
+            client_credentials: ClientCredentials::Strip,
+            ..route("api.test")
+        },
         RouteEntry {
             path_allowlist: only(&["/v1/messages", "/repos/*/app"]),
             deny_paths: vec!["/repos/*/app/issues".to_owned(), "/v1/messages/a".to_owned()],
             ..route("paths.test")
         },
         RouteEntry {
-            methods: only(&["GET", "HEAD"]),
+            methods: names(&["GET", "HEAD"]),
             auth: Some(auth("x-own-key", "", None)),
+            client_credentials: ClientCredentials::Strip,
             ..route("read.test")
         },
         RouteEntry { ports: vec![443, 8443], encoded_slash: true, ..route("ports.test") },
@@ -244,8 +249,10 @@ fn fields(dice: &mut Dice) -> String {
 
 /// A whole head for a request to `authority`, in a tunnel or outside of one, with its body.
 fn head(dice: &mut Dice, authority: &str, tunnelled: bool) -> (String, String) {
-    let methods =
-        ["GET", "GET", "GET", "POST", "HEAD", "PUT", "DELETE", "PROPFIND", "get", "TRACE", "CONNECT", "G@T"];
+    let methods = [
+        "GET", "GET", "GET", "GET", "GET", "GET", "GET", "GET", "POST", "HEAD", "PUT", "PATCH", "DELETE",
+        "PROPFIND", "get", "TRACE", "CONNECT", "G@T",
+    ];
     let method = dice.pick(&methods);
     let target = target(dice);
     let target = if tunnelled { target } else { format!("http://{authority}{target}") };
@@ -293,7 +300,7 @@ fn expected(chain: &Chain, connect: Option<&str>, head: &str, body: &str) -> (Sa
         return (refused("malformed_request", None), None);
     };
     let first = chain.egress_proxy.as_ref().unwrap();
-    let opened = connect.as_ref().map(|(target, fields)| first.connect(target, fields)).transpose();
+    let opened = connect.as_ref().map(|(target, _)| first.connect(target)).transpose();
     let tunnel = match opened {
         Ok(tunnel) => tunnel,
         Err(refusal) => return (refused(refusal.reason.code(), refusal.rule), None),

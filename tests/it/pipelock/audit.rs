@@ -74,7 +74,8 @@ async fn what_is_blocked_is_recorded_without_the_secret_and_cut() {
     let label = "a".repeat(50);
     let host = [label.as_str(); 4].join(".") + ".test";
     running.connect(&format!("{host}:443")).await;
-    running.ask(format!("{} / HTTP/1.1\r\nHost: other.test\r\n\r\n", token())).await;
+    let method = format!("{}{}", "AKIA", "Q3EGRIGF5WKUYV7Z");
+    running.ask(format!("{method} / HTTP/1.1\r\nHost: other.test\r\n\r\n")).await;
     running.ask(format!("GET /{} HTTP/1.1\r\nHost: api.test\r\n\r\n", token())).await;
     let denied = until(folder.path(), Series::Denied, "blocked").await;
     assert!(denied.iter().all(|record| record.event == "blocked"), "{denied:#?}");
@@ -86,7 +87,7 @@ async fn what_is_blocked_is_recorded_without_the_secret_and_cut() {
     tokio::time::timeout(Duration::from_secs(30), poll).await.unwrap();
     let denied = records(folder.path(), Series::Denied);
     assert_eq!(denied[0].target.as_deref(), Some(format!("{host}:443").as_str()));
-    assert_eq!(denied[1].method.as_deref(), Some("***[GitHub Token]"));
+    assert_eq!(denied[1].method.as_deref(), Some("***[AWS Access ID]"));
     assert_eq!(denied[2].url.as_deref(), Some("https://api.test/"));
     assert_eq!(denied[2].scanner.as_deref(), Some("dlp_match"));
     let text = fs_err::read_to_string(folder.path().join("denied.jsonl")).unwrap();

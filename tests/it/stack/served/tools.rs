@@ -265,7 +265,7 @@ fn git_in_a_folder_of_another_user() {
 fn the_agent_is_told_what_is_allowed_and_why_not() {
     let Some(stack) = stack() else { return };
     let page = stack.agent("curl --silent --show-error https://bottle.internal/").ok().out;
-    let github = "\ngithub.com, the proxy adds GITHUB_TOKEN\n  any method /acme/app.git and below\n";
+    let github = "\ngithub.com, the proxy adds GITHUB_TOKEN\n  usual methods /acme/app.git and below\n";
     assert!(page.contains(github), "{page}");
     let explain = |url: &str| stack.agent(&format!("/run/bottle/bottle explain GET {url}"));
     let allowed = explain("https://api.quickstart.test/v1/things/1");
