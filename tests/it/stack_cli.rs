@@ -580,7 +580,7 @@ fn the_image_that_the_stack_built_stays_until_it_is_forgotten() {
     let project = stack.project();
     let down = format!("compose --project-name {project} --profile * down --remove-orphans");
     assert!(stack.run(&["down"]).status.success());
-    assert_eq!(stack.asked(), [down.clone()]);
+    assert_eq!(stack.asked(), [down.as_str()]);
     fs_err::remove_file(stack.root.join("asked")).unwrap();
     assert!(stack.command(&["down", "--forget"]).env("IMAGE", "sha256:a").status().unwrap().success());
     assert_eq!(stack.asked(), [down, format!("image rm {project}:local")]);

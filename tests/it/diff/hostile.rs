@@ -376,7 +376,9 @@ fn a_small_commit_with_thousands_of_manifests_is_refused() {
     let repository = Repository::with(MANIFEST);
     let blob = repository.git(&["rev-parse", "HEAD:bottle.yaml"]);
     let leaf = repository.tree(&format!("100644 blob {blob}\tbottle.yaml\n"));
-    let many = |id: &str| (0..80).map(|n| format!("040000 tree {id}\td{n}\n")).collect::<String>();
+    let many = |id: &str| {
+        (0..80).flat_map(|n| [format!("040000 tree {id}\td{n}"), "\n".to_owned()]).collect::<String>()
+    };
     let top = repository.tree(&many(&repository.tree(&many(&leaf))));
     let commit = repository.git(&["commit-tree", "-m", "x", &top]);
     let said = repository.diff(&["HEAD", &commit]);
