@@ -12,9 +12,20 @@ struct Decoders(Vec<Box<dyn Decoder>>);
 
 /// New ones, whose own views have this depth.
 pub(super) fn decoders(depth: u8) -> Box<dyn Decoder> {
+    let mut all = of_characters(depth);
+    all.push(Box::new(Inflate::new(depth)));
+    Box::new(Decoders(all))
+}
+
+/// The same without those that decompress.
+pub(super) fn uncompressed(depth: u8) -> Box<dyn Decoder> {
+    Box::new(Decoders(of_characters(depth)))
+}
+
+fn of_characters(depth: u8) -> Vec<Box<dyn Decoder>> {
     let radix = |coding| Box::new(Radix::new(coding, depth)) as Box<dyn Decoder>;
     let escapes = |kind| Box::new(Escapes::new(kind, depth)) as Box<dyn Decoder>;
-    Box::new(Decoders(vec![
+    vec![
         radix(&radix::BASE64),
         radix(&radix::BASE32),
         radix(&radix::BASE32_LOWER),
@@ -25,8 +36,7 @@ pub(super) fn decoders(depth: u8) -> Box<dyn Decoder> {
         escapes(Encoding::QuotedPrintable),
         escapes(Encoding::Utf16),
         escapes(Encoding::Unicode),
-        Box::new(Inflate::new(depth)),
-    ]))
+    ]
 }
 
 impl Decoder for Decoders {

@@ -251,6 +251,12 @@ impl Scanner {
         StreamScanner::new(self.clone())
     }
 
+    /// The same for a body as a `Content-Encoding` made it: somebody else decompresses it, with limits of its own.
+    #[must_use]
+    pub fn stream_of_coded(&self) -> StreamScanner {
+        StreamScanner::as_it_stands(self.clone())
+    }
+
     /// The built-in kinds, each once; that of seed phrases is not one of them.
     pub fn builtin() -> impl Iterator<Item = Kind> {
         let rows = kinds::TABLE;

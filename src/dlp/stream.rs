@@ -2,8 +2,8 @@
 
 use super::{
     Finding, Scanner,
-    decoder::{Best, Context},
-    decoders::decoders,
+    decoder::{Best, Context, Decoder},
+    decoders::{decoders, uncompressed},
     view::View,
 };
 
@@ -12,18 +12,24 @@ pub struct StreamScanner {
     scanner: Scanner,
     view: View,
     cleared: u64,
+    decoders: fn(u8) -> Box<dyn Decoder>,
 }
 
 impl StreamScanner {
     pub(super) fn new(scanner: Scanner) -> Self {
-        Self { scanner, view: View::new(0), cleared: 0 }
+        Self { scanner, view: View::new(0), cleared: 0, decoders }
+    }
+
+    /// The same, and nothing that is compressed is looked into.
+    pub(super) fn as_it_stands(scanner: Scanner) -> Self {
+        Self { decoders: uncompressed, ..Self::new(scanner) }
     }
 
     /// Reads the next piece. Says how many more bytes of the stream may go on now: what is held back is no
     /// longer than the longest pattern under its encoding.
     pub fn push(&mut self, bytes: &[u8]) -> Result<usize, Finding> {
         let mut best = Best::default();
-        self.view.feed(context(&self.scanner), bytes, &mut best);
+        self.view.feed(context(&self.scanner, self.decoders), bytes, &mut best);
         self.reported(best)?;
         Ok(self.clear(self.view.hold()))
     }
@@ -31,7 +37,7 @@ impl StreamScanner {
     /// The stream is over: everything may go on.
     pub fn finish(&mut self) -> Result<usize, Finding> {
         let mut best = Best::default();
-        self.view.finish(context(&self.scanner), &mut best);
+        self.view.finish(context(&self.scanner, self.decoders), &mut best);
         self.reported(best)?;
         Ok(self.clear(self.view.total()))
     }
@@ -57,7 +63,7 @@ impl StreamScanner {
     }
 }
 
-fn context(scanner: &Scanner) -> Context<'_> {
+fn context(scanner: &Scanner, decoders: fn(u8) -> Box<dyn Decoder>) -> Context<'_> {
     Context { set: &scanner.set, muted: &scanner.muted, decoders }
 }
 

@@ -119,13 +119,14 @@ impl Scan {
         json: bool,
         on_finding: OnFinding,
     ) -> Result<Self, Block> {
-        let text = || {
-            let stream = Some(ruleset.scanner(host).stream());
-            Text { stream, only_warn: ruleset.only_warns(), ..Text::default() }
-        };
+        let scanner = ruleset.scanner(host);
+        let of = |stream| Text { stream: Some(stream), only_warn: ruleset.only_warns(), ..Text::default() };
+        let text = of(scanner.stream());
         let (text, wire) = match coding {
-            None => (Source::Plain(text()), None),
-            Some(coding) => (Source::Encoded(Box::new(Decoder::new(coding, text())?)), Some(text())),
+            None => (Source::Plain(text), None),
+            Some(coding) => {
+                (Source::Encoded(Box::new(Decoder::new(coding, text)?)), Some(of(scanner.stream_of_coded())))
+            }
         };
         let (host, queue) = (host.to_owned(), VecDeque::new());
         Ok(Self { ruleset, host, text, wire, queue, queued: 0, beginning: true, json, on_finding })

@@ -253,7 +253,7 @@ async fn a_decompression_bomb_is_refused() {
     let mut wire = running.tunnel("api.test:443", Protocol::Http1).await;
     wire.send(request).await;
     // What it may grow to is looked through first, which takes a while without optimisation.
-    let answer = wire.wait_for(std::time::Duration::from_mins(5)).message().await;
+    let answer = wire.wait_for(Duration::from_mins(5)).message().await;
     let fields = marks("expansion_limit", "high", "none", "body_dlp");
     let text = "blocked: request body expands more than 100 times, so it cannot be scanned\n";
     assert_eq!(shown(&answer), refusal("403 Forbidden", &fields, text));
