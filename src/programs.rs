@@ -4,20 +4,22 @@
 //! any name. Those are left out, for the programs that these run in turn as well. What is looked at is what is handed
 //! on: the real path of a folder, in which no link is left that an agent could turn between the two.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::time::{Duration, UNIX_EPOCH};
 
 /// What is not asked for programs.
 #[derive(Debug, Default)]
 pub struct LeftOut {
     /// Folders, absolute and without links.
     pub folders: Vec<PathBuf>,
-    /// Folders by device and inode, whatever they are called by now.
-    pub ids: BTreeSet<(u64, u64)>,
+    /// Folders, whatever they are called by now.
+    pub ids: BTreeSet<FolderNumbers>,
     /// Whether where agents can write is not known: then only what no one but root can write counts.
     pub all_but_roots: bool,
 }
@@ -64,7 +66,7 @@ fn without(path: &OsStr, left_out: &LeftOut) -> OsString {
     let mut kept: Vec<PathBuf> = Vec::new();
     for real in folders.filter_map(|folder| left_out.real(&folder)) {
         // /bin often leads to /usr/bin. A real path may hold the separator.
-        if !kept.contains(&real) && env::join_paths([&real]).is_ok() {
+        if !kept.contains(&real) && env::join_paths([&real]).is_ok() && !left_out.leads_on(&real) {
             kept.push(real);
         }
     }
@@ -72,28 +74,94 @@ fn without(path: &OsStr, left_out: &LeftOut) -> OsString {
 }
 
 impl LeftOut {
-    /// The real path of what is there; nothing where it is left out, or can't be told.
+    /// The real path of what is there; nothing where a step of the way to it is left out, a link included: whoever
+    /// can turn a link chooses where it leads. Nothing as well where it can't be told.
     fn real(&self, path: &Path) -> Option<PathBuf> {
-        let real = fs_err::canonicalize(path).ok()?;
-        let is_in = self.folders.iter().any(|folder| real.starts_with(folder));
-        (!is_in && real.ancestors().all(|above| self.has_not(above))).then_some(real)
+        /// As many as Linux follows (`path_resolution(7)`).
+        const MOST_LINKS: usize = 40;
+        let mut steps: VecDeque<OsString> = path.iter().map(OsStr::to_owned).collect();
+        let (mut real, mut links) = (PathBuf::from("/"), 0);
+        while let Some(step) = steps.pop_front() {
+            let next = match step.to_str() {
+                Some("/") => PathBuf::from("/"),
+                Some("..") => real.parent().unwrap_or(Path::new("/")).to_path_buf(),
+                _ => real.join(&step),
+            };
+            let found = fs_err::symlink_metadata(&next).ok()?;
+            if self.folders.iter().any(|folder| next.starts_with(folder)) || !self.has_not(&found) {
+                return None;
+            }
+            if !found.is_symlink() {
+                real = next;
+                continue;
+            }
+            links += 1;
+            if links > MOST_LINKS {
+                return None;
+            }
+            let target = fs_err::read_link(&next).ok()?;
+            for step in target.iter().rev() {
+                steps.push_front(step.to_owned());
+            }
+        }
+        Some(real)
     }
 
-    fn has_not(&self, folder: &Path) -> bool {
+    fn has_not(&self, found: &Metadata) -> bool {
         const OTHERS_WRITE: u32 = 0o022;
-        fs_err::symlink_metadata(folder).is_ok_and(|it| {
-            let is_roots = it.uid() == 0 && it.mode() & OTHERS_WRITE == 0;
-            !self.ids.contains(&(it.dev(), it.ino())) && (is_roots || !self.all_but_roots)
-        })
+        let is_roots = found.uid() == 0 && (found.is_symlink() || found.mode() & OTHERS_WRITE == 0);
+        !self.ids.contains(&id(found)) && (is_roots || !self.all_but_roots)
     }
+
+    /// Whether what we run from a folder would be something else than lies there.
+    fn leads_on(&self, folder: &Path) -> bool {
+        let is_there = |program: &PathBuf| program.symlink_metadata().is_ok();
+        ["docker", "git"]
+            .map(|name| folder.join(name))
+            .iter()
+            .filter(|it| is_there(it))
+            .any(|it| self.real(it).is_none())
+    }
+}
+
+/// A folder by its device, its inode and when it was made: the number of one that is gone is given to another.
+pub type FolderNumbers = (u64, u64, Option<Duration>);
+
+/// The numbers of what was found.
+#[must_use]
+pub fn id(found: &Metadata) -> FolderNumbers {
+    let made = found.created().ok().and_then(|made| made.duration_since(UNIX_EPOCH).ok());
+    (found.dev(), found.ino(), made)
+}
+
+/// The real path of what agents can't write at, of what is there.
+#[must_use]
+pub fn real(path: &Path) -> Option<PathBuf> {
+    LEFT_OUT.get().unwrap_or(&NONE).real(path)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn real(path: &Path) -> PathBuf {
+    fn canonical(path: &Path) -> PathBuf {
         fs_err::canonicalize(path).unwrap()
+    }
+
+    /// Whoever can turn a link leads `PATH` wherever a program of theirs lies.
+    #[test]
+    fn a_link_of_an_agents_that_leads_outside_is_left_out_too() {
+        use fs_err::os::unix::fs::symlink;
+        let (project, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let left_out = LeftOut { folders: vec![canonical(project.path())], ..LeftOut::default() };
+        let link = project.path().join("bin");
+        symlink(outside.path(), &link).unwrap();
+        assert_eq!(without(link.as_os_str(), &left_out), "");
+        assert_eq!(left_out.real(&link.join("..")), None);
+        assert_eq!(without(outside.path().as_os_str(), &left_out), canonical(outside.path()).as_os_str());
+        // A program of the person's own that leads into it.
+        symlink(project.path().join("tool"), outside.path().join("docker")).unwrap();
+        assert_eq!(without(outside.path().as_os_str(), &left_out), "");
     }
 
     /// `realpath` gives up on what `execve` goes through.
@@ -109,7 +177,7 @@ mod tests {
         let link = outside.path().join("bin");
         fs_err::os::unix::fs::symlink(Path::new("half").join(&deep), &link).unwrap();
         assert!(link.is_dir() && fs_err::canonicalize(&link).is_err());
-        let left_out = LeftOut { folders: vec![real(project.path())], ..LeftOut::default() };
+        let left_out = LeftOut { folders: vec![canonical(project.path())], ..LeftOut::default() };
         assert_eq!(without(link.as_os_str(), &left_out), "");
         assert_eq!(left_out.real(&link), None);
     }
@@ -132,8 +200,8 @@ mod tests {
             outside.path(),
         ])
         .unwrap();
-        let wanted = env::join_paths([Path::new("/usr/bin"), &real(outside.path())]).unwrap();
-        let ids = fs_err::metadata(&project).map(|it| BTreeSet::from([(it.dev(), it.ino())])).unwrap();
+        let wanted = env::join_paths([Path::new("/usr/bin"), &canonical(outside.path())]).unwrap();
+        let ids = fs_err::metadata(&project).map(|it| BTreeSet::from([id(&it)])).unwrap();
         assert_eq!(trusted(&path, &LeftOut { folders: vec![project], ..LeftOut::default() }), wanted);
         assert_eq!(trusted(&path, &LeftOut { ids, ..LeftOut::default() }), wanted, "whatever it is called");
         let known = LeftOut { all_but_roots: true, ..LeftOut::default() };

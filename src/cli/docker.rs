@@ -13,12 +13,24 @@ pub(super) const NO_DOCKER: Failure =
 pub(crate) fn docker() -> Command {
     let mut command = Command::new("docker");
     for (name, _) in std::env::vars_os() {
-        let leads_elsewhere = |name: &str| name.starts_with("COMPOSE_") || ENV_VARIABLES.contains(&name);
+        // What loads a library into a program (ld.so(8)) finds it where somebody else may have put it.
+        let leads_elsewhere = |name: &str| {
+            ["COMPOSE_", "LD_", "DYLD_"].iter().any(|prefix| name.starts_with(prefix))
+                || ENV_VARIABLES.contains(&name)
+        };
         if name.to_str().is_some_and(leads_elsewhere) {
             command.env_remove(name);
         }
     }
     command.env("PATH", programs::path());
+    // What was looked at is what Docker is told of.
+    for name in ["DOCKER_CONFIG", "BUILDX_CONFIG", "DOCKER_CERT_PATH"] {
+        if let Some(real) =
+            std::env::var_os(name).and_then(|path| programs::real(std::path::Path::new(&path)))
+        {
+            command.env(name, real);
+        }
+    }
     // buildx asks git about the folder that it builds from, and what git runs there is up to that folder.
     command.env("BUILDX_GIT_INFO", "false").env("BUILDX_GIT_CHECK_DIRTY", "false");
     command.env_remove("BUILDX_GIT_LABELS");
@@ -65,7 +77,7 @@ pub(super) fn shown(command: &Command) -> String {
 }
 
 /// A word as a shell reads it back.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

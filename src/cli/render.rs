@@ -17,6 +17,7 @@ use crate::consent::{
 };
 use crate::diagnostic::Report;
 use crate::plan::{Topology, User};
+use crate::programs::{self, FolderNumbers};
 use crate::render::RenderTarget;
 use crate::state::{self, ENV_FILE, EnvFile, ImageBinary, Location, MintRequest, Minted, State};
 use crate::tree::{Comparison, Folder, Kind, Written};
@@ -462,7 +463,8 @@ fn bottle(
     let folder = &rendered.project.folder;
     let mut writable: BTreeSet<Utf8PathBuf> =
         agreed.record.capabilities.writable().map(Utf8Path::to_owned).collect();
-    let mut writable_folders: Vec<FolderId> = writable.iter().filter_map(|path| FolderId::at(path)).collect();
+    let folders = writable.iter().filter_map(|path| fs_err::metadata(path).ok()).filter(|it| it.is_dir());
+    let mut writable_folders: Vec<FolderNumbers> = folders.map(|it| programs::id(&it)).collect();
     // An agent that was started before has what was agreed to then, until `bottle down`.
     let states = [Some(location.state()), known.map(|bottle| bottle.state.as_path())];
     if states.into_iter().flatten().any(|state| Running::load(state).is_some()) {

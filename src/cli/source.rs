@@ -3,6 +3,7 @@
 //! No argument: `bottle.yaml` in the current folder or the nearest parent that has one. A folder: every manifest in
 //! it, which are `bottle.yaml` and `*.bottle.yaml`. Paths are shown as a person would type them from here.
 
+use super::docker::quoted;
 use super::failure::{Failure, fail};
 use super::folders::{folder_of, registry};
 use crate::consent::Registry;
@@ -145,20 +146,25 @@ fn in_folder(folder: &Utf8Path) -> anyhow::Result<Vec<Utf8PathBuf>> {
     Ok(files)
 }
 
+/// Whether a folder has a manifest, of what is looked at of it.
+pub(crate) fn has_manifest(folder: &std::path::Path) -> bool {
+    const ENTRIES: usize = 1000;
+    let Some(folder) = Utf8Path::from_path(folder) else { return false };
+    let entries = folder.read_dir_utf8().into_iter().flatten().take(ENTRIES).flatten();
+    { entries }.any(|entry| is_manifest(entry.path()))
+}
+
 /// The folders directly below that have manifests, as far as a message has room for them.
 fn directly_below(folder: &Utf8Path) -> Vec<String> {
     const ENTRIES: usize = 1000;
     const SHOWN: usize = 5;
     let entries = folder.read_dir_utf8().into_iter().flatten().take(ENTRIES).flatten();
     let is_plain = |path: &Utf8Path| path.symlink_metadata().is_ok_and(|it| it.is_dir());
-    let has_manifest = |path: &Utf8PathBuf| {
-        let inside = path.read_dir_utf8().into_iter().flatten().take(ENTRIES).flatten();
-        is_plain(path) && { inside }.any(|entry| is_manifest(entry.path()))
-    };
+    let has_manifest = |path: &Utf8PathBuf| is_plain(path) && has_manifest(path.as_std_path());
     let mut found: Vec<String> = entries
         .map(Utf8DirEntry::into_path)
         .filter(has_manifest)
-        .map(|path| printable_name(path.strip_prefix("./").unwrap_or(&path).as_str()).to_string())
+        .map(|path| quoted(&printable_name(path.as_str()).to_string()))
         .collect();
     found.sort();
     if found.len() > SHOWN {

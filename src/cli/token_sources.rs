@@ -130,6 +130,11 @@ impl Source {
             }
             Self::Command(words) => {
                 let (program, arguments) = words.split_first().context("the command is empty")?;
+                let is_bare = !program.contains('/');
+                ensure!(
+                    is_bare || Utf8Path::new(program).is_absolute(),
+                    "{program} is relative, and the current folder is often a project; write a path that begins with /"
+                );
                 let mut command = Command::new(program);
                 command.args(arguments).env("PATH", crate::programs::path()).stdout(Stdio::piped());
                 // Its questions and complaints are the person's to see.
@@ -181,6 +186,11 @@ fn config() -> anyhow::Result<Config> {
     }
     if let Some(writer) = registry()?.writer_of(&real(&folder.join("bottle"))) {
         bail!("{file} is not read: the agent of {} can write there", writer.manifest);
+    }
+    if crate::programs::is_left_out(file.as_std_path()) {
+        bail!(
+            "{file} is not read, since it lies in a project: it names programs that run here; keep it in ~/.config/bottle"
+        );
     }
     let text = read_plain(&file, LARGEST)?;
     let document = yaml::parse(&text, yaml::Limits::default()).map_err(|problems| {

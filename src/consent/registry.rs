@@ -7,6 +7,7 @@
 use super::ConsentError;
 use super::path_index::PathIndex;
 use super::{Record, Seal};
+use crate::programs::FolderNumbers;
 use crate::state::resolved;
 use crate::tree::Folder;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -42,7 +43,7 @@ pub struct Bottle {
     pub writable: Vec<Utf8PathBuf>,
     /// The folders among them, whatever they are called by now.
     #[serde(default)]
-    pub writable_folders: Vec<FolderId>,
+    pub writable_folders: Vec<FolderNumbers>,
     /// The real places that its agent sees, by what was agreed to; nothing where that was withdrawn, or an older bottle
     /// rendered it.
     #[serde(default)]
@@ -67,12 +68,6 @@ impl FolderId {
         use std::os::unix::fs::MetadataExt as _;
         let found = fs_err::metadata(path).ok()?;
         found.is_dir().then(|| Self { device: found.dev(), inode: found.ino() })
-    }
-
-    /// Its device and its inode.
-    #[must_use]
-    pub fn numbers(self) -> (u64, u64) {
-        (self.device, self.inode)
     }
 }
 

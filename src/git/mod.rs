@@ -198,6 +198,9 @@ const MOST_BYTES: u64 = 2 << 30;
 /// The paths that are kept of one folder take at most this, in bytes.
 const MOST_NAMES: usize = 32 << 20;
 
+/// `PATH_MAX` of Linux.
+const LONGEST_PATH: usize = 4096;
+
 /// Folders in folders that are entered, at most.
 const DEPTH: usize = 200;
 
@@ -519,6 +522,12 @@ impl Repository {
             }
             for TreeEntry { name, kind, id } in entries.all() {
                 let (path, kind, id) = (path.join(name), kind.clone(), id.clone());
+                if path.as_str().len() > LONGEST_PATH {
+                    return Err(GitError::Malformed {
+                        id: tree.to_string(),
+                        problem: "a path in it is longer than 4096 bytes",
+                    });
+                }
                 if kind == EntryKind::Folder {
                     folders.push((id, path, depth + 1));
                 } else if keep(&path) {

@@ -104,6 +104,10 @@ pub(super) fn entries(id: &Id, tree: &[u8]) -> Result<Vec<TreeEntry>, GitError> 
             b"160000" => EntryKind::Submodule,
             _ => return Err(malformed("an entry has a mode that git does not write")),
         };
+        // `NAME_MAX` of Linux: a longer one can't be checked out.
+        if name.len() > 255 {
+            return Err(malformed("an entry has a name of more than 255 bytes"));
+        }
         if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') {
             return Err(malformed("an entry has a name that no file has"));
         }

@@ -51,6 +51,7 @@ fn a_tree_is_read_as_git_writes_it() {
     for bad in [
         listed(&[("100644", "..")]),
         listed(&[("100644", "a/b")]),
+        listed(&[("100644", &"a".repeat(256))]),
         listed(&[("100644", "")]),
         listed(&[("777", "a")]),
         listed(&[("100644", "a"), ("100644", "b"), ("100644", "a")]),

@@ -39,7 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("tree", &["render", "diagnostic", "yaml", "printable"]),
     ("capability", &["stack", "config", "dlp", "plan", "render", "manifest", "policy"]),
     ("state", &["plan", "pki", "clock", "tree", "printable"]),
-    ("consent", &["tree", "capability", "render", "state", "printable"]),
+    ("consent", &["tree", "capability", "render", "state", "printable", "programs"]),
     ("git", &["programs"]),
     ("init", &["masking", "plan", "policy", "printable", "yaml"]),
     (

@@ -1,7 +1,7 @@
 //! `bottle up`, `run`, `down`, `logs` and `reload` as black boxes, with a `docker` that writes down what it is asked:
 //! which commands in which order, with what environment, and what happens when one fails.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output, Stdio};
 
@@ -914,7 +914,7 @@ fn what_docker_says_is_kept() {
 }
 
 /// A program that is called docker, and writes down that it ran.
-fn trap(folder: &camino::Utf8Path, mark: &camino::Utf8Path) {
+fn trap(folder: &Utf8Path, mark: &Utf8Path) {
     fs_err::create_dir_all(folder).unwrap();
     for name in ["docker", "git"] {
         fs_err::write(folder.join(name), format!("#!/bin/sh\necho $0 >> {mark}\n")).unwrap();
@@ -954,7 +954,13 @@ fn a_configuration_of_dockers_that_an_agent_can_write_is_refused() {
     let stack = rendered();
     let project = stack.root.join("project");
     let link = stack.root.join("link");
-    fs_err::os::unix::fs::symlink(&project, &link).unwrap();
+    let symlink = |to: &Utf8Path, at: Utf8PathBuf| fs_err::os::unix::fs::symlink(to, at).unwrap();
+    symlink(&project, link.clone());
+    fs_err::create_dir_all(stack.root.join("outside/config")).unwrap();
+    symlink(&stack.root.join("outside"), project.join("out"));
+    fs_err::create_dir_all(stack.root.join("own/cli-plugins")).unwrap();
+    fs_err::write(project.join("plugin"), "").unwrap();
+    symlink(&project.join("plugin"), stack.root.join("own/cli-plugins/docker-compose"));
     for (name, value) in [
         ("DOCKER_CONFIG", project.join(".docker")),
         ("DOCKER_CONFIG", link.join("none/yet")),
@@ -963,13 +969,19 @@ fn a_configuration_of_dockers_that_an_agent_can_write_is_refused() {
         ("DOCKER_CERT_PATH", project.clone()),
         ("DOCKER_HOST", format!("unix://{project}/docker.sock").into()),
         ("HOME", project.clone()),
+        // A link of the agent's, a step up from one, and a plugin of the person's own that leads into the project.
+        ("DOCKER_CONFIG", project.join("out/config")),
+        ("DOCKER_CONFIG", format!("{project}/out/../.docker").into()),
+        ("DOCKER_HOST", format!(" unix://{project}/docker.sock").into()),
+        ("DOCKER_CONFIG", stack.root.join("own")),
     ] {
         for verb in ["up", "run", "ps", "status", "verify", "down"] {
             let mut command = stack.command(&[verb]);
             command.env_remove("DOCKER_CONFIG").env(name, &value);
             let said = refused(&command.output().unwrap());
             assert!(said.starts_with(&format!("error: {name} leads Docker to /")), "{verb}: {said}");
-            assert!(said.ends_with("; set it to a folder outside every project"), "{said}");
+            let which = if name == "HOME" { "DOCKER_CONFIG" } else { "it" };
+            assert!(said.ends_with(&format!("; set {which} to a folder outside every project")), "{said}");
         }
     }
     assert_eq!(stack.asked(), [] as [&str; 0]);

@@ -35,7 +35,9 @@ fn start(claim: &str) -> Stack {
     let project = Project::new(claim, &manifest(""));
     fs::create_dir(project.folder().join("data")).unwrap();
     fs::create_dir(project.folder().join("agent")).unwrap();
-    fs::write(project.folder().join("agent/Dockerfile"), "FROM bottle-test-base:1\n").unwrap();
+    // An image of its own: of two that are built alike at a time, the builder may take the other one the next time.
+    let dockerfile = format!("FROM bottle-test-base:1\nLABEL test={claim}\n");
+    fs::write(project.folder().join("agent/Dockerfile"), dockerfile).unwrap();
     project.up()
 }
 
