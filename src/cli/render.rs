@@ -463,7 +463,8 @@ fn bottle(
     let folder = &rendered.project.folder;
     let mut writable: BTreeSet<Utf8PathBuf> =
         agreed.record.capabilities.writable().map(Utf8Path::to_owned).collect();
-    let folders = writable.iter().filter_map(|path| fs_err::metadata(path).ok()).filter(|it| it.is_dir());
+    let folders =
+        writable.iter().filter_map(|path| fs_err::metadata(path).ok()).filter(std::fs::Metadata::is_dir);
     let mut writable_folders: Vec<FolderNumbers> = folders.map(|it| programs::id(&it)).collect();
     // An agent that was started before has what was agreed to then, until `bottle down`.
     let states = [Some(location.state()), known.map(|bottle| bottle.state.as_path())];

@@ -164,7 +164,7 @@ fn directly_below(folder: &Utf8Path) -> Vec<String> {
     let mut found: Vec<String> = entries
         .map(Utf8DirEntry::into_path)
         .filter(has_manifest)
-        .map(|path| quoted(&printable_name(path.as_str()).to_string()))
+        .map(|path| quoted(&printable_name(path.as_str())))
         .collect();
     found.sort();
     if found.len() > SHOWN {
