@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -36,11 +37,7 @@ pub fn leave_out(left_out: LeftOut) {
 /// Whether an agent could write at a path: what lies there, what it leads to, or what could be made there.
 #[must_use]
 pub fn is_left_out(path: &Path) -> bool {
-    let left_out = LEFT_OUT.get().unwrap_or(&NONE);
-    // What is not there yet could be made where its nearest folder lies.
-    path.ancestors()
-        .find(|it| it.symlink_metadata().is_ok())
-        .is_none_or(|there| left_out.real(there).is_none())
+    matches!(LEFT_OUT.get().unwrap_or(&NONE).way(path), Way::LeftOut)
 }
 
 /// Where programs are when `PATH` names no folder that counts.
@@ -54,6 +51,17 @@ const NOWHERE: &str = "/dev/null";
 pub fn path() -> OsString {
     let left_out = LEFT_OUT.get().unwrap_or(&NONE);
     KEPT.get_or_init(|| trusted(&env::var_os("PATH").unwrap_or_default(), left_out)).clone()
+}
+
+/// The folder of `PATH` that alone has a program, where that folder is left out.
+#[must_use]
+pub fn only_left_out(name: &str) -> Option<PathBuf> {
+    let has = |folder: &PathBuf| folder.join(name).is_file();
+    let kept = path();
+    if env::split_paths(&kept).any(|folder| has(&folder)) {
+        return None;
+    }
+    env::split_paths(&env::var_os("PATH")?).find(|folder| folder.is_absolute() && has(folder))
 }
 
 fn trusted(path: &OsStr, left_out: &LeftOut) -> OsString {
@@ -73,10 +81,26 @@ fn without(path: &OsStr, left_out: &LeftOut) -> OsString {
     env::join_paths(kept).unwrap_or_default()
 }
 
+/// Where a path leads.
+enum Way {
+    /// The real path of what is there.
+    Real(PathBuf),
+    /// Nowhere: what is missing could be made only by who may write outside what is left out.
+    Missing,
+    /// A step of the way is left out, a link included: whoever can turn a link chooses where it leads. Or it can't be
+    /// told.
+    LeftOut,
+}
+
 impl LeftOut {
-    /// The real path of what is there; nothing where a step of the way to it is left out, a link included: whoever
-    /// can turn a link chooses where it leads. Nothing as well where it can't be told.
     fn real(&self, path: &Path) -> Option<PathBuf> {
+        match self.way(path) {
+            Way::Real(real) => Some(real),
+            Way::Missing | Way::LeftOut => None,
+        }
+    }
+
+    fn way(&self, path: &Path) -> Way {
         /// As many as Linux follows (`path_resolution(7)`).
         const MOST_LINKS: usize = 40;
         let mut steps: VecDeque<OsString> = path.iter().map(OsStr::to_owned).collect();
@@ -87,24 +111,30 @@ impl LeftOut {
                 Some("..") => real.parent().unwrap_or(Path::new("/")).to_path_buf(),
                 _ => real.join(&step),
             };
-            let found = fs_err::symlink_metadata(&next).ok()?;
-            if self.folders.iter().any(|folder| next.starts_with(folder)) || !self.has_not(&found) {
-                return None;
+            if self.folders.iter().any(|folder| next.starts_with(folder)) {
+                return Way::LeftOut;
+            }
+            let found = match fs_err::symlink_metadata(&next) {
+                Ok(found) => found,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Way::Missing,
+                Err(_) => return Way::LeftOut,
+            };
+            if !self.has_not(&found) {
+                return Way::LeftOut;
             }
             if !found.is_symlink() {
                 real = next;
                 continue;
             }
             links += 1;
-            if links > MOST_LINKS {
-                return None;
-            }
-            let target = fs_err::read_link(&next).ok()?;
+            let Some(target) = fs_err::read_link(&next).ok().filter(|_| links <= MOST_LINKS) else {
+                return Way::LeftOut;
+            };
             for step in target.iter().rev() {
                 steps.push_front(step.to_owned());
             }
         }
-        Some(real)
+        Way::Real(real)
     }
 
     fn has_not(&self, found: &Metadata) -> bool {
@@ -120,7 +150,7 @@ impl LeftOut {
             .map(|name| folder.join(name))
             .iter()
             .filter(|it| is_there(it))
-            .any(|it| self.real(it).is_none())
+            .any(|it| matches!(self.way(it), Way::LeftOut))
     }
 }
 
@@ -158,6 +188,11 @@ mod tests {
         symlink(outside.path(), &link).unwrap();
         assert_eq!(without(link.as_os_str(), &left_out), "");
         assert_eq!(left_out.real(&link.join("..")), None);
+        // What is not there is an agent's only where an agent could make it.
+        assert!(matches!(left_out.way(&project.path().join("none/bin")), Way::LeftOut));
+        assert!(matches!(left_out.way(&outside.path().join("none/bin")), Way::Missing));
+        symlink(outside.path().join("none"), outside.path().join("dangling")).unwrap();
+        assert!(matches!(left_out.way(&outside.path().join("dangling/bin")), Way::Missing));
         assert_eq!(without(outside.path().as_os_str(), &left_out), canonical(outside.path()).as_os_str());
         // A program of the person's own that leads into it.
         symlink(project.path().join("tool"), outside.path().join("docker")).unwrap();

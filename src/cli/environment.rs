@@ -1,11 +1,16 @@
 //! What this shell's environment says of what runs on this machine: where programs are, and where Docker's own
 //! configuration and plugins lie. An agent that can write there would run what it likes, here.
 
+use super::failure::fail;
 use super::folders::registry;
 use super::source;
+use crate::printable::printable_name;
 use crate::programs::{self, LeftOut};
-use anyhow::{Context as _, bail};
-use camino::{Utf8Path, Utf8PathBuf};
+use anyhow::bail;
+use camino::Utf8Path;
+use data_encoding::HEXLOWER;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,17 +18,20 @@ use std::path::{Path, PathBuf};
 /// Leaves out, for every program that bottle runs, what agents can write, and the projects that this command is about:
 /// what somebody put into a repository is not run by looking at it.
 pub(crate) fn leave_out_what_agents_write() {
-    let mut left_out = LeftOut::default();
+    let (mut left_out, mut folders) = (LeftOut::default(), BTreeSet::new());
     match registry() {
         Ok(registry) => {
             for bottle in registry.bottles() {
                 left_out.folders.extend(bottle.writable.iter().map(|path| path.clone().into_std_path_buf()));
                 left_out.ids.extend(&bottle.writable_folders);
+                // One that is named from elsewhere.
+                folders.extend(bottle.manifest.parent().map(Utf8Path::to_path_buf));
             }
         }
         // Whoever needs it says what is wrong with it.
         Err(_) => left_out.all_but_roots = true,
     }
+    left_out.folders.extend(folders.iter().filter_map(|folder| project_of(folder.as_std_path())));
     left_out.folders.extend(projects());
     programs::leave_out(left_out);
 }
@@ -53,45 +61,86 @@ fn project_of(place: &Path) -> Option<PathBuf> {
 /// Refuses Docker's configuration where an agent could have written it: it names programs, and the engine.
 pub(crate) fn require_own_docker() -> anyhow::Result<()> {
     registry()?;
+    if let Some(folder) = programs::only_left_out("docker") {
+        fail!(
+            "no-docker",
+            "docker is only in {}, where an agent, or whoever wrote a project, could put a program; install it outside \
+             every project",
+            printable_name(&folder.to_string_lossy())
+        );
+    }
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let home = variable("HOME").map(|home| PathBuf::from(home).join(".docker"));
-    // What Docker reads there, and runs.
-    let parts = |folder: &Path| -> Vec<PathBuf> {
-        let plugins = fs_err::read_dir(folder.join("cli-plugins")).into_iter().flatten().flatten();
-        let parts = ["config.json", "cli-plugins", "contexts", "buildx"].map(|name| folder.join(name));
-        parts
-            .into_iter()
-            .chain(plugins.map(|it| it.path()))
-            .filter(|it| it.symlink_metadata().is_ok())
-            .collect()
-    };
-    let config = variable("DOCKER_CONFIG").map(PathBuf::from);
-    let socket = |value: OsString| value.to_str()?.trim().strip_prefix("unix://").map(PathBuf::from);
-    let places = [
-        ("DOCKER_CONFIG", config.clone()),
-        ("HOME", home.filter(|_| config.is_none())),
-        ("BUILDX_CONFIG", variable("BUILDX_CONFIG").map(PathBuf::from)),
-        ("DOCKER_CERT_PATH", variable("DOCKER_CERT_PATH").map(PathBuf::from)),
-        ("DOCKER_HOST", variable("DOCKER_HOST").and_then(socket)),
-    ];
-    for (name, place) in places {
-        let Some(place) = place else { continue };
-        let place =
-            Utf8PathBuf::from_path_buf(std::path::absolute(&place)?).ok().context("a path is not UTF-8")?;
-        // Docker takes `..` away as text; the system does not.
-        let has_dots = place.components().any(|part| part.as_str() == "..");
-        let all = [vec![place.clone().into_std_path_buf()], parts(place.as_std_path())].concat();
-        if has_dots || all.iter().any(|it| programs::is_left_out(it)) {
+    let path = |name: &'static str| Some((name, PathBuf::from(variable(name)?)));
+    let home = || path("HOME").map(|(name, home)| (name, home.join(".docker")));
+    let config = path("DOCKER_CONFIG").or_else(home);
+    let socket = variable("DOCKER_HOST").and_then(|host| Some(("DOCKER_HOST", socket_of(host.to_str()?)?)));
+    for (name, place) in
+        [config.clone(), path("BUILDX_CONFIG"), path("DOCKER_CERT_PATH"), socket].into_iter().flatten()
+    {
+        let place = std::path::absolute(&place)?;
+        if place.components().any(|part| part.as_os_str() == "..") {
+            bail!(
+                "{name} leads Docker to {}; write it without `..`, which Docker takes away as text and the system \
+                 follows after links",
+                printable_name(&place.to_string_lossy())
+            );
+        }
+        let mut all = vec![place.clone()];
+        if config.as_ref().is_some_and(|(of, _)| *of == name) {
+            all.extend(named_by(&place, variable("DOCKER_CONTEXT")));
+        }
+        all.extend(parts(&place));
+        if all.iter().any(|it| programs::is_left_out(it)) {
             refuse(name, &place)?;
         }
     }
     Ok(())
 }
 
-fn refuse(variable: &str, place: &Utf8Path) -> anyhow::Result<()> {
+/// What Docker reads in a folder of its configuration, and runs.
+fn parts(folder: &Path) -> Vec<PathBuf> {
+    let plugins = fs_err::read_dir(folder.join("cli-plugins")).into_iter().flatten().flatten();
+    let parts = ["config.json", "cli-plugins", "contexts", "buildx"].map(|name| folder.join(name));
+    parts.into_iter().chain(plugins.map(|it| it.path())).collect()
+}
+
+/// What a configuration names of other places: folders of plugins, with the plugins, and the engine's socket. Keys are
+/// compared as Docker's JSON reader does, without case.
+fn named_by(folder: &Path, context: Option<OsString>) -> Vec<PathBuf> {
+    let json = |path: PathBuf| -> Option<Value> { serde_json::from_slice(&fs_err::read(path).ok()?).ok() };
+    let config = json(folder.join("config.json"));
+    let extra = config.as_ref().and_then(|it| key(it, "cliPluginsExtraDirs")?.as_array());
+    let extra = extra.into_iter().flatten().filter_map(|it| it.as_str()).map(PathBuf::from);
+    let mut all: Vec<PathBuf> = Vec::new();
+    for extra in extra.filter_map(|folder| std::path::absolute(folder).ok()) {
+        all.extend(fs_err::read_dir(&extra).into_iter().flatten().flatten().map(|it| it.path()));
+        all.push(extra);
+    }
+    let context = context.and_then(|name| name.into_string().ok());
+    let context = context.or_else(|| Some(key(config.as_ref()?, "currentContext")?.as_str()?.to_owned()));
+    let socket = |name: String| {
+        let named = HEXLOWER.encode(&Sha256::digest(name));
+        let meta = json(folder.join(format!("contexts/meta/{named}/meta.json")))?;
+        socket_of(key(key(key(&meta, "Endpoints")?, "docker")?, "Host")?.as_str()?)
+    };
+    all.extend(context.and_then(socket));
+    all
+}
+
+fn key<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
+    value.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+}
+
+/// The socket that an engine's address names.
+fn socket_of(host: &str) -> Option<PathBuf> {
+    host.trim().strip_prefix("unix://").map(PathBuf::from)
+}
+
+fn refuse(variable: &str, place: &Path) -> anyhow::Result<()> {
     let other = if variable == "HOME" { "DOCKER_CONFIG" } else { "it" };
     bail!(
-        "{variable} leads Docker to {place}, where an agent, or whoever wrote this project, could put programs that \
-         Docker runs on this machine; set {other} to a folder outside every project"
+        "{variable} leads Docker to {}, where an agent, or whoever wrote this project, could put programs that Docker \
+         runs on this machine; set {other} to a folder outside every project",
+        printable_name(&place.to_string_lossy())
     )
 }

@@ -3,7 +3,8 @@
 //! Dockerfile is another one, or Docker has another image by that name.
 
 use super::agreed_stack::Stack;
-use super::docker::{NO_DOCKER, docker};
+use super::docker::{NO_DOCKER, docker, output_of};
+use super::failure::fail;
 use crate::consent::BuiltImage;
 use crate::stack::service;
 use anyhow::Context as _;
@@ -22,8 +23,20 @@ pub(crate) fn provide(stack: &Stack) -> anyhow::Result<()> {
     if now()?.is_some_and(|now| BuiltImage::load(state) == Some(now)) {
         return Ok(());
     }
+    // What has the name afterwards is what was built: some builders leave nothing with this engine.
+    let name = name(&stack.bottle.project);
+    if id(&stack.bottle.project)?.is_some() {
+        output_of(docker().args(["image", "rm", "--force", "--no-prune", &name]))?;
+    }
     stack.compose(&["build", "--quiet", service::NETNS])?;
-    now()?.map_or(Ok(()), |built| Ok(built.store(state)?))
+    let Some(built) = now()? else {
+        fail!(
+            "docker-failed",
+            "Docker built {name}, and does not have it: the builder leaves its images elsewhere; see `docker buildx ls`, \
+             and use one whose driver is docker"
+        );
+    };
+    Ok(built.store(state)?)
 }
 
 /// Its id; nothing where there is none.

@@ -59,6 +59,7 @@ fn without_blanks(line: &[u8]) -> &[u8] {
 const MOST_PATTERNS: usize = 100;
 
 /// A line that gives an encoding.
+#[derive(Clone, Debug)]
 pub(super) struct Encoding {
     /// From 1.
     pub(super) line: usize,
@@ -66,7 +67,7 @@ pub(super) struct Encoding {
 }
 
 /// What of a pattern says which files it can't be about.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Pattern {
     /// What a name begins and ends with, in lower case.
     prefix: Vec<u8>,

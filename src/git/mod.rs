@@ -15,7 +15,7 @@ use command::Objects;
 use jiff::Timestamp;
 use object::{Id, Kind, TreeEntry};
 use sha2::{Digest as _, Sha256};
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque, hash_map};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use trees::{Tree, Trees};
@@ -123,10 +123,21 @@ pub struct Repository {
     trees: Mutex<Trees>,
     /// Digest and size of the files that were asked for.
     digests: Mutex<HashMap<Id, ([u8; 32], u64)>>,
+    /// By a commit's tree.
+    encodings: Mutex<HashMap<Id, Encodings>>,
     /// Bytes that were read so far.
     read: AtomicU64,
     /// Entries of folders that were walked through so far.
     walked: AtomicUsize,
+}
+
+/// What the `.gitattributes` of a commit say of encodings: each of them is read once, however many files are asked about.
+#[derive(Debug, Default)]
+struct Encodings {
+    macros: HashSet<Vec<u8>>,
+    of_texts: HashMap<Id, Vec<attributes::Encoding>>,
+    /// By what some file system takes the folder for: many folders can be alike.
+    of_folders: HashMap<String, Vec<(Utf8PathBuf, attributes::Encoding)>>,
 }
 
 /// A commit, by the name that a person gave it.
@@ -201,6 +212,9 @@ const MOST_NAMES: usize = 32 << 20;
 /// `PATH_MAX` of Linux.
 const LONGEST_PATH: usize = 4096;
 
+/// Bytes of a `.gitattributes`, at most.
+const MOST_ATTRIBUTES: u64 = 1 << 20;
+
 /// Folders in folders that are entered, at most.
 const DEPTH: usize = 200;
 
@@ -217,6 +231,7 @@ impl Repository {
             objects: Mutex::default(),
             trees: Mutex::default(),
             digests: Mutex::default(),
+            encodings: Mutex::default(),
             read: AtomicU64::default(),
             walked: AtomicUsize::default(),
         })
@@ -304,14 +319,14 @@ impl Repository {
 
     /// Commits and all that they come from.
     fn ancestors(&self, ids: impl IntoIterator<Item = Id>) -> Result<HashSet<Id>, GitError> {
-        let (mut seen, mut next) = (HashSet::new(), ids.into_iter().collect::<Vec<_>>());
+        let mut next: Vec<Id> = ids.into_iter().collect();
+        let mut seen: HashSet<Id> = next.iter().cloned().collect();
         while let Some(id) = next.pop() {
             if seen.len() > MOST {
                 return Err(GitError::TooMany(MOST));
             }
-            if seen.insert(id.clone()) {
-                next.extend(object::parents_of(&self.commit_text(&id)?));
-            }
+            let parents = object::parents_of(&self.commit_text(&id)?).into_iter();
+            next.extend(parents.filter(|parent| seen.insert(parent.clone())));
         }
         Ok(seen)
     }
@@ -334,7 +349,7 @@ impl Repository {
     }
 
     fn commit_text(&self, id: &Id) -> Result<Vec<u8>, GitError> {
-        self.object(id, Kind::Commit, "a commit".into(), 4 << 20)
+        self.object(id, Kind::Commit, "a commit".into(), 1 << 20)
     }
 
     /// Which of these paths git would leave out of a commit, where they are in none; relative to the work tree.
@@ -420,26 +435,22 @@ impl Repository {
         commit: &Commit,
         files: impl Iterator<Item = &'p Utf8Path>,
     ) -> Result<Option<Reencoded>, GitError> {
-        let top = self.attributes(commit, Utf8Path::new(""))?;
-        let macros: HashSet<Vec<u8>> = top.iter().flat_map(|(_, text)| attributes::macros(text)).collect();
-        // By what some file system takes the folder for: many folders can be alike.
-        let mut known = BTreeMap::<String, Vec<(Utf8PathBuf, attributes::Encoding)>>::new();
+        let mut known = lock(&self.encodings);
+        let known = match known.entry(commit.tree.clone()) {
+            hash_map::Entry::Occupied(found) => found.into_mut(),
+            hash_map::Entry::Vacant(free) => {
+                let mut macros = HashSet::new();
+                for (by, id) in self.attributes(commit, Utf8Path::new(""))? {
+                    macros.extend(attributes::macros(&self.object(&id, Kind::Blob, &by, MOST_ATTRIBUTES)?));
+                }
+                free.insert(Encodings { macros, ..Encodings::default() })
+            }
+        };
         for file in files {
             let name = file.file_name().unwrap_or_default().to_ascii_lowercase();
             for folder in file.ancestors().skip(1) {
-                let alike: String =
-                    folder.iter().flat_map(|part| [attributes::folded(part), "/".to_owned()]).collect();
-                if !known.contains_key(&alike) {
-                    let texts = self.attributes(commit, folder)?;
-                    let of = |(by, text): (Utf8PathBuf, Vec<u8>)| {
-                        let encodings = attributes::encodings(&text, &macros).into_iter();
-                        encodings.map(move |encoding| (by.clone(), encoding))
-                    };
-                    let all = texts.into_iter().flat_map(of).collect();
-                    known.insert(alike.clone(), attributes::bounded(all));
-                }
-                let found = known[&alike].iter().find(|(_, encoding)| encoding.may_cover(name.as_bytes()));
-                if let Some((by, encoding)) = found {
+                let mut found = self.encodings(commit, folder, known)?.iter();
+                if let Some((by, encoding)) = found.find(|(_, it)| it.may_cover(name.as_bytes())) {
                     let (file, by) = (file.to_owned(), by.clone());
                     return Ok(Some(Reencoded { file, by, line: encoding.line }));
                 }
@@ -448,13 +459,33 @@ impl Repository {
         Ok(None)
     }
 
-    /// What a file system could take for the `.gitattributes` of a folder, also where it takes one folder for another.
-    /// A link is read like a file, as git does at a clone.
-    fn attributes(
+    /// What the `.gitattributes` of a folder say of encodings.
+    fn encodings<'k>(
         &self,
         commit: &Commit,
         folder: &Utf8Path,
-    ) -> Result<Vec<(Utf8PathBuf, Vec<u8>)>, GitError> {
+        known: &'k mut Encodings,
+    ) -> Result<&'k [(Utf8PathBuf, attributes::Encoding)], GitError> {
+        let alike: String =
+            folder.iter().flat_map(|part| [attributes::folded(part), "/".to_owned()]).collect();
+        if !known.of_folders.contains_key(&alike) {
+            let mut all = Vec::new();
+            for (by, id) in self.attributes(commit, folder)? {
+                if !known.of_texts.contains_key(&id) {
+                    let text = self.object(&id, Kind::Blob, &by, MOST_ATTRIBUTES)?;
+                    known.of_texts.insert(id.clone(), attributes::encodings(&text, &known.macros));
+                }
+                let of_text = known.of_texts.get(&id).into_iter().flatten();
+                all.extend(of_text.map(|encoding| (by.clone(), encoding.clone())));
+            }
+            known.of_folders.insert(alike.clone(), attributes::bounded(all));
+        }
+        Ok(known.of_folders.get(&alike).map_or(&[], Vec::as_slice))
+    }
+
+    /// What a file system could take for the `.gitattributes` of a folder, also where it takes one folder for another.
+    /// A link is read like a file, as git does at a clone.
+    fn attributes(&self, commit: &Commit, folder: &Utf8Path) -> Result<Vec<(Utf8PathBuf, Id)>, GitError> {
         let mut folders = vec![(commit.tree.clone(), Utf8PathBuf::new())];
         for part in folder.components().filter(|part| *part != Utf8Component::CurDir) {
             let (mut below, mut seen) = (Vec::new(), HashSet::new());
@@ -473,8 +504,7 @@ impl Repository {
                 let by = path.join(&entry.name);
                 let is_text = matches!(entry.kind, EntryKind::File { .. } | EntryKind::Link);
                 if is_text && seen.insert(entry.id.clone()) {
-                    let text = self.object(&entry.id, Kind::Blob, &by, 1 << 20)?;
-                    found.push((by, text));
+                    found.push((by, entry.id.clone()));
                 }
             }
         }

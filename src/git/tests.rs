@@ -1,7 +1,8 @@
 //! What git writes, and what it would not.
 
 use super::object::{Id, Kind, entries, tree_of};
-use super::{EntryKind, GitError};
+use super::{EntryKind, GitError, Repository, lock};
+use camino::{Utf8Path, Utf8PathBuf};
 
 const BLOB: &str = "ce013625030ba8dba906f756967f9e9ca394464a"; // `printf 'hello\n' | git hash-object --stdin`
 const TREE: &str = "68aba62e560c0ebc3396e8ae9335232cd93a3f60";
@@ -71,4 +72,36 @@ fn a_commit_names_its_tree_first() {
     for bad in ["", "author n\n", "tree x\n", &format!("parent {BLOB}\ntree {TREE}\n")] {
         tree_of(&id, bad.as_bytes()).unwrap_err();
     }
+}
+
+/// However many files are asked about, and however many folders have the same text.
+#[test]
+fn what_attributes_say_is_read_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let top = Utf8PathBuf::from_path_buf(fs_err::canonicalize(dir.path()).unwrap()).unwrap();
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.args(["-c", "user.name=a", "-c", "user.email=a@b.example"]).args(arguments).current_dir(&top);
+        assert!(command.status().unwrap().success());
+    };
+    git(&["init", "--quiet"]);
+    let folders: Vec<Utf8PathBuf> = (0..5).map(|n| format!("b{n}").into()).collect();
+    for folder in &folders {
+        fs_err::create_dir(top.join(folder)).unwrap();
+        fs_err::write(top.join(folder).join(".gitattributes"), "*.txt ident\n").unwrap();
+    }
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "--message", "all"]);
+    let repository = Repository::find(&top).unwrap();
+    let commit = repository.commit("HEAD").unwrap();
+    let first: Vec<_> = folders.iter().map(|folder| folder.join("bottle.yaml")).collect();
+    for files in [&first[..3], &first[2..]] {
+        assert_eq!(repository.reencoded(&commit, files.iter().map(Utf8PathBuf::as_path)).unwrap(), None);
+    }
+    let known = lock(&repository.encodings);
+    let of_commit = &known[&commit.tree];
+    assert_eq!((known.len(), of_commit.of_texts.len(), of_commit.of_folders.len()), (1, 1, 6));
+    drop(known);
+    let files = ["b3/notes.txt"].map(Utf8Path::new).into_iter();
+    assert_eq!(repository.reencoded(&commit, files).unwrap().unwrap().by, "b3/.gitattributes");
 }

@@ -31,7 +31,7 @@ case "$*" in
   "wait "*) echo "${HOME_CODE-0}"; exit 0 ;;
   "ps --all --quiet "*) echo "$CONTAINERS"; exit 0 ;;
   "inspect "*) cat "$DIR/containers"; exit 0 ;;
-  "image inspect --format {{.Id}} "*":local") [ -n "$IMAGE" ] && echo "$IMAGE"; exit ;;
+  "image inspect --format {{.Id}} "*":local") cat "$DIR/built" 2>/dev/null; exit ;;
   "image inspect --format {{.Id}} debian:12" | "image inspect --format {{.Id}} x") exit ${NO_IMAGE-0} ;;
 esac
 echo "$*" >> "$DIR/asked"
@@ -45,6 +45,8 @@ case "$*" in
   *" ps "*"--services") printf '%s\n' ${RUNNING-netns gate pipelock egress-proxy agent} ;;
   *" logs "*) cat "$DIR/log" ;;
   "info "*) echo runc ;;
+  *" build --quiet netns") [ -n "$NOWHERE" ] || echo sha256:1 > "$DIR/built"; echo "chatter on stdout" ;;
+  "image rm "*":local") rm -f "$DIR/built" ;;
   *) echo "chatter on stdout" ;;
 esac
 if [ -n "$FAILS" ]; then
@@ -212,6 +214,7 @@ fn up_replaces_a_proxy_that_was_made_without_its_tokens() {
         assert_eq!(asked[0], "rm --force --stop egress-proxy");
         assert_eq!(asked[2], "up -d --wait --wait-timeout 120 --no-build netns gate pipelock egress-proxy");
         fs_err::remove_file(stack.root.join("asked")).unwrap();
+        fs_err::remove_file(stack.root.join("built")).unwrap();
     }
 }
 
@@ -545,6 +548,7 @@ fn what_docker_prints_is_shown_when_it_fails_or_is_asked_for_and_quiet_says_less
     let talk = |arguments: &[&str], fails: &str| {
         let output = stack.command(arguments).env("FAILS", fails).output().unwrap();
         let talk = err(&output);
+        let _ = fs_err::remove_file(stack.root.join("built")); // there is none where it failed before
         (talk.matches("chatter").count(), talk.matches("$ docker compose").count())
     };
     assert_eq!(talk(&["up"], ""), (0, 3));
@@ -582,7 +586,8 @@ fn the_image_that_the_stack_built_stays_until_it_is_forgotten() {
     assert!(stack.run(&["down"]).status.success());
     assert_eq!(stack.asked(), [down.as_str()]);
     fs_err::remove_file(stack.root.join("asked")).unwrap();
-    assert!(stack.command(&["down", "--forget"]).env("IMAGE", "sha256:a").status().unwrap().success());
+    fs_err::write(stack.root.join("built"), "sha256:a\n").unwrap();
+    assert!(stack.run(&["down", "--forget"]).status.success());
     assert_eq!(stack.asked(), [down, format!("image rm {project}:local")]);
 }
 
@@ -590,19 +595,27 @@ fn the_image_that_the_stack_built_stays_until_it_is_forgotten() {
 #[test]
 fn the_image_is_built_when_it_is_not_there_or_of_another_program() {
     let stack = rendered();
-    let builds = |image: &str| {
+    let builds = || {
         let _ = fs_err::remove_file(stack.root.join("asked"));
-        let mut up = stack.command(&["up"]);
-        assert!(up.env("IMAGE", image).env("API_TOKEN", "x").status().unwrap().success());
+        let said = stack.run(&["up"]);
+        assert!(said.status.success(), "{}", err(&said));
         stack.asked().iter().filter(|asked| *asked == "build --quiet netns").count()
     };
-    assert_eq!([builds(""), builds("sha256:a"), builds("sha256:a")], [1, 1, 0]);
-    assert_eq!(builds("sha256:b"), 1, "another image has the name");
+    assert_eq!([builds(), builds()], [1, 0]);
+    fs_err::write(stack.root.join("built"), "sha256:2\n").unwrap();
+    assert_eq!([builds(), builds()], [1, 0], "another image has the name");
     let mut other = fs_err::read(stack.root.join("image-binary")).unwrap();
     other.push(0);
     fs_err::write(stack.root.join("image-binary"), other).unwrap();
     stack.render(&[]);
-    assert_eq!([builds("sha256:b"), builds("sha256:b")], [1, 0], "another program");
+    assert_eq!([builds(), builds()], [1, 0], "another program");
+    // The one that had the name before is not taken for what was built.
+    fs_err::write(stack.root.join("built"), "sha256:2\n").unwrap();
+    let said = refused(&stack.command(&["up"]).env("NOWHERE", "1").output().unwrap());
+    assert!(
+        said.contains(":local, and does not have it: the builder leaves its images elsewhere; "),
+        "{said}"
+    );
 }
 
 /// A junk manifest, another name, the name of a sibling, no manifest, a lost `.env`, a folder under a new name.
@@ -934,6 +947,12 @@ fn no_program_of_a_project_is_run_whatever_its_folder_is_called_by_now() {
     fs_err::rename(stack.root.join("project"), &renamed).unwrap();
     fs_err::os::unix::fs::symlink(renamed.join("node_modules"), stack.root.join("link")).unwrap();
     let own = stack.root.join("bin");
+    // With nothing but traps there is no docker, and it is said why.
+    fs_err::create_dir(stack.root.join("empty")).unwrap();
+    let only = format!("{}:{}", renamed.join("node_modules/.bin"), stack.root.join("empty"));
+    let said = refused(&stack.command(&["ps"]).current_dir(&stack.root).env("PATH", only).output().unwrap());
+    let why = format!("docker is only in {renamed}/node_modules/.bin, where an agent, ");
+    assert!(said.contains(&why) && !mark.exists(), "{said}");
     for (traps, here) in [
         (renamed.join("node_modules/.bin"), renamed.clone()),
         (renamed.join("node_modules/.bin"), stack.root.clone()),
@@ -961,6 +980,18 @@ fn a_configuration_of_dockers_that_an_agent_can_write_is_refused() {
     fs_err::create_dir_all(stack.root.join("own/cli-plugins")).unwrap();
     fs_err::write(project.join("plugin"), "").unwrap();
     symlink(&project.join("plugin"), stack.root.join("own/cli-plugins/docker-compose"));
+    let configuration = |name: &str, text: &str| {
+        let folder = stack.root.join(name);
+        // The name of a context's folder is the SHA-256 of its name.
+        let context =
+            folder.join("contexts/meta/3fd30542fe3f61b14bd4a4b2dc0b6fb30fa6f63ebce52dd1778aaa8c4dc02cff");
+        fs_err::create_dir_all(&context).unwrap();
+        let socket = format!("unix://{project}/docker.sock");
+        let meta = serde_json::json!({"Name": "mine", "Endpoints": {"docker": {"Host": socket}}});
+        fs_err::write(context.join("meta.json"), meta.to_string()).unwrap();
+        fs_err::write(folder.join("config.json"), text).unwrap();
+        folder
+    };
     for (name, value) in [
         ("DOCKER_CONFIG", project.join(".docker")),
         ("DOCKER_CONFIG", link.join("none/yet")),
@@ -971,9 +1002,14 @@ fn a_configuration_of_dockers_that_an_agent_can_write_is_refused() {
         ("HOME", project.clone()),
         // A link of the agent's, a step up from one, and a plugin of the person's own that leads into the project.
         ("DOCKER_CONFIG", project.join("out/config")),
-        ("DOCKER_CONFIG", format!("{project}/out/../.docker").into()),
         ("DOCKER_HOST", format!(" unix://{project}/docker.sock").into()),
         ("DOCKER_CONFIG", stack.root.join("own")),
+        // What a configuration names.
+        (
+            "DOCKER_CONFIG",
+            configuration("plugins", &format!(r#"{{"CliPluginsExtraDirs": ["{project}/x"]}}"#)),
+        ),
+        ("DOCKER_CONFIG", configuration("context", r#"{"currentContext": "mine"}"#)),
     ] {
         for verb in ["up", "run", "ps", "status", "verify", "down"] {
             let mut command = stack.command(&[verb]);
@@ -984,6 +1020,14 @@ fn a_configuration_of_dockers_that_an_agent_can_write_is_refused() {
             assert!(said.ends_with(&format!("; set {which} to a folder outside every project")), "{said}");
         }
     }
+    let dots = format!("{project}/out/../.docker");
+    let said = refused(&stack.command(&["up"]).env("DOCKER_CONFIG", &dots).output().unwrap());
+    assert_eq!(
+        said,
+        format!(
+            "error: DOCKER_CONFIG leads Docker to {dots}; write it without `..`, which Docker takes away as text and the system follows after links"
+        )
+    );
     assert_eq!(stack.asked(), [] as [&str; 0]);
     let mut fine = stack.command(&["ps"]);
     let fine =

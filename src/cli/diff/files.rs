@@ -22,7 +22,12 @@ pub(super) enum Files {
     /// In a commit.
     Commit { repository: Arc<Repository>, commit: Commit },
     /// Below a folder; in a repository, that of its work tree.
-    Disk { top: Utf8PathBuf, repository: Option<Arc<Repository>> },
+    Disk {
+        top: Utf8PathBuf,
+        repository: Option<Arc<Repository>>,
+        /// What the other side is, where it is a commit of this repository.
+        compared_with: Option<Commit>,
+    },
 }
 
 /// The bottles of one side, at most: a commit of a few hundred bytes can have any number of manifests.
@@ -148,8 +153,14 @@ impl Files {
                 let found = repository.walk(commit, folder, git::MOST, keep)?.unwrap_or_default();
                 Ok((found.into_iter().map(|entry| folder.join(entry.path)).collect(), Vec::new()))
             }
-            Self::Disk { top, repository } => {
-                let (mut found, mut notes) = on_disk(top, folder, repository.as_deref(), keep)?;
+            Self::Disk { top, repository, compared_with } => {
+                let head = repository.as_ref().and_then(|repository| repository.commit("HEAD").ok());
+                let commits: Vec<_> = head.iter().chain(compared_with).collect();
+                let is_ours = |path: &Utf8Path| match repository {
+                    Some(repository) => commits.iter().any(|commit| is_folder(repository, commit, path)),
+                    None => false,
+                };
+                let (mut found, mut notes) = on_disk(top, folder, is_ours, keep)?;
                 if let Some(repository) = repository {
                     leave_out_ignored(repository, &mut found, &mut notes)?;
                 }
@@ -364,27 +375,23 @@ fn from_top(path: &Utf8Path) -> Utf8PathBuf {
     if path == "." { Utf8PathBuf::new() } else { path }
 }
 
-/// Every file below a folder that `keep` wants, from the top, in no other repository that lies in it. Links are not
-/// followed.
+fn is_folder(repository: &Repository, commit: &Commit, path: &Utf8Path) -> bool {
+    let found = repository.entry(commit, path);
+    found.is_ok_and(|entry| entry.is_some_and(|entry| entry.kind == git::EntryKind::Folder))
+}
+
+/// Every file below a folder that `keep` wants, from the top, in no other repository that lies in it. An agent can make
+/// any folder look like one: what `is_ours` is none. Links are not followed.
 fn on_disk(
     top: &Utf8Path,
     folder: &Utf8Path,
-    repository: Option<&Repository>,
+    is_ours: impl Fn(&Utf8Path) -> bool,
     keep: impl Fn(&Utf8Path) -> bool,
 ) -> anyhow::Result<(Vec<Utf8PathBuf>, Vec<String>)> {
     let mut notes = Vec::new();
     let start = top.join(folder);
-    let head = repository.and_then(|repository| repository.commit("HEAD").ok());
-    // An agent can make any folder look like a repository; what HEAD has as a folder is one.
     let is_other = |path: &Utf8Path| {
-        let is_folder = |repository: &Repository, commit| {
-            let found = repository.entry(commit, path.strip_prefix(top).unwrap_or(path));
-            found.is_ok_and(|entry| entry.is_some_and(|entry| entry.kind == git::EntryKind::Folder))
-        };
-        path.join(".git").symlink_metadata().is_ok()
-            && !repository
-                .zip(head.as_ref())
-                .is_some_and(|(repository, commit)| is_folder(repository, commit))
+        path.join(".git").symlink_metadata().is_ok() && !is_ours(path.strip_prefix(top).unwrap_or(path))
     };
     let (mut found, mut seen, mut folders) = (Vec::new(), 0, vec![start.clone()]);
     while let Some(at) = folders.pop() {

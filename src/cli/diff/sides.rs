@@ -48,8 +48,8 @@ impl Side {
     }
 
     fn working_tree(repository: &Arc<Repository>) -> Self {
-        let files =
-            Files::Disk { top: repository.top().to_owned(), repository: Some(Arc::clone(repository)) };
+        let (top, repository) = (repository.top().to_owned(), Some(Arc::clone(repository)));
+        let files = Files::Disk { top, repository, compared_with: None };
         Self { name: WORKING_TREE.to_owned(), files, scope: Scope::All(Utf8PathBuf::new()), whole: true }
     }
 
@@ -77,15 +77,23 @@ impl Side {
             (true, false) => Scope::All(below),
             (false, _) => Scope::Manifest(below),
         };
-        let files = Files::Disk { top, repository };
+        let files = Files::Disk { top, repository, compared_with: None };
         Ok(Self { name: argument.to_owned(), files, scope, whole: false })
     }
 
     /// The same part of this side, where it stands for the whole of a repository.
     fn narrow_to(&mut self, other: &Self) {
         let top = |side: &Self| side.files.repository().map(|repository| repository.top().to_owned());
-        if self.whole && top(self).is_some() && top(self) == top(other) {
+        if top(self).is_none() || top(self) != top(other) {
+            return;
+        }
+        if self.whole {
             self.scope = other.scope.clone();
+        }
+        if let (Files::Disk { compared_with, .. }, Files::Commit { commit, .. }) =
+            (&mut self.files, &other.files)
+        {
+            *compared_with = Some(commit.clone());
         }
     }
 }

@@ -245,6 +245,13 @@ fn a_folder_of_the_commit_is_looked_into_whatever_lies_in_it() {
         repository.signed(&[])[0],
         "+ DELETE https://api.example/v1/** with API_TOKEN    sub/bottle.yaml:10"
     );
+    // The other side has the folder, whatever HEAD was made to say.
+    let base = repository.git(&["rev-parse", "HEAD"]);
+    repository.write(".git/HEAD", "ref: refs/heads/nowhere\n");
+    assert_eq!(
+        repository.signed(&[&base])[0],
+        "+ DELETE https://api.example/v1/** with API_TOKEN    sub/bottle.yaml:10"
+    );
 }
 
 /// A submodule that a commit moves is another content, though nothing of it is here.

@@ -280,7 +280,7 @@ fn the_stack_of_an_ordinary_user_starts_too() {
     }
     let project = project("ordinary");
     harness::run(project.command("sh").env("BOTTLE", env!("CARGO_BIN_EXE_bottle")).args(["-c", HOME])).ok();
-    let home = project.folder().join("../home");
+    let home = project.folder().parent().unwrap().join("home");
     let docker_group =
         harness::run(std::process::Command::new("stat").args(["-c", "--groups=%g", "/var/run/docker.sock"]));
     let docker_group = docker_group.ok().out.trim().to_owned();
