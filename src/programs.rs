@@ -116,7 +116,9 @@ impl LeftOut {
             }
             let found = match fs_err::symlink_metadata(&next) {
                 Ok(found) => found,
-                Err(error) if error.kind() == ErrorKind::NotFound => return Way::Missing,
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                    return Way::Missing;
+                }
                 Err(_) => return Way::LeftOut,
             };
             if !self.has_not(&found) {
@@ -191,6 +193,8 @@ mod tests {
         // What is not there is an agent's only where an agent could make it.
         assert!(matches!(left_out.way(&project.path().join("none/bin")), Way::LeftOut));
         assert!(matches!(left_out.way(&outside.path().join("none/bin")), Way::Missing));
+        fs_err::write(outside.path().join("file"), "").unwrap();
+        assert!(matches!(left_out.way(&outside.path().join("file/bin")), Way::Missing));
         symlink(outside.path().join("none"), outside.path().join("dangling")).unwrap();
         assert!(matches!(left_out.way(&outside.path().join("dangling/bin")), Way::Missing));
         assert_eq!(without(outside.path().as_os_str(), &left_out), canonical(outside.path()).as_os_str());

@@ -122,6 +122,14 @@ pub const SYSTEM_BUNDLES: [&str; 5] = [
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/ca-bundle.pem",
 ];
+/// Where browsers that are made of Chromium read what an administrator decides (their `policy_paths.cc`): Chromium, Google
+/// Chrome, and the Chrome that test frameworks download. They have roots of their own, and heed neither a variable nor the
+/// system's bundle.
+pub const BROWSER_POLICIES: [&str; 3] = [
+    "/etc/chromium/policies/managed/bottle.json",
+    "/etc/opt/chrome/policies/managed/bottle.json",
+    "/etc/opt/chrome_for_testing/policies/managed/bottle.json",
+];
 /// What an agent is told about its bottle, in a file.
 pub const GUIDE: &str = "/etc/bottle/trust/agents.md";
 /// The same where Claude Code reads it at its start, beside an organisation's own files.

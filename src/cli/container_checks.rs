@@ -9,7 +9,7 @@ use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
 use crate::manifest::Published;
 use crate::plan::layout;
 use crate::render::paths;
-use crate::stack::{AGENT_BINARY, CLAUDE_GUIDE, SYSTEM_BUNDLES, service};
+use crate::stack::{AGENT_BINARY, BROWSER_POLICIES, CLAUDE_GUIDE, SYSTEM_BUNDLES, service};
 use crate::yaml;
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -281,7 +281,8 @@ fn is_upgrade(mismatch: &Mismatch) -> bool {
 
 /// Whether bottle mounts a file there, over one that the image may have as a link.
 fn may_be_a_link(target: &Utf8Path) -> bool {
-    target == CLAUDE_GUIDE || SYSTEM_BUNDLES.iter().any(|place| target == *place)
+    let places = [CLAUDE_GUIDE].into_iter().chain(SYSTEM_BUNDLES).chain(BROWSER_POLICIES);
+    places.into_iter().any(|place| target == place)
 }
 
 /// Whether the process that the engine named is no more the container's, by the engine's word of now.

@@ -64,6 +64,13 @@ fn problem(container: &str) -> anyhow::Result<Option<(&'static str, String)>> {
 const FILE: u8 = b'0';
 const FOLDER: u8 = b'5';
 
+/// What `docker cp` says where there is nothing: by Docker's engine, by older ones, by Podman's.
+const MISSING: [&str; 3] = [
+    "Could not find the file",
+    "No such container:path",
+    "Error response from daemon: no such file or directory",
+];
+
 /// What is at a place of a container, as the type of its entry in a tar archive; nothing where there is nothing.
 fn kind(container: &str, place: &Utf8Path, follow: bool) -> anyhow::Result<Option<u8>> {
     let mut copy = docker();
@@ -76,9 +83,7 @@ fn kind(container: &str, place: &Utf8Path, follow: bool) -> anyhow::Result<Optio
     let said = String::from_utf8_lossy(&said.stderr);
     match kind {
         Some(kind) => Ok(Some(kind)),
-        None if said.contains("Could not find the file") || said.contains("No such container:path") => {
-            Ok(None)
-        }
+        None if MISSING.iter().any(|words| said.contains(words)) => Ok(None),
         None => fail!("docker-failed", "docker cp failed: {}", said.trim()),
     }
 }

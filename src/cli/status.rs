@@ -132,7 +132,12 @@ fn look(stack: &Stack) -> anyhow::Result<StackStatus> {
     let holder = containers.iter().find(|it| it.service == service::NETNS && it.is_running());
     let since = holder.map(|it| started(&it.id)).transpose()?.flatten();
     let command = |verb: &str| source::command(verb, &stack.file);
-    let (mut problems, mut next) = (Vec::new(), command("run"));
+    let agents: Vec<String> = containers
+        .iter()
+        .filter(|it| it.service == service::AGENT && it.is_running())
+        .map(|it| it.name.clone())
+        .collect();
+    let (mut problems, mut next) = (Vec::new(), command(if agents.is_empty() { "run" } else { "attach" }));
     // The last that is found is what comes first to be done.
     if Running::load(&stack.bottle.state)
         .is_some_and(|ran| holder.is_some() && ran.digest != stack.agreed.record.digest)
@@ -169,7 +174,6 @@ fn look(stack: &Stack) -> anyhow::Result<StackStatus> {
         next = command("render");
     }
     problems.extend(changed);
-    let agents = containers.iter().filter(|it| it.service == service::AGENT && it.is_running());
     Ok(StackStatus {
         bottle_status: VERSION,
         name: stack.bottle.name.clone(),
@@ -178,7 +182,7 @@ fn look(stack: &Stack) -> anyhow::Result<StackStatus> {
         digest: stack.agreed.record.digest.clone(),
         running: unwell.is_empty(),
         since,
-        agents: agents.map(|it| it.name.clone()).collect(),
+        agents,
         published: shown(&containers),
         tokens: stack.plan.tokens().into_keys().map(str::to_owned).collect(),
         recorded: stack.plan.keeps_records(),

@@ -16,7 +16,7 @@ mod trust;
 
 pub use authority::{CA_VALIDITY, CaKind, CertificateAuthority, require_valid_certificate};
 pub use leaf::{LEAF_VALIDITY, LeafIssuer};
-pub use trust::{TRUST_STORE_PASSWORD, ca_bundle_pem, java_trust_store};
+pub use trust::{TRUST_STORE_PASSWORD, browser_policy, ca_bundle_pem, java_trust_store};
 
 use jiff::Timestamp;
 

@@ -1,9 +1,10 @@
-//! What clients trust: a PEM bundle for everything that reads one, a PKCS#12 store for Java.
+//! What clients trust: a PEM bundle for everything that reads one, a PKCS#12 store for Java, a policy for browsers.
 //!
-//! Both hold the public roots (Mozilla's, as they were when this binary was built) and the CAs given. The public
+//! The first two hold the public roots (Mozilla's, as they were when this binary was built) and the CAs given. The public
 //! roots are there since a host that is passed through without inspection shows its own certificate.
 
 use super::{PkiError, pem};
+use base64::{Engine as _, prelude::BASE64_STANDARD as BASE64};
 use p12_keystore::{Certificate, KeyStore, KeyStoreEntry};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
@@ -29,6 +30,18 @@ pub fn ca_bundle_pem(extra: &[&str]) -> String {
     bundle
 }
 
+/// A policy by which browsers that are made of Chromium trust `extra` beside the public roots, which they have: JSON with
+/// `CACertificates`, a list of certificates in DER and base64 (Chrome Enterprise policies, since Chrome 130).
+pub fn browser_policy(extra: &[&str]) -> Result<Vec<u8>, PkiError> {
+    let encoded: Vec<String> = certificates(extra)?.iter().map(|it| BASE64.encode(it)).collect();
+    Ok(format!("{}\n", serde_json::json!({ "CACertificates": encoded })).into_bytes())
+}
+
+fn certificates(texts: &[&str]) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+    let all = texts.iter().flat_map(|text| CertificateDer::pem_slice_iter(text.as_bytes()));
+    all.collect::<Result<_, _>>().map_err(|e| PkiError::Certificate(e.to_string()))
+}
+
 /// The same certificates as a PKCS#12 store whose entries carry the attribute that makes the JDK see them as
 /// trusted. The bytes differ each time (salts).
 pub fn java_trust_store(extra: &[&str]) -> Result<Vec<u8>, PkiError> {
@@ -36,10 +49,8 @@ pub fn java_trust_store(extra: &[&str]) -> Result<Vec<u8>, PkiError> {
     for (n, root) in webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().enumerate() {
         add(&mut store, &format!("public-{n:03}"), root)?;
     }
-    let extra = extra.iter().flat_map(|text| CertificateDer::pem_slice_iter(text.as_bytes()));
-    for (n, certificate) in extra.enumerate() {
-        let certificate = certificate.map_err(|e| PkiError::Certificate(e.to_string()))?;
-        add(&mut store, &format!("bottle-{n:03}"), &certificate)?;
+    for (n, certificate) in certificates(extra)?.iter().enumerate() {
+        add(&mut store, &format!("bottle-{n:03}"), certificate)?;
     }
     store
         .writer(TRUST_STORE_PASSWORD)

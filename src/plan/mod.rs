@@ -25,7 +25,7 @@ pub use sidecar::Sidecar;
 use crate::diagnostic::Diagnostic;
 use crate::manifest::{Build, Dlp, DlpAction, Engine, Published};
 use crate::policy::HostRule;
-use crate::stack::{CLAUDE_GUIDE, SYSTEM_BUNDLES};
+use crate::stack::{BROWSER_POLICIES, CLAUDE_GUIDE, SYSTEM_BUNDLES};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::BTreeMap;
 
@@ -199,6 +199,12 @@ impl AgentPlan {
     #[must_use]
     pub fn system_bundles(&self) -> Vec<&'static str> {
         SYSTEM_BUNDLES.into_iter().filter(|place| self.leaves_free(place)).collect()
+    }
+
+    /// Where browsers read that they trust the CA too, likewise.
+    #[must_use]
+    pub fn browser_policies(&self) -> Vec<&'static str> {
+        BROWSER_POLICIES.into_iter().filter(|place| self.leaves_free(place)).collect()
     }
 
     fn leaves_free(&self, place: &str) -> bool {

@@ -80,6 +80,7 @@ struct AgentView<'a> {
     read_only: bool,
     home: Option<&'a str>,
     bundles: Vec<&'a str>,
+    browser_policies: Vec<&'a str>,
     guides: Vec<&'a str>,
     mounts: Vec<MountView<'a>>,
     environment: BTreeMap<&'a str, &'a str>,
@@ -171,6 +172,7 @@ fn view<'a>(plan: &'a Plan, configs: &ConfigHashes, seccomp: &str) -> View<'a> {
             read_only: agent.read_only,
             home: agent.home.as_ref().map(|home| home.as_str()),
             bundles: agent.system_bundles(),
+            browser_policies: agent.browser_policies(),
             guides: plan.guides(),
             mounts: agent.mounts.iter().map(|mount| mount_view(plan, mount)).collect(),
             environment: agent

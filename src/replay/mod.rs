@@ -1,4 +1,4 @@
-//! Past requests under the rules of now: which would newly be denied, which newly allowed, and for which nothing
+//! Past requests under today's rules: which would newly be denied, which newly allowed, and for which nothing
 //! changes.
 //!
 //! A record keeps of a request what the rules decide on: scheme, host, port, method, canonical path, what it means to

@@ -284,7 +284,7 @@ fn shown(key: &Key, group: &Grouped, rules: &Rules<'_>) -> Group {
         Rules::Of(rules, day) if key.kind == Kind::Denied => {
             Some(match advice_on(&group.entry, rules, *day) {
                 Advice::Entry(entry) => Suggestion::Entry(entry),
-                Advice::Allowed => Suggestion::None("the rules of now allow it".to_owned()),
+                Advice::Allowed => Suggestion::None("today's rules allow it".to_owned()),
                 Advice::Nothing => Suggestion::None(why_nothing_allows(reason_code(key)).to_owned()),
                 Advice::Unknown(why) => Suggestion::None(format!("no entry is suggested: {why}")),
             })

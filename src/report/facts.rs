@@ -175,7 +175,7 @@ pub struct Group {
     pub suggestion: Option<Suggestion>,
 }
 
-/// What would allow a request, by the rules of now.
+/// What would allow a request, by today's rules.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Suggestion {

@@ -227,6 +227,7 @@ impl<'a> Batch<'a> {
         if !same || folder.entry("truststore.p12")?.is_none() {
             self.0.push(folder.stage("truststore.p12", &pki::java_trust_store(&extra)?, 0o644)?);
         }
+        self.add(folder, "browser-policy.json", &pki::browser_policy(&extra)?, 0o644, None)?;
         self.add(folder, "agents.md", GUIDE.as_bytes(), 0o644, None)?;
         self.add(folder, "ca-bundle.pem", bundle.as_bytes(), 0o644, None)?;
         Ok(())

@@ -13,7 +13,7 @@
 //! ├── agreed/ …       what a person agreed to (see `consent`)
 //! ├── audit/          what each proxy records: egress-proxy/, pipelock/
 //! ├── image/          bottle, Dockerfile: the build context
-//! ├── trust/          ca-bundle.pem, truststore.p12, agents.md: what the agent may see
+//! ├── trust/          ca-bundle.pem, truststore.p12, browser-policy.json, agents.md: what the agent may see
 //! ├── egress-proxy/   agent-ca.pem, agent-ca-key.pem, pipelock-ca.pem
 //! └── pipelock/       pipelock-ca.pem, pipelock-ca-key.pem
 //! ```

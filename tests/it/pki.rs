@@ -4,7 +4,8 @@
 
 use bottle::clock::Clock;
 use bottle::pki::{
-    CaKind, CertificateAuthority, LeafIssuer, TRUST_STORE_PASSWORD, ca_bundle_pem, java_trust_store,
+    CaKind, CertificateAuthority, LeafIssuer, TRUST_STORE_PASSWORD, browser_policy, ca_bundle_pem,
+    java_trust_store,
 };
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -203,4 +204,16 @@ fn java_lists_every_entry_of_the_store_as_trusted() {
     let fingerprint = ca.fingerprint().to_uppercase();
     let colons: Vec<&str> = (0..32).map(|n| &fingerprint[2 * n..2 * n + 2]).collect();
     assert!(text.contains(&colons.join(":")), "the agent CA is in the store: {text}");
+}
+
+/// Chromium itself reads it in `stack::served::tools::chromium`.
+#[test]
+fn a_policy_for_browsers_holds_every_certificate_of_every_text() {
+    let mint = |kind| CertificateAuthority::mint(kind, "dev", &Clock::system()).unwrap().certificate_pem();
+    let [one, two] = [mint(CaKind::Agent), mint(CaKind::Pipelock)];
+    let policy = browser_policy(&[&format!("{one}# a comment\n{two}"), &one]).unwrap();
+    let policy: serde_json::Value = serde_json::from_slice(&policy).unwrap();
+    // The text of a PEM file is the same base64, in lines.
+    let body = |pem: &str| pem.lines().filter(|line| !line.starts_with("-----")).collect::<String>();
+    assert_eq!(policy, serde_json::json!({"CACertificates": [body(&one), body(&two), body(&one)]}));
 }

@@ -212,7 +212,7 @@ fn entries_are_those_that_the_rules_were_tried_with() {
     // Followed, the entry allows it.
     fs_err::write(site.folder.join("bottle.yaml"), MANIFEST.replace("[GET]", "[GET, POST]")).unwrap();
     let text = site.out(&["audit.jsonl", "--format", "text"]);
-    assert!(text.contains("the rules of now allow it"), "{text}");
+    assert!(text.contains("today's rules allow it"), "{text}");
     fs_err::write(site.folder.join("bottle.yaml"), MANIFEST.replace("name: dev", "name: other")).unwrap();
     let other = site.json(&["audit.jsonl"])["notes"].to_string();
     assert!(

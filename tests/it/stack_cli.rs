@@ -1029,10 +1029,13 @@ fn a_configuration_of_dockers_that_an_agent_can_write_is_refused() {
         )
     );
     assert_eq!(stack.asked(), [] as [&str; 0]);
-    let mut fine = stack.command(&["ps"]);
-    let fine =
-        fine.env("DOCKER_CONFIG", stack.root.join("elsewhere")).env("DOCKER_HOST", "tcp://127.0.0.1:1");
-    assert!(fine.output().unwrap().status.success());
+    fs_err::write(stack.root.join("socket"), "").unwrap();
+    for host in ["tcp://127.0.0.1:1", &format!("unix://{}/socket", stack.root), "unix:///var/run/docker.sock"]
+    {
+        let mut fine = stack.command(&["ps"]);
+        fine.env("DOCKER_CONFIG", stack.root.join("elsewhere")).env("DOCKER_HOST", host);
+        assert!(fine.output().unwrap().status.success(), "{host}");
+    }
 }
 
 /// The id of the host's own network reads as any other name.

@@ -66,6 +66,7 @@ fn only_the_owner_sees_keys_and_everybody_sees_the_trust_bundle() {
         ("egress-proxy/agent-ca-key.pem", 0o600),
         ("pipelock/pipelock-ca-key.pem", 0o600),
         ("trust/ca-bundle.pem", 0o644),
+        ("trust/browser-policy.json", 0o644),
         ("trust/truststore.p12", 0o644),
     ];
     for (path, mode) in modes {

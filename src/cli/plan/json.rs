@@ -127,6 +127,7 @@ fn agent(plan: &Plan) -> Value {
             "why": mount.why,
         })).collect::<Vec<_>>(),
         "trust_bundle_at": agent.system_bundles(),
+        "browser_policy_at": agent.browser_policies(),
         "guide_at": plan.guides(),
         "environment": agent.environment.iter().map(|(name, variable)| json!({
             "name": name,

@@ -194,11 +194,13 @@ fn mounts(plan: &Plan) -> Rows {
     };
     let mut rows: Rows = plan.agent.mounts.iter().map(row).collect();
     rows.extend(by_bottle("the trust bundle", plan.agent.system_bundles(), TRUSTED));
+    rows.extend(by_bottle("browser-policy.json", plan.agent.browser_policies(), BROWSERS));
     rows.extend(by_bottle("agents.md", plan.guides(), TOLD));
     rows
 }
 
 const TRUSTED: &str = "by bottle: what heeds no variable trusts the CA too (wget, apt)";
+const BROWSERS: &str = "by bottle: Chromium and Chrome trust the CA too";
 const TOLD: &str = "by bottle: what Claude Code reads at its start about the bottle";
 
 /// Variables with the same reason and value share a line: twenty of them would hide the few that matter.

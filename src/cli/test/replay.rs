@@ -1,4 +1,4 @@
-//! `bottle test --replay`: what the rules of now say of the requests of an audit trail.
+//! `bottle test --replay`: what today's rules say of the requests of an audit trail.
 
 use super::{Args, replay_print};
 use crate::cli::audit_files::{self, Line, Reading};

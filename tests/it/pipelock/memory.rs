@@ -19,8 +19,8 @@ use tokio::{
     net::TcpListener,
 };
 
-/// A zstd frame with a window of 8 MiB and 128 KiB of `a`, and no end.
-const HELD: [u8; 10] = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x68, 0x02, 0x00, 0x10, b'a'];
+/// A zstd frame with a window of 8 MiB and 1 KiB of `a`, and no end.
+const HELD: [u8; 10] = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x68, 0x02, 0x20, 0x00, b'a'];
 /// So many of them would take 2.6 GB.
 const MANY: usize = 300;
 /// So many unread responses take all of the budget.

@@ -28,7 +28,9 @@ agent:
   command: [sleep, infinity]
   user: agent
   workdir: /home/agent
-  mounts: [{{source: ., target: /work}}]
+  mounts:
+    - {{source: ., target: /work}}
+    - {{source: /usr/lib, target: /opt/host-lib, read_only: true}}
 egress_proxy:
   routes:
     - host: api.anthropic.com

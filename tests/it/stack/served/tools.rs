@@ -109,6 +109,27 @@ fn uv_an_index() {
 }
 
 #[test]
+fn poetry() {
+    works_and_says_why(
+        "cat >pyproject.toml <<E
+[tool.poetry]
+name = \"x\"
+version = \"0.1.0\"
+description = \"\"
+authors = []
+[tool.poetry.dependencies]
+python = \"^3.9\"
+foo = \"*\"
+[[tool.poetry.source]]
+name = \"s\"
+url = \"$AT/simple\"
+default = true
+E
+PYTHON_KEYRING_BACKEND=keyring.backends.null.Keyring poetry lock --no-interaction",
+    );
+}
+
+#[test]
 fn node_fetch_https_axios_and_undici() {
     works_and_says_why(
         "cat >t.js <<'E'
@@ -250,6 +271,15 @@ fn composer() {
 {\"repositories\": [{\"packagist\": false}, {\"type\": \"composer\", \"url\": \"$AT\"}], \"require\": {\"a/b\": \"*\"}}
 E
 COLUMNS=200 composer install --no-interaction",
+    );
+}
+
+/// That of this machine, whose system the image is a smaller one of.
+#[test]
+fn chromium() {
+    works_and_says_why(
+        "export LD_LIBRARY_PATH=$(echo /opt/host-lib/*-linux-gnu /opt/host-lib/*-linux-gnu/pulseaudio | tr ' ' :)
+/opt/host-lib/chromium/chromium --headless --no-sandbox --disable-gpu --user-data-dir=$PWD/profile --dump-dom $AT",
     );
 }
 
