@@ -2,7 +2,7 @@
 //! cage.
 
 use super::agreed_stack::Stack;
-use super::docker::{docker, output_of};
+use super::docker::{answer_of, docker, output_of};
 use super::failure::fail;
 use super::places::Places;
 use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
@@ -106,7 +106,7 @@ fn with_label(label: &str) -> anyhow::Result<Vec<Container>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let inspected = docker().args(["inspect", "--format", TEMPLATE]).args(&ids).output()?;
+    let inspected = answer_of(docker().args(["inspect", "--format", TEMPLATE]).args(&ids))?;
     let (lines, said) =
         (String::from_utf8_lossy(&inspected.stdout), String::from_utf8_lossy(&inspected.stderr));
     let read = |line: &str| container(line).with_context(|| format!("docker inspect answers {line:?}"));

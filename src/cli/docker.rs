@@ -4,7 +4,10 @@ use super::failure::{Failure, fail};
 use crate::programs;
 use crate::state::ENV_VARIABLES;
 use anyhow::Context as _;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 pub(super) const NO_DOCKER: Failure =
     Failure::fixed("no-docker", "can't run docker; it must be installed, with Compose 2.24 or newer");
@@ -37,9 +40,33 @@ pub(crate) fn docker() -> Command {
     command
 }
 
+/// How long the engine may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What a command of Docker's that only asks gives back. An engine that waits for a container answers nobody who asks
+/// about that.
+pub(crate) fn answer_of(command: &mut Command) -> anyhow::Result<Output> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().context(NO_DOCKER)?;
+    let pid = rustix::process::Pid::from_child(&child);
+    let (sender, answer) = mpsc::channel();
+    thread::spawn(move || sender.send(child.wait_with_output()));
+    if let Ok(output) = answer.recv_timeout(PATIENCE) {
+        return Ok(output?);
+    }
+    // It has not ended, since its output is open.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    fail!(
+        "docker-failed",
+        "Docker did not answer `{}` within {} seconds; see whether `docker ps` answers, and start Docker again if it does not",
+        shown(command),
+        PATIENCE.as_secs()
+    )
+}
+
 /// What a command of Docker's prints, if it succeeds.
 pub(crate) fn output_of(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.output().context(NO_DOCKER)?;
+    let output = answer_of(command)?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     if let Some(why) = out_of_reach(&said).filter(|_| !output.status.success()) {
         fail!("docker-failed", "{why}");

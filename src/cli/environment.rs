@@ -33,16 +33,34 @@ pub(crate) fn leave_out_what_agents_write() {
     }
     left_out.folders.extend(folders.iter().filter_map(|folder| project_of(folder.as_std_path())));
     left_out.folders.extend(projects());
+    left_out.folders.extend(projects_in_path());
     programs::leave_out(left_out);
 }
 
-/// The projects of the current folder, and of the manifests and folders that the arguments name.
+/// The projects of the current folder, and of every file and folder that a word of the command line names, whatever it is
+/// called and whatever the word is for.
 fn projects() -> BTreeSet<PathBuf> {
-    let words = std::env::args_os().skip(1).take_while(|word| word != "--").map(PathBuf::from);
-    let is_meant =
-        |path: &PathBuf| Utf8Path::from_path(path).is_some_and(source::is_manifest) || path.is_dir();
-    let places = words.filter(is_meant).chain([PathBuf::from(".")]);
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let values = words.iter().filter_map(|word| Some(OsString::from(word.to_str()?.split_once('=')?.1)));
+    let places = values.chain(words.iter().cloned()).map(PathBuf::from).chain([PathBuf::from(".")]);
     places.filter_map(|path| fs_err::canonicalize(path).ok()).filter_map(|place| project_of(&place)).collect()
+}
+
+/// The projects in which folders of `PATH` lie: what a person works on is no place for this machine's programs.
+fn projects_in_path() -> BTreeSet<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+    let real = folders.filter_map(|folder| fs_err::canonicalize(folder).ok());
+    real.filter_map(|folder| project_of(&folder).or_else(|| modules_around(&folder))).collect()
+}
+
+/// Packages of Node.js bring programs of any name, also where nothing else says that a project is there.
+fn modules_around(folder: &Path) -> Option<PathBuf> {
+    folder
+        .ancestors()
+        .filter(|it| it.file_name().is_some_and(|name| name == "node_modules"))
+        .last()
+        .map(Path::to_path_buf)
 }
 
 /// The outermost folder around a place that is a repository or has a manifest. The person's home and what holds it are

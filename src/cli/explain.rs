@@ -9,6 +9,7 @@ use super::{Format, Globals, Outcome, rules};
 use crate::clock::Clock;
 use crate::explain::{Answer, Asked};
 use crate::policy::WrittenRequest;
+use crate::tree::read_plain;
 use anyhow::Context as _;
 use camino::Utf8PathBuf;
 use jiff::civil::Date;
@@ -43,13 +44,16 @@ pub(crate) struct Args {
     now: Option<Date>,
 }
 
+/// As of a test, in bytes.
+const LARGEST_BODY: u64 = 256 << 20;
+
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     if args.manifest.is_none() && args.rendered.is_none() && inside::is_here() {
         return inside::ask(args, globals);
     }
     let fields = args.headers.iter().map(|header| field_of(header)).collect::<anyhow::Result<_>>()?;
     let request = WrittenRequest::parse(&args.method, &args.url, fields)?;
-    let body = args.body.as_ref().map(fs_err::read).transpose()?.map(Into::into);
+    let body = args.body.as_ref().map(|file| read_plain(file, LARGEST_BODY)).transpose()?.map(Into::into);
     let asked = Asked { request, body };
     let rules = rules::read(args.manifest.as_deref(), args.rendered.as_deref())?;
     let today = args.now.unwrap_or_else(|| Clock::system().today());

@@ -1,7 +1,9 @@
-//! The agent's image, before anything of it runs: bottle's own program is mounted into containers of that image, and runs
-//! in one of them as root. An image whose folders lead elsewhere would choose which program that is.
+//! Images, before anything of them runs: bottle's own program is mounted into containers of the agent's, and runs in one of
+//! them as root. An image whose folders lead elsewhere would choose which program that is; one with a pipe in place of a
+//! file would keep the engine waiting, and with it everyone who asks about the container.
 
 use super::agreed_stack::Stack;
+use super::container_checks::Container;
 use super::docker::{NO_DOCKER, docker, output_of};
 use super::failure::fail;
 use crate::plan::AgentImage;
@@ -11,50 +13,91 @@ use camino::Utf8Path;
 use std::io::Read;
 use std::process::Stdio;
 
-/// Refuses an image in which something on the way to [`AGENT_BINARY`] is no plain folder, or that itself no file. Nothing of it is run: the engine
-/// is asked about a container that is made and never started, and that no label of the image makes a part of a stack.
+/// Refuses an agent's image in which something on the way to [`AGENT_BINARY`] is no plain folder, or that itself no file.
 pub(super) fn require_none(stack: &Stack) -> anyhow::Result<()> {
-    if stack.plan.agent.home.is_none() {
-        return Ok(());
+    let image = of_agent(stack);
+    let problem = in_container_of(&image, |container| {
+        let of_ours = if stack.plan.agent.home.is_some() { in_our_way(container)? } else { None };
+        Ok(of_ours.or(read_by_the_engine(container)?))
+    })?;
+    refuse(&image, problem)
+}
+
+/// Refuses every other image of somebody's that the engine would wait for; one of which a container runs is not looked
+/// at again.
+pub(super) fn require_plain(stack: &Stack, all: &[Container]) -> anyhow::Result<()> {
+    let runs = |service: &str| all.iter().any(|it| it.service == service && it.is_alive());
+    let sidecars = stack.plan.sidecars.iter().map(|it| (it.name.as_str(), it.image.as_str()));
+    let engine = stack.plan.engine.image().map(|image| (service::PIPELOCK, image));
+    for (_, image) in sidecars.chain(engine).filter(|(service, _)| !runs(service)) {
+        refuse(image, in_container_of(image, read_by_the_engine)?)?;
     }
-    let image = match &stack.plan.agent.image {
+    Ok(())
+}
+
+fn of_agent(stack: &Stack) -> String {
+    match &stack.plan.agent.image {
         AgentImage::Named(name) => name.clone(),
         AgentImage::Built(_) => format!("{}-{}", stack.bottle.project, service::AGENT),
-    };
-    let made = output_of(docker().args(["create", "--network", "none", "--entrypoint", "/"]).args([
-        "--label",
-        "com.docker.compose.project=",
-        "--label",
-        "bottle.name=",
-        &image,
-    ]))?;
-    let container = made.trim();
-    let problem = problem(container);
-    let _ = docker().args(["rm", "--volumes", container]).output(); // it was never started
-    match problem? {
+    }
+}
+
+/// A place of an image, and what is wrong there.
+type Problem = Option<(&'static str, String)>;
+
+fn refuse(image: &str, problem: Problem) -> anyhow::Result<()> {
+    match problem {
         None => Ok(()),
         Some((place, why)) => bail!("{place} of the image {image} {why}"),
     }
 }
 
-/// What is not as it must be in a container, and why.
-fn problem(container: &str) -> anyhow::Result<Option<(&'static str, String)>> {
+/// Nothing of the image is run: the engine is asked about a container that is made and never started, and that no label of
+/// the image makes a part of a stack.
+fn in_container_of(
+    image: &str,
+    look: impl FnOnce(&str) -> anyhow::Result<Problem>,
+) -> anyhow::Result<Problem> {
+    let made = output_of(docker().args(["create", "--network", "none", "--entrypoint", "/"]).args([
+        "--label",
+        "com.docker.compose.project=",
+        "--label",
+        "bottle.name=",
+        image,
+    ]))?;
+    let container = made.trim();
+    let problem = look(container);
+    let _ = docker().args(["rm", "--volumes", container]).output(); // it was never started
+    problem
+}
+
+/// What is not a folder, or not a file, where bottle's own program is mounted.
+fn in_our_way(container: &str) -> anyhow::Result<Problem> {
     for place in Utf8Path::new(AGENT_BINARY).ancestors().filter(|place| place.parent().is_some()) {
         let wanted = if place == AGENT_BINARY { FILE } else { FOLDER };
-        if kind(container, place, false)?.is_some_and(|kind| kind != wanted) {
+        if first_of(container, place, false)?.is_some_and(|found| found.kind != wanted) {
             let why = format!(
                 "is in the way of bottle's own program, which is mounted at {AGENT_BINARY}; remove it from the image"
             );
             return Ok(Some((place.as_str(), why)));
         }
     }
-    // The engine reads them before each start, and waits for a pipe until somebody writes to it.
+    Ok(None)
+}
+
+/// What the engine reads before each start, and waits for: a pipe, until somebody writes to it.
+fn read_by_the_engine(container: &str) -> anyhow::Result<Problem> {
+    /// Of a machine with thousands of users, in bytes.
+    const LARGEST: u64 = 1 << 20;
     for place in ["/etc/passwd", "/etc/group"] {
-        if kind(container, place.into(), true)?.is_some_and(|kind| kind != FILE) {
-            return Ok(Some((
-                place,
-                "is no plain file, and Docker would wait for it; remove it from the image".to_owned(),
-            )));
+        let Some(found) = first_of(container, place.into(), true)? else { continue };
+        if found.kind != FILE {
+            let why = "is no plain file, and Docker would wait for it; remove it from the image";
+            return Ok(Some((place, why.to_owned())));
+        }
+        if found.size > LARGEST {
+            let why = "is larger than 1 MiB, and Docker reads it at each start; make it smaller";
+            return Ok(Some((place, why.to_owned())));
         }
     }
     Ok(None)
@@ -71,18 +114,26 @@ const MISSING: [&str; 3] = [
     "Error response from daemon: no such file or directory",
 ];
 
-/// What is at a place of a container, as the type of its entry in a tar archive; nothing where there is nothing.
-fn kind(container: &str, place: &Utf8Path, follow: bool) -> anyhow::Result<Option<u8>> {
+/// An entry of a tar archive.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    kind: u8,
+    /// In bytes.
+    size: u64,
+}
+
+/// What is at a place of a container; nothing where there is nothing.
+fn first_of(container: &str, place: &Utf8Path, follow: bool) -> anyhow::Result<Option<Entry>> {
     let mut copy = docker();
     copy.arg("cp").args(follow.then_some("--follow-link")).args([&format!("{container}:{place}"), "-"]);
     copy.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = copy.spawn().context(NO_DOCKER)?;
     // The first entry says it; the rest is not wanted.
-    let kind = child.stdout.take().map_or(Ok(None), |archive| first_entry(archive.take(HEADERS)))?;
+    let found = child.stdout.take().map_or(Ok(None), |archive| first_entry(archive.take(HEADERS)))?;
     let said = child.wait_with_output()?;
     let said = String::from_utf8_lossy(&said.stderr);
-    match kind {
-        Some(kind) => Ok(Some(kind)),
+    match found {
+        Some(found) => Ok(Some(found)),
         None if MISSING.iter().any(|words| said.contains(words)) => Ok(None),
         None => fail!("docker-failed", "docker cp failed: {}", said.trim()),
     }
@@ -91,20 +142,23 @@ fn kind(container: &str, place: &Utf8Path, follow: bool) -> anyhow::Result<Optio
 /// What may stand before the first entry, in bytes: extended headers, of long names and large numbers.
 const HEADERS: u64 = 1 << 20;
 
-/// The type of the first entry of an archive, extended headers passed over; nothing of an archive without one.
-fn first_entry(mut archive: impl Read) -> std::io::Result<Option<u8>> {
+/// The first entry of an archive, extended headers passed over; nothing of an archive without one.
+fn first_entry(mut archive: impl Read) -> std::io::Result<Option<Entry>> {
     const BLOCK: u64 = 512;
+    let mut is_huge = false;
     loop {
         let mut header = Vec::new();
         archive.by_ref().take(BLOCK).read_to_end(&mut header)?;
         let (Some(kind), Some(size)) = (header.get(156), header.get(124..136)) else { return Ok(None) };
-        if !b"xgLK".contains(kind) {
-            return Ok(Some(*kind));
-        }
         let digits = String::from_utf8_lossy(size);
         let Ok(size) = u64::from_str_radix(digits.trim_matches([' ', '\0']), 8) else { return Ok(None) };
-        let padded = size.div_ceil(BLOCK).saturating_mul(BLOCK);
-        std::io::copy(&mut archive.by_ref().take(padded), &mut std::io::sink())?;
+        if !b"xgLK".contains(kind) {
+            return Ok(Some(Entry { kind: *kind, size: if is_huge { u64::MAX } else { size } }));
+        }
+        let mut records = Vec::new();
+        archive.by_ref().take(size.div_ceil(BLOCK).saturating_mul(BLOCK)).read_to_end(&mut records)?;
+        // A size that does not fit into the entry's own field.
+        is_huge |= *kind == b'x' && memchr::memmem::find(&records, b" size=").is_some();
     }
 }
 
@@ -124,9 +178,13 @@ mod tests {
     #[test]
     fn extended_headers_are_passed_over() {
         let plain = entry(FOLDER, b"");
-        assert_eq!(first_entry(plain.as_slice()).unwrap(), Some(FOLDER));
+        let folder = || Some(Entry { kind: FOLDER, size: 0 });
+        assert_eq!(first_entry(plain.as_slice()).unwrap(), folder());
+        assert_eq!(first_entry(entry(FILE, &[0; 700]).as_slice()).unwrap().unwrap().size, 700);
+        let huge = [entry(b'x', b"21 size=99999999999\n"), entry(FILE, b"")].concat();
+        assert_eq!(first_entry(huge.as_slice()).unwrap(), Some(Entry { kind: FILE, size: u64::MAX }));
         let extended = [entry(b'x', b"19 uid=3000000\n"), entry(b'L', &[b'a'; 1000]), plain].concat();
-        assert_eq!(first_entry(extended.as_slice()).unwrap(), Some(FOLDER));
+        assert_eq!(first_entry(extended.as_slice()).unwrap(), folder());
         for short in [&extended[..100], &extended[..600], &[]] {
             assert_eq!(first_entry(short).unwrap(), None);
         }

@@ -1,11 +1,15 @@
 //! `bottle scan FILE…`: the secrets in files, by the scanner of the proxies.
 
-use super::{Format, Globals, Outcome, print_as};
+use super::{Format, Globals, Outcome, print_as, say};
 use crate::dlp::{Kind, Scanner, Settings};
+use crate::printable::printable_name;
+use crate::tree::open_plain;
+use anyhow::Context as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::os::unix::{ffi::OsStrExt as _, fs::FileExt as _};
 
 /// Findings of one file that are shown.
 const MOST: usize = 100;
@@ -54,9 +58,22 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let scanner = Scanner::new(Settings::default())?;
     let mut places = Vec::new();
     for file in &args.files {
-        let mut text = Vec::new();
-        fs_err::File::open(file)?.read_to_end(&mut text)?;
-        places.extend(find(&scanner, file, &text));
+        match file.symlink_metadata() {
+            // A commit of a link has where it leads to, and nothing of what is there.
+            Ok(kind) if kind.is_symlink() => {
+                let target = fs_err::read_link(file)?;
+                places.extend(find(&scanner, file, target.as_os_str().as_bytes())?);
+            }
+            // In a list of changed files, a submodule.
+            Ok(kind) if kind.is_dir() => {
+                say(&format!("note: {} is a folder; name the files in it\n", printable_name(file.as_str())));
+            }
+            _ => places.extend(find(&scanner, file, &open_plain(file)?)?),
+        }
+        if places.iter().filter(|place| place.file == *file).count() == MOST {
+            let shown = printable_name(file.as_str());
+            say(&format!("note: {shown} may have more than {MOST}; the rest of it was not looked at\n"));
+        }
     }
     print_as(
         globals.format,
@@ -68,23 +85,74 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     Ok(if places.is_empty() { Outcome::Done } else { Outcome::Differs })
 }
 
-fn find(scanner: &Scanner, file: &Utf8Path, text: &[u8]) -> Vec<Place> {
+/// What is read by offset.
+trait Text {
+    /// Reads from an offset on; nothing at the end.
+    fn read_from(&self, offset: u64, piece: &mut [u8]) -> io::Result<usize>;
+}
+
+impl Text for std::fs::File {
+    fn read_from(&self, offset: u64, piece: &mut [u8]) -> io::Result<usize> {
+        self.read_at(piece, offset)
+    }
+}
+
+impl Text for [u8] {
+    fn read_from(&self, offset: u64, piece: &mut [u8]) -> io::Result<usize> {
+        let rest = usize::try_from(offset).ok().and_then(|offset| self.get(offset..)).unwrap_or_default();
+        { rest }.read(piece)
+    }
+}
+
+/// A file in pieces: whatever its size, only a piece of it is in memory. Behind a finding the scan begins anew.
+fn find(scanner: &Scanner, file: &Utf8Path, text: &(impl Text + ?Sized)) -> anyhow::Result<Vec<Place>> {
+    let mut piece = vec![0; 64 << 10];
     let (mut places, mut from) = (Vec::new(), 0);
-    while let Some(found) =
-        text.get(from..).filter(|_| places.len() < MOST).and_then(|rest| scanner.text(rest))
-    {
-        let index = |offset: u64| from + usize::try_from(offset).unwrap_or(text.len());
-        let before = &text[..index(found.offset).min(text.len())];
+    let mut lines = Lines { counted: 0, line: 1 };
+    while places.len() < MOST {
+        let mut stream = scanner.stream();
+        let mut at = from;
+        let found = loop {
+            let length = text.read_from(at, &mut piece).with_context(|| format!("can't read {file}"))?;
+            at += length as u64;
+            let scanned = if length == 0 { stream.finish() } else { stream.push(&piece[..length]) };
+            if length == 0 || scanned.is_err() {
+                break scanned.err();
+            }
+        };
+        let Some(found) = found else { break };
         places.push(Place {
             file: file.to_owned(),
-            line: 1 + memchr::memchr_iter(b'\n', before).count(),
+            line: lines.at(text, from + found.offset, &mut piece)?,
             kind: found.pattern.to_string(),
             severity: found.severity.as_str(),
             encodings: found.encodings.iter().map(|it| it.as_str()).collect(),
         });
-        from = index(found.end).max(from + 1);
+        from += found.end.max(1);
     }
-    places
+    Ok(places)
+}
+
+/// Lines up to an offset.
+struct Lines {
+    counted: u64,
+    /// From 1.
+    line: usize,
+}
+
+impl Lines {
+    fn at(&mut self, text: &(impl Text + ?Sized), offset: u64, piece: &mut [u8]) -> io::Result<usize> {
+        while self.counted < offset {
+            let left = usize::try_from(offset - self.counted).unwrap_or(usize::MAX).min(piece.len());
+            let length = text.read_from(self.counted, &mut piece[..left])?;
+            if length == 0 {
+                break;
+            }
+            self.line += memchr::memchr_iter(b'\n', &piece[..length]).count();
+            self.counted += length as u64;
+        }
+        Ok(self.line)
+    }
 }
 
 fn line(place: &Place) -> String {

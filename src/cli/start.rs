@@ -37,11 +37,14 @@ pub(crate) fn require_ready(stack: &Stack) -> anyhow::Result<()> {
 /// Fetches images by name before anything starts: Compose would come to the agent's last, and say little.
 fn require_images(stack: &Stack) -> anyhow::Result<()> {
     let of_agent = match &stack.plan.agent.image {
-        AgentImage::Named(name) => Some(("agent.image", name.as_str())),
+        AgentImage::Named(name) => Some(("agent.image".to_owned(), name.as_str())),
         AgentImage::Built(_) => None,
     };
-    let of_pipelock = stack.plan.engine.image().map(|name| ("pipelock.image", name));
-    of_agent.into_iter().chain(of_pipelock).try_for_each(|(key, name)| require_image(stack, key, name))
+    let of_pipelock = stack.plan.engine.image().map(|name| ("pipelock.image".to_owned(), name));
+    let of_services =
+        stack.plan.sidecars.iter().map(|it| (format!("services.{}.image", it.name), it.image.as_str()));
+    let all = of_agent.into_iter().chain(of_pipelock).chain(of_services);
+    all.into_iter().try_for_each(|(key, name)| require_image(stack, &key, name))
 }
 
 fn require_image(stack: &Stack, key: &str, name: &str) -> anyhow::Result<()> {
@@ -83,6 +86,8 @@ pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<bool>
     if purpose == Purpose::Stack {
         image_links::require_none(stack)?;
     }
+    image_links::require_plain(stack, &all)?;
+    make_anew(stack, &all, purpose)?;
     let goes_on = there.iter().filter(|it| !again.contains(&it.service.as_str()));
     let labels = goes_on.map(|it| (it.service.as_str(), it.config_label.as_str()));
     let older_rules = stack.keep_rules(labels.filter(|(_, label)| !label.is_empty()))?
@@ -106,6 +111,25 @@ pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<bool>
         reload::apply(stack)?;
     }
     Ok(built)
+}
+
+/// What has ended is not started again where its own processes could write all of its files: the engine and Compose
+/// would read and follow them as root. Volumes stay, those that only the image names as well.
+fn make_anew(stack: &Stack, all: &[Container], purpose: Purpose) -> anyhow::Result<()> {
+    let ended = |it: &&Container| !it.is_alive() && !it.one_off && it.status != "created";
+    let is_agent = |it: &&Container| it.service == service::AGENT && purpose == Purpose::Stack;
+    for agent in all.iter().filter(ended).filter(is_agent) {
+        output_of(docker().args(["rm", &agent.id]))?;
+    }
+    let is_sidecar = |it: &&Container| stack.plan.sidecars.iter().any(|sidecar| sidecar.name == it.service);
+    let services: Vec<&str> =
+        all.iter().filter(ended).filter(is_sidecar).map(|it| it.service.as_str()).collect();
+    if !services.is_empty() {
+        let mut arguments = vec!["up", "--no-start", "--no-build", "--no-deps", "--force-recreate"];
+        arguments.extend(services);
+        stack.compose(&arguments)?;
+    }
+    Ok(())
 }
 
 /// A proxy that is made again breaks what is in flight; the holder of the namespace takes its agents with it.
@@ -159,8 +183,10 @@ pub(crate) fn prepare_home(stack: &Stack) -> anyhow::Result<()> {
     }
     image_links::require_none(stack)?;
     stack.compose(&["up", "-d", "--no-deps", service::HOME])?;
-    let code = output_of(docker().args(["wait", &format!("{}-{}-1", stack.bottle.project, service::HOME)]))?;
-    if code.trim() != "0" {
+    let home = format!("{}-{}-1", stack.bottle.project, service::HOME);
+    // As long as a large home takes.
+    let ended = docker().args(["wait", &home]).output().context(NO_DOCKER)?;
+    if ended.stdout.trim_ascii() != b"0" {
         bail!("the agent's home can't be prepared:\n{}", last_words(stack, service::HOME));
     }
     Ok(())

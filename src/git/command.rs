@@ -50,6 +50,7 @@ fn git(folder: &Utf8Path) -> Command {
         "core.fsmonitor=false",
         "core.hooksPath=/dev/null",
         "core.untrackedCache=false",
+        "fetch.bundleURI=",
         "protocol.allow=never",
     ] {
         command.args(["-c", setting]);
@@ -165,7 +166,7 @@ fn run(folder: &Utf8Path, arguments: &[&str], input: Vec<u8>) -> Result<Result<S
     match status.code() {
         Some(0) => Ok(Ok(text)),
         Some(_) => Ok(Err(said)),
-        None => Err(guarded.ended(said)),
+        None => Err(guarded.ended("something ended it")),
     }
 }
 

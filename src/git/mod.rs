@@ -136,6 +136,8 @@ pub struct Repository {
 struct Encodings {
     macros: HashSet<Vec<u8>>,
     of_texts: HashMap<Id, Vec<attributes::Encoding>>,
+    /// Of a folder and all above it.
+    covering: HashMap<Utf8PathBuf, Arc<Vec<(Utf8PathBuf, attributes::Encoding)>>>,
     /// By what some file system takes the folder for: many folders can be alike.
     of_folders: HashMap<String, Vec<(Utf8PathBuf, attributes::Encoding)>>,
 }
@@ -268,7 +270,11 @@ impl Repository {
                 let hint = self.hint();
                 return Err(refused(format!("there is no such commit{hint}")));
             }
-            Err(reason) => return Err(refused(reason)),
+            // It could quote any file that something in the repository leads to.
+            Err(reason) if reason.contains("dubious ownership") => {
+                return Err(refused("git does not read the repository of another user".to_owned()));
+            }
+            Err(_) => return Err(refused("git can't read the repository; `git fsck` says more".to_owned())),
         };
         let id = Id::parse(name.trim()).ok_or_else(|| refused("git names no commit".to_owned()))?;
         let text = self.commit_text(&id)?;
@@ -446,17 +452,48 @@ impl Repository {
                 free.insert(Encodings { macros, ..Encodings::default() })
             }
         };
+        // Files come folder by folder: what covers a folder is looked up once for all of them.
+        let mut last = None;
         for file in files {
-            let name = file.file_name().unwrap_or_default().to_ascii_lowercase();
-            for folder in file.ancestors().skip(1) {
-                let mut found = self.encodings(commit, folder, known)?.iter();
-                if let Some((by, encoding)) = found.find(|(_, it)| it.may_cover(name.as_bytes())) {
-                    let (file, by) = (file.to_owned(), by.clone());
-                    return Ok(Some(Reencoded { file, by, line: encoding.line }));
+            let folder = file.parent().unwrap_or(Utf8Path::new(""));
+            let covering = match last.take() {
+                Some((of, covering)) if of == folder => covering,
+                _ => self.covering(commit, folder, known)?,
+            };
+            if !covering.is_empty() {
+                let name = file.file_name().unwrap_or_default().to_ascii_lowercase();
+                if let Some((by, encoding)) = covering.iter().find(|(_, it)| it.may_cover(name.as_bytes())) {
+                    return Ok(Some(Reencoded {
+                        file: file.to_owned(),
+                        by: by.clone(),
+                        line: encoding.line,
+                    }));
                 }
             }
+            last = Some((folder, covering));
         }
         Ok(None)
+    }
+
+    /// What the `.gitattributes` of a folder and of all above it say of encodings.
+    fn covering(
+        &self,
+        commit: &Commit,
+        folder: &Utf8Path,
+        known: &mut Encodings,
+    ) -> Result<Arc<Vec<(Utf8PathBuf, attributes::Encoding)>>, GitError> {
+        let unknown: Vec<&Utf8Path> =
+            folder.ancestors().take_while(|it| !known.covering.contains_key(*it)).collect();
+        let nearest = folder.ancestors().nth(unknown.len());
+        let mut covering = nearest.and_then(|it| known.covering.get(it)).cloned().unwrap_or_default();
+        for folder in unknown.into_iter().rev() {
+            let own = self.encodings(commit, folder, known)?;
+            if !own.is_empty() {
+                covering = Arc::new(attributes::bounded([covering.as_slice(), own].concat()));
+            }
+            known.covering.insert(folder.to_owned(), Arc::clone(&covering));
+        }
+        Ok(covering)
     }
 
     /// What the `.gitattributes` of a folder say of encodings.

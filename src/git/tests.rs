@@ -101,6 +101,9 @@ fn what_attributes_say_is_read_once() {
     let known = lock(&repository.encodings);
     let of_commit = &known[&commit.tree];
     assert_eq!((known.len(), of_commit.of_texts.len(), of_commit.of_folders.len()), (1, 1, 6));
+    // What has none of its own shares what covers the folder above.
+    assert_eq!(of_commit.covering.len(), 6);
+    assert!(of_commit.covering[Utf8Path::new("")].is_empty());
     drop(known);
     let files = ["b3/notes.txt"].map(Utf8Path::new).into_iter();
     assert_eq!(repository.reencoded(&commit, files).unwrap().unwrap().by, "b3/.gitattributes");

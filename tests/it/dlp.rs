@@ -392,6 +392,28 @@ fn scan_says_place_and_kind_and_never_the_secret() {
     assert_eq!(bottle(&["scan", "b.txt"]), (Some(0), String::new()));
     let (_, said) = bottle(&["scan", "a.txt", "--format", "json"]);
     assert!(said.contains("\"kind\": \"GitLab PAT\"") && !said.contains(&token), "{said}");
+    // What is no plain file is neither waited for nor followed; a link is what a commit has of it.
+    let made = std::process::Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap();
+    assert!(made.success());
+    for (name, why) in [("pipe", "is a pipe"), ("/dev/zero", "is a device")] {
+        let ran = std::process::Command::new(env!("CARGO_BIN_EXE_bottle"))
+            .args(["scan", name])
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert!(ran.status.code() == Some(2) && said.contains(why), "{said}");
+    }
+    fs_err::os::unix::fs::symlink("a.txt", folder.path().join("link")).unwrap();
+    fs_err::os::unix::fs::symlink(&token, folder.path().join("telling")).unwrap();
+    fs_err::create_dir(folder.path().join("module")).unwrap();
+    assert_eq!(bottle(&["scan", "link", "module"]), (Some(0), String::new()));
+    assert_eq!(bottle(&["scan", "telling"]).1, "telling:1: GitLab PAT (critical)\n");
+    // Across the pieces that are read, each once and on its line.
+    let line = format!("{}\n", "x ".repeat(70_000));
+    write("long.txt", &format!("{line}{token}\n{line}{token}\n"));
+    let wanted = "long.txt:2: GitLab PAT (critical)\nlong.txt:4: GitLab PAT (critical)\n";
+    assert_eq!(bottle(&["scan", "long.txt"]), (Some(1), wanted.to_owned()));
     let (code, said) = bottle(&["scan", "--kinds"]);
     assert!(code == Some(0) && said.lines().count() > 230, "{said}");
     write(

@@ -380,6 +380,7 @@ const AROUND: &[(&str, &str, &str)] = &[
     ("run.rs", ".spawn()", "`bottle run`: the terminal is the agent's own"),
     ("attach.rs", ".status()", "`bottle attach`: the terminal is the agent's own"),
     ("exec.rs", ".status()", "`bottle exec`: the terminal is the command's own"),
+    ("docker.rs", ".spawn()", "with both streams as pipes"),
     ("image_links.rs", ".spawn()", "with both streams as pipes"),
     ("settings_hash.rs", ".spawn()", "with both streams as pipes"),
     (

@@ -966,6 +966,26 @@ fn no_program_of_a_project_is_run_whatever_its_folder_is_called_by_now() {
     }
     let asked = fs_err::read_to_string(stack.root.join("asked")).unwrap();
     assert!(asked.contains("label=bottle.name"), "the person's own docker was asked: {asked}");
+
+    // A manifest of any name, behind any word; a folder in `PATH` that no command is about.
+    fs_err::write(other.join("agent.yaml"), MANIFEST).unwrap();
+    let (manifest, odd) = (other.join("bottle.yaml"), other.join("agent.yaml"));
+    let modules = stack.root.join("mono/node_modules/.bin");
+    trap(&modules, &mark);
+    trap(&stack.root.join("work/bin"), &mark);
+    fs_err::create_dir(stack.root.join("work/.git")).unwrap();
+    for (traps, arguments) in [
+        (other.join("bin"), vec!["lock", odd.as_str()]),
+        (other.join("bin"), vec!["lock", "--", manifest.as_str()]),
+        (other.join("bin"), vec!["diff", odd.as_str()]),
+        (other.join("bin"), vec!["ps"]),
+        (modules, vec!["ps"]),
+        (stack.root.join("work/bin"), vec!["ps"]),
+    ] {
+        let path = format!("{traps}:{own}:{}", std::env::var("PATH").unwrap());
+        let output = stack.command(&arguments).current_dir(&stack.root).env("PATH", path).output().unwrap();
+        assert!(!mark.exists(), "{traps} for {arguments:?}: {}", err(&output));
+    }
 }
 
 #[test]

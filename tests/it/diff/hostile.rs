@@ -254,6 +254,21 @@ fn a_folder_of_the_commit_is_looked_into_whatever_lies_in_it() {
     );
 }
 
+/// git quotes the line that it can't read, of whatever file a link leads to.
+#[test]
+fn what_git_says_of_a_repository_is_not_shown() {
+    for name in ["packed-refs", "shallow"] {
+        let repository = Repository::with(MANIFEST);
+        let secret = repository.top.parent().unwrap().join("secret");
+        fs::write(&secret, "machine api.x login u password SECRETLINE\n").unwrap();
+        fs_err::os::unix::fs::symlink(&secret, repository.top.join(".git").join(name)).unwrap();
+        let said = repository.diff(&["HEAD"]);
+        assert_eq!(said.code, 2, "{name}");
+        assert!(said.err.contains("git can't read the repository; `git fsck` says more"), "{}", said.err);
+        assert!(!said.err.contains("SECRETLINE") && !said.err.contains("machine"), "{}", said.err);
+    }
+}
+
 /// A submodule that a commit moves is another content, though nothing of it is here.
 #[test]
 fn a_submodule_in_a_build_context_counts() {

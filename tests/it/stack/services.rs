@@ -123,3 +123,79 @@ fn a_database_beside_the_agent_is_reached_on_loopback_stays_and_opens_nothing() 
     let left = docker(["volume", "ls", "--quiet", "--filter", &format!("name={}_", stack.name)]).ok().out;
     assert_eq!(left, "");
 }
+
+/// The engine opens it before each start of a container, waits, and answers nobody who asks about the container.
+const PIPE: &str = "rm -f /etc/passwd && mkfifo /etc/passwd";
+
+#[test]
+fn a_pipe_that_a_container_leaves_keeps_nobody_waiting() {
+    if !harness::available() {
+        return;
+    }
+    let stack = Project::new(
+        "pipes",
+        r#"agent: {image: "bottle-test-base:1", command: [sleep, infinity], user: root, home: false}
+services:
+  db: {image: "bottle-test-base:1", command: [sh, -c, "while ! test -e /tmp/go; do sleep 0.1; done; exit 3"]}
+egress: {allowlist: [api.example]}
+"#,
+    )
+    .render();
+    let project = &stack.project;
+    project.bottle(&["up"]).ok();
+    stack.agent_as("0", PIPE).ok();
+    in_service(&stack, &format!("{PIPE} && touch /tmp/go")).ok();
+    docker(["kill", &stack.container("agent")]).ok();
+    let ended = |service: &str| {
+        until("it ends", Duration::from_secs(30), || {
+            (stack.inspect("{{.State.Status}}").get(service)? == "exited").then_some(())
+        });
+    };
+    ended("db");
+    ended("agent");
+    let status = project.bottle(&["status"]);
+    assert!(status.out.contains("db is exited"), "{}", status.text());
+
+    project.bottle(&["up"]).ok();
+    let plain = "test -f /etc/passwd";
+    stack.agent_as("0", plain).ok();
+    in_service(&stack, plain).ok();
+    project.bottle(&["down"]).ok();
+}
+
+/// The same, of an image: nothing of it is started.
+#[test]
+fn an_image_with_a_pipe_starts_nothing() {
+    if !harness::available() {
+        return;
+    }
+    const IMAGE: &str = "bottle-test-pipe:1";
+    let project = Project::new(
+        "pipe-image",
+        &format!(
+            "agent: {{image: \"bottle-test-base:1\", command: [sleep, infinity], home: false}}\n\
+             services: {{db: {{image: \"{IMAGE}\", command: [x]}}}}\n\
+             egress: {{allowlist: [api.example]}}\n"
+        ),
+    );
+    let script = format!(
+        "mkdir -p ../root/etc && mkfifo ../root/etc/passwd && tar -c -C ../root . | docker import - {IMAGE}"
+    );
+    harness::run(project.command("sh").args(["-c", &script])).ok();
+    let refused = |key: &str| {
+        project.bottle(&["render", "--accept-widening"]).ok();
+        let said = project.bottle(&["up"]);
+        assert_eq!(said.code, Some(2), "{key}: {}", said.text());
+        let why = format!(
+            "/etc/passwd of the image {IMAGE} is no plain file, and Docker would wait for it; remove it from the image\n"
+        );
+        assert!(said.err.contains(&why), "{key}: {}", said.text());
+    };
+    refused("services");
+    project.write_manifest(&format!(
+        "agent: {{image: \"{IMAGE}\", command: [x], home: false}}\negress: {{allowlist: [api.example]}}\n"
+    ));
+    refused("agent");
+    drop(project.adopt());
+    docker(["image", "rm", IMAGE]).ok();
+}
