@@ -76,6 +76,11 @@ pub enum Capability {
         /// As the rule names it: a host, or a wildcard.
         host: String,
     },
+    /// A request to a host that carries a secret goes on without it.
+    SecretsRemoved {
+        /// As the rule names it: a host, or a wildcard.
+        host: String,
+    },
     /// A host may be at private addresses.
     PrivateAddresses {
         /// As the rule names it: a host, or a wildcard.
@@ -324,6 +329,7 @@ impl Capability {
             | Self::ClientField { .. }
             | Self::GitPush { .. }
             | Self::Uninspected { .. }
+            | Self::SecretsRemoved { .. }
             | Self::PrivateAddresses { .. }
             | Self::Uncovered { .. }
             | Self::Runtime { .. }
@@ -402,6 +408,7 @@ impl Capability {
             | Self::GitPush { host }
             | Self::EncodedSlash { host }
             | Self::Uninspected { host }
+            | Self::SecretsRemoved { host }
             | Self::PrivateAddresses { host, .. }
             | Self::Until { host, .. } => Some(host),
             Self::SecretPasses { host, .. } => (host != EVERY).then_some(host),
@@ -458,6 +465,7 @@ impl Capability {
             | Self::GitPush { .. }
             | Self::EncodedSlash { .. }
             | Self::Uninspected { .. }
+            | Self::SecretsRemoved { .. }
             | Self::PrivateAddresses { .. }
             | Self::WritableRoot
             | Self::FindingsPass
@@ -499,6 +507,10 @@ impl fmt::Display for Change {
     }
 }
 
+fn secrets_removed(host: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "a request to {host} that carries a secret goes on without it (dlp_action: redact)")
+}
+
 /// What it is, without what was there before.
 impl fmt::Display for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -522,6 +534,7 @@ impl fmt::Display for Capability {
             Self::Uninspected { host } => {
                 write!(f, "{host} passes pipelock without inspection: no scan for secrets")
             }
+            Self::SecretsRemoved { host } => secrets_removed(host, f),
             Self::PrivateAddresses { host, range } => {
                 write!(f, "{host} may be at private addresses in {range}")
             }

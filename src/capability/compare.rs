@@ -7,7 +7,7 @@ use super::{
     secrets::Secrets,
     service,
 };
-use crate::policy::{ClientFields, HostRule, Route};
+use crate::policy::{ClientFields, HostRule, OnSecret, Route, is_model_api};
 use crate::stack::DEFAULT_HOME;
 use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::{BTreeMap, BTreeSet};
@@ -222,7 +222,9 @@ fn hosts(old: &Hosts, new: &Hosts, changes: &mut Changes) {
         let closed = |host: &HostCapability| {
             let until = host.rule.route.until; // said with the requests
             let route = Route { until, ..Route::open(host.rule.route.host.clone(), "") };
-            HostCapability { rule: route.into(), git_push: false }
+            // What a manifest that says nothing gives.
+            let on_secret = is_model_api(name).then_some(OnSecret::Redact);
+            HostCapability { rule: HostRule { on_secret, ..route.into() }, git_push: false }
         };
         match (before, after) {
             (Some(before), Some(after)) => properties(name, before, after, changes),
@@ -234,7 +236,8 @@ fn hosts(old: &Hosts, new: &Hosts, changes: &mut Changes) {
 }
 
 fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &mut Changes) {
-    let HostCapability { rule: HostRule { route, auth: _, client, inspect, addresses }, git_push } = new;
+    let HostCapability { rule: HostRule { route, auth: _, client, inspect, on_secret, addresses }, git_push } =
+        new;
     let Route {
         source: _,
         host: _,
@@ -266,6 +269,8 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &
             .extend(old.iter().filter(|it| !new.contains(it)).map(|it| Change::Removed { old: it.clone() }));
     }
     changes.flag(!old.inspect, !inspect, Capability::Uninspected { host: host() });
+    let removes = |on_secret: Option<OnSecret>| on_secret == Some(OnSecret::Redact);
+    changes.flag(removes(old.on_secret), removes(*on_secret), Capability::SecretsRemoved { host: host() });
     for (these, those, is_new) in [(addresses, &old.addresses, true), (&old.addresses, addresses, false)] {
         for range in these.iter().filter(|range| !those.iter().any(|known| known.contains(*range))) {
             let range = Capability::PrivateAddresses { host: host(), range: *range };

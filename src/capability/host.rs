@@ -2,7 +2,7 @@
 
 use super::Requests;
 use crate::config::routes::{RouteEntry, RuleError};
-use crate::policy::{DenyPath, HostRule, Method, PathPattern};
+use crate::policy::{DenyPath, HostRule, Method, OnSecret, PathPattern};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,20 +22,22 @@ pub struct HostCapability {
 struct Recorded {
     rule: RouteEntry,
     addresses: Vec<IpNet>,
+    #[serde(default)]
+    on_secret: Option<OnSecret>,
     git_push: bool,
 }
 
 impl From<HostCapability> for Recorded {
     fn from(HostCapability { rule, git_push }: HostCapability) -> Self {
-        Self { rule: RouteEntry::from(&rule), addresses: rule.addresses, git_push }
+        Self { rule: RouteEntry::from(&rule), addresses: rule.addresses, on_secret: rule.on_secret, git_push }
     }
 }
 
 impl TryFrom<Recorded> for HostCapability {
     type Error = RuleError;
 
-    fn try_from(Recorded { rule, addresses, git_push }: Recorded) -> Result<Self, RuleError> {
-        Ok(Self { rule: HostRule { addresses, ..rule.rule()? }, git_push })
+    fn try_from(Recorded { rule, addresses, on_secret, git_push }: Recorded) -> Result<Self, RuleError> {
+        Ok(Self { rule: HostRule { on_secret, addresses, ..rule.rule()? }, git_push })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::config::pipelock::PipelockFile;
 use crate::config::routes::{RuleError, canonical, present};
 use crate::config::{ConfigError, Limits, Listen};
 use crate::dlp::Exception;
-use crate::policy::{HostRule, Route};
+use crate::policy::{HostRule, OnSecret, Route};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, net::SocketAddr};
@@ -87,15 +87,16 @@ impl From<&HostRule> for HostEntry {
             ports: route.ports.clone(),
             addresses: rule.addresses.clone(),
             plain_http: route.ports.contains(&80),
+            dlp_action: rule.on_secret,
         }
     }
 }
 
 impl HostEntry {
     fn rule(&self) -> Result<HostRule, RuleError> {
-        let Self { host, source, ports, addresses, plain_http: _ } = self;
+        let Self { host, source, ports, addresses, plain_http: _, dlp_action } = self;
         let route = Route { ports: ports.clone(), ..Route::open(canonical(host)?, source) };
-        Ok(HostRule { addresses: addresses.clone(), ..route.into() })
+        Ok(HostRule { addresses: addresses.clone(), on_secret: *dlp_action, ..route.into() })
     }
 }
 
@@ -113,4 +114,7 @@ pub struct HostEntry {
     pub addresses: Vec<IpNet>,
     /// Whether port 80 is served as plain http.
     pub plain_http: bool,
+    /// What a secret in a request to it does; `null`: what `request_body_scanning.action` says.
+    #[serde(deserialize_with = "present")]
+    pub dlp_action: Option<OnSecret>,
 }

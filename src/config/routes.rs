@@ -120,7 +120,8 @@ impl From<&HostRule> for RouteEntry {
             auth,
             client,
             inspect,
-            addresses: _, // pipelock's
+            on_secret: _, // these two are pipelock's
+            addresses: _,
         } = rule;
         let credentials =
             if rule.guards_fields() { ClientCredentials::Strip } else { ClientCredentials::Pass };
@@ -194,6 +195,7 @@ impl RouteEntry {
                 pass_query: pass_query.clone(),
             },
             inspect: *inspect,
+            on_secret: None,
             addresses: Vec::new(),
         })
     }

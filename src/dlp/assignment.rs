@@ -22,7 +22,13 @@ const LONGEST_GAP: usize = 24;
 pub(super) enum Named {
     No,
     More,
-    Match { pattern: PatternId, length: usize, certain: usize },
+    /// `from`: where the secret itself begins.
+    Match {
+        pattern: PatternId,
+        from: usize,
+        length: usize,
+        certain: usize,
+    },
 }
 
 /// Where a row stands in the table.
@@ -66,7 +72,7 @@ pub(super) fn look(site: &Site<'_>) -> Named {
         return Named::No;
     }
     let name = name_before(site);
-    if name.len() < 3 {
+    if name.len() < 3 || !may_be_secret(name) {
         return Named::No;
     }
     let gap = run(&text[1..], LONGEST_GAP, |b| {
@@ -78,15 +84,15 @@ pub(super) fn look(site: &Site<'_>) -> Named {
         |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'/' | b'=' | b'.' | b'~' | b'-');
     let length = run(rest, LONGEST_VALUE, is_value);
     if length == rest.len() && length < LONGEST_VALUE && gap < LONGEST_GAP && !site.complete {
-        return if may_be_secret(name) { Named::More } else { Named::No };
+        return Named::More;
     }
     let value = &rest[..length];
-    if value.len() < 12 || !may_be_secret(name) {
+    if value.len() < 12 {
         return Named::No;
     }
     let certain = usize::min(begins + length + usize::from(length < LONGEST_VALUE), text.len());
     match judge(site, name, value) {
-        Some(pattern) => Named::Match { pattern, length: begins + length, certain },
+        Some(pattern) => Named::Match { pattern, from: begins, length: begins + length, certain },
         None => Named::No,
     }
 }
@@ -109,30 +115,29 @@ fn name_before<'t>(site: &Site<'t>) -> &'t [u8] {
     &left[left.len() - length..]
 }
 
-/// Words of which a name has at least one.
-const SECRET_WORDS: [&str; 13] = [
-    "key",
-    "token",
-    "secret",
-    "pass",
-    "pwd",
-    "auth",
-    "credential",
-    "bearer",
-    "_pat",
-    "-pat",
-    "api",
-    "access",
-    "client",
-];
-
-fn contains(name: &[u8], word: &str) -> bool {
-    let word = word.as_bytes();
-    name.len() >= word.len() && name.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+/// Words of which a name has at least one, by their first letter.
+const fn secret_words(first: u8) -> &'static [&'static [u8]] {
+    match first {
+        b'k' => &[b"key"],
+        b't' => &[b"token"],
+        b's' => &[b"secret"],
+        b'p' => &[b"pass", b"pwd"],
+        b'a' => &[b"auth", b"api", b"access"],
+        b'c' => &[b"credential", b"client"],
+        b'b' => &[b"bearer"],
+        b'_' => &[b"_pat"],
+        b'-' => &[b"-pat"],
+        _ => &[],
+    }
 }
 
 fn may_be_secret(name: &[u8]) -> bool {
-    SECRET_WORDS.iter().any(|word| contains(name, word))
+    let begins =
+        |text: &[u8], word: &[u8]| text.get(..word.len()).is_some_and(|it| it.eq_ignore_ascii_case(word));
+    (0..name.len()).any(|at| {
+        let rest = &name[at..];
+        secret_words(rest[0].to_ascii_lowercase()).iter().any(|word| begins(rest, word))
+    })
 }
 
 /// Names of which each says that it is no secret.
@@ -365,6 +370,7 @@ fn password_in_url(site: &Site<'_>) -> Named {
     }
     Named::Match {
         pattern,
+        from: begins,
         length: at + 1,
         certain: usize::min(at + 1 + host + usize::from(host < 16), text.len()),
     }

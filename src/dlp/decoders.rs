@@ -2,7 +2,7 @@
 
 use super::{
     Encoding,
-    decoder::{Best, Context, Decoder, Text},
+    decoder::{Best, Context, Decoder, Text, find_text, index},
     escape::Escapes,
     inflate::Inflate,
     radix::{self, Radix},
@@ -20,6 +20,11 @@ pub(super) fn decoders(depth: u8) -> Box<dyn Decoder> {
 /// The same without those that decompress.
 pub(super) fn uncompressed(depth: u8) -> Box<dyn Decoder> {
     Box::new(Decoders(of_characters(depth)))
+}
+
+/// None at all: a text as it stands.
+pub(super) fn none(_: u8) -> Box<dyn Decoder> {
+    Box::new(Decoders(Vec::new()))
 }
 
 fn of_characters(depth: u8) -> Vec<Box<dyn Decoder>> {
@@ -53,7 +58,24 @@ impl Decoder for Decoders {
     }
 
     fn advance(&mut self, context: Context<'_>, text: Text<'_>, best: &mut Best) {
+        // Of binary data most is nothing that most of them look for.
+        let waiting = self.0.iter().filter(|it| it.wants_text()).map(|it| it.position()).min();
+        if let Some(from) = waiting {
+            let from = index(from.max(text.base) - text.base);
+            let (Ok(begins) | Err(begins)) = find_text(text.bytes, from);
+            for it in self.0.iter_mut().filter(|it| it.wants_text()) {
+                it.pass_over(text.base + begins as u64);
+            }
+        }
         self.0.iter_mut().for_each(|it| it.advance(context, text, best));
+    }
+
+    fn memory(&self) -> usize {
+        self.0.capacity() * size_of::<Box<dyn Decoder>>() + self.0.iter().map(|it| it.memory()).sum::<usize>()
+    }
+
+    fn release(&mut self) {
+        self.0.iter_mut().for_each(|it| it.release());
     }
 
     fn reset(&mut self) {

@@ -164,7 +164,8 @@ impl Escapes {
                 let nul = memchr::memchr(0, bytes)?;
                 Some(nul.saturating_sub(1))
             }
-            _ => bytes.iter().position(|b| LEADS[usize::from(*b)]),
+            // What begins a character goes on with another byte of one.
+            _ => find_lead(bytes),
         }
     }
 
@@ -347,6 +348,22 @@ static LEADS: [bool; 256] = {
     leads
 };
 
+/// The next byte that may begin a character that looks like ASCII: after it another one of a character follows, if any.
+fn find_lead(bytes: &[u8]) -> Option<usize> {
+    const CHUNK: usize = 64;
+    let mut at = 0;
+    loop {
+        while bytes.get(at..at + CHUNK).is_some_and(<[u8]>::is_ascii) {
+            at += CHUNK;
+        }
+        at += bytes.get(at..)?.iter().position(|b| LEADS[usize::from(*b)])?;
+        if bytes.get(at + 1).is_none_or(|next| next & 0xc0 == 0x80) {
+            return Some(at);
+        }
+        at += 1;
+    }
+}
+
 /// A character of UTF-8 as a reader sees it.
 fn lookalike(text: &[u8]) -> Unit {
     let length = match text[0] {
@@ -408,6 +425,16 @@ impl Decoder for Escapes {
         *self = Self { view, decoded, ..Self::new(self.kind, self.depth) };
     }
 
+    fn memory(&self) -> usize {
+        size_of::<Self>() + self.decoded.capacity() + self.view.as_ref().map_or(0, |view| view.memory())
+    }
+
+    fn release(&mut self) {
+        self.view = None;
+        self.active = false;
+        self.decoded = Vec::new();
+    }
+
     fn position(&self) -> u64 {
         self.position
     }
@@ -418,6 +445,14 @@ impl Decoder for Escapes {
 
     fn hold_when_idle(&self) -> u64 {
         self.hold_when_idle
+    }
+
+    fn wants_text(&self) -> bool {
+        !self.active && !matches!(self.kind, Encoding::Utf16 | Encoding::Unicode)
+    }
+
+    fn pass_over(&mut self, upto: u64) {
+        self.position = self.position.max(upto);
     }
 
     fn advance(&mut self, context: Context<'_>, text: Text<'_>, best: &mut Best) {

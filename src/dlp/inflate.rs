@@ -15,6 +15,8 @@ const BLOCK: u64 = 64;
 const STREAMS: usize = 4;
 /// How much one block may grow to, on average, and how much more in all.
 const GROWTH: (u64, u64) = (100, 16 << 20);
+/// What an inflater takes with its window, in bytes.
+const INFLATER: usize = 48 << 10;
 /// Bytes of a zip's local header before the name.
 const ZIP: usize = 30;
 /// Bytes of a gzip header before the name, and the length of its extra field.
@@ -25,6 +27,8 @@ pub(super) struct Inflate {
     /// Up to where beginnings were looked for.
     scan: u64,
     streams: Vec<Stream>,
+    /// Inflaters of streams that ended, with their windows.
+    spare: Vec<Decompress>,
     end: u64,
 }
 
@@ -80,7 +84,7 @@ fn begin(text: &[u8]) -> Begin {
 
 impl Inflate {
     pub(super) fn new(depth: u8) -> Self {
-        Self { depth, scan: 0, streams: Vec::new(), end: 0 }
+        Self { depth, scan: 0, streams: Vec::new(), spare: Vec::new(), end: 0 }
     }
 
     fn look_for_beginnings(&mut self, text: Text<'_>) {
@@ -105,12 +109,11 @@ impl Inflate {
             None
         } else {
             let least = (0..self.streams.len()).min_by_key(|at| self.streams[*at].inflater.total_out());
-            least.map(|at| self.streams.swap_remove(at))
+            least.map(|at| self.streams.swap_remove(at).inflater)
         };
-        let inflater = gone.map_or_else(
+        let inflater = gone.or_else(|| self.spare.pop()).map_or_else(
             || Decompress::new(false),
-            |stream| {
-                let mut inflater = stream.inflater;
+            |mut inflater| {
                 inflater.reset(false);
                 inflater
             },
@@ -186,6 +189,7 @@ impl Stream {
                     pattern: Set::bomb_id(),
                     start: self.begin,
                     certain,
+                    secret: (self.begin, certain),
                     chain: vec![Encoding::Compressed],
                 });
                 return false;
@@ -226,11 +230,23 @@ impl Decoder for Inflate {
 
     fn advance(&mut self, context: Context<'_>, text: Text<'_>, best: &mut Best) {
         self.look_for_beginnings(text);
-        self.streams.retain_mut(|it| it.read_on(context, text, best));
+        let ended = self.streams.extract_if(.., |it| !it.read_on(context, text, best));
+        self.spare.extend(ended.map(|it| it.inflater));
+        self.spare.truncate(1);
         self.end = text.base + text.bytes.len() as u64;
     }
 
-    fn reset(&mut self) {
+    fn memory(&self) -> usize {
+        let streams = self.streams.iter().map(|it| size_of::<Stream>() + INFLATER + it.view.memory());
+        size_of::<Self>() + streams.sum::<usize>() + self.spare.len() * INFLATER
+    }
+
+    fn release(&mut self) {
         *self = Self::new(self.depth);
+    }
+
+    fn reset(&mut self) {
+        let spare = std::mem::take(&mut self.spare);
+        *self = Self { spare, ..Self::new(self.depth) };
     }
 }

@@ -29,7 +29,7 @@ pub(super) const TABLE: &[Pattern] = &[
     token("GitLab PAT", "GitLab: token overview", r"glpat-[A-Za-z0-9_-]{20}").core(),
     token("Slack Token", "Slack: token types", r"xox[a-z]-[A-Za-z0-9-]{15}").core(),
     token("Slack Token", "Slack: token rotation", r"xox[a-z]\.xox[a-z]-[A-Za-z0-9-]{15}").core(),
-    special("Private Key Header", "RFC 7468, RFC 4716, OpenSSH", &["BEG"], special::private_key).core(),
+    special("Private Key Header", "RFC 7468, RFC 4716, OpenSSH", &["BEG"], special::private_key).core().block(),
 
     // Models.
     token("Anthropic", "Anthropic: API keys", r"sk-ant-[A-Za-z0-9_-]{20}"),
@@ -302,8 +302,8 @@ pub(super) const TABLE: &[Pattern] = &[
     token("Deno Deploy", "Deno: access tokens", r"dd[pw]_[A-Za-z0-9]{36}"),
     token("age Secret Key", "age: key format", r"AGE-SECRET-KEY-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}"),
     token("age Secret Key", "age: post-quantum keys", r"AGE-SECRET-KEY-PQ-1[QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L]{58}"),
-    special("PGP Private Key", "RFC 9580", &["BEG"], special::pgp_key),
-    special("PuTTY Private Key", "PuTTY: key file format", &["Pri"], special::putty_key),
+    special("PGP Private Key", "RFC 9580", &["BEG"], special::pgp_key).block(),
+    special("PuTTY Private Key", "PuTTY: key file format", &["Pri"], special::putty_key).block(),
     token("minisign Secret Key", "minisign: key format", r"RWRTY0Iy[A-Za-z0-9+/]{100}"),
     special("WireGuard Private Key", "WireGuard: configuration", &[], special::by_name),
     special("Docker Registry Auth", "Docker: config.json", &[], special::by_name),

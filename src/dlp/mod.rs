@@ -23,6 +23,7 @@ mod escape;
 mod exceptions;
 mod folded;
 mod inflate;
+mod json;
 mod judge;
 mod kinds;
 mod lookalike;
@@ -30,6 +31,7 @@ mod mask;
 mod own;
 mod patterns;
 mod radix;
+mod redact;
 mod row;
 mod seed_phrase;
 mod set;
@@ -47,6 +49,7 @@ use std::sync::Arc;
 pub use custom::{CustomError, PhraseState, Phrases};
 pub use exceptions::{EVERY, Exception, Scanners};
 pub use own::{Incoming, Outgoing, OwnSecret, OwnSecrets};
+pub use redact::{Form, Redactor, Removed, mark};
 pub use row::Severity;
 pub use set::SEED_PHRASE;
 pub use stream::StreamScanner;
@@ -255,6 +258,16 @@ impl Scanner {
     #[must_use]
     pub fn stream_of_coded(&self) -> StreamScanner {
         StreamScanner::as_it_stands(self.clone())
+    }
+
+    /// Takes credentials out of a text that comes in pieces. What it lets go on is to be scanned by one of the others.
+    #[must_use]
+    pub fn redactor(&self, form: Form) -> Redactor {
+        Redactor::new(self.clone(), form)
+    }
+
+    fn describe(&self, pattern: set::PatternId) -> (Arc<str>, Severity) {
+        self.set.describe(pattern)
     }
 
     /// The built-in kinds, each once; that of seed phrases is not one of them.

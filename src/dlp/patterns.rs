@@ -1,7 +1,7 @@
 //! The table of kinds, read: which rows can match where, by a bit map of three bytes, so that most bytes of a text cost one
 //! look.
 
-use super::{kinds::TABLE, row::When, shape::Shape};
+use super::{judge::is_base64_url, kinds::TABLE, row::When, shape::Shape};
 use std::{collections::BTreeMap, sync::LazyLock};
 
 /// A row, read.
@@ -18,11 +18,43 @@ pub(super) struct Builtin {
     pub(super) rows: Vec<Row>,
     /// Of the first three bytes, folded to sixteen bits.
     begins: Box<[u64; 1024]>,
-    by_head: BTreeMap<[u8; 3], Vec<u16>>,
+    by_head: Index<3>,
+    /// Rows that begin with a dot and two letters, whichever: in the map they would stand for half of all texts.
+    after_dot: Vec<u16>,
     /// Rows that match at the beginning of a word only, by its first two bytes.
-    by_pair: BTreeMap<[u8; 2], Vec<u16>>,
+    by_pair: Index<2>,
     pairs: Box<[u64; 1024]>,
 }
+
+/// Rows by the bytes that they begin with: a table of sixteen bits, and a list for each place of it that is not empty.
+struct Index<const N: usize> {
+    /// One more than a place in `lists`.
+    places: Vec<u16>,
+    lists: Vec<Vec<([u8; N], Vec<u16>)>>,
+}
+
+impl<const N: usize> Index<N> {
+    fn new(rows: BTreeMap<[u8; N], Vec<u16>>, place: impl Fn([u8; N]) -> usize) -> Self {
+        let mut index = Self { places: vec![0; 1 << 16], lists: Vec::new() };
+        for (head, ids) in rows {
+            let at = &mut index.places[place(head)];
+            if *at == 0 {
+                index.lists.push(Vec::new());
+                *at = u16::try_from(index.lists.len()).unwrap_or_default();
+            }
+            index.lists[usize::from(*at) - 1].push((head, ids));
+        }
+        index
+    }
+
+    fn get(&self, head: [u8; N], place: usize) -> &[u16] {
+        let Some(list) = usize::from(self.places[place]).checked_sub(1) else { return &[] };
+        self.lists[list].iter().find(|(it, _)| *it == head).map_or(&[], |(_, ids)| ids)
+    }
+}
+
+/// A row with more beginnings than this makes the map useless.
+const MANY: usize = 1000;
 
 fn fold(head: [u8; 3]) -> usize {
     let [a, b, c] = head.map(usize::from);
@@ -42,6 +74,7 @@ impl Builtin {
         let mut rows = Vec::with_capacity(TABLE.len());
         let mut by_head: BTreeMap<[u8; 3], Vec<u16>> = BTreeMap::new();
         let mut by_pair: BTreeMap<[u8; 2], Vec<u16>> = BTreeMap::new();
+        let mut after_dot = Vec::new();
         for (id, pattern) in (0..).zip(TABLE) {
             let shape = match &pattern.when {
                 When::Shape(shape) => Shape::parse(shape),
@@ -62,6 +95,8 @@ impl Builtin {
                         ids.push(id);
                     }
                 }
+            } else if heads.len() > MANY && heads.iter().all(|head| head[0] == b'.') {
+                after_dot.push(id);
             } else {
                 for head in heads {
                     by_head.entry(head).or_default().push(id);
@@ -78,25 +113,56 @@ impl Builtin {
         for pair in by_pair.keys() {
             set(&mut pairs, usize::from(u16::from_be_bytes(*pair)));
         }
-        Self { rows, begins, by_head, by_pair, pairs }
+        let by_head = Index::new(by_head, fold);
+        let by_pair = Index::new(by_pair, |pair| usize::from(u16::from_be_bytes(pair)));
+        Self { rows, begins, by_head, after_dot, by_pair, pairs }
+    }
+
+    /// What says of most beginnings that there are none.
+    pub(super) fn maps(&self) -> (Triples<'_>, Pairs<'_>) {
+        (Triples(&self.begins), Pairs(&self.pairs))
     }
 
     /// The rows that can begin with these three bytes, wherever they stand.
     #[inline]
     pub(super) fn beginning_with(&self, head: [u8; 3]) -> &[u16] {
-        if bit(&self.begins, fold(head)) {
-            return self.by_head.get(&head).map_or(&[], Vec::as_slice);
-        }
-        &[]
+        let place = fold(head);
+        if bit(&self.begins, place) { self.by_head.get(head, place) } else { &[] }
+    }
+
+    /// The rows that can begin with a dot and these two bytes.
+    #[inline]
+    pub(super) fn after_dot(&self, next: [u8; 2]) -> &[u16] {
+        if next.into_iter().all(is_base64_url) { &self.after_dot } else { &[] }
     }
 
     /// The rows that can begin with these two bytes where a word begins.
     #[inline]
     pub(super) fn words_beginning_with(&self, pair: [u8; 2]) -> &[u16] {
-        if bit(&self.pairs, usize::from(u16::from_be_bytes(pair))) {
-            return self.by_pair.get(&pair).map_or(&[], Vec::as_slice);
-        }
-        &[]
+        let place = usize::from(u16::from_be_bytes(pair));
+        if bit(&self.pairs, place) { self.by_pair.get(pair, place) } else { &[] }
+    }
+}
+
+/// Which three bytes rows can begin with, and some that none does.
+#[derive(Clone, Copy)]
+pub(super) struct Triples<'b>(&'b [u64; 1024]);
+
+impl Triples<'_> {
+    #[inline]
+    pub(super) fn may_be(self, head: [u8; 3]) -> bool {
+        bit(self.0, fold(head))
+    }
+}
+
+/// Which two bytes rows can begin with where a word begins.
+#[derive(Clone, Copy)]
+pub(super) struct Pairs<'b>(&'b [u64; 1024]);
+
+impl Pairs<'_> {
+    #[inline]
+    pub(super) fn may_be(self, pair: [u8; 2]) -> bool {
+        bit(self.0, usize::from(u16::from_be_bytes(pair)))
     }
 }
 
@@ -117,7 +183,7 @@ mod tests {
         }
         // The map is of use only as long as it is mostly empty.
         let set: u32 = BUILTIN.begins.iter().map(|word| word.count_ones()).sum();
-        assert!(set < 6000, "{set} of 65536");
+        assert!(set < 400, "{set} of 65536");
     }
 
     #[test]

@@ -147,13 +147,13 @@ impl Coding {
 
     /// A run may have a delimiter after each byte, so it is walked.
     fn find_hex(&self, text: &[u8], mut at: usize, complete: bool) -> Result<usize, usize> {
-        let mut printable = at;
+        let mut clear = at;
         while at < text.len() {
-            // Less text than the shortest run is nothing, and of binary data most is no text.
-            while let Some(window) = text.get(printable.max(at)..at + 2 * SHORTEST_HEX) {
-                let gap = window.iter().rposition(|b| !matches!(b, b'\t'..=b'\r' | b' '..=b'~'));
-                let from = printable.max(at);
-                printable = at + 2 * SHORTEST_HEX;
+            // Most text has other letters than those of hexadecimal within so many bytes.
+            while let Some(window) = text.get(clear.max(at)..at + 2 * SHORTEST_HEX) {
+                let gap = window.iter().rposition(|b| !IN_HEX[usize::from(*b)]);
+                let from = clear.max(at);
+                clear = at + 2 * SHORTEST_HEX;
                 match gap {
                     Some(gap) => at = from + gap + 1,
                     None => break,
@@ -224,6 +224,21 @@ impl Decoder for Radix {
         *self = Self { run: self.run.take(), ..Self::new(self.coding, self.depth) };
     }
 
+    fn memory(&self) -> usize {
+        let run = self.run.as_ref().map_or(0, |run| {
+            let buffers = run.values.capacity()
+                + run.decoded.capacity()
+                + run.lines.capacity() * size_of::<(u64, u64)>();
+            size_of::<Run>() + buffers + run.views.iter().map(View::memory).sum::<usize>()
+        });
+        size_of::<Self>() + run
+    }
+
+    fn release(&mut self) {
+        self.run = None;
+        self.active = false;
+    }
+
     fn position(&self) -> u64 {
         self.position
     }
@@ -234,6 +249,14 @@ impl Decoder for Radix {
 
     fn hold_when_idle(&self) -> u64 {
         self.hold_when_idle
+    }
+
+    fn wants_text(&self) -> bool {
+        !self.active
+    }
+
+    fn pass_over(&mut self, upto: u64) {
+        self.position = self.position.max(upto);
     }
 
     fn advance(&mut self, context: Context<'_>, text: Text<'_>, best: &mut Best) {
@@ -312,13 +335,28 @@ fn line_break(text: &[u8]) -> Break {
     Break::Over
 }
 
+/// Signs that may stand between two bytes in hexadecimal. Those of other codings, which are read as what they are, are none.
+const fn is_sign(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte.is_ascii_punctuation() && !matches!(byte, b'%' | b'\\' | b'=' | b'&')
+}
+
+/// What a run of bytes in hexadecimal is made of, with what stands between them.
+static IN_HEX: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0_u8;
+    loop {
+        table[byte as usize] = byte.is_ascii_hexdigit() || matches!(byte, b'x' | b'X') || is_sign(byte);
+        if byte == 255 {
+            break;
+        }
+        byte += 1;
+    }
+    table
+};
+
 /// Reads what stands between two bytes in hexadecimal: a few signs, and a prefix of the next.
 fn delimiter(text: &[u8]) -> Break {
     const SIGNS: usize = 4;
-    // Those of other codings, which are read as what they are, are none.
-    let is_sign = |b: u8| {
-        b.is_ascii_whitespace() || b.is_ascii_punctuation() && !matches!(b, b'%' | b'\\' | b'=' | b'&')
-    };
     let mut at = text.iter().take(SIGNS).take_while(|b| is_sign(**b)).count();
     match &text[at..] {
         [b'0', b'x' | b'X', ..] if at > 0 => at += 2,

@@ -62,6 +62,8 @@ pub(super) struct Pattern {
     /// The last six characters of it are a checksum, in the tokens of later years.
     pub(super) crc: bool,
     pub(super) unless: Option<Unless>,
+    /// It goes on over lines, to a line that ends it.
+    pub(super) block: bool,
 }
 
 pub(super) const fn token(name: &'static str, source: &'static str, shape: &'static str) -> Pattern {
@@ -76,6 +78,7 @@ pub(super) const fn token(name: &'static str, source: &'static str, shape: &'sta
         random: false,
         crc: false,
         unless: None,
+        block: false,
     }
 }
 
@@ -136,6 +139,11 @@ impl Pattern {
 
     pub(super) const fn crc(mut self) -> Self {
         self.crc = true;
+        self
+    }
+
+    pub(super) const fn block(mut self) -> Self {
+        self.block = true;
         self
     }
 

@@ -33,7 +33,8 @@ pub(super) enum Sight {
     /// A credential, by its indices in the text, certain after so many bytes of the text.
     Match {
         pattern: PatternId,
-        start: usize,
+        /// Where what is secret begins.
+        from: usize,
         end: usize,
         certain: usize,
     },
@@ -45,9 +46,12 @@ pub(super) fn look(candidate: Candidate, site: &Site<'_>) -> Sight {
         Candidate::Named => match assignment::look(site) {
             Named::No => Sight::No,
             Named::More => Sight::More,
-            Named::Match { pattern, length, certain } => {
-                Sight::Match { pattern, start: site.at, end: site.at + length, certain: site.at + certain }
-            }
+            Named::Match { pattern, from, length, certain } => Sight::Match {
+                pattern,
+                from: site.at + from,
+                end: site.at + length,
+                certain: site.at + certain,
+            },
         },
         Candidate::Row { id, is_word } => row(id, is_word, site),
     }
@@ -61,7 +65,7 @@ fn row(pattern: PatternId, is_word: bool, site: &Site<'_>) -> Sight {
             Look::No => Sight::No,
             Look::More => Sight::More,
             Look::Match { length, certain } => {
-                Sight::Match { pattern, start, end: start + length, certain: start + certain }
+                Sight::Match { pattern, from: start, end: start + length, certain: start + certain }
             }
         };
     }
@@ -118,5 +122,5 @@ fn row(pattern: PatternId, is_word: bool, site: &Site<'_>) -> Sight {
             Some((false, after)) => certain = certain.max(length + after),
         }
     }
-    Sight::Match { pattern, start, end: begins + length, certain: begins + certain }
+    Sight::Match { pattern, from: begins, end: begins + length, certain: begins + certain }
 }

@@ -6,18 +6,20 @@ use super::{
     decoders::{decoders, uncompressed},
     view::View,
 };
+use std::cell::Cell;
 
 /// Scans a stream.
 pub struct StreamScanner {
     scanner: Scanner,
     view: View,
     cleared: u64,
+    read: u64,
     decoders: fn(u8) -> Box<dyn Decoder>,
 }
 
 impl StreamScanner {
     pub(super) fn new(scanner: Scanner) -> Self {
-        Self { scanner, view: View::new(0), cleared: 0, decoders }
+        Self { scanner, view: View::new(0), cleared: 0, read: 0, decoders }
     }
 
     /// The same, and nothing that is compressed is looked into.
@@ -28,16 +30,18 @@ impl StreamScanner {
     /// Reads the next piece. Says how many more bytes of the stream may go on now: what is held back is no
     /// longer than the longest pattern under its encoding.
     pub fn push(&mut self, bytes: &[u8]) -> Result<usize, Finding> {
-        let mut best = Best::default();
-        self.view.feed(context(&self.scanner, self.decoders), bytes, &mut best);
+        let (mut best, read) = (Best::default(), Cell::new(self.read));
+        self.view.feed(context(&self.scanner, self.decoders, &read), bytes, &mut best);
+        self.read = read.get();
         self.reported(best)?;
         Ok(self.clear(self.view.hold()))
     }
 
     /// The stream is over: everything may go on.
     pub fn finish(&mut self) -> Result<usize, Finding> {
-        let mut best = Best::default();
-        self.view.finish(context(&self.scanner, self.decoders), &mut best);
+        let (mut best, read) = (Best::default(), Cell::new(self.read));
+        self.view.finish(context(&self.scanner, self.decoders, &read), &mut best);
+        self.read = read.get();
         self.reported(best)?;
         Ok(self.clear(self.view.total()))
     }
@@ -46,6 +50,18 @@ impl StreamScanner {
     /// has begun. Without this a peer that waits for an answer before it sends more would wait forever.
     pub fn idle(&mut self) -> usize {
         self.clear(self.view.hold_when_idle())
+    }
+
+    /// How many bytes were read in all views together: what a text costs, as no clock can say it.
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        self.read
+    }
+
+    /// What it takes now, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.view.memory()
     }
 
     fn clear(&mut self, upto: u64) -> usize {
@@ -63,8 +79,12 @@ impl StreamScanner {
     }
 }
 
-fn context(scanner: &Scanner, decoders: fn(u8) -> Box<dyn Decoder>) -> Context<'_> {
-    Context { set: &scanner.set, muted: &scanner.muted, decoders }
+fn context<'a>(
+    scanner: &'a Scanner,
+    decoders: fn(u8) -> Box<dyn Decoder>,
+    read: &'a Cell<u64>,
+) -> Context<'a> {
+    Context { set: &scanner.set, muted: &scanner.muted, decoders, read }
 }
 
 impl std::fmt::Debug for StreamScanner {

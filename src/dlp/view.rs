@@ -2,9 +2,9 @@
 
 use super::{
     SeedPhrases,
-    decoder::{Best, Context, Decoder, Text, ViewFinding, index},
+    decoder::{Best, Context, Decoder, Text, ViewFinding, find_text, index, is_printable},
     judge,
-    patterns::BUILTIN,
+    patterns::{BUILTIN, Builtin},
     seed_phrase::Seed,
     set::{LEFT, Set},
     sight::{self, Candidate, Sight},
@@ -18,8 +18,6 @@ const MAX_DEPTH: u8 = 3;
 const BLOCK: usize = 16 << 10;
 /// The same of what was decoded.
 const INNER_BLOCK: usize = 4 << 10;
-/// The shortest run of printable text in decoded data that can hold a finding.
-const SHORTEST_TEXT: usize = 11;
 /// How far back a pattern of the user's own may reach into what was not yet forwarded.
 const CUSTOM_HOLD: u64 = 256;
 
@@ -52,6 +50,10 @@ const ALNUM: u8 = 1;
 const ESCAPE: u8 = 2;
 const PRINTABLE: u8 = 4;
 const NAMES: u8 = 8;
+const DOT: u8 = 16;
+/// The last letter of an escape sequence of a terminal, and what may stand before it.
+const ANSI: u8 = 32;
+const ANSI_BEFORE: u8 = 64;
 
 static CLASS: [u8; 256] = {
     let mut class = [0; 256];
@@ -61,13 +63,22 @@ static CLASS: [u8; 256] = {
         if byte.is_ascii_alphanumeric() {
             flags |= ALNUM;
         }
-        if matches!(byte, b'\\' | b'%' | b'm') {
+        if matches!(byte, b'\\' | b'%') {
             flags |= ESCAPE;
+        }
+        if byte == b'm' {
+            flags |= ANSI;
+        }
+        if byte.is_ascii_digit() || byte == b'[' {
+            flags |= ANSI_BEFORE;
         }
         if matches!(byte, b'=' | b':') {
             flags |= NAMES;
         }
-        if matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n') {
+        if byte == b'.' {
+            flags |= DOT;
+        }
+        if is_printable(byte) {
             flags |= PRINTABLE;
         }
         class[byte as usize] = flags;
@@ -112,9 +123,17 @@ impl View {
 
     /// Lets go of what a longer text needed.
     pub(super) fn release(&mut self) {
-        self.decoders = None;
+        if let Some(decoders) = &mut self.decoders {
+            decoders.release();
+        }
         self.buf.clear();
         self.buf.shrink_to(INNER_BLOCK);
+    }
+
+    /// What it takes with all that is upon it, in bytes.
+    pub(super) fn memory(&self) -> usize {
+        let decoders = self.decoders.as_ref().map_or(0, |decoders| decoders.memory());
+        size_of::<Self>() + self.buf.capacity() + self.pending.capacity() * size_of::<Pending>() + decoders
     }
 
     /// How many bytes were read.
@@ -124,6 +143,7 @@ impl View {
 
     /// Reads on.
     pub(super) fn feed(&mut self, context: Context<'_>, bytes: &[u8], best: &mut Best) {
+        context.read.set(context.read.get() + bytes.len() as u64);
         for block in bytes.chunks(self.block()) {
             self.compact();
             let at = self.total();
@@ -141,10 +161,8 @@ impl View {
     /// From where on what was read may still turn out to be part of a finding.
     pub(super) fn hold(&self) -> u64 {
         let own = self.pending.iter().map(|p| p.start).min().unwrap_or(u64::MAX).min(self.scan);
-        let custom = if self.custom.is_some() { self.total().saturating_sub(CUSTOM_HOLD) } else { u64::MAX };
-        let seed = self.seed.hold().unwrap_or(u64::MAX);
         let decoders = self.decoders.as_ref().map_or(u64::MAX, |decoders| decoders.hold());
-        own.min(custom).min(seed).min(decoders).min(self.total())
+        own.min(self.hold_of_phrases()).min(decoders).min(self.total())
     }
 
     /// As `hold`, without what is only the end of the text and no match under way.
@@ -152,6 +170,12 @@ impl View {
         let own = self.pending.iter().map(|p| p.start).min().unwrap_or(u64::MAX);
         let decoders = self.decoders.as_ref().map_or(u64::MAX, |decoders| decoders.hold_when_idle());
         own.min(decoders).min(self.total())
+    }
+
+    /// From where on what was read may be part of a finding that only its end makes one: a phrase, a pattern of the user's own.
+    pub(super) fn hold_of_phrases(&self) -> u64 {
+        let custom = if self.custom.is_some() { self.total().saturating_sub(CUSTOM_HOLD) } else { u64::MAX };
+        self.seed.hold().unwrap_or(u64::MAX).min(custom)
     }
 
     fn block(&self) -> usize {
@@ -197,10 +221,10 @@ impl View {
         let mut at = index(self.scan - self.base);
         while at < end {
             if !self.in_text {
-                match self.find_text(at, complete) {
+                match find_text(&self.buf, at) {
                     Ok(start) => at = start,
                     Err(resume) => {
-                        at = resume;
+                        at = if complete { self.buf.len() } else { resume };
                         break;
                     }
                 }
@@ -225,12 +249,16 @@ impl View {
     ) -> usize {
         let builtin = &*BUILTIN;
         let decoded = self.depth > 0;
-        let mut before = at.checked_sub(1).map_or(0, |i| class(self.buf[i]));
         let mut forced = index(self.forced.saturating_sub(self.base));
-        while at < end {
+        loop {
+            at = self.next_of_interest(builtin, at, end, forced);
+            if at >= end {
+                break;
+            }
+            let before = at.checked_sub(1).map_or(0, |i| class(self.buf[i]));
             let byte = self.buf[at];
             let flags = class(byte);
-            if flags & ESCAPE != 0 {
+            if flags & (ESCAPE | ANSI) != 0 {
                 forced = self.escape(at).unwrap_or(forced);
             }
             if flags & NAMES != 0 {
@@ -242,7 +270,8 @@ impl View {
                 );
             }
             let [second, third] = [self.buf[at + 1], self.buf[at + 2]];
-            for &id in builtin.beginning_with([byte, second, third]) {
+            let after_dot = if flags & DOT != 0 { builtin.after_dot([second, third]) } else { &[] };
+            for &id in builtin.beginning_with([byte, second, third]).iter().chain(after_dot) {
                 let candidate = Candidate::Row { id, is_word: self.is_word(at, forced) };
                 self.check(context, Pending { candidate, start: self.base + at as u64 }, complete, best);
             }
@@ -262,11 +291,37 @@ impl View {
                 self.in_text = false;
                 break;
             }
-            before = flags;
             at += 1;
         }
         self.forced = self.base + forced as u64;
         at
+    }
+
+    /// The next place from `at` on, before `end`, at which anything may begin; most bytes are none.
+    #[inline]
+    fn next_of_interest(&self, builtin: &Builtin, mut at: usize, end: usize, forced: usize) -> usize {
+        let text = &self.buf[..end + 2];
+        let (begins, pairs) = builtin.maps();
+        let rest = if self.depth > 0 { PRINTABLE } else { 0 };
+        let mut before = at.checked_sub(1).map_or(0, |i| class(text[i]));
+        while let Some([first, second, third]) =
+            text.get(at..at + 3).and_then(|it| it.first_chunk::<3>().copied())
+        {
+            let flags = class(first);
+            let is_start = flags & ALNUM & !before != 0;
+            if flags & (ESCAPE | NAMES | DOT) != 0
+                || flags & ANSI != 0 && before & ANSI_BEFORE != 0
+                || flags & rest != rest
+                || at == forced
+                || begins.may_be([first, second, third])
+                || is_start && pairs.may_be([first, second])
+            {
+                return at;
+            }
+            before = flags;
+            at += 1;
+        }
+        end
     }
 
     /// Whether a word begins at `at`: after something that goes on with no word, or after an escape sequence.
@@ -293,21 +348,6 @@ impl View {
         rest.next() == Some(&b'[')
     }
 
-    /// Finds the next run of printable text that is long enough, from `at` on; else where to look again.
-    fn find_text(&self, mut at: usize, complete: bool) -> Result<usize, usize> {
-        loop {
-            let probe = at + SHORTEST_TEXT - 1;
-            if probe >= self.buf.len() {
-                return Err(if complete { self.buf.len() } else { at });
-            }
-            let gap = self.buf[at..=probe].iter().rposition(|b| class(*b) & PRINTABLE == 0);
-            match gap {
-                Some(gap) => at += gap + 1,
-                None => return Ok(at),
-            }
-        }
-    }
-
     fn check(&mut self, context: Context<'_>, pending: Pending, complete: bool, best: &mut Best) {
         if let Candidate::Row { id, .. } = pending.candidate
             && context.muted[usize::from(id)]
@@ -317,14 +357,15 @@ impl View {
         let at = index(pending.start - self.base);
         match sight::look(pending.candidate, &Site { text: &self.buf, at, complete }) {
             Sight::More => self.pending.push(pending),
-            Sight::Match { pattern, start, end, certain } if !context.muted[usize::from(pattern)] => {
-                match self.cover(context, start, end, complete) {
+            Sight::Match { pattern, from, end, certain } if !context.muted[usize::from(pattern)] => {
+                match self.cover(context, at, end, complete) {
                     Cover::Yes => {}
                     Cover::Unsure => self.pending.push(pending),
                     Cover::No { decided } => best.offer(ViewFinding {
                         pattern,
                         start: pending.start,
                         certain: self.base + usize::max(certain, decided) as u64,
+                        secret: (self.base + from as u64, self.base + end as u64),
                         chain: Vec::new(),
                     }),
                 }
@@ -342,6 +383,7 @@ impl View {
                     pattern,
                     start: certain.saturating_sub(1),
                     certain,
+                    secret: (certain.saturating_sub(1), certain),
                     chain: Vec::new(),
                 });
             }
@@ -370,7 +412,8 @@ impl View {
         }
         let total = self.total();
         let mut offer = |start, certain| {
-            best.offer(ViewFinding { pattern, start, certain: u64::min(certain, total), chain: Vec::new() });
+            let certain = u64::min(certain, total);
+            best.offer(ViewFinding { pattern, start, certain, secret: (start, certain), chain: Vec::new() });
         };
         self.seed.read(rule, &self.buf[index(at - self.base)..], at, &mut offer);
         if complete {

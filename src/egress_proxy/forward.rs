@@ -6,6 +6,7 @@ use super::{
     failure::Failure,
     pipelock_refusal,
     record::RequestRecord,
+    respond,
     rules::{LoadedRule, Rules},
 };
 use crate::intercept::{
@@ -57,7 +58,8 @@ impl Forward {
         request: Request<Body>,
         record: &mut RequestRecord,
     ) -> Result<Response<Body>, Failure> {
-        let HostRule { route, auth: _, client: _, inspect, addresses: _ } = permit.matched.rule.as_ref();
+        let HostRule { route, auth: _, client: _, inspect, on_secret: _, addresses: _ } =
+            permit.matched.rule.as_ref();
         let inspected = *inspect;
         let way = UpstreamKey {
             scheme: permit.intent.scheme,
@@ -75,6 +77,7 @@ impl Forward {
         }
         let response = self.pool.send(&way, request).await.map_err(|error| failure(error, route))?;
         let response = pipelock_refusal::of_response(response, route, inspected).await?;
+        let response = respond::note_removed(response, inspected);
         let Some(room) = room else { return Ok(response) };
         let host = route.host.to_string();
         let cut = move || tracing::warn!(%host, "a response was cut off: its client did not read it while others needed its memory");

@@ -197,7 +197,7 @@ fn outgoing(
     let request = request
         .map(|inner| body::on_trailers(inner, move |trailers| strip_trailers(trailers, &fields, guarded)));
     let request = request.map(|inner| own_secrets::searched(inner, rules.ruleset.own()));
-    let HostRule { route, inspect, auth: _, client: _, addresses: _ } = rule;
+    let HostRule { route, inspect, auth: _, client: _, on_secret: _, addresses: _ } = rule;
     if rules.file.upstream.identity_only && *inspect {
         identity::request(request, route)
     } else {
@@ -207,7 +207,7 @@ fn outgoing(
 
 /// The last stage before sending: our credential, or an error and never a request without it.
 async fn with_credential(mut request: Request<Body>, rule: &LoadedRule) -> Result<Request<Body>, Failure> {
-    let HostRule { route, auth, client: _, inspect: _, addresses: _ } = rule.as_ref();
+    let HostRule { route, auth, client: _, inspect: _, on_secret: _, addresses: _ } = rule.as_ref();
     match (auth, &rule.credential) {
         (None, _) => Ok(request),
         (Some(_), Some(credential)) => {

@@ -6,6 +6,7 @@ use super::proxy::Proxy;
 use super::rules::{BottleRules, FileLine};
 use crate::fields::is_never_passed;
 use crate::intercept::ServerLimits;
+use crate::manifest::DlpAction;
 use crate::pipelock::scan_body;
 use crate::plan::Topology;
 use crate::policy::{
@@ -37,6 +38,8 @@ pub struct Answer {
     pub pipelock: Pipelock,
     /// A secret that pipelock finds.
     pub secret: Option<Found>,
+    /// What is removed from the body before it goes on: kinds, and how many of each.
+    pub removed: Vec<(String, u32)>,
     /// The rule that would have allowed it.
     pub nearest: Option<Near>,
     /// What happens to the request on the way, and what the question leaves open.
@@ -104,10 +107,10 @@ pub enum Pipelock {
     Refuses,
     /// It tunnels the bytes without a look.
     PassesThrough,
-    /// It reads the request; a finding blocks, or is only logged.
+    /// It reads the request.
     Inspects {
-        /// A finding blocks.
-        blocks: bool,
+        /// What a finding does.
+        finding: DlpAction,
     },
 }
 
@@ -179,6 +182,7 @@ impl Answer {
                 .as_ref()
                 .map_or(Pipelock::Refuses, |it| Pipelock::ask(&rules.chain.pipelock, it, asked)),
             secret,
+            removed: Vec::new(),
             nearest: nearest.map(|nearest| near_of(&nearest, rules)),
             notes: match &intent {
                 Some(intent) if chain => notes_of(asked, rule, intent),
@@ -200,11 +204,17 @@ impl Answer {
         let host = self.rule.as_ref().map(|rule| rule.host.as_str()).unwrap_or_default();
         let scanned = scan_body(&rules.chain.pipelock, host, headers, body.clone());
         let found = match &scanned {
-            Ok(findings) => findings.iter().find_map(Found::of_block),
+            Ok(body) => body.logged.iter().find_map(Found::of_block),
             Err(block) => Found::of_block(block),
         };
         self.secret = self.secret.take().or(found);
+        if let Ok(body) = &scanned {
+            self.removed.extend(body.removed.iter().map(|(kind, count)| (kind.to_owned(), count)));
+        }
         if let Err(block) = scanned {
+            if self.pipelock == (Pipelock::Inspects { finding: DlpAction::Redact }) {
+                self.notes.push(REFUSED_ALL_THE_SAME.to_owned());
+            }
             let route = self.rule.as_ref().and_then(|rule| rules.policy.route(&rule.host));
             self.refusal = route.map(|route| pipelock_refusal(&block, route).refusal);
             self.decided_by = self.refusal.as_ref().map(|_| Proxy::Pipelock);
@@ -239,6 +249,7 @@ impl Answer {
             pipelock: Pipelock::Refuses,
             secret: None,
             nearest: None,
+            removed: Vec::new(),
             notes: Vec::new(),
         }
     }
@@ -246,6 +257,9 @@ impl Answer {
 
 const UPSTREAM: &str = "pipelock is the upstream project's program in this bottle: what is said of it is what the embedded engine \
      would do, and `bottle plan` lists what differs";
+
+const REFUSED_ALL_THE_SAME: &str = "`dlp_action` is `redact` for this host, but a secret is removed only where it stands in clear, in a JSON \
+     or text body that is neither encoded nor signed";
 
 const DIRECT: &str =
     "this bottle has no routes: no path rule holds, git push is not refused, and pipelock decides by host";
@@ -257,7 +271,15 @@ impl Pipelock {
         } else if ruleset.passes_through(authority.host.as_str()) {
             Pipelock::PassesThrough
         } else {
-            Pipelock::Inspects { blocks: !ruleset.only_warns() }
+            let host = authority.host.as_str();
+            let finding = if ruleset.removes(host) {
+                DlpAction::Redact
+            } else if ruleset.only_warns(host) {
+                DlpAction::Warn
+            } else {
+                DlpAction::Block
+            };
+            Pipelock::Inspects { finding }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Found;
 use crate::diagnostic::Diagnostic;
-use crate::policy::{HostRule, Method, PathPattern, Route};
+use crate::policy::{HostRule, Method, OnSecret, PathPattern, Route, is_model_api};
 use jiff::{ToSpan as _, civil::Date};
 
 /// A rule that ends within so many days is said.
@@ -21,6 +21,7 @@ fn of_rule(rule: &HostRule, today: Date) -> Found {
         found.extend(warning.map(|warning| (pointer, warning)));
     };
     warn("inspect", not_inspected(rule));
+    warn("dlp_action", alters_uploads(rule));
     warn("auth", without_paths(rule).or_else(|| on_a_shared_host(rule)));
     warn("", passes_credentials(rule));
     warn("", writes_to_a_forge(rule));
@@ -52,6 +53,16 @@ fn not_inspected(rule: &HostRule) -> Option<Diagnostic> {
                 .hint("remove `inspect: false`, or the credential")
         }
     })
+}
+
+fn alters_uploads(rule: &HostRule) -> Option<Diagnostic> {
+    let Route { source, host, .. } = &rule.route;
+    if rule.on_secret != Some(OnSecret::Redact) || is_model_api(host.as_str()) {
+        return None;
+    }
+    let message = format!("{source}: what is sent to {host} may arrive with secrets replaced by marks");
+    let hint = "`redact` is for APIs that talk with a model; others keep what they are sent, so let them refuse it: `dlp_action: block`";
+    Some(Diagnostic::warning("redact-alters-uploads", message).hint(hint))
 }
 
 fn without_paths(rule: &HostRule) -> Option<Diagnostic> {

@@ -52,6 +52,7 @@ fn the_stack_as_a_whole() {
     let routed = "egress_proxy: {routes: [{host: a.example}]}\n";
     assert_eq!(of(&format!("{routed}egress: {{dlp_action: warn}}")), ["dlp-warns"]);
     assert_eq!(of(&format!("{routed}egress: {{dlp_action: block}}")), [""; 0]);
+    assert_eq!(of(&format!("{routed}egress: {{dlp_action: redact}}")), ["redact-alters-uploads"]);
 }
 
 #[test]
@@ -115,6 +116,8 @@ fn what_pipelock_does_not_look_into() {
         ["credential-not-inspected"]
     );
     assert_eq!(of_route("host: a.example, inspect: true"), [""; 0]);
+    assert_eq!(of_route("host: a.example, dlp_action: redact"), ["redact-alters-uploads"]);
+    assert_eq!(of_route("host: api.openai.com, dlp_action: redact"), [""; 0]);
 }
 
 #[test]

@@ -147,8 +147,8 @@ pub struct EgressProxy {
 pub struct Egress {
     /// Hosts with no path rule and no credential, in the manifest's order.
     pub allowlist: Vec<HostRule>,
-    /// What pipelock does with a finding in a request.
-    pub dlp_action: DlpAction,
+    /// What pipelock does with a finding in a request; where nothing is said, `Redact` at APIs of models and `Block` elsewhere.
+    pub dlp_action: Option<DlpAction>,
     /// An existing Docker network that pipelock leaves by; one of the stack's own when absent.
     pub network: Option<String>,
 }
@@ -161,6 +161,20 @@ pub enum DlpAction {
     Block,
     /// The request passes and the finding is logged.
     Warn,
+    /// The request goes on without what was found.
+    Redact,
+}
+
+impl DlpAction {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Block => "block",
+            Self::Warn => "warn",
+            Self::Redact => "redact",
+        }
+    }
 }
 
 /// The last proxy before the Internet.

@@ -282,6 +282,10 @@ pub(super) struct Route {
     /// else. Default: true.
     #[schemars(example = false)]
     pub(super) inspect: Option<bool>,
+    /// What pipelock does when it finds a secret in a request to this host: `block` refuses it, `redact` removes the secret
+    /// from a JSON or text body and lets the rest go on. Default: what `egress.dlp_action` says.
+    #[schemars(example = &"redact")]
+    pub(super) dlp_action: Option<HostDlpAction>,
     /// The address ranges of a private origin, such as a forge on an intranet. Absent: public addresses only.
     /// Loopback, link-local and metadata addresses are never allowed.
     #[schemars(length(min = 1), example = ["10.20.0.0/16"])]
@@ -341,7 +345,9 @@ pub(super) struct Egress {
     /// options of a route; in a bottle without routes only `addresses`, `inspect` and `reason` make sense there.
     #[schemars(example = json!(["raw.example", {"host": "files.example", "inspect": false}]))]
     pub(super) allowlist: Option<Vec<Item<Entry>>>,
-    /// What pipelock does when it finds a secret in a request. `warn` lets it pass and logs it. Default: `block`.
+    /// What pipelock does when it finds a secret in a request: `block` refuses it, `redact` removes the secret from a JSON or
+    /// text body and lets the rest go on, `warn` lets it pass and logs it. Default: `redact` for the hosts of known model
+    /// APIs, `block` for all others.
     #[schemars(example = &"block")]
     pub(super) dlp_action: Option<DlpAction>,
     /// An existing Docker network that pipelock leaves by, for origins that run in containers. It serves nobody there.
@@ -365,6 +371,16 @@ pub(super) enum Entry {
 pub(super) enum DlpAction {
     Block,
     Warn,
+    Redact,
+}
+
+/// The same for one host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(super) enum HostDlpAction {
+    Block,
+    Redact,
 }
 
 /// The last proxy before the Internet.

@@ -1,8 +1,9 @@
 //! A refusal, as bytes: the answers and field names of the program whose place this engine can take.
 
+use crate::dlp::Removed;
 use crate::intercept::{Body, body};
-use crate::verdict::pipelock::Block;
-use http::{HeaderValue, Response, header};
+use crate::verdict::pipelock::{Block, REMOVED};
+use http::{HeaderMap, HeaderValue, Response, header};
 
 const PATTERN: header::HeaderName = header::HeaderName::from_static("x-pipelock-pattern");
 const LOCATION: header::HeaderName = header::HeaderName::from_static("x-pipelock-location");
@@ -10,6 +11,13 @@ const LOCATION: header::HeaderName = header::HeaderName::from_static("x-pipelock
 /// The answer to a request in a tunnel, or in absolute-form.
 pub(super) fn to_request(block: &Block) -> Response<Body> {
     with_prefix("blocked: ", block)
+}
+
+/// Says on the answer what was removed from the request.
+pub(super) fn tell_removed(fields: &mut HeaderMap, removed: &Removed) {
+    if let Some(value) = removed.field().and_then(|text| HeaderValue::from_str(&text).ok()) {
+        fields.insert(REMOVED, value);
+    }
 }
 
 /// The answer to a CONNECT.

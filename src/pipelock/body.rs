@@ -6,9 +6,10 @@
 
 use super::{
     rules::Rules,
-    scan::{OnFinding, Scan},
+    scan::{RemovedSoFar, Scan, Told},
 };
 use crate::content_coding::Coding;
+use crate::dlp::Removed;
 use crate::intercept::{
     Body, BodyError, body,
     budget::{Budget, Holder, NoRoom, Share},
@@ -57,7 +58,7 @@ pub(super) async fn inspect(
     host: &str,
     request: &HeaderMap,
     mut inner: Body,
-    on_finding: OnFinding,
+    told: Told,
 ) -> Result<Body, Stop> {
     let coding = Coding::from_fields(request).map_err(|why| Stop::Block(why.into()))?;
     if inner.is_end_stream() {
@@ -67,8 +68,8 @@ pub(super) async fn inspect(
     let hint = inner.size_hint();
     let share = Arc::new(budget.share());
     share.obtain(Scan::least()).await.map_err(no_room)?;
-    let scan = Scan::new(Arc::clone(&rules.ruleset), host, coding, is_json(request), on_finding)
-        .map_err(Stop::Block)?;
+    let scan = Scan::new(Arc::clone(&rules.ruleset), host, coding, request, told).map_err(Stop::Block)?;
+    let rewrites = scan.rewrites();
     let held = SharedScan::new(scan, &share);
     let (mut finished, mut trailers) = (false, None);
     let patience = if is_grpc(request) { PAUSE } else { HOLD_PAUSE };
@@ -99,8 +100,22 @@ pub(super) async fn inspect(
     });
     share.set(memory.map_err(Stop::Block)?).map_err(no_room)?;
     let pause = Box::pin(tokio::time::sleep(PAUSE));
-    let left = hint.exact();
+    // A body that is here as a whole has a length whatever was taken out of it; of any other that is not known.
+    let left = match (rewrites, finished) {
+        (false, _) => hint.exact(),
+        (true, true) => Some(held.with(|scan| Ok(scan.length())).map_err(Stop::Block)?),
+        (true, false) => None,
+    };
     Ok(body::boxed(Scanned { inner, held, share, left, finished, trailers, pause, paused: false }))
+}
+
+/// What was found in a body that goes on.
+#[derive(Debug)]
+pub struct ScannedBody {
+    /// What is only logged.
+    pub logged: Vec<Block>,
+    /// What is removed.
+    pub removed: Removed,
 }
 
 /// What the engine would find in a whole body to this host with these fields: what it only logs, or why it refuses the request.
@@ -109,24 +124,23 @@ pub fn scan_body(
     host: &str,
     request: &HeaderMap,
     body: Bytes,
-) -> Result<Vec<Block>, Block> {
+) -> Result<ScannedBody, Block> {
     let found = Arc::new(Mutex::new(Vec::new()));
     let into = Arc::clone(&found);
-    let on_finding: OnFinding =
-        Arc::new(move |block| into.lock().unwrap_or_else(PoisonError::into_inner).push(block.clone()));
-    let mut scan =
-        Scan::new(Arc::clone(ruleset), host, Coding::from_fields(request)?, is_json(request), on_finding)?;
+    let removed = RemovedSoFar::default();
+    let told = Told {
+        on_finding: Arc::new(move |block: &Block| {
+            into.lock().unwrap_or_else(PoisonError::into_inner).push(block.clone());
+        }),
+        on_removed: Arc::new(|_| {}),
+        removed: removed.clone(),
+    };
+    let mut scan = Scan::new(Arc::clone(ruleset), host, Coding::from_fields(request)?, request, told)?;
     scan.foresee(&body)?;
     scan.push(body)?;
     scan.finish(None)?;
-    Ok(std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner)))
-}
-
-fn is_json(request: &HeaderMap) -> bool {
-    request.get(header::CONTENT_TYPE).is_some_and(|kind| {
-        let kind = kind.as_bytes().split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
-        kind.eq_ignore_ascii_case(b"application/json") || kind.to_ascii_lowercase().ends_with(b"+json")
-    })
+    let logged = std::mem::take(&mut *found.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok(ScannedBody { logged, removed: removed.get() })
 }
 
 /// Such a request goes back and forth, and its peer waits for each message.
@@ -250,10 +264,7 @@ impl http_body::Body for Scanned {
                 }
                 Poll::Pending if !this.paused && this.pause.as_mut().poll(cx).is_ready() => {
                     this.paused = true;
-                    if let Err(block) = this.held.with(|scan| {
-                        scan.pause();
-                        Ok(())
-                    }) {
+                    if let Err(block) = this.held.with(Scan::pause) {
                         return refused(block);
                     }
                 }

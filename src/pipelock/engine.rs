@@ -9,8 +9,9 @@ use super::{
     lines::{Line, shown},
     metrics::Metrics,
     rules::Rules,
-    scan::OnFinding,
+    scan::{RemovedSoFar, Told},
 };
+use crate::dlp::Removed;
 use crate::intercept::{
     Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Pool, SendError,
     SpliceEnd, Tunnel, TunnelFailure, body as bodies, budget::Budget, unread::ResponseRoom,
@@ -231,8 +232,14 @@ impl Engine {
         if !rules.rate.admit(host) {
             return Err(Block::Rate { host: host.to_owned(), limit: rules.rate.limit }.into());
         }
-        let request = self.prepare(rules, request, &destination, &target, line).await?;
-        self.forward(rules, &destination, request, line, trail).await
+        let removed = RemovedSoFar::default();
+        let request = self.prepare(rules, request, &destination, &target, line, &removed).await?;
+        line.removed = removed.get();
+        let mut response = self.forward(rules, &destination, request, line, trail).await?;
+        // Of a long body more may be removed yet: what it is then, the line of its end says.
+        line.removed = removed.get();
+        answer::tell_removed(response.headers_mut(), &line.removed);
+        Ok(response)
     }
 
     /// The request as it goes out: its body under scan, its fields without what is not passed on.
@@ -243,19 +250,32 @@ impl Engine {
         destination: &Destination,
         target: &str,
         line: &Line,
+        removed: &RemovedSoFar,
     ) -> Result<Request<Body>, End> {
         let (mut parts, mut inner) = request.into_parts();
         if rules.body_bytes > 0 {
             inner = bodies::limited(inner, rules.body_bytes);
         }
-        let (events, line, under) = (self.events.clone(), line.clone(), Arc::clone(rules));
-        let on_finding: OnFinding = Arc::new(move |block: &Block| events.warn(line.clone(), block, &under));
+        let (events, of_finding, under) = (self.events.clone(), line.clone(), Arc::clone(rules));
+        let (events_too, of_removal) = (self.events.clone(), line.clone());
+        let told = Told {
+            on_finding: Arc::new(move |block: &Block| events.warn(of_finding.clone(), block, &under)),
+            on_removed: Arc::new(move |removed: &Removed| events_too.removed(of_removal.clone(), removed)),
+            removed: removed.clone(),
+        };
         let host = destination.authority.host.as_str();
-        let scanned = body::inspect(rules, &self.budget, host, &parts.headers, inner, on_finding).await;
+        let scanned = body::inspect(rules, &self.budget, host, &parts.headers, inner, told).await;
         let body = scanned.map_err(|stop| match stop {
             Stop::Block(block) => End::Block(block),
             Stop::Client(error) => End::Client(error),
         })?;
+        if parts.headers.contains_key(header::CONTENT_LENGTH) {
+            // A body from which something may be removed has another length, or none that is known.
+            match http_body::Body::size_hint(&body).exact() {
+                Some(length) => parts.headers.insert(header::CONTENT_LENGTH, length.into()),
+                None => parts.headers.remove(header::CONTENT_LENGTH),
+            };
+        }
         strip_request(&mut parts.headers);
         let uri = format!("{}{target}", destination.origin());
         parts.uri = uri.parse().map_err(|_| Block::Request("the target is no URI".to_owned()))?;

@@ -8,6 +8,7 @@
 
 use super::{lines::Line, rules::Rules};
 use crate::clock::Clock;
+use crate::dlp::Removed;
 use crate::intercept::{Client, Peer};
 use crate::telemetry::audit::{AuditSlot, Facts, Log, Recorded, Series, common_method, outcome};
 use crate::verdict::pipelock::{Block, Part};
@@ -163,6 +164,17 @@ impl Events {
             _ => "dlp_warn",
         };
         self.write("warn", &Line { event, action: Some("warn"), ..line.found(block, rules) });
+    }
+
+    /// Logs what was removed from a request that goes on.
+    pub(super) fn removed(&self, line: Line, removed: &Removed) {
+        let kinds: Vec<&str> = removed.iter().map(|(kind, _)| kind).collect();
+        let (pattern, removed) = (Some(kinds.join(", ")), removed.clone());
+        let reason = Some("secrets were removed from the request body".to_owned());
+        self.write(
+            "warn",
+            &Line { event: "body_dlp", action: Some("redact"), reason, pattern, removed, ..line },
+        );
     }
 
     fn print(&self, level: &'static str, line: &Line) {

@@ -1,6 +1,7 @@
 //! What a log line holds, and how text from outside gets into one: without a secret, printable, and short.
 
 use super::rules::Rules;
+use crate::dlp::Removed;
 use crate::telemetry::audit::cut;
 use crate::verdict::pipelock::{Block, visible};
 use serde::Serialize;
@@ -40,6 +41,9 @@ pub(super) struct Line {
     pub(super) size_bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) duration_ms: Option<u64>,
+    /// What was removed from the body: kinds, and how many of each.
+    #[serde(skip_serializing_if = "Removed::is_empty")]
+    pub(super) removed: Removed,
     /// Something of the request may have reached the origin.
     #[serde(skip)]
     pub(super) sent_on: bool,

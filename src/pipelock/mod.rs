@@ -29,7 +29,7 @@ mod rate;
 mod rules;
 mod scan;
 
-pub use body::scan_body;
+pub use body::{ScannedBody, scan_body};
 pub use engine::Engine;
 pub use events::Events;
 pub use instance::Pipelock;

@@ -2,12 +2,15 @@
 
 use super::pointer::pointer;
 use crate::content_coding::{Coding, DecodedReader, Decoder};
-use crate::dlp::{Finding, StreamScanner};
+use crate::dlp::{Finding, Form, Redactor, Removed, StreamScanner};
 use crate::intercept::budget::BodyMemory;
-use crate::verdict::pipelock::{Block, Part, Ruleset};
+use crate::verdict::pipelock::{Block, Part, Ruleset, form_of_body, is_signed};
 use bytes::Bytes;
 use http::HeaderMap;
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// Parts of a body larger than this are split before they are scanned, so that others have their turn.
 const PIECE: usize = 64 << 10;
@@ -15,17 +18,46 @@ const PIECE: usize = 64 << 10;
 const COPIED: usize = 16 << 10;
 /// What a part takes beside its bytes, in the queue and in the allocator.
 const PART: usize = 128;
-/// What the scanner of a long text takes at most: 13 views, each of a block of 16 KiB.
-const SCANNER: usize = 208 << 10;
+/// What the scanner of an ordinary text takes at most; what it really takes where that is more. Codings upon codings can take
+/// many times as much.
+/// `dlp::work::an_ordinary_text_takes_no_more_memory_than_is_reserved` holds it.
+const SCANNER: usize = 256 << 10;
+
+/// What the one that takes secrets out takes at most, and what it makes of them.
+const REDACTOR: usize = Redactor::most();
 
 /// Told of each finding that is only logged.
 pub(super) type OnFinding = Arc<dyn Fn(&Block) + Send + Sync>;
+
+/// What was removed from a body so far, for whoever tells of it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RemovedSoFar(Arc<Mutex<Removed>>);
+
+impl RemovedSoFar {
+    pub(super) fn get(&self) -> Removed {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, removed: &Removed) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone_from(removed);
+    }
+}
+
+/// What a scan tells while it goes on.
+pub(super) struct Told {
+    pub(super) on_finding: OnFinding,
+    /// Called once, at the end of a body from which anything was removed.
+    pub(super) on_removed: Arc<dyn Fn(&Removed) + Send + Sync>,
+    pub(super) removed: RemovedSoFar,
+}
 
 /// What was read and not yet passed on.
 pub(super) struct Scan {
     ruleset: Arc<Ruleset>,
     /// Where the body goes.
     host: String,
+    /// Takes secrets out before the rest is scanned as if nothing had been done.
+    redactor: Option<Box<Redactor>>,
     text: Source,
     /// An encoded body as it is sent: a coding has room for text that decoding passes over, such as the file name of
     /// gzip (RFC 1952 §2.3.1), the skippable frames of zstd (RFC 8878 §3.1.2) and the metadata of brotli (RFC 7932 §9.2).
@@ -37,7 +69,7 @@ pub(super) struct Scan {
     /// Everything is still in the queue.
     beginning: bool,
     json: bool,
-    on_finding: OnFinding,
+    told: Told,
 }
 
 /// A part of the body as it is sent.
@@ -91,6 +123,10 @@ impl Text {
         found.map_or_else(|finding| self.found(finding), |_| Ok(()))
     }
 
+    fn memory(&self) -> usize {
+        self.stream.as_ref().map_or(0, |stream| stream.memory().max(SCANNER))
+    }
+
     fn pause(&mut self) {
         if let Some(stream) = &mut self.stream {
             self.cleared += stream.idle() as u64;
@@ -116,11 +152,16 @@ impl Scan {
         ruleset: Arc<Ruleset>,
         host: &str,
         coding: Option<Coding>,
-        json: bool,
-        on_finding: OnFinding,
+        request: &HeaderMap,
+        told: Told,
     ) -> Result<Self, Block> {
         let scanner = ruleset.scanner(host);
-        let of = |stream| Text { stream: Some(stream), only_warn: ruleset.only_warns(), ..Text::default() };
+        let form = form_of_body(request);
+        let redactor = form.filter(|_| coding.is_none() && ruleset.removes(host));
+        let redactor = redactor.map(|form| Box::new(scanner.redactor(form)));
+        let json = form == Some(Form::Json);
+        let only_warn = ruleset.only_warns(host);
+        let of = |stream| Text { stream: Some(stream), only_warn, ..Text::default() };
         let text = of(scanner.stream());
         let (text, wire) = match coding {
             None => (Source::Plain(text), None),
@@ -129,7 +170,7 @@ impl Scan {
             }
         };
         let (host, queue) = (host.to_owned(), VecDeque::new());
-        Ok(Self { ruleset, host, text, wire, queue, queued: 0, beginning: true, json, on_finding })
+        Ok(Self { ruleset, host, redactor, text, wire, queue, queued: 0, beginning: true, json, told })
     }
 
     /// Bytes that the parts take which wait.
@@ -138,13 +179,15 @@ impl Scan {
     }
 
     /// What all of it takes at most.
-    pub(super) fn memory(&self) -> BodyMemory {
-        let (scanner, decoder) = match &self.text {
+    pub(super) fn memory(&mut self) -> BodyMemory {
+        let wire = self.wire.as_ref().map_or(0, Text::memory);
+        let (scanner, decoder) = match &mut self.text {
             Source::Plain(Text { stream: None, .. }) => (0, 0),
-            Source::Plain(_) => (SCANNER, 0),
-            Source::Encoded(decoder) => (2 * SCANNER, decoder.memory()),
+            Source::Plain(text) => (text.memory(), 0),
+            Source::Encoded(decoder) => (decoder.reader().memory() + wire, decoder.memory()),
         };
-        BodyMemory { text: self.queued + scanner, decoder }
+        let redactor = if self.redactor.is_some() { REDACTOR } else { 0 };
+        BodyMemory { text: self.queued + scanner + redactor, decoder }
     }
 
     /// Takes note of what will be pushed next, once; says what all of it will take then at most.
@@ -156,7 +199,21 @@ impl Scan {
         Ok(BodyMemory { text: text + data.len() + PART * (1 + data.len() / PIECE), decoder })
     }
 
-    pub(super) fn push(&mut self, mut data: Bytes) -> Result<(), Block> {
+    pub(super) fn push(&mut self, data: Bytes) -> Result<(), Block> {
+        let Some(redactor) = &mut self.redactor else { return self.read(data) };
+        let data = redactor.push(&data);
+        self.read_redacted(data)
+    }
+
+    fn read_redacted(&mut self, data: Result<Vec<u8>, Finding>) -> Result<(), Block> {
+        if let Some(redactor) = &self.redactor {
+            self.told.removed.set(redactor.removed());
+        }
+        let data = data.map_err(|finding| Block::Dlp { part: Part::Body, finding, location: None })?;
+        self.read(data.into())
+    }
+
+    fn read(&mut self, mut data: Bytes) -> Result<(), Block> {
         while !data.is_empty() {
             let mut piece = data.split_to(data.len().min(PIECE));
             if piece.len() < COPIED {
@@ -182,6 +239,10 @@ impl Scan {
 
     /// The body is over: neither decoder nor scanner is needed any more.
     pub(super) fn finish(&mut self, trailers: Option<&HeaderMap>) -> Result<(), Block> {
+        if let Some(redactor) = &mut self.redactor {
+            let rest = redactor.finish();
+            self.read_redacted(rest)?;
+        }
         if let Source::Encoded(decoder) = &mut self.text {
             decoder.finish()?;
         }
@@ -190,10 +251,18 @@ impl Scan {
         finished.map_err(|block| self.located(block))?;
         self.warn();
         self.text = Source::Plain(std::mem::take(self.text()));
+        self.redactor = None;
+        let removed = self.told.removed.get();
+        if !removed.is_empty() {
+            if trailers.is_some_and(is_signed) {
+                return Err(Block::Signed);
+            }
+            (self.told.on_removed)(&removed);
+        }
         let Some(trailers) = trailers else { return Ok(()) };
         match self.ruleset.scan_fields(&self.host, trailers) {
-            Err(block) if self.ruleset.only_warns() => {
-                (self.on_finding)(&block);
+            Err(block) if self.ruleset.only_warns(&self.host) => {
+                (self.told.on_finding)(&block);
                 Ok(())
             }
             outcome => outcome,
@@ -216,7 +285,7 @@ impl Scan {
         let in_wire = self.wire.as_mut().and_then(|wire| wire.warned.take());
         if let Some(finding) = self.text().warned.take().or(in_wire) {
             let block = self.located(Block::Dlp { part: Part::Body, finding, location: None });
-            (self.on_finding)(&block);
+            (self.told.on_finding)(&block);
         }
     }
 
@@ -265,10 +334,25 @@ impl Scan {
         None
     }
 
-    pub(super) fn pause(&mut self) {
+    /// How long what waits is, in bytes of the body.
+    pub(super) fn length(&self) -> u64 {
+        self.queue.iter().map(|part| part.bytes.len() as u64).sum()
+    }
+
+    /// Whether the body may go on with another length than it came with.
+    pub(super) fn rewrites(&self) -> bool {
+        self.redactor.is_some()
+    }
+
+    pub(super) fn pause(&mut self) -> Result<(), Block> {
+        if let Some(redactor) = &mut self.redactor {
+            let more = redactor.idle();
+            self.read_redacted(Ok(more))?;
+        }
         if let Some(wire) = &mut self.wire {
             wire.pause();
         }
         self.text().pause();
+        Ok(())
     }
 }

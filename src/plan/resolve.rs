@@ -2,7 +2,8 @@
 
 use super::{AgentImage, ExtraCa, Layout, Plan, Problems, SeedPhrases, Sidecar, Topology, agent};
 use crate::diagnostic::{Diagnostic, Report};
-use crate::manifest::{Image, Loaded, Manifest};
+use crate::manifest::{DlpAction, Engine, Image, Loaded, Manifest};
+use crate::policy::{HostRule, OnSecret, is_model_api};
 
 /// What a plan needs besides the manifest; read by the caller, so that resolving is pure.
 #[derive(Clone, Debug)]
@@ -52,10 +53,14 @@ impl Plan {
             name: manifest.name.clone(),
             layout: around.layout.clone(),
             topology: if manifest.has_routes() { Topology::Chain } else { Topology::Direct },
-            hosts: manifest.hosts().cloned().collect(),
+            hosts: manifest.hosts().map(|rule| with_action(manifest, rule)).collect(),
             egress_network: manifest.egress.network.clone(),
             engine: manifest.pipelock.engine.clone(),
-            dlp_action: manifest.egress.dlp_action,
+            // What removes secrets does so host by host.
+            dlp_action: match manifest.egress.dlp_action {
+                Some(DlpAction::Warn) => DlpAction::Warn,
+                Some(DlpAction::Block | DlpAction::Redact) | None => DlpAction::Block,
+            },
             seed_phrases,
             dlp: manifest.pipelock.dlp.clone(),
             extra_ca,
@@ -63,6 +68,17 @@ impl Plan {
             sidecars: manifest.services.iter().map(Sidecar::from).collect(),
         })
     }
+}
+
+/// A rule with what is done about secrets at its host.
+fn with_action(manifest: &Manifest, rule: &HostRule) -> HostRule {
+    let embedded = manifest.pipelock.engine == Engine::Embedded;
+    let removes = rule.inspect
+        && match manifest.egress.dlp_action {
+            Some(action) => action == DlpAction::Redact,
+            None => embedded && is_model_api(rule.route.host.as_str()),
+        };
+    HostRule { on_secret: rule.on_secret.or(removes.then_some(OnSecret::Redact)), ..rule.clone() }
 }
 
 const EXTRA_CA: &str = "pipelock.extra_ca";

@@ -5,7 +5,17 @@ use super::{
     route::Route,
 };
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+/// What becomes of a request to one host in which a secret is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnSecret {
+    /// It is refused.
+    Block,
+    /// The secret is removed from the body, and the request goes on; where that can't be, it is refused.
+    Redact,
+}
 
 /// A rule for one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +28,8 @@ pub struct HostRule {
     pub client: ClientFields,
     /// pipelock looks inside TLS.
     pub inspect: bool,
+    /// What becomes of a request in which a secret is found; nothing for what the bottle says of all hosts.
+    pub on_secret: Option<OnSecret>,
     /// Ranges of a private origin; public addresses only when empty.
     pub addresses: Vec<IpNet>,
 }
@@ -25,7 +37,14 @@ pub struct HostRule {
 impl From<Route> for HostRule {
     /// Without a credential, inspected, at public addresses.
     fn from(route: Route) -> Self {
-        Self { route, auth: None, client: ClientFields::default(), inspect: true, addresses: Vec::new() }
+        Self {
+            route,
+            auth: None,
+            client: ClientFields::default(),
+            inspect: true,
+            on_secret: None,
+            addresses: Vec::new(),
+        }
     }
 }
 

@@ -124,7 +124,7 @@ impl<R: AsRef<HostRule>> Policy<R> {
 }
 
 fn check(rule: &HostRule) -> Result<(), PolicyError> {
-    let HostRule { route, auth, client: _, inspect: _, addresses: _ } = rule;
+    let HostRule { route, auth, client: _, inspect: _, on_secret: _, addresses: _ } = rule;
     let source_pointer = route.source.clone();
     if route.host.is_internal() {
         return Err(PolicyError::InternalHost { source_pointer });

@@ -185,6 +185,7 @@ fn chained(routes: &RoutesFile, embedded: &EmbeddedFile) -> Result<Vec<HostRule>
     for rule in &mut rules {
         if let Some(entry) = entries.get(rule.route.host.as_str()) {
             rule.addresses.clone_from(&entry.addresses);
+            rule.on_secret = entry.dlp_action;
         }
     }
     Ok(rules)

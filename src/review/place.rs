@@ -33,6 +33,7 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
         Capability::Credential { host, .. } => of_host(host, "auth"),
         Capability::EncodedSlash { host } => of_host(host, "encoded_slash"),
         Capability::Uninspected { host } => of_host(host, "inspect"),
+        Capability::SecretsRemoved { host } => of_host(host, "dlp_action"),
         Capability::PrivateAddresses { host, .. } => of_host(host, "addresses"),
         Capability::Until { host, .. } => of_host(host, "until"),
         Capability::OwnCredential { host } | Capability::GitPush { host } => of_host(host, "host"),

@@ -214,6 +214,14 @@ fn the_stack_as_a_whole_can_widen() {
         newly(&with(""), &with(", dlp_action: warn")),
         ["a request that carries a secret passes and is only logged (dlp_action: warn)"]
     );
+    let removed = "a request to a.example that carries a secret goes on without it (dlp_action: redact)";
+    assert_eq!(newly(&with(""), &with(", dlp_action: redact")), [removed]);
+    assert_eq!(newly(&with(", dlp_action: warn"), &with(", dlp_action: block")), [""; 0]);
+    assert_eq!(newly(&with(", dlp_action: redact"), &with("")), [""; 0]);
+    // What a manifest that says nothing gives is not said.
+    let model = |rest: &str| format!("{AGENT}egress: {{allowlist: [api.openai.com]{rest}}}\n");
+    assert!(newly(&with(""), &model("")).iter().all(|line| !line.contains("secret")));
+    assert_eq!(newly(&model(", dlp_action: block"), &model("")).len(), 1);
     assert_eq!(
         newly(&with(""), &with(", network: lab")),
         ["pipelock leaves by the Docker network lab (before: by a bridge of its own)"]

@@ -6,8 +6,10 @@
 mod corpora;
 #[expect(clippy::too_many_lines, reason = "a table")]
 mod kinds;
+mod redact;
 #[expect(clippy::format_collect, reason = "short texts")]
 mod views;
+mod work;
 
 use base64::{Engine as _, engine::general_purpose as b64};
 use bottle::dlp::{CustomPattern, Encoding, Finding, Scanner, SeedPhrases, Settings, Severity};

@@ -313,6 +313,28 @@ fn a_finding_that_only_warns_does_not_deny() {
 }
 
 #[test]
+fn what_is_removed_from_a_body_is_said() {
+    let folder = folder_with(&MANIFEST.replace("egress:\n", "egress:\n  dlp_action: redact\n"));
+    fs::write(folder.path().join("body.json"), format!("{{\"a\": \"{}\"}}", planted())).unwrap();
+    let ask = |more: &[&str]| {
+        let args = ["POST", "https://raw.example.test/x", "--body", "body.json", "--header"];
+        run(folder.path(), &[&args[..], more].concat())
+    };
+    let said = ask(&["Content-Type: application/json"]);
+    assert_eq!(said.code, 0, "{}", said.out);
+    let line = "  secret      GitHub Token, 1 in the body: removed, and the request goes on without it\n";
+    assert!(said.out.contains(line) && !said.out.contains(&planted()), "{}", said.out);
+    let said = ask(&["Content-Type: application/json", "--format", "json"]);
+    let value: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(value["removed"], serde_json::json!([{"pattern": "GitHub Token", "count": 1}]));
+    assert_eq!(value["pipelock"]["finding"], "redact");
+    let signed = ask(&["Content-Type: application/json", "--header", "Content-Digest: sha-256=:x:"]);
+    assert!(signed.code == 1 && signed.out.contains("neither encoded nor signed"), "{}", signed.out);
+    let untyped = ask(&["X-Other: 1"]);
+    assert!(untyped.code == 1 && untyped.out.contains("neither encoded nor signed"), "{}", untyped.out);
+}
+
+#[test]
 fn a_credential_that_is_replaced_is_no_secret_in_the_request() {
     let field = format!("Authorization: token {}", planted());
     let said = explain(&["GET", "https://api.example.test/user", "--header", &field]);

@@ -77,7 +77,7 @@ fn a_good_manifest_becomes_types() {
     ];
     assert_eq!(auths, expected);
     assert_eq!(manifest.egress_proxy.routes[3].addresses.len(), 2);
-    assert_eq!(manifest.egress.dlp_action, DlpAction::Warn);
+    assert_eq!(manifest.egress.dlp_action, Some(DlpAction::Warn));
     assert_eq!(manifest.egress.allowlist[1].route.source, "egress.allowlist[1]");
     assert!(!manifest.egress.allowlist[1].inspect);
 }
@@ -86,7 +86,7 @@ fn a_good_manifest_becomes_types() {
 fn defaults_are_the_safe_ones() {
     let Loaded { manifest, .. } = good("minimal.yaml");
     assert!(!manifest.has_routes() && manifest.egress.allowlist.is_empty());
-    assert_eq!(manifest.egress.dlp_action, DlpAction::Block);
+    assert_eq!(manifest.egress.dlp_action, None, "refused, but at APIs of models");
     assert!(!manifest.pipelock.seed_phrases && !manifest.agent.read_only);
     let text = "version: 1\nname: dev\nagent: {image: x}\negress_proxy: {routes: [{host: a.example}]}\n";
     let loaded = Manifest::load("bottle.yaml", text.as_bytes()).unwrap();

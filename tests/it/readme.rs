@@ -225,6 +225,7 @@ fn every_field_of_an_audit_record_is_in_its_table() {
         pattern: text(),
         encoding: text(),
         action: text(),
+        removed: [("GitHub Token".to_owned(), 1)].into(),
         status_code: Some(1),
         size_bytes: Some(1),
         duration_ms: Some(1),

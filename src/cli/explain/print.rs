@@ -1,6 +1,7 @@
 //! The answer as a text for people and as JSON for machines.
 
 use crate::explain::{Answer, Asked, Entry, FileLine, Found, Near, Pipelock, Proxy, Rule};
+use crate::manifest::DlpAction;
 use crate::policy::Reason;
 use crate::printable::printable_name;
 use serde_json::{Value, json};
@@ -41,6 +42,10 @@ fn lines(asked: &Asked, answer: &Answer) -> Vec<(&'static str, String)> {
             format!("{} in {place}, {}, byte {}", finding.pattern, finding.severity.as_str(), finding.offset),
         ));
     }
+    for (kind, count) in &answer.removed {
+        let what = format!("{kind}, {count} in the body: removed, and the request goes on without it");
+        lines.push(("secret", what));
+    }
     if let Some(Near { text, place, .. }) = &answer.nearest {
         lines.push(("nearest", format!("{text}{}", in_brackets(place.as_ref()))));
     }
@@ -77,10 +82,13 @@ fn pipelock(answer: Pipelock) -> &'static str {
         Pipelock::NotAsked => "is not asked",
         Pipelock::Refuses => "refuses the host: it is not in its allowlist with this port",
         Pipelock::PassesThrough => "lets the host through and does not look inside",
-        Pipelock::Inspects { blocks: true } => {
+        Pipelock::Inspects { finding: DlpAction::Block } => {
             "lets the host through and looks inside; a secret in the request blocks it"
         }
-        Pipelock::Inspects { blocks: false } => {
+        Pipelock::Inspects { finding: DlpAction::Redact } => {
+            "lets the host through and looks inside; a secret in the body is removed, or blocks the request"
+        }
+        Pipelock::Inspects { finding: DlpAction::Warn } => {
             "lets the host through and looks inside; a secret in the request is only logged"
         }
     }
@@ -100,6 +108,7 @@ pub(super) fn json(asked: &Asked, answer: &Answer, bottle: &str) -> String {
         "rule": answer.rule.as_ref().map(|it| rule(it, refusal.is_none())),
         "pipelock": pipelock_json(answer.pipelock),
         "secret": answer.secret.as_ref().map(secret),
+        "removed": answer.removed.iter().map(|(kind, count)| json!({"pattern": kind, "count": count})).collect::<Vec<_>>(),
         "nearest": answer.nearest.as_ref().map(|near| {
             json!({"text": near.text, "rule": near.rule, "place": place(near.place.as_ref())})
         }),
@@ -143,8 +152,8 @@ fn pipelock_json(answer: Pipelock) -> Value {
         Pipelock::NotAsked => Value::Null,
         Pipelock::Refuses => json!({"host": "refused", "inspects": false, "finding": null}),
         Pipelock::PassesThrough => json!({"host": "allowed", "inspects": false, "finding": null}),
-        Pipelock::Inspects { blocks } => {
-            json!({"host": "allowed", "inspects": true, "finding": if blocks { "block" } else { "warn" }})
+        Pipelock::Inspects { finding } => {
+            json!({"host": "allowed", "inspects": true, "finding": finding.as_str()})
         }
     }
 }

@@ -75,7 +75,7 @@ fn resources_value(resources: &Resources) -> Value {
 }
 
 fn host_value(project: &Project, rule: &HostRule) -> Value {
-    let HostRule { route, auth, client, inspect, addresses } = rule;
+    let HostRule { route, auth, client, inspect, on_secret, addresses } = rule;
     let Route { source, host, ports, methods: _, path_allowlist, deny_paths, encoded_slash, until, reason } =
         route;
     json!({
@@ -93,6 +93,7 @@ fn host_value(project: &Project, rule: &HostRule) -> Value {
         "pass_query": client.pass_query,
         "encoded_slash": encoded_slash,
         "inspect": inspect,
+        "dlp_action": on_secret,
         "addresses": addresses,
         "until": until,
         "reason": reason,

@@ -4,7 +4,7 @@ use crate::cli::project::Project;
 use crate::diagnostic::Report;
 use crate::dlp::{EVERY, Exception};
 use crate::plan::{AgentImage, AgentPlan, Difference, Plan, Reach, Resources, Sidecar};
-use crate::policy::{HostRule, Route};
+use crate::policy::{HostRule, OnSecret, Route};
 use crate::printable::printable_name;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -62,7 +62,7 @@ fn hosts(hosts: &[HostRule]) -> Rows {
 
 /// The columns of a rule, and a line with what it says beyond them.
 fn host(rule: &HostRule) -> Rows {
-    let HostRule { route, auth, client, inspect, addresses } = rule;
+    let HostRule { route, auth, client, inspect, on_secret, addresses } = rule;
     let Route { source, host, ports, methods, path_allowlist, deny_paths, encoded_slash, until, reason } =
         route;
     let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
@@ -86,6 +86,7 @@ fn host(rule: &HostRule) -> Rows {
         (!client.pass_query.is_empty())
             .then(|| format!("the agent's own query parameters {}", listed(Some(&client.pass_query)))),
         (!inspect).then(|| "NOT INSPECTED by pipelock".to_owned()),
+        on_secret.map(|it| secrets(it).to_owned()),
         (!ranges.is_empty()).then(|| format!("private addresses {}", ranges.join(", "))),
         until.map(|until| format!("until {until}")),
         reason.as_ref().map(|reason| format!("\"{reason}\"")),
@@ -93,6 +94,13 @@ fn host(rule: &HostRule) -> Rows {
     let more: Vec<String> = more.into_iter().flatten().collect();
     let more = (!more.is_empty()).then(|| vec![format!("    {}", more.join("; "))]);
     std::iter::once(row).chain(more).collect()
+}
+
+fn secrets(action: OnSecret) -> &'static str {
+    match action {
+        OnSecret::Block => "secrets refuse the request",
+        OnSecret::Redact => "secrets are removed from JSON and text",
+    }
 }
 
 fn listed<T: ToString>(list: Option<&[T]>) -> String {

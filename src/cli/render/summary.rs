@@ -4,7 +4,7 @@ use super::RenderResult;
 use crate::cli::{Format, Globals, change_lines, source};
 use crate::config::routes::AnyOr;
 use crate::plan::{NetworkPlan, Plan, Topology};
-use crate::policy::{DenyPath, HostRule, Route, USUAL_METHODS};
+use crate::policy::{DenyPath, HostRule, OnSecret, Route, USUAL_METHODS};
 use crate::printable::printable_name;
 use crate::stack::service;
 use crate::state::{Authority, Event};
@@ -128,7 +128,7 @@ fn hosts(text: &mut String, hosts: &[HostRule]) -> std::fmt::Result {
 }
 
 fn row(rule: &HostRule) -> [String; 4] {
-    let HostRule { route, auth, client, inspect, addresses } = rule;
+    let HostRule { route, auth, client, inspect, on_secret, addresses } = rule;
     let Route {
         source: _,
         host,
@@ -150,6 +150,7 @@ fn row(rule: &HostRule) -> [String; 4] {
     let own = own.map(String::as_str).collect::<Vec<_>>().join(" ");
     notes.extend((!own.is_empty()).then(|| format!("with the agent's own {own}")));
     notes.extend((!inspect).then(|| "not inspected by pipelock".to_owned()));
+    notes.extend((*on_secret == Some(OnSecret::Redact)).then(|| "secrets are removed".to_owned()));
     notes.extend((!addresses.is_empty()).then(|| format!("at {}", joined(addresses, ", "))));
     [name, methods, paths, notes.join(", ")]
 }
@@ -184,13 +185,13 @@ fn as_json(result: &RenderResult<'_>) -> serde_json::Result<Value> {
         .hosts
         .iter()
         .map(|rule| {
-            let HostRule { route, auth, client, inspect, addresses } = rule;
+            let HostRule { route, auth, client, inspect, on_secret, addresses } = rule;
             json!({
                 "host": route.host.as_str(), "ports": route.ports, "methods": route.methods(),
                 "path_allowlist": AnyOr::from(route.path_allowlist.as_deref()),
                 "deny_paths": route.deny_paths.iter().map(DenyPath::as_str).collect::<Vec<_>>(),
                 "credential": auth.as_ref().map(|auth| &auth.token_ref), "client_credentials": client.credentials,
-                "pass_headers": client.pass_headers, "pass_query": client.pass_query, "inspect": inspect,
+                "pass_headers": client.pass_headers, "pass_query": client.pass_query, "inspect": inspect, "dlp_action": on_secret,
                 "addresses": addresses, "until": route.until, "source": route.source,
             })
         })

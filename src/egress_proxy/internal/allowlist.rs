@@ -37,7 +37,7 @@ impl<'r> From<&'r Rules> for Allowlist<'r> {
 
 impl<'r, R: AsRef<HostRule>> From<&'r R> for Entry<'r> {
     fn from(rule: &'r R) -> Self {
-        let HostRule { route, auth, client: _, inspect: _, addresses: _ } = rule.as_ref();
+        let HostRule { route, auth, client: _, inspect: _, on_secret: _, addresses: _ } = rule.as_ref();
         let Route {
             source: _,
             host,

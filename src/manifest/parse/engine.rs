@@ -3,7 +3,7 @@
 use super::super::findings::Findings;
 use super::super::raw;
 use super::agent;
-use crate::manifest::{Engine, Pipelock};
+use crate::manifest::{DlpAction, Engine, Pipelock};
 use crate::policy::HostRule;
 
 const KEY: &str = "pipelock.engine";
@@ -38,6 +38,7 @@ pub(super) fn engine(
 /// What the upstream program has no key for is refused: it would be silently ignored.
 pub(super) fn check_rules<'a>(
     pipelock: &Pipelock,
+    dlp_action: Option<DlpAction>,
     rules: impl Iterator<Item = &'a HostRule>,
     findings: &mut Findings<'_>,
 ) {
@@ -49,7 +50,17 @@ pub(super) fn check_rules<'a>(
         let problem = findings.key("pipelock-engine", "pipelock.except", message);
         findings.push(problem.hint("remove the exceptions, or write `engine: embedded`"));
     }
-    for rule in rules.filter(|rule| rule.route.ports.contains(&80)) {
+    let all = (dlp_action == Some(DlpAction::Redact)).then(|| "egress.dlp_action".to_owned());
+    let rules: Vec<_> = rules.collect();
+    let of_hosts = rules.iter().filter(|rule| rule.on_secret.is_some());
+    for pointer in all.into_iter().chain(of_hosts.map(|rule| format!("{}.dlp_action", rule.route.source))) {
+        let message = format!(
+            "`{pointer}` can't be kept with `engine: image`: its program removes nothing for one host"
+        );
+        let problem = findings.value("pipelock-engine", &pointer, message);
+        findings.push(problem.hint("remove the key, or write `engine: embedded`"));
+    }
+    for rule in rules.into_iter().filter(|rule| rule.route.ports.contains(&80)) {
         let message = "port 80 can't be reached with `engine: image`: its tunnels carry no plain http";
         let problem = findings.value("pipelock-engine", &format!("{}.ports", rule.route.source), message);
         findings.push(problem.hint("remove port 80, or write `engine: embedded`"));

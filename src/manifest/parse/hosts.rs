@@ -122,7 +122,7 @@ pub(super) fn check_duplicates(hosts: &[Named], findings: &mut Findings<'_>) {
 /// Without routes there is no egress-proxy, and pipelock knows hosts only.
 pub(super) fn check_without_routes(allowlist: &[HostRule], findings: &mut Findings<'_>) {
     for rule in allowlist {
-        let HostRule { route, auth, client, inspect: _, addresses: _ } = rule;
+        let HostRule { route, auth, client, inspect: _, on_secret: _, addresses: _ } = rule;
         let Route {
             source,
             host: _,

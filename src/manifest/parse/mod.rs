@@ -55,7 +55,12 @@ pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Optio
         hosts::check_without_routes(&egress.allowlist, findings);
     }
     let pipelock = self::pipelock(pipelock.unwrap_or_default(), &hosts, findings);
-    engine::check_rules(&pipelock, routes.parsed.iter().chain(&egress.allowlist), findings);
+    engine::check_rules(
+        &pipelock,
+        egress.dlp_action,
+        routes.parsed.iter().chain(&egress.allowlist),
+        findings,
+    );
     let token_refs: BTreeSet<&str> =
         routes.parsed.iter().chain(&egress.allowlist).filter_map(token_ref).collect();
     let within = within.and_then(|path| file_path::host_path(&path, "within", findings));
@@ -153,10 +158,11 @@ fn egress(raw: raw::Egress, findings: &mut Findings<'_>) -> (Egress, Vec<hosts::
         hosts.extend(host);
         routes.extend(route);
     }
-    let dlp_action = match dlp_action {
-        Some(raw::DlpAction::Warn) => DlpAction::Warn,
-        Some(raw::DlpAction::Block) | None => DlpAction::Block,
-    };
+    let dlp_action = dlp_action.map(|action| match action {
+        raw::DlpAction::Warn => DlpAction::Warn,
+        raw::DlpAction::Block => DlpAction::Block,
+        raw::DlpAction::Redact => DlpAction::Redact,
+    });
     let network = network.and_then(|name| self::network(name, findings));
     (Egress { allowlist: routes, dlp_action, network }, hosts)
 }

@@ -5,7 +5,7 @@ use super::super::item::Item;
 use super::super::raw;
 use super::hosts::Named;
 use super::{address, auth, client, hosts};
-use crate::policy::{DenyPath, HostRule, Method, PathPattern, PathPatternError, Route};
+use crate::policy::{DenyPath, HostRule, Method, OnSecret, PathPattern, PathPatternError, Route};
 use jiff::civil::Date;
 use std::{collections::HashSet, hash::Hash};
 
@@ -31,6 +31,7 @@ pub(super) fn route(
         ports,
         encoded_slash,
         inspect,
+        dlp_action,
         addresses,
         reason,
         until,
@@ -45,12 +46,12 @@ pub(super) fn route(
         );
     }
     let parse = |text: &str| PathPattern::parse(text, encoded_slash);
-    let raw = path_allowlist.as_ref().map_or(0, Vec::len);
+    let written = path_allowlist.as_ref().map_or(0, Vec::len);
     let path_allowlist = path_allowlist.map(|items| paths(&ALLOWED, items, parse, pointer, findings));
     let deny_paths = deny_paths.map(|items| paths(&DENIED, items, DenyPath::parse, pointer, findings));
     if let Some(denied) = &deny_paths {
         // An entry that could not be read is reported already, and could be the one above a denied path.
-        let readable = path_allowlist.as_ref().is_none_or(|paths| paths.len() == raw);
+        let readable = path_allowlist.as_ref().is_none_or(|paths| paths.len() == written);
         if readable {
             check_denied(denied, path_allowlist.as_deref(), encoded_slash, pointer, findings);
         }
@@ -66,9 +67,18 @@ pub(super) fn route(
             .hint("remove port 80, or the credential");
         findings.push(problem);
     }
-    let written = client::Written { credentials: client_credentials, pass_headers, pass_query };
+    let fields = client::Written { credentials: client_credentials, pass_headers, pass_query };
     let beside = if has_auth { client::Beside::Auth(auth.as_ref()) } else { client::Beside::Nothing };
-    let client = client::fields(written, beside, pointer, findings);
+    let client = client::fields(fields, beside, pointer, findings);
+    let on_secret = dlp_action.map(|action| match action {
+        raw::HostDlpAction::Block => OnSecret::Block,
+        raw::HostDlpAction::Redact => OnSecret::Redact,
+    });
+    if on_secret.is_some() && inspect == Some(false) {
+        let message = "`dlp_action` has no effect beside `inspect: false`";
+        let problem = findings.key("dlp-action", &format!("{pointer}.dlp_action"), message);
+        findings.push(problem.hint("pipelock sees nothing of such a request; remove one of the two"));
+    }
     let addresses = address::ranges(addresses, &format!("{pointer}.addresses"), findings);
     let reason = reason.and_then(|reason| self::reason(reason, pointer, findings));
     let until = until.and_then(|until| {
@@ -90,6 +100,7 @@ pub(super) fn route(
         auth,
         client,
         inspect: inspect.unwrap_or(true),
+        on_secret,
         addresses,
     });
     (named, rule)

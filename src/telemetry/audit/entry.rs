@@ -4,6 +4,7 @@ use super::{Counted, Counting, Event, Record, Series, Suppressed, Verdict, field
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A line. Its texts come from an agent: they may hold anything that a terminal obeys.
 #[derive(Clone, Debug, PartialEq, Eq, JsonSchema)]
@@ -67,9 +68,12 @@ pub struct PipelockRecord {
     /// What it was encoded in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub encoding: Option<String>,
-    /// `block` or `warn`.
+    /// `block`, `redact`, `warn` or `cut`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<String>,
+    /// What was removed from the body before it went on: kinds, and how many of each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub removed: BTreeMap<String, u32>,
     /// The status of the answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_code: Option<u16>,

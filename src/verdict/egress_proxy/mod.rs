@@ -114,7 +114,7 @@ impl<R: AsRef<HostRule>> Ruleset<R> {
     ) -> Result<Permit<'_, R>, Refusal> {
         let matched = self.policy.decide(&intent, today)?;
         let rule = matched.rule.as_ref();
-        let HostRule { route, client, auth, inspect: _, addresses: _ } = rule;
+        let HostRule { route, client, auth, inspect: _, on_secret: _, addresses: _ } = rule;
         let upgrades = headers.get_all(header::UPGRADE);
         refuse_upgrade(upgrades.iter().map(HeaderValue::as_bytes), route)?;
         fields::strip(headers);

@@ -87,6 +87,9 @@ pub enum Block {
         /// A field's name, or a JSON pointer into the body.
         location: Option<String>,
     },
+    /// Something was removed from a body whose trailers sign it.
+    #[error("a secret was removed from the request body, and its trailers sign what it was")]
+    Signed,
     /// A URL that is longer than it may be.
     #[error("URL is {length} bytes long, more than max_url_length {limit}")]
     UrlLength {
@@ -186,7 +189,7 @@ impl Block {
             Block::Authority { .. } => "authority_mismatch",
             Block::PlainHttp { .. } => "plain_http",
             Block::Address { .. } => PRIVATE_ADDRESS,
-            Block::Dlp { .. } => "dlp_match",
+            Block::Dlp { .. } | Block::Signed => "dlp_match",
             Block::UrlLength { .. } => "url_length",
             Block::Entropy { code, .. } => code,
             Block::Rate { .. } => "rate_limit",
@@ -216,6 +219,7 @@ impl Block {
             Block::Entropy { .. } => "entropy",
             Block::Rate { .. } => "rate_limit",
             Block::Dlp { part: Part::Body, .. }
+            | Block::Signed
             | Block::Encoding(_)
             | Block::Malformed(_)
             | Block::Expansion(_)

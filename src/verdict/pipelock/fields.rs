@@ -10,6 +10,9 @@ use http::{HeaderMap, HeaderName, header};
 use percent_encoding::{percent_decode, percent_decode_str};
 use std::borrow::Cow;
 
+/// What was removed from a request, on the answer to it: a list of kinds (RFC 9651 §3.1), each with its `count`.
+pub const REMOVED: HeaderName = HeaderName::from_static("x-pipelock-removed");
+
 impl Ruleset {
     /// Looks at every field of a request to a host but the ignored ones, names included.
     pub fn scan_fields(&self, host: &str, fields: &HeaderMap) -> Result<(), Block> {

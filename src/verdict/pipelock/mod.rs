@@ -4,16 +4,19 @@ mod block;
 mod fields;
 mod hosts;
 mod request;
+mod rewrite;
 mod url;
 
 pub use block::{Block, PRIVATE_ADDRESS, Part};
 pub(crate) use block::{printable, visible};
-pub use fields::{strip_request, strip_response};
+pub use fields::{REMOVED, strip_request, strip_response};
 pub use request::{Destination, RequestSoFar};
+pub use rewrite::{form_of_body, is_signed};
 
 use crate::config::embedded::{EmbeddedFile, HostEntry};
 use crate::config::pipelock::{Action, PipelockFile};
 use crate::dlp::{Scanner, Scanners, SeedPhrases, Settings, SettingsError};
+use crate::policy::OnSecret;
 use hosts::HostList;
 use http::HeaderName;
 use ipnet::IpNet;
@@ -118,10 +121,20 @@ impl Ruleset {
         self.patterns
     }
 
-    /// Whether a finding is only logged.
+    /// Whether a finding in a request to a host is only logged.
     #[must_use]
-    pub fn only_warns(&self) -> bool {
-        self.only_warn
+    pub fn only_warns(&self, host: &str) -> bool {
+        self.only_warn && self.on_secret(host).is_none()
+    }
+
+    /// Whether what is found in a body to a host is removed.
+    #[must_use]
+    pub fn removes(&self, host: &str) -> bool {
+        self.on_secret(host) == Some(OnSecret::Redact)
+    }
+
+    fn on_secret(&self, host: &str) -> Option<OnSecret> {
+        self.hosts.get(host)?.dlp_action
     }
 
     /// Whether a tunnel to this host is passed through without a look.

@@ -58,14 +58,14 @@ impl Ruleset {
         so_far.destination = Some(destination.clone());
         let target = checked_target(head)?;
         let host = destination.authority.host.as_str();
-        self.unless_only_logged(self.scan_method(host, head.method), so_far)?;
-        let warned = self.unless_only_logged(self.scan_target(&destination, &target), so_far);
+        self.unless_only_logged(host, self.scan_method(host, head.method), so_far)?;
+        let warned = self.unless_only_logged(host, self.scan_target(&destination, &target), so_far);
         so_far.target = Some(target).filter(|_| warned.is_ok());
         warned?;
         if is_upgrade(head.headers) {
             return Err(Block::Upgrade);
         }
-        self.unless_only_logged(self.scan_fields(host, head.headers), so_far)?;
+        self.unless_only_logged(host, self.scan_fields(host, head.headers), so_far)?;
         Ok(Coding::from_fields(head.headers).map(drop)?)
     }
 
@@ -169,9 +169,14 @@ impl Ruleset {
     }
 
     /// A secret that is only logged does not end the request.
-    fn unless_only_logged(&self, outcome: Result<(), Block>, so_far: &mut RequestSoFar) -> Result<(), Block> {
+    fn unless_only_logged(
+        &self,
+        host: &str,
+        outcome: Result<(), Block>,
+        so_far: &mut RequestSoFar,
+    ) -> Result<(), Block> {
         match outcome {
-            Err(block @ Block::Dlp { .. }) if self.only_warn => {
+            Err(block @ Block::Dlp { .. }) if self.only_warns(host) => {
                 so_far.findings.push(block);
                 Ok(())
             }

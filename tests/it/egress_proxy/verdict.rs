@@ -112,6 +112,7 @@ fn files() -> crate::pipelock::Setup {
             ports: ports(host),
             addresses: Vec::new(),
             plain_http: ports(host).contains(&80),
+            dlp_action: None,
         })
         .collect();
     files

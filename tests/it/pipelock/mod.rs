@@ -6,6 +6,7 @@ mod audit;
 mod bodies;
 mod life;
 mod memory;
+mod redact;
 mod ways;
 
 use crate::{
@@ -59,6 +60,7 @@ pub(crate) fn setup() -> Setup {
         ports: ports.to_vec(),
         addresses: Vec::new(),
         plain_http: ports.contains(&80),
+        dlp_action: None,
     };
     let embedded = EmbeddedFile {
         version: 1,
