@@ -61,6 +61,7 @@ pub const CODES: &[Code] = codes! {
     Error "choice"
     Error "client-fields"
     Error "command"
+    Error "credential-hosts"
     Error "date"
     Error "deny-paths"
     Error "dlp-exception"
@@ -135,6 +136,7 @@ pub const CODES: &[Code] = codes! {
     Lint "unregistered-method"
     Lint "unused-allow"
     Lint "wider-addresses"
+    Lint "wildcard-host"
     Lint "writable-git"
     // What a command could not do.
     Failure "bad-revision"

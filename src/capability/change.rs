@@ -620,6 +620,9 @@ impl fmt::Display for Requests {
         if !except.is_empty() {
             write!(f, ", but not {}", listed(except))?;
         }
+        if let Some(base) = host.strip_prefix("*.") {
+            write!(f, " on every host one label below {base}")?;
+        }
         credential.iter().try_for_each(|name| write!(f, " with {name}"))?;
         until.iter().try_for_each(|date| write!(f, " until {date}"))
     }

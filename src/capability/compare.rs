@@ -7,10 +7,13 @@ use super::{
     secrets::Secrets,
     service,
 };
-use crate::policy::{ClientFields, HostRule, Route};
+use crate::policy::{ClientFields, HostPattern, HostRule, Route};
 use crate::stack::DEFAULT_HOME;
 use camino::{Utf8Path, Utf8PathBuf};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// How `new` differs from `old`: what the agent can newly do first, the dangerous first. Without an `old` side
 /// everything that the agent can do is new.
@@ -178,10 +181,23 @@ impl Changes {
 
 type Hosts = BTreeMap<String, HostCapability>;
 
+/// What a side says of a host: by its name, or else by the wildcard above it, as a request is decided.
+fn covering<'h>(hosts: &'h Hosts, name: &str) -> Option<Cow<'h, HostCapability>> {
+    if let Some(exact) = hosts.get(name) {
+        return Some(Cow::Borrowed(exact));
+    }
+    let host = HostPattern::parse(name).ok()?;
+    let wildcard = hosts.get(&format!("*.{}", host.exact()?.parent()?))?;
+    let mut covering = wildcard.clone();
+    covering.rule.route.host = host;
+    Some(Cow::Owned(covering))
+}
+
 fn hosts(old: &Hosts, new: &Hosts, changes: &mut Changes) {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     for name in names {
-        let (before, after) = (old.get(name), new.get(name));
+        let (before, after) = (covering(old, name), covering(new, name));
+        let (before, after) = (before.as_deref(), after.as_deref());
         let beyond = |these: Option<&HostCapability>, those: Option<&HostCapability>| -> Vec<Capability> {
             let grants = these.into_iter().flat_map(HostCapability::grants);
             let beyond =

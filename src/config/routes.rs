@@ -4,7 +4,7 @@ use crate::config::parse::Parsed;
 use crate::config::{ConfigError, Limits, Listen, ProxyAddress};
 use crate::dlp::{CustomPattern, Exception};
 use crate::policy::{
-    self, ClientCredentials, ClientFields, DenyPath, Host, HostRule, Method, PathPattern, Policy,
+    self, ClientCredentials, ClientFields, DenyPath, HostPattern, HostRule, Method, PathPattern, Policy,
     PolicyError, Route,
 };
 use jiff::civil::Date;
@@ -199,10 +199,10 @@ impl RouteEntry {
     }
 }
 
-/// A host that is written in its canonical form.
-pub(super) fn canonical(text: &str) -> Result<Host, RuleError> {
+/// A host or wildcard that is written in its canonical form.
+pub(super) fn canonical(text: &str) -> Result<HostPattern, RuleError> {
     let error = |message| RuleError { key: "host".to_owned(), message };
-    let host = Host::parse(text).map_err(|cause| error(cause.to_string()))?;
+    let host = HostPattern::parse(text).map_err(|cause| error(cause.to_string()))?;
     if host.as_str() != text {
         return Err(error(format!("must be written in its canonical form, `{host}`")));
     }
@@ -317,14 +317,15 @@ pub struct CaFiles {
     pub key_file: String,
 }
 
-/// A rule for one host.
+/// A rule for one host or wildcard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteEntry {
     /// Where the rule stands in the manifest: `egress_proxy.routes[1]`. A pointer and not a line, because an
     /// edited comment must not change this file.
     pub source: String,
-    /// The exact host, in canonical form; it names the rule in denials and audit records.
+    /// The exact host, or `*.` and the host that it is one label below, in canonical form; it names the rule in denials
+    /// and audit records.
     pub host: String,
     /// The ports; 80 is plain http, every other one https.
     pub ports: Vec<u16>,

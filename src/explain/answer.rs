@@ -9,7 +9,7 @@ use crate::intercept::ServerLimits;
 use crate::pipelock::scan_body;
 use crate::plan::Topology;
 use crate::policy::{
-    Authority, Difference, GitOperation, HOST_OVERRIDES, Host, HostRule, Intent, METHOD_OVERRIDES,
+    Authority, Difference, GitOperation, HOST_OVERRIDES, HostPattern, HostRule, Intent, METHOD_OVERRIDES,
     MatchedRule, Method, Nearest, PATH_OVERRIDES, PathPattern, Reason, Refusal, Route, passing_classes,
     same_variable,
 };
@@ -47,7 +47,7 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct Rule {
     /// Its id.
-    pub host: Host,
+    pub host: HostPattern,
     /// Where it stands in the manifest, as a pointer.
     pub source: String,
     /// The part of it that decided, as a pointer: the entry that allows, or the key that refuses.
@@ -205,7 +205,8 @@ impl Answer {
         };
         self.secret = self.secret.take().or(found);
         if let Err(block) = scanned {
-            let route = self.rule.as_ref().and_then(|rule| rules.policy.route(&rule.host));
+            let route = self.rule.as_ref().and_then(|rule| rules.policy.named(&rule.host));
+            let route = route.map(|rule| &rule.route);
             self.refusal = route.map(|route| pipelock_refusal(&block, route).refusal);
             self.decided_by = self.refusal.as_ref().map(|_| Proxy::Pipelock);
             if let Some(rule) = &mut self.rule {

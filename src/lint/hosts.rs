@@ -22,6 +22,7 @@ fn of_rule(rule: &HostRule, today: Date) -> Found {
     };
     warn("inspect", not_inspected(rule));
     warn("auth", without_paths(rule).or_else(|| on_a_shared_host(rule)));
+    warn("", any_label(rule));
     warn("", passes_credentials(rule));
     warn("", writes_to_a_forge(rule));
     warn("until", expiry(route, today));
@@ -148,6 +149,18 @@ fn on_a_shared_host(rule: &HostRule) -> Option<Diagnostic> {
 }
 
 /// Somebody else's key is good for writing to their account there.
+/// Names below a domain are often anybody's to have, and each is a place to send something to.
+fn any_label(rule: &HostRule) -> Option<Diagnostic> {
+    let Route { source, host, .. } = &rule.route;
+    let base = host.base()?;
+    let message = format!("{source}: the agent may reach every host one label below {base}");
+    Some(
+        Diagnostic::warning("wildcard-host", message)
+            .hint("whoever can have a name there can receive what the agent sends; name the hosts if they are known")
+            .hint("`methods: [GET, HEAD]` and a `path_allowlist` hold there, too"),
+    )
+}
+
 fn passes_credentials(rule: &HostRule) -> Option<Diagnostic> {
     let Route { source, host, path_allowlist, .. } = &rule.route;
     let open = !rule.guards_fields() && writes(&rule.route) && is_shared(host.as_str());

@@ -2,7 +2,7 @@
 
 use super::{
     deny_path::DenyPath,
-    host::Host,
+    host_pattern::HostPattern,
     method::Method,
     path::{CanonicalPath, PathRules},
     pattern::PathPattern,
@@ -19,8 +19,8 @@ pub(super) const PLAIN_HTTP: u16 = 80;
 pub struct Route {
     /// Where it stands in the manifest, as a pointer: `egress_proxy.routes[1]`, `egress.allowlist[0]`.
     pub source: String,
-    /// The exact host; it names the route in logs and denials.
-    pub host: Host,
+    /// The host, or the hosts one label below another; it names the route in logs and denials.
+    pub host: HostPattern,
     /// 80 is plain http, every other one TLS.
     pub ports: Vec<u16>,
     /// `None` is [`Method::USUAL`].
@@ -40,10 +40,10 @@ pub struct Route {
 impl Route {
     /// Every request to a host over https, on port 443.
     #[must_use]
-    pub fn open(host: Host, source: impl Into<String>) -> Route {
+    pub fn open(host: impl Into<HostPattern>, source: impl Into<String>) -> Route {
         Route {
             source: source.into(),
-            host,
+            host: host.into(),
             ports: vec![443],
             methods: None,
             path_allowlist: None,
