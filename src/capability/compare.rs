@@ -7,7 +7,7 @@ use super::{
     secrets::Secrets,
     service,
 };
-use crate::policy::{ClientFields, HostPattern, HostRule, Route};
+use crate::policy::{ClientFields, HostPattern, HostRule, QueryRule, Route};
 use crate::stack::DEFAULT_HOME;
 use camino::{Utf8Path, Utf8PathBuf};
 use std::{
@@ -236,8 +236,8 @@ fn hosts(old: &Hosts, new: &Hosts, changes: &mut Changes) {
             _ => {}
         }
         let closed = |host: &HostCapability| {
-            let until = host.rule.route.until; // said with the requests
-            let route = Route { until, ..Route::open(host.rule.route.host.clone(), "") };
+            let Route { until, query, .. } = host.rule.route.clone(); // said with the requests
+            let route = Route { query, until, ..Route::open(host.rule.route.host.clone(), "") };
             HostCapability { rule: route.into(), git_push: false }
         };
         match (before, after) {
@@ -258,6 +258,7 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &
         methods: _,
         path_allowlist: _,
         deny_paths: _,
+        query,
         encoded_slash,
         until,
         reason: _, // for people
@@ -288,6 +289,14 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &
             let (old, new) = if is_new { (None, Some(range)) } else { (Some(range), None) };
             changes.pair(old, new);
         }
+    }
+    let names: BTreeSet<&String> = old.route.query.iter().chain(query).map(|rule| &rule.name).collect();
+    for name in names {
+        let of = |rules: &[QueryRule]| {
+            rules.iter().find(|rule| rule.name == *name).map(|rule| rule.values.clone())
+        };
+        let capability = |values| Capability::Query { host: host(), name: name.clone(), values };
+        changes.value(&of(&old.route.query), &of(query), capability);
     }
     changes.value(&old.route.until, until, |date| Capability::Until { host: host(), date });
 }

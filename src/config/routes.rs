@@ -5,7 +5,7 @@ use crate::config::{ConfigError, Limits, Listen, ProxyAddress};
 use crate::dlp::{CustomPattern, Exception};
 use crate::policy::{
     self, ClientCredentials, ClientFields, DenyPath, HostPattern, HostRule, Method, PathPattern, Policy,
-    PolicyError, Route,
+    PolicyError, QueryRule, Route,
 };
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -131,6 +131,7 @@ impl From<&HostRule> for RouteEntry {
             methods: _,
             path_allowlist,
             deny_paths,
+            query: _,
             encoded_slash,
             until,
             reason,
@@ -142,6 +143,7 @@ impl From<&HostRule> for RouteEntry {
             methods: route.methods().iter().map(ToString::to_string).collect(),
             path_allowlist: AnyOr::from(path_allowlist.as_deref()),
             deny_paths: deny_paths.iter().map(ToString::to_string).collect(),
+            query: route.query_values(),
             auth: auth.as_ref().map(Auth::from),
             client_credentials: credentials,
             pass_headers: client.pass_headers.clone(),
@@ -164,6 +166,7 @@ impl RouteEntry {
             methods,
             path_allowlist,
             deny_paths,
+            query,
             auth,
             client_credentials,
             pass_headers,
@@ -183,6 +186,7 @@ impl RouteEntry {
                 path_allowlist: path_allowlist
                     .parse("path_allowlist", |text| PathPattern::parse(text, *encoded_slash))?,
                 deny_paths: parse_all(deny_paths, "deny_paths", DenyPath::parse)?,
+                query: query_rules(query),
                 encoded_slash: *encoded_slash,
                 until: *until,
                 reason: reason.clone(),
@@ -197,6 +201,12 @@ impl RouteEntry {
             addresses: Vec::new(),
         })
     }
+}
+
+fn query_rules(query: &BTreeMap<String, Vec<String>>) -> Vec<QueryRule> {
+    let rule =
+        |(name, values): (&String, &Vec<String>)| QueryRule { name: name.clone(), values: values.clone() };
+    query.iter().map(rule).collect()
 }
 
 /// A host or wildcard that is written in its canonical form.
@@ -335,6 +345,8 @@ pub struct RouteEntry {
     pub path_allowlist: AnyOr,
     /// What stays refused of them, each with what lies below it.
     pub deny_paths: Vec<String>,
+    /// Parameters that the query must have, each once and with one of these values.
+    pub query: BTreeMap<String, Vec<String>>,
     /// The credential that is set on every request; `null`: none.
     #[serde(deserialize_with = "present")]
     pub auth: Option<Auth>,
@@ -442,6 +454,7 @@ mod tests {
             methods: vec!["GET".into()],
             path_allowlist: AnyOr::Any,
             deny_paths: Vec::new(),
+            query: BTreeMap::new(),
             auth: Some(Auth {
                 header: "authorization".into(),
                 prefix: "Bearer ".into(),

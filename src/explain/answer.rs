@@ -305,6 +305,7 @@ fn refusing_pointer(route: &Route, reason: Reason, read: Option<&Intent>) -> Str
         Reason::PathNotAllowed => format!("{source}.path_allowlist"),
         Reason::PathDenied => denied()
             .map_or_else(|| format!("{source}.deny_paths"), |index| format!("{source}.deny_paths[{index}]")),
+        Reason::QueryNotAllowed => format!("{source}.query"),
         Reason::MethodNotAllowed => format!("{source}.methods"),
         Reason::PortNotAllowed => format!("{source}.ports"),
         Reason::RuleExpired => format!("{source}.until"),

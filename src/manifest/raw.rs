@@ -253,6 +253,11 @@ pub(super) struct Route {
     /// is safer. Only beside a `path_allowlist`, and not beside `encoded_slash`.
     #[schemars(length(min = 1), example = ["/repos/acme/app/actions/secrets"])]
     pub(super) deny_paths: Option<Vec<Item<String>>>,
+    /// Parameters that the query of every request must have, each exactly once and with one of the values, decoded. A
+    /// second one that some server could take for the same (another case, `a[]`, behind a `;`) is refused; parameters
+    /// that are not named pass. The body is not looked at: servers that read forms from it need `methods`, too.
+    #[schemars(with = "Option<BTreeMap<String, Vec<String>>>", extend("minProperties" = 1), example = json!({"action": ["list", "show"]}))]
+    pub(super) query: Option<BTreeMap<String, Vec<Item<String>>>>,
     /// The methods that the agent may use. Absent: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS; any other must be
     /// listed, and CONNECT and TRACE can't be.
     #[schemars(length(min = 1), example = ["GET", "HEAD"])]

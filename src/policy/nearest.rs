@@ -79,6 +79,9 @@ fn difference<'p>(route: &'p Route, intent: &Intent) -> Option<Difference<'p>> {
         }
         _ => match route.denied(&intent.target.path) {
             Some(entry) => Some(Difference::Denied(entry)),
+            None if route.query.iter().any(|rule| rule.check(intent.target.query.as_deref()).is_err()) => {
+                None
+            }
             None => route.until.map(Difference::Date),
         },
     }

@@ -6,8 +6,10 @@ use super::{
     method::Method,
     path::{CanonicalPath, PathRules},
     pattern::PathPattern,
+    query::QueryRule,
 };
 use jiff::civil::Date;
+use std::collections::BTreeMap;
 
 /// The port of plain http; every other port is TLS.
 pub(super) const PLAIN_HTTP: u16 = 80;
@@ -29,6 +31,8 @@ pub struct Route {
     pub path_allowlist: Option<Vec<PathPattern>>,
     /// What stays refused of them, each with what lies below it; only beside a `path_allowlist`.
     pub deny_paths: Vec<DenyPath>,
+    /// What the query must say; no entry asks for nothing.
+    pub query: Vec<QueryRule>,
     /// `%2F` may stand inside a segment of an allowed path.
     pub encoded_slash: bool,
     /// The last day (UTC) on which anything is allowed.
@@ -48,6 +52,7 @@ impl Route {
             methods: None,
             path_allowlist: None,
             deny_paths: Vec::new(),
+            query: Vec::new(),
             encoded_slash: false,
             until: None,
             reason: None,
@@ -64,6 +69,12 @@ impl Route {
     #[must_use]
     pub fn denied(&self, path: &CanonicalPath) -> Option<&DenyPath> {
         self.deny_paths.iter().find(|entry| entry.matches(path))
+    }
+
+    /// What the query must say: names of parameters and their values.
+    #[must_use]
+    pub fn query_values(&self) -> BTreeMap<String, Vec<String>> {
+        self.query.iter().map(|rule| (rule.name.clone(), rule.values.clone())).collect()
     }
 
     /// The methods that the rule allows.

@@ -34,6 +34,7 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
         Capability::EncodedSlash { host } => of_host(host, "encoded_slash"),
         Capability::Uninspected { host } => of_host(host, "inspect"),
         Capability::PrivateAddresses { host, .. } => of_host(host, "addresses"),
+        Capability::Query { host, .. } => of_host(host, "query"),
         Capability::Until { host, .. } => of_host(host, "until"),
         Capability::OwnCredential { host } | Capability::GitPush { host } => of_host(host, "host"),
         Capability::ClientField { host, query, .. } => {

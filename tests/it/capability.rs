@@ -124,6 +124,24 @@ fn a_wildcard_is_a_widening_that_no_exact_host_covers() {
 }
 
 #[test]
+fn what_the_query_must_say_is_part_of_what_is_allowed() {
+    let of =
+        |old: &str, new: &str| of_route(&format!(", methods: [GET]{old}"), &format!(", methods: [GET]{new}"));
+    let (one, two) = (", query: {a: [x]}", ", query: {a: [x, y]}");
+    assert_eq!(
+        of(one, two),
+        ["api.example asks for a=x or y in the query (before: asks for a=x in the query)"]
+    );
+    assert_eq!(of(one, ""), ["api.example takes any `a` in the query (before: asks for a=x in the query)"]);
+    for (old, new) in [(two, one), ("", one)] {
+        assert!(of(old, new).is_empty(), "{new} is narrower than {old}");
+    }
+    assert!(of(one, one).is_empty());
+    let lines = of_routes("{host: b.example}", "{host: b.example}, {host: a.example, query: {a: [x, y]}}");
+    assert_eq!(lines, ["usual methods https://a.example/** where `a` is x or y"]);
+}
+
+#[test]
 fn a_narrow_rule_that_goes_leaves_its_host_to_the_wildcard() {
     let narrow = "{host: a.cdn.example, methods: [GET], path_allowlist: [/x]}";
     assert_eq!(
@@ -741,7 +759,7 @@ fn a_change_is_typed() {
         serde_json::to_value(change).unwrap(),
         serde_json::json!({"change": "added", "new": {
             "capability": "requests", "host": "a.example", "port": 443, "methods": null, "path": "/z", "except": [], "part": [], "part_methods": [],
-            "credential": null, "until": null,
+            "credential": null, "query": {}, "until": null,
         }})
     );
     let mount = |options: &str| {

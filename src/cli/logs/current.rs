@@ -50,6 +50,7 @@ impl<'a> Current<'a> {
         let key = match record.reason.as_deref() {
             Some("path_not_allowed") => ".path_allowlist",
             Some("path_denied") => ".deny_paths",
+            Some("query_not_allowed") => ".query",
             Some("method_not_allowed") => ".methods",
             Some("port_not_allowed") => ".ports",
             Some("rule_expired") => ".until",

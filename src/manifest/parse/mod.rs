@@ -16,6 +16,7 @@ mod file_path;
 mod hosts;
 mod lints;
 mod publish;
+mod query;
 mod resources;
 mod route;
 mod services;

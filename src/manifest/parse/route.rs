@@ -4,7 +4,7 @@ use super::super::findings::{Findings, quoted};
 use super::super::item::Item;
 use super::super::raw;
 use super::hosts::Named;
-use super::{address, auth, client, credential_hosts, hosts};
+use super::{address, auth, client, credential_hosts, hosts, query};
 use crate::policy::{DenyPath, HostRule, Method, PathPattern, PathPatternError, Route};
 use jiff::civil::Date;
 use std::{collections::HashSet, hash::Hash};
@@ -32,6 +32,7 @@ pub(super) fn route(
         host,
         path_allowlist,
         deny_paths,
+        query,
         methods,
         auth,
         credential_hosts,
@@ -65,6 +66,7 @@ pub(super) fn route(
             check_denied(denied, path_allowlist.as_deref(), encoded_slash, pointer, findings);
         }
     }
+    let query = query.map(|written| query::rules(written, pointer, findings)).unwrap_or_default();
     let methods = methods.map(|items| self::methods(items, pointer, findings));
     let ports = self::ports(ports, pointer, findings);
     let has_auth = auth.is_some();
@@ -94,6 +96,7 @@ pub(super) fn route(
             methods,
             path_allowlist: path_allowlist.map(alone),
             deny_paths: deny_paths.map(alone).unwrap_or_default(),
+            query,
             encoded_slash,
             until,
             reason,

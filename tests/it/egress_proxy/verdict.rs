@@ -90,7 +90,11 @@ fn routes() -> Vec<RouteEntry> {
         },
         RouteEntry { until: Some(date(2020, 1, 1)), ..route("old.test") },
         route("open.test"),
-        RouteEntry { path_allowlist: only(&["/a", "/v1"]), ..route("*.wild.test") },
+        RouteEntry {
+            path_allowlist: only(&["/a", "/v1"]),
+            query: [("b".to_owned(), names(&["", "c", "1"]))].into(),
+            ..route("*.wild.test")
+        },
         RouteEntry { methods: names(&["GET"]), ..route("b.wild.test") },
     ]
 }

@@ -74,7 +74,7 @@ async fn a_credential_goes_to_the_hosts_that_are_named_and_no_other() {
 async fn a_label_carries_nothing_out() {
     let origin = origin().await;
     let both = Both::start(&origin, routes()).await;
-    let hex: String = PLANTED.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = PLANTED.bytes().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     let own = both.get(&format!("{hex}.cdn.test"), "/").await;
     own.assert_refused(403, "own_secret");
     assert!(own.message().contains("the host of this request"), "{own:?}");
