@@ -3,9 +3,10 @@
 use super::client::{ProxyAnswer, Tunnelled, plain, tls_config, tunnelled};
 use super::{AgentEnvironment, Check, Outcome};
 use crate::stack::{ADMIN, PIPELOCK_PORT, service};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustls::ClientConfig;
 use serde::Deserialize;
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 pub(super) const CHECKS: &[Check] = &[
     // The control: where nothing is let through, a refusal proves nothing.
@@ -43,7 +44,30 @@ pub(super) const CHECKS: &[Check] = &[
     },
     Check { name: "proxy/not-tls", tried: "speak something else than TLS in a tunnel", attempt: not_tls },
     Check { name: "proxy/smuggling", tried: "send two lengths for one body", attempt: smuggling },
+    Check { name: "proxy/chunk-size", tried: "send a chunk whose size no number holds", attempt: chunk_size },
+    Check {
+        name: "proxy/unlisted-method",
+        tried: "use a method that no rule lists",
+        attempt: unlisted_method,
+    },
     Check { name: "proxy/git-push", tried: "git push over https", attempt: git_push },
+    Check { name: "proxy/git-push-webdav", tried: "git push by writing a ref", attempt: git_push_webdav },
+    Check { name: "proxy/git-push-lfs", tried: "upload a large file without a batch", attempt: git_push_lfs },
+    Check {
+        name: "proxy/wildcard-depth",
+        tried: "request a host two labels below a wildcard, and the host behind it",
+        attempt: wildcard_depth,
+    },
+    Check {
+        name: "proxy/wildcard-label",
+        tried: "carry bytes out in the label of a wildcard",
+        attempt: wildcard_label,
+    },
+    Check {
+        name: "proxy/query-twice",
+        tried: "say a parameter that a rule is about once more, in another spelling",
+        attempt: query_twice,
+    },
     Check { name: "proxy/planted-token", tried: "send a token in a request body", attempt: planted_token },
 ];
 
@@ -59,6 +83,31 @@ struct AllowedHost {
     ports: Vec<u16>,
     methods: Rule,
     path_allowlist: Rule,
+    #[serde(default)]
+    query: BTreeMap<String, Vec<String>>,
+}
+
+impl AllowedHost {
+    /// The domain behind `*.`, where the rule names no single host.
+    fn wildcard(&self) -> Option<&str> {
+        self.host.strip_prefix("*.")
+    }
+
+    /// One host over https.
+    fn is_askable(&self) -> bool {
+        self.ports.contains(&443) && self.wildcard().is_none()
+    }
+
+    /// A path with the query that the rule asks for.
+    fn target(&self, path: &str) -> String {
+        let escaped = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pair = |(name, values): (&String, &Vec<String>)| {
+            Some(format!("{}={}", escaped(name), escaped(values.first()?)))
+        };
+        let pairs: Vec<String> = self.query.iter().filter_map(pair).collect();
+        let mark = if pairs.is_empty() { "" } else { "?" };
+        format!("{}{mark}{}", path.replace('*', "x"), pairs.join("&"))
+    }
 }
 
 /// `"any"`, or the list of what is allowed.
@@ -111,10 +160,9 @@ impl Proxy {
     /// A host that may be asked over https, and what it allows.
     fn allowed(&self) -> Result<&AllowedHost, Outcome> {
         let list = self.allowlist.as_ref().ok_or_else(no_allowlist)?;
-        let https = |h: &&AllowedHost| h.ports.contains(&443);
         list.hosts
             .iter()
-            .find(https)
+            .find(|h| h.is_askable())
             .ok_or_else(|| Outcome::NotApplicable("no host is allowed over https".into()))
     }
 
@@ -123,9 +171,17 @@ impl Proxy {
         let list = self.allowlist.as_ref().ok_or_else(no_allowlist)?;
         list.hosts
             .iter()
-            .filter(|h| h.ports.contains(&443))
+            .filter(|h| h.is_askable())
             .find_map(|h| h.path_allowlist.only().and_then(<[_]>::first).map(|path| (h, path.as_str())))
             .ok_or_else(|| Outcome::NotApplicable("no host has a path_allowlist".into()))
+    }
+
+    /// The domain behind the first wildcard.
+    fn wildcard(&self) -> Result<&str, Outcome> {
+        let list = self.allowlist.as_ref().ok_or_else(no_allowlist)?;
+        let mut bases =
+            list.hosts.iter().filter(|h| h.ports.contains(&443)).filter_map(AllowedHost::wildcard);
+        bases.next().ok_or_else(|| Outcome::NotApplicable("no rule has a wildcard".into()))
     }
 
     /// One request to `host` in a tunnel of its own; `request` says everything but the version line's end.
@@ -200,8 +256,10 @@ fn verdict(result: Result<Outcome, Outcome>) -> Outcome {
 fn control(proxy: &mut Proxy) -> Outcome {
     verdict((|| {
         let (allowed, path) = match proxy.allowed_path() {
-            Ok((allowed, path)) => (allowed, path.replace('*', "x")),
-            Err(Outcome::NotApplicable(_)) => (proxy.allowed()?, "/".to_owned()),
+            Ok((allowed, path)) => (allowed, allowed.target(path)),
+            Err(Outcome::NotApplicable(_)) => {
+                proxy.allowed().map(|allowed| (allowed, allowed.target("/")))?
+            }
             Err(outcome) => return Err(outcome),
         };
         if allowed.methods.only().is_some_and(|methods| !methods.iter().any(|m| m == "GET")) {
@@ -321,6 +379,81 @@ fn smuggling(proxy: &mut Proxy) -> Outcome {
     })())
 }
 
+fn chunk_size(proxy: &mut Proxy) -> Outcome {
+    verdict((|| {
+        let host = &proxy.allowed()?.host;
+        let request = format!(
+            "POST / HTTP/1.1\r\nHost: {host}\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nx\r\n0\r\n\r\n"
+        );
+        Ok(must_refuse(&proxy.ask(host, &request)?))
+    })())
+}
+
+/// A request with an empty body to the first host.
+fn write(proxy: &Proxy, method: &str, path: &str) -> Result<Outcome, Outcome> {
+    let host = &proxy.allowed()?.host;
+    let request =
+        format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    Ok(must_refuse(&proxy.ask(host, &request)?))
+}
+
+fn unlisted_method(proxy: &mut Proxy) -> Outcome {
+    verdict(write(proxy, "BOTTLEATTACK", "/"))
+}
+
+fn git_push_webdav(proxy: &mut Proxy) -> Outcome {
+    verdict(write(proxy, "PUT", "/bottle/attack/refs/heads/main"))
+}
+
+fn git_push_lfs(proxy: &mut Proxy) -> Outcome {
+    let path = format!("/bottle/attack.git/info/lfs/objects/{}", "0".repeat(64));
+    verdict(write(proxy, "PUT", &path))
+}
+
+fn wildcard_depth(proxy: &mut Proxy) -> Outcome {
+    verdict((|| {
+        let base = proxy.wildcard()?.to_owned();
+        let named = |host: &str| {
+            proxy.allowlist.iter().flat_map(|list| &list.hosts).any(|h| {
+                h.host == host
+                    || h.wildcard().is_some_and(|base| host.split_once('.').is_some_and(|it| it.1 == base))
+            })
+        };
+        let mut last = Outcome::NotApplicable("rules of their own name those hosts".into());
+        for host in [format!("a.bottle-attack.{base}"), base] {
+            if named(&host) {
+                continue;
+            }
+            last = must_refuse(&proxy.ask(&host, &get(&host, "/"))?);
+            if !matches!(last, Outcome::Held(_)) {
+                break;
+            }
+        }
+        Ok(last)
+    })())
+}
+
+fn wildcard_label(proxy: &mut Proxy) -> Outcome {
+    verdict((|| {
+        let host = format!("{}.{}", "b0771ea77ac4d3f9".repeat(2), proxy.wildcard()?);
+        Ok(must_refuse(&proxy.ask(&host, &get(&host, "/"))?))
+    })())
+}
+
+fn query_twice(proxy: &mut Proxy) -> Outcome {
+    verdict((|| {
+        let list = proxy.allowlist.as_ref().ok_or_else(no_allowlist)?;
+        let asks = |h: &&AllowedHost| h.is_askable() && !h.query.is_empty();
+        let allowed = list.hosts.iter().find(asks);
+        let allowed = allowed.ok_or_else(|| Outcome::NotApplicable("no rule is about the query".into()))?;
+        let path = allowed.path_allowlist.only().and_then(<[_]>::first).map_or("/", String::as_str);
+        let name = allowed.query.keys().next().map(|name| name.to_uppercase()).unwrap_or_default();
+        let name = utf8_percent_encode(&name, NON_ALPHANUMERIC);
+        let target = format!("{}&{name}[]=bottle-attack", allowed.target(path));
+        Ok(must_refuse(&proxy.ask(&allowed.host, &get(&allowed.host, &target))?))
+    })())
+}
+
 fn git_push(proxy: &mut Proxy) -> Outcome {
     verdict((|| {
         let host = &proxy.allowed()?.host;
@@ -332,9 +465,9 @@ fn git_push(proxy: &mut Proxy) -> Outcome {
 fn planted_token(proxy: &mut Proxy) -> Outcome {
     verdict((|| {
         let (host, path) = match proxy.allowed_path() {
-            Ok((allowed, path)) => (allowed.host.clone(), path.replace('*', "x")),
+            Ok((allowed, path)) => (allowed.host.clone(), allowed.target(path)),
             Err(Outcome::NotApplicable(_)) if proxy.allowlist.is_some() => {
-                (proxy.allowed()?.host.clone(), "/".to_owned())
+                proxy.allowed().map(|allowed| (allowed.host.clone(), allowed.target("/")))?
             }
             Err(outcome) => return Err(outcome),
         };
@@ -387,6 +520,26 @@ mod tests {
         assert_eq!(
             refused(&answer(403, &[("X-Bottle-Reason", "git_push")], "")),
             Outcome::Held("403 git_push".into())
+        );
+    }
+
+    #[test]
+    fn what_is_asked_for_is_what_a_rule_allows() {
+        let host = |name: &str, query: &[(&str, &[&str])]| AllowedHost {
+            host: name.to_owned(),
+            ports: vec![443],
+            methods: Rule::Any(Any::Any),
+            path_allowlist: Rule::Any(Any::Any),
+            query: query
+                .iter()
+                .map(|(name, values)| ((*name).to_owned(), values.iter().map(|&v| v.to_owned()).collect()))
+                .collect(),
+        };
+        assert!(!host("*.cdn.test", &[]).is_askable() && host("cdn.test", &[]).is_askable());
+        assert_eq!(host("a.test", &[]).target("/repos/*/app"), "/repos/x/app");
+        assert_eq!(
+            host("a.test", &[("a", &["list all", "x"]), ("b", &["1"])]).target("/"),
+            "/?a=list%20all&b=1"
         );
     }
 

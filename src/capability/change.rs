@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use ipnet::IpNet;
 use jiff::civil::Date;
 use serde::Serialize;
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// One way in which a new set of capabilities differs from an old one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -87,6 +87,15 @@ pub enum Capability {
         host: String,
         /// The addresses.
         range: IpNet,
+    },
+    /// What a parameter of the query must say to a host.
+    Query {
+        /// As the rule names it: a host, or a wildcard.
+        host: String,
+        /// Of the parameter.
+        name: String,
+        /// Nothing where it may say anything, or be absent.
+        values: Option<Vec<String>>,
     },
     /// The day after which a host is denied.
     Until {
@@ -219,7 +228,7 @@ pub enum Capability {
 /// The requests of a host on one port and below one path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Requests {
-    /// The host, or the domain after `*.`.
+    /// As the rule names it: a host, or a wildcard.
     pub host: String,
     /// Of the authority.
     pub port: u16,
@@ -235,6 +244,8 @@ pub struct Requests {
     pub part_methods: Vec<Method>,
     /// The name of the token that goes with them.
     pub credential: Option<String>,
+    /// What the query must say.
+    pub query: Box<BTreeMap<String, Vec<String>>>,
     /// The last day.
     pub until: Option<Date>,
 }
@@ -341,7 +352,9 @@ impl Capability {
             | Self::Engine { .. }
             | Self::Network { .. }
             | Self::ExtraCa { .. } => Risk::Guard,
-            Self::Requests(_) | Self::EncodedSlash { .. } | Self::Until { .. } => Risk::Reach,
+            Self::Requests(_) | Self::EncodedSlash { .. } | Self::Query { .. } | Self::Until { .. } => {
+                Risk::Reach
+            }
             Self::Mount { mount, .. } if mount.outside || mount.git => Risk::Machine,
             Self::Mount { mount, .. } if mount.writable => Risk::Project,
             Self::Image { image } if image.is_outside() => Risk::Machine,
@@ -368,6 +381,11 @@ impl Capability {
                 (_, None) => false,
                 (None, Some(_)) => true,
                 (Some(new), Some(old)) => new > old,
+            },
+            (Self::Query { values: new, .. }, Self::Query { values: old, .. }) => match (new, old) {
+                (_, None) => false,
+                (None, Some(_)) => true,
+                (Some(new), Some(old)) => new.iter().any(|value| !old.contains(value)),
             },
             // A limit where the default was is meant as one.
             (Self::Memory { bytes: new }, Self::Memory { bytes: old }) => {
@@ -410,6 +428,7 @@ impl Capability {
             | Self::Uninspected { host }
             | Self::SecretsRemoved { host }
             | Self::PrivateAddresses { host, .. }
+            | Self::Query { host, .. }
             | Self::Until { host, .. } => Some(host),
             Self::SecretPasses { host, .. } => (host != EVERY).then_some(host),
             _ => None,
@@ -432,6 +451,10 @@ impl Capability {
         match self {
             Self::Credential { auth, .. } => auth.token_ref.clone(),
             Self::OwnCredential { .. } => "what the agent sends".to_owned(),
+            Self::Query { name, values: None, .. } => format!("takes any `{name}` in the query"),
+            Self::Query { name, values: Some(values), .. } => {
+                format!("asks for {name}={} in the query", values.join(" or "))
+            }
             Self::Until { date, .. } => {
                 date.map_or_else(|| "without end".to_owned(), |date| format!("until {date}"))
             }
@@ -538,7 +561,7 @@ impl fmt::Display for Capability {
             Self::PrivateAddresses { host, range } => {
                 write!(f, "{host} may be at private addresses in {range}")
             }
-            Self::Until { host, .. } => write!(f, "{host} {value}"),
+            Self::Query { host, .. } | Self::Until { host, .. } => write!(f, "{host} {value}"),
             Self::Mount { target, mount } => {
                 let Mount { source, real, writable, outside, git } = mount;
                 match outside {
@@ -620,7 +643,8 @@ impl fmt::Display for Capability {
 impl fmt::Display for Requests {
     /// `GET, HEAD https://api.example/repos/**, but not /repos/secret/** with API_TOKEN until 2027-01-31`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, methods, path, except, part: _, part_methods: _, credential, until } = self;
+        let Self { host, port, methods, path, except, part: _, part_methods: _, credential, query, until } =
+            self;
         let names = |list: &Vec<Method>| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let methods = methods.as_ref().map_or_else(|| USUAL_METHODS.to_owned(), names);
         match port {
@@ -633,6 +657,12 @@ impl fmt::Display for Requests {
         if !except.is_empty() {
             write!(f, ", but not {}", listed(except))?;
         }
+        if let Some(base) = host.strip_prefix("*.") {
+            write!(f, " on every host one label below {base}")?;
+        }
+        query
+            .iter()
+            .try_for_each(|(name, values)| write!(f, " where `{name}` is {}", values.join(" or ")))?;
         credential.iter().try_for_each(|name| write!(f, " with {name}"))?;
         until.iter().try_for_each(|date| write!(f, " until {date}"))
     }

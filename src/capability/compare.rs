@@ -7,10 +7,13 @@ use super::{
     secrets::Secrets,
     service,
 };
-use crate::policy::{ClientFields, HostRule, OnSecret, Route, is_model_api};
+use crate::policy::{ClientFields, HostPattern, HostRule, OnSecret, QueryRule, Route, is_model_api};
 use crate::stack::DEFAULT_HOME;
 use camino::{Utf8Path, Utf8PathBuf};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 /// How `new` differs from `old`: what the agent can newly do first, the dangerous first. Without an `old` side
 /// everything that the agent can do is new.
@@ -178,10 +181,23 @@ impl Changes {
 
 type Hosts = BTreeMap<String, HostCapability>;
 
+/// What a side says of a host: by its name, or else by the wildcard above it, as a request is decided.
+fn covering<'h>(hosts: &'h Hosts, name: &str) -> Option<Cow<'h, HostCapability>> {
+    if let Some(exact) = hosts.get(name) {
+        return Some(Cow::Borrowed(exact));
+    }
+    let host = HostPattern::parse(name).ok()?;
+    let wildcard = hosts.get(&format!("*.{}", host.exact()?.parent()?))?;
+    let mut covering = wildcard.clone();
+    covering.rule.route.host = host;
+    Some(Cow::Owned(covering))
+}
+
 fn hosts(old: &Hosts, new: &Hosts, changes: &mut Changes) {
     let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     for name in names {
-        let (before, after) = (old.get(name), new.get(name));
+        let (before, after) = (covering(old, name), covering(new, name));
+        let (before, after) = (before.as_deref(), after.as_deref());
         let beyond = |these: Option<&HostCapability>, those: Option<&HostCapability>| -> Vec<Capability> {
             let grants = these.into_iter().flat_map(HostCapability::grants);
             let beyond =
@@ -220,8 +236,8 @@ fn hosts(old: &Hosts, new: &Hosts, changes: &mut Changes) {
             _ => {}
         }
         let closed = |host: &HostCapability| {
-            let until = host.rule.route.until; // said with the requests
-            let route = Route { until, ..Route::open(host.rule.route.host.clone(), "") };
+            let Route { until, query, .. } = host.rule.route.clone(); // said with the requests
+            let route = Route { query, until, ..Route::open(host.rule.route.host.clone(), "") };
             // What a manifest that says nothing gives.
             let on_secret = is_model_api(name).then_some(OnSecret::Redact);
             HostCapability { rule: HostRule { on_secret, ..route.into() }, git_push: false }
@@ -245,6 +261,7 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &
         methods: _,
         path_allowlist: _,
         deny_paths: _,
+        query,
         encoded_slash,
         until,
         reason: _, // for people
@@ -277,6 +294,14 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &
             let (old, new) = if is_new { (None, Some(range)) } else { (Some(range), None) };
             changes.pair(old, new);
         }
+    }
+    let names: BTreeSet<&String> = old.route.query.iter().chain(query).map(|rule| &rule.name).collect();
+    for name in names {
+        let of = |rules: &[QueryRule]| {
+            rules.iter().find(|rule| rule.name == *name).map(|rule| rule.values.clone())
+        };
+        let capability = |values| Capability::Query { host: host(), name: name.clone(), values };
+        changes.value(&of(&old.route.query), &of(query), capability);
     }
     changes.value(&old.route.until, until, |date| Capability::Until { host: host(), date });
 }

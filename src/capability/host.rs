@@ -135,6 +135,7 @@ impl HostCapability {
             part,
             part_methods,
             credential: auth.as_ref().map(|auth| auth.token_ref.clone()),
+            query: Box::new(route.query_values()),
             until: route.until,
         }
     }

@@ -5,7 +5,7 @@ use super::{Format, Globals, Outcome, now, print_as};
 use crate::clock::Clock;
 use crate::expectations::Tested;
 use crate::patch::{Conditions, Tightened, Usage, shown, tighten};
-use crate::policy::Host;
+use crate::policy::HostPattern;
 use crate::printable::printable_name;
 use crate::review::{self, Review};
 use anyhow::{Context as _, ensure};
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let (loaded, plan) = manifest.load()?;
     let mut keep = BTreeSet::new();
     for name in &args.keep {
-        let host = Host::parse(name).with_context(|| format!("--keep {name}"))?;
+        let host = HostPattern::parse(name).with_context(|| format!("--keep {name}"))?;
         ensure!(
             plan.hosts.iter().any(|rule| rule.route.host == host),
             "--keep {host}: {} has no rule for it",

@@ -104,7 +104,7 @@ impl HostEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HostEntry {
-    /// The exact host, in canonical form.
+    /// The exact host, or a wildcard for one label, in canonical form.
     pub host: String,
     /// Where it stands in the manifest: `egress.allowlist[0]`.
     pub source: String,

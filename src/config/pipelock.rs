@@ -330,7 +330,7 @@ impl PipelockFile {
                 sni_verification: true,
             },
             websocket_proxy: off,
-            tls_interception: TlsInterception::stack(&options.uninspected),
+            tls_interception: TlsInterception::stack(&options.uninspected, &options.hosts),
             request_body_scanning: RequestBodyScanning::stack(options),
             dlp: Dlp {
                 scan_env: false, // pipelock's environment is not the agent's
@@ -427,8 +427,13 @@ impl FetchProxy {
 }
 
 impl TlsInterception {
-    fn stack(uninspected: &[String]) -> Self {
-        let both = uninspected.iter().flat_map(|host| [host.clone(), format!("*.{host}")]);
+    fn stack(uninspected: &[String], hosts: &[String]) -> Self {
+        let inspected = |wildcard: &String| hosts.contains(wildcard) && !uninspected.contains(wildcard);
+        let below = |host: &String| {
+            let wildcard = (!host.starts_with("*.")).then(|| format!("*.{host}"));
+            wildcard.filter(|wildcard| !inspected(wildcard))
+        };
+        let both = uninspected.iter().flat_map(|host| [Some(host.clone()), below(host)]).flatten();
         Self {
             enabled: true,
             ca_cert: PIPELOCK_CA[0].to_owned(),

@@ -4,8 +4,8 @@ use crate::config::parse::Parsed;
 use crate::config::{ConfigError, Limits, Listen, ProxyAddress};
 use crate::dlp::{CustomPattern, Exception};
 use crate::policy::{
-    self, ClientCredentials, ClientFields, DenyPath, Host, HostRule, Method, PathPattern, Policy,
-    PolicyError, Route,
+    self, ClientCredentials, ClientFields, DenyPath, HostPattern, HostRule, Method, PathPattern, Policy,
+    PolicyError, QueryRule, Route,
 };
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -132,6 +132,7 @@ impl From<&HostRule> for RouteEntry {
             methods: _,
             path_allowlist,
             deny_paths,
+            query: _,
             encoded_slash,
             until,
             reason,
@@ -143,6 +144,7 @@ impl From<&HostRule> for RouteEntry {
             methods: route.methods().iter().map(ToString::to_string).collect(),
             path_allowlist: AnyOr::from(path_allowlist.as_deref()),
             deny_paths: deny_paths.iter().map(ToString::to_string).collect(),
+            query: route.query_values(),
             auth: auth.as_ref().map(Auth::from),
             client_credentials: credentials,
             pass_headers: client.pass_headers.clone(),
@@ -165,6 +167,7 @@ impl RouteEntry {
             methods,
             path_allowlist,
             deny_paths,
+            query,
             auth,
             client_credentials,
             pass_headers,
@@ -184,6 +187,7 @@ impl RouteEntry {
                 path_allowlist: path_allowlist
                     .parse("path_allowlist", |text| PathPattern::parse(text, *encoded_slash))?,
                 deny_paths: parse_all(deny_paths, "deny_paths", DenyPath::parse)?,
+                query: query_rules(query),
                 encoded_slash: *encoded_slash,
                 until: *until,
                 reason: reason.clone(),
@@ -201,10 +205,16 @@ impl RouteEntry {
     }
 }
 
-/// A host that is written in its canonical form.
-pub(super) fn canonical(text: &str) -> Result<Host, RuleError> {
+fn query_rules(query: &BTreeMap<String, Vec<String>>) -> Vec<QueryRule> {
+    let rule =
+        |(name, values): (&String, &Vec<String>)| QueryRule { name: name.clone(), values: values.clone() };
+    query.iter().map(rule).collect()
+}
+
+/// A host or wildcard that is written in its canonical form.
+pub(super) fn canonical(text: &str) -> Result<HostPattern, RuleError> {
     let error = |message| RuleError { key: "host".to_owned(), message };
-    let host = Host::parse(text).map_err(|cause| error(cause.to_string()))?;
+    let host = HostPattern::parse(text).map_err(|cause| error(cause.to_string()))?;
     if host.as_str() != text {
         return Err(error(format!("must be written in its canonical form, `{host}`")));
     }
@@ -319,14 +329,15 @@ pub struct CaFiles {
     pub key_file: String,
 }
 
-/// A rule for one host.
+/// A rule for one host or wildcard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteEntry {
     /// Where the rule stands in the manifest: `egress_proxy.routes[1]`. A pointer and not a line, because an
     /// edited comment must not change this file.
     pub source: String,
-    /// The exact host, in canonical form; it names the rule in denials and audit records.
+    /// The exact host, or `*.` and the host that it is one label below, in canonical form; it names the rule in denials
+    /// and audit records.
     pub host: String,
     /// The ports; 80 is plain http, every other one https.
     pub ports: Vec<u16>,
@@ -336,6 +347,8 @@ pub struct RouteEntry {
     pub path_allowlist: AnyOr,
     /// What stays refused of them, each with what lies below it.
     pub deny_paths: Vec<String>,
+    /// Parameters that the query must have, each once and with one of these values.
+    pub query: BTreeMap<String, Vec<String>>,
     /// The credential that is set on every request; `null`: none.
     #[serde(deserialize_with = "present")]
     pub auth: Option<Auth>,
@@ -443,6 +456,7 @@ mod tests {
             methods: vec!["GET".into()],
             path_allowlist: AnyOr::Any,
             deny_paths: Vec::new(),
+            query: BTreeMap::new(),
             auth: Some(Auth {
                 header: "authorization".into(),
                 prefix: "Bearer ".into(),

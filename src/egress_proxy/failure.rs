@@ -107,6 +107,7 @@ fn status_and_verdict(reason: Reason) -> (StatusCode, Verdict) {
         | Reason::MethodNotAllowed
         | Reason::PathNotAllowed
         | Reason::PathDenied
+        | Reason::QueryNotAllowed
         | Reason::AuthorityMismatch
         | Reason::TlsRequired
         | Reason::UpgradeNotSupported

@@ -10,7 +10,7 @@ use crate::manifest::DlpAction;
 use crate::pipelock::scan_body;
 use crate::plan::Topology;
 use crate::policy::{
-    Authority, Difference, GitOperation, HOST_OVERRIDES, Host, HostRule, Intent, METHOD_OVERRIDES,
+    Authority, Difference, GitOperation, HOST_OVERRIDES, HostPattern, HostRule, Intent, METHOD_OVERRIDES,
     MatchedRule, Method, Nearest, PATH_OVERRIDES, PathPattern, Reason, Refusal, Route, passing_classes,
     same_variable,
 };
@@ -50,7 +50,7 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct Rule {
     /// Its id.
-    pub host: Host,
+    pub host: HostPattern,
     /// Where it stands in the manifest, as a pointer.
     pub source: String,
     /// The part of it that decided, as a pointer: the entry that allows, or the key that refuses.
@@ -215,7 +215,8 @@ impl Answer {
             if self.pipelock == (Pipelock::Inspects { finding: DlpAction::Redact }) {
                 self.notes.push(REFUSED_ALL_THE_SAME.to_owned());
             }
-            let route = self.rule.as_ref().and_then(|rule| rules.policy.route(&rule.host));
+            let route = self.rule.as_ref().and_then(|rule| rules.policy.named(&rule.host));
+            let route = route.map(|rule| &rule.route);
             self.refusal = route.map(|route| pipelock_refusal(&block, route).refusal);
             self.decided_by = self.refusal.as_ref().map(|_| Proxy::Pipelock);
             if let Some(rule) = &mut self.rule {
@@ -326,6 +327,7 @@ fn refusing_pointer(route: &Route, reason: Reason, read: Option<&Intent>) -> Str
         Reason::PathNotAllowed => format!("{source}.path_allowlist"),
         Reason::PathDenied => denied()
             .map_or_else(|| format!("{source}.deny_paths"), |index| format!("{source}.deny_paths[{index}]")),
+        Reason::QueryNotAllowed => format!("{source}.query"),
         Reason::MethodNotAllowed => format!("{source}.methods"),
         Reason::PortNotAllowed => format!("{source}.ports"),
         Reason::RuleExpired => format!("{source}.until"),

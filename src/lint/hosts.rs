@@ -23,6 +23,8 @@ fn of_rule(rule: &HostRule, today: Date) -> Found {
     warn("inspect", not_inspected(rule));
     warn("dlp_action", alters_uploads(rule));
     warn("auth", without_paths(rule).or_else(|| on_a_shared_host(rule)));
+    warn("", any_label(rule));
+    warn("query", query_and_body(route));
     warn("", passes_credentials(rule));
     warn("", writes_to_a_forge(rule));
     warn("until", expiry(route, today));
@@ -159,6 +161,31 @@ fn on_a_shared_host(rule: &HostRule) -> Option<Diagnostic> {
 }
 
 /// Somebody else's key is good for writing to their account there.
+/// A server that merges a form with the query may believe the form.
+fn query_and_body(route: &Route) -> Option<Diagnostic> {
+    let with_body =
+        route.methods().iter().find(|method| !["GET", "HEAD", "OPTIONS"].contains(&method.as_str()))?;
+    (!route.query.is_empty()).then(|| {
+        let Route { source, host, .. } = route;
+        let message =
+            format!("{source}: {with_body} to {host} may say in its body what `query` refuses in the query");
+        Diagnostic::warning("query-and-body", message)
+            .hint("servers that read forms merge them with the query; `methods: [GET, HEAD]` has no body")
+    })
+}
+
+/// Names below a domain are often anybody's to have, and each is a place to send something to.
+fn any_label(rule: &HostRule) -> Option<Diagnostic> {
+    let Route { source, host, .. } = &rule.route;
+    let base = host.base()?;
+    let message = format!("{source}: the agent may reach every host one label below {base}");
+    Some(
+        Diagnostic::warning("wildcard-host", message)
+            .hint("whoever can have a name there can receive what the agent sends; name the hosts if they are known")
+            .hint("`methods: [GET, HEAD]` and a `path_allowlist` hold there, too"),
+    )
+}
+
 fn passes_credentials(rule: &HostRule) -> Option<Diagnostic> {
     let Route { source, host, path_allowlist, .. } = &rule.route;
     let open = !rule.guards_fields() && writes(&rule.route) && is_shared(host.as_str());

@@ -3,7 +3,7 @@
 use super::expectation::Expectation;
 use super::published::Published;
 use crate::dlp::{CustomPattern, Exception};
-use crate::policy::HostRule;
+use crate::policy::{Host, HostRule};
 use camino::Utf8PathBuf;
 
 /// One bottle, as its manifest asks for it. Nothing is resolved yet: paths are those of the manifest, relative
@@ -40,6 +40,15 @@ impl Manifest {
     /// The rules of every host that the agent may reach: routes first, then the allowlist, in the manifest's order.
     pub fn hosts(&self) -> impl Iterator<Item = &HostRule> {
         self.egress_proxy.routes.iter().chain(&self.egress.allowlist)
+    }
+
+    /// The rule that decides on a host, or on a wildcard as it is written.
+    #[must_use]
+    pub fn rule_for(&self, name: &str) -> Option<&HostRule> {
+        let host = Host::parse(name).ok();
+        let above =
+            || self.hosts().find(|rule| host.as_ref().is_some_and(|host| rule.route.host.matches(host)));
+        self.hosts().find(|rule| rule.route.host.as_str() == name).or_else(above)
     }
 }
 

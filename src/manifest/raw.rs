@@ -238,7 +238,8 @@ pub(super) struct EgressProxy {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Route {
-    /// The exact host: letters, digits and hyphens, no scheme, port, path, wildcard or address.
+    /// The host: letters, digits and hyphens, no scheme, port, path or address. `*.cdn.example` is every host exactly one
+    /// label below `cdn.example`, but those that a rule of their own names.
     #[schemars(with = "String", example = &"api.github.com")]
     pub(super) host: Option<String>,
     /// The paths that the agent may request. An entry allows itself and what lies below it, on whole segments:
@@ -252,6 +253,11 @@ pub(super) struct Route {
     /// is safer. Only beside a `path_allowlist`, and not beside `encoded_slash`.
     #[schemars(length(min = 1), example = ["/repos/acme/app/actions/secrets"])]
     pub(super) deny_paths: Option<Vec<Item<String>>>,
+    /// Parameters that the query of every request must have, each exactly once and with one of the values, decoded. A
+    /// second one that some server could take for the same (another case, `a[]`, behind a `;`) is refused; parameters
+    /// that are not named pass. The body is not looked at: servers that read forms from it need `methods`, too.
+    #[schemars(with = "Option<BTreeMap<String, Vec<String>>>", extend("minProperties" = 1), example = json!({"action": ["list", "show"]}))]
+    pub(super) query: Option<BTreeMap<String, Vec<Item<String>>>>,
     /// The methods that the agent may use. Absent: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS; any other must be
     /// listed, and CONNECT and TRACE can't be.
     #[schemars(length(min = 1), example = ["GET", "HEAD"])]
@@ -260,6 +266,10 @@ pub(super) struct Route {
     /// it, and credentials that the agent sends to this host are removed.
     #[schemars(example = json!({"scheme": "Bearer", "token_ref": "CLAUDE_CODE_OAUTH_TOKEN"}))]
     pub(super) auth: Option<Auth>,
+    /// The hosts of a wildcard that get its credential. Every other host that it matches is requested without one, and the
+    /// agent's own credentials are removed there, too. Only beside `auth` on a wildcard, which needs it.
+    #[schemars(length(min = 1), example = ["eu.cdn.example"])]
+    pub(super) credential_hosts: Option<Vec<Item<String>>>,
     /// Whether credentials that the agent sends to this host are passed on. `strip`: only known classes of its fields
     /// pass, as beside `auth`, and a query with a credential is refused. Not beside `auth`. Default: `pass`.
     #[schemars(example = &"strip")]

@@ -76,7 +76,11 @@ impl Asked {
         let route = policy.route(&self.authority.host);
         self.methods().iter().try_for_each(|method| {
             let intent = Intent::read(self.scheme, &self.authority, method, path.as_bytes(), None, route)?;
-            policy.decide(&intent, today).map(drop)
+            match policy.decide(&intent, today) {
+                // No record holds a query, so that this is decided last and not known here.
+                Err(refusal) if refusal.reason != Reason::QueryNotAllowed => Err(refusal),
+                _ => Ok(()),
+            }
         })
     }
 

@@ -46,13 +46,14 @@ pub fn changes(
             return Some(done);
         };
         let mut routes = changed.iter_mut().map(|rule| &mut rule.route);
-        let change = if let Some(route) = routes.find(|route| route.host == asked.authority.host) {
-            widen(route, refusal.reason, asked)?
-        } else {
-            let route = new_route(asked, segments)?;
-            changed.push(route.clone().into());
-            Change::Route(Box::new(route))
-        };
+        let change =
+            if let Some(route) = routes.find(|route| route.host.exact() == Some(&asked.authority.host)) {
+                widen(route, refusal.reason, asked)?
+            } else {
+                let route = new_route(asked, segments)?;
+                changed.push(route.clone().into());
+                Change::Route(Box::new(route))
+            };
         // The same change again would change nothing.
         if done.contains(&change) {
             return None;

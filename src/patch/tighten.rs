@@ -6,7 +6,7 @@
 
 use super::candidate::{self, Candidate, Group, Judge, pointer_of};
 use super::{Asked, Unknown, Usage, path_shape};
-use crate::policy::{CanonicalPath, DenyPath, HostRule, PathPattern, Route};
+use crate::policy::{CanonicalPath, DenyPath, Host, HostRule, PathPattern, Route};
 use crate::yaml::Edit;
 use jiff::{SignedDuration, civil::Date};
 use serde::Serialize;
@@ -127,7 +127,9 @@ pub fn tighten(
     let allowed: Vec<&Asked> = used.iter().filter(|asked| before.allows(asked, conditions.today)).collect();
     let mut by_host: BTreeMap<&str, Vec<&Asked>> = BTreeMap::new();
     for asked in &used {
-        by_host.entry(asked.authority.host.as_str()).or_default().push(asked);
+        // What a wildcard decided on counts for it.
+        let rule = before.policy.route(&asked.authority.host).map(|route| route.host.as_str());
+        by_host.entry(rule.unwrap_or(asked.authority.host.as_str())).or_default().push(asked);
     }
     let mut kept = Vec::new();
     let mut plans: Vec<(Group, Reduction)> = Vec::new();
@@ -143,6 +145,15 @@ pub fn tighten(
         };
         if conditions.keep.contains(host) {
             kept.push(stays("`--keep` names it"));
+            continue;
+        }
+        if before.policy.rules().iter().filter(|other| other.route.source == rule.route.source).count() > 1 {
+            kept.push(stays("its `credential_hosts` and its wildcard are one rule"));
+            continue;
+        }
+        let matched = |name: &str| Host::parse(name).is_ok_and(|name| rule.route.host.matches(&name));
+        if rule.route.host.is_wildcard() && usage.unknown.keys().any(|name| matched(name)) {
+            kept.push(stays("its use is not fully known"));
             continue;
         }
         let unknown = usage.unknown.get(host).copied();

@@ -134,7 +134,7 @@ pub(super) fn resolve(manifest: &Manifest) -> BTreeMap<String, Variable> {
 /// folder, since all that the agent sees is the agent's.
 fn git_config(manifest: &Manifest) -> Vec<(String, String, &'static str)> {
     let hosts = manifest.hosts().map(|rule| &rule.route).filter(|route| may_serve_git(route));
-    let rewrites = hosts.map(|route| route.host.as_str()).flat_map(|host| {
+    let rewrites = hosts.filter_map(|route| route.host.exact()).flat_map(|host| {
         let key = format!("url.https://{host}/.insteadOf");
         [(key.clone(), format!("git@{host}:"), WHY_GIT), (key, format!("ssh://git@{host}/"), WHY_GIT)]
     });

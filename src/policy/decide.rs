@@ -9,6 +9,7 @@ use super::{
     nearest::Difference,
     path::CanonicalPath,
     pattern::PathPattern,
+    query::QueryFault,
     refusal::{NO_RETRY, Reason, Refusal, allowed_on, shorten},
     route::{PLAIN_HTTP, Route},
     rule::HostRule,
@@ -26,7 +27,8 @@ pub struct MatchedRule<'p, R = HostRule> {
 }
 
 impl<R: AsRef<HostRule>> Policy<R> {
-    /// Decides, in this order: git push on every host, host, port, date, method, path, denied path.
+    /// Decides, in this order: git push on every host, host, port, date, method, path, denied path,
+    /// query.
     pub fn decide(&self, intent: &Intent, today: Date) -> Result<MatchedRule<'_, R>, Refusal> {
         let rule = self.rule(&intent.authority.host);
         if intent.git.is_push() {
@@ -46,12 +48,28 @@ impl<R: AsRef<HostRule>> Policy<R> {
         if intent.target.path.rules() != route.path_rules() {
             return Err(read_under_other_rules(route));
         }
-        let Some(patterns) = &route.path_allowlist else { return Ok(MatchedRule { rule, pattern: None }) };
+        let pattern = match &route.path_allowlist {
+            None => None,
+            Some(patterns) => Some(self.matched_path(patterns, intent, route)?),
+        };
+        let query = intent.target.query.as_deref();
+        match route.query.iter().find_map(|rule| rule.check(query).err()) {
+            Some(fault) => Err(query_not_allowed(&fault, route)),
+            None => Ok(MatchedRule { rule, pattern }),
+        }
+    }
+
+    fn matched_path<'r>(
+        &self,
+        patterns: &'r [PathPattern],
+        intent: &Intent,
+        route: &Route,
+    ) -> Result<&'r PathPattern, Refusal> {
         let path = &intent.target.path;
         match (patterns.iter().find(|pattern| pattern.matches(path)), route.denied(path)) {
             (None, _) => Err(self.path_not_allowed(intent, route)),
             (Some(_), Some(entry)) => Err(path_denied(path, entry, route)),
-            (Some(pattern), None) => Ok(MatchedRule { rule, pattern: Some(pattern) }),
+            (Some(pattern), None) => Ok(pattern),
         }
     }
 
@@ -164,6 +182,14 @@ fn method_not_allowed(method: &Method, route: &Route) -> Refusal {
     };
     let what = format!("{method} is not an allowed method on {}{unlisted}", route.host);
     by_rule(Reason::MethodNotAllowed, &what, route)
+}
+
+fn query_not_allowed(fault: &QueryFault, route: &Route) -> Refusal {
+    by_rule(
+        Reason::QueryNotAllowed,
+        &format!("the query of this request to {} is not allowed: {fault}", route.host),
+        route,
+    )
 }
 
 /// The rules changed between reading and deciding, so the form that was read says nothing.

@@ -2,7 +2,7 @@
 //!
 //! A [`Host`] is lower-case ASCII in letters, digits and hyphens (RFC 952, RFC 1123 §2.1), internationalised
 //! labels as A-labels (RFC 5890 §2.3.2.1), without a trailing dot, and never an IP address in any spelling.
-//! Two hosts are the same host exactly when they are equal; nothing here compares prefixes or suffixes.
+//! Two hosts are the same host exactly when they are equal; nothing here compares prefixes or suffixes of letters.
 
 use serde::{Deserialize, Serialize};
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
@@ -114,6 +114,12 @@ impl Host {
     #[must_use]
     pub fn is_internal(&self) -> bool {
         self.as_str() == INTERNAL_HOST
+    }
+
+    /// What stands behind the first label; nothing where that is the whole.
+    #[must_use]
+    pub fn parent(&self) -> Option<&str> {
+        self.0.split_once('.').map(|(_, parent)| parent)
     }
 
     /// Lower case, A-labels, no trailing dot.

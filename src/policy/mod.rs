@@ -6,7 +6,8 @@
 //!
 //! What the types promise:
 //!
-//! * a [`Host`] is a lower-case A-label name, never an address; hosts are compared whole;
+//! * a [`Host`] is a lower-case A-label name, never an address; hosts are compared whole, and a [`HostPattern`] names one,
+//!   or all that are exactly one label below another;
 //! * a [`CanonicalPath`] has one reading on every server, under the [`PathRules`] of its route;
 //! * a [`PathPattern`] matches whole segments;
 //! * a [`GitOperation`] is a push if any plausible reading of the request is one;
@@ -18,12 +19,14 @@ mod deny_path;
 mod fields;
 mod git;
 mod host;
+mod host_pattern;
 mod intent;
 mod method;
 mod model_apis;
 mod nearest;
 mod path;
 mod pattern;
+mod query;
 mod refusal;
 mod route;
 mod rule;
@@ -42,12 +45,14 @@ pub use fields::{
 };
 pub use git::{GitOperation, LfsError};
 pub use host::{Authority, Host, HostError, INTERNAL_HOST};
+pub use host_pattern::{HostPattern, HostPatternError};
 pub use intent::{Intent, Scheme};
 pub use method::{LONGEST_METHOD, Method, MethodError};
 pub use model_apis::{is_model_api, model_apis};
 pub use nearest::{Difference, Nearest};
 pub use path::{CanonicalPath, PathError, PathRules};
 pub use pattern::{PathPattern, PathPatternError, PathPatternProblem, covers_all};
+pub use query::{QueryFault, QueryRule};
 pub use refusal::{Basis, Reason, Refusal, USUAL_METHODS};
 pub use route::Route;
 pub use rule::{Auth, HostRule, OnSecret};

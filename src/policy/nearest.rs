@@ -3,6 +3,7 @@
 use super::{
     deny_path::DenyPath,
     host::Host,
+    host_pattern::HostPattern,
     intent::{Intent, Scheme},
     method::Method,
     pattern::{PathPattern, segment_matches},
@@ -26,7 +27,7 @@ pub struct Nearest<'p> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference<'p> {
     /// Another host.
-    Host(&'p Host),
+    Host(&'p HostPattern),
     /// One of these ports.
     Port(&'p [u16]),
     /// A day up to this one, if nothing else is in the way.
@@ -78,6 +79,9 @@ fn difference<'p>(route: &'p Route, intent: &Intent) -> Option<Difference<'p>> {
         }
         _ => match route.denied(&intent.target.path) {
             Some(entry) => Some(Difference::Denied(entry)),
+            None if route.query.iter().any(|rule| rule.check(intent.target.query.as_deref()).is_err()) => {
+                None
+            }
             None => route.until.map(Difference::Date),
         },
     }
@@ -110,7 +114,7 @@ fn closeness(pattern: &PathPattern, path: &str) -> (usize, u32) {
 
 /// How far apart two hosts are, when they are near enough that a slip explains the difference: a few letters, or
 /// `www.` and its like before the same name.
-fn distance(asked: &Host, known: &Host) -> Option<usize> {
+fn distance(asked: &Host, known: &HostPattern) -> Option<usize> {
     let (asked, known) = (asked.as_str(), known.as_str());
     let below = |name: &str, parent: &str| name.strip_suffix(parent).is_some_and(|head| head.ends_with('.'));
     let related = |a: &str, b: &str| below(a, b) && b.contains('.');

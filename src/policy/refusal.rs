@@ -1,6 +1,6 @@
 //! Why a request is not let through, in words for a person and in a code for a machine.
 
-use super::{deny_path::DenyPath, method::Method, route::Route};
+use super::{deny_path::DenyPath, method::Method, query::QueryRule, route::Route};
 use serde::Serialize;
 use std::fmt;
 
@@ -51,6 +51,8 @@ reasons! {
     PathNotAllowed = "path_not_allowed",
     /// An entry of the rule's `deny_paths` matches.
     PathDenied = "path_denied",
+    /// The query lacks a parameter that the rule asks for, or has it with another value or twice.
+    QueryNotAllowed = "query_not_allowed",
     /// CONNECT, SNI, `Host` and `:authority` do not all name the same place.
     AuthorityMismatch = "authority_mismatch",
     /// The host has no canonical form: an IP address, user information, characters that no name has.
@@ -114,7 +116,8 @@ impl Reason {
             | Reason::MethodNotAllowed
             | Reason::PathNotAllowed
             | Reason::PathDenied => Basis::Rules,
-            Reason::AuthorityMismatch
+            Reason::QueryNotAllowed
+            | Reason::AuthorityMismatch
             | Reason::MalformedAuthority
             | Reason::MalformedTarget
             | Reason::MalformedRequest
@@ -241,7 +244,7 @@ pub(super) fn allowed_on(route: &Route) -> Vec<String> {
     if methods.is_empty() {
         return Vec::new();
     }
-    match &route.path_allowlist {
+    let mut allowed = match &route.path_allowlist {
         None => vec![format!("{methods} on every path")],
         Some(paths) => {
             let mut allowed = shorten(paths.iter().map(|path| format!("{methods} {path} and below")));
@@ -251,7 +254,12 @@ pub(super) fn allowed_on(route: &Route) -> Vec<String> {
             }
             allowed
         }
+    };
+    if !route.query.is_empty() {
+        let said = shorten(route.query.iter().map(QueryRule::to_string));
+        allowed.push(format!("with {} in the query", said.join(" and ")));
     }
+    allowed
 }
 
 /// At most [`SHOWN`] entries, then how many there are besides.

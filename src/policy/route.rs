@@ -2,12 +2,14 @@
 
 use super::{
     deny_path::DenyPath,
-    host::Host,
+    host_pattern::HostPattern,
     method::Method,
     path::{CanonicalPath, PathRules},
     pattern::PathPattern,
+    query::QueryRule,
 };
 use jiff::civil::Date;
+use std::collections::BTreeMap;
 
 /// The port of plain http; every other port is TLS.
 pub(super) const PLAIN_HTTP: u16 = 80;
@@ -19,8 +21,8 @@ pub(super) const PLAIN_HTTP: u16 = 80;
 pub struct Route {
     /// Where it stands in the manifest, as a pointer: `egress_proxy.routes[1]`, `egress.allowlist[0]`.
     pub source: String,
-    /// The exact host; it names the route in logs and denials.
-    pub host: Host,
+    /// The host, or the hosts one label below another; it names the route in logs and denials.
+    pub host: HostPattern,
     /// 80 is plain http, every other one TLS.
     pub ports: Vec<u16>,
     /// `None` is [`Method::USUAL`].
@@ -29,6 +31,8 @@ pub struct Route {
     pub path_allowlist: Option<Vec<PathPattern>>,
     /// What stays refused of them, each with what lies below it; only beside a `path_allowlist`.
     pub deny_paths: Vec<DenyPath>,
+    /// What the query must say; no entry asks for nothing.
+    pub query: Vec<QueryRule>,
     /// `%2F` may stand inside a segment of an allowed path.
     pub encoded_slash: bool,
     /// The last day (UTC) on which anything is allowed.
@@ -40,14 +44,15 @@ pub struct Route {
 impl Route {
     /// Every request to a host over https, on port 443.
     #[must_use]
-    pub fn open(host: Host, source: impl Into<String>) -> Route {
+    pub fn open(host: impl Into<HostPattern>, source: impl Into<String>) -> Route {
         Route {
             source: source.into(),
-            host,
+            host: host.into(),
             ports: vec![443],
             methods: None,
             path_allowlist: None,
             deny_paths: Vec::new(),
+            query: Vec::new(),
             encoded_slash: false,
             until: None,
             reason: None,
@@ -64,6 +69,12 @@ impl Route {
     #[must_use]
     pub fn denied(&self, path: &CanonicalPath) -> Option<&DenyPath> {
         self.deny_paths.iter().find(|entry| entry.matches(path))
+    }
+
+    /// What the query must say: names of parameters and their values.
+    #[must_use]
+    pub fn query_values(&self) -> BTreeMap<String, Vec<String>> {
+        self.query.iter().map(|rule| (rule.name.clone(), rule.values.clone())).collect()
     }
 
     /// The methods that the rule allows.

@@ -2,6 +2,7 @@
 
 use super::{
     host::{Host, INTERNAL_HOST},
+    host_pattern::HostPattern,
     method::Method,
     route::{PLAIN_HTTP, Route},
     rule::HostRule,
@@ -15,7 +16,7 @@ pub enum PolicyError {
     #[error("{host} has two rules, {first} and {second}: merge them into one")]
     DuplicateHost {
         /// The host that both name.
-        host: Host,
+        host: HostPattern,
         /// Where the first rule stands.
         first: String,
         /// Where the second rule stands.
@@ -27,7 +28,7 @@ pub enum PolicyError {
     )]
     CredentialInClear {
         /// The host that is served on port 80.
-        host: Host,
+        host: HostPattern,
         /// Where the rule stands.
         source_pointer: String,
         /// The name of the credential.
@@ -56,6 +57,18 @@ pub enum PolicyError {
         /// Where the rule stands.
         source_pointer: String,
     },
+    /// A credential for hosts that nobody has named.
+    #[error(
+        "{source_pointer}: {token_ref} would be sent to every host that {host} matches; name each host that gets it"
+    )]
+    CredentialForWildcard {
+        /// The wildcard.
+        host: HostPattern,
+        /// Where the rule stands.
+        source_pointer: String,
+        /// The name of the credential.
+        token_ref: String,
+    },
     /// Port 0.
     #[error("{source_pointer}: 0 is not a port")]
     PortZero {
@@ -69,11 +82,13 @@ pub enum PolicyError {
 pub struct Policy<R = HostRule> {
     rules: Vec<R>,
     by_host: HashMap<Host, usize>,
+    /// Wildcards, by what stands behind `*.`.
+    below: HashMap<Host, usize>,
 }
 
 impl<R> Default for Policy<R> {
     fn default() -> Self {
-        Self { rules: Vec::new(), by_host: HashMap::new() }
+        Self { rules: Vec::new(), by_host: HashMap::new(), below: HashMap::new() }
     }
 }
 
@@ -91,26 +106,42 @@ impl<R: AsRef<HostRule>> Policy<R> {
         for rule in rules {
             check(rule.as_ref())?;
             let route = &rule.as_ref().route;
-            if let Some(first) = policy.route(&route.host) {
+            let index = policy.rules.len();
+            let earlier = match (route.host.exact(), route.host.base()) {
+                (Some(host), _) => policy.by_host.insert(host.clone(), index),
+                (None, Some(base)) => policy.below.insert(base.clone(), index),
+                (None, None) => None,
+            };
+            if let Some(first) = earlier.map(|index| &policy.rules[index].as_ref().route) {
                 return Err(PolicyError::DuplicateHost {
                     host: route.host.clone(),
                     first: first.source.clone(),
                     second: route.source.clone(),
                 });
             }
-            policy.by_host.insert(route.host.clone(), policy.rules.len());
             policy.rules.push(rule);
         }
         Ok(policy)
     }
 
-    /// The rule for exactly this host.
+    /// The rule for this host: the one that names it, or else the wildcard one label above it.
     #[must_use]
     pub fn rule(&self, host: &Host) -> Option<&R> {
-        self.by_host.get(host).map(|index| &self.rules[*index])
+        let wildcard = || self.below.get(host.parent()?);
+        self.by_host.get(host).or_else(wildcard).map(|index| &self.rules[*index])
     }
 
-    /// The route of exactly this host.
+    /// The rule that names this host or wildcard, and not one above it.
+    #[must_use]
+    pub fn named(&self, name: &HostPattern) -> Option<&R> {
+        let index = match (name.exact(), name.base()) {
+            (Some(host), _) => self.by_host.get(host),
+            (None, base) => self.below.get(base?),
+        };
+        index.map(|index| &self.rules[*index])
+    }
+
+    /// The route of this host.
     #[must_use]
     pub fn route(&self, host: &Host) -> Option<&Route> {
         self.rule(host).map(|rule| &rule.as_ref().route)
@@ -139,6 +170,11 @@ fn check(rule: &HostRule) -> Result<(), PolicyError> {
         return Err(PolicyError::MethodNeverAllowed { method: method.clone(), source_pointer });
     }
     match auth {
+        Some(auth) if route.host.is_wildcard() => Err(PolicyError::CredentialForWildcard {
+            host: route.host.clone(),
+            source_pointer,
+            token_ref: auth.token_ref.clone(),
+        }),
         Some(auth) if route.ports.contains(&PLAIN_HTTP) => Err(PolicyError::CredentialInClear {
             host: route.host.clone(),
             source_pointer,
@@ -211,6 +247,26 @@ mod tests {
                  path has several spellings"
             );
         }
+    }
+
+    #[test]
+    fn the_rule_that_names_a_host_stands_above_a_wildcard() {
+        let wide =
+            Route { source: "wide".into(), ..Route::open(HostPattern::parse("*.cdn.test").unwrap(), "") };
+        let policy = Policy::new([wide.clone(), route("a.cdn.test")]).unwrap();
+        let source =
+            |host: &str| policy.route(&Host::parse(host).unwrap()).map(|route| route.source.as_str());
+        assert_eq!(source("a.cdn.test"), Some("routes[a.cdn.test]"));
+        assert_eq!(source("b.cdn.test"), Some("wide"));
+        for other in ["cdn.test", "a.b.cdn.test", "test", "xcdn.test", "a.cdn.test.evil.test"] {
+            assert_eq!(source(other), None, "{other}");
+        }
+        let twice = Policy::new([wide.clone(), wide.clone()]).unwrap_err().to_string();
+        assert_eq!(twice, "*.cdn.test has two rules, wide and wide: merge them into one");
+        assert_eq!(
+            Policy::new([with_credential(wide)]).unwrap_err().to_string(),
+            "wide: TOKEN would be sent to every host that *.cdn.test matches; name each host that gets it"
+        );
     }
 
     #[test]

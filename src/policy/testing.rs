@@ -1,10 +1,10 @@
 //! Rules for tests.
 
-use super::{Auth, Host, HostRule, PathPattern, Route};
+use super::{Auth, HostPattern, HostRule, PathPattern, Route};
 
 /// Allows everything on a host, on port 443.
 pub(crate) fn route(host: &str) -> Route {
-    let host = Host::parse(host).unwrap();
+    let host = HostPattern::parse(host).unwrap();
     let source = format!("routes[{host}]");
     Route::open(host, source)
 }

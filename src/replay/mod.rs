@@ -176,7 +176,12 @@ fn again(request: &PastRequest<'_>, method: &str, path: &str) -> Option<Asked> {
 fn of_answer(answer: &Answer) -> Now {
     let rule = answer.rule.as_ref();
     Now {
-        refusal: answer.refusal.as_ref().map(|refusal| (refusal.reason, answer.decided_by)),
+        // No record holds a query, and all else was decided before it.
+        refusal: answer
+            .refusal
+            .as_ref()
+            .filter(|refusal| refusal.reason != Reason::QueryNotAllowed)
+            .map(|refusal| (refusal.reason, answer.decided_by)),
         credential: rule.and_then(|rule| rule.credential.as_ref()).map(|it| it.token_ref.clone()),
         rule: rule.map(|rule| RuleNow { id: rule.host.to_string(), pointer: rule.pointer.clone() }),
     }

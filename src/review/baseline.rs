@@ -22,7 +22,7 @@ fn problem(change: &Change, manifest: &Loaded, baseline: &Baseline) -> Option<Di
     let place = baseline.loaded.place_of(&pointer(old.unwrap_or(new), theirs, Some(own)));
     let (hint, remedy) = match (old, new.host()) {
         (Some(old), _) => (format!("{place} allows this: {old}"), "narrow the manifest to that"),
-        (None, Some(host)) if theirs.hosts().any(|rule| rule.route.host.to_string() == host) => {
+        (None, Some(host)) if theirs.rule_for(host).is_some() => {
             (format!("{place} is what the baseline says of {host}"), "narrow the manifest to what it allows")
         }
         (None, Some(host)) => (format!("{place}: the baseline has no rule for {host}"), "remove it"),

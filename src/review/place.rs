@@ -24,7 +24,7 @@ impl fmt::Display for Place {
 /// what made the difference.
 pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Option<&Manifest>) -> String {
     let of_host = |host: &str, key: &str| {
-        let rule = manifest.hosts().find(|rule| rule.route.host.as_str() == host);
+        let rule = manifest.rule_for(host);
         rule.map_or_else(|| "egress_proxy.routes".to_owned(), |rule| format!("{}.{key}", rule.route.source))
     };
     let of_agent = |key: &str| format!("agent.{key}");
@@ -35,6 +35,7 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
         Capability::Uninspected { host } => of_host(host, "inspect"),
         Capability::SecretsRemoved { host } => of_host(host, "dlp_action"),
         Capability::PrivateAddresses { host, .. } => of_host(host, "addresses"),
+        Capability::Query { host, .. } => of_host(host, "query"),
         Capability::Until { host, .. } => of_host(host, "until"),
         Capability::OwnCredential { host } | Capability::GitPush { host } => of_host(host, "host"),
         Capability::ClientField { host, query, .. } => {
@@ -99,7 +100,7 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
 fn of_requests(requests: &Requests, manifest: &Manifest, other: Option<&Manifest>) -> String {
     let Requests { host, port, path, .. } = requests;
     let route = |manifest: &'_ Manifest| {
-        let found = manifest.hosts().find(|rule| rule.route.host.as_str() == host);
+        let found = manifest.rule_for(host);
         found.map(|HostRule { route, .. }| route.clone())
     };
     let Some(Route { source, path_allowlist, methods, deny_paths, .. }) = route(manifest) else {

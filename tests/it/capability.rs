@@ -97,6 +97,72 @@ fn a_path_below_an_allowed_one_is_not_new() {
     );
 }
 
+/// Two manifests that differ in their routes.
+fn of_routes(old: &str, new: &str) -> Vec<String> {
+    let manifest = |routes: &str| format!("{AGENT}egress_proxy: {{routes: [{routes}]}}\n");
+    both(&manifest(old), &manifest(new))
+}
+
+#[test]
+fn a_wildcard_is_a_widening_that_no_exact_host_covers() {
+    let lines = of_routes("{host: a.cdn.example}, {host: b.cdn.example}", "{host: '*.cdn.example'}");
+    assert_eq!(lines, ["usual methods https://*.cdn.example/** on every host one label below cdn.example"]);
+    // What a wildcard of before allowed is not new under a name.
+    assert!(
+        of_routes("{host: '*.cdn.example'}", "{host: '*.cdn.example'}, {host: a.cdn.example}").is_empty()
+    );
+    assert_eq!(
+        of_routes("{host: '*.cdn.example'}", "{host: a.cdn.example}"),
+        ["- usual methods https://*.cdn.example/** on every host one label below cdn.example"]
+    );
+    // Deeper, shallower and other hosts are.
+    for host in ["a.b.cdn.example", "cdn.example", "acdn.example"] {
+        let lines =
+            of_routes("{host: '*.cdn.example'}", &format!("{{host: '*.cdn.example'}}, {{host: {host}}}"));
+        assert_eq!(lines, [format!("usual methods https://{host}/**")]);
+    }
+}
+
+#[test]
+fn what_the_query_must_say_is_part_of_what_is_allowed() {
+    let of =
+        |old: &str, new: &str| of_route(&format!(", methods: [GET]{old}"), &format!(", methods: [GET]{new}"));
+    let (one, two) = (", query: {a: [x]}", ", query: {a: [x, y]}");
+    assert_eq!(
+        of(one, two),
+        ["api.example asks for a=x or y in the query (before: asks for a=x in the query)"]
+    );
+    assert_eq!(of(one, ""), ["api.example takes any `a` in the query (before: asks for a=x in the query)"]);
+    for (old, new) in [(two, one), ("", one)] {
+        assert!(of(old, new).is_empty(), "{new} is narrower than {old}");
+    }
+    assert!(of(one, one).is_empty());
+    let lines = of_routes("{host: b.example}", "{host: b.example}, {host: a.example, query: {a: [x, y]}}");
+    assert_eq!(lines, ["usual methods https://a.example/** where `a` is x or y"]);
+}
+
+#[test]
+fn a_narrow_rule_that_goes_leaves_its_host_to_the_wildcard() {
+    let narrow = "{host: a.cdn.example, methods: [GET], path_allowlist: [/x]}";
+    assert_eq!(
+        of_routes(&format!("{{host: '*.cdn.example'}}, {narrow}"), "{host: '*.cdn.example'}"),
+        ["usual methods https://a.cdn.example/**"]
+    );
+}
+
+#[test]
+fn a_wildcards_credential_is_said_for_the_hosts_that_get_it() {
+    let auth = "auth: {scheme: Bearer, token_ref: TOKEN}";
+    let before = "{host: '*.api.example', client_credentials: strip}";
+    let lines =
+        of_routes(before, &format!("{{host: '*.api.example', {auth}, credential_hosts: [eu.api.example]}}"));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].contains("TOKEN") && lines[0].contains("eu.api.example") && !lines[0].contains('*'),
+        "{lines:?}"
+    );
+}
+
 #[test]
 fn a_denied_path_less_is_new_and_one_more_is_not() {
     let with = |denied: &str| format!(", methods: [GET], path_allowlist: [/a, /b]{denied}");
@@ -701,7 +767,7 @@ fn a_change_is_typed() {
         serde_json::to_value(change).unwrap(),
         serde_json::json!({"change": "added", "new": {
             "capability": "requests", "host": "a.example", "port": 443, "methods": null, "path": "/z", "except": [], "part": [], "part_methods": [],
-            "credential": null, "until": null,
+            "credential": null, "query": {}, "until": null,
         }})
     );
     let mount = |options: &str| {

@@ -190,6 +190,34 @@ denied: GET https://apl.example.test/
 }
 
 #[test]
+fn a_wildcard_decides_on_one_label_and_has_its_credential_where_it_is_named() {
+    let manifest = "\
+version: 1
+name: dev
+agent: {image: 'debian:12'}
+egress_proxy:
+  routes:
+    - host: '*.api.example.test'
+      auth: {scheme: Bearer, token_ref: TOKEN}
+      credential_hosts: [eu.api.example.test]
+";
+    let folder = folder_with(manifest);
+    let ask = |url: &str| run(folder.path(), &["GET", url, "--format", "json"]);
+    let json = |said: &Said| serde_json::from_str::<serde_json::Value>(&said.out).unwrap();
+    let eu = ask("https://eu.api.example.test/");
+    assert_eq!((eu.code, &json(&eu)["rule"]["id"]), (0, &"eu.api.example.test".into()), "{}", eu.out);
+    assert_eq!(json(&eu)["rule"]["credential"]["token_ref"], "TOKEN", "{}", eu.out);
+    let us = ask("https://us.api.example.test/");
+    assert_eq!((us.code, &json(&us)["rule"]["id"]), (0, &"*.api.example.test".into()), "{}", us.out);
+    assert!(json(&us)["rule"]["credential"].is_null(), "{}", us.out);
+    for other in ["api.example.test", "a.eu.api.example.test", "*.api.example.test"] {
+        assert_eq!(ask(&format!("https://{other}/")).code, 1, "{other}");
+    }
+    let label = ask("https://a7f3c9e1b5d2486f0a9c3e7b1d5f2846.api.example.test/");
+    assert_eq!((label.code, &json(&label)["reason"]), (1, &"blocked_by_pipelock".into()), "{}", label.out);
+}
+
+#[test]
 fn the_day_decides_on_until() {
     assert_eq!(
         run(folder_with(MANIFEST).path(), &["GET", "https://old.example.test/", "--now", "2026-06-30"]).code,
@@ -534,9 +562,8 @@ fn what_is_no_question_is_exit_code_2() {
         let ran = explain(args);
         assert!(ran.code == 2 && !ran.err.is_empty(), "{args:?}");
     }
-    let bad = folder_with(
-        "version: 1\nname: dev\nagent: {image: a}\negress_proxy: {routes: [{host: '*.x.test'}]}\n",
-    );
+    let bad =
+        folder_with("version: 1\nname: dev\nagent: {image: a}\negress_proxy: {routes: [{host: '*.test'}]}\n");
     let ran = run(bad.path(), &["GET", "https://a.test/"]);
     assert!(ran.code == 2 && ran.err.contains("wildcard"), "{}", ran.err);
 }

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::explain::{Advice, Wanted};
 use crate::manifest::{Loaded, Manifest};
 use crate::plan::{Plan, Surroundings};
-use crate::policy::{Authority, Host, Method, Policy, Scheme};
+use crate::policy::{Authority, Host, HostPattern, Method, Policy, Scheme};
 use crate::render;
 use crate::telemetry::audit::Record;
 use camino::Utf8Path;
@@ -42,13 +42,15 @@ impl<'a> Current<'a> {
         let Some((loaded, policy)) = &self.manifest else {
             return Some(Standing::Nowhere(format!("{id}; {} can't be read now", self.file)));
         };
-        let route = Host::parse(id).ok().and_then(|host| policy.route(&host));
+        let named = HostPattern::parse(id).ok().and_then(|name| policy.named(&name));
+        let route = named.map(|rule| &rule.route).or_else(|| policy.route(&Host::parse(id).ok()?));
         let Some(route) = route else {
             return Some(Standing::Nowhere(format!("the rule for {id} is no longer in {}", self.file)));
         };
         let key = match record.reason.as_deref() {
             Some("path_not_allowed") => ".path_allowlist",
             Some("path_denied") => ".deny_paths",
+            Some("query_not_allowed") => ".query",
             Some("method_not_allowed") => ".methods",
             Some("port_not_allowed") => ".ports",
             Some("rule_expired") => ".until",

@@ -76,8 +76,18 @@ fn resources_value(resources: &Resources) -> Value {
 
 fn host_value(project: &Project, rule: &HostRule) -> Value {
     let HostRule { route, auth, client, inspect, on_secret, addresses } = rule;
-    let Route { source, host, ports, methods: _, path_allowlist, deny_paths, encoded_slash, until, reason } =
-        route;
+    let Route {
+        source,
+        host,
+        ports,
+        methods: _,
+        path_allowlist,
+        deny_paths,
+        query: _,
+        encoded_slash,
+        until,
+        reason,
+    } = route;
     json!({
         "host": host.as_str(),
         "source": source,
@@ -86,6 +96,7 @@ fn host_value(project: &Project, rule: &HostRule) -> Value {
         "methods": route.methods(),
         "path_allowlist": AnyOr::from(path_allowlist.as_deref()),
         "deny_paths": deny_paths.iter().map(DenyPath::as_str).collect::<Vec<_>>(),
+        "query": route.query_values(),
         "credential": auth.as_ref().map(|auth| &auth.token_ref),
         "header": auth.as_ref().map(|auth| &auth.header),
         "client_credentials": client.credentials,

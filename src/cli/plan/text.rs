@@ -63,8 +63,18 @@ fn hosts(hosts: &[HostRule]) -> Rows {
 /// The columns of a rule, and a line with what it says beyond them.
 fn host(rule: &HostRule) -> Rows {
     let HostRule { route, auth, client, inspect, on_secret, addresses } = rule;
-    let Route { source, host, ports, methods, path_allowlist, deny_paths, encoded_slash, until, reason } =
-        route;
+    let Route {
+        source,
+        host,
+        ports,
+        methods,
+        path_allowlist,
+        deny_paths,
+        query,
+        encoded_slash,
+        until,
+        reason,
+    } = route;
     let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
     let row = vec![
         if ports == ["443"] { host.to_string() } else { format!("{host}:{}", ports.join(",")) },
@@ -79,6 +89,7 @@ fn host(rule: &HostRule) -> Rows {
     let ranges: Vec<String> = addresses.iter().map(ToString::to_string).collect();
     let more = [
         (!deny_paths.is_empty()).then(|| format!("but not {}", listed(Some(deny_paths)))),
+        (!query.is_empty()).then(|| format!("in the query {}", listed(Some(query)))),
         encoded_slash.then(|| "encoded slashes".to_owned()),
         (auth.is_none() && rule.guards_fields()).then(|| "no credentials of the agent's".to_owned()),
         (!client.pass_headers.is_empty())

@@ -5,7 +5,7 @@ use crate::config::routes::AnyOr;
 use crate::egress_proxy::rules::Rules;
 use crate::policy::{DenyPath, HostRule, Method, Route};
 use serde::Serialize;
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 /// What an agent may do.
 #[derive(Serialize)]
@@ -21,6 +21,7 @@ struct Entry<'r> {
     methods: &'r [Method],
     path_allowlist: AnyOr,
     deny_paths: Vec<&'r str>,
+    query: BTreeMap<&'r str, &'r [String]>,
     credential: Option<&'r str>,
     reason: Option<&'r str>,
     /// For the text.
@@ -45,6 +46,7 @@ impl<'r, R: AsRef<HostRule>> From<&'r R> for Entry<'r> {
             methods: _,
             path_allowlist,
             deny_paths,
+            query,
             encoded_slash: _,
             until: _,
             reason,
@@ -55,6 +57,7 @@ impl<'r, R: AsRef<HostRule>> From<&'r R> for Entry<'r> {
             methods: route.methods(),
             path_allowlist: AnyOr::from(path_allowlist.as_deref()),
             deny_paths: deny_paths.iter().map(DenyPath::as_str).collect(),
+            query: query.iter().map(|rule| (rule.name.as_str(), rule.values.as_slice())).collect(),
             credential: auth.as_ref().map(|auth| auth.token_ref.as_str()),
             reason: reason.as_deref(),
             allowed: route.allowed(),

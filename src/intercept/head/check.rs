@@ -153,7 +153,7 @@ impl Fields {
 }
 
 /// Digits and nothing else, below the library's bound.
-fn decimal(value: &[u8]) -> Option<u64> {
+pub(in crate::intercept) fn decimal(value: &[u8]) -> Option<u64> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
         return None;
     }

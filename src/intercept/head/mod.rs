@@ -16,6 +16,7 @@ mod io;
 mod lines;
 mod whole;
 
+pub(in crate::intercept) use check::decimal;
 pub(in crate::intercept) use fault::FramingFault;
 pub use fault::{FaultKind, HeadFault};
 pub(in crate::intercept) use filter::{ConnectionKind, Verdict};

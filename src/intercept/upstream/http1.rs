@@ -3,9 +3,10 @@
 use super::{
     MAX_HEAD_BYTES, Stream,
     error::{Failure, SendError},
-    message::{Message, Outgoing, end_to_end},
+    message::{CONTRADICTION, Message, Outgoing, end_to_end, one_length},
+    read_on::ReadOn,
 };
-use crate::intercept::{Body, BodyError, body};
+use crate::intercept::{Body, BodyError, BoxError, body};
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
@@ -42,7 +43,7 @@ impl Http1 {
         let mut builder = http1::Builder::new();
         // As much is read ahead of a body, and waits to be written.
         builder.max_headers(MAX_FIELDS).max_buf_size(MAX_HEAD_BYTES as usize);
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+        let (sender, connection) = builder.handshake(TokioIo::new(ReadOn::new(stream))).await?;
         let driver = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "an upstream connection ended");
@@ -77,6 +78,10 @@ impl Http1 {
                 Err(Failure { error: SendError::Response(why.into()), unprocessed: false })
             }
             Ok(mut response) => {
+                if !one_length(response.headers_mut()) {
+                    let error = SendError::Response(CONTRADICTION.into());
+                    return Err(Failure { error, unprocessed: false });
+                }
                 end_to_end(&mut response);
                 Ok(response.map(|inner| {
                     let end = http_body::Body::is_end_stream(&inner);
@@ -93,13 +98,18 @@ impl Http1 {
                 let error = refused.into_error();
                 let malformed = error.is_parse();
                 let error = match message.failure(error.into()) {
-                    SendError::Send(error) if malformed => SendError::Response(error),
+                    SendError::Send(error) if malformed => SendError::Response(explained(error)),
                     other => other,
                 };
                 Err(Failure { error, unprocessed })
             }
         }
     }
+}
+
+/// The library's words for a length that is none say little.
+fn explained(error: BoxError) -> BoxError {
+    if error.to_string().contains("content-length") { CONTRADICTION.into() } else { error }
 }
 
 /// As HTTP/2 counts them, which may be next (RFC 9113 §6.5.2).

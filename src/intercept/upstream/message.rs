@@ -2,11 +2,11 @@
 
 use super::SendError;
 use crate::fields::{keep_only_trailers_of_te, remove_hop_by_hop};
-use crate::intercept::{Body, BodyError, BoxError, body};
+use crate::intercept::{Body, BodyError, BoxError, body, head::decimal};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, Uri, Version,
-    header::{CONTENT_LENGTH, EXPECT, HOST, TE},
+    header::{CONTENT_LENGTH, EXPECT, HOST, TE, TRANSFER_ENCODING},
     uri::PathAndQuery,
 };
 use http_body::{Frame, SizeHint};
@@ -94,6 +94,33 @@ impl Message {
 pub(super) fn end_to_end<B>(response: &mut Response<B>) {
     remove_hop_by_hop(response.headers_mut());
     response.headers_mut().remove(TE);
+}
+
+/// What is wrong with a response whose length has several readings.
+pub(super) const CONTRADICTION: &str =
+    "its Content-Length fields contradict each other or are no number, so that nothing says where it ends";
+
+/// Leaves one length of a response of HTTP/1: equal ones, in a list or in several fields, are one (RFC 9110 §8.6), and beside
+/// chunks none counts (RFC 9112 §6.3). Says whether they agree.
+pub(super) fn one_length(headers: &mut HeaderMap) -> bool {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+        return true;
+    }
+    let mut length: Option<u64> = None;
+    for field in headers.get_all(CONTENT_LENGTH) {
+        for item in field.as_bytes().split(|byte| *byte == b',') {
+            let Some(number) = decimal(item.trim_ascii()) else { return false };
+            if length.is_some_and(|length| length != number) {
+                return false;
+            }
+            length = Some(number);
+        }
+    }
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    true
 }
 
 /// The body of a message. Clones are the same body: whoever reads it takes it.
@@ -214,6 +241,31 @@ mod tests {
             let headers = message.http2().headers().clone();
             let sent: Vec<_> = headers.get_all(TE).iter().map(|value| value.to_str().unwrap()).collect();
             assert_eq!(sent, left.into_iter().collect::<Vec<_>>(), "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn of_equal_lengths_one_is_left() {
+        let settled = |fields: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(*name, HeaderValue::from_static(value));
+            }
+            let agree = one_length(&mut headers);
+            let left: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().cloned().collect();
+            agree.then_some(left)
+        };
+        let length = "content-length";
+        for same in
+            [&[(length, "3")][..], &[(length, "3, 3")], &[(length, "3"), (length, "3")], &[(length, "03 ,3")]]
+        {
+            assert_eq!(settled(same).unwrap(), ["3"], "{same:?}");
+        }
+        assert!(settled(&[]).unwrap().is_empty());
+        assert!(settled(&[("transfer-encoding", "chunked"), (length, "3, 4")]).unwrap().is_empty());
+        for other in ["3, 4", "3,", ",3", "", "+3", "0x3", "3;3", "-1", "99999999999999999999"] {
+            assert_eq!(settled(&[(length, other)]), None, "{other}");
+            assert_eq!(settled(&[(length, "3"), (length, other)]), None, "{other}");
         }
     }
 

@@ -7,6 +7,7 @@ mod http2;
 mod message;
 mod pool;
 mod pool_settings;
+mod read_on;
 mod tls;
 
 pub use error::SendError;

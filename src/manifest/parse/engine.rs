@@ -36,10 +36,12 @@ pub(super) fn engine(
 }
 
 /// What the upstream program has no key for is refused: it would be silently ignored.
-pub(super) fn check_rules<'a>(
+/// `chained`: egress-proxy stands before it.
+pub(super) fn check_rules(
     pipelock: &Pipelock,
     dlp_action: Option<DlpAction>,
-    rules: impl Iterator<Item = &'a HostRule>,
+    rules: &[&HostRule],
+    chained: bool,
     findings: &mut Findings<'_>,
 ) {
     if pipelock.engine == Engine::Embedded {
@@ -51,7 +53,6 @@ pub(super) fn check_rules<'a>(
         findings.push(problem.hint("remove the exceptions, or write `engine: embedded`"));
     }
     let all = (dlp_action == Some(DlpAction::Redact)).then(|| "egress.dlp_action".to_owned());
-    let rules: Vec<_> = rules.collect();
     let of_hosts = rules.iter().filter(|rule| rule.on_secret.is_some());
     for pointer in all.into_iter().chain(of_hosts.map(|rule| format!("{}.dlp_action", rule.route.source))) {
         let message = format!(
@@ -60,9 +61,32 @@ pub(super) fn check_rules<'a>(
         let problem = findings.value("pipelock-engine", &pointer, message);
         findings.push(problem.hint("remove the key, or write `engine: embedded`"));
     }
-    for rule in rules.into_iter().filter(|rule| rule.route.ports.contains(&80)) {
+    for rule in rules.iter().filter(|rule| rule.route.ports.contains(&80)) {
         let message = "port 80 can't be reached with `engine: image`: its tunnels carry no plain http";
         let problem = findings.value("pipelock-engine", &format!("{}.ports", rule.route.source), message);
         findings.push(problem.hint("remove port 80, or write `engine: embedded`"));
+    }
+    for wildcard in rules.iter().filter(|rule| rule.route.host.is_wildcard()) {
+        let HostRule { route, inspect, .. } = wildcard;
+        let problem = if !chained {
+            let message =
+                format!("{} can't be kept with `engine: image` in a bottle without routes", route.host);
+            let problem = findings.value("pipelock-engine", &route.source, message);
+            problem.hint(
+                "the program would allow every host below it, however deep: write a route, or name each host",
+            )
+        } else if let Some(exact) = rules.iter().find(|rule| {
+            rule.inspect && !inspect && rule.route.host.exact().is_some_and(|host| route.host.matches(host))
+        }) {
+            let message = format!(
+                "{} can't be inspected with `engine: image`: {} is not",
+                exact.route.host, route.host
+            );
+            let problem = findings.value("pipelock-engine", &format!("{}.inspect", route.source), message);
+            problem.hint("the program passes every host below the wildcard through; say the same of both, or write `engine: embedded`")
+        } else {
+            continue;
+        };
+        findings.push(problem);
     }
 }

@@ -3,13 +3,13 @@
 use super::super::findings::{Findings, quoted};
 use super::super::schema_check::flow;
 use crate::diagnostic::Diagnostic;
-use crate::policy::{ClientCredentials, Host, HostError, HostRule, Route};
+use crate::policy::{ClientCredentials, Host, HostError, HostPattern, HostPatternError, HostRule, Route};
 use serde_json::json;
 use std::collections::BTreeMap;
 
 /// A host, and where it stands.
 pub(super) struct Named {
-    pub(super) host: Host,
+    pub(super) host: HostPattern,
     /// Of the route or entry.
     pub(super) pointer: String,
     /// Of the host's text.
@@ -23,7 +23,7 @@ pub(super) fn host(
     host_pointer: &str,
     findings: &mut Findings<'_>,
 ) -> Option<Named> {
-    match Host::parse(text) {
+    match HostPattern::parse(text) {
         Ok(host) if host.is_internal() => {
             let message = format!("`{host}` is the proxy's own name");
             let problem = findings.value("host", host_pointer, message);
@@ -48,17 +48,20 @@ pub(super) fn host(
     }
 }
 
-fn advise(problem: Diagnostic, text: &str, error: &HostError) -> Diagnostic {
+fn advise(problem: Diagnostic, text: &str, error: &HostPatternError) -> Diagnostic {
     if let Some(meant) = meant(text) {
         return problem.hint(format!("probably meant: {meant}"));
     }
     match error {
-        HostError::Wildcard => {
-            problem.hint("only exact hosts are possible, since a wildcard also allows the hosts of strangers")
+        HostPatternError::Everything | HostPatternError::Short(_) => {
+            problem.hint("name each host, or the domain of one owner: `*.cdn.example` is every host one label below it")
         }
-        HostError::IpLiteral(_) => problem
+        HostPatternError::Place => {
+            problem.hint("`*.cdn.example` is every host one label below it; name every other host")
+        }
+        HostPatternError::Host(HostError::IpLiteral(_)) => problem
             .hint("give the origin a name; if its address is private, say so with `addresses: [RANGE]` on its route"),
-        HostError::Character('_') => problem.hint("names of hosts have no underscores; is this a service's name?"),
+        HostPatternError::Host(HostError::Character('_')) => problem.hint("names of hosts have no underscores; is this a service's name?"),
         _ => problem.hint("write the name alone: api.example.com"),
     }
 }
@@ -130,6 +133,7 @@ pub(super) fn check_without_routes(allowlist: &[HostRule], findings: &mut Findin
             methods,
             path_allowlist,
             deny_paths,
+            query,
             encoded_slash,
             until,
             reason: _,
@@ -138,6 +142,7 @@ pub(super) fn check_without_routes(allowlist: &[HostRule], findings: &mut Findin
             ("path_allowlist", path_allowlist.is_some()),
             ("deny_paths", !deny_paths.is_empty()),
             ("methods", methods.is_some()),
+            ("query", !query.is_empty()),
             ("auth", auth.is_some()),
             ("client_credentials", client.credentials == ClientCredentials::Strip && auth.is_none()),
             ("pass_headers", !client.pass_headers.is_empty()),

@@ -7,6 +7,7 @@ mod address;
 mod agent;
 mod auth;
 mod client;
+mod credential_hosts;
 mod dlp;
 mod engine;
 mod env;
@@ -15,6 +16,7 @@ mod file_path;
 mod hosts;
 mod lints;
 mod publish;
+mod query;
 mod resources;
 mod route;
 mod services;
@@ -55,12 +57,8 @@ pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Optio
         hosts::check_without_routes(&egress.allowlist, findings);
     }
     let pipelock = self::pipelock(pipelock.unwrap_or_default(), &hosts, findings);
-    engine::check_rules(
-        &pipelock,
-        egress.dlp_action,
-        routes.parsed.iter().chain(&egress.allowlist),
-        findings,
-    );
+    let rules: Vec<&HostRule> = routes.parsed.iter().chain(&egress.allowlist).collect();
+    engine::check_rules(&pipelock, egress.dlp_action, &rules, routes.raw, findings);
     let token_refs: BTreeSet<&str> =
         routes.parsed.iter().chain(&egress.allowlist).filter_map(token_ref).collect();
     let within = within.and_then(|path| file_path::host_path(&path, "within", findings));
@@ -132,9 +130,9 @@ fn routes(raw: raw::EgressProxy, findings: &mut Findings<'_>) -> Routes {
     for (index, item) in items.into_iter().enumerate() {
         let pointer = format!("egress_proxy.routes[{index}]");
         let Some(raw) = item.0 else { continue };
-        let (host, route) = route::route(raw, &pointer, &format!("{pointer}.host"), findings);
-        out.hosts.extend(host);
-        out.parsed.extend(route);
+        let route = route::route(raw, &pointer, &format!("{pointer}.host"), findings);
+        out.hosts.extend(route.named);
+        out.parsed.extend(route.rules);
     }
     out
 }
@@ -145,7 +143,7 @@ fn egress(raw: raw::Egress, findings: &mut Findings<'_>) -> (Egress, Vec<hosts::
     let mut routes = Vec::new();
     for (index, item) in allowlist.into_iter().flatten().enumerate() {
         let pointer = format!("egress.allowlist[{index}]");
-        let (host, route) = match item.0 {
+        let route = match item.0 {
             Some(raw::Entry::Host(host)) => {
                 let alone = raw::Route { host: Some(host), ..raw::Route::default() };
                 route::route(alone, &pointer, &pointer, findings)
@@ -155,8 +153,8 @@ fn egress(raw: raw::Egress, findings: &mut Findings<'_>) -> (Egress, Vec<hosts::
             }
             None => continue,
         };
-        hosts.extend(host);
-        routes.extend(route);
+        hosts.extend(route.named);
+        routes.extend(route.rules);
     }
     let dlp_action = dlp_action.map(|action| match action {
         raw::DlpAction::Warn => DlpAction::Warn,

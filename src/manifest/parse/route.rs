@@ -4,7 +4,7 @@ use super::super::findings::{Findings, quoted};
 use super::super::item::Item;
 use super::super::raw;
 use super::hosts::Named;
-use super::{address, auth, client, hosts};
+use super::{address, auth, client, credential_hosts, hosts, query};
 use crate::policy::{DenyPath, HostRule, Method, OnSecret, PathPattern, PathPatternError, Route};
 use jiff::civil::Date;
 use std::{collections::HashSet, hash::Hash};
@@ -12,19 +12,30 @@ use std::{collections::HashSet, hash::Hash};
 /// Longer reasons don't fit into a denial.
 const LONGEST_REASON: usize = 200;
 
-/// A route at `pointer`, its host at `host_pointer`; the host also when the rest is wrong.
+/// What a route says of its hosts.
+#[derive(Default)]
+pub(super) struct Parsed {
+    /// The host that it names, and those of a wildcard that get its credential; also when the rest is wrong.
+    pub(super) named: Vec<Named>,
+    /// One rule, or, for a wildcard with a credential, one without it and one for each host that gets it.
+    pub(super) rules: Vec<HostRule>,
+}
+
+/// A route at `pointer`, its host at `host_pointer`.
 pub(super) fn route(
     raw: raw::Route,
     pointer: &str,
     host_pointer: &str,
     findings: &mut Findings<'_>,
-) -> (Option<Named>, Option<HostRule>) {
+) -> Parsed {
     let raw::Route {
         host,
         path_allowlist,
         deny_paths,
+        query,
         methods,
         auth,
+        credential_hosts,
         client_credentials,
         pass_headers,
         pass_query,
@@ -56,6 +67,7 @@ pub(super) fn route(
             check_denied(denied, path_allowlist.as_deref(), encoded_slash, pointer, findings);
         }
     }
+    let query = query.map(|written| query::rules(written, pointer, findings)).unwrap_or_default();
     let methods = methods.map(|items| self::methods(items, pointer, findings));
     let ports = self::ports(ports, pointer, findings);
     let has_auth = auth.is_some();
@@ -85,7 +97,8 @@ pub(super) fn route(
         let hint = "write the last day on which the rule allows anything, in UTC: 2027-03-31";
         date(&until, &format!("{pointer}.until"), hint, findings)
     });
-    let rule = named.as_ref().map(|named| HostRule {
+    let Some(named) = named else { return Parsed::default() };
+    let rule = HostRule {
         route: Route {
             source: pointer.to_owned(),
             host: named.host.clone(),
@@ -93,6 +106,7 @@ pub(super) fn route(
             methods,
             path_allowlist: path_allowlist.map(alone),
             deny_paths: deny_paths.map(alone).unwrap_or_default(),
+            query,
             encoded_slash,
             until,
             reason,
@@ -102,8 +116,10 @@ pub(super) fn route(
         inspect: inspect.unwrap_or(true),
         on_secret,
         addresses,
-    });
-    (named, rule)
+    };
+    let exact = credential_hosts::named(credential_hosts, has_auth, &named, pointer, findings);
+    let rules = credential_hosts::rules(rule, &exact);
+    Parsed { named: std::iter::once(named).chain(exact).collect(), rules }
 }
 
 /// A key that holds paths.

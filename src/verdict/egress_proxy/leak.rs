@@ -36,9 +36,11 @@ impl<R> Ruleset<R> {
         if self.own.is_empty() {
             return None;
         }
+        let host = intent.authority.host.as_str();
+        let of_host = self.own.in_text(host.as_bytes()).map(|own| ("the host".to_owned(), own));
         let target = intent.target.to_string();
         let of_target = self.own.in_text(target.as_bytes()).map(|own| ("the target".to_owned(), own));
-        let found = of_target.or_else(|| {
+        let found = of_host.or(of_target).or_else(|| {
             headers.iter().find_map(|(name, value)| {
                 let of_name = self.own.in_text(name.as_str().as_bytes());
                 of_name.map(|own| ("the name of a field".to_owned(), own)).or_else(|| {

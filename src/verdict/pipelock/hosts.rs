@@ -1,4 +1,5 @@
-//! Lists of hosts: exact ones, and `*.host`, which matches what lies below the host and the host itself.
+//! Lists of hosts: exact ones, and `*.host`, which to the upstream program matches what lies below the host and the host
+//! itself, and to rules of a manifest one label.
 
 use super::RulesetError;
 use crate::policy::Host;
@@ -36,6 +37,16 @@ impl HostList {
         self.names(host) || (!self.below.is_empty() && suffixes.any(|suffix| self.below.contains(suffix)))
     }
 
+    /// Whether a canonical host is in the list, of which `*.host` is exactly one label below the host.
+    pub(super) fn contains_strictly(&self, host: &str) -> bool {
+        self.names(host) || self.one_below(host)
+    }
+
+    /// Whether a canonical host is exactly one label below an entry.
+    pub(super) fn one_below(&self, host: &str) -> bool {
+        host.split_once('.').is_some_and(|(_, parent)| self.below.contains(parent))
+    }
+
     /// Whether a canonical host itself is in the list, and not only below an entry.
     pub(super) fn names(&self, host: &str) -> bool {
         self.exact.contains(host)
@@ -65,6 +76,12 @@ mod tests {
             assert!(!list.contains(host), "{host}");
         }
         assert!(!HostList::default().contains("api.example"), "an empty list allows nothing");
+        for host in ["api.example", "a.test.example"] {
+            assert!(list.contains_strictly(host), "{host}");
+        }
+        for host in ["test.example", "a.b.test.example", "a.api.example"] {
+            assert!(!list.contains_strictly(host), "{host}");
+        }
     }
 
     #[test]

@@ -44,6 +44,8 @@ fn value(key: &str, problem: impl Into<String>) -> RulesetError {
 
 /// What pipelock decides by.
 pub struct Ruleset {
+    /// There is an `embedded.yaml`: `*.host` is one label, as in the manifest.
+    strict: bool,
     allowed: HostList,
     passed_through: HostList,
     hosts: HashMap<String, HostEntry>,
@@ -69,6 +71,7 @@ impl Ruleset {
         let allowed = HostList::parse("api_allowlist", &file.api_allowlist)?;
         let seed = SeedPhrases { min_words: 12, verify_checksum: true };
         Ok(Self {
+            strict: embedded.is_some(),
             hosts: hosts(file, embedded, &allowed)?,
             allowed,
             passed_through: HostList::parse(
@@ -140,21 +143,39 @@ impl Ruleset {
     /// Whether a tunnel to this host is passed through without a look.
     #[must_use]
     pub fn passes_through(&self, host: &str) -> bool {
-        self.passed_through.contains(host)
+        match (self.strict, self.allowed.names(host)) {
+            (false, _) => self.passed_through.contains(host),
+            // The entry that allows the host says it.
+            (true, true) => self.passed_through.names(host),
+            (true, false) => self.passed_through.one_below(host),
+        }
+    }
+
+    /// Whether a rule allows this host.
+    fn allows(&self, host: &str) -> bool {
+        if self.strict { self.allowed.contains_strictly(host) } else { self.allowed.contains(host) }
+    }
+
+    /// What `embedded.yaml` says of a host: by its name, or else by the wildcard above it.
+    fn entry(&self, host: &str) -> Option<&HostEntry> {
+        if self.allowed.names(host) {
+            return self.hosts.get(host);
+        }
+        self.hosts.get(&format!("*.{}", host.split_once('.')?.1))
     }
 
     /// The private ranges that a host may resolve to.
     #[must_use]
     pub fn addresses(&self, host: &str) -> &[IpNet] {
-        self.hosts.get(host).map_or(&self.exempt, |entry| &entry.addresses)
+        self.entry(host).map_or(&self.exempt, |entry| &entry.addresses)
     }
 
     fn ports(&self, host: &str) -> &[u16] {
-        self.hosts.get(host).map_or(&[443], |entry| &entry.ports)
+        self.entry(host).map_or(&[443], |entry| &entry.ports)
     }
 
     fn plain_http(&self, host: &str) -> bool {
-        self.hosts.get(host).is_some_and(|entry| entry.plain_http)
+        self.entry(host).is_some_and(|entry| entry.plain_http)
     }
 }
 
@@ -167,7 +188,7 @@ fn hosts(
     let Some(embedded) = embedded else { return Ok(HashMap::new()) };
     let mut hosts = HashMap::new();
     for (index, entry) in embedded.hosts.iter().enumerate() {
-        if !allowed.contains(&entry.host) {
+        if !file.api_allowlist.contains(&entry.host) && !allowed.contains(&entry.host) {
             let problem = format!("`{}` is not in api_allowlist; render both files again", entry.host);
             return Err(value(&format!("hosts[{index}].host"), problem));
         }

@@ -101,14 +101,14 @@ impl Ruleset {
         let host = authority.host.as_str();
         match scheme {
             Scheme::Https => self.allow_tunnel(authority).is_ok(),
-            Scheme::Http => self.allowed.contains(host) && self.plain_http(host) && authority.port == 80,
+            Scheme::Http => self.allows(host) && self.plain_http(host) && authority.port == 80,
         }
     }
 
     /// Tunnels are for allowed hosts, on every port of theirs but that of plain http.
     fn allow_tunnel(&self, authority: &Authority) -> Result<(), Block> {
         let host = authority.host.as_str();
-        if !self.allowed.contains(host) {
+        if !self.allows(host) {
             return Err(Block::Host { host: host.to_owned() });
         }
         let (port, ports) = (authority.port, self.ports(host));
@@ -147,7 +147,7 @@ impl Ruleset {
         let authority = Authority::parse(authority.as_str(), Some(if plain { 80 } else { 443 }))
             .map_err(|error| Block::Target(error.to_string()))?;
         let host = authority.host.as_str();
-        if !self.allowed.contains(host) {
+        if !self.allows(host) {
             return Err(Block::Host { host: host.to_owned() });
         }
         if !plain || !self.plain_http(host) || authority.port != 80 {

@@ -26,6 +26,17 @@ impl Ruleset {
         if labels.len() < 3 || self.label_entropy_exclusions.contains(host) {
             return Ok(());
         }
+        // Only a wildcard allows it, and its label is whatever the agent wants it to be.
+        if self.strict
+            && let Some(bits) = coded(labels[0])
+        {
+            return Err(Block::Entropy {
+                what: "the label of the host",
+                bits,
+                threshold: CODED_BITS,
+                code: "subdomain_entropy",
+            });
+        }
         let measured = labels[..labels.len() - 2].iter().filter(|l| l.len() >= SHORTEST_LABEL);
         let highest = measured.map(|label| entropy(label.as_bytes())).fold(0.0, f64::max);
         if highest > self.label_entropy {
@@ -65,6 +76,21 @@ impl Ruleset {
     }
 }
 
+/// So many letters and digits in a row are no word, and what base 16 or base 32 makes of 12 bytes or more.
+const SHORTEST_CODED: usize = 20;
+/// Bits per byte that a base of 16 has at least, whatever it codes.
+const CODED_BITS: f64 = 3.0;
+
+/// The entropy of a part of a label that looks like bytes in base 16, 32 or 36; nothing for words and for names that a
+/// person or a build gives.
+fn coded(label: &str) -> Option<f64> {
+    let runs = label.split('-').filter(|run| run.len() >= SHORTEST_CODED);
+    let mixed = runs.filter(|run| {
+        run.bytes().any(|byte| byte.is_ascii_digit()) && run.bytes().any(|byte| byte.is_ascii_alphabetic())
+    });
+    mixed.map(|run| entropy(run.as_bytes())).filter(|bits| *bits > CODED_BITS).reduce(f64::max)
+}
+
 /// Parameters that an origin's signed address has, of which one is a signature: a download, and random by nature.
 const SIGNED: [&[&str]; 4] = [
     &["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Signature"],
@@ -97,6 +123,25 @@ fn entropy(text: &[u8]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_label_that_codes_bytes_is_told_from_a_name() {
+        for coded_label in
+            ["deadbeef0123456789abcdef", "x-a7f3c9e1b5d2486f0a9c3e7b-y", "mfrggzdfmztwq2lknnwg23tp"]
+        {
+            assert!(coded(coded_label).is_some(), "{coded_label}");
+        }
+        for name in [
+            "d111111abcdef8",
+            "my-app-git-feature-login-page-team-42",
+            "internationalisationservice",
+            "a1a1a1a1a1a1a1a1a1a1a1a1",
+            "xn--bcher-kva",
+            "eu-central-1",
+        ] {
+            assert_eq!(coded(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn entropy_is_that_of_the_literature() {

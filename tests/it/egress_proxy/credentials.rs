@@ -377,7 +377,7 @@ async fn the_agent_may_ask_what_it_is_allowed_and_sees_names_only() {
     assert_eq!(json["bottle"], "test");
     assert_eq!(
         json["hosts"][0],
-        serde_json::json!({"host": "api.test", "ports": [443], "methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], "path_allowlist": "any", "deny_paths": [],
+        serde_json::json!({"host": "api.test", "ports": [443], "methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], "path_allowlist": "any", "deny_paths": [], "query": {},
             "credential": "TOKEN", "reason": null})
     );
     assert_eq!(json["hosts"][1]["path_allowlist"], serde_json::json!(["/v1/messages", "/repos/*/app"]));

@@ -1,6 +1,6 @@
 //! Each reason code, with the whole of what the client gets.
 
-use super::harness::{Answer, Stack, route};
+use super::harness::{Answer, Stack, names, route};
 use super::pipelock::{Manner, text};
 use bottle::clock::Clock;
 use bottle::config::routes::RouteEntry;
@@ -43,6 +43,25 @@ async fn path_not_allowed() {
 #[tokio::test]
 async fn path_denied() {
     insta::assert_snapshot!(get(&Stack::start().await, "paths.test", "/repos/acme/app/Hooks/1").await);
+}
+
+#[tokio::test]
+async fn query_not_allowed() {
+    let stack = Stack::with(|config| {
+        let query = [("action".to_owned(), names(&["query", "parse"]))].into();
+        config.routes = vec![RouteEntry { query, ..route("wiki.test") }];
+    })
+    .await;
+    insta::assert_snapshot!(get(&stack, "wiki.test", "/api.php?action=query&action=edit").await);
+    // What is matched is what is sent, byte for byte.
+    let good = "/api.php?x=1&action=%71uery&y=%2525";
+    assert_eq!(stack.get("wiki.test", good).await.status, 200);
+    assert_eq!(stack.pipelock.only().uri, format!("https://wiki.test{good}"));
+    for bad in
+        ["", "?", "?action=edit", "?Action=query", "?action=query;action=edit", "?action=query&%61ction=edit"]
+    {
+        stack.get("wiki.test", &format!("/api.php{bad}")).await.assert_refused(403, "query_not_allowed");
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use bottle::{
     egress_proxy::EgressProxy,
     intercept::{Drain, Listener, Protocol},
     pki::{CaKind, CertificateAuthority},
-    policy::{ClientCredentials, Host, HostRule, Route},
+    policy::{ClientCredentials, HostPattern, HostRule, Route},
     telemetry::audit::{Event, Log, Record, Sink},
 };
 use rustls::pki_types::ServerName;
@@ -31,7 +31,7 @@ pub(super) const PLANTED: &str = "planted-4f1d9c-token";
 /// Allows everything on a host, on port 443.
 pub(super) fn route(host: &str) -> RouteEntry {
     let source = format!("egress_proxy.routes[{host}]");
-    RouteEntry::from(&HostRule::from(Route::open(Host::parse(host).unwrap(), source)))
+    RouteEntry::from(&HostRule::from(Route::open(HostPattern::parse(host).unwrap(), source)))
 }
 
 pub(super) fn only(list: &[&str]) -> AnyOr {

@@ -4,6 +4,7 @@
 //! each reason code with the whole of what the client gets.
 
 mod audit;
+mod both;
 mod clients;
 mod credentials;
 mod denials;
@@ -16,3 +17,4 @@ mod pipelock;
 mod replay;
 mod upstream;
 mod verdict;
+mod wildcards;

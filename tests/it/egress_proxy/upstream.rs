@@ -1,9 +1,13 @@
 //! The way out: always through pipelock, verified for each host, streamed, and retried only when that is safe.
 
+use super::both::Both;
 use super::harness::{Stack, exchange, route};
+
 use super::pipelock::{Answer, Manner, text};
+use crate::origin::Origin;
 use bottle::clock::Clock;
 use bottle::config::routes::RouteEntry;
+use bottle::intercept::Protocol;
 use bottle::pki::LEAF_VALIDITY;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, StreamBody};
@@ -195,6 +199,38 @@ async fn what_may_have_been_processed_is_not_sent_again() {
         .pipelock
         .behave(Manner::Raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"));
     stack.request("open.test:443", head, "").await.assert_refused(502, "upstream_invalid");
+}
+
+/// With both proxies on the way: what one of them passes on the other must take.
+#[tokio::test]
+async fn odd_answers_of_an_origin_pass_both_proxies() {
+    const UPLOAD: usize = 32 << 20;
+    let origin = Origin::scripted(&[Protocol::Http1], |mut wire, _| async move {
+        loop {
+            let head = wire.head().await;
+            if head.starts_with("POST /early") {
+                // What is unread makes of the close a reset.
+                return wire
+                    .send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\n\r\ntoo large")
+                    .await;
+            }
+            let lengths = if head.starts_with("GET /same") { "3, 3\r\nContent-Length: 3" } else { "3, 4" };
+            wire.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {lengths}\r\n\r\nok\n")).await;
+        }
+    })
+    .await;
+    let both = Both::start(&origin, vec![route("open.test")]).await;
+    let same = both.get("open.test", "/same").await;
+    assert_eq!((same.status, same.header("content-length"), same.body.as_str()), (200, Some("3"), "ok\n"));
+    let other = both.get("open.test", "/other").await;
+    assert_eq!(other.status, 502, "{other:?}");
+    assert!(other.message().contains("its Content-Length fields contradict each other"), "{other:?}");
+    let mut wire = both.tunnel("open.test").await;
+    let head = format!("POST /early HTTP/1.1\r\nHost: open.test\r\nContent-Length: {UPLOAD}\r\n\r\n");
+    let answer = exchange(&mut wire, [head.as_bytes(), &vec![b'x'; UPLOAD]].concat()).await;
+    assert_eq!((answer.status, answer.body.as_str()), (413, "too large"), "{answer:?}");
+    let posts = origin.seen().iter().filter(|seen| seen.text().contains("POST /early")).count();
+    assert_eq!(posts, 1, "it is sent once");
 }
 
 #[tokio::test]

@@ -1,22 +1,17 @@
 //! The running chain and the function that `explain` asks say the same of every request: generated heads go to both
 //! proxies, with a real origin behind them, and to [`Chain::verdict`].
 
-use super::harness::{Files, auth, names, only, read_answer, route, tunnel};
+use super::both::{Both, pipelock_for};
+use super::harness::{auth, names, only, read_answer, route, tunnel};
 use super::replay;
+use crate::origin::Origin;
 use crate::wire::Wire;
-use crate::{captured::Captured, origin::Origin, pipelock::setup};
 use bottle::{
     clock::Clock,
-    config::{
-        embedded::HostEntry,
-        pipelock::{PipelockFile, StackOptions},
-        routes::RouteEntry,
-    },
-    egress_proxy::EgressProxy,
-    intercept::{Drain, Listener, Protocol, ServerLimits, body, head::read_head as read},
+    config::routes::RouteEntry,
+    intercept::{Protocol, ServerLimits, body, head::read_head as read},
     pipelock::scan_body,
     policy::{Authority, ClientCredentials},
-    telemetry::audit::{Log, Sink},
     verdict::{Chain, Verdict, WireRequest, egress_proxy, pipelock},
 };
 use http::{HeaderValue, Method, Response, header};
@@ -59,6 +54,12 @@ const HOSTS: &[&str] = &[
     "blind.test",
     "old.test",
     "open.test",
+    "a.wild.test",
+    "b.wild.test",
+    // More often, so that each reason is tried often enough.
+    "paths.test",
+    "blind.test",
+    "paths.test",
 ];
 
 fn routes() -> Vec<RouteEntry> {
@@ -89,33 +90,19 @@ fn routes() -> Vec<RouteEntry> {
         },
         RouteEntry { until: Some(date(2020, 1, 1)), ..route("old.test") },
         route("open.test"),
+        RouteEntry {
+            path_allowlist: only(&["/a", "/v1"]),
+            query: [("b".to_owned(), names(&["", "c", "1"]))].into(),
+            ..route("*.wild.test")
+        },
+        RouteEntry { methods: names(&["GET"]), ..route("b.wild.test") },
     ]
 }
 
 /// pipelock's files; it does not know `open.test`, as after half a render.
 fn files() -> crate::pipelock::Setup {
-    let mut files = setup();
-    let known = HOSTS.iter().filter(|host| **host != "open.test");
-    files.file = PipelockFile::stack(&StackOptions {
-        hosts: known.clone().map(|host| (*host).to_owned()).collect(),
-        uninspected: vec!["blind.test".to_owned()],
-        injected_headers: vec!["authorization".to_owned(), "x-own-key".to_owned()],
-        ..StackOptions::default()
-    });
-    files.file.fetch_proxy.monitoring.max_requests_per_minute = 1_000_000;
-    files.file.logging.include_blocked = false;
-    let ports = |host: &str| routes().into_iter().find(|route| route.host == host).unwrap().ports;
-    files.embedded.hosts = known
-        .map(|host| HostEntry {
-            host: (*host).to_owned(),
-            source: "egress_proxy.routes".to_owned(),
-            ports: ports(host),
-            addresses: Vec::new(),
-            plain_http: ports(host).contains(&80),
-            dlp_action: None,
-        })
-        .collect();
-    files
+    let known: Vec<_> = routes().into_iter().filter(|route| route.host != "open.test").collect();
+    pipelock_for(&known)
 }
 
 fn secret() -> String {
@@ -368,21 +355,10 @@ async fn the_function_and_the_running_chain_say_the_same_of_every_request() {
     let rules =
         Arc::new(pipelock::Ruleset::from_file(&pipelock_files.file, Some(&pipelock_files.embedded)).unwrap());
     let (pipelock, embedded) = (pipelock_files.file.clone(), pipelock_files.embedded.clone());
-    let second = pipelock_files.before(&origin).await;
-    let files = Files::new(&second.ca_pem);
-    let mut config = files.config(&second.address.to_string(), routes());
-    config.upstream.ca_file = Some(files.path("pipelock-ca.pem").to_str().unwrap().to_owned());
-    fs_err::write(files.path("origin-ca.pem"), origin.ca_pem()).unwrap();
-    config.upstream.extra_ca_file = Some(files.path("origin-ca.pem").to_str().unwrap().to_owned());
+    let Both { address, files, config, audit, drain, second: _second } =
+        Both::with(&origin, routes(), pipelock_files).await;
     let chain =
         Chain { egress_proxy: Some(egress_proxy::Ruleset::from_file(&config).unwrap()), pipelock: rules };
-    let audit = Captured::default();
-    let log = Log::start(Sink::Writer(Box::new(audit.clone()))).unwrap();
-    let proxy = EgressProxy::build(&files.write(&config), &Clock::system(), log).unwrap();
-    let listener = Listener::tcp("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let drain = Drain::new();
-    tokio::spawn(proxy.serve(listener, drain.clone()));
 
     let mut dice = Dice(1);
     let (mut tried, mut wrong, mut reasons) =

@@ -232,6 +232,145 @@ async fn an_answer_that_is_no_http_is_the_upstreams_fault() {
 }
 
 #[tokio::test]
+async fn a_length_that_is_said_twice_is_said_once() {
+    for said in ["Content-Length: 3, 3", "Content-Length: 3\r\nContent-Length: 3", "Content-Length: 03"] {
+        let origin = saying(format!("HTTP/1.1 200 OK\r\n{said}\r\n\r\nok\n")).await;
+        let proxy = Proxy::start(&origin).await;
+        assert_eq!(ask(&proxy, GET).await, (200, "ok\n".into()), "{said}");
+        let mut wire = proxy.tunnel("a.test").await;
+        wire.send("HEAD / HTTP/1.1\r\nHost: a.test\r\n\r\n").await;
+        assert_eq!(field(&wire.head().await, "content-length"), Some("3"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn lengths_that_contradict_each_other_are_said_to() {
+    for said in [
+        "Content-Length: 3, 4",
+        "Content-Length: 3\r\nContent-Length: 4",
+        "Content-Length: 3,",
+        "Content-Length: +3",
+    ] {
+        for status_line in ["200 OK", "304 Not Modified"] {
+            for method in ["GET", "HEAD"] {
+                let origin = saying(format!("HTTP/1.1 {status_line}\r\n{said}\r\n\r\nok\n")).await;
+                let proxy = Proxy::start(&origin).await;
+                let mut wire = proxy.tunnel("a.test").await;
+                wire.send(format!("{method} / HTTP/1.1\r\nHost: a.test\r\n\r\n")).await;
+                let head = wire.head().await;
+                assert_eq!(status(&head), 502, "{method} {status_line} {said}");
+                if method == "GET" {
+                    let length = field(&head, "content-length").unwrap().parse().unwrap();
+                    let text = String::from_utf8(wire.exactly(length).await).unwrap();
+                    assert!(text.contains("its Content-Length fields contradict each other"), "{text}");
+                }
+                assert_eq!(proxy.pool.stats().retried, 0);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn beside_chunks_no_length_counts() {
+    let origin = saying(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 90\r\n\r\n3\r\nok\n\r\n0\r\n\r\n"
+            .into(),
+    )
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    let mut wire = proxy.tunnel("a.test").await;
+    wire.send(GET).await;
+    let head = wire.head().await;
+    assert_eq!((status(&head), field(&head, "content-length")), (200, None), "{head}");
+    assert_eq!(wire.chunks().await, b"ok\n");
+}
+
+/// Answers each request with these bytes, and reads on.
+async fn saying(answer: String) -> Origin {
+    Origin::scripted(H1, move |mut wire, _| {
+        let answer = answer.clone();
+        async move {
+            loop {
+                wire.head().await;
+                wire.send(&answer).await;
+            }
+        }
+    })
+    .await
+}
+
+/// An upload that can't be in any buffer on the way while the origin reads none of it.
+const UPLOAD: usize = 32 << 20;
+
+#[tokio::test]
+async fn an_answer_that_comes_early_is_given_although_the_connection_is_reset() {
+    for answer in [
+        "HTTP/1.1 413 Content Too Large\r\nContent-Length: 9\r\nConnection: close\r\n\r\ntoo large",
+        "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\ntoo large",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\ntoo large\r\n0\r\n\r\n",
+    ] {
+        // An answer that ends with its connection ends in good order, or is not whole.
+        let delimited = answer.contains("Length") || answer.contains("chunked");
+        for in_order in if delimited { [true, false] } else { [true; 2] } {
+            // What is unread when the socket is closed makes of the close a reset.
+            let origin = Origin::scripted(H1, move |mut wire, _| async move {
+                wire.head().await;
+                wire.send(answer).await;
+                if in_order {
+                    wire.shutdown().await;
+                }
+            })
+            .await;
+            let proxy = Proxy::start(&origin).await;
+            let mut wire = proxy.tunnel("a.test").await;
+            wire.send(format!("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: {UPLOAD}\r\n\r\n")).await;
+            let body = vec![b'x'; UPLOAD];
+            let _ = wire.try_send(&body).await;
+            let head = wire.head().await;
+            assert_eq!(status(&head), status(answer), "{answer} {in_order}: {head}");
+            let text = match field(&head, "content-length") {
+                Some(length) => wire.exactly(length.parse().unwrap()).await,
+                None => wire.chunks().await,
+            };
+            assert_eq!(text, b"too large", "{answer} {in_order}");
+            assert_eq!(origin.seen().len(), 1, "{answer} {in_order}: it was sent again");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_does_not_become_whole_by_an_upload() {
+    let origin = Origin::scripted(H1, |mut wire, _| async move {
+        wire.head().await;
+        wire.send("HTTP/1.1 413 Content Too Large\r\nContent-Length: 90\r\n\r\ntoo").await;
+    })
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    let mut wire = proxy.tunnel("a.test").await;
+    wire.send(format!("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: {UPLOAD}\r\n\r\n")).await;
+    let _ = wire.try_send(vec![b'x'; UPLOAD]).await;
+    assert_eq!(status(&wire.head().await), 413);
+    let (text, _) = wire.rest().await;
+    assert_eq!(String::from_utf8_lossy(&text), "too");
+}
+
+#[tokio::test]
+async fn a_close_without_an_answer_is_told_apart_while_an_upload_runs() {
+    let origin = Origin::scripted(H1, |mut wire, _| async move {
+        wire.head().await;
+    })
+    .await;
+    let proxy = Proxy::start(&origin).await;
+    let mut wire = proxy.tunnel("a.test").await;
+    wire.send(format!("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: {UPLOAD}\r\n\r\n")).await;
+    let _ = wire.try_send(vec![b'x'; UPLOAD]).await;
+    let (head, text) = wire.message().await;
+    assert_eq!(status(&head), 502, "{text}");
+    assert!(text.contains("closed the connection without a response"), "{text}");
+    assert_eq!((origin.seen().len(), proxy.pool.stats().retried), (1, 0));
+}
+
+#[tokio::test]
 async fn fields_of_one_connection_do_not_reach_the_next() {
     let origin = Origin::scripted(H1, |mut wire, _| async move {
         wire.head().await;
