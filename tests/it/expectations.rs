@@ -378,6 +378,8 @@ fn one_body_is_held_at_a_time() {
     let output = Command::new("bash").args(["-c", &bottle]).current_dir(&site.folder).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stdout));
+    // What is denied anyway is not scanned, so these are read in no time.
+    let test = "  - {deny: \"POST https://unlisted.test/\", body_file: body}\n";
     site.write("a.bottle-test.yaml", "tests:\n".to_owned() + &test.repeat(17));
     let said = site.refused(&[]);
     let why = "body: the bodies of these tests have more than 256 MiB; test fewer at once\n";
