@@ -41,7 +41,7 @@ pub(crate) fn docker() -> Command {
 }
 
 /// How long the engine may take for an answer.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a command of Docker's that only asks gives back. An engine that waits for a container answers nobody who asks
 /// about that.

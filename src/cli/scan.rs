@@ -115,9 +115,9 @@ fn find(scanner: &Scanner, file: &Utf8Path, text: &(impl Text + ?Sized)) -> anyh
         let found = loop {
             let length = text.read_from(at, &mut piece).with_context(|| format!("can't read {file}"))?;
             at += length as u64;
-            let scanned = if length == 0 { stream.finish() } else { stream.push(&piece[..length]) };
-            if length == 0 || scanned.is_err() {
-                break scanned.err();
+            let read = if length == 0 { stream.finish() } else { stream.push(&piece[..length]) };
+            if length == 0 || read.is_err() {
+                break read.err();
             }
         };
         let Some(found) = found else { break };

@@ -457,11 +457,13 @@ impl Decoder for Escapes {
 
     fn advance(&mut self, context: Context<'_>, text: Text<'_>, best: &mut Best) {
         let mut at = index(self.position - text.base);
+        // No stretch begins before what ended the last one: an escape of something else than text would end it again.
+        let mut free = 0;
         loop {
             if !self.active {
                 match self.find(text, at) {
                     Ok(escape) => {
-                        at = self.stretch_before(text.bytes, escape);
+                        at = self.stretch_before(text.bytes, escape).max(free);
                         self.active = true;
                         self.skipped = 0;
                         let depth = self.depth;
@@ -478,6 +480,7 @@ impl Decoder for Escapes {
             if !over {
                 break;
             }
+            free = next + 1;
             self.active = false;
         }
         self.position = text.base + at as u64;

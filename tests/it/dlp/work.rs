@@ -117,6 +117,28 @@ fn an_ordinary_text_takes_no_more_memory_than_is_reserved() {
     }
 }
 
+/// An escape of what is no text ends a stretch; the next escape, of text, must not begin it again.
+#[test]
+fn an_escape_of_something_else_than_text_ends() {
+    let token = super::join(&["gh", "p_", "16C7e42F292c6912E7", "710c838347Ae178B4a"]);
+    let codings: [fn(u8) -> String; 5] = [
+        |b| format!("&#{b};"),
+        |b| format!("\\u00{b:02x}"),
+        |b| format!("\\x{b:02x}"),
+        |b| format!("={b:02X}"),
+        |b| format!("%{b:02x}"),
+    ];
+    for coding in codings {
+        let escaped = |text: &[u8]| text.iter().map(|b| coding(*b)).collect::<String>();
+        for around in [&b"\xa72"[..], b"\xa7\xa72", b"x\x012\x01", b"\xff\xfe3\x80"] {
+            let text = escaped(around).repeat(40);
+            assert_eq!(scanner().text(&text), None, "{text}");
+            let text = escaped(&[around, b" ", token.as_bytes(), b" ", around].concat());
+            assert!(scanner().text(&text).is_some(), "{text}");
+        }
+    }
+}
+
 /// What is passed over in binary data is none of the text that a coding can be written in.
 #[test]
 fn a_secret_between_binary_data_is_found_in_any_coding_and_split() {

@@ -166,10 +166,10 @@ egress: {allowlist: [api.example]}
 /// The same, of an image: nothing of it is started.
 #[test]
 fn an_image_with_a_pipe_starts_nothing() {
+    const IMAGE: &str = "bottle-test-pipe:1";
     if !harness::available() {
         return;
     }
-    const IMAGE: &str = "bottle-test-pipe:1";
     let project = Project::new(
         "pipe-image",
         &format!(
