@@ -34,6 +34,11 @@ impl ProxyAnswer {
         self.field("x-bottle-reason").or_else(|| self.field("x-pipelock-block-reason"))
     }
 
+    /// The kinds of secrets that the proxies took out of the request, which went on.
+    pub(super) fn removed(&self) -> Option<&str> {
+        self.field("x-bottle-removed").or_else(|| self.field("x-pipelock-removed"))
+    }
+
     /// Whether one of the proxies answered, and not the origin.
     pub(super) fn is_ours(&self) -> bool {
         self.reason().is_some() || self.status == 0 || self.body.contains("blocked: ")

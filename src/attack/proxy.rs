@@ -478,7 +478,13 @@ fn planted_token(proxy: &mut Proxy) -> Outcome {
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
         );
-        Ok(must_refuse(&proxy.ask(&host, &request)?))
+        let answer = proxy.ask(&host, &request)?;
+        if let Tunnelled::Answered(answer) = &answer
+            && let Some(kinds) = answer.removed()
+        {
+            return Ok(Outcome::Held(format!("removed from what was sent on: {kinds}")));
+        }
+        Ok(must_refuse(&answer))
     })())
 }
 
