@@ -22,7 +22,7 @@ impl<S> ReadOn<S> {
         Self { inner, deaf: false }
     }
 
-    /// What was written, or for ever nothing: whoever waits for that is woken by what is read.
+    /// What was written, or nothing: whoever waits for that is woken by what is read.
     fn written<T>(&mut self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         match result {
             Poll::Ready(Err(error)) => {
