@@ -14,7 +14,7 @@ pub struct HostPattern {
     named: Host,
 }
 
-/// Why a text is no host of a rule.
+/// Why a rule cannot name a text as its host.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HostPatternError {
     /// Not a name.
@@ -31,7 +31,7 @@ pub enum HostPatternError {
         "`*.{0}` would be every name below `{0}`, which is no one's own: a wildcard has two labels behind it at least"
     )]
     Short(Host),
-    /// The longest name that it could match is no host.
+    /// The longest name that it could match is not a valid host.
     #[error("behind `*.` a host is longer than 251 characters")]
     Long,
 }
