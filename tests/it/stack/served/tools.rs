@@ -231,6 +231,20 @@ E
     );
 }
 
+/// Debian's, of 2017: newer ones read the same properties.
+#[test]
+fn gradle() {
+    works_and_says_why(
+        "cat >build.gradle <<E
+apply plugin: 'java'
+repositories { maven { url '$AT' } }
+dependencies { compile 'g.test:a:1' }
+E
+mkdir -p src/main/java && echo 'class T {}' >src/main/java/T.java
+gradle --no-daemon --gradle-user-home $PWD/home build",
+    );
+}
+
 #[test]
 fn go_get() {
     works_and_says_why(
@@ -275,13 +289,32 @@ COLUMNS=200 composer install --no-interaction",
     );
 }
 
-/// That of this machine, whose system the image is a smaller one of.
+/// Chromium is that of this machine, whose system the image is a smaller one of.
+const CHROMIUM: &str = "export CHROMIUM=/opt/host-lib/chromium/chromium \
+    LD_LIBRARY_PATH=$(echo /opt/host-lib/*-linux-gnu /opt/host-lib/*-linux-gnu/pulseaudio | tr ' ' :)";
+
 #[test]
 fn chromium() {
-    works_and_says_why(
-        "export LD_LIBRARY_PATH=$(echo /opt/host-lib/*-linux-gnu /opt/host-lib/*-linux-gnu/pulseaudio | tr ' ' :)
-/opt/host-lib/chromium/chromium --headless --no-sandbox --disable-gpu --user-data-dir=$PWD/profile --dump-dom $AT",
-    );
+    works_and_says_why(&format!(
+        "{CHROMIUM}; $CHROMIUM --headless --no-sandbox --disable-gpu --user-data-dir=$PWD/profile --dump-dom $AT"
+    ));
+}
+
+#[test]
+fn playwright() {
+    works_and_says_why(&format!(
+        "cat >t.js <<'E'
+(async () => {{
+  const options = {{ executablePath: process.env.CHROMIUM, args: ['--headless=new', '--disable-gpu'] }};
+  const browser = await require(process.env.M + '/playwright-core').chromium.launch(options);
+  const page = await browser.newPage();
+  await page.goto(process.env.AT);
+  console.log(await page.textContent('body'));
+  await browser.close();
+}})();
+E
+{CHROMIUM}; node t.js"
+    ));
 }
 
 #[test]
