@@ -146,8 +146,12 @@ impl Stack {
             );
         }
         if !stack.follows_the_manifest() {
+            let (changed, what) = match &stack.loaded {
+                Some(_) => ("changed since", "shows the change"),
+                None => ("can't be used as it is now", "says what is wrong"),
+            };
             say(&format!(
-                "note: {} changed since; what you agreed to is used, and `bottle render` shows the change\n",
+                "note: {} {changed}; what you agreed to is used, and `bottle render` {what}\n",
                 stack.file
             ));
         }

@@ -32,7 +32,12 @@ fn dockerfile(sources: &Sources, agent: Agent, findings: &Findings, has_home: bo
         push_managers(&mut out, sources, &findings.toolchains);
     }
     if let Some(package) = agent.package() {
-        let _ = writeln!(out, "RUN npm install --global {package} && npm cache clean --force");
+        let _ = writeln!(
+            out,
+            "# The version: `agent.build.args: {{AGENT_VERSION: \"1.2.3\"}}` in bottle.yaml.\n\
+             ARG AGENT_VERSION=latest\n\
+             RUN npm install --global \"{package}@$AGENT_VERSION\" && npm cache clean --force"
+        );
     }
     // Where packages are fetched at work, what is asked for beside them would be refused.
     if findings.toolchains.node.is_some() {

@@ -125,7 +125,10 @@ impl<'t> Builder<'t, '_> {
         if let Some(built) = built {
             return Ok(built);
         }
-        self.problems.push(Problem::new(0..0, "the file is empty"));
+        self.problems.push(
+            Problem::new(0..0, "the file is empty")
+                .hint("begin with its first key; where there is no manifest yet, `bottle init` writes one"),
+        );
         Err(Stop)
     }
 

@@ -209,7 +209,7 @@ fn names_of_folders_and_manifests_say_nothing_that_steers() {
     let image = site.root.join("image-binary");
     let rendered =
         shown(&mut site.command(&["render", "--accept-widening", &own, "--image-binary", image.as_str()]));
-    assert!(rendered.contains(r"Next: bottle up a\u{202e}\u{200b}"), "{rendered}");
+    assert!(rendered.contains(r"Next: bottle run a\u{202e}\u{200b}"), "{rendered}");
     escaped(&site.every_verb(&[&own]));
     escaped(&site.every_verb(&[site.project.as_str()]));
     // Several, of which one steers.

@@ -129,7 +129,7 @@ fn the_first_render_writes_everything_and_ends_with_the_next_command() {
         "  until 2027-12-25  minted\n",
         "  tokens      API_TOKEN (not set in this shell)\n",
         "\nAgreed: sha256:",
-        "\nNext: bottle up      or: docker compose -f .bottle/dev/docker-compose.yml up -d\n",
+        "\nNext: bottle run      an agent in this terminal\n      bottle up      in the background; or: docker compose -f .bottle/dev/docker-compose.yml up -d\n",
     ] {
         assert!(table.contains(part), "{part:?} is not in\n{table}");
     }
@@ -193,7 +193,7 @@ fn after_a_change_the_next_command_for_a_running_stack_is_named() {
     assert!(!project.rendered(&[]).contains("bottle reload"));
     project.manifest("[/v1]", "[/v1, /v2]");
     let table = project.rendered(&[]);
-    assert!(table.contains("\n      bottle reload  when it is up and only rules changed\n"), "{table}");
+    assert!(table.contains("\n      bottle reload      when it is up and only rules changed\n"), "{table}");
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn the_next_command_names_a_manifest_that_is_not_found_by_itself() {
     fs_err::write(project.dir().join("other.bottle.yaml"), manifest).unwrap();
     project.rendered(&[]);
     let table = project.rendered(&["other.bottle.yaml"]);
-    assert!(table.contains("\nNext: bottle up other.bottle.yaml      or: "), "{table}");
+    assert!(table.contains("\nNext: bottle run other.bottle.yaml      an agent"), "{table}");
     assert!(!table.contains("reload"), "{table}");
 }
 

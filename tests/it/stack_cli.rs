@@ -499,6 +499,12 @@ fn a_manifest_that_changed_is_a_note_and_what_was_agreed_to_is_used() {
     let note =
         "note: bottle.yaml changed since; what you agreed to is used, and `bottle render` shows the change\n";
     assert!(err(&output).contains(note), "{}", err(&output));
+    fs_err::write(stack.root.join("project/bottle.yaml"), "version: [").unwrap();
+    let output = stack.run(&["up"]);
+    assert!(output.status.success());
+    let note = "note: bottle.yaml can't be used as it is now; what you agreed to is used, and `bottle render` says \
+                what is wrong\n";
+    assert!(err(&output).contains(note), "{}", err(&output));
 }
 
 #[test]

@@ -91,9 +91,14 @@ fn as_text(result: &RenderResult<'_>) -> Result<String, std::fmt::Error> {
     }
     writeln!(text, "\nAgreed: {}", result.digest)?;
     let next = |verb| source::command(verb, &rendered.project.file);
-    writeln!(text, "Next: {}      or: docker compose -f {out}/docker-compose.yml up -d", next("up"))?;
+    writeln!(text, "Next: {}      an agent in this terminal", next("run"))?;
+    writeln!(
+        text,
+        "      {}      in the background; or: docker compose -f {out}/docker-compose.yml up -d",
+        next("up")
+    )?;
     if result.again && !result.written.replaced.is_empty() {
-        writeln!(text, "      {}  when it is up and only rules changed", next("reload"))?;
+        writeln!(text, "      {}      when it is up and only rules changed", next("reload"))?;
     }
     Ok(text)
 }
