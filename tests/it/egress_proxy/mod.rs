@@ -13,6 +13,7 @@ mod framing;
 mod git_stores;
 mod harness;
 mod hosts;
+mod http2;
 mod life;
 mod pipelock;
 mod replay;
