@@ -102,14 +102,14 @@ pub enum Capability {
         /// As the rule names it: a host, or a wildcard.
         host: String,
         /// Nothing where it may be anything.
-        rule: Option<Below<GraphqlRule>>,
+        rule: Option<Box<Below<GraphqlRule>>>,
     },
     /// The methods of the JSON-RPC that is sent to a host.
     Rpc {
         /// As the rule names it: a host, or a wildcard.
         host: String,
         /// Nothing where it may be anything.
-        rule: Option<Below<RpcRule>>,
+        rule: Option<Box<Below<RpcRule>>>,
     },
     /// The day after which a host is denied.
     Until {
@@ -261,7 +261,7 @@ pub struct Requests {
     /// What the query must say.
     pub query: Box<BTreeMap<String, Vec<String>>>,
     /// What they must be beside HTTP, in words.
-    pub content: Vec<String>,
+    pub content: Box<Vec<String>>,
     /// The last day.
     pub until: Option<Date>,
 }
@@ -571,6 +571,7 @@ fn secrets_removed(host: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// What it is, without what was there before.
 impl fmt::Display for Capability {
+    #[expect(clippy::too_many_lines, reason = "a sentence for each")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let access = |writable: &bool| if *writable { "reads and writes" } else { "reads" };
         let value = self.value();

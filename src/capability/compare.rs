@@ -307,8 +307,11 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &
         changes.value(&of(&old.route.query), &of(query), capability);
     }
     let old_content = &old.route.content;
-    changes.value(&old_content.graphql, graphql, |rule| Capability::Graphql { host: host(), rule });
-    changes.value(&old_content.rpc, rpc, |rule| Capability::Rpc { host: host(), rule });
+    changes.value(&old_content.graphql, graphql, |rule| Capability::Graphql {
+        host: host(),
+        rule: rule.map(Box::new),
+    });
+    changes.value(&old_content.rpc, rpc, |rule| Capability::Rpc { host: host(), rule: rule.map(Box::new) });
     changes.value(&old.route.until, until, |date| Capability::Until { host: host(), date });
 }
 

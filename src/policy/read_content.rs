@@ -5,7 +5,7 @@ use super::{
     decide::by_rule,
     decoding::decode_once,
     graphql::{GraphqlCount, GraphqlRule, MOST_OPERATIONS},
-    json::{Members, Messages},
+    json::{Member, Members, Messages},
     method::Method,
     refusal::{Reason, Refusal},
     route::Route,
@@ -87,7 +87,7 @@ fn check_graphql_message(
             known.join(", ")
         ));
     }
-    let document = message.get("query").and_then(|query| query.text()).ok_or(NO_DOCUMENT)?;
+    let document = message.get("query").and_then(Member::text).ok_or(NO_DOCUMENT)?;
     let name = match message.get("operationName") {
         Some(name) if !name.is_null() => Some(name.text().ok_or("its `operationName` is not a string")?),
         _ => None,
@@ -127,7 +127,7 @@ fn no_body(content: Content<'_>) -> Result<(), String> {
     if content.body.is_empty() { Ok(()) } else { Err(format!("a {} with a body", content.method)) }
 }
 
-fn messages<'c>(content: Content<'c>, most: usize) -> Result<Messages<'c>, String> {
+fn messages(content: Content<'_>, most: usize) -> Result<Messages<'_>, String> {
     if !is_json(content.content_type.unwrap_or_default()) {
         return Err("its content type is not application/json".to_owned());
     }

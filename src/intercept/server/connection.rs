@@ -101,8 +101,8 @@ where
 {
     let server = Arc::clone(&conversation.server);
     let activity = conversation.activity.clone();
-    let served = Arc::clone(&conversation);
-    let service = service_fn(move |request| Arc::clone(&served).http2(request));
+    let answering = Arc::clone(&conversation);
+    let service = service_fn(move |request| Arc::clone(&answering).http2(request));
     let builder = http2_builder(&server.limits);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {

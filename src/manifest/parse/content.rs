@@ -14,9 +14,18 @@ const READ: PathKey = PathKey { name: "paths", verb: "read", most: 20 };
 pub(super) struct Around<'r> {
     /// The route.
     pub(super) pointer: &'r str,
-    /// Nothing where some entry could not be read, and is reported.
-    pub(super) allowed: Option<Option<&'r [Placed<PathPattern>]>>,
+    pub(super) allowed: Allowed<'r>,
     pub(super) encoded_slash: bool,
+}
+
+/// The `path_allowlist`.
+#[derive(Clone, Copy)]
+pub(super) enum Allowed<'r> {
+    /// Some entry could not be read, and is reported.
+    Unknown,
+    /// Every path.
+    Any,
+    Only(&'r [Placed<PathPattern>]),
 }
 
 pub(super) fn rules(
@@ -110,19 +119,19 @@ fn places(
     let at = format!("{key}.paths");
     let entries = paths(&READ, items, DenyPath::parse, key, findings);
     match around.allowed {
-        None => {}
-        Some(None) => {
+        Allowed::Unknown => {}
+        Allowed::Any => {
             let problem = findings.key("graphql-rpc", &at, "`paths` needs a `path_allowlist`");
             findings.push(problem.hint(
                 "without one a path goes through in any spelling, so no entry could hold; list what is allowed, or remove \
                  `paths`",
             ));
         }
-        Some(Some(_)) if around.encoded_slash => {
+        Allowed::Only(_) if around.encoded_slash => {
             let problem = findings.key("graphql-rpc", &at, "`paths` can't hold beside `encoded_slash`");
             findings.push(problem.hint("some servers take `%2F` for `/`; remove one of the two"));
         }
-        Some(Some(allowed)) => {
+        Allowed::Only(allowed) => {
             for entry in &entries {
                 if !allowed.iter().any(|it| entry.path.within(&it.path).is_some()) {
                     let message = format!("the `path_allowlist` allows nothing below `{}`", entry.path);

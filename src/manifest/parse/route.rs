@@ -65,13 +65,15 @@ pub(super) fn route(
     let deny_paths = deny_paths.map(|items| paths(&DENIED, items, DenyPath::parse, pointer, findings));
     // An entry that could not be read is reported already, and could be the one above a denied path.
     let readable = path_allowlist.as_ref().is_none_or(|paths| paths.len() == written);
-    if let Some(denied) = &deny_paths {
-        if readable {
-            check_denied(denied, path_allowlist.as_deref(), encoded_slash, pointer, findings);
-        }
+    if let Some(denied) = deny_paths.as_ref().filter(|_| readable) {
+        check_denied(denied, path_allowlist.as_deref(), encoded_slash, pointer, findings);
     }
     let query = query.map(|written| query::rules(written, pointer, findings)).unwrap_or_default();
-    let allowed = readable.then_some(path_allowlist.as_deref());
+    let allowed = match path_allowlist.as_deref() {
+        _ if !readable => content::Allowed::Unknown,
+        None => content::Allowed::Any,
+        Some(paths) => content::Allowed::Only(paths),
+    };
     let content =
         content::rules(graphql, rpc, &content::Around { pointer, allowed, encoded_slash }, findings);
     let methods = methods.map(|items| self::methods(items, pointer, findings));

@@ -87,7 +87,9 @@ async fn a_body_does_not_hide() {
         format!("POST /any HTTP/1.1\r\nHost: all.test\r\nContent-Type: application/json\r\n{fields}")
     };
     let mutation = r#"{"query":"mutation{dropAll}"}"#;
-    let chunks: String = mutation.chars().map(|c| format!("1\r\n{c}\r\n")).collect::<String>() + "0\r\n\r\n";
+    let chunks: String =
+        mutation.chars().fold(String::new(), |sent, c| sent + "1\r\n" + &c.to_string() + "\r\n")
+            + "0\r\n\r\n";
     let chunked = request("Transfer-Encoding: chunked");
     stack.request("all.test:443", &chunked, &chunks).await.assert_refused(403, "graphql_not_allowed");
     let large = format!(r#"{{"query":"{{a}}","variables":{{"a":"{}"}}}}"#, "a".repeat(1024 * 1024));

@@ -59,7 +59,8 @@ impl Asked {
 
     async fn over_http1(&self, stack: &Stack) -> (u16, String) {
         let Self { host, named, method, target, fields, body } = self;
-        let fields: String = fields.iter().map(|(name, value)| format!("\r\n{name}: {value}")).collect();
+        let fields =
+            fields.iter().fold(String::new(), |all, (name, value)| all + "\r\n" + name + ": " + value);
         let length = body.len();
         let head = format!("{method} {target} HTTP/1.1\r\nHost: {named}{fields}\r\nContent-Length: {length}");
         let answer = stack.request(&format!("{host}:443"), &head, body).await;
@@ -268,16 +269,16 @@ fn settings() -> Vec<u8> {
 /// Literal fields, never indexed (RFC 7541 §6.2.3).
 fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let text = |text: &str| {
-        let length = text.len();
-        let mut out = if length < 127 { vec![u8::try_from(length).unwrap()] } else { vec![127] };
-        let mut rest = length.saturating_sub(127);
-        while length >= 127 {
-            let low = u8::try_from(rest % 128).unwrap();
-            rest /= 128;
-            out.push(if rest > 0 { low | 128 } else { low });
-            if rest == 0 {
-                break;
+        let mut out = Vec::new();
+        if let Some(mut rest) = text.len().checked_sub(127) {
+            out.push(127);
+            while rest >= 128 {
+                out.push(u8::try_from(rest % 128).unwrap() | 128);
+                rest /= 128;
             }
+            out.push(u8::try_from(rest).unwrap());
+        } else {
+            out.push(u8::try_from(text.len()).unwrap());
         }
         out.extend(text.as_bytes());
         out

@@ -188,7 +188,7 @@ async fn a_client_may_speak_http2_where_it_is_offered() {
 }
 
 /// A client in a tunnel of its own, and what drives it.
-async fn over_http2(proxy: &Proxy) -> hyper::client::conn::http2::SendRequest<bottle::intercept::Body> {
+async fn over_http2(proxy: &Proxy) -> hyper::client::conn::http2::SendRequest<Body> {
     let wire = proxy.granted("a.test").await;
     let stream = secure(wire, "a.test", proxy.trust(BOTH)).await.unwrap().into_stream();
     let executor = hyper_util::rt::TokioExecutor::new();
@@ -208,9 +208,9 @@ async fn requests_in_flight_over_http2_are_bounded_on_all_connections_together()
     let limits = ServerLimits { exchanges: 1, ..ServerLimits::default() };
     let proxy = Proxy::with(&origin, BOTH, limits).await;
     let (mut one, mut other) = (over_http2(&proxy).await, over_http2(&proxy).await);
-    let (feed, mut fed) = tokio::sync::mpsc::unbounded_channel::<bytes::Bytes>();
+    let (open, mut coming) = tokio::sync::mpsc::unbounded_channel::<bytes::Bytes>();
     let frames = futures_util::stream::poll_fn(move |cx| {
-        fed.poll_recv(cx).map(|data| data.map(|data| Ok(hyper::body::Frame::data(data))))
+        coming.poll_recv(cx).map(|data| data.map(|data| Ok(hyper::body::Frame::data(data))))
     });
     let slow =
         Request::post("https://a.test/slow").body(body::boxed(http_body_util::StreamBody::new(frames)));
@@ -219,7 +219,7 @@ async fn requests_in_flight_over_http2_are_bounded_on_all_connections_together()
     let ask = || Request::get("https://a.test/").body(body::empty()).unwrap();
     assert_eq!(other.send_request(ask()).await.unwrap().status(), 503);
     assert_eq!(proxy.log.count(Event::StreamRefused), 1);
-    drop(feed);
+    drop(open);
     let answer = held.await.unwrap().unwrap();
     assert_eq!(answer.status(), 200);
     drop(answer);
