@@ -2,7 +2,7 @@
 
 use super::{Account, Engine, Image, Mount, ServicePart};
 use crate::dlp::EVERY;
-use crate::policy::{Auth, Method, PathPattern, USUAL_METHODS};
+use crate::policy::{Auth, Below, GraphqlRule, Method, PathPattern, RpcRule, USUAL_METHODS};
 use camino::Utf8PathBuf;
 use ipnet::IpNet;
 use jiff::civil::Date;
@@ -96,6 +96,20 @@ pub enum Capability {
         name: String,
         /// Nothing where it may say anything, or be absent.
         values: Option<Vec<String>>,
+    },
+    /// What the GraphQL that is sent to a host may ask for.
+    Graphql {
+        /// As the rule names it: a host, or a wildcard.
+        host: String,
+        /// Nothing where it may be anything.
+        rule: Option<Box<Below<GraphqlRule>>>,
+    },
+    /// The methods of the JSON-RPC that is sent to a host.
+    Rpc {
+        /// As the rule names it: a host, or a wildcard.
+        host: String,
+        /// Nothing where it may be anything.
+        rule: Option<Box<Below<RpcRule>>>,
     },
     /// The day after which a host is denied.
     Until {
@@ -246,6 +260,8 @@ pub struct Requests {
     pub credential: Option<String>,
     /// What the query must say.
     pub query: Box<BTreeMap<String, Vec<String>>>,
+    /// What they must be beside HTTP, in words.
+    pub content: Box<Vec<String>>,
     /// The last day.
     pub until: Option<Date>,
 }
@@ -352,9 +368,12 @@ impl Capability {
             | Self::Engine { .. }
             | Self::Network { .. }
             | Self::ExtraCa { .. } => Risk::Guard,
-            Self::Requests(_) | Self::EncodedSlash { .. } | Self::Query { .. } | Self::Until { .. } => {
-                Risk::Reach
-            }
+            Self::Requests(_)
+            | Self::EncodedSlash { .. }
+            | Self::Query { .. }
+            | Self::Graphql { .. }
+            | Self::Rpc { .. }
+            | Self::Until { .. } => Risk::Reach,
             Self::Mount { mount, .. } if mount.outside || mount.git => Risk::Machine,
             Self::Mount { mount, .. } if mount.writable => Risk::Project,
             Self::Image { image } if image.is_outside() => Risk::Machine,
@@ -387,6 +406,12 @@ impl Capability {
                 (None, Some(_)) => true,
                 (Some(new), Some(old)) => new.iter().any(|value| !old.contains(value)),
             },
+            (Self::Graphql { rule: new, .. }, Self::Graphql { rule: old, .. }) => old
+                .as_ref()
+                .is_some_and(|old| new.as_ref().is_none_or(|new| new.exceeds(old, GraphqlRule::is_within))),
+            (Self::Rpc { rule: new, .. }, Self::Rpc { rule: old, .. }) => old
+                .as_ref()
+                .is_some_and(|old| new.as_ref().is_none_or(|new| new.exceeds(old, RpcRule::is_within))),
             // A limit where the default was is meant as one.
             (Self::Memory { bytes: new }, Self::Memory { bytes: old }) => {
                 old.is_some() && new.is_none_or(|new| Some(new) > *old)
@@ -429,6 +454,8 @@ impl Capability {
             | Self::SecretsRemoved { host }
             | Self::PrivateAddresses { host, .. }
             | Self::Query { host, .. }
+            | Self::Graphql { host, .. }
+            | Self::Rpc { host, .. }
             | Self::Until { host, .. } => Some(host),
             Self::SecretPasses { host, .. } => (host != EVERY).then_some(host),
             _ => None,
@@ -455,6 +482,14 @@ impl Capability {
             Self::Query { name, values: Some(values), .. } => {
                 format!("asks for {name}={} in the query", values.join(" or "))
             }
+            Self::Graphql { rule, .. } => rule.as_ref().map_or_else(
+                || "takes any GraphQL".to_owned(),
+                |it| format!("takes GraphQL only{}: {}", it.place(), it.rule),
+            ),
+            Self::Rpc { rule, .. } => rule.as_ref().map_or_else(
+                || "takes any JSON-RPC".to_owned(),
+                |it| format!("takes JSON-RPC only{}: {}", it.place(), it.rule),
+            ),
             Self::Until { date, .. } => {
                 date.map_or_else(|| "without end".to_owned(), |date| format!("until {date}"))
             }
@@ -536,6 +571,7 @@ fn secrets_removed(host: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// What it is, without what was there before.
 impl fmt::Display for Capability {
+    #[expect(clippy::too_many_lines, reason = "a sentence for each")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let access = |writable: &bool| if *writable { "reads and writes" } else { "reads" };
         let value = self.value();
@@ -561,7 +597,10 @@ impl fmt::Display for Capability {
             Self::PrivateAddresses { host, range } => {
                 write!(f, "{host} may be at private addresses in {range}")
             }
-            Self::Query { host, .. } | Self::Until { host, .. } => write!(f, "{host} {value}"),
+            Self::Query { host, .. }
+            | Self::Graphql { host, .. }
+            | Self::Rpc { host, .. }
+            | Self::Until { host, .. } => write!(f, "{host} {value}"),
             Self::Mount { target, mount } => {
                 let Mount { source, real, writable, outside, git } = mount;
                 match outside {
@@ -643,8 +682,19 @@ impl fmt::Display for Capability {
 impl fmt::Display for Requests {
     /// `GET, HEAD https://api.example/repos/**, but not /repos/secret/** with API_TOKEN until 2027-01-31`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { host, port, methods, path, except, part: _, part_methods: _, credential, query, until } =
-            self;
+        let Self {
+            host,
+            port,
+            methods,
+            path,
+            except,
+            part: _,
+            part_methods: _,
+            credential,
+            query,
+            content,
+            until,
+        } = self;
         let names = |list: &Vec<Method>| list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let methods = methods.as_ref().map_or_else(|| USUAL_METHODS.to_owned(), names);
         match port {
@@ -663,6 +713,7 @@ impl fmt::Display for Requests {
         query
             .iter()
             .try_for_each(|(name, values)| write!(f, " where `{name}` is {}", values.join(" or ")))?;
+        content.iter().try_for_each(|words| write!(f, " ({words})"))?;
         credential.iter().try_for_each(|name| write!(f, " with {name}"))?;
         until.iter().try_for_each(|date| write!(f, " until {date}"))
     }

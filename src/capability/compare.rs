@@ -7,7 +7,9 @@ use super::{
     secrets::Secrets,
     service,
 };
-use crate::policy::{ClientFields, HostPattern, HostRule, OnSecret, QueryRule, Route, is_model_api};
+use crate::policy::{
+    ClientFields, ContentRules, HostPattern, HostRule, OnSecret, QueryRule, Route, is_model_api,
+};
 use crate::stack::DEFAULT_HOME;
 use camino::{Utf8Path, Utf8PathBuf};
 use std::{
@@ -236,8 +238,8 @@ fn hosts(old: &Hosts, new: &Hosts, changes: &mut Changes) {
             _ => {}
         }
         let closed = |host: &HostCapability| {
-            let Route { until, query, .. } = host.rule.route.clone(); // said with the requests
-            let route = Route { query, until, ..Route::open(host.rule.route.host.clone(), "") };
+            let Route { until, query, content, .. } = host.rule.route.clone(); // said with the requests
+            let route = Route { query, content, until, ..Route::open(host.rule.route.host.clone(), "") };
             // What a manifest that says nothing gives.
             let on_secret = is_model_api(name).then_some(OnSecret::Redact);
             HostCapability { rule: HostRule { on_secret, ..route.into() }, git_push: false }
@@ -262,6 +264,7 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &
         path_allowlist: _,
         deny_paths: _,
         query,
+        content: ContentRules { graphql, rpc },
         encoded_slash,
         until,
         reason: _, // for people
@@ -303,6 +306,12 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &
         let capability = |values| Capability::Query { host: host(), name: name.clone(), values };
         changes.value(&of(&old.route.query), &of(query), capability);
     }
+    let old_content = &old.route.content;
+    changes.value(&old_content.graphql, graphql, |rule| Capability::Graphql {
+        host: host(),
+        rule: rule.map(Box::new),
+    });
+    changes.value(&old_content.rpc, rpc, |rule| Capability::Rpc { host: host(), rule: rule.map(Box::new) });
     changes.value(&old.route.until, until, |date| Capability::Until { host: host(), date });
 }
 

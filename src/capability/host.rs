@@ -136,6 +136,7 @@ impl HostCapability {
             part_methods,
             credential: auth.as_ref().map(|auth| auth.token_ref.clone()),
             query: Box::new(route.query_values()),
+            content: Box::new(route.content.allowed()),
             until: route.until,
         }
     }

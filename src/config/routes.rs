@@ -4,8 +4,8 @@ use crate::config::parse::Parsed;
 use crate::config::{ConfigError, Limits, Listen, ProxyAddress};
 use crate::dlp::{CustomPattern, Exception};
 use crate::policy::{
-    self, ClientCredentials, ClientFields, DenyPath, HostPattern, HostRule, Method, PathPattern, Policy,
-    PolicyError, QueryRule, Route,
+    self, Below, ClientCredentials, ClientFields, ContentRules, DenyPath, GraphqlOperation, GraphqlRule,
+    HostPattern, HostRule, Method, PathPattern, Policy, PolicyError, QueryRule, Route, RpcRule,
 };
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -133,6 +133,7 @@ impl From<&HostRule> for RouteEntry {
             path_allowlist,
             deny_paths,
             query: _,
+            content: ContentRules { graphql, rpc },
             encoded_slash,
             until,
             reason,
@@ -145,6 +146,8 @@ impl From<&HostRule> for RouteEntry {
             path_allowlist: AnyOr::from(path_allowlist.as_deref()),
             deny_paths: deny_paths.iter().map(ToString::to_string).collect(),
             query: route.query_values(),
+            graphql: graphql.as_ref().map(Graphql::from),
+            rpc: rpc.as_ref().map(Rpc::from),
             auth: auth.as_ref().map(Auth::from),
             client_credentials: credentials,
             pass_headers: client.pass_headers.clone(),
@@ -168,6 +171,8 @@ impl RouteEntry {
             path_allowlist,
             deny_paths,
             query,
+            graphql,
+            rpc,
             auth,
             client_credentials,
             pass_headers,
@@ -188,6 +193,10 @@ impl RouteEntry {
                     .parse("path_allowlist", |text| PathPattern::parse(text, *encoded_slash))?,
                 deny_paths: parse_all(deny_paths, "deny_paths", DenyPath::parse)?,
                 query: query_rules(query),
+                content: ContentRules {
+                    graphql: graphql.as_ref().map(Graphql::rule).transpose()?,
+                    rpc: rpc.as_ref().map(Rpc::rule).transpose()?,
+                },
                 encoded_slash: *encoded_slash,
                 until: *until,
                 reason: reason.clone(),
@@ -202,6 +211,47 @@ impl RouteEntry {
             on_secret: None,
             addresses: Vec::new(),
         })
+    }
+}
+
+impl From<&Below<GraphqlRule>> for Graphql {
+    fn from(it: &Below<GraphqlRule>) -> Self {
+        let Below { paths, rule: GraphqlRule { operations, fields } } = it;
+        Self {
+            paths: AnyOr::from(paths.as_deref()),
+            operations: operations.clone(),
+            fields: AnyOr::from(fields.as_deref()),
+        }
+    }
+}
+
+impl Graphql {
+    fn rule(&self) -> Result<Below<GraphqlRule>, RuleError> {
+        let fields = self.fields.parse("graphql.fields", |name| {
+            let read = GraphqlRule::is_name(name).then(|| name.to_owned());
+            read.ok_or_else(|| format!("`{}` is not the name of a field", name.escape_debug()))
+        })?;
+        Ok(Below {
+            paths: self.paths.parse("graphql.paths", DenyPath::parse)?,
+            rule: GraphqlRule { operations: self.operations.clone(), fields },
+        })
+    }
+}
+
+impl From<&Below<RpcRule>> for Rpc {
+    fn from(it: &Below<RpcRule>) -> Self {
+        let Below { paths, rule: RpcRule { methods } } = it;
+        Self { paths: AnyOr::from(paths.as_deref()), methods: methods.clone() }
+    }
+}
+
+impl Rpc {
+    fn rule(&self) -> Result<Below<RpcRule>, RuleError> {
+        let methods = parse_all(&self.methods, "rpc.methods", |name| {
+            let read = RpcRule::is_method(name).then(|| name.to_owned());
+            read.ok_or_else(|| format!("`{}` is not the name of a method", name.escape_debug()))
+        })?;
+        Ok(Below { paths: self.paths.parse("rpc.paths", DenyPath::parse)?, rule: RpcRule { methods } })
     }
 }
 
@@ -349,6 +399,12 @@ pub struct RouteEntry {
     pub deny_paths: Vec<String>,
     /// Parameters that the query must have, each once and with one of these values.
     pub query: BTreeMap<String, Vec<String>>,
+    /// What GraphQL may ask for; `null`: requests need not be GraphQL.
+    #[serde(deserialize_with = "present")]
+    pub graphql: Option<Graphql>,
+    /// What JSON-RPC may call; `null`: requests need not be JSON-RPC.
+    #[serde(deserialize_with = "present")]
+    pub rpc: Option<Rpc>,
     /// The credential that is set on every request; `null`: none.
     #[serde(deserialize_with = "present")]
     pub auth: Option<Auth>,
@@ -368,6 +424,28 @@ pub struct RouteEntry {
     /// Shown in denials; `null`: none.
     #[serde(deserialize_with = "present")]
     pub reason: Option<String>,
+}
+
+/// What GraphQL may ask for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Graphql {
+    /// Where requests must be GraphQL, in every spelling and with what lies below.
+    pub paths: AnyOr,
+    /// The kinds of operations; none but these.
+    pub operations: Vec<GraphqlOperation>,
+    /// The fields that an operation may begin with.
+    pub fields: AnyOr,
+}
+
+/// What JSON-RPC may call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rpc {
+    /// Where requests must be JSON-RPC, in every spelling and with what lies below.
+    pub paths: AnyOr,
+    /// The methods of calls and notifications; none but these.
+    pub methods: Vec<String>,
 }
 
 /// How a credential is put on a request: `header: prefix + secret`, or, with a user name,
@@ -457,6 +535,8 @@ mod tests {
             path_allowlist: AnyOr::Any,
             deny_paths: Vec::new(),
             query: BTreeMap::new(),
+            graphql: None,
+            rpc: None,
             auth: Some(Auth {
                 header: "authorization".into(),
                 prefix: "Bearer ".into(),

@@ -108,6 +108,8 @@ fn status_and_verdict(reason: Reason) -> (StatusCode, Verdict) {
         | Reason::PathNotAllowed
         | Reason::PathDenied
         | Reason::QueryNotAllowed
+        | Reason::GraphqlNotAllowed
+        | Reason::RpcNotAllowed
         | Reason::AuthorityMismatch
         | Reason::TlsRequired
         | Reason::UpgradeNotSupported

@@ -40,7 +40,7 @@ impl Instance for Proxy {
 
     const NAME: &'static str = "egress-proxy";
     const METRICS: &'static str = "bottle_egress_proxy";
-    const PROTOCOLS: &'static [Protocol] = &[Protocol::Http1];
+    const PROTOCOLS: &'static [Protocol] = &[Protocol::Http2, Protocol::Http1];
 
     fn load(path: &PathBuf, generation: u64, clock: &Clock) -> Result<Loaded<Rules>, RulesError> {
         Rules::load(path, generation, clock)

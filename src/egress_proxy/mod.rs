@@ -18,10 +18,10 @@ mod forward;
 mod identity;
 mod instance;
 mod internal;
-mod lfs;
 mod metrics;
 mod own_secrets;
 mod pipelock_refusal;
+mod read_body;
 mod record;
 mod respond;
 mod rules;
@@ -86,6 +86,7 @@ impl Proxy {
         record.meant(&intent);
         let permit = rules.ruleset.permit(intent, request.headers_mut(), rules.clock.today())?;
         record.under(permit.matched.rule);
+        let request = read_body::checked(request, &permit).await?;
         let request = outgoing(request, rules, &permit)?;
         let request = with_credential(request, permit.matched.rule).await?;
         let response = self.forward.send(rules, &permit, request, record).await?;
@@ -177,7 +178,7 @@ async fn bound_body(
     let has_body = !http_body::Body::is_end_stream(request.body());
     if has_body && !intent.git.is_push() && GitOperation::is_lfs_batch(path) {
         let (parts, inner) = request.into_parts();
-        let (operation, inner) = lfs::operation(path, &parts.headers, inner).await?;
+        let (operation, inner) = read_body::operation(path, &parts.headers, inner).await?;
         intent.git = operation;
         request = Request::from_parts(parts, inner);
     }
@@ -276,7 +277,7 @@ impl Handler for Proxy {
                 tracing::warn!(%host, %failure, "a tunnel carried no request");
                 let what = format!(
                     "the tunnel to {host} carried no request: {failure}; the client must trust the agent CA and speak \
-                     HTTP/1.1"
+                     HTTP/2 or HTTP/1.1"
                 );
                 Refusal::new(Reason::TlsFailed, what)
             }

@@ -138,7 +138,9 @@ impl Rules {
                     listen: file.listen.clone(),
                     admin: Some(file.admin),
                     limits: file.limits.clone(),
-                    bounds: ServerLimits::from(&file.limits),
+                    // Each takes up to 192 KiB beside its connection: its head, and windows of its body and of its answer.
+                    // The rendered stack gives 768 MiB, of which [`super::forward`] counts what else is taken.
+                    bounds: ServerLimits { exchanges: 512, ..ServerLimits::from(&file.limits) },
                 };
                 let (trust, clock) = (Arc::new(trust), clock.clone());
                 let rules = Self { generation, file, hash: hash.clone(), ruleset, trust, clock };

@@ -328,6 +328,8 @@ fn refusing_pointer(route: &Route, reason: Reason, read: Option<&Intent>) -> Str
         Reason::PathDenied => denied()
             .map_or_else(|| format!("{source}.deny_paths"), |index| format!("{source}.deny_paths[{index}]")),
         Reason::QueryNotAllowed => format!("{source}.query"),
+        Reason::GraphqlNotAllowed => format!("{source}.graphql"),
+        Reason::RpcNotAllowed => format!("{source}.rpc"),
         Reason::MethodNotAllowed => format!("{source}.methods"),
         Reason::PortNotAllowed => format!("{source}.ports"),
         Reason::RuleExpired => format!("{source}.until"),
@@ -374,6 +376,10 @@ fn notes_of(asked: &Asked, rule: Option<&HostRule>, intent: &Intent) -> Vec<Stri
                 passing_classes().collect::<Vec<_>>().join(", ")
             ));
         }
+    }
+    let reads = rule.is_some_and(|rule| rule.route.content.hold(&intent.target.path));
+    if asked.body.is_none() && reads && intent.method == Method::POST {
+        notes.push("the rule reads the body, too: give it with --body to know what becomes of it".to_owned());
     }
     if asked.body.is_none() && is_lfs_batch(intent) {
         notes.push(

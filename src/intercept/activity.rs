@@ -1,7 +1,7 @@
 //! Whether anything is in flight on a connection, and since when nothing is.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 /// Counts what is in flight on one connection. Clones count together.
 #[derive(Clone, Debug)]
@@ -15,7 +15,18 @@ struct State {
 
 /// One thing in flight, until it is dropped.
 #[derive(Debug)]
-pub(super) struct InFlight(Activity);
+pub(super) struct InFlight {
+    activity: Activity,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl InFlight {
+    /// The same, with a permit that goes back when it is over.
+    pub(super) fn holding(mut self, permit: OwnedSemaphorePermit) -> Self {
+        self.permit = Some(permit);
+        self
+    }
+}
 
 impl Activity {
     pub(super) fn new() -> Self {
@@ -25,7 +36,7 @@ impl Activity {
     /// Something began.
     pub(super) fn begin(&self) -> InFlight {
         self.with(|state| state.in_flight += 1);
-        InFlight(self.clone())
+        InFlight { activity: self.clone(), permit: None }
     }
 
     /// Since when nothing is in flight; `None` while something is.
@@ -40,7 +51,7 @@ impl Activity {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.with(|state| {
+        self.activity.with(|state| {
             state.in_flight -= 1;
             if state.in_flight == 0 {
                 state.idle_since = Instant::now();

@@ -244,6 +244,8 @@ pub enum Event {
     ConnectionClosed,
     /// A connection was refused since there are as many as there may be.
     ConnectionRefused,
+    /// A request of HTTP/2 was refused since there are as many as there may be.
+    StreamRefused,
     /// The listener could not accept (file descriptors ran out, for example); it goes on after a pause.
     AcceptFailed,
     /// A TLS handshake was completed.
@@ -269,6 +271,7 @@ impl Event {
             Self::ConnectionOpened => "connection_opened",
             Self::ConnectionClosed => "connection_closed",
             Self::ConnectionRefused => "connection_refused",
+            Self::StreamRefused => "stream_refused",
             Self::AcceptFailed => "accept_failed",
             Self::Handshake { .. } => "handshake",
             Self::HandshakeQueued => "handshake_queued",

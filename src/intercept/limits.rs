@@ -24,6 +24,9 @@ pub struct ServerLimits {
     pub leaves: u64,
     /// Streams at the same time on one HTTP/2 connection.
     pub streams: u32,
+    /// Requests in flight at the same time over HTTP/2, on all connections together. Each may hold its head, a window of
+    /// its body and as much of its answer.
+    pub exchanges: usize,
     /// Bytes of a request body that one HTTP/2 stream may send ahead of what is read of it.
     pub stream_window: u32,
     /// From the first byte of a request head to its last.
@@ -95,6 +98,7 @@ impl Default for ServerLimits {
             handshakes: 256,
             leaves: 4096,
             streams: 256,
+            exchanges: 4096,
             stream_window: 64 * 1024,
             head: Duration::from_secs(30),
             handshake: Duration::from_secs(15),

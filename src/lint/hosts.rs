@@ -25,6 +25,7 @@ fn of_rule(rule: &HostRule, today: Date) -> Found {
     warn("auth", without_paths(rule).or_else(|| on_a_shared_host(rule)));
     warn("", any_label(rule));
     warn("query", query_and_body(route));
+    warn("path_allowlist", graphql_unread(rule));
     warn("", passes_credentials(rule));
     warn("", writes_to_a_forge(rule));
     warn("until", expiry(route, today));
@@ -161,6 +162,23 @@ fn on_a_shared_host(rule: &HostRule) -> Option<Diagnostic> {
 }
 
 /// Somebody else's key is good for writing to their account there.
+/// At such a path every change is a POST like every question.
+fn graphql_unread(rule: &HostRule) -> Option<Diagnostic> {
+    let Route { source, host, path_allowlist, content, .. } = &rule.route;
+    let posts = rule.route.methods().contains(&Method::POST);
+    let is_endpoint = |path: &&PathPattern| {
+        path.as_str().rsplit('/').next().is_some_and(|name| name.eq_ignore_ascii_case("graphql"))
+    };
+    let path = path_allowlist.iter().flatten().find(is_endpoint)?;
+    let auth = rule.auth.as_ref().filter(|_| posts && content.graphql.is_none())?;
+    let message = format!("{source}: POST {path} to {host} may change whatever {} may", auth.token_ref);
+    Some(
+        Diagnostic::warning("graphql-unread", message).hint(format!(
+            "`graphql: {{paths: [{path}], operations: [query]}}` lets it ask and change nothing"
+        )),
+    )
+}
+
 /// A server that merges a form with the query may believe the form.
 fn query_and_body(route: &Route) -> Option<Diagnostic> {
     let with_body =

@@ -258,6 +258,13 @@ pub(super) struct Route {
     /// that are not named pass. The body is not looked at: servers that read forms from it need `methods`, too.
     #[schemars(with = "Option<BTreeMap<String, Vec<String>>>", extend("minProperties" = 1), example = json!({"action": ["list", "show"]}))]
     pub(super) query: Option<BTreeMap<String, Vec<Item<String>>>>,
+    /// Requests must be GraphQL with these operations and fields, or are refused. The document is parsed; a persisted
+    /// query, which is only a name, is refused.
+    #[schemars(example = json!({"paths": ["/graphql"], "operations": ["query"], "fields": ["viewer", "repository"]}))]
+    pub(super) graphql: Option<Graphql>,
+    /// Requests must be JSON-RPC with these methods, or are refused. MCP is JSON-RPC.
+    #[schemars(example = json!({"paths": ["/mcp"], "methods": ["initialize", "notifications/initialized", "tools/list"]}))]
+    pub(super) rpc: Option<Rpc>,
     /// The methods that the agent may use. Absent: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS; any other must be
     /// listed, and CONNECT and TRACE can't be.
     #[schemars(length(min = 1), example = ["GET", "HEAD"])]
@@ -306,6 +313,47 @@ pub(super) struct Route {
     /// The last day (UTC) on which this rule allows anything.
     #[schemars(extend("format" = "date"), example = &"2027-03-31")]
     pub(super) until: Option<String>,
+}
+
+/// What GraphQL may ask for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Graphql {
+    /// Where it is, each with what lies below it and in every spelling; other requests are not read. Only beside a
+    /// `path_allowlist`. Absent: every request to the host.
+    #[schemars(length(min = 1), example = ["/graphql"])]
+    pub(super) paths: Option<Vec<Item<String>>>,
+    /// The kinds of operations: `query` reads, `mutation` writes, `subscription` reads on and on. All of a document must
+    /// be allowed, whichever of them is run.
+    #[schemars(with = "Vec<GraphqlOperation>", length(min = 1), example = ["query"])]
+    pub(super) operations: Option<Vec<Item<GraphqlOperation>>>,
+    /// The fields that an operation may begin with, by their names in the schema; `__schema` and `__type` ask for the
+    /// schema itself. Absent: every field.
+    #[schemars(length(min = 1), example = ["viewer", "repository"])]
+    pub(super) fields: Option<Vec<Item<String>>>,
+}
+
+/// A kind of operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(super) enum GraphqlOperation {
+    Query,
+    Mutation,
+    Subscription,
+}
+
+/// What JSON-RPC may call.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rpc {
+    /// Where it is, each with what lies below it and in every spelling; other requests are not read. Only beside a
+    /// `path_allowlist`. Absent: every request to the host.
+    #[schemars(length(min = 1), example = ["/mcp"])]
+    pub(super) paths: Option<Vec<Item<String>>>,
+    /// The methods of calls and notifications, exactly as they are sent. Answers to what the server asks pass.
+    #[schemars(with = "Vec<String>", length(min = 1), example = ["tools/list", "tools/call"])]
+    pub(super) methods: Option<Vec<Item<String>>>,
 }
 
 /// What becomes of the agent's own credentials.

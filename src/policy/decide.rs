@@ -5,12 +5,13 @@ use super::{
     git::GitOperation,
     host::Authority,
     intent::{Intent, Scheme},
+    listed::shorten,
     method::Method,
     nearest::Difference,
     path::CanonicalPath,
     pattern::PathPattern,
     query::QueryFault,
-    refusal::{NO_RETRY, Reason, Refusal, allowed_on, shorten},
+    refusal::{NO_RETRY, Reason, Refusal, allowed_on},
     route::{PLAIN_HTTP, Route},
     rule::HostRule,
     rules::Policy,
@@ -122,7 +123,7 @@ fn allows_port(route: &Route, scheme: Scheme, port: u16) -> bool {
 }
 
 /// A refusal by a rule: what was asked, what the rule allows, and that retrying does not help.
-fn by_rule(reason: Reason, what: &str, route: &Route) -> Refusal {
+pub(super) fn by_rule(reason: Reason, what: &str, route: &Route) -> Refusal {
     let allowed = allowed_on(route);
     let instead = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join("; ") };
     let message = format!("{what}; allowed there: {instead}; {NO_RETRY}");

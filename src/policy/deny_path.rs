@@ -46,6 +46,12 @@ impl DenyPath {
         self.begins(allowed.segments().map(|segment| Some((segment != "*").then(|| spelling(segment)))))
     }
 
+    /// Whether the entry refuses every path that `other` does.
+    #[must_use]
+    pub fn includes(&self, other: &DenyPath) -> bool {
+        self.covers(&other.pattern)
+    }
+
     /// What of the paths that `allowed` allows the entry refuses.
     #[must_use]
     pub fn within(&self, allowed: &PathPattern) -> Option<PathPattern> {
@@ -82,6 +88,12 @@ fn spelling(segment: &str) -> String {
     let bare = lower.trim_end_matches([' ', '.']);
     let bare = bare.strip_suffix(".git").unwrap_or(bare);
     if bare.is_empty() { lower } else { bare.to_owned() }
+}
+
+impl serde::Serialize for DenyPath {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
 }
 
 impl fmt::Display for DenyPath {

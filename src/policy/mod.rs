@@ -13,22 +13,28 @@
 //! * a [`GitOperation`] is a push if any plausible reading of the request is one;
 //! * an empty list allows nothing.
 
+mod content;
 mod decide;
 mod decoding;
 mod deny_path;
 mod fields;
 mod git;
+mod graphql;
 mod host;
 mod host_pattern;
 mod intent;
+mod json;
+mod listed;
 mod method;
 mod model_apis;
 mod nearest;
 mod path;
 mod pattern;
 mod query;
+mod read_content;
 mod refusal;
 mod route;
+mod rpc;
 mod rule;
 mod rules;
 mod target;
@@ -37,6 +43,7 @@ pub(crate) mod testing;
 mod upgrade;
 mod written;
 
+pub use content::{Below, ContentRules};
 pub use decide::MatchedRule;
 pub use deny_path::DenyPath;
 pub use fields::{
@@ -44,6 +51,7 @@ pub use fields::{
     UNREAD_BY_PIPELOCK, is_credential_parameter, passes_beside_a_credential, passing_classes, same_variable,
 };
 pub use git::{GitOperation, LfsError};
+pub use graphql::{GraphqlFault, GraphqlOperation, GraphqlRule};
 pub use host::{Authority, Host, HostError, INTERNAL_HOST};
 pub use host_pattern::{HostPattern, HostPatternError};
 pub use intent::{Intent, Scheme};
@@ -53,8 +61,10 @@ pub use nearest::{Difference, Nearest};
 pub use path::{CanonicalPath, PathError, PathRules};
 pub use pattern::{PathPattern, PathPatternError, PathPatternProblem, covers_all};
 pub use query::{QueryFault, QueryRule};
+pub use read_content::Content;
 pub use refusal::{Basis, Reason, Refusal, USUAL_METHODS};
 pub use route::Route;
+pub use rpc::{RpcFault, RpcRule};
 pub use rule::{Auth, HostRule, OnSecret};
 pub use rules::{Policy, PolicyError};
 pub use target::Target;

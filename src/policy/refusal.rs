@@ -1,11 +1,8 @@
 //! Why a request is not let through, in words for a person and in a code for a machine.
 
-use super::{deny_path::DenyPath, method::Method, query::QueryRule, route::Route};
+use super::{deny_path::DenyPath, listed::shorten, method::Method, query::QueryRule, route::Route};
 use serde::Serialize;
 use std::fmt;
-
-/// Entries that a list of what is allowed shows before it says how many more there are.
-const SHOWN: usize = 20;
 
 /// What a rule without a list of methods allows, in words.
 pub const USUAL_METHODS: &str = "usual methods";
@@ -53,6 +50,10 @@ reasons! {
     PathDenied = "path_denied",
     /// The query lacks a parameter that the rule asks for, or has it with another value or twice.
     QueryNotAllowed = "query_not_allowed",
+    /// The GraphQL of the request is not what the rule allows, or can't be read.
+    GraphqlNotAllowed = "graphql_not_allowed",
+    /// The JSON-RPC of the request is not what the rule allows, or can't be read.
+    RpcNotAllowed = "rpc_not_allowed",
     /// CONNECT, SNI, `Host` and `:authority` do not all name the same place.
     AuthorityMismatch = "authority_mismatch",
     /// The host has no canonical form: an IP address, user information, characters that no name has.
@@ -117,6 +118,8 @@ impl Reason {
             | Reason::PathNotAllowed
             | Reason::PathDenied => Basis::Rules,
             Reason::QueryNotAllowed
+            | Reason::GraphqlNotAllowed
+            | Reason::RpcNotAllowed
             | Reason::AuthorityMismatch
             | Reason::MalformedAuthority
             | Reason::MalformedTarget
@@ -259,17 +262,8 @@ pub(super) fn allowed_on(route: &Route) -> Vec<String> {
         let said = shorten(route.query.iter().map(QueryRule::to_string));
         allowed.push(format!("with {} in the query", said.join(" and ")));
     }
+    allowed.extend(route.content.allowed());
     allowed
-}
-
-/// At most [`SHOWN`] entries, then how many there are besides.
-pub(super) fn shorten(entries: impl ExactSizeIterator<Item = String>) -> Vec<String> {
-    let more = entries.len().saturating_sub(SHOWN);
-    let mut shown: Vec<String> = entries.take(SHOWN).collect();
-    if more > 0 {
-        shown.push(format!("… and {more} more"));
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -283,12 +277,5 @@ mod tests {
         assert_eq!(codes.len(), Reason::ALL.len());
         assert!(codes.iter().all(|c| c.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
         assert_eq!(serde_json::to_string(&Reason::GitPush).unwrap(), "\"git_push\"");
-    }
-
-    #[test]
-    fn a_long_list_says_how_many_more() {
-        assert_eq!(shorten((0..20).map(|n| n.to_string())).len(), 20);
-        let long = shorten((0..23).map(|n| n.to_string()));
-        assert_eq!((long.len(), long[20].as_str()), (21, "… and 3 more"));
     }
 }

@@ -1,6 +1,7 @@
 //! What may be requested of one host.
 
 use super::{
+    content::ContentRules,
     deny_path::DenyPath,
     host_pattern::HostPattern,
     method::Method,
@@ -33,6 +34,8 @@ pub struct Route {
     pub deny_paths: Vec<DenyPath>,
     /// What the query must say; no entry asks for nothing.
     pub query: Vec<QueryRule>,
+    /// What its requests must be beside HTTP.
+    pub content: ContentRules,
     /// `%2F` may stand inside a segment of an allowed path.
     pub encoded_slash: bool,
     /// The last day (UTC) on which anything is allowed.
@@ -53,6 +56,7 @@ impl Route {
             path_allowlist: None,
             deny_paths: Vec::new(),
             query: Vec::new(),
+            content: ContentRules::default(),
             encoded_slash: false,
             until: None,
             reason: None,

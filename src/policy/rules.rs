@@ -48,12 +48,14 @@ pub enum PolicyError {
         /// Where the rule stands.
         source_pointer: String,
     },
-    /// `deny_paths` of paths that have no canonical form.
+    /// `deny_paths`, or the paths of `graphql` or `rpc`, of paths that have no canonical form.
     #[error(
-        "{source_pointer}: deny_paths can't hold without a path_allowlist or with encoded_slash, where a path has \
+        "{source_pointer}: {key} can't hold without a path_allowlist or with encoded_slash, where a path has \
          several spellings"
     )]
     DenyWithoutForm {
+        /// The key.
+        key: &'static str,
         /// Where the rule stands.
         source_pointer: String,
     },
@@ -163,8 +165,12 @@ fn check(rule: &HostRule) -> Result<(), PolicyError> {
     if route.ports.contains(&0) {
         return Err(PolicyError::PortZero { source_pointer });
     }
-    if !route.deny_paths.is_empty() && (route.path_allowlist.is_none() || route.encoded_slash) {
-        return Err(PolicyError::DenyWithoutForm { source_pointer });
+    if route.path_allowlist.is_none() || route.encoded_slash {
+        let denied = (!route.deny_paths.is_empty()).then_some("deny_paths");
+        let read = route.content.have_paths().then_some("the paths of graphql and rpc");
+        if let Some(key) = denied.or(read) {
+            return Err(PolicyError::DenyWithoutForm { key, source_pointer });
+        }
     }
     if let Some(method) = route.methods.iter().flatten().find(|m| m.is_never_allowed()) {
         return Err(PolicyError::MethodNeverAllowed { method: method.clone(), source_pointer });

@@ -180,7 +180,12 @@ fn of_answer(answer: &Answer) -> Now {
         refusal: answer
             .refusal
             .as_ref()
-            .filter(|refusal| refusal.reason != Reason::QueryNotAllowed)
+            .filter(|refusal| {
+                !matches!(
+                    refusal.reason,
+                    Reason::QueryNotAllowed | Reason::GraphqlNotAllowed | Reason::RpcNotAllowed
+                )
+            })
             .map(|refusal| (refusal.reason, answer.decided_by)),
         credential: rule.and_then(|rule| rule.credential.as_ref()).map(|it| it.token_ref.clone()),
         rule: rule.map(|rule| RuleNow { id: rule.host.to_string(), pointer: rule.pointer.clone() }),

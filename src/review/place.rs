@@ -36,6 +36,8 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
         Capability::SecretsRemoved { host } => of_host(host, "dlp_action"),
         Capability::PrivateAddresses { host, .. } => of_host(host, "addresses"),
         Capability::Query { host, .. } => of_host(host, "query"),
+        Capability::Graphql { host, .. } => of_host(host, "graphql"),
+        Capability::Rpc { host, .. } => of_host(host, "rpc"),
         Capability::Until { host, .. } => of_host(host, "until"),
         Capability::OwnCredential { host } | Capability::GitPush { host } => of_host(host, "host"),
         Capability::ClientField { host, query, .. } => {

@@ -2,7 +2,7 @@
 
 use super::{
     Head,
-    egress_proxy::{self, Destination, Leak, Permit, lfs_operation, pipelock_refusal},
+    egress_proxy::{self, Destination, Leak, Permit, check_content, lfs_operation, pipelock_refusal},
     pipelock::{self, Block, RequestSoFar},
 };
 use crate::policy::{Authority, GitOperation, Intent, MatchedRule, Reason, Refusal, Route, Scheme};
@@ -28,7 +28,7 @@ pub struct WireRequest {
     pub request: Request<()>,
     /// Its target as it was received.
     pub target: Bytes,
-    /// Its body, where it matters: that of an LFS batch says what is asked.
+    /// Its body, where it matters: that of an LFS batch, of GraphQL and of JSON-RPC says what is asked.
     pub body: Option<Bytes>,
 }
 
@@ -97,13 +97,20 @@ impl Chain {
         }
         let intent = verdict.intent.insert(intent);
         verdict.sent.clone_from(asked.request.headers());
-        let Permit { intent: _, matched, uri } =
-            first.permit(intent.clone(), &mut verdict.sent, today).inspect_err(|refusal| {
-                if refusal.reason == Reason::CredentialInRequest {
-                    verdict.leak = first.leak(destination.authority.host.as_str(), &verdict.sent);
-                }
-            })?;
-        let route = &matched.rule.route;
+        let permit = first.permit(intent.clone(), &mut verdict.sent, today).inspect_err(|refusal| {
+            if refusal.reason == Reason::CredentialInRequest {
+                verdict.leak = first.leak(destination.authority.host.as_str(), &verdict.sent);
+            }
+        })?;
+        let route = &permit.matched.rule.route;
+        // What a method without a body asks for is known; another's is where its body is.
+        let bodyless = || ["GET", "HEAD"].contains(&asked.request.method().as_str()).then(Bytes::new);
+        if route.content.hold(&permit.intent.target.path)
+            && let Some(body) = asked.body.clone().or_else(bodyless)
+        {
+            check_content(route, &permit.intent, &verdict.sent, &body)?;
+        }
+        let Permit { intent: _, matched, uri } = permit;
         verdict.matched = Some(matched);
         self.onward(route, uri, &destination, asked, verdict)
     }

@@ -124,6 +124,28 @@ fn a_wildcard_is_a_widening_that_no_exact_host_covers() {
 }
 
 #[test]
+fn what_graphql_and_json_rpc_may_ask_for_is_part_of_what_is_allowed() {
+    let of = of_route;
+    let (one, two) = (", graphql: {operations: [query]}", ", graphql: {operations: [query, mutation]}");
+    assert_eq!(
+        of(one, two),
+        [
+            "api.example takes GraphQL only: query or mutation of every field (before: takes GraphQL only: query of every field)"
+        ]
+    );
+    assert_eq!(of(two, one), Vec::<String>::new());
+    assert_eq!(of("", one), Vec::<String>::new(), "a narrowing");
+    assert_eq!(
+        of(one, ""),
+        ["api.example takes any GraphQL (before: takes GraphQL only: query of every field)"]
+    );
+    let (few, more) = (", rpc: {methods: [a]}", ", rpc: {methods: [a, b]}");
+    assert_eq!(of(few, more), ["api.example takes JSON-RPC only: a or b (before: takes JSON-RPC only: a)"]);
+    let lines = of_routes("{host: b.example}", &format!("{{host: b.example}}, {{host: api.example{few}}}"));
+    assert!(lines[0].contains("(JSON-RPC only: a)"), "{lines:?}");
+}
+
+#[test]
 fn what_the_query_must_say_is_part_of_what_is_allowed() {
     let of =
         |old: &str, new: &str| of_route(&format!(", methods: [GET]{old}"), &format!(", methods: [GET]{new}"));
@@ -767,7 +789,7 @@ fn a_change_is_typed() {
         serde_json::to_value(change).unwrap(),
         serde_json::json!({"change": "added", "new": {
             "capability": "requests", "host": "a.example", "port": 443, "methods": null, "path": "/z", "except": [], "part": [], "part_methods": [],
-            "credential": null, "query": {}, "until": null,
+            "credential": null, "query": {}, "content": [], "until": null,
         }})
     );
     let mount = |options: &str| {

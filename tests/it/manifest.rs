@@ -57,7 +57,7 @@ fn every_problem_of_every_stage_is_in_one_report() {
 fn a_good_manifest_becomes_types() {
     let Loaded { manifest, .. } = good("full.yaml");
     assert!(manifest.has_routes());
-    assert_eq!(manifest.hosts().count(), 7);
+    assert_eq!(manifest.hosts().count(), 8);
     let Image::Build(build) = &manifest.agent.image else { panic!("{:?}", manifest.agent.image) };
     assert_eq!((build.context.as_str(), build.target.as_deref()), ("agent", Some("final")));
     assert_eq!(manifest.agent.env[1], ("ODD".to_owned(), "no".to_owned()));

@@ -52,6 +52,16 @@ impl Wire {
         head
     }
 
+    /// So many bytes; nothing if the stream ends before.
+    pub(crate) async fn try_exactly(&mut self, count: usize) -> Option<Vec<u8>> {
+        while self.buffer.len() < count {
+            if self.more().await.unwrap_or(0) == 0 {
+                return None;
+            }
+        }
+        Some(self.buffer.split_to(count).to_vec())
+    }
+
     pub(crate) async fn exactly(&mut self, count: usize) -> Vec<u8> {
         while self.buffer.len() < count {
             assert!(self.more().await.unwrap() > 0, "the stream ended early: {}", self.buffer.escape_ascii());

@@ -51,6 +51,8 @@ impl<'a> Current<'a> {
             Some("path_not_allowed") => ".path_allowlist",
             Some("path_denied") => ".deny_paths",
             Some("query_not_allowed") => ".query",
+            Some("graphql_not_allowed") => ".graphql",
+            Some("rpc_not_allowed") => ".rpc",
             Some("method_not_allowed") => ".methods",
             Some("port_not_allowed") => ".ports",
             Some("rule_expired") => ".until",

@@ -4,7 +4,7 @@ use crate::cli::project::Project;
 use crate::diagnostic::Report;
 use crate::dlp::{EVERY, Exception};
 use crate::plan::{AgentImage, AgentPlan, Difference, Plan, Reach, Resources, Sidecar};
-use crate::policy::{HostRule, OnSecret, Route};
+use crate::policy::{ContentRules, HostRule, OnSecret, Route};
 use crate::printable::printable_name;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -71,6 +71,7 @@ fn host(rule: &HostRule) -> Rows {
         path_allowlist,
         deny_paths,
         query,
+        content,
         encoded_slash,
         until,
         reason,
@@ -90,6 +91,7 @@ fn host(rule: &HostRule) -> Rows {
     let more = [
         (!deny_paths.is_empty()).then(|| format!("but not {}", listed(Some(deny_paths)))),
         (!query.is_empty()).then(|| format!("in the query {}", listed(Some(query)))),
+        (*content != ContentRules::default()).then(|| content.allowed().join("; ")),
         encoded_slash.then(|| "encoded slashes".to_owned()),
         (auth.is_none() && rule.guards_fields()).then(|| "no credentials of the agent's".to_owned()),
         (!client.pass_headers.is_empty())

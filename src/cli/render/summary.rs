@@ -142,6 +142,7 @@ fn row(rule: &HostRule) -> [String; 4] {
         path_allowlist,
         deny_paths,
         query,
+        content,
         encoded_slash: _,
         until,
         reason: _,
@@ -152,6 +153,7 @@ fn row(rule: &HostRule) -> [String; 4] {
     let mut notes: Vec<String> = auth.iter().map(|auth| format!("with {}", auth.token_ref)).collect();
     notes.extend((!deny_paths.is_empty()).then(|| format!("but not {}", joined(deny_paths, " "))));
     notes.extend((!query.is_empty()).then(|| format!("query {}", joined(query, " "))));
+    notes.extend(content.allowed());
     notes.extend(until.map(|date| format!("until {date}")));
     let own = client.pass_headers.iter().chain(&client.pass_query);
     let own = own.map(String::as_str).collect::<Vec<_>>().join(" ");
@@ -197,7 +199,7 @@ fn as_json(result: &RenderResult<'_>) -> serde_json::Result<Value> {
                 "host": route.host.as_str(), "ports": route.ports, "methods": route.methods(),
                 "path_allowlist": AnyOr::from(route.path_allowlist.as_deref()),
                 "deny_paths": route.deny_paths.iter().map(DenyPath::as_str).collect::<Vec<_>>(),
-                "query": route.query_values(),
+                "query": route.query_values(), "graphql": route.content.graphql, "rpc": route.content.rpc,
                 "credential": auth.as_ref().map(|auth| &auth.token_ref), "client_credentials": client.credentials,
                 "pass_headers": client.pass_headers, "pass_query": client.pass_query, "inspect": inspect, "dlp_action": on_secret,
                 "addresses": addresses, "until": route.until, "source": route.source,

@@ -47,6 +47,7 @@ impl<'r, R: AsRef<HostRule>> From<&'r R> for Entry<'r> {
             path_allowlist,
             deny_paths,
             query,
+            content: _, // in words
             encoded_slash: _,
             until: _,
             reason,

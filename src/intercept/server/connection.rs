@@ -101,12 +101,17 @@ where
 {
     let server = Arc::clone(&conversation.server);
     let activity = conversation.activity.clone();
-    let service = service_fn(move |request| Arc::clone(&conversation).http2(request));
+    let answering = Arc::clone(&conversation);
+    let service = service_fn(move |request| Arc::clone(&answering).http2(request));
     let builder = http2_builder(&server.limits);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = drain.started() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+        () = conversation.spent.notified() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -11,9 +11,12 @@ use crate::intercept::{
     body,
     head::{Verdict, Verdicts},
 };
+use crate::policy::LONGEST_METHOD;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header};
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, header, uri::PathAndQuery,
+};
 use hyper::{
     body::Incoming,
     upgrade::{self, OnUpgrade},
@@ -22,7 +25,10 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 
 /// The requests of one connection.
 pub(super) struct Conversation<H: Handler> {
@@ -31,6 +37,8 @@ pub(super) struct Conversation<H: Handler> {
     pub(super) tunnel: Option<Arc<Tunnel<H::Tunnel>>>,
     pub(super) activity: Activity,
     pub(super) verdicts: Verdicts,
+    /// Told when as many requests have come as there may be on one connection.
+    pub(super) spent: Notify,
     count: AtomicU64,
 }
 
@@ -78,7 +86,8 @@ impl<H: Handler> Conversation<H> {
     ) -> Arc<Self> {
         let activity = Activity::new();
         let verdicts = Verdicts::new(activity.clone());
-        Arc::new(Self { server, client, tunnel, activity, verdicts, count: AtomicU64::new(0) })
+        let (spent, count) = (Notify::new(), AtomicU64::new(0));
+        Arc::new(Self { server, client, tunnel, activity, verdicts, spent, count })
     }
 
     pub(super) async fn http1(self: Arc<Self>, request: Request<Incoming>) -> Result<Answered<H>, Abandoned> {
@@ -109,8 +118,15 @@ impl<H: Handler> Conversation<H> {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Abandoned> {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned().into();
-        let fault = http2_fault(&request).map(Fault::Head);
-        let in_flight = self.activity.begin();
+        let Ok(permit) = Arc::clone(&self.server.exchanges).try_acquire_owned() else {
+            self.server.handler.observe(Event::StreamRefused);
+            return Ok(plain(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "bottle: too many requests at the same time; try again\n",
+            ));
+        };
+        let fault = http2_fault(&request, self.server.limits.head_fields).map(Fault::Head);
+        let in_flight = self.activity.begin().holding(permit);
         let arrival = Arrival { target, fault, protocol: Protocol::Http2, in_flight };
         self.exchange(request, arrival).await.map(|(response, _)| response)
     }
@@ -126,7 +142,11 @@ impl<H: Handler> Conversation<H> {
         let number = self.count.fetch_add(1, Ordering::Relaxed) + 1;
         let fault = fault.or_else(|| self.tunnel.as_deref().and_then(other_name));
         let upgrade = (fault.is_none() && asks_for_an_upgrade(&request)).then(|| upgrade::on(&mut request));
-        let last = fault.is_some() || number >= self.server.limits.requests_per_connection;
+        let spent = number >= self.server.limits.requests_per_connection;
+        if spent {
+            self.spent.notify_one();
+        }
+        let last = fault.is_some() || spent;
         let exchange = Exchange {
             client: Arc::clone(&self.client),
             tunnel: self.tunnel.clone(),
@@ -136,6 +156,7 @@ impl<H: Handler> Conversation<H> {
             protocol,
             started,
         };
+        one_cookie(request.headers_mut());
         let expects = request.headers().contains_key(header::EXPECT);
         let (parts, incoming) = request.into_parts();
         let (body, leftover) = request_body::wrap(incoming, expects);
@@ -231,14 +252,35 @@ fn other_name<T>(tunnel: &Tunnel<T>) -> Option<Fault> {
     (tunnel.sni.as_deref() != Some(&*tunnel.host)).then_some(Fault::Sni)
 }
 
-/// What the HTTP/2 library leaves to its user (RFC 9113 §8.3.1): who the request is for must be said once.
-fn http2_fault(request: &Request<Incoming>) -> Option<HeadFault> {
+/// A client may cut `Cookie` in pieces, for its table of fields of HTTP/2; they are one field (RFC 9113 §8.2.3), of which
+/// some servers would read the first or the last.
+fn one_cookie(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(header::COOKIE, whole);
+    }
+}
+
+/// What the HTTP/2 library leaves to its user (RFC 9113 §8.3.1), and what a head of HTTP/1 is held to as well: who the
+/// request is for must be said once, and its target is a path.
+fn http2_fault(request: &Request<Incoming>, most_fields: usize) -> Option<HeadFault> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
+    let target = request.uri().path_and_query().map_or("", PathAndQuery::as_str);
+    let host =
+        |unwelcome: &[u8], host: &HeaderValue| host.as_bytes().iter().any(|byte| unwelcome.contains(byte));
     let kind = match (request.uri().authority(), hosts.next(), hosts.next()) {
         _ if request.method() == Method::CONNECT => FaultKind::Connect,
+        _ if request.method().as_str().len() > LONGEST_METHOD => FaultKind::Method,
+        _ if !target.starts_with('/') && (target != "*" || request.method() != Method::OPTIONS) => {
+            FaultKind::Target
+        }
+        _ if request.headers().len() > most_fields => FaultKind::TooManyFields,
         (_, Some(_), Some(_)) => FaultKind::HostSeveral,
+        (_, Some(one), None) if host(b",", one) => FaultKind::HostSeveral,
         (None, None, None) => FaultKind::HostMissing,
-        (_, Some(host), None) if host.is_empty() => FaultKind::HostMalformed,
+        (_, Some(one), None) if one.is_empty() || host(b" \t", one) => FaultKind::HostMalformed,
         _ if request.headers().get_all(header::CONTENT_LENGTH).iter().count() > 1 => FaultKind::ContentLength,
         _ => return None,
     };

@@ -41,6 +41,8 @@ pub struct Server<H: Handler> {
     connections: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
     handshakes: Semaphore,
+    /// Of HTTP/2, on all connections; of HTTP/1 each connection has one.
+    exchanges: Arc<Semaphore>,
     clients: AtomicU64,
 }
 
@@ -54,6 +56,7 @@ impl<H: Handler> Server<H> {
             connections: Arc::new(Semaphore::new(limits.connections)),
             refusals: Arc::new(Semaphore::new(REFUSALS)),
             handshakes: Semaphore::new(limits.handshakes),
+            exchanges: Arc::new(Semaphore::new(limits.exchanges)),
             clients: AtomicU64::new(0),
             limits,
         })

@@ -3,7 +3,9 @@
 use super::super::findings::{Findings, quoted};
 use super::super::schema_check::flow;
 use crate::diagnostic::Diagnostic;
-use crate::policy::{ClientCredentials, Host, HostError, HostPattern, HostPatternError, HostRule, Route};
+use crate::policy::{
+    ClientCredentials, ContentRules, Host, HostError, HostPattern, HostPatternError, HostRule, Route,
+};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -134,6 +136,7 @@ pub(super) fn check_without_routes(allowlist: &[HostRule], findings: &mut Findin
             path_allowlist,
             deny_paths,
             query,
+            content: ContentRules { graphql, rpc },
             encoded_slash,
             until,
             reason: _,
@@ -143,6 +146,8 @@ pub(super) fn check_without_routes(allowlist: &[HostRule], findings: &mut Findin
             ("deny_paths", !deny_paths.is_empty()),
             ("methods", methods.is_some()),
             ("query", !query.is_empty()),
+            ("graphql", graphql.is_some()),
+            ("rpc", rpc.is_some()),
             ("auth", auth.is_some()),
             ("client_credentials", client.credentials == ClientCredentials::Strip && auth.is_none()),
             ("pass_headers", !client.pass_headers.is_empty()),

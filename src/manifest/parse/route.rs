@@ -4,10 +4,11 @@ use super::super::findings::{Findings, quoted};
 use super::super::item::Item;
 use super::super::raw;
 use super::hosts::Named;
-use super::{address, auth, client, credential_hosts, hosts, query};
-use crate::policy::{DenyPath, HostRule, Method, OnSecret, PathPattern, PathPatternError, Route};
+use super::paths::{PathKey, Placed, alone, paths, too_many};
+use super::{address, auth, client, content, credential_hosts, hosts, query};
+use crate::policy::{DenyPath, HostRule, Method, OnSecret, PathPattern, Route};
 use jiff::civil::Date;
-use std::{collections::HashSet, hash::Hash};
+use std::collections::HashSet;
 
 /// Longer reasons don't fit into a denial.
 const LONGEST_REASON: usize = 200;
@@ -33,6 +34,8 @@ pub(super) fn route(
         path_allowlist,
         deny_paths,
         query,
+        graphql,
+        rpc,
         methods,
         auth,
         credential_hosts,
@@ -60,14 +63,19 @@ pub(super) fn route(
     let written = path_allowlist.as_ref().map_or(0, Vec::len);
     let path_allowlist = path_allowlist.map(|items| paths(&ALLOWED, items, parse, pointer, findings));
     let deny_paths = deny_paths.map(|items| paths(&DENIED, items, DenyPath::parse, pointer, findings));
-    if let Some(denied) = &deny_paths {
-        // An entry that could not be read is reported already, and could be the one above a denied path.
-        let readable = path_allowlist.as_ref().is_none_or(|paths| paths.len() == written);
-        if readable {
-            check_denied(denied, path_allowlist.as_deref(), encoded_slash, pointer, findings);
-        }
+    // An entry that could not be read is reported already, and could be the one above a denied path.
+    let readable = path_allowlist.as_ref().is_none_or(|paths| paths.len() == written);
+    if let Some(denied) = deny_paths.as_ref().filter(|_| readable) {
+        check_denied(denied, path_allowlist.as_deref(), encoded_slash, pointer, findings);
     }
     let query = query.map(|written| query::rules(written, pointer, findings)).unwrap_or_default();
+    let allowed = match path_allowlist.as_deref() {
+        _ if !readable => content::Allowed::Unknown,
+        None => content::Allowed::Any,
+        Some(paths) => content::Allowed::Only(paths),
+    };
+    let content =
+        content::rules(graphql, rpc, &content::Around { pointer, allowed, encoded_slash }, findings);
     let methods = methods.map(|items| self::methods(items, pointer, findings));
     let ports = self::ports(ports, pointer, findings);
     let has_auth = auth.is_some();
@@ -107,6 +115,7 @@ pub(super) fn route(
             path_allowlist: path_allowlist.map(alone),
             deny_paths: deny_paths.map(alone).unwrap_or_default(),
             query,
+            content,
             encoded_slash,
             until,
             reason,
@@ -122,73 +131,8 @@ pub(super) fn route(
     Parsed { named: std::iter::once(named).chain(exact).collect(), rules }
 }
 
-/// A key that holds paths.
-struct PathKey {
-    name: &'static str,
-    /// `can't be …`
-    verb: &'static str,
-    most: usize,
-}
-
 const ALLOWED: PathKey = PathKey { name: "path_allowlist", verb: "allowed", most: 500 };
 const DENIED: PathKey = PathKey { name: "deny_paths", verb: "denied", most: 200 };
-
-/// Segments of one path; those of real servers have a dozen.
-const MOST_SEGMENTS: usize = 32;
-
-/// A path and where it stands: `egress_proxy.routes[0].deny_paths[1]`.
-struct Placed<T> {
-    at: String,
-    path: T,
-}
-
-fn alone<T>(paths: Vec<Placed<T>>) -> Vec<T> {
-    paths.into_iter().map(|placed| placed.path).collect()
-}
-
-fn paths<T: Eq + Hash + Clone>(
-    key: &PathKey,
-    items: Vec<Item<String>>,
-    parse: impl Fn(&str) -> Result<T, PathPatternError>,
-    pointer: &str,
-    findings: &mut Findings<'_>,
-) -> Vec<Placed<T>> {
-    let PathKey { name, verb, most } = key;
-    too_many(name, items.len(), *most, pointer, findings);
-    let mut out = Vec::new();
-    let mut seen = HashSet::new();
-    // What is over the limit is not looked at: paths are compared with each other.
-    for (index, text) in items.into_iter().take(*most).enumerate() {
-        let Some(text) = text.0 else { continue };
-        let at = format!("{pointer}.{name}[{index}]");
-        if text.matches('/').count() > MOST_SEGMENTS {
-            let problem =
-                findings.value("path", &at, format!("the path has more than {MOST_SEGMENTS} segments"));
-            findings.push(problem.hint("allow or deny what lies above it"));
-            continue;
-        }
-        match parse(&text) {
-            Ok(path) if !seen.insert(path.clone()) => {
-                let problem =
-                    findings.value("duplicate", &at, format!("the path {} is listed twice", quoted(&text)));
-                findings.push(problem.hint("remove one of the two"));
-            }
-            Ok(path) => out.push(Placed { at, path }),
-            Err(error) => {
-                let message = format!("{} can't be {verb}: {}", quoted(&text), error.problem);
-                let problem = findings.value("path", &at, message);
-                findings.push(match error.canonical {
-                    Some(canonical) => problem.hint(format!("write {}", quoted(&canonical))),
-                    None if text.contains("://") => {
-                        problem.hint("write the path alone; the host has a key of its own")
-                    }
-                    None => problem.hint("write the path as servers read it, such as /repos/acme/app"),
-                });
-            }
-        }
-    }
-    out
-}
 
 /// A denied path that refuses nothing of what is allowed, or all of it, is a slip.
 fn check_denied(
@@ -267,16 +211,6 @@ fn methods(items: Vec<Item<String>>, pointer: &str, findings: &mut Findings<'_>)
 
 /// A person has to read what a rule allows, and a rule is a product of its lists.
 const MOST_PORTS: usize = 16;
-
-/// Refuses a list of what `pointer` names that has more than `most` entries.
-fn too_many(key: &str, count: usize, most: usize, pointer: &str, findings: &mut Findings<'_>) {
-    if count > most {
-        let message = format!("{count} entries, and a route has {most} at most");
-        let problem = findings.value("too-many", &format!("{pointer}.{key}"), message);
-        findings
-            .push(problem.hint("nobody can review as many; allow what lies above them, or split the bottle"));
-    }
-}
 
 fn ports(items: Option<Vec<Item<u16>>>, pointer: &str, findings: &mut Findings<'_>) -> Vec<u16> {
     let Some(items) = items else { return vec![443] };

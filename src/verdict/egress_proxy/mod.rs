@@ -4,14 +4,14 @@
 mod authority;
 mod fields;
 mod leak;
-mod lfs;
 mod pipelock_answer;
+mod read_body;
 
 pub use authority::{Destination, server_name_differs};
 pub use fields::{strip_internal, strip_trailers};
 pub use leak::Leak;
-pub use lfs::{LFS_BODY, lfs_operation};
 pub use pipelock_answer::{PipelockAnswer, PipelockRefusal, pipelock_refusal};
+pub use read_body::{READ_BODY, check_content, lfs_operation};
 
 use crate::config::routes::{RoutesFile, RuleError};
 use crate::dlp::{OwnSecrets, Scanner, Scanners, Settings, SettingsError};

@@ -195,6 +195,11 @@ impl Stack {
         tunnel_at(&self.address, &self.files.agent_ca, authority, sni, &self.clock).await
     }
 
+    /// The same, with HTTP/2 inside.
+    pub(super) async fn tunnel_in_http2(&self, authority: &str) -> Wire {
+        tunnel_speaking(&self.address, &self.files.agent_ca, authority, Protocol::Http2).await
+    }
+
     /// One request in a tunnel of its own; `head` is what stands before the empty line, `Host` included.
     pub(super) async fn request(&self, authority: &str, head: &str, body: &str) -> Answer {
         let mut tunnel = self.tunnel(authority).await;
@@ -229,12 +234,26 @@ pub(super) async fn tunnel(proxy: &str, ca: &str, authority: &str, sni: &str) ->
 }
 
 async fn tunnel_at(proxy: &str, ca: &str, authority: &str, sni: &str, clock: &Clock) -> Wire {
+    secured(proxy, authority, sni, trusting_at(ca, &[Protocol::Http1], clock)).await
+}
+
+/// The same with a protocol inside, and the server name that CONNECT has.
+pub(super) async fn tunnel_speaking(proxy: &str, ca: &str, authority: &str, protocol: Protocol) -> Wire {
+    let sni = authority.split(':').next().unwrap();
+    secured(proxy, authority, sni, trusting_at(ca, &[protocol], &Clock::system())).await
+}
+
+async fn secured(
+    proxy: &str,
+    authority: &str,
+    sni: &str,
+    trust: std::sync::Arc<rustls::ClientConfig>,
+) -> Wire {
     let mut wire = Wire::new(TcpStream::connect(proxy).await.unwrap());
     wire.send(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n")).await;
     let head = wire.head().await;
     assert!(head.starts_with("HTTP/1.1 200"), "{head}");
     let name = ServerName::try_from(sni.to_owned()).unwrap();
-    let trust = trusting_at(ca, &[Protocol::Http1], clock);
     Wire::new(tokio_rustls::TlsConnector::from(trust).connect(name, wire.into_stream()).await.unwrap())
 }
 

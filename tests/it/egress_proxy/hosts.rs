@@ -247,15 +247,14 @@ async fn what_is_not_tls_is_not_tunnelled() {
     assert_eq!((record.method.as_deref(), record.host.as_deref()), (Some("CONNECT"), Some("api.test")));
 }
 
-/// A client that speaks nothing but HTTP/2, or trusts another CA, is told by TLS alone: the record says it.
+/// A client that speaks nothing that is offered, or trusts another CA, is told by TLS alone: the record says it.
 #[tokio::test]
 async fn a_handshake_that_fails_is_recorded() {
     let stack = Stack::start().await;
     let other = super::harness::Files::new("").agent_ca;
-    let trusts = [
-        trusting_at(&stack.files.agent_ca, &[Protocol::Http2], &Clock::system()),
-        trusting_at(&other, &[Protocol::Http1], &Clock::system()),
-    ];
+    let mut unknown = (*trusting_at(&stack.files.agent_ca, &[], &Clock::system())).clone();
+    unknown.alpn_protocols = vec![b"h3".to_vec()];
+    let trusts = [std::sync::Arc::new(unknown), trusting_at(&other, &[Protocol::Http1], &Clock::system())];
     for trust in trusts {
         let mut wire = stack.dial().await;
         wire.send(b"CONNECT api.test:443 HTTP/1.1\r\n\r\n").await;

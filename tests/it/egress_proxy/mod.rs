@@ -6,12 +6,14 @@
 mod audit;
 mod both;
 mod clients;
+mod content;
 mod credentials;
 mod denials;
 mod framing;
 mod git_stores;
 mod harness;
 mod hosts;
+mod http2;
 mod life;
 mod pipelock;
 mod replay;

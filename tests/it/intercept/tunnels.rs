@@ -187,6 +187,67 @@ async fn a_client_may_speak_http2_where_it_is_offered() {
     driver.abort();
 }
 
+/// A client in a tunnel of its own, and what drives it.
+async fn over_http2(proxy: &Proxy) -> hyper::client::conn::http2::SendRequest<Body> {
+    let wire = proxy.granted("a.test").await;
+    let stream = secure(wire, "a.test", proxy.trust(BOTH)).await.unwrap().into_stream();
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (sender, connection) = hyper::client::conn::http2::handshake(executor, io).await.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+#[tokio::test]
+async fn requests_in_flight_over_http2_are_bounded_on_all_connections_together() {
+    let origin = Origin::serving(BOTH, |request: Request<Incoming>| async move {
+        let _ = http_body_util::BodyExt::collect(request.into_body()).await;
+        Response::new(body::full("hello\n"))
+    })
+    .await;
+    let limits = ServerLimits { exchanges: 1, ..ServerLimits::default() };
+    let proxy = Proxy::with(&origin, BOTH, limits).await;
+    let (mut one, mut other) = (over_http2(&proxy).await, over_http2(&proxy).await);
+    let (open, mut coming) = tokio::sync::mpsc::unbounded_channel::<bytes::Bytes>();
+    let frames = futures_util::stream::poll_fn(move |cx| {
+        coming.poll_recv(cx).map(|data| data.map(|data| Ok(hyper::body::Frame::data(data))))
+    });
+    let slow =
+        Request::post("https://a.test/slow").body(body::boxed(http_body_util::StreamBody::new(frames)));
+    let held = tokio::spawn(one.send_request(slow.unwrap()));
+    until("the first request", || proxy.log.exchanges().len() == 1).await;
+    let ask = || Request::get("https://a.test/").body(body::empty()).unwrap();
+    assert_eq!(other.send_request(ask()).await.unwrap().status(), 503);
+    assert_eq!(proxy.log.count(Event::StreamRefused), 1);
+    drop(open);
+    let answer = held.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 200);
+    drop(answer);
+    loop {
+        // The room is there when the answer has left.
+        if other.send_request(ask()).await.unwrap().status() == 200 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_of_http2_ends_after_its_last_request() {
+    let origin = Origin::serving(BOTH, hello).await;
+    let limits = ServerLimits { requests_per_connection: 3, ..ServerLimits::default() };
+    let proxy = Proxy::with(&origin, BOTH, limits).await;
+    let mut client = over_http2(&proxy).await;
+    let ask = || Request::get("https://a.test/").body(body::empty()).unwrap();
+    for _ in 0..3 {
+        assert_eq!(client.send_request(ask()).await.unwrap().status(), 200);
+    }
+    while client.ready().await.is_ok() {
+        // Whether one more is still taken is a race; that the connection ends is none.
+        let _ = client.send_request(ask()).await;
+    }
+}
+
 #[tokio::test]
 async fn a_spliced_tunnel_passes_the_clients_own_tls() {
     let origin = Origin::serving(H1, hello).await;
