@@ -67,7 +67,10 @@ pub(crate) fn find(
     let bottle = match (candidates.as_slice(), candidates.iter().find(|bottle| names(bottle))) {
         (_, Some(one)) | ([one], None) => one.clone(),
         ([], None) if !file.exists() => {
-            fail!("unknown-bottle", "there is no manifest {file}, and no bottle of that name")
+            fail!(
+                "unknown-bottle",
+                "there is no manifest {file}, and no bottle of that name was rendered; `bottle ps` lists those that were"
+            )
         }
         ([], None) => {
             let name = loaded.as_ref().map_or("NAME", |it| it.manifest.name.as_str());

@@ -82,6 +82,7 @@ mod tree_against_agreed;
 mod up;
 mod verify;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 pub(crate) use sinks::{print, print_as, say, say_report};
 use std::process::ExitCode;
@@ -252,7 +253,7 @@ pub fn main() -> ExitCode {
     let parsed = command().try_get_matches();
     let cli = match parsed.and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches)) {
         Ok(cli) => cli,
-        Err(error) => return sinks::say_usage(&error),
+        Err(error) => return sinks::say_usage(&with_the_dashes(error)),
     };
     let globals = Globals::from(&cli.flags);
     match run(cli, &globals) {
@@ -265,6 +266,20 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// `bottle exec git status`, where `bottle exec -- git status` was meant: says so.
+fn with_the_dashes(mut error: clap::Error) -> clap::Error {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if error.kind() == ErrorKind::UnknownArgument
+        && let [verb @ ("run" | "exec" | "shell"), command @ ..] =
+            words.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
+        && command.first().is_some_and(|word| !word.starts_with('-'))
+    {
+        let tip = format!("what runs in the agent comes after `--`: bottle {verb} -- {}", command.join(" "));
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 impl Verb {

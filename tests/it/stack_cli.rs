@@ -1228,3 +1228,17 @@ fn down_says_as_data_what_it_stopped() {
     stack.render(&[]);
     assert_eq!(stack.run(&["down"]).stdout, b"");
 }
+
+#[test]
+fn a_command_without_the_dashes_is_answered_with_them() {
+    let stack = rendered();
+    let error = err(&stack.run(&["exec", "git", "status"]));
+    assert!(
+        error.contains("tip: what runs in the agent comes after `--`: bottle exec -- git status"),
+        "{error}"
+    );
+    let error = err(&stack.run(&["run", "bash"]));
+    assert!(error.contains("what runs in the agent comes after `--`: bottle run -- bash"), "{error}");
+    let error = err(&stack.run(&["up", "--nonsense", "x"]));
+    assert!(!error.contains("comes after `--`"), "{error}");
+}
