@@ -53,7 +53,8 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 /// Segments of a decoded path, with everything that some server takes for a separator or a dot read as one:
-/// backslashes, and the full-width and small forms that compatibility normalisation (NFKC) turns into ASCII.
+/// backslashes, and the full-width and small forms that compatibility normalisation (NFKC) turns into ASCII. Blanks are
+/// spaces, and characters that nobody sees are not there, as for NFKC with case folding (UAX #31, `NFKC_CF`).
 pub(super) fn folded(decoded: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(decoded);
     if text.is_ascii() && !text.contains('\\') {
@@ -61,19 +62,38 @@ pub(super) fn folded(decoded: &[u8]) -> Cow<'_, str> {
     }
     let mut folded = String::with_capacity(text.len());
     for c in text.chars() {
-        match c {
-            '\\' | '\u{FF3C}' | '\u{FE68}' | '\u{FF0F}' => folded.push('/'),
-            '\u{2024}' | '\u{FE52}' | '\u{FF0E}' => folded.push('.'),
+        match narrow(c) {
+            '\\' | '\u{FE68}' => folded.push('/'),
+            '\u{2024}' | '\u{FE52}' => folded.push('.'),
             '\u{2025}' => folded.push_str(".."),
-            _ => folded.push(c),
+            c if is_ignorable(c) => {}
+            c if c.is_whitespace() => folded.push(' '),
+            c => folded.push(c),
         }
     }
     Cow::Owned(folded)
 }
 
-/// A segment without its matrix parameters (`..;x=1`) and without the spaces that some file systems drop.
+/// The ASCII character that a full-width one is a form of.
+fn narrow(c: char) -> char {
+    match u32::from(c) {
+        wide @ 0xFF01..=0xFF5E => char::from_u32(wide - 0xFEE0).unwrap_or(c),
+        _ => c,
+    }
+}
+
+/// `Default_Ignorable_Code_Point`, without what is not assigned (`DerivedCoreProperties.txt`).
+fn is_ignorable(c: char) -> bool {
+    matches!(c, '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
+        | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
+        | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{FFA0}'
+        | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}')
+}
+
+/// A decoded segment without its matrix parameters (`..;x=1`), without what a reader cuts off who takes the decoded path
+/// for a target again (`..?`, `..#`), and without the spaces that some file systems drop.
 pub(super) fn bare_segment(segment: &str) -> &str {
-    segment.split(';').next().unwrap_or_default().trim_end_matches(' ')
+    segment.split([';', '?', '#']).next().unwrap_or_default().trim_end_matches(' ')
 }
 
 #[cfg(test)]

@@ -3,10 +3,11 @@
 //! An entry is written as one of a `path_allowlist` and asked of the same canonical path. It matches more spellings:
 //! an allowlist that misses one refuses too much, and here a miss would let through what a person closed. So escapes
 //! are decoded, letters are compared without case, spaces and dots at the end of a segment are dropped, as some file
-//! systems do, and so is `.git`, since forges serve a repository under its name with and without it.
+//! systems do, and so are an escaped `;`, `?` or `#` with what follows, where a server reads a decoded path again, characters
+//! that nobody sees, and `.git`, since forges serve a repository under its name with and without it.
 
 use super::{
-    decoding::decode_once,
+    decoding::{bare_segment, decode_once, folded},
     path::CanonicalPath,
     pattern::{PathPattern, PathPatternError},
 };
@@ -83,9 +84,8 @@ impl DenyPath {
 /// What a server may take a segment for.
 fn spelling(segment: &str) -> String {
     let decoded = decode_once(segment.as_bytes());
-    let text = decoded.as_deref().map_or(segment.into(), String::from_utf8_lossy);
-    let lower = text.to_lowercase();
-    let bare = lower.trim_end_matches([' ', '.']);
+    let lower = folded(decoded.as_deref().unwrap_or(segment.as_bytes())).to_lowercase();
+    let bare = bare_segment(&lower).trim_end_matches([' ', '.']);
     let bare = bare.strip_suffix(".git").unwrap_or(bare);
     if bare.is_empty() { lower } else { bare.to_owned() }
 }

@@ -231,6 +231,8 @@ fn wrong_segment(path: &str, allowlisted: bool) -> Option<PathError> {
         match bare_segment(segment) {
             ".." => return Some(PathError::DotSegment),
             "." if allowlisted => return Some(PathError::DotSegment),
+            // `#general` is a name, too.
+            "" if segment.starts_with(['?', '#']) => {}
             "" if allowlisted && !(last && segment.is_empty()) => return Some(PathError::EmptySegment),
             _ => {}
         }

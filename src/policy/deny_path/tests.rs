@@ -29,6 +29,12 @@ fn an_entry_refuses_every_spelling_of_what_it_names() {
         "/repos/@acme/Secret!.",
         "/repos/@acme/Secret!%20",
         "/repos/@acme./Secret!.git.",
+        "/repos/@acme/Secret!%23x",
+        "/repos/@acme/Secret!%3Fx",
+        "/repos/@acme%3Bx/Secret!",
+        "/repos/@ac%E2%80%8Bme/Secret!",
+        "/repos/@acme/Secret!%C2%A0",
+        "/repos/@%EF%BD%81cme/Secret!",
     ] {
         assert!(entry.matches(&path(spelled)), "{spelled}");
     }
@@ -50,6 +56,8 @@ fn a_name_of_nothing_but_dots_or_git_is_itself() {
     for other in ["/a", "/a/", "/a/git", "/a/b", "/a/..."] {
         assert!(!entry.matches(&path(other)), "{other}");
     }
+    assert!(deny("/%23general").matches(&path("/%23General")));
+    assert!(!deny("/%23general").matches(&path("/%23other")) && !deny("/%23").matches(&path("/%23x")));
     assert!(!deny("/a/*").matches(&path("/a/")), "`*` is no empty segment");
     assert!(deny("/%2A").matches(&path("/*")) && !deny("/%2A").matches(&path("/a")), "`%2A` is no `*`");
 }

@@ -69,6 +69,21 @@ fn dot_segments_in_compatibility_characters() {
     all_unchanged(&["/a/%E2%80%A6", "/%EF%BC%A1"], STRICT);
 }
 
+/// What ends a target for whoever reads the decoded one again, and what nobody sees, do not hide one.
+#[test]
+fn dot_segments_beside_what_is_cut_off_or_not_seen() {
+    let hidden = ["..%23", "%2e%2e%3fx", "..%c2%a0", ".%e2%80%8b.", "..%ef%bb%bf", "..%e3%80%80", "%c2%ad.."];
+    for rules in [BARE, STRICT] {
+        let paths = hidden.map(|it| format!("/a/{it}/b"));
+        all_refused(&paths.each_ref().map(String::as_str), rules, PathError::DotSegment);
+    }
+    all_unchanged(
+        &["/rooms/%23general", "/a/what%3F", "/a/.%23x/..x%23", "/%F0%9F%91%A9%E2%80%8D%F0%9F%92%BB"],
+        BARE,
+    );
+    all_unchanged(&["/rooms/%23general", "/a/what%3F", "/a/x.%3F"], STRICT);
+}
+
 /// `/..;x=1/admin`: the parameter hid the dot segment from one reader (Envoy).
 #[test]
 fn matrix_parameters_cve_2026_73551() {
