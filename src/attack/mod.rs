@@ -12,10 +12,12 @@ mod kernel;
 mod network;
 mod proxy;
 mod secrets;
+mod spellings;
 mod syscalls;
 
 use crate::junit::{self, Case, Ending};
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// How one attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -58,7 +60,7 @@ impl Outcome {
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
     /// A stable name, `area/what`.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What was tried, for a person.
     pub tried: &'static str,
     /// How it ended.
@@ -101,11 +103,14 @@ const AREAS: [&[Check]; 6] =
 #[must_use]
 pub fn run(environment: &AgentEnvironment) -> Vec<Finding> {
     let mut proxy = proxy::Proxy::meet(environment);
-    AREAS
-        .into_iter()
-        .flatten()
-        .map(|check| Finding { name: check.name, tried: check.tried, outcome: (check.attempt)(&mut proxy) })
-        .collect()
+    let checks = AREAS.into_iter().flatten().map(|check| Finding {
+        name: check.name.into(),
+        tried: check.tried,
+        outcome: (check.attempt)(&mut proxy),
+    });
+    let mut findings: Vec<Finding> = checks.collect();
+    findings.extend(spellings::run(&proxy));
+    findings
 }
 
 /// An error's text without the number that Rust adds.
@@ -130,7 +135,7 @@ pub fn junit(findings: &[Finding]) -> String {
             Outcome::NotApplicable(_) => Ending::Skipped(detail),
             Outcome::NotTried(_) => Ending::Error(detail),
         };
-        Case { class: "bottle.attack".to_owned(), name: finding.name.to_owned(), place: None, ending }
+        Case { class: "bottle.attack".to_owned(), name: finding.name.to_string(), place: None, ending }
     };
     junit::report("bottle attack", &findings.iter().map(case).collect::<Vec<_>>())
 }
@@ -148,7 +153,7 @@ mod tests {
 
     #[test]
     fn junit_counts_each_outcome_and_escapes_its_text() {
-        let finding = |outcome| Finding { name: "a/b", tried: "t", outcome };
+        let finding = |outcome| Finding { name: "a/b".into(), tried: "t", outcome };
         let xml = junit(&[
             finding(Outcome::Held("h".into())),
             finding(Outcome::Broken("<&\">".into())),

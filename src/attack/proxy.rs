@@ -489,6 +489,31 @@ fn planted_token(proxy: &mut Proxy) -> Outcome {
 }
 
 impl Proxy {
+    /// A request for what lies behind the first allowed path, which `rest` leads out of, must be refused for its path.
+    pub(super) fn get_behind_an_allowed_path(&self, rest: &str) -> Result<Outcome, Outcome> {
+        let list = self.allowlist.as_ref().ok_or_else(no_allowlist)?;
+        let leads_out = |h: &&AllowedHost| {
+            let any = |path: &String| path == "/" || path.starts_with("/*");
+            h.is_askable() && h.path_allowlist.only().is_some_and(|paths| !paths.iter().any(any))
+        };
+        let allowed = list.hosts.iter().find(leads_out);
+        let allowed = allowed.ok_or_else(|| {
+            Outcome::NotApplicable("no host has a path_allowlist that ends anywhere".into())
+        })?;
+        let (host, path) = (&allowed.host, allowed.path_allowlist.only().and_then(<[_]>::first));
+        let path = path.map(|path| path.replace('*', "x")).unwrap_or_default();
+        let method = match allowed.methods.only() {
+            Some(methods) if !methods.iter().any(|it| it == "GET") => {
+                methods.first().cloned().unwrap_or_default()
+            }
+            _ => "GET".to_owned(),
+        };
+        let request = format!(
+            "{method} {path}{rest} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        Ok(must_refuse(&self.ask(host, &request)?))
+    }
+
     /// A method that the host's rule allows, POST where it may be.
     fn method_with_body(&self, host: &str) -> String {
         let rule =

@@ -48,19 +48,23 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
 }
 
+/// A line for each finding, and one for those that are alike and held.
 fn table(findings: &[Finding]) -> String {
-    let name = findings.iter().map(|f| f.name.len()).max().unwrap_or(0);
-    let tried = findings.iter().map(|f| f.tried.len()).max().unwrap_or(0);
+    let alike =
+        |a: &Finding, b: &Finding| a.tried == b.tried && [a, b].iter().all(|it| it.outcome.word() == "held");
+    let rows: Vec<(&Finding, String)> = findings
+        .chunk_by(alike)
+        .filter_map(|group| match group {
+            [] => None,
+            [only] => Some((only, only.outcome.detail().to_owned())),
+            [first, ..] => Some((first, format!("and {} more like it", group.len() - 1))),
+        })
+        .collect();
+    let name = rows.iter().map(|(f, _)| f.name.len()).max().unwrap_or(0);
+    let tried = rows.iter().map(|(f, _)| f.tried.len()).max().unwrap_or(0);
     let mut text = String::new();
-    for f in findings {
-        let _ = writeln!(
-            text,
-            "{:9}  {:name$}  {:tried$}  {}",
-            f.outcome.word(),
-            f.name,
-            f.tried,
-            f.outcome.detail()
-        );
+    for (f, detail) in rows {
+        let _ = writeln!(text, "{:9}  {:name$}  {:tried$}  {detail}", f.outcome.word(), f.name, f.tried);
     }
     let broken = findings.iter().filter(|f| f.outcome.word() == "BROKEN").count();
     let held = findings.iter().filter(|f| f.outcome.word() == "held").count();
@@ -76,11 +80,16 @@ mod tests {
 
     #[test]
     fn the_table_ends_with_the_count() {
-        let finding = |outcome| Finding { name: "a/b", tried: "try", outcome };
+        let finding = |outcome| Finding { name: "a/b".into(), tried: "try", outcome };
         let text = table(&[finding(Attempt::Held("yes".into())), finding(Attempt::Broken("no".into()))]);
         assert_eq!(
             text,
             "held       a/b  try  yes\nBROKEN     a/b  try  no\n\n1 held, 1 broken, 0 not tried or not applicable\n"
+        );
+        let text = table(&vec![finding(Attempt::Held("yes".into())); 240]);
+        assert_eq!(
+            text,
+            "held       a/b  try  and 239 more like it\n\n240 held, 0 broken, 0 not tried or not applicable\n"
         );
     }
 }
