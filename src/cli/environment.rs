@@ -6,8 +6,9 @@ use super::folders::registry;
 use super::source;
 use crate::printable::printable_name;
 use crate::programs::{self, LeftOut};
-use anyhow::bail;
-use camino::Utf8Path;
+use crate::tree::{TreeError, read_plain};
+use anyhow::{Context as _, bail};
+use camino::{Utf8Path, Utf8PathBuf};
 use data_encoding::HEXLOWER;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -104,11 +105,15 @@ pub(crate) fn require_own_docker() -> anyhow::Result<()> {
             );
         }
         let mut all = vec![place.clone()];
-        if config.as_ref().is_some_and(|(of, _)| *of == name) {
-            all.extend(named_by(&place, variable("DOCKER_CONTEXT")));
-        }
         all.extend(parts(&place));
-        if all.iter().any(|it| programs::is_left_out(it)) {
+        let is_left_out = |all: &[PathBuf]| all.iter().any(|it| programs::is_left_out(it));
+        if is_left_out(&all) {
+            refuse(name, &place)?;
+        }
+        // Only what nobody else can write is read, and says what else Docker reads.
+        if config.as_ref().is_some_and(|(of, _)| *of == name)
+            && is_left_out(&named_by(&place, variable("DOCKER_CONTEXT"))?)
+        {
             refuse(name, &place)?;
         }
     }
@@ -118,15 +123,17 @@ pub(crate) fn require_own_docker() -> anyhow::Result<()> {
 /// What Docker reads in a folder of its configuration, and runs.
 fn parts(folder: &Path) -> Vec<PathBuf> {
     let plugins = fs_err::read_dir(folder.join("cli-plugins")).into_iter().flatten().flatten();
-    let parts = ["config.json", "cli-plugins", "contexts", "buildx"].map(|name| folder.join(name));
-    parts.into_iter().chain(plugins.map(|it| it.path())).collect()
+    let parts = ["config.json", "cli-plugins", "contexts", "contexts/meta", "buildx"];
+    let contexts = fs_err::read_dir(folder.join("contexts/meta")).into_iter().flatten().flatten();
+    let metas = contexts.flat_map(|it| [it.path(), it.path().join("meta.json")]);
+    let parts = parts.map(|name| folder.join(name)).into_iter().chain(metas);
+    parts.chain(plugins.map(|it| it.path())).collect()
 }
 
 /// What a configuration names of other places: folders of plugins, with the plugins, and the engine's socket. Keys are
 /// compared as Docker's JSON reader does, without case.
-fn named_by(folder: &Path, context: Option<OsString>) -> Vec<PathBuf> {
-    let json = |path: PathBuf| -> Option<Value> { serde_json::from_slice(&fs_err::read(path).ok()?).ok() };
-    let config = json(folder.join("config.json"));
+fn named_by(folder: &Path, context: Option<OsString>) -> anyhow::Result<Vec<PathBuf>> {
+    let config = json(folder.join("config.json"))?;
     let extra = config.as_ref().and_then(|it| key(it, "cliPluginsExtraDirs")?.as_array());
     let extra = extra.into_iter().flatten().filter_map(|it| it.as_str()).map(PathBuf::from);
     let mut all: Vec<PathBuf> = Vec::new();
@@ -136,14 +143,30 @@ fn named_by(folder: &Path, context: Option<OsString>) -> Vec<PathBuf> {
     }
     let context = context.and_then(|name| name.into_string().ok());
     let context = context.or_else(|| Some(key(config.as_ref()?, "currentContext")?.as_str()?.to_owned()));
-    let socket = |name: String| {
+    if let Some(name) = context {
         let named = HEXLOWER.encode(&Sha256::digest(name));
         let meta = json(folder.join(format!("contexts/meta/{named}/meta.json")))?;
-        socket_of(key(key(key(&meta, "Endpoints")?, "docker")?, "Host")?.as_str()?)
-    };
-    all.extend(context.and_then(socket));
-    all
+        let host = |meta: &Value| socket_of(key(key(key(meta, "Endpoints")?, "docker")?, "Host")?.as_str()?);
+        all.extend(meta.as_ref().and_then(host));
+    }
+    Ok(all)
 }
+
+/// What a file of Docker's says; nothing where it is not there or is no JSON, which Docker itself complains about. A
+/// person may have linked it from where their other configuration is.
+fn json(path: PathBuf) -> anyhow::Result<Option<Value>> {
+    let Ok(real) = fs_err::canonicalize(&path) else { return Ok(None) };
+    let real = Utf8PathBuf::try_from(real).context("Docker's configuration")?;
+    match read_plain(&real, LARGEST) {
+        Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+        // Docker runs as the same user.
+        Err(TreeError::Io { .. }) => Ok(None),
+        Err(error) => Err(error).context("Docker's configuration"),
+    }
+}
+
+/// Docker's own files of configuration have some kilobytes. In bytes.
+const LARGEST: u64 = 1 << 20;
 
 fn key<'v>(value: &'v Value, name: &str) -> Option<&'v Value> {
     value.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)

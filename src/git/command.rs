@@ -47,6 +47,7 @@ fn git(folder: &Utf8Path) -> Command {
     for setting in [
         "core.attributesFile=/dev/null",
         "core.commitGraph=false",
+        "core.excludesFile=/dev/null",
         "core.fsmonitor=false",
         "core.hooksPath=/dev/null",
         "core.untrackedCache=false",

@@ -8,6 +8,7 @@
 mod attributes;
 mod command;
 mod object;
+mod pipes;
 mod trees;
 
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
@@ -15,7 +16,7 @@ use command::Objects;
 use jiff::Timestamp;
 use object::{Id, Kind, TreeEntry};
 use sha2::{Digest as _, Sha256};
-use std::collections::{HashMap, HashSet, VecDeque, hash_map};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque, hash_map};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use trees::{Tree, Trees};
@@ -107,6 +108,9 @@ pub enum GitError {
         MOST_BYTES >> 30
     )]
     TooMuch,
+    /// git would wait for it.
+    #[error("{0} is a pipe or a device, which git would read for ever; remove it")]
+    NotPlain(Utf8PathBuf),
     /// It did not answer.
     #[error("git did not answer in {0} seconds and was ended")]
     TimedOut(u64),
@@ -261,6 +265,7 @@ impl Repository {
                 return Err(refused(format!("{name} is not a plain file; remove it")));
             }
         }
+        self.require_no_pipes()?;
         let asked = format!("{revision}^{{commit}}");
         let said =
             command::output(&self.git(), &["rev-parse", "--verify", "--quiet", "--end-of-options", &asked])?;
@@ -360,7 +365,20 @@ impl Repository {
 
     /// Which of these paths git would leave out of a commit, where they are in none; relative to the work tree.
     pub fn ignored(&self, paths: &[Utf8PathBuf]) -> Result<Vec<Utf8PathBuf>, GitError> {
-        if paths.is_empty() { Ok(Vec::new()) } else { command::ignored(&self.git(), &self.top, paths) }
+        if paths.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.require_no_pipes()?;
+        let above = paths.iter().flat_map(|path| path.ancestors().skip(1));
+        let files: BTreeSet<Utf8PathBuf> = above.map(|it| self.top.join(it).join(".gitignore")).collect();
+        match files.into_iter().find(|file| pipes::is_at(file)) {
+            Some(file) => Err(GitError::NotPlain(file)),
+            None => command::ignored(&self.git(), &self.top, paths),
+        }
+    }
+
+    fn require_no_pipes(&self) -> Result<(), GitError> {
+        pipes::below(&self.git()).map_or(Ok(()), |path| Err(GitError::NotPlain(path)))
     }
 
     /// What to do where something is missing.

@@ -1046,6 +1046,21 @@ fn a_configuration_of_dockers_that_an_agent_can_write_is_refused() {
             assert!(said.ends_with(&format!("; set {which} to a folder outside every project")), "{said}");
         }
     }
+    // One in the project is not even read; of another, a plain file of a bounded size.
+    let pipe = |folder: &Utf8Path| {
+        fs_err::create_dir_all(folder).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(folder.join("config.json")).status().unwrap();
+        assert!(made.success());
+    };
+    let (within, outside) = (project.join("pipe"), stack.root.join("pipe"));
+    [&within, &outside].into_iter().for_each(|folder| pipe(folder));
+    let said =
+        |folder: &Utf8Path| refused(&stack.command(&["up"]).env("DOCKER_CONFIG", folder).output().unwrap());
+    assert!(said(&within).starts_with("error: DOCKER_CONFIG leads Docker to /"), "{}", said(&within));
+    assert!(said(&outside).contains("config.json is a pipe"), "{}", said(&outside));
+    fs_err::remove_file(outside.join("config.json")).unwrap();
+    fs_err::File::create(outside.join("config.json")).unwrap().set_len(3 << 30).unwrap();
+    assert!(said(&outside).contains("config.json is larger than"), "{}", said(&outside));
     let dots = format!("{project}/out/../.docker");
     let said = refused(&stack.command(&["up"]).env("DOCKER_CONFIG", &dots).output().unwrap());
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use super::{MANIFEST, Repository, Said, diff_in};
 use fs_err as fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
 /// A program that leaves a mark, and the mark.
@@ -156,6 +156,30 @@ fn a_pipe_in_the_place_of_a_file_of_git_is_not_waited_for() {
         assert_eq!(said.code, 2);
         assert!(said.err.contains(&format!(".git/{name} is not a plain file; remove it")), "{}", said.err);
     }
+    let pipes =
+        ["packed-refs", "index", "shallow", "info/attributes", "objects/info/alternates", "refs/heads/x"];
+    for name in pipes {
+        let repository = Repository::with(MANIFEST);
+        let path = repository.top.join(".git").join(name);
+        let _ = fs::remove_file(&path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let said = repository.diff(&["HEAD"]);
+        assert_eq!(said.code, 2);
+        let sentence = format!(".git/{name} is a pipe or a device, which git would read for ever; remove it");
+        assert!(said.err.contains(&sentence), "{}", said.err);
+    }
+    // Through a link, in a folder of objects, and what says what is left out of commits.
+    let repository = Repository::with(MANIFEST);
+    let objects = repository.top.join(".git/objects/ab");
+    fs::create_dir_all(&objects).unwrap();
+    symlink("/dev/zero", objects.join("c".repeat(38))).unwrap();
+    let said = repository.diff(&["HEAD"]);
+    assert!(said.err.contains(" is a pipe or a device"), "{}", said.err);
+    let repository = Repository::with(MANIFEST);
+    assert!(Command::new("mkfifo").arg(repository.top.join(".gitignore")).status().unwrap().success());
+    let said = repository.diff(&["HEAD"]);
+    assert!(said.err.contains(".gitignore is a pipe or a device"), "{}", said.err);
 }
 
 /// Where a branch began decides what is new, and git believes files of the repository about it.
