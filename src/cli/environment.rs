@@ -133,7 +133,7 @@ fn parts(folder: &Path) -> Vec<PathBuf> {
 /// What a configuration names of other places: folders of plugins, with the plugins, and the engine's socket. Keys are
 /// compared as Docker's JSON reader does, without case.
 fn named_by(folder: &Path, context: Option<OsString>) -> anyhow::Result<Vec<PathBuf>> {
-    let config = json(folder.join("config.json"))?;
+    let config = json(&folder.join("config.json"))?;
     let extra = config.as_ref().and_then(|it| key(it, "cliPluginsExtraDirs")?.as_array());
     let extra = extra.into_iter().flatten().filter_map(|it| it.as_str()).map(PathBuf::from);
     let mut all: Vec<PathBuf> = Vec::new();
@@ -145,7 +145,7 @@ fn named_by(folder: &Path, context: Option<OsString>) -> anyhow::Result<Vec<Path
     let context = context.or_else(|| Some(key(config.as_ref()?, "currentContext")?.as_str()?.to_owned()));
     if let Some(name) = context {
         let named = HEXLOWER.encode(&Sha256::digest(name));
-        let meta = json(folder.join(format!("contexts/meta/{named}/meta.json")))?;
+        let meta = json(&folder.join(format!("contexts/meta/{named}/meta.json")))?;
         let host = |meta: &Value| socket_of(key(key(key(meta, "Endpoints")?, "docker")?, "Host")?.as_str()?);
         all.extend(meta.as_ref().and_then(host));
     }
@@ -154,8 +154,8 @@ fn named_by(folder: &Path, context: Option<OsString>) -> anyhow::Result<Vec<Path
 
 /// What a file of Docker's says; nothing where it is not there or is no JSON, which Docker itself complains about. A
 /// person may have linked it from where their other configuration is.
-fn json(path: PathBuf) -> anyhow::Result<Option<Value>> {
-    let Ok(real) = fs_err::canonicalize(&path) else { return Ok(None) };
+fn json(path: &Path) -> anyhow::Result<Option<Value>> {
+    let Ok(real) = fs_err::canonicalize(path) else { return Ok(None) };
     let real = Utf8PathBuf::try_from(real).context("Docker's configuration")?;
     match read_plain(&real, LARGEST) {
         Ok(text) => Ok(serde_json::from_slice(&text).ok()),
