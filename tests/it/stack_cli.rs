@@ -1049,11 +1049,12 @@ fn a_configuration_of_dockers_that_an_agent_can_write_is_refused() {
     // One in the project is not even read; of another, a plain file of a bounded size.
     let pipe = |folder: &Utf8Path| {
         fs_err::create_dir_all(folder).unwrap();
-        let made = std::process::Command::new("mkfifo").arg(folder.join("config.json")).status().unwrap();
+        let made = Command::new("mkfifo").arg(folder.join("config.json")).status().unwrap();
         assert!(made.success());
     };
     let (within, outside) = (project.join("pipe"), stack.root.join("pipe"));
-    [&within, &outside].into_iter().for_each(|folder| pipe(folder));
+    pipe(&within);
+    pipe(&outside);
     let said =
         |folder: &Utf8Path| refused(&stack.command(&["up"]).env("DOCKER_CONFIG", folder).output().unwrap());
     assert!(said(&within).starts_with("error: DOCKER_CONFIG leads Docker to /"), "{}", said(&within));

@@ -2,7 +2,8 @@
 
 use super::{MANIFEST, Repository, Said, diff_in};
 use fs_err as fs;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use fs_err::os::unix::fs::symlink;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 /// A program that leaves a mark, and the mark.
@@ -227,7 +228,7 @@ fn links_in_a_commit_are_not_followed() {
     let repository = Repository::with(MANIFEST);
     fs::remove_file(repository.top.join("bottle.yaml")).unwrap();
     repository.write("real.yaml", MANIFEST);
-    fs_err::os::unix::fs::symlink("real.yaml", repository.top.join("bottle.yaml")).unwrap();
+    symlink("real.yaml", repository.top.join("bottle.yaml")).unwrap();
     repository.commit("a link");
     let said = repository.diff(&["HEAD~1..HEAD"]);
     assert_eq!(said.code, 2);
@@ -247,7 +248,7 @@ fn a_committed_tree_behind_a_link_is_refused() {
     repository.render();
     repository.commit("rendered");
     fs::rename(repository.top.join(".bottle"), repository.top.join("elsewhere")).unwrap();
-    fs_err::os::unix::fs::symlink("elsewhere", repository.top.join(".bottle")).unwrap();
+    symlink("elsewhere", repository.top.join(".bottle")).unwrap();
     repository.commit("a link");
     let said = repository.diff(&["HEAD~1..HEAD"]);
     assert_eq!(said.code, 2, "{}", said.out);
@@ -285,7 +286,7 @@ fn what_git_says_of_a_repository_is_not_shown() {
         let repository = Repository::with(MANIFEST);
         let secret = repository.top.parent().unwrap().join("secret");
         fs::write(&secret, "machine api.x login u password SECRETLINE\n").unwrap();
-        fs_err::os::unix::fs::symlink(&secret, repository.top.join(".git").join(name)).unwrap();
+        symlink(&secret, repository.top.join(".git").join(name)).unwrap();
         let said = repository.diff(&["HEAD"]);
         assert_eq!(said.code, 2, "{name}");
         assert!(said.err.contains("git can't read the repository; `git fsck` says more"), "{}", said.err);
