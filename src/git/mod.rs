@@ -109,7 +109,7 @@ pub enum GitError {
     )]
     TooMuch,
     /// git would wait for it.
-    #[error("{0} is a pipe or a device, which git would read for ever; remove it")]
+    #[error("{0} is a pipe or a device, which git would never finish reading; remove it")]
     NotPlain(Utf8PathBuf),
     /// It did not answer.
     #[error("git did not answer in {0} seconds and was ended")]

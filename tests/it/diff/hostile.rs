@@ -167,7 +167,8 @@ fn a_pipe_in_the_place_of_a_file_of_git_is_not_waited_for() {
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         let said = repository.diff(&["HEAD"]);
         assert_eq!(said.code, 2);
-        let sentence = format!(".git/{name} is a pipe or a device, which git would read for ever; remove it");
+        let sentence =
+            format!(".git/{name} is a pipe or a device, which git would never finish reading; remove it");
         assert!(said.err.contains(&sentence), "{}", said.err);
     }
     // Through a link, in a folder of objects, and what says what is left out of commits.
