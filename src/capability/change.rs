@@ -88,6 +88,11 @@ pub enum Capability {
         /// The addresses.
         range: IpNet,
     },
+    /// Connections to a host may go on as WebSocket.
+    WebSocket {
+        /// As the rule names it: a host, or a wildcard.
+        host: String,
+    },
     /// What a parameter of the query must say to a host.
     Query {
         /// As the rule names it: a host, or a wildcard.
@@ -370,6 +375,7 @@ impl Capability {
             | Self::ExtraCa { .. } => Risk::Guard,
             Self::Requests(_)
             | Self::EncodedSlash { .. }
+            | Self::WebSocket { .. }
             | Self::Query { .. }
             | Self::Graphql { .. }
             | Self::Rpc { .. }
@@ -450,6 +456,7 @@ impl Capability {
             | Self::ClientField { host, .. }
             | Self::GitPush { host }
             | Self::EncodedSlash { host }
+            | Self::WebSocket { host }
             | Self::Uninspected { host }
             | Self::SecretsRemoved { host }
             | Self::PrivateAddresses { host, .. }
@@ -522,6 +529,7 @@ impl Capability {
             | Self::ClientField { .. }
             | Self::GitPush { .. }
             | Self::EncodedSlash { .. }
+            | Self::WebSocket { .. }
             | Self::Uninspected { .. }
             | Self::SecretsRemoved { .. }
             | Self::PrivateAddresses { .. }
@@ -587,6 +595,7 @@ impl fmt::Display for Capability {
                 write!(f, "{host} is sent the agent's own {what} {name}")
             }
             Self::GitPush { host } => write!(f, "git push to {host}: no egress-proxy refuses it"),
+            Self::WebSocket { host } => write!(f, "connections to {host} go on as WebSocket"),
             Self::EncodedSlash { host } => {
                 write!(f, "paths of {host} with an encoded slash (%2F) inside a segment")
             }

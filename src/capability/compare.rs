@@ -265,6 +265,7 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &
         deny_paths: _,
         query,
         content: ContentRules { graphql, rpc },
+        websocket,
         encoded_slash,
         until,
         reason: _, // for people
@@ -272,6 +273,7 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &
     let (old, had_git_push) = (&old.rule, old.git_push);
     let host = || name.to_owned();
     changes.flag(had_git_push, *git_push, Capability::GitPush { host: host() });
+    changes.flag(old.route.websocket, *websocket, Capability::WebSocket { host: host() });
     changes.flag(old.route.encoded_slash, *encoded_slash, Capability::EncodedSlash { host: host() });
     let ClientFields { credentials: _, pass_headers, pass_query } = client; // the first is said with the credential
     let fields = |names: &[String], query| -> Vec<Capability> {

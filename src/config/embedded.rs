@@ -87,6 +87,7 @@ impl From<&HostRule> for HostEntry {
             ports: route.ports.clone(),
             addresses: rule.addresses.clone(),
             plain_http: route.ports.contains(&80),
+            websocket: route.websocket,
             dlp_action: rule.on_secret,
         }
     }
@@ -94,8 +95,9 @@ impl From<&HostRule> for HostEntry {
 
 impl HostEntry {
     fn rule(&self) -> Result<HostRule, RuleError> {
-        let Self { host, source, ports, addresses, plain_http: _, dlp_action } = self;
-        let route = Route { ports: ports.clone(), ..Route::open(canonical(host)?, source) };
+        let Self { host, source, ports, addresses, plain_http: _, websocket, dlp_action } = self;
+        let route =
+            Route { ports: ports.clone(), websocket: *websocket, ..Route::open(canonical(host)?, source) };
         Ok(HostRule { addresses: addresses.clone(), on_secret: *dlp_action, ..route.into() })
     }
 }
@@ -114,6 +116,8 @@ pub struct HostEntry {
     pub addresses: Vec<IpNet>,
     /// Whether port 80 is served as plain http.
     pub plain_http: bool,
+    /// Whether egress-proxy may go on as WebSocket with it. Its messages are read there.
+    pub websocket: bool,
     /// What a secret in a request to it does; `null`: what `request_body_scanning.action` says.
     #[serde(deserialize_with = "present")]
     pub dlp_action: Option<OnSecret>,

@@ -134,6 +134,7 @@ impl From<&HostRule> for RouteEntry {
             deny_paths,
             query: _,
             content: ContentRules { graphql, rpc },
+            websocket,
             encoded_slash,
             until,
             reason,
@@ -152,6 +153,7 @@ impl From<&HostRule> for RouteEntry {
             client_credentials: credentials,
             pass_headers: client.pass_headers.clone(),
             pass_query: client.pass_query.clone(),
+            websocket: *websocket,
             encoded_slash: *encoded_slash,
             inspect: *inspect,
             until: *until,
@@ -177,6 +179,7 @@ impl RouteEntry {
             client_credentials,
             pass_headers,
             pass_query,
+            websocket,
             encoded_slash,
             inspect,
             until,
@@ -197,6 +200,7 @@ impl RouteEntry {
                     graphql: graphql.as_ref().map(Graphql::rule).transpose()?,
                     rpc: rpc.as_ref().map(Rpc::rule).transpose()?,
                 },
+                websocket: *websocket,
                 encoded_slash: *encoded_slash,
                 until: *until,
                 reason: reason.clone(),
@@ -414,6 +418,8 @@ pub struct RouteEntry {
     pub pass_headers: Vec<String>,
     /// Parameters of the query that pass although they are a credential's.
     pub pass_query: Vec<String>,
+    /// Whether connections may go on as WebSocket.
+    pub websocket: bool,
     /// Whether `%2F` may stand inside a segment.
     pub encoded_slash: bool,
     /// Whether pipelock looks inside TLS; if not, the host is verified against the public roots.
@@ -547,6 +553,7 @@ mod tests {
             client_credentials: ClientCredentials::Strip,
             pass_headers: Vec::new(),
             pass_query: Vec::new(),
+            websocket: false,
             encoded_slash: false,
             inspect: true,
             until: Some(jiff::civil::date(2027, 1, 31)),
@@ -590,8 +597,8 @@ mod tests {
         let error = refusal(|text| text + "extra: 1\n");
         assert!(error.contains("extra: unknown field `extra`"), "{error}");
         let error =
-            refusal(|text| text.replacen("    encoded_slash", "    websocket: true\n    encoded_slash", 1));
-        assert!(error.contains("routes[0].websocket: unknown field"), "{error}");
+            refusal(|text| text.replacen("    encoded_slash", "    websockets: true\n    encoded_slash", 1));
+        assert!(error.contains("routes[0].websockets: unknown field"), "{error}");
     }
 
     /// What is not said is not guessed: no key has a default, not even an optional one.

@@ -2,7 +2,7 @@
 
 use super::trust::Trust;
 use crate::config::ProxyAddress;
-use crate::intercept::{Connected, Connector, Protocol, secure, unread::WINDOW};
+use crate::intercept::{Connected, Connector, Protocol, only_http1, secure, unread::WINDOW};
 use crate::policy::{Authority, Scheme};
 use crate::socket::Socket;
 use bytes::Bytes;
@@ -33,12 +33,14 @@ pub(super) struct UpstreamKey {
     pub(super) scheme: Scheme,
     pub(super) authority: Authority,
     pub(super) inspected: bool,
+    /// For a connection that goes on in another protocol.
+    pub(super) upgrade: bool,
     pub(super) trust: Arc<Trust>,
 }
 
 impl UpstreamKey {
-    fn identity(&self) -> (Scheme, &Authority, bool, u64) {
-        (self.scheme, &self.authority, self.inspected, self.trust.generation)
+    fn identity(&self) -> (Scheme, &Authority, bool, bool, u64) {
+        (self.scheme, &self.authority, self.inspected, self.upgrade, self.trust.generation)
     }
 }
 
@@ -112,7 +114,10 @@ async fn connect(key: &UpstreamKey) -> Result<Connected, ConnectError> {
         return Ok(Connected { stream, protocol, absolute_form: true, stream_window: LOCAL_WINDOW });
     }
     let stream = open_tunnel(stream, &key.authority).await?;
-    let client = key.trust.client(key.inspected);
+    let mut client = key.trust.client(key.inspected);
+    if key.upgrade {
+        client = only_http1(&client);
+    }
     // TLS ends in pipelock, or far away.
     let window = if key.inspected { LOCAL_WINDOW } else { WINDOW };
     secure(client, key.authority.host.as_str(), stream, window).await.map_err(ConnectError::Tls)

@@ -10,13 +10,13 @@ use super::{
     rules::{LoadedRule, Rules},
 };
 use crate::intercept::{
-    Body, Pool, PoolLimits, SendError,
+    Body, Pool, PoolLimits, SendError, Switched,
     budget::{Budget, BudgetLimits},
     unread::ResponseRoom,
 };
 use crate::policy::{HostRule, Reason, Refusal, Route};
-use crate::verdict::egress_proxy::Permit;
-use http::{Request, Response};
+use crate::verdict::egress_proxy::{Handshake, Permit};
+use http::{Request, Response, header};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric as _},
@@ -65,6 +65,7 @@ impl Forward {
             scheme: permit.intent.scheme,
             authority: permit.intent.authority.clone(),
             inspected,
+            upgrade: false,
             trust: Arc::clone(&rules.trust),
         };
         let room = if inspected {
@@ -82,6 +83,50 @@ impl Forward {
         let host = route.host.to_string();
         let cut = move || tracing::warn!(%host, "a response was cut off: its client did not read it while others needed its memory");
         room.hold(response, cut).map_err(|_| no_memory(route))
+    }
+}
+
+impl Forward {
+    /// Sends a request for a WebSocket, and checks what is answered.
+    pub(super) async fn websocket(
+        &self,
+        rules: &Rules,
+        permit: &Permit<'_, LoadedRule>,
+        handshake: &Handshake,
+        request: Request<Body>,
+        record: &mut RequestRecord,
+    ) -> Result<Switched, Failure> {
+        let rule: &HostRule = permit.matched.rule.as_ref();
+        let (route, inspected) = (&rule.route, rule.inspect);
+        let way = UpstreamKey {
+            scheme: permit.intent.scheme,
+            authority: permit.intent.authority.clone(),
+            inspected,
+            upgrade: true,
+            trust: Arc::clone(&rules.trust),
+        };
+        let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().cloned();
+        let offered: Vec<_> = offered.collect();
+        if !record.dispatch().await {
+            return Err(super::shutting_down());
+        }
+        let sent = self.pool.upgrade(&way, "websocket", request).await;
+        match sent.map_err(|error| failure(error, route))? {
+            Switched::Response(response) => {
+                let response = pipelock_refusal::of_response(response, route, inspected).await?;
+                Ok(Switched::Response(respond::note_removed(response, inspected)))
+            }
+            Switched::Protocol { headers, stream } => match handshake.check(&headers, &offered) {
+                Ok(()) => Ok(Switched::Protocol { headers, stream }),
+                Err(why) => {
+                    let message = format!(
+                        "{}: the answer to the handshake of a WebSocket is wrong: {why}; retrying does not help",
+                        route.host
+                    );
+                    Err(Refusal::new(Reason::UpstreamInvalid, message).under(route).into())
+                }
+            },
+        }
     }
 }
 

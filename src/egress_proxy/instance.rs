@@ -27,7 +27,7 @@ impl EgressProxy {
             let metrics = Arc::new(Metrics::register(registry));
             let forward = Forward::new();
             registry.register_collector(forward.collector());
-            let (rules, names) = (ArcSwap::from_pointee(rules), RequestNames::new(clock));
+            let (rules, names) = (Arc::new(ArcSwap::from_pointee(rules)), RequestNames::new(clock));
             Proxy { rules, forward, audit, names, metrics }
         })
     }

@@ -28,14 +28,15 @@ mod rules;
 mod secret;
 mod trust;
 mod tunnel;
+mod websocket;
 
 pub use instance::EgressProxy;
 pub use rules::{Rules, RulesError};
 pub use secret::{SecretError, require_token};
 
 use crate::intercept::{
-    Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Tunnel, TunnelFailure,
-    body,
+    Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Stream, Switched,
+    Tunnel, TunnelFailure, Upgrade, body,
 };
 use crate::policy::{GitOperation, HostRule, Intent, Reason, Refusal};
 use crate::telemetry::audit::{self, AuditSlot};
@@ -47,7 +48,8 @@ use arc_swap::ArcSwap;
 use denial::{DenialReader, denial};
 use failure::Failure;
 use forward::Forward;
-use http::{Request, Response};
+use futures_util::FutureExt as _;
+use http::{HeaderMap, Request, Response};
 use metrics::Metrics;
 use record::{RequestNames, RequestRecord};
 use rules::LoadedRule;
@@ -56,7 +58,7 @@ use tunnel::{PendingAudit, TunnelState};
 
 /// What every connection shares.
 pub struct Proxy {
-    rules: ArcSwap<Rules>,
+    rules: Arc<ArcSwap<Rules>>,
     forward: Forward,
     audit: audit::Log,
     names: RequestNames,
@@ -71,7 +73,7 @@ impl Proxy {
         request: Request<Body>,
         exchange: &Exchange<TunnelState>,
         record: &mut RequestRecord,
-    ) -> Result<Response<Body>, Failure> {
+    ) -> Result<Answered, Failure> {
         refuse_fault(exchange)?;
         let tunnel = exchange.tunnel.as_ref().map(|tunnel| &tunnel.state.authority);
         let head = Head::from_request(&request, &exchange.target, tunnel);
@@ -79,7 +81,8 @@ impl Proxy {
         record.at(&destination);
         if destination.authority.host.is_internal() {
             record.answers_itself();
-            return Ok(internal::answer(request.method(), request.headers(), &destination.target, rules));
+            let answer = internal::answer(request.method(), request.headers(), &destination.target, rules);
+            return Ok(Answered::Response(answer));
         }
         let mut intent = rules.ruleset.intent(&destination, head)?;
         let mut request = bound_body(request, rules, &destination.target, &mut intent, record).await?;
@@ -89,8 +92,26 @@ impl Proxy {
         let request = read_body::checked(request, &permit).await?;
         let request = outgoing(request, rules, &permit)?;
         let request = with_credential(request, permit.matched.rule).await?;
-        let response = self.forward.send(rules, &permit, request, record).await?;
-        Ok(own_secrets::scrubbed(respond::strip(response), rules.ruleset.own()))
+        let response = match &permit.handshake {
+            None => self.forward.send(rules, &permit, request, record).await?,
+            Some(handshake) => {
+                match self.forward.websocket(rules, &permit, handshake, request, record).await? {
+                    Switched::Response(response) => response,
+                    Switched::Protocol { headers, stream } => {
+                        let mut answer = Response::new(body::empty());
+                        *answer.headers_mut() = headers;
+                        let answer = own_secrets::scrubbed(respond::strip(answer), rules.ruleset.own());
+                        let search = Box::new(search(rules, permit.matched.rule));
+                        return Ok(Answered::WebSocket {
+                            headers: answer.into_parts().0.headers,
+                            stream,
+                            search,
+                        });
+                    }
+                }
+            }
+        };
+        Ok(Answered::Response(own_secrets::scrubbed(respond::strip(response), rules.ruleset.own())))
     }
 
     async fn new_record(&self, rules: &Rules, connection: u64) -> Result<RequestRecord, Failure> {
@@ -139,6 +160,22 @@ impl Proxy {
         record.asked_method("CONNECT");
         record.failed(failure);
         record
+    }
+}
+
+/// What comes of a request that is not refused.
+enum Answered {
+    Response(Response<Body>),
+    WebSocket { headers: HeaderMap, stream: Stream, search: Box<websocket::Search> },
+}
+
+fn search(rules: &Rules, rule: &LoadedRule) -> websocket::Search {
+    let rule: &HostRule = rule.as_ref();
+    websocket::Search {
+        scanner: rules.ruleset.scanner(rule.route.host.as_str()).clone(),
+        own: rules.ruleset.own().clone(),
+        route: rule.route.clone(),
+        message_bytes: rules.file.limits.body_bytes,
     }
 }
 
@@ -251,7 +288,13 @@ impl Handler for Proxy {
         };
         record.received(&request, &exchange);
         match self.exchange(&rules, request, &exchange, &mut record).await {
-            Ok(response) => record.allowed(response).into(),
+            Ok(Answered::Response(response)) => record.allowed(response).into(),
+            Ok(Answered::WebSocket { headers, stream, search }) => {
+                record.switching();
+                let under = websocket::Under { rules, live: Arc::clone(&self.rules) };
+                let serve = move |agent| websocket::relay(agent, stream, *search, under, record).boxed();
+                Answer::Upgrade(Upgrade { headers, serve: Box::new(serve) })
+            }
             Err(failure) => {
                 record.failed(&failure);
                 record.answered(denial(&failure, reader)).into()

@@ -39,6 +39,15 @@ impl RequestNames {
     }
 }
 
+/// What passed of a WebSocket in one way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// Messages to their end.
+    pub(super) messages: u64,
+    /// Bytes of messages and control frames.
+    pub(super) bytes: u64,
+}
+
 /// A record that is being filled. Dropping it writes it.
 pub(super) struct RequestRecord {
     record: Record,
@@ -192,6 +201,21 @@ impl RequestRecord {
         self.answered(response)
     }
 
+    /// The origin goes on as WebSocket.
+    pub(super) fn switching(&mut self) {
+        self.record.verdict = Verdict::Allow;
+        self.record.status = Some(101);
+        self.record.first_byte_ms = Some(self.elapsed_ms());
+    }
+
+    /// A WebSocket is over.
+    pub(super) fn messages_passed(mut self, sent: Passed, received: Passed, complete: bool) {
+        self.record.messages_sent = Some(sent.messages);
+        self.record.messages_received = Some(received.messages);
+        self.record.response_bytes = received.bytes;
+        self.record.complete = complete;
+    }
+
     /// The answer's head is known; the record is written when its body has ended.
     pub(super) fn answered(mut self, response: Response<Body>) -> Response<Body> {
         self.record.status = Some(response.status().as_u16());
@@ -266,6 +290,8 @@ fn blank(rules: &Rules, connection: u64, request: String) -> Record {
         status: None,
         request_bytes: 0,
         response_bytes: 0,
+        messages_sent: None,
+        messages_received: None,
         complete: false,
         first_byte_ms: None,
         duration_ms: 0,

@@ -26,6 +26,7 @@ mod stream;
 mod tls;
 pub(crate) mod unread;
 pub mod upstream;
+pub mod websocket;
 mod write_through;
 
 pub use body::{Body, BodyEnd, BodyError, BodyOutcome, Meter, Party};
@@ -38,9 +39,13 @@ pub use head::{FaultKind, HeadFault};
 pub use limits::ServerLimits;
 pub use listener::{ListenError, Listener};
 pub use server::Server;
+pub use splice::splice;
 pub use stream::Stream;
 pub use tls::{Interception, IssueLeaf};
-pub use upstream::{Connected, Connector, Pool, PoolLimits, PoolStats, Roots, SendError, TrustError, secure};
+pub use upstream::{
+    Connected, Connector, Pool, PoolLimits, PoolStats, Roots, SendError, Switched, TrustError, only_http1,
+    secure,
+};
 
 /// An error of any kind, where this module only passes it on.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -16,7 +16,7 @@ use tokio::{
 
 /// Sends `hello` to `upstream`, then copies until both sides have closed; a side that closes its half closes that
 /// half of the other.
-pub(super) async fn splice<A, B>(mut client: A, upstream: B, hello: Bytes, total: Duration) -> SpliceEnd
+pub async fn splice<A, B>(mut client: A, upstream: B, hello: Bytes, total: Duration) -> SpliceEnd
 where
     A: AsyncRead + AsyncWrite + Unpin,
     B: AsyncRead + AsyncWrite + Unpin,

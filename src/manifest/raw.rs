@@ -291,6 +291,10 @@ pub(super) struct Route {
     /// The ports. 80 is plain http, every other one https. Default: `[443]`.
     #[schemars(length(min = 1), inner(range(min = 1, max = 65535)), example = [443, 8443])]
     pub(super) ports: Option<Vec<Item<u16>>>,
+    /// Whether connections to this host may go on as WebSocket. What the agent sends is searched for secrets, message by
+    /// message, and extensions such as compression are not agreed on. Default: false.
+    #[schemars(example = true)]
+    pub(super) websocket: Option<bool>,
     /// Whether `%2F` may stand inside a path segment (names of scoped packages). Only beside a `path_allowlist`;
     /// default: false.
     #[schemars(example = true)]

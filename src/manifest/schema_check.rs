@@ -9,10 +9,8 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// Keys that the design has and this version does not, by the map that they belong to, and what to do without.
-const LATER: &[(&str, &str, &str)] = &[
-    ("/$defs/Route", "websocket", "remove it"),
-    ("/$defs/Service", "build", "build the image with `docker build --tag NAME`, and name it in `image`"),
-];
+const LATER: &[(&str, &str, &str)] =
+    &[("/$defs/Service", "build", "build the image with `docker build --tag NAME`, and name it in `image`")];
 
 /// What helps against a fault of this program.
 pub(super) const REPORT_IT: &str =

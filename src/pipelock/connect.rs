@@ -1,7 +1,7 @@
 //! The way out: resolve, vet every address, dial one that was vetted, end TLS with the real origin.
 
 use super::{address::may_dial, network::Network, rules::Rules};
-use crate::intercept::{Connected, Connector, Protocol, Stream, secure, unread::WINDOW};
+use crate::intercept::{Connected, Connector, Protocol, Stream, only_http1, secure, unread::WINDOW};
 use crate::socket::REMOTE;
 use crate::verdict::pipelock::Block;
 use arc_swap::ArcSwap;
@@ -23,6 +23,8 @@ pub(super) struct Key {
     pub(super) secure: bool,
     pub(super) host: Arc<str>,
     pub(super) port: u16,
+    /// For a connection that goes on in another protocol.
+    pub(super) upgrade: bool,
     /// Connections of an older configuration are not used for a newer one.
     pub(super) generation: u64,
 }
@@ -115,9 +117,10 @@ impl Dialer {
         Ok(stream)
     }
 
-    async fn secure(&self, rules: &Rules, host: &str, stream: TcpStream) -> Result<Connected, ConnectError> {
-        let tls = |error| ConnectError::Tls { host: host.to_owned(), error };
-        timeout(rules.connect_timeout, secure(Arc::clone(&rules.tls), host, stream, WINDOW))
+    async fn secure(&self, rules: &Rules, key: &Key, stream: TcpStream) -> Result<Connected, ConnectError> {
+        let tls = |error| ConnectError::Tls { host: key.host.to_string(), error };
+        let client = if key.upgrade { only_http1(&rules.tls) } else { Arc::clone(&rules.tls) };
+        timeout(rules.connect_timeout, secure(client, &key.host, stream, WINDOW))
             .await
             .map_err(|_| tls(io::Error::new(io::ErrorKind::TimedOut, "no handshake in time")))?
             .map_err(tls)
@@ -133,7 +136,7 @@ impl Connector for Dialer {
         let stream = self.dial(&rules, &key.host, key.port).await?;
         let socket = stream.as_fd().try_clone_to_owned().map_err(|error| unusable(&key.host, error))?;
         let connected = if key.secure {
-            self.secure(&rules, &key.host, stream).await?
+            self.secure(&rules, key, stream).await?
         } else {
             let stream: Stream = Box::new(stream);
             Connected { stream, protocol: Protocol::Http1, absolute_form: false, stream_window: WINDOW }

@@ -14,7 +14,8 @@ use super::{
 use crate::dlp::Removed;
 use crate::intercept::{
     Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Pool, SendError,
-    SpliceEnd, Tunnel, TunnelFailure, body as bodies, budget::Budget, unread::ResponseRoom,
+    SpliceEnd, Stream, Switched, Tunnel, TunnelFailure, Upgrade, body as bodies, budget::Budget, splice,
+    unread::ResponseRoom,
 };
 use crate::policy::Authority;
 use crate::verdict::{
@@ -22,6 +23,8 @@ use crate::verdict::{
     pipelock::{Block, Destination, Part, RequestSoFar, printable, strip_request, strip_response},
 };
 use arc_swap::ArcSwap;
+use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
@@ -107,10 +110,19 @@ impl Handler for Engine {
         let outcome = self.answer(&rules, request, &exchange, &mut line, &trail).await;
         line.duration_ms = Some(millis(exchange.started));
         match outcome {
-            Ok(response) => {
+            Ok(Switched::Response(response)) => {
                 line.status_code = Some(response.status().as_u16());
                 self.allowed(&rules, line, &mut trail);
                 response.into()
+            }
+            Ok(Switched::Protocol { headers, stream }) => {
+                line.status_code = Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());
+                self.allowed(&rules, line.clone(), &mut trail);
+                let events = self.events.clone();
+                Answer::Upgrade(Upgrade {
+                    headers,
+                    serve: Box::new(move |client| carry(client, stream, events, line).boxed()),
+                })
             }
             Err(end) => {
                 let (status, block) = end.told();
@@ -197,7 +209,7 @@ impl Engine {
         exchange: &Exchange<Authority>,
         line: &mut Line,
         trail: &Trail,
-    ) -> Result<Response<Body>, End> {
+    ) -> Result<Switched, End> {
         match &exchange.fault {
             Some(Fault::Head(fault)) => {
                 return Err(End::Malformed(fault.kind.status(), fault.kind.to_string()));
@@ -213,7 +225,7 @@ impl Engine {
         let tunnel = exchange.tunnel.as_ref().map(|tunnel| &tunnel.state);
         let decided =
             rules.ruleset.request(Head::from_request(&request, &exchange.target, tunnel), &mut so_far);
-        let RequestSoFar { destination, target, findings } = so_far;
+        let RequestSoFar { destination, target, findings, websocket } = so_far;
         let url = destination.as_ref().map(|destination| {
             let path = target.as_deref().unwrap_or("/");
             destination.origin() + path.split('?').next().unwrap_or_default()
@@ -235,11 +247,14 @@ impl Engine {
         let removed = RemovedSoFar::default();
         let request = self.prepare(rules, request, &destination, &target, line, &removed).await?;
         line.removed = removed.get();
+        if websocket {
+            return self.upgrade(rules, &destination, request, line, trail).await;
+        }
         let mut response = self.forward(rules, &destination, request, line, trail).await?;
         // Of a long body more may be removed yet: what it is then, the line of its end says.
         line.removed = removed.get();
         answer::tell_removed(response.headers_mut(), &line.removed);
-        Ok(response)
+        Ok(Switched::Response(response))
     }
 
     /// The request as it goes out: its body under scan, its fields without what is not passed on.
@@ -290,9 +305,8 @@ impl Engine {
         line: &mut Line,
         trail: &Trail,
     ) -> Result<Response<Body>, End> {
-        let Destination { secure, authority: Authority { host, port } } = destination;
-        let key =
-            Key { secure: *secure, host: host.as_str().into(), port: *port, generation: rules.generation };
+        let key = key(rules, destination, false);
+        let Destination { secure, authority: Authority { host, .. } } = destination;
         let room = ResponseRoom::find(&self.budget).await.map_err(Block::from)?;
         if !self.events.dispatch(trail, line).await {
             return Err(stopping().into());
@@ -326,6 +340,29 @@ impl Engine {
         Ok(response)
     }
 
+    /// Asks for a WebSocket. What is said in it was read in egress-proxy, which alone speaks to this engine where a host
+    /// may be spoken to so.
+    async fn upgrade(
+        &self,
+        rules: &Arc<Rules>,
+        destination: &Destination,
+        request: Request<Body>,
+        line: &mut Line,
+        trail: &Trail,
+    ) -> Result<Switched, End> {
+        let key = key(rules, destination, true);
+        if !self.events.dispatch(trail, line).await {
+            return Err(stopping().into());
+        }
+        let mut switched =
+            self.pool.upgrade(&key, "websocket", request).await.map_err(|error| failure(error, &key.host))?;
+        match &mut switched {
+            Switched::Response(response) => strip_response(response.headers_mut()),
+            Switched::Protocol { headers, .. } => strip_response(headers),
+        }
+        Ok(switched)
+    }
+
     fn allowed(&self, rules: &Rules, line: Line, trail: &mut Trail) {
         self.metrics.count("allowed", "");
         self.events.decided(trail, "info", &Line { event: "allowed", ..line }, rules.log_allowed);
@@ -337,6 +374,24 @@ impl Engine {
         let line = Line { event: "blocked", status_code, action: Some("block"), ..line.found(block, rules) };
         self.events.decided(trail, "warn", &line, rules.log_blocked);
     }
+}
+
+fn key(rules: &Rules, destination: &Destination, upgrade: bool) -> Key {
+    let Destination { secure, authority: Authority { host, port } } = destination;
+    Key { secure: *secure, host: host.as_str().into(), port: *port, upgrade, generation: rules.generation }
+}
+
+/// Carries a WebSocket until both sides are done with it.
+async fn carry(client: Stream, origin: Stream, events: Events, line: Line) {
+    let end = splice(client, origin, Bytes::new(), Duration::MAX).await;
+    let line = Line {
+        event: "websocket_close",
+        size_bytes: Some(end.sent + end.received),
+        carried: (end.sent, end.received),
+        reason: end.error,
+        ..line
+    };
+    events.write("info", &line);
 }
 
 /// What can't be recorded any more is not done.

@@ -68,5 +68,5 @@ pub use rpc::{RpcFault, RpcRule};
 pub use rule::{Auth, HostRule, OnSecret};
 pub use rules::{Policy, PolicyError};
 pub use target::Target;
-pub use upgrade::refuse_upgrade;
+pub use upgrade::{Asked, upgrade};
 pub use written::{WrittenRequest, WrittenRequestError};

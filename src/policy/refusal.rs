@@ -263,6 +263,9 @@ pub(super) fn allowed_on(route: &Route) -> Vec<String> {
         allowed.push(format!("with {} in the query", said.join(" and ")));
     }
     allowed.extend(route.content.allowed());
+    if route.websocket {
+        allowed.push("WebSocket".to_owned());
+    }
     allowed
 }
 

@@ -36,6 +36,8 @@ pub struct Route {
     pub query: Vec<QueryRule>,
     /// What its requests must be beside HTTP.
     pub content: ContentRules,
+    /// Its connections may go on as WebSocket.
+    pub websocket: bool,
     /// `%2F` may stand inside a segment of an allowed path.
     pub encoded_slash: bool,
     /// The last day (UTC) on which anything is allowed.
@@ -57,6 +59,7 @@ impl Route {
             deny_paths: Vec::new(),
             query: Vec::new(),
             content: ContentRules::default(),
+            websocket: false,
             encoded_slash: false,
             until: None,
             reason: None,

@@ -31,6 +31,7 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
     match capability {
         Capability::Requests(requests) => of_requests(requests, manifest, other),
         Capability::Credential { host, .. } => of_host(host, "auth"),
+        Capability::WebSocket { host } => of_host(host, "websocket"),
         Capability::EncodedSlash { host } => of_host(host, "encoded_slash"),
         Capability::Uninspected { host } => of_host(host, "inspect"),
         Capability::SecretsRemoved { host } => of_host(host, "dlp_action"),

@@ -110,7 +110,7 @@ impl Chain {
         {
             check_content(route, &permit.intent, &verdict.sent, &body)?;
         }
-        let Permit { intent: _, matched, uri } = permit;
+        let Permit { intent: _, matched, uri, handshake: _ } = permit;
         verdict.matched = Some(matched);
         self.onward(route, uri, &destination, asked, verdict)
     }

@@ -203,6 +203,8 @@ fn every_field_of_an_audit_record_is_in_its_table() {
         status: Some(1),
         request_bytes: 1,
         response_bytes: 1,
+        messages_sent: Some(1),
+        messages_received: Some(1),
         complete: true,
         first_byte_ms: Some(1),
         duration_ms: 1,

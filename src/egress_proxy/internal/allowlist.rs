@@ -47,7 +47,8 @@ impl<'r, R: AsRef<HostRule>> From<&'r R> for Entry<'r> {
             path_allowlist,
             deny_paths,
             query,
-            content: _, // in words
+            content: _, // these two in words
+            websocket: _,
             encoded_slash: _,
             until: _,
             reason,

@@ -18,6 +18,11 @@ use std::{
 pub struct Meter(Arc<AtomicU64>);
 
 impl Meter {
+    /// Counts more, that came another way than in a body.
+    pub fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// Bytes of data so far.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -20,7 +20,7 @@ use std::{
 use tokio::{task::AbortHandle, time::timeout};
 
 /// Fields of a response.
-const MAX_FIELDS: usize = 256;
+pub(super) const MAX_FIELDS: usize = 256;
 /// How long the rest of a request is sent after the whole response came, so that the connection can be used again.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -113,7 +113,7 @@ fn explained(error: BoxError) -> BoxError {
 }
 
 /// As HTTP/2 counts them, which may be next (RFC 9113 §6.5.2).
-fn head_bytes(response: &Response<Incoming>) -> usize {
+pub(super) fn head_bytes(response: &Response<Incoming>) -> usize {
     response.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
 }
 

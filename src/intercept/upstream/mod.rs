@@ -9,11 +9,13 @@ mod pool;
 mod pool_settings;
 mod read_on;
 mod tls;
+mod upgrade;
 
 pub use error::SendError;
 pub use pool::Pool;
 pub use pool_settings::{PoolLimits, PoolStats};
-pub use tls::{Roots, TrustError, secure};
+pub use tls::{Roots, TrustError, only_http1, secure};
+pub use upgrade::Switched;
 
 use super::{Protocol, Stream};
 use std::{fmt::Debug, hash::Hash};

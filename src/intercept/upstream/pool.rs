@@ -6,6 +6,7 @@ use super::{
     http1::Http1,
     http2::{Http2, StreamCount},
     message::Message,
+    upgrade::{self, Switched},
 };
 use crate::intercept::{Body, Protocol};
 use http::{Request, Response};
@@ -106,6 +107,17 @@ impl<C: Connector> Pool<C> {
             }
             other => other.map_err(|failure| failure.error),
         }
+    }
+
+    /// Sends a request that asks for another protocol, on a connection of its own that is not used again. The key must be
+    /// one whose connections speak HTTP/1.
+    pub async fn upgrade(
+        &self,
+        key: &C::Key,
+        protocol: &'static str,
+        request: Request<Body>,
+    ) -> Result<Switched, SendError<C::Error>> {
+        upgrade::upgrade(&self.0.connector, key, protocol, request).await
     }
 
     /// Lets go of every connection: those in use finish what they do and are not used again.

@@ -77,6 +77,14 @@ impl Roots {
     }
 }
 
+/// The same TLS for a connection that must speak HTTP/1.
+#[must_use]
+pub fn only_http1(config: &ClientConfig) -> Arc<ClientConfig> {
+    let mut config = config.clone();
+    config.alpn_protocols = vec![Protocol::Http1.alpn().to_vec()];
+    Arc::new(config)
+}
+
 impl TimeProvider for Clock {
     fn current_time(&self) -> Option<UnixTime> {
         let seconds = u64::try_from(self.now().as_second()).ok()?;

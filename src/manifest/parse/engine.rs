@@ -66,6 +66,14 @@ pub(super) fn check_rules(
         let problem = findings.value("pipelock-engine", &format!("{}.ports", rule.route.source), message);
         findings.push(problem.hint("remove port 80, or write `engine: embedded`"));
     }
+    for rule in rules.iter().filter(|rule| rule.route.websocket && rule.inspect) {
+        let message = "no WebSocket gets through `engine: image`, unless the host is passed through";
+        let problem = findings.key("pipelock-engine", &format!("{}.websocket", rule.route.source), message);
+        findings.push(problem.hint(
+            "add `inspect: false`: egress-proxy searches its messages, and nobody its other requests; or write \
+             `engine: embedded`",
+        ));
+    }
     for wildcard in rules.iter().filter(|rule| rule.route.host.is_wildcard()) {
         let HostRule { route, inspect, .. } = wildcard;
         let problem = if !chained {

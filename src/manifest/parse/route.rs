@@ -6,12 +6,58 @@ use super::super::raw;
 use super::hosts::Named;
 use super::paths::{PathKey, Placed, alone, paths, too_many};
 use super::{address, auth, client, content, credential_hosts, hosts, query};
-use crate::policy::{DenyPath, HostRule, Method, OnSecret, PathPattern, Route};
+use crate::policy::{ContentRules, DenyPath, HostRule, Method, OnSecret, PathPattern, Route};
 use jiff::civil::Date;
 use std::collections::HashSet;
 
 /// Longer reasons don't fit into a denial.
 const LONGEST_REASON: usize = 200;
+
+/// What becomes of a request with a secret, which pipelock must see to say it.
+fn on_secret(
+    dlp_action: Option<raw::HostDlpAction>,
+    inspect: Option<bool>,
+    pointer: &str,
+    findings: &mut Findings<'_>,
+) -> Option<OnSecret> {
+    let on_secret = dlp_action.map(|action| match action {
+        raw::HostDlpAction::Block => OnSecret::Block,
+        raw::HostDlpAction::Redact => OnSecret::Redact,
+    });
+    if on_secret.is_some() && inspect == Some(false) {
+        let message = "`dlp_action` has no effect beside `inspect: false`";
+        let problem = findings.key("dlp-action", &format!("{pointer}.dlp_action"), message);
+        findings.push(problem.hint("pipelock sees nothing of such a request; remove one of the two"));
+    }
+    on_secret
+}
+
+/// A WebSocket begins with a GET, and what is said in it is read neither as GraphQL nor as JSON-RPC.
+fn check_websocket(
+    content: &ContentRules,
+    methods: Option<&[Method]>,
+    pointer: &str,
+    findings: &mut Findings<'_>,
+) {
+    let at = format!("{pointer}.websocket");
+    if methods.is_some_and(|methods| !methods.contains(&Method::GET)) {
+        let problem =
+            findings.key("websocket", &at, "a WebSocket begins with a GET, which `methods` does not allow");
+        findings.push(problem.hint("add GET to `methods`, or remove `websocket`"));
+    }
+    let everywhere = [
+        ("graphql", content.graphql.as_ref().is_some_and(|rule| rule.paths.is_none())),
+        ("rpc", content.rpc.as_ref().is_some_and(|rule| rule.paths.is_none())),
+    ];
+    for (name, _) in everywhere.into_iter().filter(|(_, everywhere)| *everywhere) {
+        let message = format!("no WebSocket passes where every request must be what `{name}` says");
+        let problem = findings.key("websocket", &at, message);
+        let key = format!("{pointer}.{name}");
+        findings.push(problem.label(findings.span(&key), "this holds on every path").hint(format!(
+            "messages are not read as it: say in its `paths` where `{name}` holds, or remove one of the two"
+        )));
+    }
+}
 
 /// What a route says of its hosts.
 #[derive(Default)]
@@ -43,6 +89,7 @@ pub(super) fn route(
         pass_headers,
         pass_query,
         ports,
+        websocket,
         encoded_slash,
         inspect,
         dlp_action,
@@ -77,6 +124,9 @@ pub(super) fn route(
     let content =
         content::rules(graphql, rpc, &content::Around { pointer, allowed, encoded_slash }, findings);
     let methods = methods.map(|items| self::methods(items, pointer, findings));
+    if websocket == Some(true) {
+        check_websocket(&content, methods.as_deref(), pointer, findings);
+    }
     let ports = self::ports(ports, pointer, findings);
     let has_auth = auth.is_some();
     let auth = auth.and_then(|written| auth::auth(written, &format!("{pointer}.auth"), findings));
@@ -90,15 +140,7 @@ pub(super) fn route(
     let fields = client::Written { credentials: client_credentials, pass_headers, pass_query };
     let beside = if has_auth { client::Beside::Auth(auth.as_ref()) } else { client::Beside::Nothing };
     let client = client::fields(fields, beside, pointer, findings);
-    let on_secret = dlp_action.map(|action| match action {
-        raw::HostDlpAction::Block => OnSecret::Block,
-        raw::HostDlpAction::Redact => OnSecret::Redact,
-    });
-    if on_secret.is_some() && inspect == Some(false) {
-        let message = "`dlp_action` has no effect beside `inspect: false`";
-        let problem = findings.key("dlp-action", &format!("{pointer}.dlp_action"), message);
-        findings.push(problem.hint("pipelock sees nothing of such a request; remove one of the two"));
-    }
+    let on_secret = on_secret(dlp_action, inspect, pointer, findings);
     let addresses = address::ranges(addresses, &format!("{pointer}.addresses"), findings);
     let reason = reason.and_then(|reason| self::reason(reason, pointer, findings));
     let until = until.and_then(|until| {
@@ -116,6 +158,7 @@ pub(super) fn route(
             deny_paths: deny_paths.map(alone).unwrap_or_default(),
             query,
             content,
+            websocket: websocket.unwrap_or(false),
             encoded_slash,
             until,
             reason,

@@ -170,6 +170,12 @@ pub struct Record {
     pub request_bytes: u64,
     /// Bytes of the response's body that were passed to the agent.
     pub response_bytes: u64,
+    /// Messages of a WebSocket that were read from the agent to their end. Its bytes are counted as those of a body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages_sent: Option<u64>,
+    /// Messages of a WebSocket that were passed to the agent to their end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub messages_received: Option<u64>,
     /// Whether the response reached its end.
     pub complete: bool,
     /// From the request's head to the response's head.
@@ -266,6 +272,8 @@ pub(super) mod tests {
             status: Some(403),
             request_bytes: 0,
             response_bytes: 7,
+            messages_sent: None,
+            messages_received: None,
             complete: true,
             first_byte_ms: None,
             duration_ms: 1,

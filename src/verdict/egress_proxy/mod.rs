@@ -3,12 +3,14 @@
 
 mod authority;
 mod fields;
+mod handshake;
 mod leak;
 mod pipelock_answer;
 mod read_body;
 
 pub use authority::{Destination, server_name_differs};
 pub use fields::{strip_internal, strip_trailers};
+pub use handshake::Handshake;
 pub use leak::Leak;
 pub use pipelock_answer::{PipelockAnswer, PipelockRefusal, pipelock_refusal};
 pub use read_body::{READ_BODY, check_content, lfs_operation};
@@ -17,7 +19,7 @@ use crate::config::routes::{RoutesFile, RuleError};
 use crate::dlp::{OwnSecrets, Scanner, Scanners, Settings, SettingsError};
 use crate::policy::{
     Authority, CREDENTIAL_FIELDS, HostRule, Intent, MatchedRule, Method, Policy, PolicyError, Reason,
-    Refusal, refuse_upgrade,
+    Refusal, upgrade,
 };
 use crate::verdict::Head;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
@@ -79,6 +81,12 @@ impl<R: AsRef<HostRule>> Ruleset<R> {
         &self.own
     }
 
+    /// What finds secrets in what is sent to this host.
+    #[must_use]
+    pub fn scanner(&self, host: &str) -> &Scanner {
+        self.scanners.of(host)
+    }
+
     /// What is masked in what is logged: also what passes to some hosts.
     #[must_use]
     pub fn logged(&self) -> &Scanner {
@@ -116,7 +124,9 @@ impl<R: AsRef<HostRule>> Ruleset<R> {
         let rule = matched.rule.as_ref();
         let HostRule { route, client, auth, inspect: _, on_secret: _, addresses: _ } = rule;
         let upgrades = headers.get_all(header::UPGRADE);
-        refuse_upgrade(upgrades.iter().map(HeaderValue::as_bytes), route)?;
+        let websocket =
+            upgrade(upgrades.iter().map(HeaderValue::as_bytes), &intent.method, &intent.target.path, route)?;
+        let handshake = if websocket { Some(Handshake::take(headers, route)?) } else { None };
         fields::strip(headers);
         if rule.guards_fields() {
             fields::keep(headers, client);
@@ -132,10 +142,13 @@ impl<R: AsRef<HostRule>> Ruleset<R> {
         if let Some(refusal) = self.own_secret(&intent, headers, route) {
             return Err(refusal);
         }
-        match self.leak(route.host.as_str(), headers) {
-            Some(leak) => Err(leak.refusal(route)),
-            None => Ok(Permit { uri: uri(&intent)?, intent, matched }),
+        if let Some(leak) = self.leak(route.host.as_str(), headers) {
+            return Err(leak.refusal(route));
         }
+        if let Some(handshake) = &handshake {
+            handshake.set(headers);
+        }
+        Ok(Permit { uri: uri(&intent)?, intent, matched, handshake })
     }
 }
 
@@ -148,6 +161,8 @@ pub struct Permit<'r, R = HostRule> {
     pub matched: MatchedRule<'r, R>,
     /// Scheme, authority and target as they are sent.
     pub uri: Uri,
+    /// It asks for a WebSocket.
+    pub handshake: Option<Handshake>,
 }
 
 /// A request whose syntax has a fault.

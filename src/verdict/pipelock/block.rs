@@ -136,7 +136,9 @@ pub enum Block {
     #[error("request body made no progress while other requests needed its memory; send it again")]
     Stalled,
     /// The request asks for another protocol (RFC 9110 §7.8).
-    #[error("protocol upgrades are not served in an inspected tunnel; set inspect: false on the host")]
+    #[error(
+        "this upgrade is not allowed: `websocket: true` on the host lets a WebSocket through, and nothing lets another protocol"
+    )]
     Upgrade,
     /// A request that is malformed.
     #[error("malformed request: {0}")]

@@ -174,6 +174,11 @@ impl Ruleset {
         self.entry(host).map_or(&[443], |entry| &entry.ports)
     }
 
+    /// Whether connections to a host may go on as WebSocket. Their messages are read in egress-proxy.
+    fn websocket(&self, host: &str) -> bool {
+        self.entry(host).is_some_and(|entry| entry.websocket)
+    }
+
     fn plain_http(&self, host: &str) -> bool {
         self.entry(host).is_some_and(|entry| entry.plain_http)
     }

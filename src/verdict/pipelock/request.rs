@@ -5,7 +5,7 @@ use super::{
     block::{Block, Part, printable},
 };
 use crate::content_coding::Coding;
-use crate::policy::{Authority, Scheme};
+use crate::policy::{Asked, Authority, Scheme};
 use crate::verdict::Head;
 use http::{HeaderMap, HeaderValue, Method, Uri, header};
 
@@ -37,6 +37,8 @@ pub struct RequestSoFar {
     pub target: Option<String>,
     /// What was found and is only logged.
     pub findings: Vec<Block>,
+    /// It asks for a WebSocket, and the host may be spoken to in one.
+    pub websocket: bool,
 }
 
 impl Ruleset {
@@ -62,9 +64,12 @@ impl Ruleset {
         let warned = self.unless_only_logged(host, self.scan_target(&destination, &target), so_far);
         so_far.target = Some(target).filter(|_| warned.is_ok());
         warned?;
-        if is_upgrade(head.headers) {
-            return Err(Block::Upgrade);
-        }
+        let upgrades = head.headers.get_all(header::UPGRADE).iter().map(HeaderValue::as_bytes);
+        so_far.websocket = match Asked::of(upgrades, *head.method == Method::GET) {
+            Asked::Http => false,
+            Asked::WebSocket if self.websocket(host) => true,
+            Asked::WebSocket | Asked::Other => return Err(Block::Upgrade),
+        };
         self.unless_only_logged(host, self.scan_fields(host, head.headers), so_far)?;
         Ok(Coding::from_fields(head.headers).map(drop)?)
     }
@@ -207,10 +212,4 @@ fn checked_target(head: Head<'_>) -> Result<String, Block> {
         Some(target) if target.starts_with('?') => Ok(format!("/{target}")),
         Some(_) => Err(Block::Request("the target is neither a path nor a URL".to_owned())),
     }
-}
-
-/// A WebSocket, or whatever else is no longer HTTP. An offer of h2c is declined by not passing it on.
-fn is_upgrade(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::UPGRADE).map(HeaderValue::as_bytes);
-    value.is_some_and(|value| !value.trim_ascii().eq_ignore_ascii_case(b"h2c"))
 }

@@ -41,6 +41,7 @@ pub(super) fn pipelock_for(routes: &[RouteEntry]) -> Setup {
         ports: route.ports.clone(),
         addresses: Vec::new(),
         plain_http: route.ports.contains(&80),
+        websocket: route.websocket,
         dlp_action: None,
     };
     files.embedded.hosts = routes.iter().map(entry).collect();
@@ -50,6 +51,7 @@ pub(super) fn pipelock_for(routes: &[RouteEntry]) -> Setup {
 /// The running proxies.
 pub(super) struct Both {
     pub(super) address: String,
+    pub(super) proxy: EgressProxy,
     pub(super) files: Files,
     pub(super) config: RoutesFile,
     pub(super) audit: Captured,
@@ -77,7 +79,7 @@ impl Both {
         let address = listener.local_addr().unwrap().to_string();
         let drain = Drain::new();
         tokio::spawn(proxy.serve(listener, drain.clone()));
-        Self { address, files, config, audit, second, drain }
+        Self { address, proxy, files, config, audit, second, drain }
     }
 
     /// TLS in a tunnel to a host.

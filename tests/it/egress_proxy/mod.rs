@@ -19,4 +19,5 @@ mod pipelock;
 mod replay;
 mod upstream;
 mod verdict;
+mod websocket;
 mod wildcards;

@@ -355,7 +355,7 @@ async fn the_function_and_the_running_chain_say_the_same_of_every_request() {
     let rules =
         Arc::new(pipelock::Ruleset::from_file(&pipelock_files.file, Some(&pipelock_files.embedded)).unwrap());
     let (pipelock, embedded) = (pipelock_files.file.clone(), pipelock_files.embedded.clone());
-    let Both { address, files, config, audit, drain, second: _second } =
+    let Both { address, files, config, audit, drain, second: _second, proxy: _proxy } =
         Both::with(&origin, routes(), pipelock_files).await;
     let chain =
         Chain { egress_proxy: Some(egress_proxy::Ruleset::from_file(&config).unwrap()), pipelock: rules };

@@ -330,7 +330,7 @@ async fn what_cannot_be_looked_through_is_refused() {
             "GET /chat HTTP/1.1\r\nHost: api.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
                 .to_owned(),
             marks("upgrade_not_supported", "high", "none", "protocol"),
-            "protocol upgrades are not served in an inspected tunnel; set inspect: false on the host",
+            "this upgrade is not allowed: `websocket: true` on the host lets a WebSocket through, and nothing lets another protocol",
         ),
         (
             get("/a#b"),

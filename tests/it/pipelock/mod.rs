@@ -60,6 +60,7 @@ pub(crate) fn setup() -> Setup {
         ports: ports.to_vec(),
         addresses: Vec::new(),
         plain_http: ports.contains(&80),
+        websocket: false,
         dlp_action: None,
     };
     let embedded = EmbeddedFile {

@@ -1,0 +1,7 @@
+//! WebSocket (RFC 6455) as it passes a proxy: pieces of its messages as they come, and frames to send them on in.
+
+mod frame;
+mod pieces;
+
+pub use frame::{FrameFault, Head, Kind, Sender, mask};
+pub use pieces::{Piece, Pieces};
