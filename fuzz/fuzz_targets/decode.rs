@@ -2,7 +2,7 @@
 //! The first byte chooses the coding and the split.
 #![no_main]
 
-use bottle::content_coding::{Coding, Decoder, DecodedReader};
+use bottle::content_coding::{Coding, DecodedReader, Decoder};
 use libfuzzer_sys::fuzz_target;
 
 /// Keeps the beginning, and counts the rest.
@@ -43,7 +43,8 @@ fn decode(coding: Coding, bytes: &[u8], piece: usize) -> (Vec<u8>, usize, bool) 
 fuzz_target!(|data: &[u8]| {
     let Some((choice, bytes)) = data.split_first() else { return };
     let coding = [Coding::Gzip, Coding::Deflate, Coding::Brotli, Coding::Zstd][usize::from(choice & 3)];
-    let (whole, split) = (decode(coding, bytes, usize::MAX), decode(coding, bytes, usize::from(choice >> 2) + 1));
+    let (whole, split) =
+        (decode(coding, bytes, usize::MAX), decode(coding, bytes, usize::from(choice >> 2) + 1));
     assert_eq!(whole.2, split.2, "one is sound and the other is not");
     if whole.2 {
         assert_eq!(whole, split);

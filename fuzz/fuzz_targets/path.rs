@@ -43,7 +43,9 @@ fuzz_target!(|data: &[u8]| {
         assert!(!has_dot_segment(&reading, rules.allowlisted));
         reading = decode(&reading);
     }
-    if rules.allowlisted && let Ok(pattern) = PathPattern::parse(path.as_str(), rules.encoded_slash) {
+    if rules.allowlisted
+        && let Ok(pattern) = PathPattern::parse(path.as_str(), rules.encoded_slash)
+    {
         assert!(pattern.matches(&path));
     }
 });

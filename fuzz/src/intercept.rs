@@ -10,6 +10,8 @@ pub mod head;
 mod hello;
 #[path = "../../src/intercept/limits.rs"]
 mod limits;
+#[path = "../../src/intercept/websocket/mod.rs"]
+pub mod websocket;
 #[path = "../../src/intercept/write_through.rs"]
 mod write_through;
 
@@ -40,7 +42,11 @@ struct Client<'a> {
 }
 
 impl AsyncRead for Client<'_> {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         if self.bytes.is_empty() && !self.closes {
             return Poll::Pending;
         }
@@ -73,12 +79,19 @@ pub type Read = (String, Vec<(String, Vec<u8>)>, Option<Vec<u8>>);
 /// # Panics
 /// When the check and the library disagree about a head that the check let through.
 pub fn serve(bytes: &[u8], piece: usize) -> Vec<Read> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let read = Arc::new(Mutex::new(Vec::new()));
     runtime.block_on(async {
         let limits = ServerLimits::default();
         let verdicts = Verdicts::new(activity::Activity::new());
-        let io = CheckedIo::new(Client { bytes, piece, closes: false }, ConnectionKind::Tunnel, &limits, verdicts.clone(), || {});
+        let io = CheckedIo::new(
+            Client { bytes, piece, closes: false },
+            ConnectionKind::Tunnel,
+            &limits,
+            verdicts.clone(),
+            || {},
+        );
         let service = service_fn(|request: Request<Incoming>| {
             let (verdict, _in_flight) = verdicts.next().expect("a verdict for each head");
             let read = Arc::clone(&read);
@@ -88,7 +101,8 @@ pub fn serve(bytes: &[u8], piece: usize) -> Vec<Read> {
                     assert_eq!(request.uri(), &http::Uri::try_from(target.as_ref()).unwrap());
                     let line = format!("{method} {}", target.escape_ascii());
                     let fields = request.headers().iter();
-                    let fields = fields.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
+                    let fields =
+                        fields.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect();
                     let number = {
                         let mut read = read.lock().unwrap();
                         read.push((line, fields, None));
@@ -96,7 +110,9 @@ pub fn serve(bytes: &[u8], piece: usize) -> Vec<Read> {
                     };
                     match request.into_body().collect().await {
                         Ok(body) => read.lock().unwrap()[number].2 = Some(body.to_bytes().to_vec()),
-                        Err(error) => assert!(broke_off(&error), "refused after the check passed it: {error:?}"),
+                        Err(error) => {
+                            assert!(broke_off(&error), "refused after the check passed it: {error:?}")
+                        }
                     }
                 }
                 Ok::<_, Infallible>(Response::new(Empty::<bytes::Bytes>::new()))
@@ -129,7 +145,8 @@ fn broke_off(error: &hyper::Error) -> bool {
 /// which kind of failure it was.
 pub fn hello(bytes: &[u8], piece: usize) -> Result<(Option<String>, Vec<u8>), &'static str> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let hello = runtime.block_on(hello::read_hello(&mut Client { bytes, piece, closes: true }, BytesMut::new()));
+    let hello =
+        runtime.block_on(hello::read_hello(&mut Client { bytes, piece, closes: true }, BytesMut::new()));
     match hello {
         Ok(hello) => Ok((hello.sni.map(String::from), hello.bytes.to_vec())),
         Err(NoHello::NotTls) => Err("not TLS"),
