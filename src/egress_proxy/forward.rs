@@ -61,13 +61,7 @@ impl Forward {
         let HostRule { route, auth: _, client: _, inspect, on_secret: _, addresses: _ } =
             permit.matched.rule.as_ref();
         let inspected = *inspect;
-        let way = UpstreamKey {
-            scheme: permit.intent.scheme,
-            authority: permit.intent.authority.clone(),
-            inspected,
-            upgrade: false,
-            trust: Arc::clone(&rules.trust),
-        };
+        let way = way(rules, permit, false);
         let room = if inspected {
             None
         } else {
@@ -86,6 +80,18 @@ impl Forward {
     }
 }
 
+/// Where a request goes, and how.
+fn way(rules: &Rules, permit: &Permit<'_, LoadedRule>, upgrade: bool) -> UpstreamKey {
+    let rule: &HostRule = permit.matched.rule.as_ref();
+    UpstreamKey {
+        scheme: permit.intent.scheme,
+        authority: permit.intent.authority.clone(),
+        inspected: rule.inspect,
+        upgrade,
+        trust: Arc::clone(&rules.trust),
+    }
+}
+
 impl Forward {
     /// Sends a request for a WebSocket, and checks what is answered.
     pub(super) async fn websocket(
@@ -98,13 +104,7 @@ impl Forward {
     ) -> Result<Switched, Failure> {
         let rule: &HostRule = permit.matched.rule.as_ref();
         let (route, inspected) = (&rule.route, rule.inspect);
-        let way = UpstreamKey {
-            scheme: permit.intent.scheme,
-            authority: permit.intent.authority.clone(),
-            inspected,
-            upgrade: true,
-            trust: Arc::clone(&rules.trust),
-        };
+        let way = way(rules, permit, true);
         let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().cloned();
         let offered: Vec<_> = offered.collect();
         if !record.dispatch().await {
