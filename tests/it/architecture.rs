@@ -41,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("state", &["plan", "pki", "clock", "tree", "printable"]),
     ("consent", &["tree", "capability", "render", "state", "printable", "programs"]),
     ("git", &["programs"]),
+    ("git_gate", &["dlp", "printable"]),
     ("init", &["masking", "plan", "policy", "printable", "yaml"]),
     (
         "review",
