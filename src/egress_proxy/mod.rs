@@ -21,6 +21,7 @@ mod internal;
 mod metrics;
 mod own_secrets;
 mod pipelock_refusal;
+mod push;
 mod read_body;
 mod record;
 mod respond;
@@ -37,7 +38,7 @@ use crate::intercept::{
     Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Tunnel, TunnelFailure,
     body,
 };
-use crate::policy::{GitOperation, HostRule, Intent, Reason, Refusal};
+use crate::policy::{GitOperation, HostRule, Intent, Reason, Refusal, SmartPush};
 use crate::telemetry::audit::{self, AuditSlot};
 use crate::verdict::{
     Head,
@@ -49,6 +50,7 @@ use failure::Failure;
 use forward::Forward;
 use http::{Request, Response};
 use metrics::Metrics;
+use push::PushGate;
 use record::{RequestNames, RequestRecord};
 use rules::LoadedRule;
 use std::sync::Arc;
@@ -61,6 +63,7 @@ pub struct Proxy {
     audit: audit::Log,
     names: RequestNames,
     metrics: Arc<Metrics>,
+    push_gate: PushGate,
 }
 
 impl Proxy {
@@ -86,10 +89,20 @@ impl Proxy {
         record.meant(&intent);
         let permit = rules.ruleset.permit(intent, request.headers_mut(), rules.clock.today())?;
         record.under(permit.matched.rule);
-        let request = read_body::checked(request, &permit).await?;
+        let push = permit.intent.smart_push();
+        let request = match push {
+            Some(kind) => self.push_gate.checked(kind, request, rules, &permit, record).await?,
+            None => read_body::checked(request, &permit).await?,
+        };
         let request = outgoing(request, rules, &permit)?;
         let request = with_credential(request, permit.matched.rule).await?;
         let response = self.forward.send(rules, &permit, request, record).await?;
+        let response = match push {
+            Some(SmartPush::Advertisement) => {
+                push::advertised(response, &permit.matched.rule.as_ref().route).await?
+            }
+            Some(SmartPush::Pack) | None => response,
+        };
         Ok(own_secrets::scrubbed(respond::strip(response), rules.ruleset.own()))
     }
 

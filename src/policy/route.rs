@@ -7,6 +7,7 @@ use super::{
     method::Method,
     path::{CanonicalPath, PathRules},
     pattern::PathPattern,
+    push::PushRules,
     query::QueryRule,
 };
 use jiff::civil::Date;
@@ -36,6 +37,8 @@ pub struct Route {
     pub query: Vec<QueryRule>,
     /// What its requests must be beside HTTP.
     pub content: ContentRules,
+    /// What a git push may change; `None` refuses every push.
+    pub push: Option<PushRules>,
     /// `%2F` may stand inside a segment of an allowed path.
     pub encoded_slash: bool,
     /// The last day (UTC) on which anything is allowed.
@@ -57,6 +60,7 @@ impl Route {
             deny_paths: Vec::new(),
             query: Vec::new(),
             content: ContentRules::default(),
+            push: None,
             encoded_slash: false,
             until: None,
             reason: None,

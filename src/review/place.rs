@@ -32,6 +32,7 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
         Capability::Requests(requests) => of_requests(requests, manifest, other),
         Capability::Credential { host, .. } => of_host(host, "auth"),
         Capability::EncodedSlash { host } => of_host(host, "encoded_slash"),
+        Capability::Push { host, .. } => of_host(host, "git.push"),
         Capability::Uninspected { host } => of_host(host, "inspect"),
         Capability::SecretsRemoved { host } => of_host(host, "dlp_action"),
         Capability::PrivateAddresses { host, .. } => of_host(host, "addresses"),

@@ -72,6 +72,7 @@ fn host(rule: &HostRule) -> Rows {
         deny_paths,
         query,
         content,
+        push,
         encoded_slash,
         until,
         reason,
@@ -92,6 +93,7 @@ fn host(rule: &HostRule) -> Rows {
         (!deny_paths.is_empty()).then(|| format!("but not {}", listed(Some(deny_paths)))),
         (!query.is_empty()).then(|| format!("in the query {}", listed(Some(query)))),
         (*content != ContentRules::default()).then(|| content.allowed().join("; ")),
+        push.as_ref().map(|rules| format!("git push to {rules}")),
         encoded_slash.then(|| "encoded slashes".to_owned()),
         (auth.is_none() && rule.guards_fields()).then(|| "no credentials of the agent's".to_owned()),
         (!client.pass_headers.is_empty())

@@ -143,6 +143,7 @@ fn row(rule: &HostRule) -> [String; 4] {
         deny_paths,
         query,
         content,
+        push,
         encoded_slash: _,
         until,
         reason: _,
@@ -154,6 +155,7 @@ fn row(rule: &HostRule) -> [String; 4] {
     notes.extend((!deny_paths.is_empty()).then(|| format!("but not {}", joined(deny_paths, " "))));
     notes.extend((!query.is_empty()).then(|| format!("query {}", joined(query, " "))));
     notes.extend(content.allowed());
+    notes.extend(push.as_ref().map(|rules| format!("git push to {rules}")));
     notes.extend(until.map(|date| format!("until {date}")));
     let own = client.pass_headers.iter().chain(&client.pass_query);
     let own = own.map(String::as_str).collect::<Vec<_>>().join(" ");
@@ -199,7 +201,7 @@ fn as_json(result: &RenderResult<'_>) -> serde_json::Result<Value> {
                 "host": route.host.as_str(), "ports": route.ports, "methods": route.methods(),
                 "path_allowlist": AnyOr::from(route.path_allowlist.as_deref()),
                 "deny_paths": route.deny_paths.iter().map(DenyPath::as_str).collect::<Vec<_>>(),
-                "query": route.query_values(), "graphql": route.content.graphql, "rpc": route.content.rpc,
+                "query": route.query_values(), "graphql": route.content.graphql, "rpc": route.content.rpc, "git_push": route.push,
                 "credential": auth.as_ref().map(|auth| &auth.token_ref), "client_credentials": client.credentials,
                 "pass_headers": client.pass_headers, "pass_query": client.pass_query, "inspect": inspect, "dlp_action": on_secret,
                 "addresses": addresses, "until": route.until, "source": route.source,

@@ -79,6 +79,12 @@ impl<R: AsRef<HostRule>> Ruleset<R> {
         &self.own
     }
 
+    /// What reads that which is sent to a host.
+    #[must_use]
+    pub fn scanner_of(&self, host: &str) -> &Scanner {
+        self.scanners.of(host)
+    }
+
     /// What is masked in what is logged: also what passes to some hosts.
     #[must_use]
     pub fn logged(&self) -> &Scanner {
