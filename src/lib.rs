@@ -24,6 +24,7 @@ pub mod explain;
 pub mod fields;
 pub mod gate;
 pub mod git;
+pub mod git_gate;
 pub mod init;
 pub mod intercept;
 pub mod json_schema;

@@ -2,7 +2,7 @@
 
 use super::{Account, Engine, Image, Mount, ServicePart};
 use crate::dlp::EVERY;
-use crate::policy::{Auth, Below, GraphqlRule, Method, PathPattern, RpcRule, USUAL_METHODS};
+use crate::policy::{Auth, Below, GraphqlRule, Method, PathPattern, PushRules, RpcRule, USUAL_METHODS};
 use camino::Utf8PathBuf;
 use ipnet::IpNet;
 use jiff::civil::Date;
@@ -65,6 +65,13 @@ pub enum Capability {
     GitPush {
         /// As the rule names it: a host, or a wildcard.
         host: String,
+    },
+    /// Some pushes to a host pass.
+    Push {
+        /// As the rule names it.
+        host: String,
+        /// What they may change.
+        rules: Box<PushRules>,
     },
     /// Paths with an encoded slash pass.
     EncodedSlash {
@@ -360,6 +367,7 @@ impl Capability {
             Self::OwnCredential { .. }
             | Self::ClientField { .. }
             | Self::GitPush { .. }
+            | Self::Push { .. }
             | Self::Uninspected { .. }
             | Self::SecretsRemoved { .. }
             | Self::PrivateAddresses { .. }
@@ -412,6 +420,7 @@ impl Capability {
                 (None, Some(_)) => true,
                 (Some(new), Some(old)) => new.iter().any(|value| !old.contains(value)),
             },
+            (Self::Push { rules: new, .. }, Self::Push { rules: old, .. }) => new.exceeds(old),
             (Self::Graphql { rule: new, .. }, Self::Graphql { rule: old, .. }) => old
                 .as_ref()
                 .is_some_and(|old| new.as_ref().is_none_or(|new| new.exceeds(old, GraphqlRule::is_within))),
@@ -455,6 +464,7 @@ impl Capability {
             | Self::OwnCredential { host }
             | Self::ClientField { host, .. }
             | Self::GitPush { host }
+            | Self::Push { host, .. }
             | Self::EncodedSlash { host }
             | Self::WebSocket { host }
             | Self::Uninspected { host }
@@ -489,6 +499,7 @@ impl Capability {
             Self::Query { name, values: Some(values), .. } => {
                 format!("asks for {name}={} in the query", values.join(" or "))
             }
+            Self::Push { rules, .. } => rules.to_string(),
             Self::Graphql { rule, .. } => rule.as_ref().map_or_else(
                 || "takes any GraphQL".to_owned(),
                 |it| format!("takes GraphQL only{}: {}", it.place(), it.rule),
@@ -596,6 +607,7 @@ impl fmt::Display for Capability {
             }
             Self::GitPush { host } => write!(f, "git push to {host}: no egress-proxy refuses it"),
             Self::WebSocket { host } => write!(f, "connections to {host} go on as WebSocket"),
+            Self::Push { host, .. } => write!(f, "git push to {host}: {value}"),
             Self::EncodedSlash { host } => {
                 write!(f, "paths of {host} with an encoded slash (%2F) inside a segment")
             }

@@ -8,7 +8,7 @@ use super::{
     service,
 };
 use crate::policy::{
-    ClientFields, ContentRules, HostPattern, HostRule, OnSecret, QueryRule, Route, is_model_api,
+    ClientFields, ContentRules, HostPattern, HostRule, OnSecret, PushRules, QueryRule, Route, is_model_api,
 };
 use crate::stack::DEFAULT_HOME;
 use camino::{Utf8Path, Utf8PathBuf};
@@ -266,6 +266,7 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &
         query,
         content: ContentRules { graphql, rpc },
         websocket,
+        push: push_now,
         encoded_slash,
         until,
         reason: _, // for people
@@ -274,6 +275,10 @@ fn properties(name: &str, old: &HostCapability, new: &HostCapability, changes: &
     let host = || name.to_owned();
     changes.flag(had_git_push, *git_push, Capability::GitPush { host: host() });
     changes.flag(old.route.websocket, *websocket, Capability::WebSocket { host: host() });
+    let push = |rules: &Option<PushRules>| {
+        rules.clone().map(|rules| Capability::Push { host: host(), rules: Box::new(rules) })
+    };
+    changes.pair(push(&old.route.push), push(push_now));
     changes.flag(old.route.encoded_slash, *encoded_slash, Capability::EncodedSlash { host: host() });
     let ClientFields { credentials: _, pass_headers, pass_query } = client; // the first is said with the credential
     let fields = |names: &[String], query| -> Vec<Capability> {

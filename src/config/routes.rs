@@ -5,7 +5,8 @@ use crate::config::{ConfigError, Limits, Listen, ProxyAddress};
 use crate::dlp::{CustomPattern, Exception};
 use crate::policy::{
     self, Below, ClientCredentials, ClientFields, ContentRules, DenyPath, GraphqlOperation, GraphqlRule,
-    HostPattern, HostRule, Method, PathPattern, Policy, PolicyError, QueryRule, Route, RpcRule,
+    HostPattern, HostRule, LARGEST_MAX_PACK, Method, PathPattern, Policy, PolicyError, PushRules, QueryRule,
+    RefPattern, Route, RpcRule, size,
 };
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -81,6 +82,13 @@ impl RoutesFile {
                 return Err(parsed
                     .error(&at("auth"), "a credential never goes over plain http: no port 80 beside it"));
             }
+            if let Some(push) = &route.git_push {
+                if route.host.starts_with('*') {
+                    return Err(parsed
+                        .error(&at("git_push"), "a push goes to a host that is named, not to a wildcard"));
+                }
+                push.check().map_err(|(key, text)| parsed.error(&at(&format!("git_push.{key}")), text))?;
+            }
             if let Some(auth) = &route.auth {
                 if route.client_credentials == ClientCredentials::Pass {
                     return Err(parsed.error(&at("client_credentials"), "beside a credential it is `strip`"));
@@ -135,6 +143,7 @@ impl From<&HostRule> for RouteEntry {
             query: _,
             content: ContentRules { graphql, rpc },
             websocket,
+            push,
             encoded_slash,
             until,
             reason,
@@ -149,6 +158,7 @@ impl From<&HostRule> for RouteEntry {
             query: route.query_values(),
             graphql: graphql.as_ref().map(Graphql::from),
             rpc: rpc.as_ref().map(Rpc::from),
+            git_push: push.as_ref().map(GitPush::from),
             auth: auth.as_ref().map(Auth::from),
             client_credentials: credentials,
             pass_headers: client.pass_headers.clone(),
@@ -175,6 +185,7 @@ impl RouteEntry {
             query,
             graphql,
             rpc,
+            git_push,
             auth,
             client_credentials,
             pass_headers,
@@ -201,6 +212,7 @@ impl RouteEntry {
                     rpc: rpc.as_ref().map(Rpc::rule).transpose()?,
                 },
                 websocket: *websocket,
+                push: git_push.as_ref().map(GitPush::rules).transpose()?,
                 encoded_slash: *encoded_slash,
                 until: *until,
                 reason: reason.clone(),
@@ -256,6 +268,45 @@ impl Rpc {
             read.ok_or_else(|| format!("`{}` is not the name of a method", name.escape_debug()))
         })?;
         Ok(Below { paths: self.paths.parse("rpc.paths", DenyPath::parse)?, rule: RpcRule { methods } })
+    }
+}
+
+impl From<&PushRules> for GitPush {
+    fn from(rules: &PushRules) -> Self {
+        let PushRules { refs, create, delete, force, max_pack } = rules;
+        Self {
+            refs: refs.iter().map(ToString::to_string).collect(),
+            create: *create,
+            delete: *delete,
+            force: *force,
+            max_pack: *max_pack,
+        }
+    }
+}
+
+impl GitPush {
+    fn rules(&self) -> Result<PushRules, RuleError> {
+        let Self { refs, create, delete, force, max_pack } = self;
+        Ok(PushRules {
+            refs: parse_all(refs, "git_push.refs", RefPattern::parse)?,
+            create: *create,
+            delete: *delete,
+            force: *force,
+            max_pack: *max_pack,
+        })
+    }
+
+    fn check(&self) -> Result<(), (&'static str, String)> {
+        if self.refs.is_empty() {
+            return Err(("refs", "name at least one ref, or write `git_push: null`".to_owned()));
+        }
+        if !(1..=LARGEST_MAX_PACK).contains(&self.max_pack) {
+            return Err((
+                "max_pack",
+                format!("from 1 to {LARGEST_MAX_PACK} bytes ({})", size(LARGEST_MAX_PACK)),
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -409,6 +460,9 @@ pub struct RouteEntry {
     /// What JSON-RPC may call; `null`: requests need not be JSON-RPC.
     #[serde(deserialize_with = "present")]
     pub rpc: Option<Rpc>,
+    /// What a git push may change; `null`: every push is refused.
+    #[serde(deserialize_with = "present")]
+    pub git_push: Option<GitPush>,
     /// The credential that is set on every request; `null`: none.
     #[serde(deserialize_with = "present")]
     pub auth: Option<Auth>,
@@ -452,6 +506,22 @@ pub struct Rpc {
     pub paths: AnyOr,
     /// The methods of calls and notifications; none but these.
     pub methods: Vec<String>,
+}
+
+/// What a git push may change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GitPush {
+    /// Full names of refs, each with one `*` at most, which stands for one character or more; none but these.
+    pub refs: Vec<String>,
+    /// Whether refs may be made.
+    pub create: bool,
+    /// Whether refs may be deleted.
+    pub delete: bool,
+    /// Whether a ref may be moved to what does not descend from its old tip.
+    pub force: bool,
+    /// The most bytes of a pack.
+    pub max_pack: u64,
 }
 
 /// How a credential is put on a request: `header: prefix + secret`, or, with a user name,
@@ -543,6 +613,13 @@ mod tests {
             query: BTreeMap::new(),
             graphql: None,
             rpc: None,
+            git_push: Some(GitPush {
+                refs: vec!["refs/heads/agent/*".into()],
+                create: true,
+                delete: false,
+                force: false,
+                max_pack: 1 << 20,
+            }),
             auth: Some(Auth {
                 header: "authorization".into(),
                 prefix: "Bearer ".into(),
@@ -622,7 +699,7 @@ mod tests {
 
     #[test]
     fn values_that_would_fail_later_fail_now() {
-        let cases: [(&str, &str, &str); 15] = [
+        let cases: [(&str, &str, &str); 19] = [
             ("version: 1", "version: 2", "version: this bottle reads version 1, not 2"),
             ("idle_seconds: 900", "idle_seconds: 0", "limits.idle_seconds: 0 would refuse everything"),
             (
@@ -660,6 +737,22 @@ mod tests {
                 "deny_paths: []",
                 "deny_paths: [/a]",
                 "routes: egress_proxy.routes[0]: deny_paths can't hold without",
+            ),
+            (
+                "- \"refs/heads/agent/*\"",
+                "- \"heads/agent/*\"",
+                "routes[0].git_push.refs[0]: a full name begins with `refs/`",
+            ),
+            (
+                "max_pack: 1048576",
+                "max_pack: 0",
+                "routes[0].git_push.max_pack: from 1 to 134217728 bytes (128 MiB)",
+            ),
+            ("max_pack: 1048576", "max_pack: 134217729", "routes[0].git_push.max_pack: from 1 to"),
+            (
+                "host: a.example",
+                "host: \"*.a.example\"",
+                "routes[0].git_push: a push goes to a host that is named",
             ),
             (
                 "path_allowlist: any",

@@ -105,18 +105,19 @@ pub(super) fn denial(failure: &Failure, reader: DenialReader) -> Response<Body> 
     let by_rules = refusal.reason.basis() == Basis::Rules && refusal.reason != Reason::GitPush;
     let ask = if by_rules { format!("; {ASK}") } else { String::new() };
     let message = format!("bottle: {}{ask}", refusal.message);
-    let (kind, text) = match reader {
-        DenialReader::Text => ("text/plain; charset=utf-8", message + "\n"),
-        DenialReader::GitLfs => {
-            ("application/vnd.git-lfs+json", json(refusal, failure.source(), &message, reader))
+    let (kind, content) = match (&failure.report, reader) {
+        (Some(report), _) => ("application/x-git-receive-pack-result", report.clone()),
+        (None, DenialReader::Text) => ("text/plain; charset=utf-8", (message + "\n").into()),
+        (None, DenialReader::GitLfs) => {
+            ("application/vnd.git-lfs+json", json(refusal, failure.source(), &message, reader).into())
         }
-        DenialReader::Api | DenialReader::Npm => {
-            ("application/json", json(refusal, failure.source(), &message, reader))
+        (None, DenialReader::Api | DenialReader::Npm) => {
+            ("application/json", json(refusal, failure.source(), &message, reader).into())
         }
     };
-    let mut response = Response::new(body::full(text));
+    let mut response = Response::new(body::full(content));
     *response.status_mut() = failure.status();
-    if let Some(phrase) = reason_phrase(refusal, by_rules) {
+    if let Some(phrase) = reason_phrase(refusal, by_rules).filter(|_| failure.report.is_none()) {
         response.extensions_mut().insert(phrase);
     }
     let headers = response.headers_mut();

@@ -5,6 +5,7 @@ use crate::intercept::{BodyError, FaultKind, HeadFault};
 use crate::policy::{Reason, Refusal};
 use crate::telemetry::audit::Verdict;
 use crate::verdict::egress_proxy::malformed;
+use bytes::Bytes;
 use http::StatusCode;
 
 /// A refusal with its author, and a status where the reason alone does not tell it.
@@ -13,6 +14,8 @@ pub(super) struct Failure {
     pub(super) refusal: Box<Refusal>,
     pub(super) by: Author,
     status: Option<StatusCode>,
+    /// The answer to a push, which its client reads for what became of its refs.
+    pub(super) report: Option<Bytes>,
 }
 
 /// Who decided.
@@ -36,7 +39,12 @@ impl Author {
 impl Failure {
     /// pipelock's answer, passed on with its status.
     pub(super) fn by_pipelock(refusal: Refusal, finding: String, status: StatusCode) -> Self {
-        Self { refusal: Box::new(refusal), by: Author::Pipelock { finding }, status: Some(status) }
+        Self {
+            refusal: Box::new(refusal),
+            by: Author::Pipelock { finding },
+            status: Some(status),
+            report: None,
+        }
     }
 
     /// A request that is no request, or not all of one.
@@ -68,6 +76,11 @@ impl Failure {
         }
     }
 
+    /// A push that is refused in the words of its own protocol: its answer is a success of HTTP.
+    pub(super) fn in_a_report(refusal: Refusal, report: Vec<u8>) -> Self {
+        Self { status: Some(StatusCode::OK), report: Some(report.into()), ..refusal.into() }
+    }
+
     pub(super) fn status(&self) -> StatusCode {
         self.status.unwrap_or_else(|| status_and_verdict(self.refusal.reason).0)
     }
@@ -88,7 +101,7 @@ impl Failure {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal: Box::new(refusal), by: Author::EgressProxy, status: None }
+        Self { refusal: Box::new(refusal), by: Author::EgressProxy, status: None, report: None }
     }
 }
 
@@ -101,6 +114,7 @@ fn status_and_verdict(reason: Reason) -> (StatusCode, Verdict) {
         }
         Reason::RequestIncomplete | Reason::TlsFailed => (StatusCode::BAD_REQUEST, Verdict::Error),
         Reason::GitPush
+        | Reason::PushNotAllowed
         | Reason::HostNotAllowed
         | Reason::PortNotAllowed
         | Reason::RuleExpired

@@ -4,6 +4,7 @@ use super::{
     Proxy,
     forward::Forward,
     metrics::Metrics,
+    push::PushGate,
     record::RequestNames,
     rules::{Rules, RulesError},
 };
@@ -28,7 +29,7 @@ impl EgressProxy {
             let forward = Forward::new();
             registry.register_collector(forward.collector());
             let (rules, names) = (Arc::new(ArcSwap::from_pointee(rules)), RequestNames::new(clock));
-            Proxy { rules, forward, audit, names, metrics }
+            Proxy { rules, forward, audit, names, metrics, push_gate: PushGate::new() }
         })
     }
 }

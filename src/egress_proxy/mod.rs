@@ -21,6 +21,7 @@ mod internal;
 mod metrics;
 mod own_secrets;
 mod pipelock_refusal;
+mod push;
 mod read_body;
 mod record;
 mod respond;
@@ -38,7 +39,7 @@ use crate::intercept::{
     Answer, Body, BodyError, Connect, ConnectRequest, Event, Exchange, Fault, Handler, Stream, Switched,
     Tunnel, TunnelFailure, Upgrade, body,
 };
-use crate::policy::{GitOperation, HostRule, Intent, Reason, Refusal};
+use crate::policy::{GitOperation, HostRule, Intent, Reason, Refusal, SmartPush};
 use crate::telemetry::audit::{self, AuditSlot};
 use crate::verdict::{
     Head,
@@ -51,6 +52,7 @@ use forward::Forward;
 use futures_util::FutureExt as _;
 use http::{HeaderMap, Request, Response};
 use metrics::Metrics;
+use push::PushGate;
 use record::{RequestNames, RequestRecord};
 use rules::LoadedRule;
 use std::sync::Arc;
@@ -63,6 +65,7 @@ pub struct Proxy {
     audit: audit::Log,
     names: RequestNames,
     metrics: Arc<Metrics>,
+    push_gate: PushGate,
 }
 
 impl Proxy {
@@ -89,7 +92,11 @@ impl Proxy {
         record.meant(&intent);
         let permit = rules.ruleset.permit(intent, request.headers_mut(), rules.clock.today())?;
         record.under(permit.matched.rule);
-        let request = read_body::checked(request, &permit).await?;
+        let push = permit.intent.smart_push();
+        let request = match push {
+            Some(kind) => self.push_gate.checked(kind, request, rules, &permit, record).await?,
+            None => read_body::checked(request, &permit).await?,
+        };
         let request = outgoing(request, rules, &permit)?;
         let request = with_credential(request, permit.matched.rule).await?;
         let response = match &permit.handshake {
@@ -110,6 +117,12 @@ impl Proxy {
                     }
                 }
             }
+        };
+        let response = match push {
+            Some(SmartPush::Advertisement) => {
+                push::advertised(response, &permit.matched.rule.as_ref().route).await?
+            }
+            Some(SmartPush::Pack) | None => response,
         };
         Ok(Answered::Response(own_secrets::scrubbed(respond::strip(response), rules.ruleset.own())))
     }

@@ -10,9 +10,12 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::dlp::{OwnSecrets, Scanner};
+use crate::git_gate::Commands;
+use crate::git_gate::object_id::ObjectId;
+use crate::git_gate::pack::Inspected;
 use crate::intercept::{Body, BodyEnd, BodyOutcome, Exchange, Fault, Meter, body};
 use crate::policy::{Authority, HostRule, Intent, Scheme};
-use crate::telemetry::audit::{AuditSlot, Event, Record, Verdict, cut};
+use crate::telemetry::audit::{AuditSlot, Event, PushRecord, PushedRef, Record, Verdict, cut};
 use crate::verdict::egress_proxy::Destination;
 use http::{Request, Response};
 use std::{
@@ -129,6 +132,38 @@ impl RequestRecord {
         self.record.path = Some(self.shown(intent.target.path.as_str()));
         self.record.target = None;
         self.record.git = Some(intent.git.as_str().to_owned());
+    }
+
+    /// What a push asks for.
+    pub(super) fn pushes(&mut self, commands: &Commands) {
+        let id = |id: Option<ObjectId>| id.map(|id| id.to_string());
+        let refs = commands.list.iter().take(PushRecord::MOST_REFS).map(|command| PushedRef {
+            name: self.shown(command.name.as_str()),
+            old: id(command.old),
+            new: id(command.new),
+        });
+        self.record.push = Some(Box::new(PushRecord {
+            refs: refs.collect(),
+            more_refs: commands.list.len().saturating_sub(PushRecord::MOST_REFS) as u64,
+            objects: None,
+            exempted: 0,
+            refused: None,
+        }));
+    }
+
+    /// What was found in its pack, which may be sent on.
+    pub(super) fn push_inspected(&mut self, inspected: &Inspected) {
+        if let Some(push) = &mut self.record.push {
+            push.objects = Some(inspected.objects);
+            push.exempted = inspected.exempted.len() as u64;
+        }
+    }
+
+    /// Why it is refused, in a word.
+    pub(super) fn push_refused(&mut self, kind: &str) {
+        if let Some(push) = &mut self.record.push {
+            push.refused = Some(kind.to_owned());
+        }
     }
 
     pub(super) fn under(&mut self, rule: &impl AsRef<HostRule>) {
@@ -279,6 +314,7 @@ fn blank(rules: &Rules, connection: u64, request: String) -> Record {
         target: None,
         query_bytes: None,
         git: None,
+        push: None,
         verdict: Verdict::Error,
         reason: None,
         decided_by: Author::EgressProxy.name().to_owned(),

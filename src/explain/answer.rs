@@ -329,6 +329,8 @@ fn refusing_pointer(route: &Route, reason: Reason, read: Option<&Intent>) -> Str
             .map_or_else(|| format!("{source}.deny_paths"), |index| format!("{source}.deny_paths[{index}]")),
         Reason::QueryNotAllowed => format!("{source}.query"),
         Reason::GraphqlNotAllowed => format!("{source}.graphql"),
+        Reason::PushNotAllowed => format!("{source}.git.push"),
+        Reason::GitPush if route.push.is_some() => format!("{source}.git.push"),
         Reason::RpcNotAllowed => format!("{source}.rpc"),
         Reason::MethodNotAllowed => format!("{source}.methods"),
         Reason::PortNotAllowed => format!("{source}.ports"),
@@ -380,6 +382,14 @@ fn notes_of(asked: &Asked, rule: Option<&HostRule>, intent: &Intent) -> Vec<Stri
     let reads = rule.is_some_and(|rule| rule.route.content.hold(&intent.target.path));
     if asked.body.is_none() && reads && intent.method == Method::POST {
         notes.push("the rule reads the body, too: give it with --body to know what becomes of it".to_owned());
+    }
+    if let Some(rules) = rule.and_then(|rule| rule.route.push.as_ref())
+        && intent.smart_push().is_some()
+    {
+        notes.push(format!(
+            "what a push may change is decided on when its commands and its pack are there ({rules}); the pack is searched \
+             for secrets, also where pipelock does not look inside"
+        ));
     }
     if asked.body.is_none() && is_lfs_batch(intent) {
         notes.push(

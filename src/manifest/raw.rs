@@ -265,6 +265,9 @@ pub(super) struct Route {
     /// Requests must be JSON-RPC with these methods, or are refused. MCP is JSON-RPC.
     #[schemars(example = json!({"paths": ["/mcp"], "methods": ["initialize", "notifications/initialized", "tools/list"]}))]
     pub(super) rpc: Option<Rpc>,
+    /// What git may change at this host beside clone and fetch, which a `path_allowlist` is enough for.
+    #[schemars(example = json!({"push": {"refs": ["refs/heads/agent/*"]}}))]
+    pub(super) git: Option<Git>,
     /// The methods that the agent may use. Absent: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS; any other must be
     /// listed, and CONNECT and TRACE can't be.
     #[schemars(length(min = 1), example = ["GET", "HEAD"])]
@@ -358,6 +361,39 @@ pub(super) struct Rpc {
     /// The methods of calls and notifications, exactly as they are sent. Answers to what the server asks pass.
     #[schemars(with = "Vec<String>", length(min = 1), example = ["tools/list", "tools/call"])]
     pub(super) methods: Option<Vec<Item<String>>>,
+}
+
+/// What git may change.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Git {
+    /// Pushes over https that change nothing but these refs pass, after egress-proxy has checked and scanned what is in
+    /// them. Every other push is refused.
+    #[schemars(with = "GitPush", example = json!({"refs": ["refs/heads/agent/*"], "max_pack": "50MiB"}))]
+    pub(super) push: Option<GitPush>,
+}
+
+/// What a push may change.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct GitPush {
+    /// The refs by their full names. One `*` in an entry stands for one character or more, `/` included:
+    /// `refs/heads/agent/*` allows `refs/heads/agent/a/b`. One ref outside refuses the whole push.
+    #[schemars(with = "Vec<String>", length(min = 1), example = ["refs/heads/agent/*", "refs/tags/agent-*"])]
+    pub(super) refs: Option<Vec<Item<String>>>,
+    /// Whether refs may be made. Default: true.
+    #[schemars(example = false)]
+    pub(super) create: Option<bool>,
+    /// Whether refs may be deleted. Default: false.
+    #[schemars(example = true)]
+    pub(super) delete: Option<bool>,
+    /// Whether a ref may move to commits that do not descend from its old tip. Default: false; then what is pushed
+    /// must show that it does.
+    #[schemars(example = true)]
+    pub(super) force: Option<bool>,
+    /// The largest pack, with `KiB` or `MiB`: up to 128MiB. Default: `50MiB`.
+    #[schemars(example = &"20MiB")]
+    pub(super) max_pack: Option<String>,
 }
 
 /// What becomes of the agent's own credentials.

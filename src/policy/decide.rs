@@ -10,6 +10,7 @@ use super::{
     nearest::Difference,
     path::CanonicalPath,
     pattern::PathPattern,
+    push::not_in_this_form,
     query::QueryFault,
     refusal::{NO_RETRY, Reason, Refusal, allowed_on},
     route::{PLAIN_HTTP, Route},
@@ -33,7 +34,7 @@ impl<R: AsRef<HostRule>> Policy<R> {
     pub fn decide(&self, intent: &Intent, today: Date) -> Result<MatchedRule<'_, R>, Refusal> {
         let rule = self.rule(&intent.authority.host);
         if intent.git.is_push() {
-            return Err(git_push(intent, self.route(&intent.authority.host)));
+            check_push(intent, self.route(&intent.authority.host))?;
         }
         let rule = rule.ok_or_else(|| self.host_not_allowed(intent))?;
         let route = &rule.as_ref().route;
@@ -130,11 +131,30 @@ pub(super) fn by_rule(reason: Reason, what: &str, route: &Route) -> Refusal {
     Refusal { allowed, ..Refusal::new(reason, message).under(route) }
 }
 
-fn git_push(intent: &Intent, route: Option<&Route>) -> Refusal {
-    let what = match intent.git {
+/// A push is refused on every host but for its two requests in their one form, where a rule says what they may change.
+/// What it does say is checked when commands and pack are there.
+fn check_push(intent: &Intent, route: Option<&Route>) -> Result<(), Refusal> {
+    match route.and_then(|route| Some((route, route.push.as_ref()?))) {
+        None => Err(git_push(intent, route)),
+        Some((route, _)) if intent.smart_push().is_some() && !route.content.hold(&intent.target.path) => {
+            Ok(())
+        }
+        Some((route, rules)) => {
+            let message = format!("{} to {}: {}", push_name(intent), route.host, not_in_this_form(rules));
+            Err(Refusal::new(Reason::GitPush, message).under(route))
+        }
+    }
+}
+
+fn push_name(intent: &Intent) -> &'static str {
+    match intent.git {
         GitOperation::LfsUpload => "git push (its LFS upload)",
         _ => "git push",
-    };
+    }
+}
+
+fn git_push(intent: &Intent, route: Option<&Route>) -> Refusal {
+    let what = push_name(intent);
     let message = format!(
         "{what} to {} is refused, as on every host: a person pushes from the host, outside the bottle; clone and fetch \
          work where a rule allows them; {NO_RETRY}",

@@ -30,6 +30,7 @@ mod model_apis;
 mod nearest;
 mod path;
 mod pattern;
+mod push;
 mod query;
 mod read_content;
 mod refusal;
@@ -60,6 +61,10 @@ pub use model_apis::{is_model_api, model_apis};
 pub use nearest::{Difference, Nearest};
 pub use path::{CanonicalPath, PathError, PathRules};
 pub use pattern::{PathPattern, PathPatternError, PathPatternProblem, covers_all};
+pub use push::{
+    DEFAULT_MAX_PACK, LARGEST_MAX_PACK, PushRules, RefChange, RefName, RefNameError, RefPattern,
+    RefPatternError, SmartPush, size,
+};
 pub use query::{QueryFault, QueryRule};
 pub use read_content::Content;
 pub use refusal::{Basis, Reason, Refusal, USUAL_METHODS};

@@ -36,6 +36,8 @@ macro_rules! reasons {
 reasons! {
     /// The request writes to a git repository.
     GitPush = "git_push",
+    /// The host's rule allows some pushes, and not this one.
+    PushNotAllowed = "push_not_allowed",
     /// No rule names the host.
     HostNotAllowed = "host_not_allowed",
     /// The host's rule does not list the port, or not for this scheme.
@@ -117,7 +119,8 @@ impl Reason {
             | Reason::MethodNotAllowed
             | Reason::PathNotAllowed
             | Reason::PathDenied => Basis::Rules,
-            Reason::QueryNotAllowed
+            Reason::PushNotAllowed
+            | Reason::QueryNotAllowed
             | Reason::GraphqlNotAllowed
             | Reason::RpcNotAllowed
             | Reason::AuthorityMismatch
@@ -266,6 +269,7 @@ pub(super) fn allowed_on(route: &Route) -> Vec<String> {
     if route.websocket {
         allowed.push("WebSocket".to_owned());
     }
+    allowed.extend(route.push.as_ref().map(|rules| format!("git push to {rules}")));
     allowed
 }
 

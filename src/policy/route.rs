@@ -7,6 +7,7 @@ use super::{
     method::Method,
     path::{CanonicalPath, PathRules},
     pattern::PathPattern,
+    push::PushRules,
     query::QueryRule,
 };
 use jiff::civil::Date;
@@ -38,6 +39,8 @@ pub struct Route {
     pub content: ContentRules,
     /// Its connections may go on as WebSocket.
     pub websocket: bool,
+    /// What a git push may change; `None` refuses every push.
+    pub push: Option<PushRules>,
     /// `%2F` may stand inside a segment of an allowed path.
     pub encoded_slash: bool,
     /// The last day (UTC) on which anything is allowed.
@@ -60,6 +63,7 @@ impl Route {
             query: Vec::new(),
             content: ContentRules::default(),
             websocket: false,
+            push: None,
             encoded_slash: false,
             until: None,
             reason: None,

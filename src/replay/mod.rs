@@ -166,7 +166,9 @@ impl<'r> Replay<'r> {
 /// the content type of a push says the same.
 fn again(request: &PastRequest<'_>, method: &str, path: &str) -> Option<Asked> {
     let PastRequest { scheme, host, port, git, .. } = request;
-    let url = format!("{scheme}://{host}:{port}{path}");
+    let asks = git.is_push() && method == "GET" && path.ends_with("/info/refs");
+    let query = if asks { "?service=git-receive-pack" } else { "" };
+    let url = format!("{scheme}://{host}:{port}{path}{query}");
     let push = ("Content-Type".to_owned(), "application/x-git-receive-pack-request".to_owned());
     let fields = if git.is_push() { vec![push] } else { Vec::new() };
     let request = WrittenRequest::parse(method, &url, fields).ok()?;
@@ -183,7 +185,10 @@ fn of_answer(answer: &Answer) -> Now {
             .filter(|refusal| {
                 !matches!(
                     refusal.reason,
-                    Reason::QueryNotAllowed | Reason::GraphqlNotAllowed | Reason::RpcNotAllowed
+                    Reason::QueryNotAllowed
+                        | Reason::GraphqlNotAllowed
+                        | Reason::RpcNotAllowed
+                        | Reason::PushNotAllowed
                 )
             })
             .map(|refusal| (refusal.reason, answer.decided_by)),

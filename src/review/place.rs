@@ -33,6 +33,7 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
         Capability::Credential { host, .. } => of_host(host, "auth"),
         Capability::WebSocket { host } => of_host(host, "websocket"),
         Capability::EncodedSlash { host } => of_host(host, "encoded_slash"),
+        Capability::Push { host, .. } => of_host(host, "git.push"),
         Capability::Uninspected { host } => of_host(host, "inspect"),
         Capability::SecretsRemoved { host } => of_host(host, "dlp_action"),
         Capability::PrivateAddresses { host, .. } => of_host(host, "addresses"),

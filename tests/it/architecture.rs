@@ -41,6 +41,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("state", &["plan", "pki", "clock", "tree", "printable"]),
     ("consent", &["tree", "capability", "render", "state", "printable", "programs"]),
     ("git", &["programs"]),
+    ("git_gate", &["policy", "dlp", "printable"]),
     ("init", &["masking", "plan", "policy", "printable", "yaml"]),
     (
         "review",
@@ -66,6 +67,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "runtime",
             "intercept",
             "verdict",
+            "git_gate",
             "content_coding",
             "config",
             "policy",

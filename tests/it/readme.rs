@@ -191,6 +191,7 @@ fn every_field_of_an_audit_record_is_in_its_table() {
         path: text(),
         target: text(),
         query_bytes: Some(1),
+        push: None,
         git: text(),
         verdict: Verdict::Deny,
         reason: text(),

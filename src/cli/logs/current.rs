@@ -53,6 +53,7 @@ impl<'a> Current<'a> {
             Some("query_not_allowed") => ".query",
             Some("graphql_not_allowed") => ".graphql",
             Some("rpc_not_allowed") => ".rpc",
+            Some("push_not_allowed") => ".git.push",
             Some("method_not_allowed") => ".methods",
             Some("port_not_allowed") => ".ports",
             Some("rule_expired") => ".until",

@@ -73,6 +73,7 @@ fn host(rule: &HostRule) -> Rows {
         query,
         content,
         websocket,
+        push,
         encoded_slash,
         until,
         reason,
@@ -94,6 +95,7 @@ fn host(rule: &HostRule) -> Rows {
         (!query.is_empty()).then(|| format!("in the query {}", listed(Some(query)))),
         (*content != ContentRules::default()).then(|| content.allowed().join("; ")),
         websocket.then(|| "WebSocket".to_owned()),
+        push.as_ref().map(|rules| format!("git push to {rules}")),
         encoded_slash.then(|| "encoded slashes".to_owned()),
         (auth.is_none() && rule.guards_fields()).then(|| "no credentials of the agent's".to_owned()),
         (!client.pass_headers.is_empty())

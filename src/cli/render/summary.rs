@@ -144,6 +144,7 @@ fn row(rule: &HostRule) -> [String; 4] {
         query,
         content,
         websocket,
+        push,
         encoded_slash: _,
         until,
         reason: _,
@@ -156,6 +157,7 @@ fn row(rule: &HostRule) -> [String; 4] {
     notes.extend((!query.is_empty()).then(|| format!("query {}", joined(query, " "))));
     notes.extend(content.allowed());
     notes.extend(websocket.then(|| "WebSocket".to_owned()));
+    notes.extend(push.as_ref().map(|rules| format!("git push to {rules}")));
     notes.extend(until.map(|date| format!("until {date}")));
     let own = client.pass_headers.iter().chain(&client.pass_query);
     let own = own.map(String::as_str).collect::<Vec<_>>().join(" ");
@@ -201,7 +203,7 @@ fn as_json(result: &RenderResult<'_>) -> serde_json::Result<Value> {
                 "host": route.host.as_str(), "ports": route.ports, "methods": route.methods(),
                 "path_allowlist": AnyOr::from(route.path_allowlist.as_deref()),
                 "deny_paths": route.deny_paths.iter().map(DenyPath::as_str).collect::<Vec<_>>(),
-                "query": route.query_values(), "graphql": route.content.graphql, "rpc": route.content.rpc, "websocket": route.websocket,
+                "query": route.query_values(), "graphql": route.content.graphql, "rpc": route.content.rpc, "websocket": route.websocket, "git_push": route.push,
                 "credential": auth.as_ref().map(|auth| &auth.token_ref), "client_credentials": client.credentials,
                 "pass_headers": client.pass_headers, "pass_query": client.pass_query, "inspect": inspect, "dlp_action": on_secret,
                 "addresses": addresses, "until": route.until, "source": route.source,

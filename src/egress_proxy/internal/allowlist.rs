@@ -49,6 +49,7 @@ impl<'r, R: AsRef<HostRule>> From<&'r R> for Entry<'r> {
             query,
             content: _, // these two in words
             websocket: _,
+            push: _,
             encoded_slash: _,
             until: _,
             reason,
@@ -85,7 +86,7 @@ impl Page for Allowlist<'_> {
             "\nA refusal is a 403 with X-Bottle-Verdict: deny, and its body says why; retrying does not help.\n\
              Why a request is refused: /run/bottle/bottle explain GET https://HOST/PATH\n\
              What is needed and refused, a person can allow, in bottle.yaml on the host: say the method and the URL.\n\
-             git push is refused on every host: a person pushes. Requests are searched for secrets on top of these rules.\n",
+             git push is refused but where this page says what it may change: a person pushes. Requests are searched for secrets on top of these rules.\n",
         );
         out
     }

@@ -18,6 +18,7 @@ mod hosts;
 mod lints;
 mod paths;
 mod publish;
+mod push;
 mod query;
 mod resources;
 mod route;

@@ -5,7 +5,7 @@ use super::super::item::Item;
 use super::super::raw;
 use super::hosts::Named;
 use super::paths::{PathKey, Placed, alone, paths, too_many};
-use super::{address, auth, client, content, credential_hosts, hosts, query};
+use super::{address, auth, client, content, credential_hosts, hosts, push, query};
 use crate::policy::{ContentRules, DenyPath, HostRule, Method, OnSecret, PathPattern, Route};
 use jiff::civil::Date;
 use std::collections::HashSet;
@@ -82,6 +82,7 @@ pub(super) fn route(
         query,
         graphql,
         rpc,
+        git,
         methods,
         auth,
         credential_hosts,
@@ -123,6 +124,10 @@ pub(super) fn route(
     };
     let content =
         content::rules(graphql, rpc, &content::Around { pointer, allowed, encoded_slash }, findings);
+    let push = git.and_then(|raw::Git { push }| push).map(|written| {
+        let named = named.as_ref().map(|named| &named.host);
+        push::rules(written, named, &format!("{pointer}.git.push"), findings)
+    });
     let methods = methods.map(|items| self::methods(items, pointer, findings));
     if websocket == Some(true) {
         check_websocket(&content, methods.as_deref(), pointer, findings);
@@ -159,6 +164,7 @@ pub(super) fn route(
             query,
             content,
             websocket: websocket.unwrap_or(false),
+            push,
             encoded_slash,
             until,
             reason,

@@ -141,6 +141,9 @@ pub struct Record {
     /// The git operation: `none`, `fetch`, `push`, `lfs_upload`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<String>,
+    /// Of a push whose commands were read: what it changes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<Box<PushRecord>>,
     /// What became of the request; in a `dispatch`, what was decided.
     pub verdict: Verdict,
     /// The stable code of the refusal, or of what went wrong upstream.
@@ -183,6 +186,44 @@ pub struct Record {
     pub first_byte_ms: Option<u64>,
     /// From the request's head to the response's end.
     pub duration_ms: u64,
+}
+
+/// What a push changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PushRecord {
+    /// The refs, the first 20.
+    pub refs: Vec<PushedRef>,
+    /// How many more there are.
+    #[serde(default)]
+    pub more_refs: u64,
+    /// The objects of its pack, once all of them were looked at and found good; absent for a push without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<u32>,
+    /// Lines with a finding that a comment in them exempts.
+    #[serde(default)]
+    pub exempted: u64,
+    /// Why it was refused, in a word; absent where egress-proxy let it pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+impl PushRecord {
+    /// Refs that are named.
+    pub const MOST_REFS: usize = 20;
+}
+
+/// What becomes of one ref.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PushedRef {
+    /// Its full name.
+    #[serde(serialize_with = "cut::text")]
+    pub name: String,
+    /// What the client says it was; absent for a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old: Option<String>,
+    /// What it shall be; absent where it is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<String>,
 }
 
 impl Record {
@@ -261,6 +302,7 @@ pub(super) mod tests {
             target: None,
             query_bytes: None,
             git: None,
+            push: None,
             verdict: Verdict::Deny,
             reason: Some("host_not_allowed".to_owned()),
             decided_by: "egress-proxy".to_owned(),

@@ -4,7 +4,12 @@ use super::harness::Stack;
 use std::process::{Command, Output};
 
 /// A program behind the proxy, with the environment that the agent has.
-async fn run(stack: &Stack, program: &str, arguments: &[&str], folder: &std::path::Path) -> Output {
+pub(super) async fn run(
+    stack: &Stack,
+    program: &str,
+    arguments: &[&str],
+    folder: &std::path::Path,
+) -> Output {
     let ca = folder.join("agent-ca.pem");
     fs_err::write(&ca, &stack.files.agent_ca).unwrap();
     let proxy = format!("http://{}", stack.address);
@@ -23,7 +28,7 @@ async fn run(stack: &Stack, program: &str, arguments: &[&str], folder: &std::pat
     running.await.unwrap().unwrap_or_else(|e| panic!("{program} is needed for this test: {e}"))
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

@@ -16,6 +16,7 @@ mod hosts;
 mod http2;
 mod life;
 mod pipelock;
+mod push;
 mod replay;
 mod upstream;
 mod verdict;

@@ -1,0 +1,73 @@
+//! Whether an update keeps what its ref held: proven from the commits of the pack alone.
+
+use super::{Refused, RefusedKind, Update, object::Kind, objects::Objects, shown};
+use crate::git_gate::object_id::ObjectId;
+use std::collections::HashSet;
+
+/// Parents that are looked at for all updates of a push: many refs over one long history ask for them again and again.
+const STEPS: usize = 4_000_000;
+
+/// Each ref becomes something that it can be, and without `force` what it held is an ancestor of what it shall hold.
+pub(super) fn prove(updates: &[Update<'_>], force: bool, objects: &Objects) -> Result<(), Refused> {
+    let mut steps = STEPS;
+    for update in updates {
+        let Some(new) = update.new else { continue };
+        let kind = objects.kind(&new);
+        let branch = update.refname.strip_prefix("refs/heads/");
+        if branch.is_some()
+            && let Some(kind) = kind.filter(|kind| *kind != Kind::Commit)
+        {
+            let reason = format!("a branch holds a commit, and {new} is a {}", kind.name());
+            return Err(Refused::update(update.refname, RefusedKind::Malformed, reason));
+        }
+        match update.old {
+            Some(old) if !force && old != new => {
+                let refused = |why: String| {
+                    let reason = format!("it is not proven that this only adds to what the ref holds: {why}");
+                    Refused::update(update.refname, RefusedKind::NotFastForward, reason)
+                };
+                let Some(branch) = branch else {
+                    let mend = "give it another name, or ask a person to move it";
+                    return Err(refused(format!("only branches are moved by fast-forward; {mend}")));
+                };
+                let mend = mend(branch);
+                if kind.is_none() {
+                    return Err(refused(format!("{new} is not in the pack; {mend}")));
+                }
+                match reaches(new, old, objects, &mut steps) {
+                    Some(true) => {}
+                    Some(false) => {
+                        return Err(refused(format!(
+                            "no commit of this push comes from {old}, which the ref holds; {mend}"
+                        )));
+                    }
+                    None => {
+                        return Err(refused(
+                            "the histories of this push are too long for it; push fewer refs".into(),
+                        ));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn mend(branch: &str) -> String {
+    format!("run `git fetch origin` and `git rebase origin/{}`, and push again", shown(branch.as_bytes()))
+}
+
+/// Whether one line of commits of the pack goes back to `old`; nothing where that takes too long.
+fn reaches(new: ObjectId, old: ObjectId, objects: &Objects, steps: &mut usize) -> Option<bool> {
+    let (mut seen, mut next) = (HashSet::from([new]), vec![new]);
+    while let Some(id) = next.pop() {
+        let parents = objects.commits.get(&id).map(|commit| &*commit.parents).unwrap_or_default();
+        *steps = steps.checked_sub(parents.len())?;
+        if parents.contains(&old) {
+            return Some(true);
+        }
+        next.extend(parents.iter().filter(|parent| seen.insert(**parent)));
+    }
+    Some(false)
+}

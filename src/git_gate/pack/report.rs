@@ -1,0 +1,275 @@
+//! What is said of findings: which commit and file they stand in, and what to do.
+
+use super::{
+    Exempted, Inspected, Refused, RefusedKind, Scan, Update,
+    object::{self, Kind, Mode},
+    objects::{Finding, Findings, Objects, Place},
+    shown,
+};
+use crate::git_gate::object_id::ObjectId;
+use std::collections::{HashMap, HashSet};
+
+/// Findings that are shown.
+const SHOWN: usize = 20;
+
+/// Exempted lines that are named.
+const EXEMPTED: usize = 100;
+
+/// Folders that lie in one another.
+const DEEPEST: u32 = 1000;
+
+/// Bytes of a path before a name that are scanned with it: what is split by a slash is seen.
+const BEFORE: usize = 200;
+
+/// Refuses what carries a credential.
+pub(super) fn judge(
+    updates: &[Update<'_>],
+    mut objects: Objects,
+    scan: &dyn Scan,
+) -> Result<Inspected, Refused> {
+    let findings = std::mem::take(&mut objects.findings);
+    let wanted = findings.found.iter().map(|it| it.id).chain(findings.exempted.iter().map(|it| it.0));
+    let mut walk = Walk {
+        wanted: wanted.collect(),
+        objects: &objects,
+        scan,
+        findings,
+        folders: Vec::new(),
+        trees: HashMap::new(),
+        blobs: HashMap::new(),
+        reached: HashSet::new(),
+    };
+    walk.tips(updates)?;
+    walk.unreached()?;
+    if !walk.findings.found.is_empty() {
+        return Err(walk.refuse());
+    }
+    let exempted = walk.findings.exempted.iter().take(EXEMPTED);
+    let exempted = exempted.map(|(id, found)| Exempted {
+        kind: found.kind.clone(),
+        place: walk.place_of_content(*id, found.line),
+    });
+    Ok(Inspected { objects: u32::try_from(objects.len()).unwrap_or(u32::MAX), exempted: exempted.collect() })
+}
+
+/// A folder on the way to a tree.
+struct Folder {
+    /// The index of the one that it lies in.
+    above: Option<usize>,
+    name: Box<[u8]>,
+    depth: u32,
+}
+
+/// Where a tree was met first.
+#[derive(Clone, Copy)]
+struct Met {
+    /// Nothing where no commit of the push has it.
+    commit: Option<ObjectId>,
+    /// Nothing for a root.
+    folder: Option<usize>,
+}
+
+struct Walk<'o> {
+    objects: &'o Objects,
+    scan: &'o dyn Scan,
+    findings: Findings,
+    folders: Vec<Folder>,
+    /// Each tree is walked once, so that no tree of trees grows.
+    trees: HashMap<ObjectId, Met>,
+    /// Of the wanted blobs, where they were met first, and the name there.
+    blobs: HashMap<ObjectId, (Met, &'o [u8])>,
+    wanted: HashSet<ObjectId>,
+    /// Commits and tags that a ref reaches.
+    reached: HashSet<ObjectId>,
+}
+
+impl<'o> Walk<'o> {
+    /// An object of the pack is what others say that it is.
+    fn expect(&self, id: ObjectId, kind: Kind, by: ObjectId) -> Result<(), Refused> {
+        match self.objects.kind(&id) {
+            Some(is) if is != kind => {
+                let (is, kind) = (is.name(), kind.name());
+                Err(Refused::malformed(format_args!("{by} calls {id} a {kind}, and it is a {is}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Walks from what the refs shall hold. The oldest commits come first: they brought what is found.
+    fn tips(&mut self, updates: &[Update<'_>]) -> Result<(), Refused> {
+        let (mut order, mut roots) = (Vec::new(), Vec::new());
+        for mut id in updates.iter().filter_map(|update| update.new) {
+            while let Some(tag) = self.objects.tags.get(&id) {
+                self.expect(tag.target, tag.kind, id)?;
+                self.reached.insert(id);
+                id = tag.target;
+            }
+            match self.objects.kind(&id) {
+                Some(Kind::Commit) if self.reached.insert(id) => order.push(id),
+                Some(Kind::Tree) => roots.push(id),
+                _ => {}
+            }
+        }
+        let mut next = 0;
+        while let Some(id) = order.get(next).copied() {
+            next += 1;
+            let Some(commit) = self.objects.commits.get(&id) else { continue };
+            for parent in &commit.parents {
+                self.expect(*parent, Kind::Commit, id)?;
+                if self.objects.commits.contains_key(parent) && self.reached.insert(*parent) {
+                    order.push(*parent);
+                }
+            }
+        }
+        for id in order.into_iter().rev() {
+            let Some(commit) = self.objects.commits.get(&id) else { continue };
+            self.expect(commit.tree, Kind::Tree, id)?;
+            self.tree(Some(id), commit.tree)?;
+        }
+        roots.into_iter().try_for_each(|root| self.tree(None, root))
+    }
+
+    /// Trees that no ref reaches: the server stores them too.
+    fn unreached(&mut self) -> Result<(), Refused> {
+        let mut left: Vec<_> =
+            self.objects.trees.keys().filter(|it| !self.trees.contains_key(it)).copied().collect();
+        left.sort_unstable();
+        left.into_iter().try_for_each(|root| self.tree(None, root))
+    }
+
+    fn tree(&mut self, commit: Option<ObjectId>, root: ObjectId) -> Result<(), Refused> {
+        let mut stack = vec![(root, None)];
+        while let Some((id, folder)) = stack.pop() {
+            let objects = self.objects;
+            let Some(tree) = objects.trees.get(&id) else { continue };
+            let met = Met { commit, folder };
+            if self.trees.contains_key(&id) {
+                continue;
+            }
+            self.trees.insert(id, met);
+            self.names(id, tree, folder);
+            for entry in object::entries(tree) {
+                if let Some(kind) = entry.mode.kind() {
+                    self.expect(entry.id, kind, id)?;
+                }
+                if entry.mode == Mode::Folder
+                    && objects.trees.contains_key(&entry.id)
+                    && !self.trees.contains_key(&entry.id)
+                {
+                    let depth = folder.map_or(0, |above: usize| self.folders[above].depth) + 1;
+                    if depth > DEEPEST {
+                        let what = format_args!("more than {DEEPEST} folders lie in one another");
+                        return Err(Refused::too_large(what, "put fewer of them into one another"));
+                    }
+                    self.folders.push(Folder { above: folder, name: entry.name.into(), depth });
+                    stack.push((entry.id, Some(self.folders.len() - 1)));
+                } else if entry.mode.kind() == Some(Kind::Blob) && self.wanted.contains(&entry.id) {
+                    self.blobs.entry(entry.id).or_insert((met, entry.name));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Scans the names of a tree, each behind the end of its path.
+    fn names(&mut self, id: ObjectId, tree: &[u8], folder: Option<usize>) {
+        let mut before = self.path(folder, BEFORE);
+        before.drain(..before.len().saturating_sub(BEFORE));
+        let mut all = self.scan.begin(false);
+        for entry in object::entries(tree) {
+            for part in [&before, entry.name, b"\n"] {
+                all.push(part);
+            }
+        }
+        for found in all.finish().found {
+            self.findings.push(Finding { id, place: Place::Name, found });
+        }
+    }
+
+    /// A path with a slash at its end, or so many bytes of its end and a name more.
+    fn path(&self, folder: Option<usize>, most: usize) -> Vec<u8> {
+        let (mut names, mut next, mut length) = (Vec::new(), folder, 0);
+        while let Some(folder) = next.map(|it| &self.folders[it]).filter(|_| length < most) {
+            length += folder.name.len() + 1;
+            names.push(&folder.name);
+            next = folder.above;
+        }
+        names.into_iter().rev().flat_map(|name| name.iter().copied().chain([b'/'])).collect()
+    }
+
+    fn place(&self, finding: &Finding) -> String {
+        let id = finding.id;
+        let reached = if self.reached.contains(&id) { "" } else { ", which no ref of this push reaches" };
+        match (finding.place, self.objects.kind(&id)) {
+            (Place::Content, _) => self.place_of_content(id, finding.found.line),
+            (Place::Written, Some(Kind::Tag)) => {
+                format!("the name, the tagger or the message of the tag {id}{reached}")
+            }
+            (Place::Written, _) => {
+                format!("the author, the committer, the message or another field of the commit {id}{reached}")
+            }
+            (Place::Name, _) => {
+                let commit = match self.trees.get(&id).and_then(|met| met.commit) {
+                    Some(commit) => format!(" in commit {commit}"),
+                    None => ", which no commit of this push has".to_owned(),
+                };
+                format!("a path: a name that `git ls-tree {id}` lists{commit}")
+            }
+        }
+    }
+
+    fn place_of_content(&self, id: ObjectId, line: u64) -> String {
+        let Some((met, name)) = self.blobs.get(&id) else {
+            return format!("line {line} of `git cat-file -p {id}`, a file that no commit of this push has");
+        };
+        let path = [&self.path(met.folder, usize::MAX), *name].concat();
+        let mut reading = self.scan.begin(false);
+        reading.push(&path);
+        let path = if reading.finish().found.is_empty() {
+            shown(&path)
+        } else {
+            format!("a file whose path carries one too (`git cat-file -p {id}`)")
+        };
+        match met.commit {
+            Some(commit) => format!("line {line} of {path} in commit {commit}"),
+            None => format!("line {line} of {path}, which no commit of this push has"),
+        }
+    }
+
+    fn refuse(&self) -> Refused {
+        let found = &self.findings.found;
+        let (all, shown_ones) = (found.len() + self.findings.more, found.len().min(SHOWN));
+        let lines: Vec<String> = found
+            .iter()
+            .take(SHOWN)
+            .map(|it| format!("{} in {}", shown(it.found.kind.as_bytes()), self.place(it)))
+            .collect();
+        let first = lines.first().map(String::as_str).unwrap_or_default();
+        let reason = format!("it carries a credential: {first}");
+        let mut remote = vec![match all {
+            1 => "This push carries a credential. Nothing of it was sent to the server:".to_owned(),
+            _ => format!(
+                "This push carries credentials, in {all} places. Nothing of it was sent to the server:"
+            ),
+        }];
+        remote.extend(lines.into_iter().map(|line| format!("  {line}")));
+        if all > shown_ones {
+            remote.push(format!("  and {} more", all - shown_ones));
+        }
+        remote.push(
+            "Take it out of each commit that has it (`git rebase -i COMMIT^`; a later commit that deletes it does not), \
+             and push again."
+                .to_owned(),
+        );
+        remote.push("If it is in use, have it replaced: it stays in the history of this clone.".to_owned());
+        remote.push(
+            if self.scan.comments() {
+                "If it is a false alarm in a file, write the comment `gitleaks:allow` at the end of its line."
+            } else {
+                "If it is a false alarm, ask a person to push it from outside of this cage."
+            }
+            .to_owned(),
+        );
+        Refused { refname: None, reason, remote, kind: RefusedKind::Credential }
+    }
+}
