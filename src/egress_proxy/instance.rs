@@ -3,6 +3,7 @@
 use super::{
     Proxy,
     forward::Forward,
+    internal::McpCarrier,
     metrics::Metrics,
     record::RequestNames,
     rules::{Rules, RulesError},
@@ -28,7 +29,7 @@ impl EgressProxy {
             let forward = Forward::new();
             registry.register_collector(forward.collector());
             let (rules, names) = (ArcSwap::from_pointee(rules), RequestNames::new(clock));
-            Proxy { rules, forward, audit, names, metrics }
+            Proxy { rules, forward, audit, names, metrics, mcp: McpCarrier::default() }
         })
     }
 }

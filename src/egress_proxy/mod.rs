@@ -30,6 +30,7 @@ mod trust;
 mod tunnel;
 
 pub use instance::EgressProxy;
+pub(crate) use internal::{allowlist, explained};
 pub use rules::{Rules, RulesError};
 pub use secret::{SecretError, require_token};
 
@@ -61,6 +62,7 @@ pub struct Proxy {
     audit: audit::Log,
     names: RequestNames,
     metrics: Arc<Metrics>,
+    mcp: internal::McpCarrier,
 }
 
 impl Proxy {
@@ -79,7 +81,7 @@ impl Proxy {
         record.at(&destination);
         if destination.authority.host.is_internal() {
             record.answers_itself();
-            return Ok(internal::answer(request.method(), request.headers(), &destination.target, rules));
+            return Ok(internal::answer(request, &destination.target, rules, &self.mcp).await);
         }
         let mut intent = rules.ruleset.intent(&destination, head)?;
         let mut request = bound_body(request, rules, &destination.target, &mut intent, record).await?;
