@@ -194,6 +194,7 @@ fn the_image_changes_only_with_the_binary() {
             bottle: "dev",
             egress_proxy: true,
             extra_ca: None,
+            supervise: false,
             image: Some(&image),
             rotate: false,
         };

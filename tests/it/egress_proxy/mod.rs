@@ -17,6 +17,7 @@ mod http2;
 mod life;
 mod pipelock;
 mod replay;
+mod supervise;
 mod upstream;
 mod verdict;
 mod wildcards;
