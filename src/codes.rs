@@ -106,6 +106,7 @@ pub const CODES: &[Code] = codes! {
     Error "secret"
     Error "seed-phrases"
     Error "service"
+    Error "supervise"
     Error "test"
     Error "test-manifest"
     Error "token-ref"

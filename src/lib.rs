@@ -49,6 +49,7 @@ pub mod runtime;
 pub mod socket;
 pub mod stack;
 pub mod state;
+pub mod supervise;
 pub mod telemetry;
 pub mod tree;
 pub mod verdict;

@@ -27,9 +27,11 @@ pub mod service {
     pub const PUBLISH: &str = "publish";
     /// Carries what comes from there to the agent's loopback.
     pub const INBOUND: &str = "inbound";
+    /// Takes the agent's proposals, where the manifest says so.
+    pub const SUPERVISE: &str = "supervise";
     /// The stack's own, whatever a manifest says. Every other one is the manifest's.
-    pub const ALL: [&str; 10] =
-        [NETNS, GATE, EGRESS_PROXY, PIPELOCK, RELAY, AGENT, HOME, ATTACK, PUBLISH, INBOUND];
+    pub const ALL: [&str; 11] =
+        [NETNS, GATE, EGRESS_PROXY, PIPELOCK, RELAY, AGENT, HOME, ATTACK, PUBLISH, INBOUND, SUPERVISE];
 
     /// Whether the service carries what is published and nothing else: no request of an agent is cut off where it is made
     /// again.
@@ -98,6 +100,12 @@ pub const UPSTREAM: &str = "/run/bottle-upstream";
 pub const PIPELOCK_SOCKET: &str = "/run/bottle-upstream/pipelock.sock";
 /// The folder of the sockets between publish and inbound, which no other service mounts.
 pub const PUBLISHED: &str = "/run/bottle-publish";
+/// The folder of the socket between egress-proxy and supervise, which no other service mounts.
+pub const SUPERVISE: &str = "/run/bottle-supervise";
+/// Where supervise listens for egress-proxy.
+pub const SUPERVISE_SOCKET: &str = "/run/bottle-supervise/mcp.sock";
+/// Where supervise writes proposals and reads decisions.
+pub const SUPERVISE_STATE: &str = "/var/lib/bottle";
 /// bottle's binary in the agent.
 pub const AGENT_BINARY: &str = "/run/bottle/bottle";
 /// bottle's binary in its own image.
@@ -130,6 +138,8 @@ pub const BROWSER_POLICIES: [&str; 3] = [
     "/etc/opt/chrome/policies/managed/bottle.json",
     "/etc/opt/chrome_for_testing/policies/managed/bottle.json",
 ];
+/// How the agent's MCP client finds supervise, in a file.
+pub const MCP_CONFIG: &str = "/etc/bottle/trust/mcp.json";
 /// What an agent is told about its bottle, in a file.
 pub const GUIDE: &str = "/etc/bottle/trust/agents.md";
 /// The same where Claude Code reads it at its start, beside an organisation's own files.

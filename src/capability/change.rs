@@ -249,6 +249,8 @@ pub enum Capability {
         /// Their SHA-256.
         sha256: String,
     },
+    /// The agent can ask a person for what it was refused.
+    Supervise,
 }
 
 /// The requests of a host on one port and below one path.
@@ -403,6 +405,7 @@ impl Capability {
             | Self::Home { .. }
             | Self::Workdir { .. }
             | Self::Service { .. }
+            | Self::Supervise
             | Self::Variable { .. } => Risk::Minor,
         }
     }
@@ -548,7 +551,8 @@ impl Capability {
             | Self::FindingsPass
             | Self::SeedPhrasesPass
             | Self::PatternPasses { .. }
-            | Self::SecretPasses { .. } => String::new(),
+            | Self::SecretPasses { .. }
+            | Self::Supervise => String::new(),
         }
     }
 }
@@ -691,6 +695,7 @@ impl fmt::Display for Capability {
                 }
             }
             Self::Service { service, part } => part.describe(service, f),
+            Self::Supervise => f.write_str("the agent can propose rules to you, and reads your answers (supervise)"),
             Self::Engine { engine } => engine.describe(f),
             Self::Network { .. } => write!(f, "pipelock leaves {value}"),
             Self::ExtraCa { .. } => {

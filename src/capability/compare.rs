@@ -74,6 +74,7 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
         engine,
         network,
         extra_ca,
+        supervise,
     } = new;
     let mut changes = Changes(Vec::new());
     self::hosts(&old.hosts, hosts, &mut changes);
@@ -116,6 +117,7 @@ fn compare(old: &Capabilities, new: &Capabilities) -> Vec<Change> {
     changes.value(&old.network, network, |network| Capability::Network { network });
     let ca = |sha256: &Option<String>| sha256.clone().map(|sha256| Capability::ExtraCa { sha256 });
     changes.pair(ca(&old.extra_ca), ca(extra_ca));
+    changes.flag(old.supervise, *supervise, Capability::Supervise);
     changes.0
 }
 
@@ -152,6 +154,7 @@ impl Capabilities {
             engine: Engine::default(),
             network: None,
             extra_ca: None,
+            supervise: false,
         }
     }
 }

@@ -92,6 +92,9 @@ pub struct Capabilities {
     network: Option<String>,
     /// SHA-256 of what pipelock trusts besides the public roots.
     extra_ca: Option<String>,
+    /// The agent can ask a person for more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    supervise: bool,
 }
 
 /// A folder or file of the machine that the agent sees, by its place in the agent.
@@ -192,6 +195,7 @@ impl Capabilities {
             seed_phrases: SeedPhrases { enabled: seed_phrases, why: _ },
             dlp,
             extra_ca,
+            supervise,
             agent,
             sidecars,
         } = plan;
@@ -244,6 +248,7 @@ impl Capabilities {
             },
             network: egress_network.clone(),
             extra_ca: extra_ca.as_ref().map(|ca| checksum::hex_digest(ca.pem.as_bytes())),
+            supervise: *supervise,
         }
     }
 

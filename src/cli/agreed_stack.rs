@@ -266,6 +266,7 @@ impl Stack {
             Topology::Chain => vec![service::NETNS, service::GATE, service::PIPELOCK, service::EGRESS_PROXY],
             Topology::Direct => vec![service::NETNS, service::GATE, service::PIPELOCK],
         };
+        services.extend(self.plan.supervise.then_some(service::SUPERVISE));
         if !self.plan.agent.publish.is_empty() {
             services.extend([service::INBOUND, service::PUBLISH]);
         }

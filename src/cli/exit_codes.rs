@@ -84,6 +84,9 @@ pub(super) const ALL: &[ExitCodes] = &[
         Some("there is a patch, which was not applied"),
     ),
     person("report", "the report was written", None),
+    person("dashboard", "it was shown", None),
+    person("approve", "approved; with --check, it can be", Some("you did not agree")),
+    person("reject", "rejected", None),
     person(
         "reload",
         "the proxies have the new rules",
@@ -104,6 +107,7 @@ pub(super) const ALL: &[ExitCodes] = &[
         "told to stop; with check, the configuration is good and allows the URL",
         Some("with check --url, the URL is denied"),
     ),
+    container("supervise", "told to stop", None),
     container(
         "healthcheck",
         "the answer is 2xx; with --watch, all is well",

@@ -57,7 +57,7 @@ impl ManifestFile {
         self.load_text(&self.text)
     }
 
-    fn load_text(&self, text: &str) -> anyhow::Result<(Loaded, Plan)> {
+    pub(crate) fn load_text(&self, text: &str) -> anyhow::Result<(Loaded, Plan)> {
         let loaded = Manifest::load(self.file.as_str(), text.as_bytes())?;
         let plan = rules::resolve(&loaded)?;
         Ok((loaded, plan))

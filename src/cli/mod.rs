@@ -5,6 +5,7 @@
 
 mod agents;
 mod agreed_stack;
+mod approve;
 mod attach;
 mod attack;
 mod audit_files;
@@ -15,6 +16,7 @@ mod certificates;
 mod change_lines;
 mod completions;
 mod container_checks;
+mod dashboard;
 mod diff;
 mod docker;
 mod docker_log;
@@ -58,7 +60,9 @@ mod process;
 mod progress;
 mod project;
 mod ps;
+mod proposals;
 mod published_ports;
+mod reject;
 mod reload;
 mod reload_in_container;
 mod render;
@@ -73,6 +77,7 @@ mod sinks;
 mod source;
 mod start;
 mod status;
+mod supervise;
 mod terminal;
 mod test;
 mod tighten;
@@ -214,6 +219,9 @@ enum Verb {
     Tighten(tighten::Args),
     Migrate(migrate::Args),
     Report(report::Args),
+    Dashboard(dashboard::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
     Reload(reload::Args),
     Down(down::Args),
     Ps(ps::Args),
@@ -226,6 +234,7 @@ enum Verb {
     Gate(gate::Args),
     EgressProxy(egress_proxy::Args),
     Pipelock(pipelock::Args),
+    Supervise(supervise::Args),
     Healthcheck(healthcheck::Args),
 }
 
@@ -303,6 +312,7 @@ impl Verb {
                 | Self::Gate(_)
                 | Self::EgressProxy(_)
                 | Self::Pipelock(_)
+                | Self::Supervise(_)
                 | Self::Healthcheck(_)
         )
     }
@@ -347,6 +357,10 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::Migrate(args) => migrate::run(&args, globals),
         Verb::Tighten(args) => tighten::run(&args, globals),
         Verb::Pipelock(args) => pipelock::run(args, globals),
+        Verb::Dashboard(args) => dashboard::run(&args, globals),
+        Verb::Approve(args) => approve::run(&args, globals),
+        Verb::Reject(args) => reject::run(&args, globals),
+        Verb::Supervise(args) => supervise::run(args, globals),
         Verb::Ps(args) => ps::run(&args, globals),
         Verb::Verify(args) => verify::run(&args, globals),
         Verb::Plan(args) => plan::run(&args, globals),

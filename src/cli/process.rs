@@ -4,9 +4,16 @@ use super::{Globals, Outcome};
 use crate::config::Listen;
 use crate::intercept::{Drain, ListenError, Listener};
 use crate::runtime::{Instance, Runtime};
-use crate::telemetry::{admin::Admin, audit, log};
+use crate::telemetry::{
+    admin::Admin,
+    audit, log,
+    status::{LiveStatus, Status},
+};
 use anyhow::{Context as _, bail};
+use camino::Utf8Path;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::UnixListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long the last audit records may take to be written when the process ends.
@@ -54,6 +61,45 @@ pub(crate) fn serve<S: Instance>(
         Ok(Outcome::Done)
     });
     threads.shutdown_background();
+    outcome
+}
+
+/// Serves something that is no proxy on a unix socket, until told to stop. What is in flight ends with the process.
+pub(crate) fn serve_service<F: Future<Output = ()> + Send + 'static>(
+    globals: &Globals,
+    socket: &Utf8Path,
+    admin: &str,
+    build: impl FnOnce() -> anyhow::Result<(LiveStatus, Box<dyn FnOnce(UnixListener) -> F>)>,
+) -> anyhow::Result<Outcome> {
+    log::start(log::Verbosity::from_flags(globals.quiet, globals.verbose));
+    guard_memory();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let mut signals = Signals::install()?;
+        let (status, serve) = build()?;
+        // egress-proxy, which connects, runs as the same user.
+        let Listener::Unix(listener) = Listener::unix(socket.as_std_path(), 0o600)? else {
+            bail!("{socket} is no unix socket");
+        };
+        let admin = Admin::bind(admin).await?;
+        let address = admin.local_addr()?;
+        let shown = Admin {
+            status: status.clone(),
+            metrics: Arc::default(),
+            obstacle: Arc::new(|| None),
+        };
+        tokio::spawn(shown.serve(admin));
+        let serving = tokio::spawn(serve(listener));
+        status.set_ready(true);
+        let Status { bottle, config, .. } = status.get();
+        tracing::info!(listen = %format!("unix:{socket}"), admin = %address, %bottle, %config, "ready");
+        // It reads its rules at each question.
+        signals.follow(async || ()).await;
+        serving.abort();
+        tracing::info!("stopped");
+        Ok(Outcome::Done)
+    });
+    runtime.shutdown_background();
     outcome
 }
 

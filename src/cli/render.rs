@@ -77,6 +77,32 @@ pub(crate) struct Args {
     now: Option<Clock>,
 }
 
+impl Args {
+    /// One manifest, into a folder that it was rendered to, where it comes to a digest that a person agreed to.
+    pub(crate) fn accepting(
+        file: Utf8PathBuf,
+        out: Utf8PathBuf,
+        digest: String,
+        image_binary: Option<Utf8PathBuf>,
+    ) -> Self {
+        Self {
+            manifests: vec![file],
+            check: false,
+            force: false,
+            target: None,
+            out: Some(out),
+            state: None,
+            rotate_ca: false,
+            accept: Some(digest),
+            accept_widening: false,
+            locked: false,
+            within: None,
+            image_binary,
+            now: None,
+        }
+    }
+}
+
 /// What starts the stack.
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum Target {
@@ -348,6 +374,7 @@ fn write(
         bottle: &rendered.project.plan.name,
         egress_proxy: rendered.project.plan.topology == Topology::Chain,
         extra_ca: rendered.project.plan.extra_ca.as_ref().map(|ca| ca.pem.as_str()),
+        supervise: rendered.project.plan.supervise,
         image: Some(&image),
         rotate: args.rotate_ca,
     };

@@ -33,18 +33,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         if !infrastructure.iter().any(|it| it == service::EGRESS_PROXY) {
             bail!("a bottle without routes has no egress-proxy and no tokens; there is nothing to rotate");
         }
-        tokens::require(&mut stack)?;
-        stack.note_start()?;
-        own_image::provide(&stack)?;
-        stack.compose(&[
-            "up",
-            "-d",
-            "--wait",
-            "--no-build",
-            "--force-recreate",
-            "--no-deps",
-            service::EGRESS_PROXY,
-        ])?;
+        rotate(&mut stack)?;
     }
     start(&mut stack, Purpose::Stack)?;
     let places = movers::require_none(&mut stack, true)?;
@@ -62,6 +51,15 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         say(&format!("{what}\n  its agent's terminal:  {agent}\n  a new one:             {new}\n"));
     }
     Ok(Outcome::Done)
+}
+
+/// Makes egress-proxy again with the tokens of now.
+pub(super) fn rotate(stack: &mut Stack) -> anyhow::Result<()> {
+    tokens::require(stack)?;
+    stack.note_start()?;
+    own_image::provide(stack)?;
+    let again = ["up", "-d", "--wait", "--no-build", "--force-recreate", "--no-deps", service::EGRESS_PROXY];
+    stack.compose(&again)
 }
 
 /// A service that Docker starts again and again was up for a moment, which is all that Compose waits for.

@@ -127,7 +127,7 @@ fn networks(stack: &Stack, container: &container_checks::Container) -> Option<St
         service::RELAY => vec![egress],
         service::PIPELOCK if !stack.plan.runs_upstream() => vec![egress],
         service::PUBLISH => vec![named(network::PUBLISH)],
-        service::NETNS | service::EGRESS_PROXY => vec!["none".to_owned()],
+        service::NETNS | service::EGRESS_PROXY | service::SUPERVISE => vec!["none".to_owned()],
         _ => Vec::new(), // in the namespace of another
     };
     (container.networks != wanted).then(|| {

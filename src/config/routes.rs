@@ -8,6 +8,7 @@ use crate::policy::{
     HostPattern, HostRule, LARGEST_MAX_PACK, Method, PathPattern, Policy, PolicyError, PushRules, QueryRule,
     RefPattern, Route, RpcRule, size,
 };
+use camino::Utf8PathBuf;
 use jiff::civil::Date;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeMap, net::SocketAddr};
@@ -36,6 +37,9 @@ pub struct RoutesFile {
     pub patterns: Vec<CustomPattern>,
     /// What passes to some hosts in these fields, too.
     pub exceptions: Vec<Exception>,
+    /// The socket of the service that takes the agent's proposals. No key: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervise: Option<Utf8PathBuf>,
 }
 
 impl RoutesFile {
@@ -44,6 +48,9 @@ impl RoutesFile {
         let (file, parsed) = Parsed::read::<Self>(text.as_ref())?;
         if file.version != 1 {
             return Err(parsed.error("version", format!("this bottle reads version 1, not {}", file.version)));
+        }
+        if file.supervise.as_ref().is_some_and(|socket| !socket.is_absolute()) {
+            return Err(parsed.error("supervise", "must be an absolute path"));
         }
         if let Some(key) = file.limits.zero() {
             return Err(parsed.error(&format!("limits.{key}"), "0 would refuse everything"));
@@ -652,6 +659,7 @@ mod tests {
             routes: vec![route("a.example"), route("b.example")],
             patterns: Vec::new(),
             exceptions: Vec::new(),
+            supervise: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{
     Proxy,
     forward::Forward,
+    internal::McpCarrier,
     metrics::Metrics,
     push::PushGate,
     record::RequestNames,
@@ -29,7 +30,7 @@ impl EgressProxy {
             let forward = Forward::new();
             registry.register_collector(forward.collector());
             let (rules, names) = (Arc::new(ArcSwap::from_pointee(rules)), RequestNames::new(clock));
-            Proxy { rules, forward, audit, names, metrics, push_gate: PushGate::new() }
+            Proxy { rules, forward, audit, names, metrics, push_gate: PushGate::new(), mcp: McpCarrier::default() }
         })
     }
 }

@@ -3,18 +3,25 @@
 
 mod allowlist;
 mod explain;
+mod mcp;
 
 use super::rules::Rules;
 use crate::intercept::{Body, body};
-use crate::policy::INTERNAL_HOST as HOST;
+use crate::policy::{HostRule, INTERNAL_HOST as HOST, WrittenRequest};
+use crate::verdict::egress_proxy::Ruleset;
 use allowlist::Allowlist;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use jiff::civil::Date;
 use serde::Serialize;
 
 /// What is allowed, as JSON whatever a client accepts.
 const ALLOWLIST: &str = "/allowlist";
 /// What would become of a request.
 const EXPLAIN: &str = "/explain";
+/// Where an agent asks a person for more.
+const MCP: &str = "/mcp";
+
+pub(super) use mcp::Carrier as McpCarrier;
 
 /// An answer in both its forms.
 trait Page: Serialize {
@@ -22,8 +29,34 @@ trait Page: Serialize {
     fn text(&self) -> String;
 }
 
+/// The page of `/allowlist`, as JSON, for who has rules without a proxy.
+pub(crate) fn allowlist<'r, R: AsRef<HostRule>>(bottle: &'r str, rules: &'r Ruleset<R>) -> impl Serialize {
+    Allowlist::new(bottle, &rules.policy)
+}
+
+/// The page of `/explain`, likewise.
+pub(crate) fn explained<R: AsRef<HostRule>>(
+    asked: &WrittenRequest,
+    rules: &Ruleset<R>,
+    today: Date,
+) -> impl Serialize {
+    explain::answer(asked, rules, today)
+}
+
 /// The answer, whatever was asked.
-pub(super) fn answer(method: &Method, headers: &HeaderMap, target: &[u8], rules: &Rules) -> Response<Body> {
+pub(super) async fn answer(
+    request: Request<Body>,
+    target: &[u8],
+    rules: &Rules,
+    carrier: &McpCarrier,
+) -> Response<Body> {
+    match (&rules.file.supervise, target) {
+        (Some(socket), target) if target == MCP.as_bytes() => carrier.carry(request, socket).await,
+        _ => local_page(request.method(), request.headers(), target, rules),
+    }
+}
+
+fn local_page(method: &Method, headers: &HeaderMap, target: &[u8], rules: &Rules) -> Response<Body> {
     let target = String::from_utf8_lossy(target);
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
     if !["/", ALLOWLIST, EXPLAIN].contains(&path) {
@@ -37,11 +70,11 @@ pub(super) fn answer(method: &Method, headers: &HeaderMap, target: &[u8], rules:
     let as_json = path == ALLOWLIST || wants_json(headers);
     if path == EXPLAIN {
         return match explain::asked(query) {
-            Ok(asked) => page(&explain::answer(&asked, rules), as_json),
+            Ok(asked) => page(&explain::answer(&asked, &rules.ruleset, rules.clock.today()), as_json),
             Err(problem) => text(StatusCode::BAD_REQUEST, format!("{problem}\n\n{}", pages())),
         };
     }
-    page(&Allowlist::from(rules), as_json)
+    page(&Allowlist::new(&rules.file.bottle, &rules.ruleset.policy), as_json)
 }
 
 fn wants_json(headers: &HeaderMap) -> bool {

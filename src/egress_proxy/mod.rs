@@ -32,6 +32,7 @@ mod tunnel;
 mod websocket;
 
 pub use instance::EgressProxy;
+pub(crate) use internal::{allowlist, explained};
 pub use rules::{Rules, RulesError};
 pub use secret::{SecretError, require_token};
 
@@ -66,6 +67,7 @@ pub struct Proxy {
     names: RequestNames,
     metrics: Arc<Metrics>,
     push_gate: PushGate,
+    mcp: internal::McpCarrier,
 }
 
 impl Proxy {
@@ -84,7 +86,7 @@ impl Proxy {
         record.at(&destination);
         if destination.authority.host.is_internal() {
             record.answers_itself();
-            let answer = internal::answer(request.method(), request.headers(), &destination.target, rules);
+            let answer = internal::answer(request, &destination.target, rules, &self.mcp).await;
             return Ok(Answered::Response(answer));
         }
         let mut intent = rules.ruleset.intent(&destination, head)?;

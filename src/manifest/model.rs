@@ -22,6 +22,8 @@ pub struct Manifest {
     pub egress: Egress,
     /// The last proxy before the Internet.
     pub pipelock: Pipelock,
+    /// Whether the agent can ask a person for what it was refused.
+    pub supervise: bool,
     /// What `render` says about it.
     pub lints: Lints,
     /// The baseline that it must lie within, relative to the manifest's folder.

@@ -42,6 +42,11 @@ pub(super) struct Manifest {
     /// The last proxy before the Internet: it checks hosts, addresses and what leaves.
     #[schemars(example = json!({"engine": "embedded"}))]
     pub(super) pipelock: Option<Pipelock>,
+    /// Whether the agent can ask for what it was refused: a service takes its proposals over MCP, at
+    /// `http://bottle.internal/mcp`, and a person on this machine approves or rejects each. Nothing is allowed by asking.
+    /// Needs `egress_proxy.routes`. Default: false.
+    #[schemars(example = true)]
+    pub(super) supervise: Option<bool>,
     /// What `bottle render` says about this file.
     #[schemars(example = json!({"allow": [{"code": "forge-api-writes", "reason": "the agent opens pull requests"}]}))]
     pub(super) lints: Option<Lints>,

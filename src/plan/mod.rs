@@ -55,6 +55,8 @@ pub struct Plan {
     pub dlp: Dlp,
     /// A certificate that pipelock trusts besides the public roots.
     pub extra_ca: Option<ExtraCa>,
+    /// Whether a service takes the agent's proposals.
+    pub supervise: bool,
     /// The agent's container.
     pub agent: AgentPlan,
     /// The containers beside it, by name.

@@ -64,6 +64,7 @@ impl Plan {
             seed_phrases,
             dlp: manifest.pipelock.dlp.clone(),
             extra_ca,
+            supervise: manifest.supervise,
             agent,
             sidecars: manifest.services.iter().map(Sidecar::from).collect(),
         })

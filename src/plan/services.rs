@@ -51,6 +51,10 @@ impl Plan {
             let role = "decides by route, path and method, refuses git push, puts credentials on";
             services.push(make(service::EGRESS_PROXY, role, Reach::None));
         }
+        if self.supervise {
+            let role = "takes what the agent proposes, for a person to decide";
+            services.push(make(service::SUPERVISE, role, Reach::None));
+        }
         let pipelock = "allows hosts, refuses private addresses, scans requests for secrets";
         if self.runs_upstream() {
             let role = "holds pipelock's network namespace, and serves its socket";

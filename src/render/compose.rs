@@ -22,6 +22,7 @@ struct View<'a> {
     bottle: &'a str,
     file: String,
     chain: bool,
+    supervise: bool,
     tokens: Vec<&'a str>,
     egress_network: Option<&'a str>,
     /// The image of the upstream project's program, and what it trusts besides its own roots.
@@ -147,6 +148,7 @@ fn view<'a>(plan: &'a Plan, configs: &ConfigHashes, seccomp: &str) -> View<'a> {
         bottle: &plan.name,
         file: plan.layout.out().join(paths::COMPOSE).into_string(),
         chain: plan.topology == Topology::Chain,
+        supervise: plan.supervise,
         tokens: plan.tokens().into_keys().collect(),
         egress_network: plan.egress_network.as_deref(),
         pipelock_image: plan.engine.image(),
@@ -266,12 +268,19 @@ mod tests {
     #[test]
     fn the_template_has_the_paths_ports_and_names_of_the_stack() {
         let listener = format!("{}/listener.sock", stack::LENT);
+        let [proposals, decisions] =
+            ["proposals", "decisions"].map(|folder| format!("{}/{folder}", stack::SUPERVISE_STATE));
         let paths = [
             stack::RUN,
             stack::EGRESS_SOCKET,
             stack::UPSTREAM,
             PUBLISHED,
             stack::PIPELOCK_SOCKET,
+            stack::SUPERVISE,
+            stack::SUPERVISE_SOCKET,
+            stack::SUPERVISE_STATE,
+            &proposals,
+            &decisions,
             stack::AGENT_BINARY,
             stack::BINARY,
             stack::TRUST,
@@ -310,6 +319,7 @@ mod tests {
             service::ATTACK,
             service::PUBLISH,
             service::INBOUND,
+            service::SUPERVISE,
             network::EGRESS,
             network::PUBLISH,
             "published",

@@ -7,6 +7,7 @@ use crate::config::{Limits, Listen, ProxyAddress};
 use crate::plan::{Plan, Topology};
 use crate::policy::HostRule;
 use crate::stack;
+use camino::Utf8PathBuf;
 
 /// Hashes of the configs, in hexadecimal: a target makes a container anew when the one that it was started with changes.
 pub(super) struct ConfigHashes {
@@ -34,6 +35,7 @@ pub fn routes_file(plan: &Plan) -> RoutesFile {
         routes: plan.hosts.iter().map(RouteEntry::from).collect(),
         patterns: plan.dlp.patterns.clone(),
         exceptions: plan.dlp.exceptions.clone(),
+        supervise: plan.supervise.then(|| Utf8PathBuf::from(stack::SUPERVISE_SOCKET)),
     }
 }
 

@@ -127,6 +127,7 @@ pub fn plan_of(tree: &Tree, layout: &Layout) -> Result<Plan, Unreadable> {
         },
         dlp: Dlp { patterns: pipelock.dlp.patterns, exceptions: embedded.exceptions.clone() },
         extra_ca,
+        supervise: routes.is_some_and(|routes| routes.supervise.is_some()),
         agent: agent(compose, layout, &embedded)?,
         sidecars: sidecars(compose)?,
     })

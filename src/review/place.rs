@@ -96,6 +96,7 @@ pub(super) fn pointer(capability: &Capability, manifest: &Manifest, other: Optio
         Capability::Engine { engine } if engine.image.is_some() => "pipelock.image".to_owned(),
         Capability::Engine { .. } => "pipelock.engine".to_owned(),
         Capability::Network { .. } => "egress.network".to_owned(),
+        Capability::Supervise => "supervise".to_owned(),
         Capability::ExtraCa { .. } => "pipelock.extra_ca".to_owned(),
     }
 }

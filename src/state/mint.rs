@@ -10,6 +10,17 @@ use jiff::Timestamp;
 /// What an agent is told about its bottle.
 const GUIDE: &str = include_str!("../../templates/agents.md");
 
+/// How an MCP client finds supervise, in the form that Claude Code's `--mcp-config` and others' `.mcp.json` have.
+const MCP_CONFIG: &str = r#"{
+  "mcpServers": {
+    "bottle": {
+      "type": "http",
+      "url": "http://bottle.internal/mcp"
+    }
+  }
+}
+"#;
+
 /// What a bottle needs in its state.
 #[derive(Debug)]
 pub struct MintRequest<'a> {
@@ -19,6 +30,8 @@ pub struct MintRequest<'a> {
     pub egress_proxy: bool,
     /// PEM of what pipelock trusts besides the public roots; an agent without an egress-proxy needs it as well.
     pub extra_ca: Option<&'a str>,
+    /// Whether a service takes proposals: its folders, and how the agent's client finds it.
+    pub supervise: bool,
     /// The program for the image; nothing where the manifest names a published image.
     pub image: Option<&'a ImageBinary>,
     /// Whether to replace CAs that are still good.
@@ -85,6 +98,12 @@ impl State {
         for proxy in ["audit/egress-proxy", "audit/pipelock"] {
             place(proxy, 0o700)?;
         }
+        if wants.supervise {
+            place("supervise", 0o755)?;
+            for folder in ["supervise/proposals", "supervise/decisions"] {
+                place(folder, 0o700)?;
+            }
+        }
         let agent_ca =
             if wants.egress_proxy { Some(authority(&proxy, CaKind::Agent, wants, clock)?) } else { None };
         let (pipelock_ca, event) = authority(&pipelock, CaKind::Pipelock, wants, clock)?;
@@ -97,6 +116,9 @@ impl State {
         batch.public(&proxy, "pipelock-ca.pem", pipelock_ca.certificate_pem().as_bytes(), self.owner())?;
         let shown = agent_ca.as_ref().map_or(&pipelock_ca, |(ca, _)| ca).certificate_pem();
         batch.trust(&trust, &shown, wants.extra_ca.filter(|_| !wants.egress_proxy))?;
+        if wants.supervise {
+            batch.public(&trust, "mcp.json", MCP_CONFIG.as_bytes(), None)?;
+        }
         let image_changed = batch.image(&image, wants.image)?;
         batch.commit()?;
 

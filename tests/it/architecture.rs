@@ -79,6 +79,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "supervise",
+        &[
+            "clock",
+            "config",
+            "egress_proxy",
+            "manifest",
+            "policy",
+            "printable",
+            "tree",
+            "verdict",
+        ],
+    ),
+    (
         "pipelock",
         &[
             "runtime",

@@ -57,7 +57,7 @@ fn its_question_is_the_one_that_is_asked() {
 }
 
 /// The pages and files that people copy commands from.
-const PAGES: [(&str, &str); 32] = [
+const PAGES: [(&str, &str); 33] = [
     ("README.md", README),
     ("docs/gitops.md", include_str!("../../docs/gitops.md")),
     ("docs/getting-started.md", include_str!("../../docs/getting-started.md")),
@@ -80,6 +80,7 @@ const PAGES: [(&str, &str); 32] = [
     ("docs/devcontainer.md", include_str!("../../docs/devcontainer.md")),
     ("docs/pipelock.md", include_str!("../../docs/pipelock.md")),
     ("docs/learn-and-tighten.md", include_str!("../../docs/learn-and-tighten.md")),
+    ("docs/supervision.md", include_str!("../../docs/supervision.md")),
     ("docs/migrate.md", include_str!("../../docs/migrate.md")),
     ("docs/operations.md", include_str!("../../docs/operations.md")),
     ("pipeline.sh", include_str!("../../examples/gitops/pipeline.sh")),

@@ -41,6 +41,7 @@ fn manifest(routes: Vec<HostRule>) -> Manifest {
             seed_phrases: false,
             dlp: bottle::manifest::Dlp::default(),
         },
+        supervise: false,
         lints: bottle::manifest::Lints::default(),
         within: None,
         tests: Vec::new(),

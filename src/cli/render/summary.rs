@@ -32,6 +32,7 @@ fn services(plan: &Plan) -> Vec<&str> {
     let carriers =
         if plan.agent.publish.is_empty() { &[][..] } else { &[service::INBOUND, service::PUBLISH] };
     own.into_iter()
+        .chain(plan.supervise.then_some(service::SUPERVISE))
         .chain(plan.runs_upstream().then_some(service::RELAY))
         .chain(carriers.iter().copied())
         .chain(plan.sidecars.iter().map(|it| it.name.as_str()))

@@ -2,8 +2,7 @@
 
 use super::Page;
 use crate::config::routes::AnyOr;
-use crate::egress_proxy::rules::Rules;
-use crate::policy::{DenyPath, HostRule, Method, Route};
+use crate::policy::{DenyPath, HostRule, Method, Policy, Route};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -29,10 +28,9 @@ struct Entry<'r> {
     allowed: Vec<String>,
 }
 
-impl<'r> From<&'r Rules> for Allowlist<'r> {
-    fn from(rules: &'r Rules) -> Self {
-        let hosts = rules.ruleset.policy.rules().iter().map(Entry::from).collect();
-        Self { bottle: &rules.file.bottle, hosts }
+impl<'r> Allowlist<'r> {
+    pub(super) fn new<R: AsRef<HostRule>>(bottle: &'r str, policy: &'r Policy<R>) -> Self {
+        Self { bottle, hosts: policy.rules().iter().map(Entry::from).collect() }
     }
 }
 

@@ -2,11 +2,11 @@
 //! real ones. It is as if the agent had sent the request, but that nothing leaves.
 
 use super::Page;
-use crate::egress_proxy::rules::Rules;
-use crate::policy::{Authority, Reason, Refusal, Scheme, WrittenRequest};
+use crate::policy::{Authority, HostRule, Reason, Refusal, Scheme, WrittenRequest};
 use crate::verdict::Head;
-use crate::verdict::egress_proxy::{Destination, Permit};
+use crate::verdict::egress_proxy::{Destination, Permit, Ruleset};
 use http::Request;
+use jiff::civil::Date;
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
 
@@ -38,9 +38,13 @@ pub(super) fn asked(query: &str) -> Result<WrittenRequest, String> {
 }
 
 /// What the rules say of it today.
-pub(super) fn answer(asked: &WrittenRequest, rules: &Rules) -> Explained {
+pub(super) fn answer<R: AsRef<HostRule>>(
+    asked: &WrittenRequest,
+    rules: &Ruleset<R>,
+    today: Date,
+) -> Explained {
     let request = format!("{} {}", asked.method, asked.url);
-    match decide(asked, rules) {
+    match decide(asked, rules, today) {
         Ok(allowed) => Explained { request, ..allowed },
         Err(refusal) => Explained {
             request,
@@ -54,7 +58,11 @@ pub(super) fn answer(asked: &WrittenRequest, rules: &Rules) -> Explained {
     }
 }
 
-fn decide(asked: &WrittenRequest, rules: &Rules) -> Result<Explained, Refusal> {
+fn decide<R: AsRef<HostRule>>(
+    asked: &WrittenRequest,
+    rules: &Ruleset<R>,
+    today: Date,
+) -> Result<Explained, Refusal> {
     let WrittenRequest { method, scheme, authority, target, .. } = asked;
     let malformed = |problem: &dyn std::fmt::Display| {
         Refusal::new(Reason::MalformedAuthority, format!("the host is malformed: {problem}"))
@@ -65,7 +73,7 @@ fn decide(asked: &WrittenRequest, rules: &Rules) -> Result<Explained, Refusal> {
         return Ok(allowed("the proxy answers for this host itself; nothing leaves".to_owned()));
     }
     if *scheme == Scheme::Https {
-        rules.ruleset.connect(&authority.to_string())?;
+        rules.connect(&authority.to_string())?;
     }
     let target = target.clone().into();
     let request = Request::builder().method(method.as_str()).body(());
@@ -73,9 +81,8 @@ fn decide(asked: &WrittenRequest, rules: &Rules) -> Result<Explained, Refusal> {
         Refusal::new(Reason::MalformedRequest, format!("the request is malformed: {error}"))
     })?;
     let destination = Destination { scheme: *scheme, authority, target };
-    let intent =
-        rules.ruleset.intent(&destination, Head::from_request(&request, &destination.target, None))?;
-    let Permit { matched, .. } = rules.ruleset.permit(intent, request.headers_mut(), rules.clock.today())?;
+    let intent = rules.intent(&destination, Head::from_request(&request, &destination.target, None))?;
+    let Permit { matched, .. } = rules.permit(intent, request.headers_mut(), today)?;
     let rule = matched.rule.as_ref();
     let with = rule.auth.as_ref().map(|auth| format!("; the proxy adds {}", auth.token_ref));
     let message = format!(

@@ -46,6 +46,7 @@ pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Optio
         egress_proxy,
         egress,
         pipelock,
+        supervise,
         lints,
         within,
         tests,
@@ -60,6 +61,13 @@ pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Optio
         hosts::check_without_routes(&egress.allowlist, findings);
     }
     let pipelock = self::pipelock(pipelock.unwrap_or_default(), &hosts, findings);
+    let supervise = supervise.unwrap_or(false);
+    if supervise && !routes.raw {
+        let message = "`supervise` needs `egress_proxy.routes`: without them there is no egress-proxy that proposals pass";
+        findings.push(findings.value("supervise", "supervise", message).hint(
+            "give the bottle a route, or remove the key: without routes `bottle learn` shows what was refused",
+        ));
+    }
     let rules: Vec<&HostRule> = routes.parsed.iter().chain(&egress.allowlist).collect();
     engine::check_rules(&pipelock, egress.dlp_action, &rules, routes.raw, findings);
     let token_refs: BTreeSet<&str> =
@@ -76,6 +84,7 @@ pub(super) fn manifest(raw: raw::Manifest, findings: &mut Findings<'_>) -> Optio
         egress_proxy: EgressProxy { routes: routes.parsed },
         egress,
         pipelock,
+        supervise,
         lints,
         within,
         tests,

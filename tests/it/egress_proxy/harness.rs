@@ -123,6 +123,7 @@ impl Files {
             routes,
             patterns: Vec::new(),
             exceptions: Vec::new(),
+            supervise: None,
         }
     }
 

@@ -18,6 +18,7 @@ mod life;
 mod pipelock;
 mod push;
 mod replay;
+mod supervise;
 mod upstream;
 mod verdict;
 mod websocket;

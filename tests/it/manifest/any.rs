@@ -45,6 +45,7 @@ fn any_manifest() -> impl Strategy<Value = Value> {
         "network",
         "extra_ca",
         "seed_phrases",
+        "supervise",
         "patterns",
         "except",
         "cred_proxy",

@@ -1,0 +1,256 @@
+//! `bottle approve`: what an agent proposed becomes a rule, after a person saw what it lets the agent do.
+//!
+//! The rule is made against the manifest of now, in memory; the person agrees to the digest of what it comes to; only then
+//! is the manifest written, rendered under that very digest, and the proxies told. If a step fails, all is as it was and the
+//! proposal waits.
+
+use super::agreed_stack::{Stack, StackArgs};
+use super::candidate::Candidate;
+use super::manifest_patch::{self, ManifestFile};
+use super::project::Project;
+use super::rendered_project::RenderedProject;
+use super::token_sources::TokenArgs;
+use super::{Format, Globals, Outcome, print_as, proposals, reload, render, say, source, up};
+use crate::clock::Clock;
+use crate::plan::Plan;
+use crate::printable::{printable_name, printable_text};
+use crate::review;
+use crate::supervise::{Proposal, ProposalId, Verdict};
+use crate::tree::replace_plain;
+use anyhow::{Context as _, bail};
+use camino::Utf8PathBuf;
+use jiff::civil::Date;
+use serde_json::json;
+use std::io::{BufRead as _, IsTerminal as _};
+
+/// Approve what an agent proposed: write it into the manifest, render, and tell the proxies
+///
+/// Shows what it lets the agent do and asks. Without a terminal, --check prints the digest that --accept takes. Exit
+/// code 0: approved, or with --check, it can be; 1: you did not agree; 2: it can't be done.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  bottle approve 3fa9c21b7d04
+  bottle approve 3fa9c21b7d04 --until 2027-01-31
+  bottle approve 3fa9c21b7d04 --modified 'the mirror is allowed instead'")]
+pub(crate) struct Args {
+    /// The proposal, as `bottle dashboard --once` lists it
+    #[arg(value_name = "ID")]
+    id: ProposalId,
+    #[command(flatten)]
+    stack: StackArgs,
+    #[command(flatten)]
+    tokens: TokenArgs,
+    /// Show it and its digest, and write nothing
+    #[arg(long, conflicts_with_all = ["accept", "modified"])]
+    check: bool,
+    /// Agree to this digest and to nothing else, without a question
+    #[arg(long, value_name = "DIGEST")]
+    accept: Option<String>,
+    /// The rule's last day, for a host that has no rule yet
+    #[arg(long, value_name = "DATE")]
+    until: Option<Date>,
+    /// What the agent reads beside `approved`
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    notes: String,
+    /// Say that you allowed something else instead, with your own edit, and what: the manifest is left as it is
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["accept", "until", "notes", "rotate"])]
+    modified: Option<String>,
+    /// For a token that is new to the stack: make egress-proxy again, with the tokens of now
+    #[arg(long)]
+    rotate: bool,
+    /// The program for the image, where this one can't run in it
+    #[arg(long, value_name = "FILE", hide = true)]
+    image_binary: Option<Utf8PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    let notes = proposals::notes(args.modified.as_deref().unwrap_or(&args.notes))?;
+    let mut stack = Stack::open_current(&args.stack, globals)?;
+    stack.token_args = args.tokens.clone();
+    let proposal = proposals::read(&stack, &args.id)?;
+    if !stack.follows_the_manifest() || !stack.context_is_current() {
+        bail!(
+            "{} or what its image is built from changed since you agreed: an approval would carry that along; \
+             `{}` shows it and asks, then approve",
+            stack.file,
+            source::command("render", &stack.file)
+        );
+    }
+    if args.modified.is_some() {
+        proposals::decide(&stack, &proposal, Verdict::Modified, notes, Vec::new())?;
+        say_quietly(globals, &format!("{} is answered: modified\n", args.id));
+        return Ok(Outcome::Done);
+    }
+    let change = Change::of(&stack, &proposal, args)?;
+    if args.check || !globals.quiet || globals.format == Format::Json {
+        change.show(&stack, &proposal, globals)?;
+    }
+    change.require_tokens(&stack, args)?;
+    if args.check {
+        return Ok(Outcome::Done);
+    }
+    if !change.is_agreed(args)? {
+        return Ok(Outcome::Differs);
+    }
+    let after = change.apply(&stack, args, globals)?;
+    proposals::decide(&after, &proposal, Verdict::Approved, notes, change.lines)?;
+    say_quietly(globals, &format!("{} is approved, and {} says so\n", args.id, stack.file));
+    Ok(Outcome::Done)
+}
+
+fn say_quietly(globals: &Globals, text: &str) {
+    if !globals.quiet {
+        say(text);
+    }
+}
+
+/// What an approval would change.
+struct Change {
+    manifest: ManifestFile,
+    text: String,
+    plan: Plan,
+    review: review::Review,
+    lines: Vec<String>,
+    changes: serde_json::Value,
+    digest: String,
+}
+
+impl Change {
+    /// Of the manifest of now.
+    fn of(stack: &Stack, proposal: &Proposal, args: &Args) -> anyhow::Result<Self> {
+        let manifest = ManifestFile::read(stack.file.clone())?;
+        let today = Clock::system().today();
+        let text = proposals::patched(&manifest, &proposal.ask, args.until, today)
+            .with_context(|| format!("{} can't be approved as it is, and waits", proposal.id))?;
+        let review = manifest.review(&text)?;
+        let changes = manifest_patch::changes(&review)?;
+        let (loaded, _) = manifest.load_text(&text)?;
+        let project = Project::resolve(&manifest.file, loaded, Some(&stack.bottle.out))?;
+        let plan = project.plan.clone();
+        let digest = Candidate::from_project(&RenderedProject::render(project, None)?)?.digest;
+        Ok(Self { lines: proposals::lines(&changes), manifest, text, plan, review, changes, digest })
+    }
+
+    fn show(&self, stack: &Stack, proposal: &Proposal, globals: &Globals) -> anyhow::Result<()> {
+        let stale = proposals::is_stale(stack, proposal);
+        let text = match globals.format {
+            Format::Json => {
+                let value = json!({
+                    "version": 1,
+                    "proposal": proposal,
+                    "stale": stale,
+                    "patch": self.manifest.diff(&self.text),
+                    "changes": self.changes,
+                    "digest": self.digest,
+                });
+                format!("{value:#}\n")
+            }
+            Format::Text => format!(
+                "{}\nthe agent says: {}\n{}\n{}\n{}digest {}\n",
+                printable_name(&proposals::described(&proposal.ask)),
+                printable_name(proposal.ask.justification()),
+                if stale { "made under older rules; this is what it comes to now\n" } else { "" },
+                printable_text(&self.manifest.diff(&self.text)),
+                review::text(&self.review, false),
+                self.digest
+            ),
+        };
+        Ok(print_as(globals.format, &text)?)
+    }
+
+    /// A token that the stack does not hold needs its value, which nobody can guess.
+    fn require_tokens(&self, stack: &Stack, args: &Args) -> anyhow::Result<()> {
+        let held = stack.plan.tokens();
+        let new: Vec<&str> = self.plan.tokens().into_keys().filter(|name| !held.contains_key(name)).collect();
+        if new.is_empty() || args.rotate || args.check {
+            return Ok(());
+        }
+        let names = new.join(" and ");
+        bail!(
+            "{} sends {names}, which this stack does not hold: nothing was written. Put the value where `bottle up` takes \
+             it from: the variable {names} of this shell, a line {}=… in a file for --env-file, or `token_refs` in {}; then \
+             approve with --rotate",
+            self.manifest.file,
+            new[0],
+            super::token_sources::CONFIG
+        )
+    }
+
+    fn is_agreed(&self, args: &Args) -> anyhow::Result<bool> {
+        if let Some(accepted) = &args.accept {
+            if *accepted == self.digest {
+                return Ok(true);
+            }
+            say(&format!("nothing was written: it comes to {}, and you accept {accepted}\n", self.digest));
+            return Ok(false);
+        }
+        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+            say(&format!(
+                "nothing was written: a person agrees on a terminal; or say what you agree to:\n  --accept {}\n",
+                self.digest
+            ));
+            return Ok(false);
+        }
+        say("Agree? [y/N] ");
+        let mut typed = String::new();
+        std::io::stdin().lock().read_line(&mut typed)?;
+        let agreed = matches!(typed.trim(), "y" | "Y" | "yes");
+        if !agreed {
+            say("nothing was written; the proposal waits\n");
+        }
+        Ok(agreed)
+    }
+
+    /// Writes, renders, tells the proxies; or leaves all as it was, and says why. Gives the stack as it is then.
+    fn apply(&self, stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Stack> {
+        let (file, old, new) = (&self.manifest.file, self.manifest.text.as_bytes(), self.text.as_bytes());
+        let runs = !stack.running()?.is_empty();
+        replace_plain(file, old, new)?;
+        let done = rendered(stack, &self.digest, args, globals).and_then(|()| told(stack, runs, args, globals));
+        let Err(error) = done else { return Stack::open(&args.stack, globals) };
+        let undone = replace_plain(file, new, old).map_err(anyhow::Error::from).and_then(|()| {
+            let was = &stack.agreed.record.digest;
+            if crate::consent::Agreed::load(&stack.bottle.state)?.is_some_and(|it| it.record.digest == *was) {
+                return Ok(()); // the proxies were told nothing
+            }
+            rendered(stack, was, args, globals)?;
+            if runs { reload::apply(stack) } else { Ok(()) }
+        });
+        match undone {
+            Ok(()) => Err(error.context("nothing changed, and the proposal waits")),
+            Err(undoing) => Err(error.context(format!(
+                "the approval failed, and so did going back ({undoing:#}): look at {file}, then `bottle render` and \
+                 `bottle reload`; the proposal waits"
+            ))),
+        }
+    }
+}
+
+/// Renders what a person agreed to and nothing else.
+fn rendered(stack: &Stack, digest: &str, args: &Args, globals: &Globals) -> anyhow::Result<()> {
+    let quiet = Globals { format: Format::Text, quiet: true, ..globals.clone() };
+    let render_args = render::Args::accepting(
+        stack.file.clone(),
+        stack.bottle.out.clone(),
+        digest.to_owned(),
+        args.image_binary.clone(),
+    );
+    match render::run(&render_args, &quiet)? {
+        Outcome::Done => Ok(()),
+        _ => bail!("{} does not come to {digest} any more", stack.file),
+    }
+}
+
+fn told(stack: &Stack, runs: bool, args: &Args, globals: &Globals) -> anyhow::Result<()> {
+    if !runs {
+        say_quietly(globals, "nothing runs: the rule holds from the next `bottle up` on\n");
+        return Ok(());
+    }
+    let mut after = Stack::open(&args.stack, globals)?;
+    after.token_args.clone_from(&stack.token_args);
+    if args.rotate {
+        up::rotate(&mut after)?;
+    }
+    reload::apply(&after)
+}
