@@ -670,7 +670,8 @@ fn bad_input_is_said_and_nothing_is_written() {
     let said = repository.diff(&["twice"]);
     assert_eq!(
         said.err,
-        "error: twice is a revision and a path; write ./twice for the path, refs/heads/twice for the branch\n"
+        "error: twice reads as revisions, and a file or folder here has that name; write ./twice for the path, full \
+         names of refs or ids of commits for the revisions, and look at who put it there\n"
     );
     assert_eq!(
         repository.git(&["status", "--porcelain", "--", "bottle.yaml", "twice"]),

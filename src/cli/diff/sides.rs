@@ -104,7 +104,10 @@ pub(super) fn resolve(old: Option<&str>, new: Option<&str>) -> anyhow::Result<(S
     let needed = || here.as_ref().context(NO_REPOSITORY);
     let (mut old, mut new) = match (old, new) {
         (None, _) => (Side::commit(needed()?, HEAD)?, Side::working_tree(needed()?)),
-        (Some(range), None) if is_range(range) => range_of(needed()?, range)?,
+        (Some(range), None) if is_range(range) => {
+            require_no_path(range)?;
+            range_of(needed()?, range)?
+        }
         (Some(one), None) => match side(one, here.as_ref())? {
             // A file alone is asked about as the working tree is.
             file @ Side { files: Files::Disk { .. }, .. } => {
@@ -131,11 +134,23 @@ pub(super) fn resolve(old: Option<&str>, new: Option<&str>) -> anyhow::Result<(S
     Ok((old, new))
 }
 
-/// `A..B`, `..B`, `origin/main...HEAD`; what begins like a path, or is one, is a path.
+/// `A..B`, `..B`, `origin/main...HEAD`; what begins like a path is one.
 fn is_range(argument: &str) -> bool {
-    let is_path = ["./", "../", "/"].iter().any(|start| argument.starts_with(start))
-        || argument.trim_matches('.').is_empty();
-    argument.contains("..") && !is_path && !exists(argument)
+    argument.contains("..") && !begins_like_a_path(argument) && !argument.trim_matches('.').is_empty()
+}
+
+fn begins_like_a_path(argument: &str) -> bool {
+    ["./", "../", "/"].iter().any(|start| argument.starts_with(start)) || [".", ".."].contains(&argument)
+}
+
+/// A checkout can hold a file or folder of any name, that of a range or of a revision too.
+fn require_no_path(argument: &str) -> anyhow::Result<()> {
+    ensure!(
+        !exists(argument),
+        "{argument} reads as revisions, and a file or folder here has that name; write ./{argument} for the path, full \
+         names of refs or ids of commits for the revisions, and look at who put it there"
+    );
+    Ok(())
 }
 
 fn exists(argument: &str) -> bool {
@@ -163,10 +178,7 @@ fn side(argument: &str, here: Option<&Arc<Repository>>) -> anyhow::Result<Side> 
         bail!("{} holds a control character", crate::printable::printable_name(argument));
     }
     let is_path = exists(argument);
-    let plainly_path = argument.starts_with(['.', '/'])
-        || Utf8Path::new(argument).extension() == Some("yaml")
-        || argument.ends_with('/');
-    if is_path && plainly_path {
+    if is_path && begins_like_a_path(argument) {
         return Side::disk(argument);
     }
     let Some(repository) = here else {
@@ -178,15 +190,15 @@ fn side(argument: &str, here: Option<&Arc<Repository>>) -> anyhow::Result<Side> 
             "{argument} is not a file or folder, and this folder is not in a git repository"
         );
     };
+    let in_revision = argument.split_once(':').filter(|(revision, _)| !revision.is_empty());
     if is_path {
-        if repository.commit(argument).is_ok() {
-            bail!(
-                "{argument} is a revision and a path; write ./{argument} for the path, refs/heads/{argument} for the branch"
-            );
+        let revision = in_revision.map_or(argument, |(revision, _)| revision);
+        if is_range(argument) || repository.commit(revision).is_ok() {
+            require_no_path(argument)?;
         }
         return Side::disk(argument);
     }
-    if let Some((revision, path)) = argument.split_once(':').filter(|(revision, _)| !revision.is_empty()) {
+    if let Some((revision, path)) = in_revision {
         let mut side = Side::commit(repository, revision)?;
         side.scope = side.files.scope_of(path, &self::here()?)?;
         argument.clone_into(&mut side.name);

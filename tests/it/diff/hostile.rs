@@ -66,6 +66,24 @@ fn nothing_of_the_repository_is_run() {
 
 /// A git that fetches what is missing, whatever it is told (before 2.39.4 and 2.45), has no transport to do it by: not
 /// one that the repository allows, and not one that it makes of an alias.
+/// A branch that is checked out can hold a folder of the name that the reviewer types.
+#[test]
+fn a_path_does_not_take_the_place_of_revisions() {
+    let repository = Repository::with(MANIFEST);
+    repository.git(&["branch", "base"]);
+    let wider = MANIFEST.replace("name: dev", "name: dev\negress: {allowlist: [evil.example]}");
+    repository.write("bottle.yaml", &wider);
+    repository.git(&["commit", "--quiet", "--all", "--message", "wider"]);
+    for planted in ["base...HEAD", "base..HEAD", "HEAD:bottle.yaml", "base"] {
+        repository.write(&format!("{planted}/bottle.yaml"), MANIFEST);
+        let said = repository.diff(&[planted]);
+        assert_eq!((said.code, said.out.as_str()), (2, ""), "{planted}");
+        assert!(said.err.contains("reads as revisions, and a file or folder here has that name"), "{}", said.err);
+        fs::remove_dir_all(repository.top.join(planted)).unwrap();
+    }
+    assert_eq!(repository.diff(&["base...HEAD"]).code, 1);
+}
+
 #[test]
 fn a_git_that_fetches_lazily_has_nothing_to_fetch_by() {
     let repository = Repository::with(MANIFEST);
