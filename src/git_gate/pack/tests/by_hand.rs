@@ -435,7 +435,7 @@ fn a_comment_exempts_a_line_where_the_policy_says_so() {
         (format!("a # gitleaks:allow\n{key}\n"), Some(2)),
         (format!("{key}\n# gitleaks:allow"), Some(1)),
         (format!("{OWN} # gitleaks:allow\n"), Some(1)),
-        (format!("{} {key} # gitleaks:allow\n", "x".repeat(70_000)), Some(1)),
+        (format!("{} {key} # gitleaks:allow\n", "x".repeat(5000)), Some(1)),
     ] {
         let (forged, commit) = one_file("a", text.as_bytes());
         let refused = ask(&forged.pack(), commit).unwrap_err();
