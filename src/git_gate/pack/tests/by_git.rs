@@ -105,7 +105,8 @@ impl Reading for &Counted {
 
 /// Text that no two lines of are the same, and that deltas are made of.
 fn text(lines: u32, seed: u32) -> String {
-    (0..lines).map(|at| format!("line {at} of {}\n", at.wrapping_mul(2_654_435_761) ^ seed % 3)).collect()
+    let line = |at: u32| format!("line {at} of {}\n", at.wrapping_mul(2_654_435_761) ^ (seed % 3));
+    (0..lines).map(line).collect::<Vec<_>>().concat()
 }
 
 #[test]
@@ -167,13 +168,13 @@ fn deep_chains_are_read_and_their_keys_found() {
     let mut stream = String::new();
     let mut file = text(60, 0);
     for state in 1..=300 {
-        file += &format!("state {state}\n");
+        file.extend([format!("state {state}\n")]);
         if state == 150 {
-            file += &format!("key {}\n", planted());
+            file.extend([format!("key {}\n", planted())]);
         }
         let shown = if state < 151 { file.clone() } else { file.replace(&planted(), "none") };
         stream += "commit refs/heads/main\ncommitter A <a@b> 1700000000 +0000\ndata 1\nx\n";
-        stream += &format!("M 100644 inline src/lib.txt\ndata {}\n{shown}\n", shown.len());
+        stream.extend([format!("M 100644 inline src/lib.txt\ndata {}\n{shown}\n", shown.len())]);
     }
     repository.run(&["fast-import", "--quiet"], stream.as_bytes());
     let head = repository.id("main");
@@ -196,11 +197,11 @@ fn ten_thousand_objects_are_read() {
     let mut stream = String::new();
     for state in 0..3000 {
         stream += "commit refs/heads/main\ncommitter A <a@b> 1700000000 +0000\ndata 1\nx\n";
-        stream += &format!("M 100644 inline f\ndata 5\n{state:05}\n");
+        stream.extend([format!("M 100644 inline f\ndata 5\n{state:05}\n")]);
     }
     stream += "commit refs/heads/main\ncommitter A <a@b> 1700000000 +0000\ndata 1\nx\n";
     for file in 0..1000 {
-        stream += &format!("M 100644 inline d/{file}\ndata 6\na{file:05}\n");
+        stream.extend([format!("M 100644 inline d/{file}\ndata 6\na{file:05}\n")]);
     }
     repository.run(&["fast-import", "--quiet"], stream.as_bytes());
     let pack = repository.pack("main", &["--delta-base-offset"]);

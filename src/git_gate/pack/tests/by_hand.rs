@@ -13,6 +13,7 @@ fn a_whole_pack_passes() {
 }
 
 /// What is wrong, with the pack that has it.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn malformed() -> Vec<(&'static str, Vec<u8>)> {
     let (good, _) = one_file("a.txt", b"hello\n");
     let pack = good.clone().pack();
@@ -149,7 +150,7 @@ fn each_malformation_is_named() {
             refused.reason.ends_with("run `git fsck`, repair what it names, and push again"),
             "{refused:?}"
         );
-        assert_eq!(refused.remote, [refused.reason.clone()]);
+        assert_eq!(refused.remote, std::slice::from_ref(&refused.reason));
     }
 }
 
@@ -537,8 +538,8 @@ fn a_fast_forward_is_proven_from_the_pack() {
         elsewhere.contains(&format!("{other} is not in the pack; run `git fetch origin`")),
         "{elsewhere}"
     );
-    let forced = inspect(&spooled(&pack), &moves(old, side), true, &Limits::default(), &scanners());
-    assert!(forced.is_ok());
+    let with_force = inspect(&spooled(&pack), &moves(old, side), true, &Limits::default(), &scanners());
+    assert!(with_force.is_ok());
     let tag = [Update { refname: "refs/tags/v1", old: Some(old), new: Some(first) }];
     let moved = reason(check(&pack, &tag));
     assert!(moved.ends_with("a tag stays where it is; give the new one another name"), "{moved}");

@@ -163,7 +163,8 @@ fn insert(text: &[u8]) -> Vec<u8> {
 }
 
 fn commit_of(tree: ObjectId, parents: &[ObjectId], message: &str) -> Vec<u8> {
-    let parents: String = parents.iter().map(|it| format!("parent {it}\n")).collect();
+    let parents: Vec<_> = parents.iter().map(|it| format!("parent {it}\n")).collect();
+    let parents = parents.concat();
     let person = "A <a@example.com> 1700000000 +0000";
     format!("tree {tree}\n{parents}author {person}\ncommitter {person}\n\n{message}\n").into_bytes()
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+type Entries<'e> = &'e [(&'e str, &'e [u8], ObjectId)];
+
 fn refused(kind: u8, content: &[u8]) -> Option<String> {
     let mut forged = Forged::new();
     forged.whole(kind, content);
@@ -12,8 +14,8 @@ fn refused(kind: u8, content: &[u8]) -> Option<String> {
 fn trees_are_read_strictly() {
     let id = id_of("blob", b"x");
     let null = ObjectId::from_bytes(&[0; 20]).unwrap();
-    let tree = |entries: &[(&str, &[u8], ObjectId)]| refused(TREE, &tree_of(entries));
-    let good: &[&[(&str, &[u8], ObjectId)]] = &[
+    let tree = |entries: Entries<'_>| refused(TREE, &tree_of(entries));
+    let good: &[Entries<'_>] = &[
         &[],
         &[("100644", b"a", id), ("100755", b"b", id), ("120000", b"c", id), ("160000", b"d", id)],
         // A folder is sorted as if its name ended in a slash.
@@ -25,7 +27,7 @@ fn trees_are_read_strictly() {
     for entries in good {
         assert_eq!(tree(entries), None, "{entries:?}");
     }
-    let bad: &[(&str, &[(&str, &[u8], ObjectId)])] = &[
+    let bad: &[(&str, Entries<'_>)] = &[
         ("not in git's order", &[("100644", b"b", id), ("100644", b"a", id)]),
         ("not in git's order", &[("40000", b"a", id), ("100644", b"a-b", id)]),
         ("two entries have one name", &[("100644", b"a", id), ("100644", b"a", id)]),
