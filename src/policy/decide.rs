@@ -156,7 +156,7 @@ fn push_name(intent: &Intent) -> &'static str {
 fn git_push(intent: &Intent, route: Option<&Route>) -> Refusal {
     let what = push_name(intent);
     let message = format!(
-        "{what} to {} is refused, as on every host: a person pushes from the host, outside the bottle; clone and fetch \
+        "{what} to {} is refused, as on every host whose rule has no git.push: a person pushes from the host, outside the bottle; clone and fetch \
          work where a rule allows them; {NO_RETRY}",
         intent.authority.host
     );

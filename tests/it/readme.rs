@@ -193,6 +193,13 @@ fn every_field_of_an_audit_record_is_in_its_table() {
         query_bytes: Some(1),
         push: None,
         git: text(),
+        push: Some(Box::new(PushRecord {
+            refs: Vec::new(),
+            more_refs: 0,
+            objects: None,
+            exempted: 0,
+            refused: None,
+        })),
         verdict: Verdict::Deny,
         reason: text(),
         decided_by: "pipelock".into(),

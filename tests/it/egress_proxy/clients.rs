@@ -45,7 +45,7 @@ async fn git_push_ends_with_our_sentence_on_a_remote_line() {
     assert_eq!(push.status.code(), Some(128));
     assert_eq!(
         text(&push.stderr),
-        "remote: bottle: git push to open.test is refused, as on every host: a person pushes from the host, outside the \
+        "remote: bottle: git push to open.test is refused, as on every host whose rule has no git.push: a person pushes from the host, outside the \
          bottle; clone and fetch work where a rule allows them; retrying does not help\n\
          fatal: unable to access 'https://open.test/acme/app.git/': The requested URL returned error: 403\n"
     );

@@ -3,7 +3,7 @@
 use super::clients::{run, text};
 use super::harness::{Stack, auth, names, only, route};
 use super::pipelock::{Answer, Seen};
-use bottle::config::routes::{GitPush, RouteEntry};
+use bottle::config::routes::{Auth, GitPush, RouteEntry};
 use bytes::Bytes;
 use fs_err as fs;
 use http::Response;
@@ -92,10 +92,16 @@ impl Forge {
         let entry = RouteEntry {
             path_allowlist: only(&["/acme/app.git"]),
             git_push: Some(push),
-            auth: Some(auth("authorization", "Basic ", Some("x-access-token"))),
+            auth: None,
             ..route("forge.test")
         };
-        let stack = Stack::with(|config| config.routes = vec![entry]).await;
+        let stack = Stack::with(|config| {
+            // The file that holds the token is known by now.
+            let of_another = config.routes[0].auth.take().unwrap();
+            let basic = auth("authorization", "Basic ", Some("x-access-token"));
+            config.routes = vec![RouteEntry { auth: Some(Auth { secret_file: of_another.secret_file, ..basic }), ..entry }];
+        })
+        .await;
         let forge = Self { stack, folder };
         let format = format!("--object-format={format}");
         forge.git(&root, &["init", "-q", "--bare", "-b", "main", &format, "acme/app.git"]).await;
