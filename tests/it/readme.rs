@@ -2,7 +2,7 @@
 
 use bottle::codes::{CODES, Code};
 use bottle::telemetry::audit::{
-    Counted, CountedKind, Counting, Event, PipelockRecord, Record, Suppressed, Verdict,
+    Counted, CountedKind, Counting, Event, PipelockRecord, PushRecord, Record, Suppressed, Verdict,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -57,11 +57,12 @@ fn its_question_is_the_one_that_is_asked() {
 }
 
 /// The pages and files that people copy commands from.
-const PAGES: [(&str, &str); 32] = [
+const PAGES: [(&str, &str); 33] = [
     ("README.md", README),
     ("docs/gitops.md", include_str!("../../docs/gitops.md")),
     ("docs/getting-started.md", include_str!("../../docs/getting-started.md")),
     ("docs/install.md", include_str!("../../docs/install.md")),
+    ("docs/push.md", include_str!("../../docs/push.md")),
     ("docs/agent-fields.md", include_str!("../../docs/agent-fields.md")),
     ("docs/hosts.md", include_str!("../../docs/hosts.md")),
     ("docs/tasks/add-a-host.md", include_str!("../../docs/tasks/add-a-host.md")),

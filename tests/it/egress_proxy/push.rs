@@ -99,7 +99,10 @@ impl Forge {
             // The file that holds the token is known by now.
             let of_another = config.routes[0].auth.take().unwrap();
             let basic = auth("authorization", "Basic ", Some("x-access-token"));
-            config.routes = vec![RouteEntry { auth: Some(Auth { secret_file: of_another.secret_file, ..basic }), ..entry }];
+            config.routes = vec![RouteEntry {
+                auth: Some(Auth { secret_file: of_another.secret_file, ..basic }),
+                ..entry
+            }];
         })
         .await;
         let forge = Self { stack, folder };
