@@ -10,7 +10,7 @@ use super::{
     nearest::Difference,
     path::CanonicalPath,
     pattern::PathPattern,
-    push::not_in_this_form,
+    push::PushRules,
     query::QueryFault,
     refusal::{NO_RETRY, Reason, Refusal, allowed_on},
     route::{PLAIN_HTTP, Route},
@@ -144,6 +144,15 @@ fn check_push(intent: &Intent, route: Option<&Route>) -> Result<(), Refusal> {
             Err(Refusal::new(Reason::GitPush, message).under(route))
         }
     }
+}
+
+/// Of a push on a host that allows some: which one is refused.
+fn not_in_this_form(rules: &PushRules) -> String {
+    format!(
+        "a push in this form is refused also where git.push allows one: only git's smart protocol over https is read, to \
+         {}; no LFS upload, no WebDAV and no other spelling; {NO_RETRY}",
+        rules.shown_refs()
+    )
 }
 
 fn push_name(intent: &Intent) -> &'static str {

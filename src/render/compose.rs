@@ -22,6 +22,8 @@ struct View<'a> {
     bottle: &'a str,
     file: String,
     chain: bool,
+    /// A pack is held and looked at in memory.
+    egress_memory: &'a str,
     tokens: Vec<&'a str>,
     egress_network: Option<&'a str>,
     /// The image of the upstream project's program, and what it trusts besides its own roots.
@@ -147,6 +149,7 @@ fn view<'a>(plan: &'a Plan, configs: &ConfigHashes, seccomp: &str) -> View<'a> {
         bottle: &plan.name,
         file: plan.layout.out().join(paths::COMPOSE).into_string(),
         chain: plan.topology == Topology::Chain,
+        egress_memory: if plan.hosts.iter().any(|rule| rule.route.push.is_some()) { "1024m" } else { "768m" },
         tokens: plan.tokens().into_keys().collect(),
         egress_network: plan.egress_network.as_deref(),
         pipelock_image: plan.engine.image(),

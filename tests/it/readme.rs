@@ -192,7 +192,6 @@ fn every_field_of_an_audit_record_is_in_its_table() {
         path: text(),
         target: text(),
         query_bytes: Some(1),
-        push: None,
         git: text(),
         push: Some(Box::new(PushRecord {
             refs: Vec::new(),

@@ -10,9 +10,20 @@ pub(super) async fn run(
     arguments: &[&str],
     folder: &std::path::Path,
 ) -> Output {
+    run_behind(&stack.address, &stack.files.agent_ca, program, arguments, folder).await
+}
+
+/// The same, behind a proxy at an address.
+pub(super) async fn run_behind(
+    address: &str,
+    agent_ca: &str,
+    program: &str,
+    arguments: &[&str],
+    folder: &std::path::Path,
+) -> Output {
     let ca = folder.join("agent-ca.pem");
-    fs_err::write(&ca, &stack.files.agent_ca).unwrap();
-    let proxy = format!("http://{}", stack.address);
+    fs_err::write(&ca, agent_ca).unwrap();
+    let proxy = format!("http://{address}");
     let mut command = Command::new(program);
     command
         .args(arguments)
