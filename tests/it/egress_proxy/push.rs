@@ -162,7 +162,7 @@ impl Forge {
             .seen()
             .iter()
             .filter(|seen| {
-                seen.method == "POST" && seen.uri.ends_with("/git-receive-pack") && seen.body != *PROBE
+                seen.method == "POST" && seen.uri.ends_with("/git-receive-pack") && seen.body[..] != PROBE[..]
             })
             .count()
     }
