@@ -11,11 +11,15 @@ pub mod config;
 pub mod content_coding;
 #[path = "../../src/dlp/mod.rs"]
 pub mod dlp;
+#[path = "../../src/git_gate/mod.rs"]
+pub mod git_gate;
 pub mod intercept;
 #[path = "../../src/masking.rs"]
 pub mod masking;
 #[path = "../../src/policy/mod.rs"]
 pub mod policy;
+#[path = "../../src/printable.rs"]
+pub mod printable;
 #[path = "../../src/stack.rs"]
 pub mod stack;
 #[path = "../../src/yaml/mod.rs"]

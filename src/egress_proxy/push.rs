@@ -246,7 +246,7 @@ pub(super) async fn advertised(response: Response<Body>, route: &Route) -> Resul
     let (mut parts, mut inner) = response.into_parts();
     let mut reader = AdvertisementReader::default();
     let head = loop {
-        let Some(data) = next(&mut inner).await? else { return Err(invalid("it breaks off")) };
+        let Ok(Some(data)) = next(&mut inner).await else { return Err(invalid("it breaks off")) };
         match reader.push(&data) {
             Ok(None) => {}
             Ok(Some(head)) => break head,

@@ -128,7 +128,7 @@ pub fn why_nothing_allows(reason: &str) -> &'static str {
         "domain_not_allowed" | "port_not_allowed" | "plain_http" => {
             "no entry allows it: without routes, port 443 of a host is all that an entry can allow"
         }
-        "git_push" => "no entry allows it: git push is refused on every host",
+        "git_push" => "git push is refused unless the route says what it may change, in `git.push`",
         "blocked_by_pipelock" => "no route allows it: pipelock looks into every request that it can read",
         "address_not_allowed" => {
             "the host is at a private address; `addresses` on its entry would allow that range"

@@ -2,7 +2,7 @@
 
 use super::Found;
 use crate::diagnostic::Diagnostic;
-use crate::policy::{HostRule, Method, OnSecret, PathPattern, Route, is_model_api};
+use crate::policy::{HostRule, Method, OnSecret, PathPattern, RefName, Route, is_model_api};
 use jiff::{ToSpan as _, civil::Date};
 
 /// A rule that ends within so many days is said.
@@ -28,6 +28,8 @@ fn of_rule(rule: &HostRule, today: Date) -> Found {
     warn("path_allowlist", graphql_unread(rule));
     warn("", passes_credentials(rule));
     warn("", writes_to_a_forge(rule));
+    warn("git.push", pushes_anywhere(rule));
+    warn("git.push.refs", pushes_to_the_default_branch(rule));
     warn("until", expiry(route, today));
     for (at, method) in route.methods.iter().flatten().enumerate() {
         warn(&format!("methods[{at}]"), unregistered(route, method));
@@ -223,9 +225,44 @@ fn writes_to_a_forge(rule: &HostRule) -> Option<Diagnostic> {
     (rule.auth.is_some() && writes(&rule.route) && reaches_forge_api(&rule.route)).then(|| {
         let message = format!("{}: {} takes writes with a credential", rule.route.source, rule.route.host);
         Diagnostic::warning("forge-api-writes", message)
-            .hint("refusing git push is not \"no writes\": contents, blobs and refs can be written by API")
+            .hint("refusing git push is not \"no writes\": contents, blobs and refs can be written by API, whatever `git.push` says")
             .hint("`methods: [GET, HEAD]` makes it read-only")
     })
+}
+
+/// A push to every repository that a path reaches.
+fn pushes_anywhere(rule: &HostRule) -> Option<Diagnostic> {
+    let Route { source, host, path_allowlist, push, .. } = &rule.route;
+    let names_a_repository = |path: &PathPattern| {
+        let segments: Vec<&str> = path.as_str().split('/').filter(|segment| !segment.is_empty()).collect();
+        let is_git = segments.last().is_some_and(|name| name.ends_with(".git"));
+        !segments.contains(&"*") && (is_git || segments.len() > 1) && names_a_tenant(host.as_str(), path)
+    };
+    let narrow = path_allowlist.as_ref().is_some_and(|listed| listed.iter().all(names_a_repository));
+    (push.is_some() && !narrow).then(|| {
+        Diagnostic::warning("push-anywhere", format!("{source}: git.push holds for every repository of {host} that a path reaches"))
+            .hint("name each repository in `path_allowlist`: /acme/app.git, and /acme/app for servers that serve it without `.git`")
+    })
+}
+
+/// A push to what people build and deploy from.
+fn pushes_to_the_default_branch(rule: &HostRule) -> Option<Diagnostic> {
+    let Route { source, host, push, .. } = &rule.route;
+    let refs = &push.as_ref()?.refs;
+    let names = ["refs/heads/main", "refs/heads/master"];
+    let hit = names.iter().filter_map(|name| RefName::parse(name).ok()).find_map(|name| {
+        let entry = refs.iter().find(|entry| entry.matches(&name))?;
+        Some((name, entry))
+    });
+    let (name, entry) = hit?;
+    Some(
+        Diagnostic::warning(
+            "push-to-default-branch",
+            format!("{source}: `{entry}` lets the agent push to {name} of {host}, without a person between"),
+        )
+        .hint("let it push to branches of its own, such as refs/heads/agent/*, and merge them after a look")
+        .hint("whoever deploys from that branch runs what the agent wrote"),
+    )
 }
 
 /// Whether a method changes anything (RFC 9110, section 9.2.1).

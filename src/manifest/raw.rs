@@ -234,7 +234,7 @@ pub(super) struct Mount {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EgressProxy {
-    /// One rule for each host. What no rule allows is refused, and `git push` is refused on every host.
+    /// One rule for each host. What no rule allows is refused, and `git push` is refused where no route says `git.push`.
     #[schemars(with = "Vec<Item<Route>>", example = json!([{"host": "api.github.com", "path_allowlist": ["/repos/acme/app"]}]))]
     pub(super) routes: Option<Vec<Item<Route>>>,
 }

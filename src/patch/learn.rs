@@ -442,7 +442,7 @@ const BY_RULE: [&str; 6] = [
 /// Why no entry allows what was refused for a reason that is not a rule's.
 fn why_nothing_allows(reason: &str) -> &'static str {
     match reason {
-        "git_push" => "git push is refused on every host",
+        "git_push" => "git push is refused unless the route says what it may change, in `git.push`",
         "blocked_by_pipelock" => {
             "pipelock found something in the request, and looks into every one that it can read"
         }

@@ -10,7 +10,7 @@ use super::{
     nearest::Difference,
     path::CanonicalPath,
     pattern::PathPattern,
-    push::not_in_this_form,
+    push::PushRules,
     query::QueryFault,
     refusal::{NO_RETRY, Reason, Refusal, allowed_on},
     route::{PLAIN_HTTP, Route},
@@ -146,6 +146,15 @@ fn check_push(intent: &Intent, route: Option<&Route>) -> Result<(), Refusal> {
     }
 }
 
+/// Of a push on a host that allows some: which one is refused.
+fn not_in_this_form(rules: &PushRules) -> String {
+    format!(
+        "a push in this form is refused also where git.push allows one: only git's smart protocol over https is read, to \
+         {}; no LFS upload, no WebDAV and no other spelling; {NO_RETRY}",
+        rules.shown_refs()
+    )
+}
+
 fn push_name(intent: &Intent) -> &'static str {
     match intent.git {
         GitOperation::LfsUpload => "git push (its LFS upload)",
@@ -156,7 +165,7 @@ fn push_name(intent: &Intent) -> &'static str {
 fn git_push(intent: &Intent, route: Option<&Route>) -> Refusal {
     let what = push_name(intent);
     let message = format!(
-        "{what} to {} is refused, as on every host: a person pushes from the host, outside the bottle; clone and fetch \
+        "{what} to {} is refused, as on every host whose rule has no git.push: a person pushes from the host, outside the bottle; clone and fetch \
          work where a rule allows them; {NO_RETRY}",
         intent.authority.host
     );

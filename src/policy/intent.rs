@@ -5,7 +5,6 @@ use super::{
     host::Authority,
     method::Method,
     path::PathError,
-    push::SmartPush,
     refusal::{NO_RETRY, Reason, Refusal},
     route::{PLAIN_HTTP, Route},
     target::{Target, split},
@@ -77,12 +76,6 @@ impl Intent {
         let (path, query) = split(raw_target);
         let git = GitOperation::read(method, path, query, content_type);
         Ok(Intent { scheme, authority: authority.clone(), method: method.clone(), target, git })
-    }
-
-    /// Which of the two requests of a push by the smart protocol it is; nothing for every other push.
-    #[must_use]
-    pub fn smart_push(&self) -> Option<SmartPush> {
-        if self.git == GitOperation::Push { SmartPush::of(self) } else { None }
     }
 }
 

@@ -38,6 +38,7 @@ mod route;
 mod rpc;
 mod rule;
 mod rules;
+mod smart_push;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -63,7 +64,7 @@ pub use path::{CanonicalPath, PathError, PathRules};
 pub use pattern::{PathPattern, PathPatternError, PathPatternProblem, covers_all};
 pub use push::{
     DEFAULT_MAX_PACK, LARGEST_MAX_PACK, PushRules, RefChange, RefName, RefNameError, RefPattern,
-    RefPatternError, SmartPush, size,
+    RefPatternError, size,
 };
 pub use query::{QueryFault, QueryRule};
 pub use read_content::Content;
@@ -72,6 +73,7 @@ pub use route::Route;
 pub use rpc::{RpcFault, RpcRule};
 pub use rule::{Auth, HostRule, OnSecret};
 pub use rules::{Policy, PolicyError};
+pub use smart_push::SmartPush;
 pub use target::Target;
 pub use upgrade::{Asked, upgrade};
 pub use written::{WrittenRequest, WrittenRequestError};

@@ -1,11 +1,7 @@
-//! What a push may change: the refs of `git.push`, and the two requests that a push by the smart protocol is.
+//! What a push may change: the refs of `git.push`.
 //!
 //! A ref is decided on by its full name in the form that `git check-ref-format` takes, so that no name has two spellings.
 
-use super::{
-    intent::{Intent, Scheme},
-    refusal::NO_RETRY,
-};
 use serde::Serialize;
 use std::fmt;
 
@@ -245,46 +241,6 @@ pub fn size(bytes: u64) -> String {
         bytes if bytes % (1 << 10) == 0 => format!("{} KiB", bytes >> 10),
         bytes => format!("{bytes} bytes"),
     }
-}
-
-/// One of the two requests of a push by the smart protocol (gitprotocol-http(5)).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmartPush {
-    /// `GET …/info/refs?service=git-receive-pack`: which refs are there.
-    Advertisement,
-    /// `POST …/git-receive-pack`: commands, and a pack.
-    Pack,
-}
-
-impl SmartPush {
-    /// What a request is, by the target that is decided on and sent: exactly one of the two, or neither. The plain
-    /// characters of a path have no second reading.
-    pub(super) fn of(intent: &Intent) -> Option<Self> {
-        let Intent { scheme, authority: _, method, target, git: _ } = intent;
-        let (repository, kind) = match (method.as_str(), target.query.as_deref()) {
-            ("GET", Some("service=git-receive-pack")) => {
-                (target.path.as_str().strip_suffix("/info/refs")?, Self::Advertisement)
-            }
-            ("POST", None) => (target.path.as_str().strip_suffix("/git-receive-pack")?, Self::Pack),
-            _ => return None,
-        };
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+@".contains(&byte);
-        let is_segment = |segment: &str| {
-            !segment.is_empty() && !segment.bytes().all(|byte| byte == b'.') && segment.bytes().all(plain)
-        };
-        let is_path =
-            repository.strip_prefix('/').is_some_and(|segments| segments.split('/').all(is_segment));
-        (*scheme == Scheme::Https && is_path).then_some(kind)
-    }
-}
-
-/// Of a push on a host that allows some: which one is refused.
-pub(super) fn not_in_this_form(rules: &PushRules) -> String {
-    format!(
-        "a push in this form is refused also where git.push allows one: only git's smart protocol over https is read, to \
-         {}; no LFS upload, no WebDAV and no other spelling; {NO_RETRY}",
-        rules.shown_refs()
-    )
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ struct View<'a> {
     file: String,
     chain: bool,
     supervise: bool,
+    /// A pack is held and looked at in memory.
+    egress_memory: &'a str,
     tokens: Vec<&'a str>,
     egress_network: Option<&'a str>,
     /// The image of the upstream project's program, and what it trusts besides its own roots.
@@ -149,6 +151,7 @@ fn view<'a>(plan: &'a Plan, configs: &ConfigHashes, seccomp: &str) -> View<'a> {
         file: plan.layout.out().join(paths::COMPOSE).into_string(),
         chain: plan.topology == Topology::Chain,
         supervise: plan.supervise,
+        egress_memory: if plan.hosts.iter().any(|rule| rule.route.push.is_some()) { "1024m" } else { "768m" },
         tokens: plan.tokens().into_keys().collect(),
         egress_network: plan.egress_network.as_deref(),
         pipelock_image: plan.engine.image(),

@@ -146,6 +146,46 @@ fn what_graphql_and_json_rpc_may_ask_for_is_part_of_what_is_allowed() {
 }
 
 #[test]
+fn each_part_of_what_a_push_may_change_is_a_widening_where_it_grows() {
+    let push = |keys: &str| format!(", path_allowlist: [/a], git: {{push: {{{keys}}}}}");
+    let of = |old: &str, new: &str| of_route(&push(old), &push(new));
+    let base = "refs: [refs/heads/agent/*], create: false, max_pack: 1MiB";
+    let shown = "refs/heads/agent/*: no create, no delete, no force, packs up to 1 MiB";
+    assert_eq!(
+        of_route(", path_allowlist: [/a]", &push(base)),
+        [format!("git push to api.example: {shown}")]
+    );
+    let cases = [
+        (
+            "refs: [refs/heads/*], create: false, max_pack: 1MiB",
+            "refs/heads/*: no create, no delete, no force, packs up to 1 MiB",
+        ),
+        (
+            "refs: [refs/heads/agent/*], max_pack: 1MiB",
+            "refs/heads/agent/*: create, no delete, no force, packs up to 1 MiB",
+        ),
+        (
+            "refs: [refs/heads/agent/*], create: false, delete: true, max_pack: 1MiB",
+            "refs/heads/agent/*: no create, delete, no force, packs up to 1 MiB",
+        ),
+        (
+            "refs: [refs/heads/agent/*], create: false, force: true, max_pack: 1MiB",
+            "refs/heads/agent/*: no create, no delete, force, packs up to 1 MiB",
+        ),
+        (
+            "refs: [refs/heads/agent/*], create: false, max_pack: 2MiB",
+            "refs/heads/agent/*: no create, no delete, no force, packs up to 2 MiB",
+        ),
+    ];
+    for (new, line) in cases {
+        assert_eq!(of(base, new), [format!("git push to api.example: {line} (before: {shown})")]);
+        assert!(of(new, base).is_empty(), "{base} is narrower than {new}");
+    }
+    assert!(of(base, "refs: [refs/heads/agent/x], create: false, max_pack: 1MiB").is_empty());
+    assert!(of_route(&push(base), ", path_allowlist: [/a]").is_empty());
+}
+
+#[test]
 fn what_the_query_must_say_is_part_of_what_is_allowed() {
     let of =
         |old: &str, new: &str| of_route(&format!(", methods: [GET]{old}"), &format!(", methods: [GET]{new}"));

@@ -249,6 +249,33 @@ fn a_git_push_is_seen_however_it_is_spelled() {
 }
 
 #[test]
+fn a_push_that_a_route_allows_says_what_decides_on_it() {
+    let folder = folder_with(
+        "version: 1\nname: dev\nagent: {image: 'debian:12'}\negress_proxy:\n  routes:\n    - host: forge.example.test\n      \
+         path_allowlist: [/acme/app.git]\n      git: {push: {refs: [refs/heads/agent/*]}}\n",
+    );
+    for (method, url) in [("POST", "git-receive-pack"), ("GET", "info/refs?service=git-receive-pack")] {
+        let said = run(folder.path(), &[method, &format!("https://forge.example.test/acme/app.git/{url}")]);
+        assert_eq!(said.code, 0, "{}{}", said.out, said.err);
+        assert!(
+            said.out.contains("(refs/heads/agent/*: create, no delete, no force, packs up to 50 MiB)"),
+            "{}",
+            said.out
+        );
+    }
+    let said = run(folder.path(), &["POST", "https://forge.example.test/acme/app.git/git-receive-pack?x"]);
+    assert_eq!(said.code, 1);
+    assert!(
+        said.out.contains("a push in this form is refused also where git.push allows one"),
+        "{}",
+        said.out
+    );
+    assert!(said.out.contains("git.push"), "{}", said.out);
+    let said = run(folder.path(), &["POST", "https://forge.example.test/acme/other.git/git-receive-pack"]);
+    assert!(said.code == 1 && said.out.contains("  reason      path_not_allowed\n"), "{}", said.out);
+}
+
+#[test]
 fn the_url_is_not_normalised_before_it_is_read() {
     for (url, reason) in [
         ("https://api.example.test/user/../repos", "malformed_target"),

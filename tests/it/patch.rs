@@ -261,7 +261,7 @@ fn what_no_entry_should_allow_is_counted_and_not_suggested() {
     let cases = [
         (
             denied("git_push", "POST", "https://git.example/a.git/git-receive-pack"),
-            "git push is refused on every host",
+            "git push is refused unless the route says what it may change, in `git.push`",
         ),
         (
             denied("address_not_allowed", "GET", "https://intern.example/x"),

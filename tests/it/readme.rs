@@ -2,7 +2,7 @@
 
 use bottle::codes::{CODES, Code};
 use bottle::telemetry::audit::{
-    Counted, CountedKind, Counting, Event, PipelockRecord, Record, Suppressed, Verdict,
+    Counted, CountedKind, Counting, Event, PipelockRecord, PushRecord, Record, Suppressed, Verdict,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -62,6 +62,7 @@ const PAGES: [(&str, &str); 33] = [
     ("docs/gitops.md", include_str!("../../docs/gitops.md")),
     ("docs/getting-started.md", include_str!("../../docs/getting-started.md")),
     ("docs/install.md", include_str!("../../docs/install.md")),
+    ("docs/push.md", include_str!("../../docs/push.md")),
     ("docs/agent-fields.md", include_str!("../../docs/agent-fields.md")),
     ("docs/hosts.md", include_str!("../../docs/hosts.md")),
     ("docs/tasks/add-a-host.md", include_str!("../../docs/tasks/add-a-host.md")),
@@ -192,8 +193,14 @@ fn every_field_of_an_audit_record_is_in_its_table() {
         path: text(),
         target: text(),
         query_bytes: Some(1),
-        push: None,
         git: text(),
+        push: Some(Box::new(PushRecord {
+            refs: Vec::new(),
+            more_refs: 0,
+            objects: None,
+            exempted: 0,
+            refused: None,
+        })),
         verdict: Verdict::Deny,
         reason: text(),
         decided_by: "pipelock".into(),

@@ -212,7 +212,12 @@ egress_proxy:
     #[test]
     fn a_push_has_no_entry() {
         let shown = text(serde_json::json!({"path": "/a.git/git-receive-pack", "reason": "git_push"}));
-        assert!(shown.ends_with("    no entry allows it: git push is refused on every host\n"), "{shown}");
+        assert!(
+            shown.ends_with(
+                "    git push is refused unless the route says what it may change, in `git.push`\n"
+            ),
+            "{shown}"
+        );
     }
 
     #[test]

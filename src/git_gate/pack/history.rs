@@ -13,8 +13,7 @@ pub(super) fn prove(updates: &[Update<'_>], force: bool, objects: &Objects) -> R
     for update in updates {
         let Some(new) = update.new else { continue };
         let kind = objects.kind(&new);
-        let branch = update.refname.strip_prefix("refs/heads/");
-        if branch.is_some()
+        if update.refname.starts_with("refs/heads/")
             && let Some(kind) = kind.filter(|kind| *kind != Kind::Commit)
         {
             let reason = format!("a branch holds a commit, and {new} is a {}", kind.name());
@@ -26,11 +25,10 @@ pub(super) fn prove(updates: &[Update<'_>], force: bool, objects: &Objects) -> R
                     let reason = format!("it is not proven that this only adds to what the ref holds: {why}");
                     Refused::update(update.refname, RefusedKind::NotFastForward, reason)
                 };
-                let Some(branch) = branch else {
-                    let mend = "give it another name, or ask a person to move it";
-                    return Err(refused(format!("only branches are moved by fast-forward; {mend}")));
-                };
-                let mend = mend(branch);
+                if update.refname.starts_with("refs/tags/") {
+                    return Err(refused("a tag stays where it is; give the new one another name".into()));
+                }
+                let mend = mend(update.refname);
                 if kind.is_none() {
                     return Err(refused(format!("{new} is not in the pack; {mend}")));
                 }
@@ -54,8 +52,14 @@ pub(super) fn prove(updates: &[Update<'_>], force: bool, objects: &Objects) -> R
     Ok(())
 }
 
-fn mend(branch: &str) -> String {
-    format!("run `git fetch origin` and `git rebase origin/{}`, and push again", shown(branch.as_bytes()))
+fn mend(refname: &str) -> String {
+    match refname.strip_prefix("refs/heads/") {
+        Some(branch) => {
+            let branch = shown(branch.as_bytes());
+            format!("run `git fetch origin` and `git rebase origin/{branch}`, and push again")
+        }
+        None => format!("fetch {}, add to what it holds, and push again", shown(refname.as_bytes())),
+    }
 }
 
 /// Whether one line of commits of the pack goes back to `old`; nothing where that takes too long.

@@ -68,3 +68,6 @@ fn shown(name: &[u8]) -> String {
         None => name.into_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

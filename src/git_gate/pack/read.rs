@@ -256,10 +256,14 @@ impl Reader<'_> {
                 stack.push(Base { content: Rc::new(content), kind, depth, children });
             }
         }
-        match waiting.keys().min() {
-            Some(base) => Err(Refused::thin(base)),
-            None => Ok(()),
+        if let Some(base) = waiting.keys().min() {
+            return Err(Refused::thin(base));
         }
+        // What was not made was not scanned.
+        if self.objects.len() != self.entries.len() {
+            return Err(Refused::malformed("some of its objects can't be made"));
+        }
+        Ok(())
     }
 
     /// Inflates an object that stands whole, or a delta, once more.

@@ -257,8 +257,8 @@ impl<'o> Walk<'o> {
             remote.push(format!("  and {} more", all - shown_ones));
         }
         remote.push(
-            "Take it out of each commit that has it (`git rebase -i COMMIT^`; a later commit that deletes it does not), \
-             and push again."
+            "Take it out of each commit that has it (`git rebase -i COMMIT^`): a later commit that deletes it is not \
+             enough. Then push again."
                 .to_owned(),
         );
         remote.push("If it is in use, have it replaced: it stays in the history of this clone.".to_owned());

@@ -13,8 +13,8 @@ const MOST: usize = 20;
 /// Line ends that are remembered: a finding that began before them shows the line of the first of these.
 const LINE_ENDS: usize = 64 << 10;
 
-/// Bytes of a line that is looked through for a comment.
-const LONGEST_LINE: usize = 64 << 10;
+/// Bytes of a line that a comment may exempt: a file without line ends is not one.
+const LONGEST_LINE: usize = 4 << 10;
 
 /// The comment with which gitleaks passes over a line.
 const ALLOW: &[u8] = b"gitleaks:allow";

@@ -178,7 +178,7 @@ fn a_push_is_refused_before_anything_else() {
         assert_eq!(
             refusal.message,
             format!(
-                "git push to {host} is refused, as on every host: a person pushes from the host, outside the bottle; \
+                "git push to {host} is refused, as on every host whose rule has no git.push: a person pushes from the host, outside the bottle; \
                  clone and fetch work where a rule allows them; retrying does not help"
             )
         );

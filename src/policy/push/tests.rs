@@ -1,5 +1,4 @@
 use super::*;
-use crate::policy::{Authority, GitOperation, Method, PathRules, Target};
 use proptest::prelude::*;
 
 fn pattern(text: &str) -> RefPattern {
@@ -172,52 +171,6 @@ fn each_part_that_grows_is_more() {
         ..old.clone()
     };
     assert!(!narrow.exceeds(&old));
-}
-
-fn push(scheme: Scheme, method: &str, path: &str, query: Option<&str>) -> Option<SmartPush> {
-    let target = query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
-    SmartPush::of(&Intent {
-        scheme,
-        authority: Authority::parse("a.test", Some(443)).unwrap(),
-        method: Method::parse(method).unwrap(),
-        target: Target::parse(target.as_bytes(), PathRules::default()).unwrap(),
-        git: GitOperation::Push,
-    })
-}
-
-#[test]
-fn a_push_has_two_requests_and_each_one_form() {
-    let https = Scheme::Https;
-    let service = Some("service=git-receive-pack");
-    assert_eq!(push(https, "GET", "/a/b.git/info/refs", service), Some(SmartPush::Advertisement));
-    assert_eq!(push(https, "GET", "/~me/b_c/info/refs", service), Some(SmartPush::Advertisement));
-    assert_eq!(push(https, "POST", "/a/b.git/git-receive-pack", None), Some(SmartPush::Pack));
-    let no = [
-        (Scheme::Http, "POST", "/a/b.git/git-receive-pack", None),
-        (https, "PUT", "/a/b.git/git-receive-pack", None),
-        (https, "GET", "/a/b.git/git-receive-pack", None),
-        (https, "HEAD", "/a/b.git/info/refs", service),
-        (https, "POST", "/a/b.git/info/refs", service),
-        (https, "POST", "/a/b.git/git-receive-pack", Some("")),
-        (https, "POST", "/a/b.git/git-receive-pack", Some("x=1")),
-        (https, "POST", "/a/b.git/git-receive-pack/", None),
-        (https, "POST", "/git-receive-pack", None),
-        (https, "POST", "//git-receive-pack", None),
-        (https, "POST", "/a//git-receive-pack", None),
-        (https, "POST", "/a;b/git-receive-pack", None),
-        (https, "POST", "/a%2Fb/git-receive-pack", None),
-        (https, "POST", "/a/b.git/GIT-RECEIVE-PACK", None),
-        (https, "POST", "/a/b.git/git-upload-pack", None),
-        (https, "GET", "/a/b.git/info/refs", None),
-        (https, "GET", "/a/b.git/info/refs", Some("service=git-upload-pack")),
-        (https, "GET", "/a/b.git/info/refs", Some("service=git-receive-pack&x")),
-        (https, "GET", "/a/b.git/info/refs", Some("service=git-receive-pack&service=git-upload-pack")),
-        (https, "GET", "/a/b.git/info/refs", Some("service=git%2Dreceive-pack")),
-        (https, "GET", "/a/b.git/info/refs", Some("Service=git-receive-pack")),
-    ];
-    for (scheme, method, path, query) in no {
-        assert_eq!(push(scheme, method, path, query), None, "{scheme} {method} {path} {query:?}");
-    }
 }
 
 fn some_name() -> impl Strategy<Value = String> {

@@ -10,9 +10,20 @@ pub(super) async fn run(
     arguments: &[&str],
     folder: &std::path::Path,
 ) -> Output {
+    run_behind(&stack.address, &stack.files.agent_ca, program, arguments, folder).await
+}
+
+/// The same, behind a proxy at an address.
+pub(super) async fn run_behind(
+    address: &str,
+    agent_ca: &str,
+    program: &str,
+    arguments: &[&str],
+    folder: &std::path::Path,
+) -> Output {
     let ca = folder.join("agent-ca.pem");
-    fs_err::write(&ca, &stack.files.agent_ca).unwrap();
-    let proxy = format!("http://{}", stack.address);
+    fs_err::write(&ca, agent_ca).unwrap();
+    let proxy = format!("http://{address}");
     let mut command = Command::new(program);
     command
         .args(arguments)
@@ -45,7 +56,7 @@ async fn git_push_ends_with_our_sentence_on_a_remote_line() {
     assert_eq!(push.status.code(), Some(128));
     assert_eq!(
         text(&push.stderr),
-        "remote: bottle: git push to open.test is refused, as on every host: a person pushes from the host, outside the \
+        "remote: bottle: git push to open.test is refused, as on every host whose rule has no git.push: a person pushes from the host, outside the \
          bottle; clone and fetch work where a rule allows them; retrying does not help\n\
          fatal: unable to access 'https://open.test/acme/app.git/': The requested URL returned error: 403\n"
     );

@@ -1,9 +1,12 @@
 //! Pushes of real git through the proxy, to git's own http-backend behind the stand-in for pipelock.
 
-use super::clients::{run, text};
+use super::both::Both;
+use super::clients::{run, run_behind, text};
 use super::harness::{Stack, auth, names, only, route};
 use super::pipelock::{Answer, Seen};
-use bottle::config::routes::{GitPush, RouteEntry};
+use crate::origin::Origin;
+use bottle::config::routes::{Auth, GitPush, RouteEntry};
+use bottle::intercept::Protocol;
 use bytes::Bytes;
 use fs_err as fs;
 use http::Response;
@@ -13,6 +16,9 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
+
+/// By which git asks for the credential before it sends much.
+const PROBE: &[u8; 4] = b"0000";
 
 const URL: &str = "https://forge.test/acme/app.git";
 
@@ -92,10 +98,19 @@ impl Forge {
         let entry = RouteEntry {
             path_allowlist: only(&["/acme/app.git"]),
             git_push: Some(push),
-            auth: Some(auth("authorization", "Basic ", Some("x-access-token"))),
+            auth: None,
             ..route("forge.test")
         };
-        let stack = Stack::with(|config| config.routes = vec![entry]).await;
+        let stack = Stack::with(|config| {
+            // The file that holds the token is known by now.
+            let of_another = config.routes[0].auth.take().unwrap();
+            let basic = auth("authorization", "Basic ", Some("x-access-token"));
+            config.routes = vec![RouteEntry {
+                auth: Some(Auth { secret_file: of_another.secret_file, ..basic }),
+                ..entry
+            }];
+        })
+        .await;
         let forge = Self { stack, folder };
         let format = format!("--object-format={format}");
         forge.git(&root, &["init", "-q", "--bare", "-b", "main", &format, "acme/app.git"]).await;
@@ -146,7 +161,9 @@ impl Forge {
             .pipelock
             .seen()
             .iter()
-            .filter(|seen| seen.method == "POST" && seen.uri.ends_with("/git-receive-pack"))
+            .filter(|seen| {
+                seen.method == "POST" && seen.uri.ends_with("/git-receive-pack") && seen.body[..] != PROBE[..]
+            })
             .count()
     }
 
@@ -440,7 +457,6 @@ async fn every_disguise_stays_refused_where_pushes_are_allowed() {
         ),
         ("GET /acme/app.git/info/refs?service=git%2Dreceive-pack HTTP/1.1".to_owned(), "git_push"),
         ("GET /acme/app.git/info/refs?Service=git-receive-pack HTTP/1.1".to_owned(), "git_push"),
-        ("HEAD /acme/app.git/info/refs?service=git-receive-pack HTTP/1.1".to_owned(), "git_push"),
         ("GET /acme/app.git/git-receive-pack HTTP/1.1".to_owned(), "git_push"),
         ("POST /acme/app.git/git-receive-pack?x=1 HTTP/1.1".to_owned(), "git_push"),
         ("POST /acme/app.git/GIT-RECEIVE-PACK HTTP/1.1".to_owned(), "git_push"),
@@ -475,4 +491,55 @@ async fn every_disguise_stays_refused_where_pushes_are_allowed() {
     let head = "GET /acme/app.git/info/refs?service=git-receive-pack HTTP/1.1\r\nHost: forge.test\r\nContent-Length: 1";
     assert_eq!(forge.stack.request("forge.test:443", head, "x").await.status, 403);
     assert_eq!(forge.stack.pipelock.seen().len(), before);
+}
+
+/// The engine behind the proxy looks into the push as well, and lets pass what the gate let pass.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_passes_both_proxies() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, work) = (folder.path().join("www"), folder.path().join("work"));
+    fs::create_dir_all(&root).unwrap();
+    let served = root.clone();
+    let origin = Origin::serving(&[Protocol::Http1], move |request: http::Request<hyper::body::Incoming>| {
+        let root = served.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let seen = Seen {
+                version: parts.version,
+                method: parts.method.to_string(),
+                uri: format!("https://forge.test{}", parts.uri),
+                headers: parts.headers,
+                body: body.collect().await.unwrap().to_bytes(),
+                trailers: None,
+                connection: 0,
+            };
+            let answer = tokio::task::spawn_blocking(move || http_backend(&root, &seen)).await.unwrap();
+            answer.map(|body| body.map_err(|never| match never {}).boxed_unsync())
+        }
+    })
+    .await;
+    let push = GitPush { max_pack: 16 << 20, ..git_push() };
+    let entry =
+        RouteEntry { path_allowlist: only(&["/app.git"]), git_push: Some(push), ..route("forge.test") };
+    let both = Both::start(&origin, vec![entry]).await;
+    let git = |at: PathBuf, arguments: &'static [&'static str]| {
+        let (address, ca) = (both.address.clone(), both.files.agent_ca.clone());
+        async move {
+            let identity = ["-c", "user.name=Agent", "-c", "user.email=agent@forge.test"];
+            let done = run_behind(&address, &ca, "git", &[&identity[..], arguments].concat(), &at).await;
+            assert!(done.status.success(), "git {arguments:?}: {}", text(&done.stderr));
+            text(&done.stdout).trim().to_owned()
+        }
+    };
+    git(root.clone(), &["init", "-q", "--bare", "-b", "main", "app.git"]).await;
+    git(root.join("app.git"), &["config", "http.receivepack", "true"]).await;
+    git(folder.path().to_owned(), &["init", "-q", "-b", "main", "work"]).await;
+    let noise: String =
+        (0..300_000_u64).map(|n| format!("{:x}\n", n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
+    fs::write(work.join("noise"), noise).unwrap();
+    git(work.clone(), &["add", "noise"]).await;
+    git(work.clone(), &["commit", "-q", "-m", "noise"]).await;
+    git(work.clone(), &["push", "-q", "https://forge.test/app.git", "HEAD:refs/heads/agent/x"]).await;
+    let head = git(work.clone(), &["rev-parse", "HEAD"]).await;
+    assert_eq!(git(root.join("app.git"), &["rev-parse", "refs/heads/agent/x"]).await, head);
 }

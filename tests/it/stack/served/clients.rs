@@ -157,7 +157,7 @@ fn git_push_ends_with_our_sentence() {
     assert_eq!(ran.out, "");
     assert_eq!(
         ran.err,
-        "remote: bottle: git push to github.com is refused, as on every host: a person pushes from the host, \
+        "remote: bottle: git push to github.com is refused, as on every host whose rule has no git.push: a person pushes from the host, \
          outside the bottle; clone and fetch work where a rule allows them; retrying does not help\n\
          fatal: unable to access 'https://github.com/acme/small.git/': The requested URL returned error: 403\n"
     );
