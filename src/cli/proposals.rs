@@ -5,6 +5,7 @@
 
 use super::agreed_stack::Stack;
 use super::manifest_patch::ManifestFile;
+use crate::capability::Change;
 use crate::patch::{self, RouteWanted};
 use crate::policy::{Authority, Scheme, WrittenRequest};
 use crate::render::paths;
@@ -49,6 +50,23 @@ pub(crate) struct Decided {
     pub(crate) changes: Vec<String>,
     /// The digest of what was agreed to then.
     pub(crate) digest: String,
+}
+
+/// A person's own edit, beside the decisions: nobody proposed it.
+#[derive(Serialize)]
+struct Edited<'a> {
+    time: Timestamp,
+    who: &'a str,
+    edited: bool,
+    changes: Vec<String>,
+    digest: &'a str,
+}
+
+/// Keeps what a person changed without a proposal, and agreed to.
+pub(crate) fn note_edit(state: &Utf8Path, changes: &[Change], digest: &str) -> anyhow::Result<()> {
+    let folder = Folder::open(state)?.make(Utf8Path::new(SUPERVISE))?;
+    let changes = changes.iter().map(ToString::to_string).collect();
+    append(&folder, &Edited { time: Timestamp::now(), who: &who(), edited: true, changes, digest })
 }
 
 /// The proposals that wait, the oldest first, and how many files there are none.
@@ -210,7 +228,7 @@ fn who() -> String {
     format!("{name}({uid})")
 }
 
-fn append(folder: &Folder, decided: &Decided) -> anyhow::Result<()> {
+fn append(folder: &Folder, record: &impl Serialize) -> anyhow::Result<()> {
     let path = folder.path().join(HISTORY);
     if fs_err::metadata(&path).is_ok_and(|it| it.len() > HISTORY_READ / 2) {
         folder.rename(HISTORY, FORMER)?;
@@ -223,7 +241,7 @@ fn append(folder: &Folder, decided: &Decided) -> anyhow::Result<()> {
     let mut options = fs_err::OpenOptions::new();
     std::os::unix::fs::OpenOptionsExt::mode(options.options_mut(), 0o600);
     let mut file = options.create(true).append(true).open(&path)?;
-    file.write_all((serde_json::to_string(decided)? + "\n").as_bytes())?;
+    file.write_all((serde_json::to_string(record)? + "\n").as_bytes())?;
     Ok(file.sync_all()?)
 }
 
@@ -241,7 +259,7 @@ fn history_in(folder: &Folder) -> anyhow::Result<Vec<Decided>> {
         bytes.extend(folder.read_at_most(name, HISTORY_READ)?.unwrap_or_default());
     }
     let text = String::from_utf8_lossy(&bytes);
-    // A line that is not whole was being written when the machine stopped.
+    // A person's own edit is no decision; a line that is not whole was being written when the machine stopped.
     Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 

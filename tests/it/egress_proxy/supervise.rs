@@ -139,7 +139,8 @@ async fn an_agent_finds_the_tools_asks_and_reads_what_a_person_decided() {
 async fn a_call_waits_for_the_person_and_is_answered_when_there_is_a_decision() {
     let pair = Pair::start(LONG).await;
     let asks = call("egress-proxy-block", &route("new.test", "to read"));
-    let asked = pair.stack.raw(&posted("", &asks));
+    let message = posted("", &asks);
+    let asked = pair.stack.raw(&message);
     let decided = async {
         let id = loop {
             let waiting = pair.proposals().pop().and_then(|text| serde_json::from_str::<Value>(&text).ok());
@@ -457,7 +458,9 @@ async fn refused_proposed_approved_and_the_same_request_works_in_the_same_sessio
     assert_eq!(exchange(&mut session, request).await.status, 200);
 
     let history = fs_err::read_to_string(site.state.join("supervise/history.jsonl")).unwrap();
-    let record: Value = serde_json::from_str(history.trim_end()).unwrap();
+    let records: Vec<Value> = history.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [first, record] = records.as_slice() else { panic!("{history}") };
+    assert_eq!(first["edited"], true, "what `render` asked about first");
     assert_eq!((&record["id"], &record["verdict"]), (&id.as_str().into(), &"approved".into()));
     assert!(record["who"].as_str().unwrap().starts_with("ada("), "{record:#}");
     assert!(record["changes"].to_string().contains("/v2/items"), "{record:#}");
