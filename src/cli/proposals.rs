@@ -103,9 +103,11 @@ pub(crate) fn read(stack: &Stack, id: &ProposalId) -> anyhow::Result<Proposal> {
 
 fn read_in(folder: &Folder, id: &ProposalId) -> anyhow::Result<Option<Proposal>> {
     let Some(bytes) = folder.read_at_most(&id.file(), LARGEST)? else { return Ok(None) };
-    let proposal: Proposal = serde_json::from_slice(&bytes).with_context(|| format!("{id} is no proposal"))?;
+    let proposal: Proposal =
+        serde_json::from_slice(&bytes).with_context(|| format!("{id} is no proposal"))?;
     ensure!(proposal.id == *id && proposal.version == 1, "{id} is no proposal of this version");
-    let ask = proposal.ask.checked().map_err(anyhow::Error::msg).with_context(|| format!("{id} is no proposal"))?;
+    let ask =
+        proposal.ask.checked().map_err(anyhow::Error::msg).with_context(|| format!("{id} is no proposal"))?;
     Ok(Some(Proposal { ask, ..proposal }))
 }
 
@@ -127,7 +129,9 @@ pub(crate) fn described(ask: &Ask) -> String {
             let with = auth.as_ref().map(|auth| format!(" with {}", auth.token_ref)).unwrap_or_default();
             format!("{methods} https://{host} {}{with}", path_allowlist.join(" "))
         }
-        Ask::PipelockBlock(FailedAsk { failed_url, justification: _ }) => format!("GET {failed_url}, which failed"),
+        Ask::PipelockBlock(FailedAsk { failed_url, justification: _ }) => {
+            format!("GET {failed_url}, which failed")
+        }
     }
 }
 
@@ -142,11 +146,14 @@ pub(crate) fn patched(
     let (loaded, _) = manifest.load()?;
     let route = match ask {
         Ask::EgressProxyBlock(route) => route.clone(),
-        Ask::PipelockBlock(failed) => route_of(failed, today, &manifest.judge(&manifest.text).map_err(anyhow::Error::msg)?)?,
+        Ask::PipelockBlock(failed) => {
+            route_of(failed, today, &manifest.judge(&manifest.text).map_err(anyhow::Error::msg)?)?
+        }
     };
     let rule = route.rule().map_err(anyhow::Error::msg)?;
     let wanted = RouteWanted { rule, entry: route.entry(), until };
-    patch::with_route(&manifest.text, &loaded.document.value, &wanted, today, &judge).map_err(anyhow::Error::msg)
+    patch::with_route(&manifest.text, &loaded.document.value, &wanted, today, &judge)
+        .map_err(anyhow::Error::msg)
 }
 
 /// The route that a failed GET lacks.
@@ -173,7 +180,11 @@ fn route_of(failed: &FailedAsk, today: Date, before: &patch::Candidate) -> anyho
 
 /// What a person says to the agent, in one line.
 pub(crate) fn notes(text: &str) -> anyhow::Result<String> {
-    ensure!(text.len() <= LONGEST_NOTES, "that is {} bytes, and may be {LONGEST_NOTES}: say it shorter", text.len());
+    ensure!(
+        text.len() <= LONGEST_NOTES,
+        "that is {} bytes, and may be {LONGEST_NOTES}: say it shorter",
+        text.len()
+    );
     if let Some(c) = text.chars().find(|c| crate::printable::is_unprintable(*c)) {
         bail!("the character U+{:04X} can't be shown: write one line of plain text", u32::from(c));
     }
@@ -224,7 +235,8 @@ fn prune(decisions: &Folder, folder: &Folder) -> anyhow::Result<()> {
 fn who() -> String {
     let uid = rustix::process::geteuid().as_raw();
     let name = std::env::var("USER").unwrap_or_default();
-    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(64).collect();
+    let name: String =
+        name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(64).collect();
     format!("{name}({uid})")
 }
 

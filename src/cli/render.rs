@@ -7,8 +7,8 @@ use super::candidate::{self, Candidate};
 use super::project::{self, Project};
 use super::rendered_project::RenderedProject;
 use super::{
-    Format, Globals, Outcome, baseline, change_lines, folders, hidden, lints, lock, nested, print_as, proposals, say,
-    say_report, sinks, source,
+    Format, Globals, Outcome, baseline, change_lines, folders, hidden, lints, lock, nested, print_as,
+    proposals, say, say_report, sinks, source,
 };
 use crate::capability::{self, Change};
 use crate::clock::Clock;

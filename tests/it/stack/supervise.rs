@@ -41,10 +41,16 @@ fn what_a_person_approves_works_in_the_same_session() {
     assert_eq!(stack.agent(THING).out, "403");
     let client = stack.agent("cat /etc/bottle/trust/mcp.json").ok().out;
     assert!(client.contains("http://bottle.internal/mcp"), "{client}");
-    let seen = docker(["inspect", "--format", "{{.HostConfig.NetworkMode}} {{.HostConfig.ReadonlyRootfs}}", &stack.container("supervise")]);
+    let seen = docker([
+        "inspect",
+        "--format",
+        "{{.HostConfig.NetworkMode}} {{.HostConfig.ReadonlyRootfs}}",
+        &stack.container("supervise"),
+    ]);
     assert_eq!(seen.ok().out.trim(), "none true");
 
-    let arguments = r#"{"host":"api.quickstart.test","path_allowlist":["/v1/things"],"justification":"the list"}"#;
+    let arguments =
+        r#"{"host":"api.quickstart.test","path_allowlist":["/v1/things"],"justification":"the list"}"#;
     let answer = stack.agent(&call("egress-proxy-block", arguments)).ok().out;
     let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{answer}"));
     let result = &answer["result"]["structuredContent"];
