@@ -695,7 +695,9 @@ impl fmt::Display for Capability {
                 }
             }
             Self::Service { service, part } => part.describe(service, f),
-            Self::Supervise => f.write_str("the agent can propose rules to you, and reads your answers (supervise)"),
+            Self::Supervise => {
+                f.write_str("the agent can propose rules to you, and reads your answers (supervise)")
+            }
             Self::Engine { engine } => engine.describe(f),
             Self::Network { .. } => write!(f, "pipelock leaves {value}"),
             Self::ExtraCa { .. } => {

@@ -10,7 +10,7 @@ use super::manifest_patch::{self, ManifestFile};
 use super::project::Project;
 use super::rendered_project::RenderedProject;
 use super::token_sources::TokenArgs;
-use super::{Format, Globals, Outcome, print_as, proposals, reload, render, say, source, up};
+use super::{Format, Globals, Outcome, print_as, proposals, reload, render, say, source, terminal, up};
 use crate::clock::Clock;
 use crate::plan::Plan;
 use crate::printable::{printable_name, printable_text};
@@ -21,7 +21,6 @@ use anyhow::{Context as _, bail};
 use camino::Utf8PathBuf;
 use jiff::civil::Date;
 use serde_json::json;
-use std::io::{BufRead as _, IsTerminal as _};
 
 /// Approve what an agent proposed: write it into the manifest, render, and tell the proxies
 ///
@@ -185,21 +184,16 @@ impl Change {
             say(&format!("nothing was written: it comes to {}, and you accept {accepted}\n", self.digest));
             return Ok(false);
         }
-        if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-            say(&format!(
+        let answer = terminal::agrees()?;
+        match answer {
+            Some(true) => {}
+            Some(false) => say("nothing was written; the proposal waits\n"),
+            None => say(&format!(
                 "nothing was written: a person agrees on a terminal; or say what you agree to:\n  --accept {}\n",
                 self.digest
-            ));
-            return Ok(false);
+            )),
         }
-        say("Agree? [y/N] ");
-        let mut typed = String::new();
-        std::io::stdin().lock().read_line(&mut typed)?;
-        let agreed = matches!(typed.trim(), "y" | "Y" | "yes");
-        if !agreed {
-            say("nothing was written; the proposal waits\n");
-        }
-        Ok(agreed)
+        Ok(answer == Some(true))
     }
 
     /// Writes, renders, tells the proxies; or leaves all as it was, and says why. Gives the stack as it is then.
@@ -207,7 +201,8 @@ impl Change {
         let (file, old, new) = (&self.manifest.file, self.manifest.text.as_bytes(), self.text.as_bytes());
         let runs = !stack.running()?.is_empty();
         replace_plain(file, old, new)?;
-        let done = rendered(stack, &self.digest, args, globals).and_then(|()| told(stack, runs, args, globals));
+        let done =
+            rendered(stack, &self.digest, args, globals).and_then(|()| told(stack, runs, args, globals));
         let Err(error) = done else { return Stack::open(&args.stack, globals) };
         let undone = replace_plain(file, new, old).map_err(anyhow::Error::from).and_then(|()| {
             let was = &stack.agreed.record.digest;

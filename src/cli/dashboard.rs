@@ -75,7 +75,9 @@ struct Denied {
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     if !args.once {
-        bail!("this version shows the dashboard once: bottle dashboard --once; `watch bottle dashboard --once` goes on");
+        bail!(
+            "this version shows the dashboard once: bottle dashboard --once; `watch bottle dashboard --once` goes on"
+        );
     }
     let mut views = Vec::new();
     for stack in stacks(args, globals)? {
@@ -241,4 +243,3 @@ fn proposal(out: &mut String, pending: &Pending) -> std::fmt::Result {
     }
     writeln!(out, "    bottle reject {id} --reason …")
 }
-

@@ -83,11 +83,7 @@ pub(crate) fn serve_service<F: Future<Output = ()> + Send + 'static>(
         };
         let admin = Admin::bind(admin).await?;
         let address = admin.local_addr()?;
-        let shown = Admin {
-            status: status.clone(),
-            metrics: Arc::default(),
-            obstacle: Arc::new(|| None),
-        };
+        let shown = Admin { status: status.clone(), metrics: Arc::default(), obstacle: Arc::new(|| None) };
         tokio::spawn(shown.serve(admin));
         let serving = tokio::spawn(serve(listener));
         status.set_ready(true);

@@ -5,6 +5,7 @@
 
 use super::agreed_stack::Stack;
 use super::manifest_patch::ManifestFile;
+use crate::capability::Change;
 use crate::patch::{self, RouteWanted};
 use crate::policy::{Authority, Scheme, WrittenRequest};
 use crate::render::paths;
@@ -51,6 +52,23 @@ pub(crate) struct Decided {
     pub(crate) digest: String,
 }
 
+/// A person's own edit, beside the decisions: nobody proposed it.
+#[derive(Serialize)]
+struct Edited<'a> {
+    time: Timestamp,
+    who: &'a str,
+    edited: bool,
+    changes: Vec<String>,
+    digest: &'a str,
+}
+
+/// Keeps what a person changed without a proposal, and agreed to.
+pub(crate) fn note_edit(state: &Utf8Path, changes: &[Change], digest: &str) -> anyhow::Result<()> {
+    let folder = Folder::open(state)?.make(Utf8Path::new(SUPERVISE))?;
+    let changes = changes.iter().map(ToString::to_string).collect();
+    append(&folder, &Edited { time: Timestamp::now(), who: &who(), edited: true, changes, digest })
+}
+
 /// The proposals that wait, the oldest first, and how many files there are none.
 pub(crate) fn waiting(state: &Utf8Path) -> anyhow::Result<(Vec<Proposal>, usize)> {
     let Some(folder) = folder(state, PROPOSALS)? else { return Ok((Vec::new(), 0)) };
@@ -85,9 +103,11 @@ pub(crate) fn read(stack: &Stack, id: &ProposalId) -> anyhow::Result<Proposal> {
 
 fn read_in(folder: &Folder, id: &ProposalId) -> anyhow::Result<Option<Proposal>> {
     let Some(bytes) = folder.read_at_most(&id.file(), LARGEST)? else { return Ok(None) };
-    let proposal: Proposal = serde_json::from_slice(&bytes).with_context(|| format!("{id} is no proposal"))?;
+    let proposal: Proposal =
+        serde_json::from_slice(&bytes).with_context(|| format!("{id} is no proposal"))?;
     ensure!(proposal.id == *id && proposal.version == 1, "{id} is no proposal of this version");
-    let ask = proposal.ask.checked().map_err(anyhow::Error::msg).with_context(|| format!("{id} is no proposal"))?;
+    let ask =
+        proposal.ask.checked().map_err(anyhow::Error::msg).with_context(|| format!("{id} is no proposal"))?;
     Ok(Some(Proposal { ask, ..proposal }))
 }
 
@@ -109,7 +129,9 @@ pub(crate) fn described(ask: &Ask) -> String {
             let with = auth.as_ref().map(|auth| format!(" with {}", auth.token_ref)).unwrap_or_default();
             format!("{methods} https://{host} {}{with}", path_allowlist.join(" "))
         }
-        Ask::PipelockBlock(FailedAsk { failed_url, justification: _ }) => format!("GET {failed_url}, which failed"),
+        Ask::PipelockBlock(FailedAsk { failed_url, justification: _ }) => {
+            format!("GET {failed_url}, which failed")
+        }
     }
 }
 
@@ -124,11 +146,14 @@ pub(crate) fn patched(
     let (loaded, _) = manifest.load()?;
     let route = match ask {
         Ask::EgressProxyBlock(route) => route.clone(),
-        Ask::PipelockBlock(failed) => route_of(failed, today, &manifest.judge(&manifest.text).map_err(anyhow::Error::msg)?)?,
+        Ask::PipelockBlock(failed) => {
+            route_of(failed, today, &manifest.judge(&manifest.text).map_err(anyhow::Error::msg)?)?
+        }
     };
     let rule = route.rule().map_err(anyhow::Error::msg)?;
     let wanted = RouteWanted { rule, entry: route.entry(), until };
-    patch::with_route(&manifest.text, &loaded.document.value, &wanted, today, &judge).map_err(anyhow::Error::msg)
+    patch::with_route(&manifest.text, &loaded.document.value, &wanted, today, &judge)
+        .map_err(anyhow::Error::msg)
 }
 
 /// The route that a failed GET lacks.
@@ -155,7 +180,11 @@ fn route_of(failed: &FailedAsk, today: Date, before: &patch::Candidate) -> anyho
 
 /// What a person says to the agent, in one line.
 pub(crate) fn notes(text: &str) -> anyhow::Result<String> {
-    ensure!(text.len() <= LONGEST_NOTES, "that is {} bytes, and may be {LONGEST_NOTES}: say it shorter", text.len());
+    ensure!(
+        text.len() <= LONGEST_NOTES,
+        "that is {} bytes, and may be {LONGEST_NOTES}: say it shorter",
+        text.len()
+    );
     if let Some(c) = text.chars().find(|c| crate::printable::is_unprintable(*c)) {
         bail!("the character U+{:04X} can't be shown: write one line of plain text", u32::from(c));
     }
@@ -206,11 +235,12 @@ fn prune(decisions: &Folder, folder: &Folder) -> anyhow::Result<()> {
 fn who() -> String {
     let uid = rustix::process::geteuid().as_raw();
     let name = std::env::var("USER").unwrap_or_default();
-    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(64).collect();
+    let name: String =
+        name.chars().filter(|c| c.is_ascii_alphanumeric() || "-_.".contains(*c)).take(64).collect();
     format!("{name}({uid})")
 }
 
-fn append(folder: &Folder, decided: &Decided) -> anyhow::Result<()> {
+fn append(folder: &Folder, record: &impl Serialize) -> anyhow::Result<()> {
     let path = folder.path().join(HISTORY);
     if fs_err::metadata(&path).is_ok_and(|it| it.len() > HISTORY_READ / 2) {
         folder.rename(HISTORY, FORMER)?;
@@ -223,7 +253,7 @@ fn append(folder: &Folder, decided: &Decided) -> anyhow::Result<()> {
     let mut options = fs_err::OpenOptions::new();
     std::os::unix::fs::OpenOptionsExt::mode(options.options_mut(), 0o600);
     let mut file = options.create(true).append(true).open(&path)?;
-    file.write_all((serde_json::to_string(decided)? + "\n").as_bytes())?;
+    file.write_all((serde_json::to_string(record)? + "\n").as_bytes())?;
     Ok(file.sync_all()?)
 }
 
@@ -241,7 +271,7 @@ fn history_in(folder: &Folder) -> anyhow::Result<Vec<Decided>> {
         bytes.extend(folder.read_at_most(name, HISTORY_READ)?.unwrap_or_default());
     }
     let text = String::from_utf8_lossy(&bytes);
-    // A line that is not whole was being written when the machine stopped.
+    // A person's own edit is no decision; a line that is not whole was being written when the machine stopped.
     Ok(text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect())
 }
 

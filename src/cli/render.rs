@@ -7,8 +7,8 @@ use super::candidate::{self, Candidate};
 use super::project::{self, Project};
 use super::rendered_project::RenderedProject;
 use super::{
-    Format, Globals, Outcome, baseline, change_lines, folders, hidden, lints, lock, nested, print_as, say,
-    say_report, sinks, source,
+    Format, Globals, Outcome, baseline, change_lines, folders, hidden, lints, lock, nested, print_as,
+    proposals, say, say_report, sinks, source,
 };
 use crate::capability::{self, Change};
 use crate::clock::Clock;
@@ -75,6 +75,9 @@ pub(crate) struct Args {
     /// Decide and mint as of this date or time
     #[arg(long, value_name = "DATE", value_parser = super::now::parse)]
     now: Option<Clock>,
+    /// Its change is kept as an approval.
+    #[arg(skip)]
+    approves: bool,
 }
 
 impl Args {
@@ -99,6 +102,7 @@ impl Args {
             within: None,
             image_binary,
             now: None,
+            approves: true,
         }
     }
 }
@@ -391,6 +395,9 @@ fn write(
         writer.remember(Bottle { mounted: None, ..other })?;
     }
     writer.remember(bottle)?;
+    if rendered.project.plan.supervise && !args.approves && !question.changes.is_empty() {
+        proposals::note_edit(state.path(), &question.changes, &agreed.record.digest)?;
+    }
     if !question.is_asked(&answer) {
         say(&missing);
     }

@@ -1,11 +1,23 @@
 //! What an agent's terminal is told of the one that it is shown on. It stands in no committed file.
 
 use super::agreed_stack::Stack;
-use std::io::IsTerminal as _;
+use super::say;
+use std::io::{BufRead as _, IsTerminal as _};
 
 /// Whether this command is on a terminal: what it is told, and what it says.
 pub(super) fn is_one() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// Whether a person says yes to what was shown; nothing where nobody can be asked.
+pub(super) fn agrees() -> std::io::Result<Option<bool>> {
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(None);
+    }
+    say("Agree? [y/N] ");
+    let mut typed = String::new();
+    std::io::stdin().lock().read_line(&mut typed)?;
+    Ok(Some(matches!(typed.trim(), "y" | "Y" | "yes")))
 }
 
 /// `NAME=value` for each variable that is as on this machine, unless the manifest sets it.

@@ -61,7 +61,9 @@ fn widened(rule: &HostRule, value: &Value, wanted: &RouteWanted) -> Result<Vec<E
     let (host, source) = (&route.host, &route.source);
     if wanted.rule.auth.is_some() && wanted.rule.auth != rule.auth {
         let has = rule.auth.as_ref().map_or("no credential", |auth| &auth.token_ref);
-        return Err(format!("{host} has a rule with {has}, at {source}: what it sends there changes only by hand"));
+        return Err(format!(
+            "{host} has a rule with {has}, at {source}: what it sends there changes only by hand"
+        ));
     }
     if wanted.until.is_some() {
         return Err(format!(
@@ -123,7 +125,11 @@ pub fn route_for(
             "no rule refuses GET {host}{path}: pipelock found something in the request itself, or the host did not answer; \
              `bottle logs --denied` says which pattern and where, and `pipelock.except` lets one pass if that is meant"
         )),
-        Some(changes) if changes.iter().all(|it| matches!(it, Change::Route(_) | Change::Path(_) | Change::Method { .. })) => {
+        Some(changes)
+            if changes
+                .iter()
+                .all(|it| matches!(it, Change::Route(_) | Change::Path(_) | Change::Method { .. })) =>
+        {
             Ok(vec![Method::GET, Method::HEAD])
         }
         _ => Err(format!(

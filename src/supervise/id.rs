@@ -83,7 +83,15 @@ mod tests {
         let id = ProposalId::random().unwrap();
         assert_eq!(id.to_string().parse(), Ok(id.clone()));
         assert_eq!(ProposalId::of_file(&id.file()), Some(id));
-        for bad in ["", "../../etc", "0123456789ab.json", "0123456789AB", "0123456789a", "0123456789ab0", "0123456789a\n"] {
+        for bad in [
+            "",
+            "../../etc",
+            "0123456789ab.json",
+            "0123456789AB",
+            "0123456789a",
+            "0123456789ab0",
+            "0123456789a\n",
+        ] {
             assert!(bad.parse::<ProposalId>().is_err(), "{bad:?}");
         }
         let said = "\u{1b}[2J".parse::<ProposalId>().unwrap_err().to_string();

@@ -128,7 +128,8 @@ impl RouteAsk {
         });
         let loaded = Manifest::load("proposal", document.to_string().as_bytes()).map_err(|report| {
             let found = report.0.first();
-            let said = found.map(|it| [&it.message].into_iter().chain(&it.hints).cloned().collect::<Vec<_>>());
+            let said =
+                found.map(|it| [&it.message].into_iter().chain(&it.hints).cloned().collect::<Vec<_>>());
             format!("the manifest would refuse it: {}", said.unwrap_or_default().join("; "))
         })?;
         loaded.manifest.egress_proxy.routes.into_iter().next().ok_or_else(|| "it comes to no rule".to_owned())
@@ -181,7 +182,9 @@ mod tests {
 
     #[test]
     fn a_proposal_has_one_form_and_only_reads_if_it_says_no_method() {
-        let Ok(Ask::EgressProxyBlock(ask)) = route(|ask| ask.host = "API.Example.".to_owned()) else { panic!() };
+        let Ok(Ask::EgressProxyBlock(ask)) = route(|ask| ask.host = "API.Example.".to_owned()) else {
+            panic!()
+        };
         assert_eq!(ask.host, "api.example");
         assert_eq!(ask.methods.as_deref(), Some(["GET".to_owned(), "HEAD".to_owned()].as_slice()));
         let again = Ask::EgressProxyBlock(ask.clone()).checked();
@@ -231,7 +234,9 @@ mod tests {
             Ask::PipelockBlock(FailedAsk { failed_url, justification }).checked()
         };
         failed("https://a.test/x?y=1").unwrap();
-        for bad in ["a.test", "ftp://a.test/", "https://a b/", "https://a.test/\u{202e}", "https://u:p@a.test/"] {
+        for bad in
+            ["a.test", "ftp://a.test/", "https://a b/", "https://a.test/\u{202e}", "https://u:p@a.test/"]
+        {
             assert!(failed(bad).is_err(), "{bad}");
         }
     }

@@ -48,7 +48,9 @@ pub enum Refused {
     #[error("{0}")]
     Malformed(String),
     /// The person has enough to decide.
-    #[error("{0} proposals wait for a person, and no more are taken until one is decided; go on with what is allowed")]
+    #[error(
+        "{0} proposals wait for a person, and no more are taken until one is decided; go on with what is allowed"
+    )]
     TooManyOpen(usize),
     /// That was enough for now.
     #[error("{0} proposals were made in the last hour, and no more are taken; go on with what is allowed")]
@@ -109,7 +111,8 @@ impl Store {
         }
         let id = ProposalId::random().map_err(|_| Refused::Random)?;
         let proposal = Proposal { version: 1, id: id.clone(), time, config: config.to_owned(), ask };
-        let text = serde_json::to_string_pretty(&proposal).map_err(|error| Refused::Malformed(error.to_string()))?;
+        let text =
+            serde_json::to_string_pretty(&proposal).map_err(|error| Refused::Malformed(error.to_string()))?;
         self.proposals.stage(&id.file(), text.as_bytes(), 0o600)?.commit()?;
         made.push_back(time);
         Ok(id)

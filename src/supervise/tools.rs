@@ -7,8 +7,8 @@ use crate::policy::WrittenRequest;
 use rmcp::ErrorData;
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, JsonObject, ListToolsResult,
-    PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, Implementation, JsonObject,
+    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool,
 };
 use rmcp::service::{RequestContext, RoleServer};
 use schemars::JsonSchema;
@@ -92,7 +92,8 @@ impl Tools {
             }
             STATUS => {
                 let StatusArgs { id } = read(arguments)?;
-                let id: ProposalId = id.parse().map_err(|error: super::id::NotAnId| Said::Theirs(error.to_string()))?;
+                let id: ProposalId =
+                    id.parse().map_err(|error: super::id::NotAnId| Said::Theirs(error.to_string()))?;
                 Ok(answer(&id, &self.store.status(&id)?))
             }
             _ => Err(Said::Theirs("there is no such tool".to_owned())),
@@ -186,8 +187,14 @@ fn tools() -> Vec<Tool> {
              what would allow it, and decides.",
         ),
         tool::<NoArgs>(LIST, "What you may request: hosts, paths, methods, names of credentials."),
-        tool::<ExplainArgs>(EXPLAIN, "What would become of a request, by which rule, and what is allowed on that host."),
-        tool::<StatusArgs>(STATUS, "Where a proposal stands: pending, approved, modified or rejected, with notes."),
+        tool::<ExplainArgs>(
+            EXPLAIN,
+            "What would become of a request, by which rule, and what is allowed on that host.",
+        ),
+        tool::<StatusArgs>(
+            STATUS,
+            "Where a proposal stands: pending, approved, modified or rejected, with notes.",
+        ),
     ]
 }
 

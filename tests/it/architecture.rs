@@ -78,19 +78,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "socket",
         ],
     ),
-    (
-        "supervise",
-        &[
-            "clock",
-            "config",
-            "egress_proxy",
-            "manifest",
-            "policy",
-            "printable",
-            "tree",
-            "verdict",
-        ],
-    ),
+    ("supervise", &["clock", "config", "egress_proxy", "manifest", "policy", "printable", "tree", "verdict"]),
     (
         "pipelock",
         &[

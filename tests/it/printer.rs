@@ -390,7 +390,7 @@ const AROUND: &[(&str, &str, &str)] = &[
     ),
     ("terminal.rs", "stdout()", "asks whether it is a terminal"),
     ("init.rs", "stderr()", "asks whether it is a terminal"),
-    ("question.rs", "stderr()", "asks whether it is a terminal"),
+    ("terminal.rs", "stderr()", "asks whether it is a terminal"),
     ("mod.rs", "stderr()", "asks whether it is a terminal"),
     ("pipelock.rs", "stdout()", "events of a service, JSON lines for machines; `bottle logs` escapes them"),
 ];

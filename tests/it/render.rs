@@ -925,3 +925,31 @@ fn what_is_published_is_shown_on_loopback_and_by_nothing_else() {
         assert!(render::exactly(&changed, &layout).is_err(), "{to}");
     }
 }
+
+/// What `supervise: true` adds, whole; nothing else of the tree differs but what hashes it.
+#[test]
+fn supervise_adds_a_service_and_changes_nothing_else() {
+    let with = |supervise| {
+        let manifest = Manifest { supervise, ..manifest(vec![route("egress_proxy.routes[0]", "a.example")]) };
+        let plan = resolve(&manifest);
+        let tree = render::tree(&plan, render::RenderTarget::Compose).unwrap();
+        let again = render::exactly(&tree, &plan.layout).unwrap();
+        assert_eq!(again.supervise, supervise);
+        tree
+    };
+    let (off, on) = (with(false), with(true));
+    assert!(!off.values().any(|bytes| String::from_utf8_lossy(bytes).contains("supervise")));
+    assert_eq!(off.keys().collect::<Vec<_>>(), on.keys().collect::<Vec<_>>());
+    let mut differences = String::new();
+    for (file, bytes) in &off {
+        let [old, new] = [bytes, &on[file]].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        for change in similar::TextDiff::from_lines(&old, &new).iter_all_changes() {
+            let hash = ["bottle:sha256:", "bottle.config:"].iter().any(|it| change.value().contains(it));
+            if change.tag() != similar::ChangeTag::Equal && !hash {
+                assert_eq!(change.tag(), similar::ChangeTag::Insert, "{file}: {change}");
+                differences += &format!("{file}: {change}");
+            }
+        }
+    }
+    insta::assert_snapshot!("supervise", differences);
+}

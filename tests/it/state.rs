@@ -33,8 +33,14 @@ impl Home {
 
     fn mint(&self, at: &str, change: impl FnOnce(&mut MintRequest<'_>)) -> Minted {
         let clock = Clock::fixed(at.parse().unwrap());
-        let mut wants =
-            MintRequest { bottle: "dev", egress_proxy: true, extra_ca: None, supervise: false, image: None, rotate: false };
+        let mut wants = MintRequest {
+            bottle: "dev",
+            egress_proxy: true,
+            extra_ca: None,
+            supervise: false,
+            image: None,
+            rotate: false,
+        };
         change(&mut wants);
         self.open().mint(&wants, &clock).unwrap()
     }
@@ -142,8 +148,14 @@ fn without_an_egress_proxy_the_agent_trusts_pipelock_and_what_it_passes_through(
     assert!(home.read("trust/ca-bundle.pem").ends_with(&home.read("pipelock/pipelock-ca.pem")));
     assert!(!home.path.join("state/egress-proxy/agent-ca-key.pem").exists());
     let clock = Clock::fixed(DAY_ONE.parse().unwrap());
-    let wants =
-        MintRequest { bottle: "dev", egress_proxy: false, extra_ca: Some(&real), supervise: false, image: None, rotate: false };
+    let wants = MintRequest {
+        bottle: "dev",
+        egress_proxy: false,
+        extra_ca: Some(&real),
+        supervise: false,
+        image: None,
+        rotate: false,
+    };
     home.open().mint(&wants, &clock).unwrap();
     assert!(home.read("trust/ca-bundle.pem").ends_with(&real));
     let broken = MintRequest { extra_ca: Some(extra), ..wants };

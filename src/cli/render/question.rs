@@ -5,12 +5,11 @@ use crate::capability::{Change, Risk, changes};
 use crate::cli::candidate::{Candidate, context_folder};
 use crate::cli::change_lines::listed;
 use crate::cli::rendered_project::RenderedProject;
-use crate::cli::say;
+use crate::cli::{say, terminal};
 use crate::consent::{Agreed, ConsentError, Context, ContextChange, Record};
 use crate::printable::printable_name;
 use crate::tree::Folder;
 use camino::Utf8Path;
-use std::io::{BufRead as _, IsTerminal as _};
 use unicode_width::UnicodeWidthStr as _;
 
 /// What a person is asked before a tree is written: how it differs from what was agreed to.
@@ -107,23 +106,18 @@ impl Question {
             return Ok(true);
         }
         say(&self.text(manifest, warnings));
-        if std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
-            say("Agree? [y/N] ");
-            let mut typed = String::new();
-            std::io::stdin().lock().read_line(&mut typed)?;
-            if matches!(typed.trim(), "y" | "Y" | "yes") {
-                return Ok(true);
-            }
-            say("nothing was written\n");
-        } else {
-            say(&format!(
+        let answer = terminal::agrees()?;
+        match answer {
+            Some(true) => {}
+            Some(false) => say("nothing was written\n"),
+            None => say(&format!(
                 "nothing was written: an agent can have edited the manifest, so a person agrees on a terminal; \
                  or say what you agree to:\n  --accept {}\n(--accept-widening agrees to whatever is there, on a \
                  machine that can be thrown away)\n",
                 candidate.digest
-            ));
+            )),
         }
-        Ok(false)
+        Ok(answer == Some(true))
     }
 
     fn text(&self, manifest: &Utf8Path, warnings: &str) -> String {

@@ -54,8 +54,10 @@ impl Carrier {
     /// The service's answer, or why there is none.
     pub(super) async fn carry(&self, request: Request<Body>, socket: &Utf8Path) -> Response<Body> {
         if *request.method() != Method::POST {
-            let mut response =
-                text(StatusCode::METHOD_NOT_ALLOWED, "MCP here is POST alone: there is no session and no stream\n".into());
+            let mut response = text(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "MCP here is POST alone: there is no session and no stream\n".into(),
+            );
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
             return response;
         }
@@ -104,7 +106,8 @@ fn away() -> Response<Body> {
 /// the only origin is this host itself.
 fn fields(headers: &HeaderMap) -> Result<HeaderMap, (StatusCode, String)> {
     let own = [format!("http://{HOST}"), format!("https://{HOST}")];
-    if headers.get_all(header::ORIGIN).iter().any(|it| !own.iter().any(|own| it.as_bytes() == own.as_bytes())) {
+    if headers.get_all(header::ORIGIN).iter().any(|it| !own.iter().any(|own| it.as_bytes() == own.as_bytes()))
+    {
         let why = format!("a page of another origin does not speak with {HOST}\n");
         return Err((StatusCode::FORBIDDEN, why));
     }
@@ -117,7 +120,9 @@ fn fields(headers: &HeaderMap) -> Result<HeaderMap, (StatusCode, String)> {
                 fields.insert(name, value.clone());
             }
             _ => {
-                let why = format!("the field {name} of a message stands once and has at most {LONGEST_FIELD} bytes\n");
+                let why = format!(
+                    "the field {name} of a message stands once and has at most {LONGEST_FIELD} bytes\n"
+                );
                 return Err((StatusCode::BAD_REQUEST, why));
             }
         }
@@ -135,7 +140,10 @@ fn message(fields: HeaderMap, inner: Body) -> Request<Body> {
     message
 }
 
-async fn send(message: Request<Body>, socket: &Utf8Path) -> Result<Response<hyper::body::Incoming>, SendError> {
+async fn send(
+    message: Request<Body>,
+    socket: &Utf8Path,
+) -> Result<Response<hyper::body::Incoming>, SendError> {
     let connected = timeout(CONNECT, Socket::connect_unix(socket.as_std_path())).await;
     let stream = connected.map_err(|_| SendError::TooSlow)??;
     stream.tune()?;
@@ -214,7 +222,9 @@ mod tests {
 
     #[test]
     fn another_origin_and_a_field_that_is_too_much_are_refused_with_why() {
-        for origin in ["https://evil.test", "null", "http://bottle.internal:81", "http://bottle.internal.evil.test"] {
+        for origin in
+            ["https://evil.test", "null", "http://bottle.internal:81", "http://bottle.internal.evil.test"]
+        {
             let (status, why) = fields(&headers(&[("origin", origin)])).unwrap_err();
             assert_eq!((status, why.contains("another origin")), (StatusCode::FORBIDDEN, true), "{origin}");
         }

@@ -106,7 +106,8 @@ async fn an_agent_finds_the_tools_asks_and_reads_what_a_person_decided() {
     let answer = pair.stack.raw(&posted(version, &list)).await.json();
     let tools = answer["result"]["tools"].as_array().unwrap();
     let names: Vec<&str> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
-    let all = ["egress-proxy-block", "pipelock-block", "list-egress-proxy-routes", "explain", "request-status"];
+    let all =
+        ["egress-proxy-block", "pipelock-block", "list-egress-proxy-routes", "explain", "request-status"];
     assert_eq!(names, all);
     assert_eq!(tools[0]["inputSchema"]["additionalProperties"], false, "{:#}", tools[0]);
 
@@ -139,7 +140,8 @@ async fn an_agent_finds_the_tools_asks_and_reads_what_a_person_decided() {
 async fn a_call_waits_for_the_person_and_is_answered_when_there_is_a_decision() {
     let pair = Pair::start(LONG).await;
     let asks = call("egress-proxy-block", &route("new.test", "to read"));
-    let asked = pair.stack.raw(&posted("", &asks));
+    let message = posted("", &asks);
+    let asked = pair.stack.raw(&message);
     let decided = async {
         let id = loop {
             let waiting = pair.proposals().pop().and_then(|text| serde_json::from_str::<Value>(&text).ok());
@@ -160,7 +162,8 @@ async fn a_thousand_proposals_with_ansi_and_html_in_every_field_are_twenty_plain
     let pair = Pair::start(Duration::ZERO).await;
     for text in ["\u{1b}[2J", "\u{202e}", "a\nb", "\u{9b}31m", "\u{200b}", "\u{0}", "\u{7}"] {
         for key in ["host", "path", "method", "scheme", "token_ref", "justification"] {
-            let pick = |own: &str, usual: &str| if own == key { format!("{usual}{text}") } else { usual.to_owned() };
+            let pick =
+                |own: &str, usual: &str| if own == key { format!("{usual}{text}") } else { usual.to_owned() };
             let arguments = json!({
                 "host": pick("host", "a.test"),
                 "path_allowlist": [pick("path", "/v1")],
@@ -191,7 +194,8 @@ async fn a_thousand_proposals_with_ansi_and_html_in_every_field_are_twenty_plain
     let html = "<img src=x onerror=alert(1)> & \"quotes\" ${X} $(id) `id` {{7*7}}";
     let mut taken = 0;
     for n in 0..1000 {
-        taken += usize::from(pair.call("egress-proxy-block", &route(&format!("h{n}.test"), html)).await.is_ok());
+        taken +=
+            usize::from(pair.call("egress-proxy-block", &route(&format!("h{n}.test"), html)).await.is_ok());
     }
     assert_eq!((taken, pair.proposals().len()), (OPEN, OPEN));
     let full = pair.call("egress-proxy-block", &route("one-more.test", "x")).await.unwrap_err();
@@ -221,7 +225,8 @@ async fn what_is_no_message_of_mcp_gets_an_answer_that_says_why_and_does_not_get
         chunk.len()
     );
     assert_eq!(pair.stack.raw(&chunked).await.status, 413);
-    let wrong = pair.call("egress-proxy-block", &json!({"host": "a.test", "inspect": false})).await.unwrap_err();
+    let wrong =
+        pair.call("egress-proxy-block", &json!({"host": "a.test", "inspect": false})).await.unwrap_err();
     assert!(wrong.contains("unknown field `inspect`"), "{wrong}");
     let wrong = pair.call("no-such-tool", &json!({})).await.unwrap_err();
     assert_eq!(wrong, "there is no such tool");
@@ -390,7 +395,8 @@ impl Site {
     async fn pending(&self) -> Value {
         loop {
             let output = self.person(&["dashboard", "--once", "--format", "json"]).await;
-            let shown: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+            let shown: Value =
+                serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
             let pending = &shown["bottles"][0]["pending"];
             match pending.as_array().unwrap().as_slice() {
                 [] => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -452,12 +458,17 @@ async fn refused_proposed_approved_and_the_same_request_works_in_the_same_sessio
     let answer = tokio::time::timeout(SOON, call).await.unwrap().unwrap();
     assert_eq!(result(&answer).unwrap()["status"], "approved");
     let text = site.manifest();
-    assert!(text.contains("image: debian:12 # kept") && text.contains("# What the agent works with."), "{text}");
+    assert!(
+        text.contains("image: debian:12 # kept") && text.contains("# What the agent works with."),
+        "{text}"
+    );
     assert!(text.contains("/v2/items") && text.contains("# only this"), "{text}");
     assert_eq!(exchange(&mut session, request).await.status, 200);
 
     let history = fs_err::read_to_string(site.state.join("supervise/history.jsonl")).unwrap();
-    let record: Value = serde_json::from_str(history.trim_end()).unwrap();
+    let records: Vec<Value> = history.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [first, record] = records.as_slice() else { panic!("{history}") };
+    assert_eq!(first["edited"], true, "what `render` asked about first");
     assert_eq!((&record["id"], &record["verdict"]), (&id.as_str().into(), &"approved".into()));
     assert!(record["who"].as_str().unwrap().starts_with("ada("), "{record:#}");
     assert!(record["changes"].to_string().contains("/v2/items"), "{record:#}");
@@ -476,7 +487,10 @@ async fn a_new_host_with_a_last_day_a_new_token_and_a_rejection() {
     let refused = site.person(&["approve", &id, "--accept", &digest(&checked)]).await;
     let text = said(&refused);
     assert_eq!(refused.status.code(), Some(2), "{text}");
-    assert!(text.contains("sends NEW_TOKEN, which this stack does not hold") && text.contains("--rotate"), "{text}");
+    assert!(
+        text.contains("sends NEW_TOKEN, which this stack does not hold") && text.contains("--rotate"),
+        "{text}"
+    );
     assert_eq!(site.manifest(), MANIFEST);
     let steers = site.person(&["reject", &id, "--reason", "no\u{1b}[2J"]).await;
     assert_eq!(steers.status.code(), Some(2), "{}", said(&steers));
@@ -527,7 +541,11 @@ async fn nothing_in_the_folder_of_proposals_is_believed() {
     let shown: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
     let bottle = &shown["bottles"][0];
     assert_eq!(bottle["pending"].as_array().unwrap().len(), 1, "{bottle:#}");
-    assert_eq!((&bottle["pending"][0]["stale"], &bottle["unreadable"]), (&true.into(), &7.into()), "{bottle:#}");
+    assert_eq!(
+        (&bottle["pending"][0]["stale"], &bottle["unreadable"]),
+        (&true.into(), &7.into()),
+        "{bottle:#}"
+    );
     let text = said(&site.person(&["dashboard", "--once"]).await);
     assert!(text.contains("(made under older rules)") && !text.contains('\u{1b}'), "{text}");
     for id in ["000000000002", "000000000003", "000000000004", "000000000006", "000000000007"] {

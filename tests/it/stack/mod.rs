@@ -23,6 +23,7 @@ mod publish;
 mod served;
 mod services;
 mod siblings;
+mod supervise;
 mod trust;
 mod upstream_engine;
 mod working;
