@@ -6,10 +6,11 @@ use super::agreed_stack::Stack;
 use super::container_checks::Container;
 use super::docker::{NO_DOCKER, docker, output_of};
 use super::failure::fail;
-use crate::plan::AgentImage;
+use crate::plan::{AgentImage, layout::normal};
 use crate::stack::{AGENT_BINARY, service};
 use anyhow::{Context as _, bail};
 use camino::Utf8Path;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::process::Stdio;
 
@@ -43,7 +44,7 @@ fn of_agent(stack: &Stack) -> String {
 }
 
 /// A place of an image, and what is wrong there.
-type Problem = Option<(&'static str, String)>;
+type Problem = Option<(String, String)>;
 
 fn refuse(image: &str, problem: Problem) -> anyhow::Result<()> {
     match problem {
@@ -79,25 +80,52 @@ fn in_our_way(container: &str) -> anyhow::Result<Problem> {
             let why = format!(
                 "is in the way of bottle's own program, which is mounted at {AGENT_BINARY}; remove it from the image"
             );
-            return Ok(Some((place.as_str(), why)));
+            return Ok(Some((place.to_string(), why)));
         }
     }
     Ok(None)
 }
 
-/// What the engine reads before each start, and waits for: a pipe, until somebody writes to it.
+/// Files that the engine reads before each start. It waits for a pipe until somebody writes to it.
+const READ_BY_THE_ENGINE: [&str; 2] = ["/etc/passwd", "/etc/group"];
+
 fn read_by_the_engine(container: &str) -> anyhow::Result<Problem> {
     /// Of a machine with thousands of users, in bytes.
     const LARGEST: u64 = 1 << 20;
-    for place in ["/etc/passwd", "/etc/group"] {
+    for place in READ_BY_THE_ENGINE {
         let Some(found) = first_of(container, place.into(), true)? else { continue };
         if found.kind != FILE {
             let why = "is no plain file, and Docker would wait for it; remove it from the image";
-            return Ok(Some((place, why.to_owned())));
+            return Ok(Some((place.to_owned(), why.to_owned())));
         }
         if found.size > LARGEST {
             let why = "is larger than 1 MiB, and Docker reads it at each start; make it smaller";
-            return Ok(Some((place, why.to_owned())));
+            return Ok(Some((place.to_owned(), why.to_owned())));
+        }
+    }
+    kept_for_the_next(container)
+}
+
+/// A volume of the image outlives the container, and with it what was written to a file that the engine reads before the
+/// next start.
+fn kept_for_the_next(container: &str) -> anyhow::Result<Problem> {
+    let said = output_of(docker().args(["inspect", "--format", "{{json .Config.Volumes}}", container]))?;
+    let volumes: Option<BTreeMap<String, serde_json::Value>> = serde_json::from_str(said.trim())?;
+    for volume in volumes.unwrap_or_default().into_keys() {
+        let place = normal(&Utf8Path::new("/").join(&volume));
+        let read = READ_BY_THE_ENGINE.into_iter().find(|file| Utf8Path::new(file).starts_with(&place));
+        if let Some(file) = read {
+            let why = format!(
+                "is a volume, which would keep {file} for the next container, and Docker reads that file at each start; \
+                 remove the line VOLUME"
+            );
+            return Ok(Some((volume, why)));
+        }
+        for above in place.ancestors().filter(|above| above.parent().is_some()) {
+            if first_of(container, above, false)?.is_some_and(|found| found.kind != FOLDER) {
+                let why = "is a volume behind a link, so nobody knows which folder it keeps; name that folder in VOLUME";
+                return Ok(Some((volume, why.to_owned())));
+            }
         }
     }
     Ok(None)

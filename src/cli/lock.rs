@@ -1,9 +1,9 @@
 //! `bottle lock`: which digest the name of each image stands for, written down beside the manifests.
 
 use super::docker::docker;
-use super::folders::{beside, folder_of};
+use super::folders::{beside, folder_of, registry};
 use super::project::Project;
-use super::{Format, Globals, Outcome, candidate, lock_file, print_as, source};
+use super::{Format, Globals, Outcome, candidate, lock_file, print_as, say, source};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::dockerfile::{Why, unlocked};
 use crate::lock::{FILE, Lock, is_digest, is_pinned};
@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let folders: BTreeSet<Utf8PathBuf> = files.iter().map(|file| beside(file)).collect();
     let mut locks = Vec::new();
     for folder in folders {
-        let locked = lock(&folder, args.upgrade)?;
+        let locked = lock(&folder, &files, args.upgrade)?;
         locks.push((if folder == "." { FILE.into() } else { folder.join(FILE) }, locked));
     }
     print_as(
@@ -75,8 +75,17 @@ fn text(locks: &[(Utf8PathBuf, Vec<Locked>)]) -> String {
 }
 
 /// Writes the lock of one folder, when all is known that goes into it.
-fn lock(folder: &Utf8Path, upgrade: bool) -> anyhow::Result<Vec<Locked>> {
-    let manifests = source::load_all(&source::find(&[folder.to_owned()])?)?;
+fn lock(folder: &Utf8Path, named: &[Utf8PathBuf], upgrade: bool) -> anyhow::Result<Vec<Locked>> {
+    let registry = registry();
+    let mut files = Vec::new();
+    for file in source::find(&[folder.to_owned()])? {
+        // Names of images go to registries: those of a manifest that an agent put here would carry out what it knows.
+        match registry.as_ref().map_or(Ok(()), |registry| source::require_own(registry, &file)) {
+            Err(why) if !named.contains(&file) => say(&format!("note: {why:#}\n")),
+            _ => files.push(file),
+        }
+    }
+    let manifests = source::load_all(&files)?;
     let names: BTreeSet<&str> = manifests
         .iter()
         .flat_map(|loaded| {

@@ -30,7 +30,15 @@ impl EgressProxy {
             let forward = Forward::new();
             registry.register_collector(forward.collector());
             let (rules, names) = (Arc::new(ArcSwap::from_pointee(rules)), RequestNames::new(clock));
-            Proxy { rules, forward, audit, names, metrics, push_gate: PushGate::new(), mcp: McpCarrier::default() }
+            Proxy {
+                rules,
+                forward,
+                audit,
+                names,
+                metrics,
+                push_gate: PushGate::new(),
+                mcp: McpCarrier::default(),
+            }
         })
     }
 }

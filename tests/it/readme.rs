@@ -57,7 +57,7 @@ fn its_question_is_the_one_that_is_asked() {
 }
 
 /// The pages and files that people copy commands from.
-const PAGES: [(&str, &str); 33] = [
+const PAGES: [(&str, &str); 34] = [
     ("README.md", README),
     ("docs/gitops.md", include_str!("../../docs/gitops.md")),
     ("docs/getting-started.md", include_str!("../../docs/getting-started.md")),

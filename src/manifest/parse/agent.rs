@@ -9,9 +9,18 @@ use crate::stack::DEFAULT_HOME;
 use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Folders of the agent that bottle mounts into, or that are the kernel's.
-const TAKEN_TARGETS: [&str; 7] =
-    ["/dev", "/etc/bottle", "/proc", "/run/bottle", "/run/secrets", "/sys", "/etc/resolv.conf"];
+/// Places of the agent that bottle mounts into, that are the kernel's, or that the engine reads before each start.
+const TAKEN_TARGETS: [&str; 9] = [
+    "/dev",
+    "/etc/bottle",
+    "/etc/group",
+    "/etc/passwd",
+    "/proc",
+    "/run/bottle",
+    "/run/secrets",
+    "/sys",
+    "/etc/resolv.conf",
+];
 
 /// What gives power over the whole machine to whoever can open it.
 const DANGEROUS_SOURCES: [&str; 9] = [

@@ -78,7 +78,11 @@ fn a_path_does_not_take_the_place_of_revisions() {
         repository.write(&format!("{planted}/bottle.yaml"), MANIFEST);
         let said = repository.diff(&[planted]);
         assert_eq!((said.code, said.out.as_str()), (2, ""), "{planted}");
-        assert!(said.err.contains("reads as revisions, and a file or folder here has that name"), "{}", said.err);
+        assert!(
+            said.err.contains("reads as revisions, and a file or folder here has that name"),
+            "{}",
+            said.err
+        );
         fs::remove_dir_all(repository.top.join(planted)).unwrap();
     }
     assert_eq!(repository.diff(&["base...HEAD"]).code, 1);
