@@ -199,3 +199,38 @@ fn an_image_with_a_pipe_starts_nothing() {
     drop(project.adopt());
     docker(["image", "rm", IMAGE]).ok();
 }
+
+/// Such a volume would outlive the container, with what a service wrote where the engine reads.
+#[test]
+fn an_image_with_a_volume_where_the_engine_reads_starts_nothing() {
+    const IMAGE: &str = "bottle-test-volume:1";
+    if !harness::available() {
+        return;
+    }
+    let project = Project::new(
+        "volume-image",
+        &format!(
+            "agent: {{image: \"bottle-test-base:1\", command: [sleep, infinity], home: false}}\n\
+             services: {{db: {{image: \"{IMAGE}\", command: [sleep, infinity]}}}}\n\
+             egress: {{allowlist: [api.example]}}\n"
+        ),
+    );
+    let link = "mkdir -p ../root/etc && ln -s etc ../root/link && tar -c -C ../root . | docker import - bottle-test-volume-base:1";
+    harness::run(project.command("sh").args(["-c", link])).ok();
+    docker(["create", "--name", "bottle-test-volume", "bottle-test-volume-base:1", "x"]).ok();
+    for (volume, why) in [
+        ("/etc", "/etc of the image bottle-test-volume:1 is a volume, which would keep /etc/passwd for the next container"),
+        ("/etc/../etc/group", "is a volume, which would keep /etc/group for the next container"),
+        ("/link", "/link of the image bottle-test-volume:1 is a volume behind a link"),
+        ("/data", ""),
+    ] {
+        docker(["commit", "--change", &format!("VOLUME {volume}"), "bottle-test-volume", IMAGE]).ok();
+        project.bottle(&["render", "--accept-widening"]).ok();
+        let said = project.bottle(&["up"]);
+        assert_eq!(said.err.contains("is a volume"), !why.is_empty(), "{volume}: {}", said.text());
+        assert!(said.err.contains(why), "{volume}: {}", said.text());
+    }
+    drop(project.adopt());
+    docker(["rm", "bottle-test-volume"]).ok();
+    docker(["image", "rm", IMAGE, "bottle-test-volume-base:1"]).ok();
+}
