@@ -79,10 +79,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
             "this version shows the dashboard once: bottle dashboard --once; `watch bottle dashboard --once` goes on"
         );
     }
-    let mut views = Vec::new();
-    for stack in stacks(args, globals)? {
-        views.push(view(&stack)?);
-    }
+    let views: Vec<View> = stacks(args, globals)?.iter().map(view).collect();
     let text = match globals.format {
         Format::Text => as_text(&views)?,
         Format::Json => format!("{:#}\n", json!({ "version": 1, "bottles": views })),
@@ -102,7 +99,7 @@ fn stacks(args: &Args, globals: &Globals) -> anyhow::Result<Vec<Stack>> {
     Ok(all.filter(|stack| stack.plan.supervise).collect())
 }
 
-fn view(stack: &Stack) -> anyhow::Result<View> {
+fn view(stack: &Stack) -> View {
     let mut problems = Vec::new();
     let running = container_checks::of_project(&stack.bottle.project).map_or_else(
         |error| {
@@ -111,16 +108,13 @@ fn view(stack: &Stack) -> anyhow::Result<View> {
         },
         |all| all.iter().any(container_checks::Container::is_running),
     );
-    let (waiting, unreadable) = proposals::waiting(&stack.bottle.state)?;
+    let (waiting, unreadable) = or_problem(proposals::waiting(&stack.bottle.state), &mut problems);
     let manifest = ManifestFile::read(stack.file.clone());
     let pending = waiting.iter().map(|proposal| pending(stack, proposal, manifest.as_ref())).collect();
-    let mut history = proposals::history(&stack.bottle.state)?;
+    let mut history = or_problem(proposals::history(&stack.bottle.state), &mut problems);
     history.drain(..history.len().saturating_sub(SHOWN));
-    let denied = denied(stack).unwrap_or_else(|error| {
-        problems.push(format!("{error:#}"));
-        VecDeque::new()
-    });
-    Ok(View {
+    let denied = or_problem(denied(stack), &mut problems);
+    View {
         name: stack.bottle.name.clone(),
         project: stack.bottle.project.clone(),
         manifest: stack.bottle.manifest.clone(),
@@ -130,6 +124,14 @@ fn view(stack: &Stack) -> anyhow::Result<View> {
         denied: denied.into(),
         history,
         problems,
+    }
+}
+
+/// What can't be read of one bottle hides nothing of the others.
+fn or_problem<T: Default>(read: anyhow::Result<T>, problems: &mut Vec<String>) -> T {
+    read.unwrap_or_else(|error| {
+        problems.push(format!("{error:#}"));
+        T::default()
     })
 }
 
