@@ -34,6 +34,9 @@ pub(crate) struct Args {
 const SHOWN: usize = 10;
 const RECENT: SignedDuration = SignedDuration::from_hours(24);
 
+/// Characters of a line that an agent chose.
+const LINE: usize = 300;
+
 #[derive(Serialize)]
 struct View {
     name: String,
@@ -227,16 +230,25 @@ fn as_text(views: &[View]) -> Result<String, std::fmt::Error> {
     Ok(out)
 }
 
+/// A line of a list: what is long is cut, and `approve --check` shows it whole.
+fn line(text: &str) -> String {
+    let mut short: String = text.chars().take(LINE).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    printable_name(&short).into_owned()
+}
+
 fn proposal(out: &mut String, pending: &Pending) -> std::fmt::Result {
     let Pending { id, time, asks, justification, stale, changes, obstacle } = pending;
     let stale = if *stale { "  (made under older rules)" } else { "" };
     writeln!(out, "\n  {id}  {}{stale}", time.strftime("%Y-%m-%d %H:%M"))?;
-    writeln!(out, "    asks   {}", printable_name(asks))?;
-    writeln!(out, "    says   {}", printable_name(justification))?;
+    writeln!(out, "    asks   {}", line(asks))?;
+    writeln!(out, "    says   {}", line(justification))?;
     for change in changes.as_ref().and_then(Value::as_array).into_iter().flatten() {
         let risk = change["risk"]["class"].as_str().unwrap_or("less");
         let text = change["text"].as_str().unwrap_or_default();
-        writeln!(out, "    {risk:<10} {}", printable_name(text))?;
+        writeln!(out, "    {risk:<10} {}", line(text))?;
     }
     if let Some(obstacle) = obstacle {
         writeln!(out, "    can't be approved as it is: {}", printable_name(obstacle))?;
