@@ -56,6 +56,7 @@ pub enum GitPart {
 /// Everything that an agent can reach, do and see.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a property of its own")]
 pub struct Capabilities {
     hosts: BTreeMap<String, HostCapability>,
     mounts: BTreeMap<Utf8PathBuf, Mount>,

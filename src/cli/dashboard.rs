@@ -34,6 +34,9 @@ pub(crate) struct Args {
 const SHOWN: usize = 10;
 const RECENT: SignedDuration = SignedDuration::from_hours(24);
 
+/// Characters of a line that an agent chose.
+const LINE: usize = 300;
+
 #[derive(Serialize)]
 struct View {
     name: String,
@@ -79,10 +82,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
             "this version shows the dashboard once: bottle dashboard --once; `watch bottle dashboard --once` goes on"
         );
     }
-    let mut views = Vec::new();
-    for stack in stacks(args, globals)? {
-        views.push(view(&stack)?);
-    }
+    let views: Vec<View> = stacks(args, globals)?.iter().map(view).collect();
     let text = match globals.format {
         Format::Text => as_text(&views)?,
         Format::Json => format!("{:#}\n", json!({ "version": 1, "bottles": views })),
@@ -102,7 +102,7 @@ fn stacks(args: &Args, globals: &Globals) -> anyhow::Result<Vec<Stack>> {
     Ok(all.filter(|stack| stack.plan.supervise).collect())
 }
 
-fn view(stack: &Stack) -> anyhow::Result<View> {
+fn view(stack: &Stack) -> View {
     let mut problems = Vec::new();
     let running = container_checks::of_project(&stack.bottle.project).map_or_else(
         |error| {
@@ -111,16 +111,13 @@ fn view(stack: &Stack) -> anyhow::Result<View> {
         },
         |all| all.iter().any(container_checks::Container::is_running),
     );
-    let (waiting, unreadable) = proposals::waiting(&stack.bottle.state)?;
+    let (waiting, unreadable) = or_problem(proposals::waiting(&stack.bottle.state), &mut problems);
     let manifest = ManifestFile::read(stack.file.clone());
     let pending = waiting.iter().map(|proposal| pending(stack, proposal, manifest.as_ref())).collect();
-    let mut history = proposals::history(&stack.bottle.state)?;
+    let mut history = or_problem(proposals::history(&stack.bottle.state), &mut problems);
     history.drain(..history.len().saturating_sub(SHOWN));
-    let denied = denied(stack).unwrap_or_else(|error| {
-        problems.push(format!("{error:#}"));
-        VecDeque::new()
-    });
-    Ok(View {
+    let denied = or_problem(denied(stack), &mut problems);
+    View {
         name: stack.bottle.name.clone(),
         project: stack.bottle.project.clone(),
         manifest: stack.bottle.manifest.clone(),
@@ -130,6 +127,14 @@ fn view(stack: &Stack) -> anyhow::Result<View> {
         denied: denied.into(),
         history,
         problems,
+    }
+}
+
+/// What can't be read of one bottle hides nothing of the others.
+fn or_problem<T: Default>(read: anyhow::Result<T>, problems: &mut Vec<String>) -> T {
+    read.unwrap_or_else(|error| {
+        problems.push(format!("{error:#}"));
+        T::default()
     })
 }
 
@@ -225,16 +230,25 @@ fn as_text(views: &[View]) -> Result<String, std::fmt::Error> {
     Ok(out)
 }
 
+/// A line of a list: what is long is cut, and `approve --check` shows it whole.
+fn line(text: &str) -> String {
+    let mut short: String = text.chars().take(LINE).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    printable_name(&short).into_owned()
+}
+
 fn proposal(out: &mut String, pending: &Pending) -> std::fmt::Result {
     let Pending { id, time, asks, justification, stale, changes, obstacle } = pending;
     let stale = if *stale { "  (made under older rules)" } else { "" };
     writeln!(out, "\n  {id}  {}{stale}", time.strftime("%Y-%m-%d %H:%M"))?;
-    writeln!(out, "    asks   {}", printable_name(asks))?;
-    writeln!(out, "    says   {}", printable_name(justification))?;
+    writeln!(out, "    asks   {}", line(asks))?;
+    writeln!(out, "    says   {}", line(justification))?;
     for change in changes.as_ref().and_then(Value::as_array).into_iter().flatten() {
         let risk = change["risk"]["class"].as_str().unwrap_or("less");
         let text = change["text"].as_str().unwrap_or_default();
-        writeln!(out, "    {risk:<10} {}", printable_name(text))?;
+        writeln!(out, "    {risk:<10} {}", line(text))?;
     }
     if let Some(obstacle) = obstacle {
         writeln!(out, "    can't be approved as it is: {}", printable_name(obstacle))?;

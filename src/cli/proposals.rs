@@ -54,7 +54,7 @@ pub(crate) struct Decided {
 
 /// A person's own edit, beside the decisions: nobody proposed it.
 #[derive(Serialize)]
-struct Edited<'a> {
+struct OwnEdit<'a> {
     time: Timestamp,
     who: &'a str,
     edited: bool,
@@ -66,7 +66,7 @@ struct Edited<'a> {
 pub(crate) fn note_edit(state: &Utf8Path, changes: &[Change], digest: &str) -> anyhow::Result<()> {
     let folder = Folder::open(state)?.make(Utf8Path::new(SUPERVISE))?;
     let changes = changes.iter().map(ToString::to_string).collect();
-    append(&folder, &Edited { time: Timestamp::now(), who: &who(), edited: true, changes, digest })
+    append(&folder, &OwnEdit { time: Timestamp::now(), who: &who(), edited: true, changes, digest })
 }
 
 /// The proposals that wait, the oldest first, and how many files there are none.

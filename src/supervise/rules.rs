@@ -1,4 +1,4 @@
-//! The rules that hold, as egress-proxy's config has them. They are read anew at each question: a file of the host's.
+//! The rules that hold, as egress-proxy's config has them. The file is the host's, and is looked at for each question.
 
 use crate::config::routes::RoutesFile;
 use crate::egress_proxy::{allowlist, explained};
@@ -7,7 +7,8 @@ use crate::verdict::egress_proxy::Ruleset;
 use jiff::civil::Date;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What egress-proxy decides by, without credentials.
 pub(super) struct Rules {
@@ -17,15 +18,34 @@ pub(super) struct Rules {
     pub(super) hash: String,
 }
 
-impl Rules {
-    pub(super) fn load(path: &Path) -> anyhow::Result<Self> {
-        let bytes = fs_err::read(path)?;
-        let file = RoutesFile::read(&bytes)?;
-        let ruleset = Ruleset::from_file(&file)?;
-        let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(&bytes));
-        Ok(Self { file, ruleset, hash })
+/// The file, and what it said last: to read the same again takes long.
+pub(super) struct RulesFile {
+    path: PathBuf,
+    last: Mutex<Option<Arc<Rules>>>,
+}
+
+impl RulesFile {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, last: Mutex::default() }
     }
 
+    /// The rules of now.
+    pub(super) fn load(&self) -> anyhow::Result<Arc<Rules>> {
+        let bytes = fs_err::read(&self.path)?;
+        let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(&bytes));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(same) = last.as_ref().filter(|rules| rules.hash == hash) {
+            return Ok(Arc::clone(same));
+        }
+        let file = RoutesFile::read(&bytes)?;
+        let ruleset = Ruleset::from_file(&file)?;
+        let rules = Arc::new(Rules { file, ruleset, hash });
+        *last = Some(Arc::clone(&rules));
+        Ok(rules)
+    }
+}
+
+impl Rules {
     pub(super) fn bottle(&self) -> &str {
         &self.file.bottle
     }

@@ -1,6 +1,6 @@
 //! The MCP server on its unix socket: Streamable HTTP without sessions, one answer to one message.
 
-use super::rules::Rules;
+use super::rules::RulesFile;
 use super::tools::Tools;
 use super::{Limits, Store};
 use crate::clock::Clock;
@@ -54,7 +54,8 @@ impl Service {
         patience: Duration,
         clock: &Clock,
     ) -> Result<Self, ServiceError> {
-        let first = Rules::load(&rules).map_err(ServiceError::Rules)?;
+        let rules = RulesFile::new(rules);
+        let first = rules.load().map_err(ServiceError::Rules)?;
         let store = Store::open(state, limits, clock)?;
         let tools = Tools::new(store, rules, clock.clone(), patience);
         // No Origin is ever carried here: egress-proxy looks at it.
@@ -66,7 +67,7 @@ impl Service {
             .with_allowed_hosts([INTERNAL_HOST])
             .enforce_origin_validation();
         let mcp = StreamableHttpService::new(move || Ok(tools.clone()), Arc::default(), config);
-        Ok(Self { mcp, bottle: first.bottle().to_owned(), config: first.hash })
+        Ok(Self { mcp, bottle: first.bottle().to_owned(), config: first.hash.clone() })
     }
 
     /// The bottle's name.

@@ -1,6 +1,6 @@
 //! The tools of the MCP server.
 
-use super::rules::Rules;
+use super::rules::{Rules, RulesFile};
 use super::{Ask, FailedAsk, ProposalId, RouteAsk, Status, Store, field};
 use crate::clock::Clock;
 use crate::policy::WrittenRequest;
@@ -15,7 +15,6 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -30,7 +29,7 @@ const WAITING: usize = 16;
 #[derive(Clone)]
 pub(super) struct Tools {
     store: Arc<Store>,
-    rules: Arc<PathBuf>,
+    rules: Arc<RulesFile>,
     clock: Clock,
     /// How long a call waits for a decision.
     patience: Duration,
@@ -69,7 +68,7 @@ line that says why. Asking allows nothing. A call waits up to half a minute for 
 decided yet: go on with something else and ask request-status later. Do not ask for the same again after `rejected`.";
 
 impl Tools {
-    pub(super) fn new(store: Store, rules: PathBuf, clock: Clock, patience: Duration) -> Self {
+    pub(super) fn new(store: Store, rules: RulesFile, clock: Clock, patience: Duration) -> Self {
         let (store, rules, waiting) = (Arc::new(store), Arc::new(rules), Arc::new(Semaphore::new(WAITING)));
         Self { store, rules, clock, patience, waiting }
     }
@@ -102,7 +101,7 @@ impl Tools {
 
     /// Takes a proposal, and waits a while for what a person says.
     async fn propose(&self, ask: Ask) -> Result<Value, Said> {
-        let config = self.rules()?.hash;
+        let config = self.rules()?.hash.clone();
         let id = self.store.take(ask, &config).map_err(|refused| match refused {
             super::Refused::Folder(error) => Said::from(error),
             other => Said::Theirs(other.to_string()),
@@ -120,8 +119,8 @@ impl Tools {
         }
     }
 
-    fn rules(&self) -> Result<Rules, Said> {
-        Ok(Rules::load(&self.rules)?)
+    fn rules(&self) -> Result<Arc<Rules>, Said> {
+        Ok(self.rules.load()?)
     }
 }
 

@@ -26,7 +26,7 @@ const LARGEST_ANSWER: u64 = 8 * 1024 * 1024;
 const IN_FLIGHT: usize = 32;
 /// How long the service may take to accept a connection, and to begin its answer: longer than a proposal waits.
 const CONNECT: Duration = Duration::from_secs(5);
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 /// A field of MCP is short.
 const LONGEST_FIELD: usize = 256;
 

@@ -132,8 +132,8 @@ async fn an_agent_finds_the_tools_asks_and_reads_what_a_person_decided() {
     assert_eq!((&told["status"], &told["notes"]), (&"rejected".into(), &"use the mirror".into()));
     let unknown = pair.call("request-status", &json!({"id": "0123456789ab"})).await.unwrap();
     assert_eq!(unknown["status"], "unknown");
-    let named = pair.call("request-status", &json!({"id": "../../etc/passwd"})).await.unwrap_err();
-    assert!(named.contains("is not the id of a proposal"), "{named}");
+    let why = pair.call("request-status", &json!({"id": "../../etc/passwd"})).await.unwrap_err();
+    assert!(why.contains("is not the id of a proposal"), "{why}");
 }
 
 #[tokio::test]

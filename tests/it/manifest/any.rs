@@ -52,7 +52,6 @@ fn any_manifest() -> impl Strategy<Value = Value> {
         "path",
         "upstream",
         "auth_scheme",
-        "role",
         "tokens",
         "a/b~c.d[0]",
         "",
