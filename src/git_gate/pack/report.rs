@@ -83,7 +83,7 @@ struct Walk<'o> {
     reached: HashSet<ObjectId>,
 }
 
-impl<'o> Walk<'o> {
+impl Walk<'_> {
     /// An object of the pack is what others say that it is.
     fn expect(&self, id: ObjectId, kind: Kind, by: ObjectId) -> Result<(), Refused> {
         match self.objects.kind(&id) {
