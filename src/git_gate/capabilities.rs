@@ -69,11 +69,12 @@ impl Capabilities {
             match (name.as_str(), value) {
                 ("report-status" | "report-status-v2", None) => found.report_status = true,
                 ("side-band-64k", None) => found.side_band = true,
-                ("object-format", Some(b"sha1")) => {}
-                ("object-format", Some(other)) => return Err(CapabilityError::ObjectFormat(shown(other))),
+                ("object-format", Some(other)) if other != b"sha1" => {
+                    return Err(CapabilityError::ObjectFormat(shown(other)));
+                }
                 ("push-options", _) => return Err(CapabilityError::PushOptions),
                 ("push-cert", _) => return Err(CapabilityError::PushCert),
-                ("agent" | "session-id", Some(_))
+                ("agent" | "session-id" | "object-format", Some(_))
                 | ("quiet" | "atomic" | "ofs-delta" | "delete-refs", None) => {}
                 _ => return Err(CapabilityError::Unknown(name)),
             }

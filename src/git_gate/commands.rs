@@ -185,7 +185,10 @@ fn read_line(line: &[u8], number: usize) -> Result<Line, CommandsError> {
     let (Some(old), Some(new), Some(name)) = (words.next(), words.next(), words.next()) else {
         return Err(malformed);
     };
-    let (Some(old), Some(new)) = (id(old), id(new)) else { return Err(malformed_or_sha256(old, malformed)) };
+    let (Some(old), Some(new)) = (ObjectId::from_hex(old), ObjectId::from_hex(new)) else {
+        return Err(malformed_or_sha256(old, malformed));
+    };
+    let (old, new) = (unless_zero(old), unless_zero(new));
     let shown = || name.escape_ascii().to_string().chars().take(100).collect();
     let text = std::str::from_utf8(name)
         .map_err(|_| CommandsError::Name { shown: shown(), error: RefNameError::Character })?;
@@ -196,10 +199,9 @@ fn read_line(line: &[u8], number: usize) -> Result<Line, CommandsError> {
     Ok((Command { name, old, new }, capabilities.map(Capabilities::read)))
 }
 
-/// A name of an object, `None` within for no object; nothing where it is no name.
-fn id(word: &[u8]) -> Option<Option<ObjectId>> {
-    let id = ObjectId::from_hex(word)?;
-    Some((!word.iter().all(|digit| *digit == b'0')).then_some(id))
+/// The name of no object is all zeros.
+fn unless_zero(id: ObjectId) -> Option<ObjectId> {
+    (!id.is_null()).then_some(id)
 }
 
 /// A push to a repository in SHA-256 has longer names of objects.

@@ -149,9 +149,9 @@ impl<'r> Intake<'r> {
             return Err(Refused::whole("size", message));
         }
         if self.received.pack.is_none() {
-            self.received.pack = Some(Spool::new(Arc::clone(&self.room)).map_err(no_room)?);
+            self.received.pack = Some(Spool::new(Arc::clone(&self.room)).map_err(|error| no_room(&error))?);
         }
-        self.received.pack.as_mut().map_or(Ok(()), |pack| pack.push(data)).map_err(no_room)
+        self.received.pack.as_mut().map_or(Ok(()), |pack| pack.push(data)).map_err(|error| no_room(&error))
     }
 
     /// The body has come to its end.
@@ -187,7 +187,7 @@ fn malformed(error: &CommandsError) -> Refused {
     Refused::whole("commands", error.to_string())
 }
 
-fn no_room(error: SpoolError) -> Refused {
+fn no_room(error: &SpoolError) -> Refused {
     if let SpoolError::System(error) = &error {
         tracing::warn!(%error, "a pack can't be held");
     }

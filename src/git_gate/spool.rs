@@ -1,4 +1,4 @@
-//! Where a pack is held while it is looked at: memory of this process that no file system shows (memfd_create(2)), so that
+//! Where a pack is held while it is looked at: memory of this process that no file system shows (`memfd_create(2)`), so that
 //! the agent reaches nothing of it. What all pushes hold together is bounded.
 
 use crate::policy::LARGEST_MAX_PACK;

@@ -26,6 +26,7 @@ case "$*" in
   *" config --hash "*) for it in netns gate pipelock egress-proxy home agent; do echo "$it ${HASH-0}"; done; exit 0 ;;
   "create "*) echo made; exit 0 ;;
   "cp made:"* | "cp --follow-link made:"*) echo "Could not find the file" >&2; exit 1 ;;
+  "inspect --format {{json .Config.Volumes}} made") echo null; exit 0 ;;
   "rm --volumes made") exit 0 ;;
   "network inspect "*) echo "$NETWORK"; exit 0 ;;
   "wait "*) echo "${HOME_CODE-0}"; exit 0 ;;

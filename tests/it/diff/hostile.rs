@@ -71,7 +71,7 @@ fn nothing_of_the_repository_is_run() {
 fn a_path_does_not_take_the_place_of_revisions() {
     let repository = Repository::with(MANIFEST);
     repository.git(&["branch", "base"]);
-    let wider = MANIFEST.replace("name: dev", "name: dev\negress: {allowlist: [evil.example]}");
+    let wider = MANIFEST.replace("[docs.example]", "[docs.example, evil.example]");
     repository.write("bottle.yaml", &wider);
     repository.git(&["commit", "--quiet", "--all", "--message", "wider"]);
     for planted in ["base...HEAD", "base..HEAD", "HEAD:bottle.yaml", "base"] {

@@ -219,7 +219,10 @@ fn an_image_with_a_volume_where_the_engine_reads_starts_nothing() {
     harness::run(project.command("sh").args(["-c", link])).ok();
     docker(["create", "--name", "bottle-test-volume", "bottle-test-volume-base:1", "x"]).ok();
     for (volume, why) in [
-        ("/etc", "/etc of the image bottle-test-volume:1 is a volume, which would keep /etc/passwd for the next container"),
+        (
+            "/etc",
+            "/etc of the image bottle-test-volume:1 is a volume, which would keep /etc/passwd for the next container",
+        ),
         ("/etc/../etc/group", "is a volume, which would keep /etc/group for the next container"),
         ("/link", "/link of the image bottle-test-volume:1 is a volume behind a link"),
         ("/data", ""),
