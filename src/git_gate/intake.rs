@@ -227,7 +227,9 @@ mod tests {
         let mut whole = Intake::new(&rules, Arc::new(Room::of(room)));
         whole.push(&body);
         let mut bytewise = Intake::new(&rules, Arc::new(Room::of(room)));
-        body.iter().for_each(|byte| bytewise.push(&[*byte]));
+        for byte in &body {
+            bytewise.push(&[*byte]);
+        }
         let (whole, bytewise) = (whole.finish(), bytewise.finish());
         assert_eq!(whole.1, bytewise.1);
         assert_eq!(whole.0.pack.is_some(), bytewise.0.pack.is_some());

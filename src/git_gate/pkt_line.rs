@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn what_is_too_long_is_cut() {
         let mut out = Vec::new();
-        write(&[b'x'; 70_000], &mut out);
+        write(&vec![b'x'; 70_000], &mut out);
         assert_eq!(out.len(), LONGEST);
         assert!(matches!(read(&out), Ok(Some((Pkt::Data(data), LONGEST))) if data.len() == LONGEST - 4));
     }

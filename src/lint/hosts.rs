@@ -235,7 +235,7 @@ fn pushes_anywhere(rule: &HostRule) -> Option<Diagnostic> {
     let Route { source, host, path_allowlist, push, .. } = &rule.route;
     let names_a_repository = |path: &PathPattern| {
         let segments: Vec<&str> = path.as_str().split('/').filter(|segment| !segment.is_empty()).collect();
-        let is_git = segments.last().is_some_and(|name| name.ends_with(".git"));
+        let is_git = segments.last().is_some_and(|name| name.strip_suffix(".git").is_some());
         !segments.contains(&"*") && (is_git || segments.len() > 1) && names_a_tenant(host.as_str(), path)
     };
     let narrow = path_allowlist.as_ref().is_some_and(|listed| listed.iter().all(names_a_repository));

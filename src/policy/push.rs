@@ -52,7 +52,7 @@ impl RefName {
         if text.contains("..") || rest.split('/').any(|part| part.starts_with('.')) {
             return Err(RefNameError::Dots);
         }
-        if text.ends_with('.') || rest.split('/').any(|part| part.ends_with(".lock")) {
+        if text.ends_with('.') || rest.split('/').any(|part| part.strip_suffix(".lock").is_some()) {
             return Err(RefNameError::End);
         }
         Ok(Self(text.to_owned()))

@@ -10,19 +10,20 @@ use crate::policy::{
 /// Entries of `refs`: a person has to read them.
 const MOST: usize = 50;
 
-/// `at` is where they stand: `egress_proxy.routes[0].git.push`.
+/// What the route at `pointer` says of pushes to its host.
 pub(super) fn rules(
-    written: raw::GitPush,
+    git: Option<raw::Git>,
     host: Option<&HostPattern>,
-    at: &str,
+    pointer: &str,
     findings: &mut Findings<'_>,
-) -> PushRules {
-    let raw::GitPush { refs, create, delete, force, max_pack } = written;
+) -> Option<PushRules> {
+    let raw::GitPush { refs, create, delete, force, max_pack } = git?.push?;
+    let at = &format!("{pointer}.git.push");
     if let Some(host) = host.filter(|host| host.exact().is_none()) {
         let problem = findings.key("git-push", at, format!("a push goes to one host, and `{host}` is many"));
         findings.push(problem.hint("write a route of its own for the host that takes the pushes"));
     }
-    PushRules {
+    Some(PushRules {
         refs: self::refs(refs.unwrap_or_default(), &format!("{at}.refs"), findings),
         create: create.unwrap_or(true),
         delete: delete.unwrap_or(false),
@@ -30,7 +31,7 @@ pub(super) fn rules(
         max_pack: max_pack
             .and_then(|text| self::max_pack(&text, &format!("{at}.max_pack"), findings))
             .unwrap_or(DEFAULT_MAX_PACK),
-    }
+    })
 }
 
 fn refs(items: Vec<Item<String>>, key: &str, findings: &mut Findings<'_>) -> Vec<RefPattern> {

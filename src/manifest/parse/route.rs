@@ -124,10 +124,7 @@ pub(super) fn route(
     };
     let content =
         content::rules(graphql, rpc, &content::Around { pointer, allowed, encoded_slash }, findings);
-    let push = git.and_then(|raw::Git { push }| push).map(|written| {
-        let named = named.as_ref().map(|named| &named.host);
-        push::rules(written, named, &format!("{pointer}.git.push"), findings)
-    });
+    let push = push::rules(git, named.as_ref().map(|named| &named.host), pointer, findings);
     let methods = methods.map(|items| self::methods(items, pointer, findings));
     if websocket == Some(true) {
         check_websocket(&content, methods.as_deref(), pointer, findings);

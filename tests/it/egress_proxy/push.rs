@@ -347,8 +347,10 @@ async fn what_is_not_decided_on_by_refs_is_refused() {
     forge.commit("a", "one\n", "a").await;
     let printed = forge.refused(&["-o", "merge_request.create", "HEAD:refs/heads/agent/x"], &[]).await;
     assert!(printed.contains("does not support push options"), "{printed}");
-    let noise: String =
-        (0..200_000_u64).map(|n| format!("{:x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
+    let noise: String = (0..200_000_u64)
+        .map(|n| format!("{:x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+        .collect::<Vec<_>>()
+        .concat();
     forge.commit("large", &noise, "large").await;
     forge
         .refused(
@@ -367,7 +369,7 @@ async fn what_is_not_decided_on_by_refs_is_refused() {
 }
 
 fn body(lines: &[&str], pack: &[u8]) -> Vec<u8> {
-    let lines = lines.iter().map(|line| format!("{:04x}{line}", line.len() + 4)).collect::<String>();
+    let lines = lines.iter().map(|line| format!("{:04x}{line}", line.len() + 4)).collect::<Vec<_>>().concat();
     [lines.as_bytes(), b"0000", pack].concat()
 }
 
@@ -534,8 +536,10 @@ async fn a_push_passes_both_proxies() {
     git(root.clone(), &["init", "-q", "--bare", "-b", "main", "app.git"]).await;
     git(root.join("app.git"), &["config", "http.receivepack", "true"]).await;
     git(folder.path().to_owned(), &["init", "-q", "-b", "main", "work"]).await;
-    let noise: String =
-        (0..300_000_u64).map(|n| format!("{:x}\n", n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
+    let noise: String = (0..300_000_u64)
+        .map(|n| format!("{:x}\n", n.wrapping_mul(0x9E37_79B9_7F4A_7C15)))
+        .collect::<Vec<_>>()
+        .concat();
     fs::write(work.join("noise"), noise).unwrap();
     git(work.clone(), &["add", "noise"]).await;
     git(work.clone(), &["commit", "-q", "-m", "noise"]).await;
