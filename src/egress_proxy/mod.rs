@@ -96,7 +96,14 @@ impl Proxy {
         record.under(permit.matched.rule);
         let push = permit.intent.smart_push();
         let request = match push {
-            Some(kind) => self.push_gate.checked(kind, request, rules, &permit, record).await?,
+            Some(kind) => {
+                let checked = self.push_gate.checked(kind, request, rules, &permit, record).await?;
+                // A push is read for as long as its client likes, and nothing of it has been sent.
+                if !std::ptr::eq(rules, Arc::as_ptr(&self.rules.load())) {
+                    return Err(push::outdated(&permit.matched.rule.as_ref().route));
+                }
+                checked
+            }
             None => read_body::checked(request, &permit).await?,
         };
         let request = outgoing(request, rules, &permit)?;

@@ -29,6 +29,8 @@ use tokio::sync::Semaphore;
 
 /// Packs that are looked at at the same time; others wait, as one takes up to 200 MiB of memory.
 const AT_ONCE: usize = 1;
+/// Pushes that are read at the same time; each holds up to 1 MiB of commands beside its pack.
+const READ_AT_ONCE: usize = 8;
 
 /// By which a client asks for another version of the protocol than is read here.
 const GIT_PROTOCOL: HeaderName = HeaderName::from_static("git-protocol");
@@ -40,11 +42,16 @@ const ADVERTISEMENT: &[u8] = b"application/x-git-receive-pack-advertisement";
 pub(super) struct PushGate {
     room: Arc<Room>,
     looks: Arc<Semaphore>,
+    reads: Semaphore,
 }
 
 impl PushGate {
     pub(super) fn new() -> Self {
-        Self { room: Arc::default(), looks: Arc::new(Semaphore::new(AT_ONCE)) }
+        Self {
+            room: Arc::default(),
+            looks: Arc::new(Semaphore::new(AT_ONCE)),
+            reads: Semaphore::new(READ_AT_ONCE),
+        }
     }
 
     /// The request as it may be sent on, or why not.
@@ -69,6 +76,16 @@ impl PushGate {
             SmartPush::Advertisement => return Err(not_a_push(&rule.route)),
             SmartPush::Pack => {
                 let coding = coding(&parts.headers, &rule.route)?;
+                let Ok(_read) = self.reads.try_acquire() else {
+                    let message = format!(
+                        "git push to {}: {READ_AT_ONCE} pushes are read already: push again later; nothing of it was sent",
+                        rule.route.host
+                    );
+                    return Err(Refusal::new(Reason::PushNotAllowed, message)
+                        .under(&rule.route)
+                        .retryable()
+                        .into());
+                };
                 let (received, refused) = receive(inner, coding, allowed, &self.room).await?;
                 record.pushes(&received.commands);
                 let looked_at = match refused {
@@ -165,6 +182,15 @@ fn not_a_push(route: &Route) -> Failure {
         route.host
     );
     Refusal::new(Reason::GitPush, message).under(route).into()
+}
+
+/// The rules changed while the push was read.
+pub(super) fn outdated(route: &Route) -> Failure {
+    let message = format!(
+        "git push to {}: the rules changed while the push was read: push again; nothing of it was sent",
+        route.host
+    );
+    Refusal::new(Reason::PushNotAllowed, message).under(route).retryable().into()
 }
 
 /// Reads the body to its end, whatever becomes of it.

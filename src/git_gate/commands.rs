@@ -49,10 +49,11 @@ pub struct Commands {
 }
 
 impl Commands {
-    /// What of it an agent chose in words: names of refs, and who it says it is.
+    /// What of it an agent chose: names of refs and of objects, and who it says it is.
     pub fn texts(&self) -> impl Iterator<Item = &[u8]> {
         let names = self.list.iter().map(|command| command.name.as_str().as_bytes());
-        names.chain([self.capabilities.text.as_slice()])
+        let ids = self.list.iter().flat_map(|command| command.old.iter().chain(&command.new));
+        names.chain(ids.map(ObjectId::as_bytes)).chain([self.capabilities.text.as_slice()])
     }
 
     /// Whether a pack follows: not where every command deletes.
@@ -97,7 +98,7 @@ pub enum CommandsError {
     #[error("the push is malformed: two commands for {0}")]
     Twice(RefName),
     /// Neither there before nor after.
-    #[error("the push is malformed: the command for {0} changes nothing into nothing")]
+    #[error("the push is malformed: the command for {0} changes nothing")]
     Nothing(RefName),
     /// Too many.
     #[error("a push changes {MOST} refs at most: push fewer at a time")]
@@ -193,7 +194,8 @@ fn read_line(line: &[u8], number: usize) -> Result<Line, CommandsError> {
     let text = std::str::from_utf8(name)
         .map_err(|_| CommandsError::Name { shown: shown(), error: RefNameError::Character })?;
     let name = RefName::parse(text).map_err(|error| CommandsError::Name { shown: shown(), error })?;
-    if old.is_none() && new.is_none() {
+    // git sends none that changes nothing, and some servers look at nothing but the new name.
+    if old == new {
         return Err(CommandsError::Nothing(name));
     }
     Ok((Command { name, old, new }, capabilities.map(Capabilities::read)))

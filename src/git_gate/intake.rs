@@ -76,7 +76,7 @@ pub const NOTHING_SENT: &str =
 pub struct Received {
     /// What it asks for, as far as it could be read.
     pub commands: Commands,
-    /// The same as bytes, its end included.
+    /// The same as bytes, its end included; nothing of a refused push.
     pub head: Vec<u8>,
     /// Nothing where none follows.
     pub pack: Option<Spool>,
@@ -169,6 +169,9 @@ impl<'r> Intake<'r> {
         }
         let mut received = std::mem::take(&mut self.received);
         (received.commands, received.head) = std::mem::take(&mut self.reader).into_parts();
+        if self.refused.is_some() {
+            received.head = Vec::new();
+        }
         (received, self.refused.take())
     }
 }

@@ -20,6 +20,12 @@ impl ObjectId {
         Some(Self(bytes.try_into().ok()?))
     }
 
+    /// As it stands in a tree and in a pack.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Whether it is forty zeros, which name nothing.
     #[must_use]
     pub fn is_null(&self) -> bool {

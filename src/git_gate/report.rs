@@ -135,10 +135,10 @@ mod tests {
     fn a_long_report_is_cut_in_bands() {
         let mut reader = CommandReader::default();
         let mut sent = Vec::new();
-        let id = "1".repeat(40);
+        let (id, new) = ("1".repeat(40), "2".repeat(40));
         for n in 0..900 {
             let caps = if n == 0 { "\0report-status side-band-64k" } else { "" };
-            pkt_line::write(format!("{id} {id} refs/heads/{n}{caps}").as_bytes(), &mut sent);
+            pkt_line::write(format!("{id} {new} refs/heads/{n}{caps}").as_bytes(), &mut sent);
         }
         sent.extend_from_slice(pkt_line::FLUSH);
         assert!(reader.push(&sent).unwrap().is_some());

@@ -187,6 +187,14 @@ impl PushRules {
         if !self.refs.iter().any(|pattern| pattern.matches(name)) {
             return Err(format!("the ref is outside of what git.push allows here: {}", self.shown_refs()));
         }
+        // Forges read options behind a `%` (Gerrit), and what builds a branch puts its name into scripts.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._/@+=-".contains(&byte);
+        if !name.as_str().bytes().all(plain) {
+            return Err(
+                "the name of the ref holds more than letters, digits and . _ / @ + = -: name it plainly"
+                    .to_owned(),
+            );
+        }
         match change {
             RefChange::Create if !self.create => {
                 Err("the ref is not there yet, and git.push.create is false here".to_owned())

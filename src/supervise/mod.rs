@@ -5,7 +5,7 @@
 //! that a person's `bottle dashboard` reads; nothing here changes a rule, and nobody who reads it believes it. What a
 //! person decided comes back as another file, in a folder that this service can't write to.
 //!
-//! An MCP server ([`serve`]) is all that the agent sees of it. It keeps no session: there is nothing to fill.
+//! An MCP server is all that the agent sees of it. It keeps no session: there is nothing to fill.
 
 mod decision;
 mod field;

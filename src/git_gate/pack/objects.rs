@@ -122,13 +122,25 @@ impl Objects {
             }
             Kind::Tree | Kind::Blob => {
                 object::check_tree(&content).map_err(bad)?;
+                // With the names of objects in it, which a sender may choose where the pack has none.
+                let mut reading = intake.scan.begin(false);
+                reading.push(&content);
+                for found in reading.finish().found {
+                    self.findings.push(Finding { id, place: Place::Name, found });
+                }
                 self.trees.insert(id, content.as_slice().into());
                 // Its names are scanned where its path is known.
                 return Ok((id, intake.keep.then_some(content)));
             }
         };
         let mut reading = intake.scan.begin(false);
-        reading.push(&content[written..]);
+        reading.push(&content);
+        for word in content[..written].split(|byte| byte.is_ascii_whitespace()) {
+            let named = data_encoding::HEXLOWER.decode(word).unwrap_or_default();
+            for part in [&named[..], b"\n"] {
+                reading.push(part);
+            }
+        }
         for found in reading.finish().found {
             self.findings.push(Finding { id, place: Place::Written, found });
         }

@@ -100,8 +100,10 @@ impl Walk<'_> {
         let (mut order, mut roots) = (Vec::new(), Vec::new());
         for mut id in updates.iter().filter_map(|update| update.new) {
             while let Some(tag) = self.objects.tags.get(&id) {
+                if !self.reached.insert(id) {
+                    break;
+                }
                 self.expect(tag.target, tag.kind, id)?;
-                self.reached.insert(id);
                 id = tag.target;
             }
             match self.objects.kind(&id) {
@@ -138,15 +140,15 @@ impl Walk<'_> {
     }
 
     fn tree(&mut self, commit: Option<ObjectId>, root: ObjectId) -> Result<(), Refused> {
+        if self.trees.contains_key(&root) {
+            return Ok(());
+        }
+        self.trees.insert(root, Met { commit, folder: None });
         let mut stack = vec![(root, None)];
         while let Some((id, folder)) = stack.pop() {
             let objects = self.objects;
             let Some(tree) = objects.trees.get(&id) else { continue };
             let met = Met { commit, folder };
-            if self.trees.contains_key(&id) {
-                continue;
-            }
-            self.trees.insert(id, met);
             self.names(id, tree, folder);
             for entry in object::entries(tree) {
                 if let Some(kind) = entry.mode.kind() {
@@ -162,7 +164,9 @@ impl Walk<'_> {
                         return Err(Refused::too_large(what, "put fewer of them into one another"));
                     }
                     self.folders.push(Folder { above: folder, name: entry.name.into(), depth });
-                    stack.push((entry.id, Some(self.folders.len() - 1)));
+                    let folder = Some(self.folders.len() - 1);
+                    self.trees.insert(entry.id, Met { commit, folder });
+                    stack.push((entry.id, folder));
                 } else if entry.mode.kind() == Some(Kind::Blob) && self.wanted.contains(&entry.id) {
                     self.blobs.entry(entry.id).or_insert((met, entry.name));
                 }
