@@ -11,6 +11,7 @@ use super::project::Project;
 use super::rendered_project::RenderedProject;
 use super::token_sources::TokenArgs;
 use super::{Format, Globals, Outcome, print_as, proposals, reload, render, say, source, terminal, up};
+use crate::capability::{self, Capabilities};
 use crate::clock::Clock;
 use crate::plan::Plan;
 use crate::printable::{printable_name, printable_text};
@@ -82,7 +83,8 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let change = Change::of(&stack, &proposal, args)?;
-    if args.check || !globals.quiet || globals.format == Format::Json {
+    // Who is asked has seen it, however quiet the rest is.
+    if args.accept.is_none() || !globals.quiet || globals.format == Format::Json {
         change.show(&stack, &proposal, globals)?;
     }
     change.require_tokens(&stack, args)?;
@@ -127,7 +129,19 @@ impl Change {
         let (loaded, _) = manifest.load_text(&text)?;
         let project = Project::resolve(&manifest.file, loaded, Some(&stack.bottle.out))?;
         let plan = project.plan.clone();
-        let digest = Candidate::from_project(&RenderedProject::render(project, None)?)?.digest;
+        let Candidate { capabilities, digest, context: _ } =
+            Candidate::from_project(&RenderedProject::render(project, None)?)?;
+        let judged = |text: &str| -> anyhow::Result<Capabilities> {
+            Ok(manifest.judge(text).map_err(anyhow::Error::msg)?.capabilities)
+        };
+        let (old, new) = (judged(&manifest.text)?, judged(&text)?);
+        if !is_the_patch_alone([&old, &new], [&stack.agreed.record.capabilities, &capabilities]) {
+            bail!(
+                "{} or what belongs to it changed while it was read: an approval would carry that along; nothing was \
+                 written, and the proposal waits",
+                stack.file
+            );
+        }
         Ok(Self { lines: proposals::lines(&changes), manifest, text, plan, review, changes, digest })
     }
 
@@ -222,6 +236,13 @@ impl Change {
     }
 }
 
+/// Whether the step from what was agreed to, to what would be agreed to, is that of the patch: the one that is shown. The
+/// manifest, its lock and the build context are read more than once, and an agent can write to all of them in between.
+fn is_the_patch_alone(patch: [&Capabilities; 2], whole: [&Capabilities; 2]) -> bool {
+    let step = |[old, new]: [&Capabilities; 2]| capability::changes(Some(old), new);
+    step(patch) == step(whole)
+}
+
 /// Renders what a person agreed to and nothing else.
 fn rendered(stack: &Stack, digest: &str, args: &Args, globals: &Globals) -> anyhow::Result<()> {
     let quiet = Globals { format: Format::Text, quiet: true, ..globals.clone() };
@@ -248,4 +269,34 @@ fn told(stack: &Stack, runs: bool, args: &Args, globals: &Globals) -> anyhow::Re
         up::rotate(&mut after)?;
     }
     reload::apply(&after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_slips_into_the_manifest_beside_the_patch_is_not_approved() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Utf8PathBuf::from_path_buf(folder.path().join("bottle.yaml")).unwrap();
+        let text = |hosts: &str, mounts: &str| {
+            format!(
+                "version: 1\nname: dev\nagent: {{image: debian, mounts: [{{source: ., target: /work}}{mounts}]}}\n\
+                 egress_proxy: {{routes: [{hosts}]}}\n"
+            )
+        };
+        let agreed = text("{host: a.test, path_allowlist: [/a]}", "");
+        fs_err::write(&file, &agreed).unwrap();
+        let manifest = ManifestFile::read(file).unwrap();
+        let of = |text: &str| manifest.judge(text).unwrap().capabilities;
+        let proposed = "{host: a.test, path_allowlist: [/a, /b]}";
+        let (old, new) = (of(&agreed), of(&text(proposed, "")));
+        assert!(is_the_patch_alone([&old, &new], [&old, &new]));
+        for (hosts, mounts) in [("{host: evil.test}, ", ""), ("", ", {source: /etc, target: /etc-of-host}")] {
+            // The text that was read already holds what was never agreed to.
+            let read = of(&text(&format!("{hosts}{{host: a.test, path_allowlist: [/a]}}"), mounts));
+            let patched = of(&text(&format!("{hosts}{proposed}"), mounts));
+            assert!(!is_the_patch_alone([&read, &patched], [&old, &patched]), "{hosts}{mounts}");
+        }
+    }
 }

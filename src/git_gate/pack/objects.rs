@@ -135,7 +135,7 @@ impl Objects {
         };
         let mut reading = intake.scan.begin(false);
         reading.push(&content);
-        for word in content[..written].split(|byte| byte.is_ascii_whitespace()) {
+        for word in content[..written].split(u8::is_ascii_whitespace) {
             let named = data_encoding::HEXLOWER.decode(word).unwrap_or_default();
             for part in [&named[..], b"\n"] {
                 reading.push(part);
