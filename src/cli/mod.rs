@@ -35,7 +35,7 @@ mod healthcheck;
 mod held_back_output;
 mod hidden;
 mod home;
-mod image_links;
+mod image_places;
 mod init;
 mod junit_file;
 mod learn;

@@ -5,7 +5,7 @@ use super::agreed_stack::Stack;
 use super::container_checks::{self, Container};
 use super::docker::{NO_DOCKER, docker, output_of};
 use super::places::Places;
-use super::{image_links, movers, own_image, published_ports, reload, say, settings_hash, tokens};
+use super::{image_places, movers, own_image, published_ports, reload, say, settings_hash, tokens};
 use crate::consent::{Context, Running};
 use crate::plan::AgentImage;
 use crate::stack::service;
@@ -84,9 +84,9 @@ pub(crate) fn start(stack: &mut Stack, purpose: Purpose) -> anyhow::Result<bool>
     tokens::require_for_start(stack, &again)?;
     let built = build_agent(stack)?;
     if purpose == Purpose::Stack {
-        image_links::require_none(stack)?;
+        image_places::require_agent(stack)?;
     }
-    image_links::require_plain(stack, &all)?;
+    image_places::require_others(stack, &all)?;
     make_anew(stack, &all, purpose)?;
     let goes_on = there.iter().filter(|it| !again.contains(&it.service.as_str()));
     let labels = goes_on.map(|it| (it.service.as_str(), it.config_label.as_str()));
@@ -181,7 +181,7 @@ pub(crate) fn prepare_home(stack: &Stack) -> anyhow::Result<()> {
     {
         return Ok(());
     }
-    image_links::require_none(stack)?;
+    image_places::require_agent(stack)?;
     stack.compose(&["up", "-d", "--no-deps", service::HOME])?;
     let home = format!("{}-{}-1", stack.bottle.project, service::HOME);
     // As long as a large home takes.

@@ -29,6 +29,7 @@ pub use model::{
     Agent, AllowedLint, Build, Dlp, DlpAction, Egress, EgressProxy, Engine, Image, Lints, Manifest, Mount,
     Pipelock, Resources, Service,
 };
+pub(crate) use parse::agent::taken as taken_target;
 pub use published::{Published, PublishedError};
 pub use reference::reference;
 pub use retired::{Migrated, migrate};

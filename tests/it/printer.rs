@@ -381,7 +381,7 @@ const AROUND: &[(&str, &str, &str)] = &[
     ("attach.rs", ".status()", "`bottle attach`: the terminal is the agent's own"),
     ("exec.rs", ".status()", "`bottle exec`: the terminal is the command's own"),
     ("docker.rs", ".spawn()", "with both streams as pipes"),
-    ("image_links.rs", ".spawn()", "with both streams as pipes"),
+    ("image_places.rs", ".spawn()", "with both streams as pipes"),
     ("settings_hash.rs", ".spawn()", "with both streams as pipes"),
     (
         "token_sources.rs",

@@ -282,7 +282,7 @@ fn mount(raw: raw::Mount, pointer: &str, findings: &mut Findings<'_>) -> Option<
 }
 
 /// What of bottle's or the kernel's a place in a container would cover.
-pub(super) fn taken(target: &Utf8Path) -> Option<&'static str> {
+pub(crate) fn taken(target: &Utf8Path) -> Option<&'static str> {
     TAKEN_TARGETS.into_iter().find(|taken| overlap(target, Utf8Path::new(taken)))
 }
 

@@ -4,7 +4,7 @@
 //! about it was reported, here or by the schema.
 
 mod address;
-mod agent;
+pub(crate) mod agent;
 mod auth;
 mod client;
 mod content;
