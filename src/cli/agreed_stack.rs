@@ -5,7 +5,7 @@
 //! environment) is dropped. The command is printed before it runs, so that a person can do the same by hand.
 
 use super::bottles::{self, FoundBottle, Planted};
-use super::docker::{NO_DOCKER, docker, output_of, shown};
+use super::docker::{NO_DOCKER, docker, docker_with, output_of, shown};
 use super::docker_log::DockerLog;
 use super::failure::fail;
 use super::folders::{real, registry};
@@ -290,7 +290,8 @@ impl Stack {
             require_compose()?;
             fail!("docker-failed", "docker compose ps failed ({})", output.status);
         }
-        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+        // Some versions of Compose print an empty line where nothing runs.
+        Ok(String::from_utf8_lossy(&output.stdout).split_whitespace().map(str::to_owned).collect())
     }
 
     /// Every service that has a container, with its state and health in Docker's words: `running healthy`.
@@ -381,7 +382,8 @@ impl Stack {
     /// The command, not yet run. Relative mounts are seen from the output folder, as they are by hand.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let state = &self.bottle.state;
-        let mut command = docker();
+        let mut command =
+            docker_with(self.tokens.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         command.args(["compose", "--project-name", &self.bottle.project]);
         command.arg("--project-directory").arg(&self.bottle.out);
         command.arg("--env-file").arg(state.join(ENV_FILE));
@@ -390,7 +392,6 @@ impl Stack {
             command.arg("-f").arg(file);
         }
         command.args(arguments);
-        command.envs(self.tokens.iter().map(|(name, value)| (name, value.as_str())));
         command
     }
 }

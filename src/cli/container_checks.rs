@@ -361,7 +361,10 @@ pub(crate) fn other_mounts(stack: &Stack, container: &Container) -> anyhow::Resu
 
 /// Every bind and volume of a service in the agreed compose file: target → real source or the volume's name, and whether it
 /// can be written.
-fn agreed_mounts(stack: &Stack, service: &str) -> anyhow::Result<BTreeMap<Utf8PathBuf, (Utf8PathBuf, bool)>> {
+pub(crate) fn agreed_mounts(
+    stack: &Stack,
+    service: &str,
+) -> anyhow::Result<BTreeMap<Utf8PathBuf, (Utf8PathBuf, bool)>> {
     const STATE: &str = "${BOTTLE_STATE:?run bottle render}";
     let text = stack.agreed.tree.get(Utf8Path::new(paths::COMPOSE)).map(Vec::as_slice);
     let document = yaml::parse(text.unwrap_or_default(), yaml::Limits::default());

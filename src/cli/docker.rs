@@ -1,6 +1,7 @@
 //! The `docker` command: what it is told of the environment, and how it is shown.
 
 use super::failure::{Failure, fail};
+use crate::manifest::is_a_setting;
 use crate::programs;
 use crate::state::ENV_VARIABLES;
 use anyhow::Context as _;
@@ -14,7 +15,13 @@ pub(super) const NO_DOCKER: Failure =
 
 /// `docker` without what would lead Compose elsewhere.
 pub(crate) fn docker() -> Command {
+    docker_with(std::iter::empty())
+}
+
+/// The same, with tokens for Compose: none of them is a setting, also where an older version agreed to one.
+pub(crate) fn docker_with<'t>(tokens: impl Iterator<Item = (&'t str, &'t str)>) -> Command {
     let mut command = Command::new("docker");
+    command.envs(tokens.filter(|(name, _)| !is_a_setting(name)));
     for (name, _) in std::env::vars_os() {
         // What loads a library into a program (ld.so(8)) finds it where somebody else may have put it.
         let leads_elsewhere = |name: &str| {

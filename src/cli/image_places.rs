@@ -4,30 +4,47 @@
 //! so they are plain files of the image, where nothing that an agent writes to is mounted.
 
 use super::agreed_stack::Stack;
-use super::container_checks::Container;
+use super::container_checks::{self, Container};
 use super::docker::{NO_DOCKER, docker, output_of};
 use super::failure::fail;
 use crate::manifest;
 use crate::plan::{AgentImage, layout::normal};
+use crate::printable::printable_name;
 use crate::stack::{AGENT_BINARY, service};
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::process::Stdio;
 
-/// Refuses an agent's image in which something on the way to [`AGENT_BINARY`] is no plain folder, or that itself no file,
-/// and one that the engine would wait for.
+/// Refuses an agent's image in which something on the way to [`AGENT_BINARY`] is no plain folder, or that itself no file;
+/// one that the engine would wait for; and a link in a mount or in the home on the way to what is mounted there.
 pub(super) fn require_agent(stack: &Stack) -> anyhow::Result<()> {
-    let agent = &stack.plan.agent;
-    let mounted: Vec<&Utf8Path> =
-        agent.mounts.iter().map(|mount| mount.target.as_path()).chain(agent.home.as_deref()).collect();
+    let mut mounts: Vec<Mounted> = Vec::new();
+    let mut volume = None;
+    for (target, (source, _)) in container_checks::agreed_mounts(stack, service::AGENT)? {
+        let is_volume = stack.plan.agent.home.as_ref() == Some(&target);
+        if is_volume && is_made(source.as_str())? {
+            volume = Some(format!("{source}:{target}"));
+        }
+        // What bottle mounts itself is in its own state, and read-only.
+        if !source.starts_with(&stack.bottle.state) {
+            mounts.push(Mounted { target, source: (!is_volume).then_some(source) });
+        }
+    }
     let image = of_agent(stack);
-    let problem = in_container_of(&image, |look| {
-        let in_our_way = if agent.home.is_some() { in_our_way(look)? } else { None };
-        Ok(in_our_way.or(read_by_the_engine(look, &mounted)?))
+    let problem = in_container_of(&image, volume.as_deref(), |look| {
+        let in_our_way = if stack.plan.agent.home.is_some() { in_our_way(look)? } else { None };
+        Ok(in_our_way.or(read_by_the_engine(look, mounts)?))
     })?;
-    refuse(&image, problem)
+    refuse(problem, &image)
+}
+
+/// Whether a volume is there; Compose makes its own, with its labels.
+fn is_made(volume: &str) -> anyhow::Result<bool> {
+    let filter = format!("name=^{volume}$");
+    let found = output_of(docker().args(["volume", "ls", "--quiet", "--filter", &filter]))?;
+    Ok(found.lines().any(|line| line == volume))
 }
 
 /// Refuses every other image of somebody's that the engine would wait for; one of which a container runs is not looked
@@ -38,8 +55,8 @@ pub(super) fn require_others(stack: &Stack, all: &[Container]) -> anyhow::Result
         stack.plan.sidecars.iter().map(|it| (it.name.as_str(), it.image.as_str(), it.volumes.as_slice()));
     let engine = stack.plan.engine.image().map(|image| (service::PIPELOCK, image, &[][..]));
     for (_, image, volumes) in sidecars.chain(engine).filter(|(service, ..)| !runs(service)) {
-        let mounted: Vec<&Utf8Path> = volumes.iter().map(Utf8PathBuf::as_path).collect();
-        refuse(image, in_container_of(image, |look| read_by_the_engine(look, &mounted))?)?;
+        let mounts = volumes.iter().map(|target| Mounted { target: target.clone(), source: None }).collect();
+        refuse(in_container_of(image, None, |look| read_by_the_engine(look, mounts))?, image)?;
     }
     Ok(())
 }
@@ -51,13 +68,19 @@ fn of_agent(stack: &Stack) -> String {
     }
 }
 
-/// A place of an image, and what is wrong there.
-type Problem = Option<(String, String)>;
+/// What is wrong.
+enum Problem {
+    /// At a place of the image.
+    Image(String, String),
+    /// Somewhere else.
+    Mount(String),
+}
 
-fn refuse(image: &str, problem: Problem) -> anyhow::Result<()> {
+fn refuse(problem: Option<Problem>, image: &str) -> anyhow::Result<()> {
     match problem {
         None => Ok(()),
-        Some((place, why)) => bail!("{place} of the image {image} {why}"),
+        Some(Problem::Image(place, why)) => bail!("{place} of the image {image} {why}"),
+        Some(Problem::Mount(why)) => bail!("{why}"),
     }
 }
 
@@ -65,15 +88,16 @@ fn refuse(image: &str, problem: Problem) -> anyhow::Result<()> {
 /// the image makes a part of a stack.
 fn in_container_of(
     image: &str,
-    judge: impl FnOnce(&mut Look) -> anyhow::Result<Problem>,
-) -> anyhow::Result<Problem> {
-    let made = output_of(docker().args(["create", "--network", "none", "--entrypoint", "/"]).args([
-        "--label",
-        "com.docker.compose.project=",
-        "--label",
-        "bottle.name=",
-        image,
-    ]))?;
+    volume: Option<&str>,
+    judge: impl FnOnce(&mut Look) -> anyhow::Result<Option<Problem>>,
+) -> anyhow::Result<Option<Problem>> {
+    let mut create = docker();
+    create.args(["create", "--network", "none", "--entrypoint", "/"]);
+    create.args(["--label", "com.docker.compose.project=", "--label", "bottle.name="]);
+    if let Some(volume) = volume {
+        create.args(["--volume", volume]);
+    }
+    let made = output_of(create.arg(image))?;
     let container = made.trim();
     let problem = volumes_of(container)
         .and_then(|volumes| judge(&mut Look::new(volumes, |place| first_of(container, place))));
@@ -87,12 +111,31 @@ fn volumes_of(container: &str) -> anyhow::Result<Vec<Utf8PathBuf>> {
     Ok(volumes.unwrap_or_default().into_keys().collect())
 }
 
-/// A look at what is in an image. Each place is asked for once.
+/// What is mounted into a container.
+struct Mounted {
+    target: Utf8PathBuf,
+    /// What is mounted, on this machine; `None`: a volume, which is asked for with the image.
+    source: Option<Utf8PathBuf>,
+}
+
+/// A look at what the runtime finds in a container before its first process: the image, and what is mounted into it. Each
+/// place is asked for once.
 struct Look<'a> {
-    /// Places of its volumes, as its lines VOLUME name them.
+    /// Places of the image's volumes, as its lines VOLUME name them.
     volumes: Vec<Utf8PathBuf>,
+    /// What is mounted by now, at its real place.
+    mounted: Vec<Mounted>,
+    /// What is at a place of the image, or of a volume.
     ask: Box<dyn FnMut(&Utf8Path) -> anyhow::Result<Option<Entry>> + 'a>,
     seen: BTreeMap<Utf8PathBuf, Option<Entry>>,
+}
+
+/// Where a place leads, and what is there.
+struct Real {
+    place: Utf8PathBuf,
+    found: Option<Entry>,
+    /// The first link on the way that is not the image's: its place and where it leads.
+    foreign: Option<(Utf8PathBuf, String)>,
 }
 
 impl<'a> Look<'a> {
@@ -103,11 +146,22 @@ impl<'a> Look<'a> {
         volumes: Vec<Utf8PathBuf>,
         ask: impl FnMut(&Utf8Path) -> anyhow::Result<Option<Entry>> + 'a,
     ) -> Self {
-        Self { volumes, ask: Box::new(ask), seen: BTreeMap::new() }
+        Self { volumes, mounted: Vec::new(), ask: Box::new(ask), seen: BTreeMap::new() }
+    }
+
+    /// What is mounted around a place.
+    fn around(&self, place: &Utf8Path) -> Option<&Mounted> {
+        let around = self.mounted.iter().filter(|it| place.starts_with(&it.target));
+        around.max_by_key(|it| it.target.as_str().len())
     }
 
     /// What is at a place; the folders that it lies in are real ones.
     fn at(&mut self, place: &Utf8Path) -> anyhow::Result<Option<Entry>> {
+        if let Some(Mounted { target, source: Some(source) }) = self.around(place)
+            && let Ok(rest) = place.strip_prefix(target)
+        {
+            return on_this_machine(&source.join(rest));
+        }
         if let Some(seen) = self.seen.get(place) {
             return Ok(seen.clone());
         }
@@ -123,25 +177,29 @@ impl<'a> Look<'a> {
         Ok(found)
     }
 
-    /// Where a place leads through the image's links, as the runtime finds it, and what is there.
-    fn real(&mut self, place: &Utf8Path) -> anyhow::Result<(Utf8PathBuf, Option<Entry>)> {
+    /// Where a place leads through links, as the runtime finds it, and what is there.
+    fn real(&mut self, place: &Utf8Path) -> anyhow::Result<Real> {
         let names = |path: &str| -> Vec<String> {
             path.split('/').filter(|name| !matches!(*name, "" | ".")).rev().map(str::to_owned).collect()
         };
-        let root = || Some(Entry { kind: FOLDER, size: 0, link: String::new() });
+        let root = || Real {
+            place: "/".into(),
+            found: Some(Entry { kind: FOLDER, size: 0, link: String::new() }),
+            foreign: None,
+        };
         // The next name is the last.
         let mut rest = names(place.as_str());
-        let mut at = (Utf8PathBuf::from("/"), root());
+        let mut real = root();
         let mut links = 0;
         while let Some(name) = rest.pop() {
             if name == ".." {
-                at.0.pop();
-                at.1 = root();
+                real.place.pop();
                 continue;
             }
-            let next = at.0.join(name);
-            // Nothing lies below what is not there.
-            let found = if at.1.is_some() { self.at(&next)? } else { None };
+            let next = real.place.join(name);
+            // Nothing lies below what is not there, except what is mounted.
+            let found =
+                if real.found.is_some() || self.around(&next).is_some() { self.at(&next)? } else { None };
             match found {
                 Some(Entry { kind: LINK, link, .. }) => {
                     links += 1;
@@ -149,20 +207,44 @@ impl<'a> Look<'a> {
                     if links > 40 {
                         bail!("{place} of an image leads through more than 40 links");
                     }
+                    let foreign = real.foreign.take();
+                    real.foreign =
+                        foreign.or_else(|| self.around(&next).map(|_| (next.clone(), link.clone())));
                     if link.starts_with('/') {
-                        at = (Utf8PathBuf::from("/"), root());
+                        real = Real { foreign: real.foreign, ..root() };
                     }
                     rest.extend(names(&link));
                 }
-                found => at = (next, found),
+                found => {
+                    real.place = next;
+                    real.found = found;
+                }
             }
         }
-        Ok(at)
+        Ok(real)
     }
 }
 
+/// What is at a place of this machine, without following a link there.
+fn on_this_machine(place: &Utf8Path) -> anyhow::Result<Option<Entry>> {
+    let found = match fs_err::symlink_metadata(place) {
+        Ok(found) => found,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let (kind, link) = match found.file_type() {
+        kind if kind.is_dir() => (FOLDER, String::new()),
+        kind if kind.is_file() => (FILE, String::new()),
+        kind if kind.is_symlink() => (LINK, fs_err::read_link(place)?.to_string_lossy().into_owned()),
+        _ => (SPECIAL, String::new()),
+    };
+    Ok(Some(Entry { kind, size: found.len(), link }))
+}
+
 /// What is not a folder, or not a file, where bottle's own program is mounted.
-fn in_our_way(look: &mut Look) -> anyhow::Result<Problem> {
+fn in_our_way(look: &mut Look) -> anyhow::Result<Option<Problem>> {
     let places: Vec<&Utf8Path> = Utf8Path::new(AGENT_BINARY).ancestors().collect();
     for place in places.into_iter().rev().filter(|place| place.parent().is_some()) {
         let wanted = if place == AGENT_BINARY { FILE } else { FOLDER };
@@ -171,7 +253,7 @@ fn in_our_way(look: &mut Look) -> anyhow::Result<Problem> {
                 let why = format!(
                     "is in the way of bottle's own program, which is mounted at {AGENT_BINARY}; remove it from the image"
                 );
-                return Ok(Some((place.to_string(), why)));
+                return Ok(Some(Problem::Image(place.to_string(), why)));
             }
             Some(_) => {}
             None => break,
@@ -184,14 +266,13 @@ fn in_our_way(look: &mut Look) -> anyhow::Result<Problem> {
 const READ_BY_THE_ENGINE: [&str; 2] = ["/etc/passwd", "/etc/group"];
 
 /// What the engine would wait for, now or after somebody wrote to what is mounted.
-fn read_by_the_engine(look: &mut Look, mounted: &[&Utf8Path]) -> anyhow::Result<Problem> {
+fn read_by_the_engine(look: &mut Look, mounts: Vec<Mounted>) -> anyhow::Result<Option<Problem>> {
     /// Of a machine with thousands of users, in bytes.
     const LARGEST: u64 = 1 << 20;
-    let problem = |place: &str, why: String| Ok(Some((place.to_owned(), why)));
-    let mut covered = Vec::new();
+    let problem = |place: &str, why: String| Ok(Some(Problem::Image(place.to_owned(), why)));
     for volume in look.volumes.clone() {
         let place = normal(&Utf8Path::new("/").join(&volume));
-        let (real, _) = look.real(&place)?;
+        let real = look.real(&place)?.place;
         if let Some(file) = READ_BY_THE_ENGINE.into_iter().find(|file| overlap(&real, Utf8Path::new(file))) {
             let why = format!(
                 "is a volume{}, which would keep {file} for the next container, and Docker reads that file at each \
@@ -200,24 +281,33 @@ fn read_by_the_engine(look: &mut Look, mounted: &[&Utf8Path]) -> anyhow::Result<
             );
             return problem(volume.as_str(), why);
         }
-        covered.push(real);
+        look.mounted.push(Mounted { target: real, source: None });
     }
-    for place in mounted {
-        let (real, _) = look.real(place)?;
+    // Sorted by target: what lies in a mount comes after it.
+    for Mounted { target, source } in mounts {
+        let Real { place: real, found: _, foreign } = look.real(&target)?;
+        if let Some((link, to)) = foreign {
+            return Ok(Some(Problem::Mount(format!(
+                "{} in the agent's container is a link to {}, and the manifest mounts at {target}: what it mounts would be \
+                 at {real}; find out who made the link, and remove it",
+                printable_name(link.as_str()),
+                printable_name(&to)
+            ))));
+        }
         if let Some(taken) = manifest::taken_target(&real) {
             let why = format!(
                 "is where the manifest mounts{}, which would cover {taken}; choose another target in the manifest, or \
                  remove the link from the image",
-                leads(place, &real)
+                leads(&target, &real)
             );
-            return problem(place.as_str(), why);
+            return problem(target.as_str(), why);
         }
-        covered.push(real);
+        look.mounted.push(Mounted { target: real, source });
     }
     for file in READ_BY_THE_ENGINE {
-        let (real, found) = look.real(Utf8Path::new(file))?;
+        let Real { place: real, found, foreign: _ } = look.real(Utf8Path::new(file))?;
         let is_elsewhere = real != file && manifest::taken_target(&real).is_some();
-        if is_elsewhere || covered.iter().any(|place| real.starts_with(place)) {
+        if is_elsewhere || look.around(&real).is_some() {
             let why = format!(
                 "is a link to {real}, which is not the image's, and Docker reads it at each start; make it a file"
             );
@@ -225,16 +315,12 @@ fn read_by_the_engine(look: &mut Look, mounted: &[&Utf8Path]) -> anyhow::Result<
         }
         let Some(found) = found else { continue };
         if found.kind != FILE {
-            return problem(
-                file,
-                "is no plain file, and Docker would wait for it; remove it from the image".to_owned(),
-            );
+            let why = "is no plain file, and Docker would wait for it; remove it from the image";
+            return problem(file, why.to_owned());
         }
         if found.size > LARGEST {
-            return problem(
-                file,
-                "is larger than 1 MiB, and Docker reads it at each start; make it smaller".to_owned(),
-            );
+            let why = "is larger than 1 MiB, and Docker reads it at each start; make it smaller";
+            return problem(file, why.to_owned());
         }
     }
     Ok(None)
@@ -252,6 +338,8 @@ fn leads(place: &Utf8Path, real: &Utf8Path) -> String {
 /// Types of entries of a tar archive (pax(1), "ustar Interchange Format").
 const FILE: u8 = b'0';
 const LINK: u8 = b'2';
+/// A pipe, among others.
+const SPECIAL: u8 = b'6';
 const FOLDER: u8 = b'5';
 
 /// What `docker cp` says where there is nothing: by Docker's engine, by older ones, by Podman's.
@@ -386,15 +474,21 @@ mod tests {
             .map(|it| match it.split_once('>') {
                 Some((place, link)) => (place.into(), entry(LINK, link)),
                 None if it.ends_with('/') => (it.trim_end_matches('/').into(), entry(FOLDER, "")),
-                None if it.ends_with('|') => (it.trim_end_matches('|').into(), entry(b'6', "")),
+                None if it.ends_with('|') => (it.trim_end_matches('|').into(), entry(SPECIAL, "")),
                 None => ((*it).into(), entry(FILE, "")),
             })
             .collect();
         let mut look =
             Look::new(volumes.iter().map(|it| (*it).into()).collect(), |it| Ok(image.get(it).cloned()));
-        let mounted: Vec<&Utf8Path> = mounted.iter().map(|it| Utf8Path::new(*it)).collect();
-        match read_by_the_engine(&mut look, &mounted) {
-            Ok(problem) => problem.map(|(place, why)| format!("{place} {why}")),
+        let mounts = mounted.iter().map(|it| match it.split_once('=') {
+            Some((target, source)) => Mounted { target: target.into(), source: Some(source.into()) },
+            None => Mounted { target: (*it).into(), source: None },
+        });
+        match read_by_the_engine(&mut look, mounts.collect()) {
+            Ok(problem) => problem.map(|it| match it {
+                Problem::Image(place, why) => format!("{place} {why}"),
+                Problem::Mount(why) => why,
+            }),
             Err(error) => Some(error.to_string()),
         }
     }
@@ -452,5 +546,42 @@ mod tests {
         let deep: Vec<&str> = deep.iter().map(String::as_str).collect();
         let said = judged(&deep, &[&"/a".repeat(199)], &[]).unwrap();
         assert!(said.contains("more than 128 places"), "{said}");
+    }
+
+    #[test]
+    fn a_link_in_a_mount_moves_nothing_that_is_mounted_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let project = Utf8Path::from_path(folder.path()).unwrap();
+        fs_err::create_dir_all(project.join("a/sub")).unwrap();
+        fs_err::write(project.join("a/file"), "").unwrap();
+        let (work, data) = (format!("/work={project}"), format!("={project}/a"));
+        let said =
+            |target: &str| judged(&["/etc/", "/etc/passwd"], &[], &[&work, &format!("{target}{data}")]);
+        for fine in ["/work/a/sub", "/work/a/file", "/work/new/sub", "/work/a"] {
+            assert_eq!(said(fine), None, "{fine}");
+        }
+        fs_err::os::unix::fs::symlink("/etc", project.join("a/link")).unwrap();
+        fs_err::os::unix::fs::symlink("a", project.join("b")).unwrap();
+        for (target, link) in [
+            ("/work/a/link", "/work/a/link in the agent's container is a link to /etc"),
+            ("/work/a/link/sub", "would be at /etc/sub"),
+            (
+                "/work/b/sub",
+                "/work/b in the agent's container is a link to a, and the manifest mounts at /work/b/sub",
+            ),
+        ] {
+            let said = said(target).unwrap();
+            assert!(said.contains(link), "{said}");
+        }
+        // In the home, which is a volume.
+        let said = judged(
+            &["/home/", "/home/me/", "/home/me/x>/etc"],
+            &[],
+            &["/home/me", &format!("/home/me/x{data}")],
+        );
+        assert!(
+            said.as_ref().is_some_and(|it| it.contains("/home/me/x in the agent's container")),
+            "{said:?}"
+        );
     }
 }

@@ -5,7 +5,7 @@
 use super::agreed_stack::{Stack, StackArgs};
 use super::docker::{NO_DOCKER, docker};
 use super::places::Places;
-use super::start::{Purpose, prepare_home, require_ready, start};
+use super::start::{Purpose, prepare_agent, require_ready, start};
 use super::token_sources::TokenArgs;
 use super::{Globals, Outcome, agents, container_checks, movers, say, source, terminal};
 use anyhow::{Context as _, bail};
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         arguments.extend(stack.run_can_pull()?.then_some(["--pull", "never"]).into_iter().flatten());
     }
     arguments.extend((!terminal::is_one()).then_some("-T"));
-    prepare_home(&stack)?;
+    prepare_agent(&stack)?;
     let places = movers::require_none(&mut stack, false)?;
     arguments.push("agent");
     arguments.extend(args.command.iter().map(String::as_str));

@@ -174,14 +174,15 @@ fn build_agent(stack: &Stack) -> anyhow::Result<bool> {
     Ok(true)
 }
 
-/// Makes the agent's home its user's, for an agent that is started without what it depends on. Where one runs, it is.
-pub(crate) fn prepare_home(stack: &Stack) -> anyhow::Result<()> {
+/// Looks at what an agent would start from, and makes its home its user's, for one that is started without what it depends
+/// on. Where another runs, the home is.
+pub(crate) fn prepare_agent(stack: &Stack) -> anyhow::Result<()> {
+    image_places::require_agent(stack)?;
     let all = container_checks::of_project(&stack.bottle.project)?;
     if stack.plan.agent.home.is_none() || all.iter().any(|it| it.service == service::AGENT && it.is_running())
     {
         return Ok(());
     }
-    image_places::require_agent(stack)?;
     stack.compose(&["up", "-d", "--no-deps", service::HOME])?;
     let home = format!("{}-{}-1", stack.bottle.project, service::HOME);
     // As long as a large home takes.

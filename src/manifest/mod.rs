@@ -35,6 +35,7 @@ pub use reference::reference;
 pub use retired::{Migrated, migrate};
 pub use schema::{schema, schema_text, test_file_schema_text};
 pub use test_file::TestFile;
+pub(crate) use variable::is_a_setting;
 
 use crate::diagnostic::{Report, Source};
 use crate::yaml::Document;

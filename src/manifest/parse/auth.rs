@@ -2,7 +2,7 @@
 
 use super::super::findings::{Findings, quoted};
 use super::super::raw::{self, Scheme};
-use super::super::variable::is_variable_name;
+use super::super::variable::{is_a_setting, is_variable_name};
 use crate::policy::Auth;
 
 /// Fields that frame a message or steer a connection (RFC 9110, RFC 9112): no credential lives there.
@@ -26,9 +26,6 @@ const NOT_A_CREDENTIAL: &[&str] = &[
 
 /// The field of credentials for an origin (RFC 9110, section 11.6.2).
 const AUTHORIZATION: &str = "authorization";
-
-/// Names that Compose and bottle read themselves.
-const TAKEN_PREFIXES: [&str; 3] = ["BOTTLE_", "COMPOSE_", "DOCKER_"];
 
 pub(super) fn auth(raw: raw::Auth, pointer: &str, findings: &mut Findings<'_>) -> Option<Auth> {
     let raw::Auth { scheme, token_ref, username, name } = raw;
@@ -85,10 +82,11 @@ fn token_ref(text: String, pointer: &str, findings: &mut Findings<'_>) -> Option
         ));
         return None;
     }
-    if TAKEN_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
-        let message = format!("{} is a variable of Docker or of bottle itself", quoted(&text));
+    if is_a_setting(&text) {
+        let message =
+            format!("{} is a setting of Docker, of bottle, or of the programs that they run", quoted(&text));
         let problem = findings.value("token-ref", &at, message);
-        findings.push(problem.hint("choose a name of your own"));
+        findings.push(problem.hint("choose a name of your own, such as GITHUB_TOKEN"));
         return None;
     }
     Some(text)
