@@ -93,7 +93,7 @@ pipelock:
 "
     );
     let stack = Project::new("flood", &rest).up();
-    for (wave, host) in [HTTP2, HTTP1, TUNNEL, TUNNEL, HTTP2, HTTP1].into_iter().enumerate() {
+    for (wave, host) in [HTTP2, HTTP1, TUNNEL, HTTP2].into_iter().enumerate() {
         let mut flood = stall(&stack, host, "stalled");
         for asked in [HTTP2, HTTP1, TUNNEL] {
             // No upload: what an origin does not read of one holds up the others on the same HTTP/2 connection.

@@ -17,7 +17,7 @@ pub(super) const PREFIX: &str = "bottle-test-";
 /// The agents' images, made by `scripts/setup --tests`.
 pub(super) const IMAGES: [&str; 3] = ["bottle-test-base:1", "bottle-test-claude:1", "bottle-test-postgres:1"];
 /// How long any single command may take.
-const PATIENCE: &str = "120";
+const PATIENCE: &str = "300";
 
 /// Removes all that runs of these tests have made.
 const SWEEP: &str = r#"
