@@ -43,7 +43,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let folders: BTreeSet<Utf8PathBuf> = files.iter().map(|file| beside(file)).collect();
     let mut locks = Vec::new();
     for folder in folders {
-        let locked = lock(&folder, &files, args.upgrade)?;
+        let locked = lock(&folder, &args.manifests, args.upgrade)?;
         locks.push((if folder == "." { FILE.into() } else { folder.join(FILE) }, locked));
     }
     print_as(
@@ -74,14 +74,20 @@ fn text(locks: &[(Utf8PathBuf, Vec<Locked>)]) -> String {
     out + "Next: bottle render\n"
 }
 
-/// Writes the lock of one folder, when all is known that goes into it.
-fn lock(folder: &Utf8Path, asked_for: &[Utf8PathBuf], upgrade: bool) -> anyhow::Result<Vec<Locked>> {
+/// Whether two paths of files name the same entry of one folder, however that is written.
+fn is_same(one: &Utf8Path, other: &Utf8Path) -> bool {
+    let entry = |path: &Utf8Path| Some((folder_of(path).ok()?, path.file_name()?.to_owned()));
+    entry(one).is_some_and(|one| entry(other) == Some(one))
+}
+
+/// Writes the lock of one folder, when all is known that goes into it. A folder that is named names none of its files.
+fn lock(folder: &Utf8Path, named: &[Utf8PathBuf], upgrade: bool) -> anyhow::Result<Vec<Locked>> {
     let registry = registry();
     let mut files = Vec::new();
     for file in source::find(&[folder.to_owned()])? {
         // Names of images go to registries: those of a manifest that an agent put here would carry out what it knows.
         match registry.as_ref().map_or(Ok(()), |registry| source::require_own(registry, &file)) {
-            Err(why) if !asked_for.contains(&file) => say(&format!("note: {why:#}\n")),
+            Err(why) if !named.iter().any(|named| is_same(named, &file)) => say(&format!("note: {why:#}\n")),
             _ => files.push(file),
         }
     }

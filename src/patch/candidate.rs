@@ -6,6 +6,7 @@ use crate::policy::Policy;
 use crate::verdict::Chain;
 use crate::yaml::{self, Edit};
 use jiff::civil::Date;
+use std::cell::Cell;
 
 /// What a text of the manifest comes to.
 pub struct Candidate {
@@ -61,10 +62,17 @@ pub(super) fn apply<'g>(
     judge: Judge<'_>,
     check: Check<'_>,
 ) -> (String, Vec<(&'g Group, String)>) {
+    /// Bytes of all texts that are tried: thousands of a usual size, dozens of the largest.
+    const MOST_TRIED: usize = 64 << 20;
     let mut left_out = Vec::new();
+    let spent = Cell::new(0);
     let edited = halves(text, groups, &mut left_out, &|text, groups| {
+        if spent.get() > MOST_TRIED {
+            return Err("it was not tried, since too many others were refused; take those that are offered, then ask again".to_owned());
+        }
         let edits: Vec<Edit> = groups.iter().flat_map(|group| group.edits.clone()).collect();
         let edited = yaml::edit(text, &edits, yaml::Limits::default()).map_err(|error| error.to_string())?;
+        spent.set(spent.get() + edited.len());
         check(&judge(&edited)?, &groups.iter().collect::<Vec<_>>()).map(|()| edited)
     });
     (edited, left_out)
@@ -99,4 +107,28 @@ pub(super) fn pointer_of(source: &str) -> String {
     let steps =
         source.split(['.', '[']).map(|step| step.trim_end_matches(']')).filter(|step| !step.is_empty());
     steps.flat_map(|step| ["/", step]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A manifest that is full takes no group, and each of thousands would be tried alone.
+    #[test]
+    fn what_is_tried_in_vain_is_bounded() {
+        let text = format!("# {}\nname: dev\n", "x".repeat(900_000));
+        let groups: Vec<Group> =
+            (0..2000).map(|n| Group { name: format!("host{n}"), edits: Vec::new() }).collect();
+        let tried = Cell::new(0);
+        let judge = |_: &str| {
+            tried.set(tried.get() + 1);
+            Err("it is too large".to_owned())
+        };
+        let (edited, left_out) = apply(&text, &groups, &judge, &|_, _| Ok(()));
+        assert_eq!(edited, text);
+        assert_eq!(left_out.len(), 2000);
+        assert!(tried.get() < 80, "{}", tried.get());
+        assert_eq!(left_out[0].1, "it is too large");
+        assert!(left_out[1999].1.starts_with("it was not tried"), "{}", left_out[1999].1);
+    }
 }

@@ -100,6 +100,18 @@ impl BottleSide {
         })
     }
 
+    /// The name of the bottle.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The length of its manifest, in bytes; nothing for a rendered tree.
+    #[must_use]
+    pub fn manifest_bytes(&self) -> usize {
+        self.loaded.as_ref().map_or(0, |loaded| loaded.source.text().len())
+    }
+
     /// The folder of the committed tree, from the top of its side.
     #[must_use]
     pub fn out(&self) -> Utf8PathBuf {
@@ -280,16 +292,13 @@ impl Review {
 
 /// The bottles that only one side has at their path, where they are on the other side: one that moved has its name.
 #[must_use]
-pub fn pair_moved(
-    mut old: Vec<BottleSide>,
-    new: Vec<BottleSide>,
-) -> Vec<(Option<BottleSide>, Option<BottleSide>)> {
+pub fn pair_moved<T>(mut old: Vec<(String, T)>, new: Vec<(String, T)>) -> Vec<(Option<T>, Option<T>)> {
     let mut pairs = Vec::new();
-    for new in new {
-        let moved = old.iter().position(|old| old.name == new.name);
-        pairs.push((moved.map(|at| old.remove(at)), Some(new)));
+    for (name, new) in new {
+        let moved = old.iter().position(|(old, _)| *old == name);
+        pairs.push((moved.map(|at| old.remove(at).1), Some(new)));
     }
-    pairs.extend(old.into_iter().map(|old| (Some(old), None)));
+    pairs.extend(old.into_iter().map(|(_, old)| (Some(old), None)));
     pairs
 }
 

@@ -117,6 +117,30 @@ fn what_is_not_known_leaves_the_lock_as_it_was() {
     assert_eq!(bottle(folder.path(), &["render", "--locked", "b.bottle.yaml"]).code, 2);
 }
 
+/// Names of images go to registries, and an agent could name one after what it knows.
+#[test]
+fn a_folder_that_is_named_names_no_manifest_that_an_agent_put_there() {
+    let folder = project(&[("a.bottle.yaml", "{image: \"known:1\", mounts: [{source: ., target: /work}]}")]);
+    assert_eq!(bottle(folder.path(), &["render", "--accept-widening", "a.bottle.yaml"]).code, 0);
+    let text =
+        "version: 1\nname: b\nagent: {image: \"secret:1\"}\negress_proxy: {routes: [{host: a.example}]}\n";
+    fs::write(folder.path().join("project/evil.bottle.yaml"), text).unwrap();
+    for named in [&["lock", "."][..], &["lock", "a.bottle.yaml"], &["lock", "../project"]] {
+        let said = bottle(folder.path(), named);
+        assert_eq!(said.code, 0, "{named:?}: {}", said.err);
+        assert!(said.err.contains("evil.bottle.yaml is not picked up"), "{named:?}: {}", said.err);
+    }
+    assert!(!fs::read_to_string(folder.path().join("asked")).unwrap().contains("secret"));
+    for named in [
+        &["lock", "evil.bottle.yaml"][..],
+        &["lock", "./evil.bottle.yaml"],
+        &["lock", ".", "evil.bottle.yaml"],
+    ] {
+        let said = bottle(folder.path(), named);
+        assert!(said.err.contains("the digest of `secret:1` is not known"), "{named:?}: {}", said.err);
+    }
+}
+
 #[test]
 fn a_lock_of_another_bottle_and_a_broken_one_are_refused() {
     let folder = project(&[("a.bottle.yaml", "{image: \"known:1\"}")]);

@@ -22,7 +22,13 @@ struct Reading {
     /// The folders of the trees that the manifests of each side render to.
     old_outs: BTreeSet<Utf8PathBuf>,
     new_outs: BTreeSet<Utf8PathBuf>,
+    /// The bytes of all manifests.
+    bytes: usize,
 }
+
+/// The manifests of both sides, at most, in bytes: a few objects of git's can be any number of files, and each byte of a
+/// manifest takes some microseconds. A thousand bottles have less.
+const MOST_BYTES: usize = 16 << 20;
 
 /// Everything that differs, at or below `only` where that names anything.
 pub(super) fn compare(old: &Side, new: &Side, only: &[Utf8PathBuf], quiet: bool) -> anyhow::Result<Review> {
@@ -55,13 +61,14 @@ pub(super) fn compare(old: &Side, new: &Side, only: &[Utf8PathBuf], quiet: bool)
             }
         }
     }
-    let mut rest = |side: &Side, sources: Vec<Keyed>, is_old: bool| -> anyhow::Result<Vec<BottleSide>> {
-        let loaded = sources.into_iter().map(|(_, source)| reading.load(side, source, is_old));
-        Ok(loaded.collect::<anyhow::Result<Vec<_>>>()?.into_iter().flatten().collect())
-    };
-    let (was, is) = (rest(old, olds.into_iter().collect(), true)?, rest(new, unpaired, false)?);
-    for (was, is) in pair_moved(was, is) {
-        bottles.extend(Bottle::compare(was.as_ref(), is.as_ref()));
+    let (was, is) =
+        (reading.named(old, olds.into_iter(), true)?, reading.named(new, unpaired.into_iter(), false)?);
+    if reading.problems.0.is_empty() {
+        for (was, is) in pair_moved(was, is) {
+            let was = was.map(|source| old.files.load(source)).transpose()?;
+            let is = is.map(|source| new.files.load(source)).transpose()?;
+            bottles.extend(Bottle::compare(was.as_ref(), is.as_ref()));
+        }
     }
     if !reading.problems.0.is_empty() {
         say(
@@ -80,6 +87,22 @@ pub(super) fn compare(old: &Side, new: &Side, only: &[Utf8PathBuf], quiet: bool)
 }
 
 impl Reading {
+    /// The bottles that only one side has at their paths, by name: one at a time is in memory.
+    fn named(
+        &mut self,
+        side: &Side,
+        sources: impl Iterator<Item = Keyed>,
+        is_old: bool,
+    ) -> anyhow::Result<Vec<(String, BottleSource)>> {
+        let mut named = Vec::new();
+        for (_, source) in sources {
+            if let Some(bottle) = self.load(side, source.clone(), is_old)? {
+                named.push((bottle.name().to_owned(), source));
+            }
+        }
+        Ok(named)
+    }
+
     /// Nothing where something is wrong with it, which is kept.
     fn load(
         &mut self,
@@ -91,6 +114,12 @@ impl Reading {
             Ok(bottle) => {
                 let outs = if is_old { &mut self.old_outs } else { &mut self.new_outs };
                 outs.insert(bottle.out());
+                self.bytes += bottle.manifest_bytes();
+                ensure!(
+                    self.bytes <= MOST_BYTES,
+                    "the manifests have more than {} MiB; name a folder of them: bottle diff OLD NEW -- FOLDER",
+                    MOST_BYTES >> 20
+                );
                 Ok(Some(bottle))
             }
             Err(error) => {

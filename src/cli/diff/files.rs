@@ -361,7 +361,7 @@ impl Files {
 }
 
 /// What a bottle is read from.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum BottleSource {
     /// A manifest.
     Manifest(Utf8PathBuf),
