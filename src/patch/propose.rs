@@ -243,8 +243,8 @@ pub fn route_for(
              `bottle logs --denied` says which pattern and where, and `pipelock.except` lets one pass if that is meant"
         )),
         _ if pattern.is_none() => Err(format!(
-            "{host}{path} can't be allowed alone: in a path_allowlist a `*` is any name, and `%2F` has no place; the agent has \
-             to ask for the paths that it needs with egress-proxy-block"
+            "{host}{path} can't be allowed alone: in a path_allowlist a `*` is any name, and `%2F` and `//` have no place; the \
+             agent has to ask for the paths that it needs with egress-proxy-block"
         )),
         Some(changes)
             if changes
