@@ -5,12 +5,13 @@
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    fs::{FileType, Mode, OFlags},
     net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size},
 };
 use std::{
     io::{self, IoSlice},
     net::SocketAddr,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd},
     path::Path,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
@@ -111,6 +112,17 @@ impl Socket {
                 connected => return Ok(connected?.into()),
             }
         }
+    }
+
+    /// The same in a folder where another process writes: a link in the socket's place is not followed.
+    pub async fn connect_unix_itself(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = rustix::fs::open(path, flags, Mode::empty())?;
+        if FileType::from_raw_mode(rustix::fs::fstat(&handle)?.st_mode) != FileType::Socket {
+            return Err(io::Error::other("it is no socket, and a link is not followed"));
+        }
+        // The very file that was looked at, whatever has its name by now.
+        Self::connect_unix(&Path::new("/proc/self/fd").join(handle.as_raw_fd().to_string())).await
     }
 
     /// Bounds its buffers, without which a connection must not be carried, and does not wait for more to send.
@@ -289,6 +301,21 @@ mod tests {
     }
 
     const LONG: Duration = Duration::from_mins(15);
+
+    #[tokio::test]
+    async fn a_link_in_the_place_of_a_socket_leads_to_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let [socket, link, file] = ["socket", "link", "file"].map(|name| dir.path().join(name));
+        let _listener = tokio::net::UnixListener::bind(&socket).unwrap();
+        fs_err::os::unix::fs::symlink(&socket, &link).unwrap();
+        fs_err::write(&file, "").unwrap();
+        Socket::connect_unix(&link).await.unwrap();
+        Socket::connect_unix_itself(&socket).await.unwrap();
+        for other in [link, file] {
+            let error = Socket::connect_unix_itself(&other).await.unwrap_err().to_string();
+            assert!(error.contains("no socket, and a link is not followed"), "{error}");
+        }
+    }
 
     /// What the kernel says is the doubled number; that is what counts against a container's memory.
     #[tokio::test]

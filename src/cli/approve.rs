@@ -8,17 +8,21 @@ use super::agreed_stack::{Stack, StackArgs};
 use super::candidate::Candidate;
 use super::manifest_patch::{self, ManifestFile};
 use super::project::Project;
+use super::proposals::{Deciding, Decision};
 use super::rendered_project::RenderedProject;
 use super::token_sources::TokenArgs;
-use super::{Format, Globals, Outcome, print_as, proposals, reload, render, say, source, terminal, up};
+use super::{
+    Format, Globals, Outcome, editor, print_as, proposals, reload, render, say, source, terminal, up,
+};
 use crate::capability::{self, Capabilities};
 use crate::clock::Clock;
+use crate::patch::Proposed;
 use crate::plan::Plan;
-use crate::printable::{printable_name, printable_text};
+use crate::printable::printable_text;
 use crate::review;
 use crate::supervise::{Proposal, ProposalId, Verdict};
 use crate::tree::replace_plain;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use camino::Utf8PathBuf;
 use jiff::civil::Date;
 use serde_json::json;
@@ -32,6 +36,7 @@ use serde_json::json;
 Examples:
   bottle approve 3fa9c21b7d04
   bottle approve 3fa9c21b7d04 --until 2027-01-31
+  bottle approve 3fa9c21b7d04 --edit
   bottle approve 3fa9c21b7d04 --modified 'the mirror is allowed instead'")]
 pub(crate) struct Args {
     /// The proposal, as `bottle dashboard --once` lists it
@@ -56,6 +61,12 @@ pub(crate) struct Args {
     /// Say that you allowed something else instead, with your own edit, and what: the manifest is left as it is
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["accept", "until", "notes", "rotate"])]
     modified: Option<String>,
+    /// Change what would be written in $VISUAL or $EDITOR first; the agent reads `modified` beside the notes
+    #[arg(long, conflicts_with_all = ["modified", "until"])]
+    edit: bool,
+    /// A text of the manifest that a person made of it
+    #[arg(skip)]
+    text: Option<String>,
     /// For a token that is new to the stack: make egress-proxy again, with the tokens of now
     #[arg(long)]
     rotate: bool,
@@ -64,10 +75,41 @@ pub(crate) struct Args {
     image_binary: Option<Utf8PathBuf>,
 }
 
-pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    let notes = proposals::notes(args.modified.as_deref().unwrap_or(&args.notes))?;
+impl Args {
+    /// As a person gives them for one proposal of a bottle.
+    pub(crate) fn of(project: &str, id: ProposalId, edit: bool, image_binary: Option<Utf8PathBuf>) -> Self {
+        Self {
+            id,
+            stack: StackArgs { manifest: Some(project.into()), out: None },
+            tokens: TokenArgs::default(),
+            check: false,
+            accept: None,
+            until: None,
+            notes: String::new(),
+            modified: None,
+            edit,
+            text: None,
+            rotate: false,
+            image_binary,
+        }
+    }
+
+    pub(crate) fn with_text(self, text: Option<String>) -> Self {
+        Self { text, ..self }
+    }
+
+    pub(crate) fn accepting(self, digest: String) -> Self {
+        Self { accept: Some(digest), ..self }
+    }
+}
+
+/// The stack and the proposal, where an approval carries nothing along.
+fn opened(args: &Args, globals: &Globals) -> anyhow::Result<(Stack, Proposal)> {
     let mut stack = Stack::open_current(&args.stack, globals)?;
     stack.token_args = args.tokens.clone();
+    for note in proposals::settle(&stack)? {
+        say(&format!("note: {note}\n"));
+    }
     let proposal = proposals::read(&stack, &args.id)?;
     if !stack.follows_the_manifest() || !stack.context_is_current() {
         bail!(
@@ -77,8 +119,44 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
             source::command("render", &stack.file)
         );
     }
+    Ok((stack, proposal))
+}
+
+/// What a person reads before they agree, as data; where there is nothing to agree to, with why and without a digest.
+pub(crate) fn review(args: &Args, globals: &Globals) -> anyhow::Result<serde_json::Value> {
+    let (stack, proposal) = opened(args, globals)?;
+    let (mut value, text) = match Change::of(&stack, &proposal, args) {
+        Ok(change) => (change.json(&stack, &proposal), change.text),
+        Err(error) => {
+            let text = args
+                .text
+                .clone()
+                .map_or_else(|| ManifestFile::read(stack.file.clone()).map(|manifest| manifest.text), Ok)?;
+            (json!({"obstacle": format!("{error:#}")}), text)
+        }
+    };
+    value["project"] = stack.bottle.project.clone().into();
+    value["id"] = proposal.id.to_string().into();
+    value["summary"] = proposals::summary(&proposal).into();
+    value["text"] = text.into();
+    value["is_edited"] = args.text.is_some().into();
+    Ok(value)
+}
+
+pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
+    let notes = proposals::notes(args.modified.as_deref().unwrap_or(&args.notes))?;
+    let (stack, proposal) = opened(args, globals)?;
     if args.modified.is_some() {
-        proposals::decide(&stack, &proposal, Verdict::Modified, notes, Vec::new())?;
+        say_quietly(globals, &proposals::summary(&proposal));
+        let deciding = Deciding::begin(&stack)?;
+        let digest = stack.agreed.record.digest.clone();
+        deciding.end(Decision {
+            verdict: Verdict::Modified,
+            notes,
+            changes: Vec::new(),
+            digest,
+            proposal: &proposal,
+        })?;
         say_quietly(globals, &format!("{} is answered: modified\n", args.id));
         return Ok(Outcome::Done);
     }
@@ -94,9 +172,9 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     if !change.is_agreed(args)? {
         return Ok(Outcome::Differs);
     }
-    let after = change.apply(&stack, args, globals)?;
-    proposals::decide(&after, &proposal, Verdict::Approved, notes, change.lines)?;
-    say_quietly(globals, &format!("{} is approved, and {} says so\n", args.id, stack.file));
+    let verdict = change.verdict.as_str();
+    change.carry_out(&stack, &proposal, notes, args, globals)?;
+    say_quietly(globals, &format!("{} is {verdict}, and {} says so\n", args.id, stack.file));
     Ok(Outcome::Done)
 }
 
@@ -111,8 +189,12 @@ struct Change {
     manifest: ManifestFile,
     text: String,
     plan: Plan,
+    /// Approved, or modified by the person's own edit.
+    verdict: Verdict,
     review: review::Review,
     lines: Vec<String>,
+    /// What it allows that nobody asked for.
+    beyond: Vec<String>,
     changes: serde_json::Value,
     digest: String,
 }
@@ -122,8 +204,15 @@ impl Change {
     fn of(stack: &Stack, proposal: &Proposal, args: &Args) -> anyhow::Result<Self> {
         let manifest = ManifestFile::read(stack.file.clone())?;
         let today = Clock::system().today();
-        let text = proposals::patched(&manifest, &proposal.ask, args.until, today)
-            .with_context(|| format!("{} can't be approved as it is, and waits", proposal.id))?;
+        let proposed = proposals::patched(&manifest, &proposal.ask, args.until, today)
+            .with_context(|| format!("{} can't be approved as it is, and waits", proposal.id));
+        let (Proposed { text, beyond }, verdict) = if let Some(text) = &args.text {
+            modified(&manifest, proposed.ok(), text.clone())?
+        } else if args.edit {
+            edited(stack, proposal, &manifest, proposed.ok())?
+        } else {
+            (proposed?, Verdict::Approved)
+        };
         let review = manifest.review(&text)?;
         let changes = manifest_patch::changes(&review)?;
         let (loaded, _) = manifest.load_text(&text)?;
@@ -142,28 +231,42 @@ impl Change {
                 stack.file
             );
         }
-        Ok(Self { lines: proposals::lines(&changes), manifest, text, plan, review, changes, digest })
+        Ok(Self {
+            verdict,
+            lines: proposals::lines(&changes),
+            beyond,
+            manifest,
+            text,
+            plan,
+            review,
+            changes,
+            digest,
+        })
+    }
+
+    fn json(&self, stack: &Stack, proposal: &Proposal) -> serde_json::Value {
+        json!({
+            "version": 1,
+            "proposal": proposal,
+            "stale": proposals::is_stale(stack, proposal),
+            "beyond": self.beyond,
+            "patch": self.manifest.diff(&self.text),
+            "changes": self.changes,
+            "digest": self.digest,
+        })
     }
 
     fn show(&self, stack: &Stack, proposal: &Proposal, globals: &Globals) -> anyhow::Result<()> {
         let stale = proposals::is_stale(stack, proposal);
         let text = match globals.format {
             Format::Json => {
-                let value = json!({
-                    "version": 1,
-                    "proposal": proposal,
-                    "stale": stale,
-                    "patch": self.manifest.diff(&self.text),
-                    "changes": self.changes,
-                    "digest": self.digest,
-                });
-                format!("{value:#}\n")
+                format!("{:#}\n", self.json(stack, proposal))
             }
             Format::Text => format!(
-                "{}\nthe agent says: {}\n{}\n{}\n{}digest {}\n",
-                printable_name(&proposals::described(&proposal.ask)),
-                printable_name(proposal.ask.justification()),
+                "{}{}{}\n{}\n{}digest {}\n",
+                proposals::summary(proposal),
                 if stale { "made under older rules; this is what it comes to now\n" } else { "" },
+                proposals::beyond(&self.beyond),
                 printable_text(&self.manifest.diff(&self.text)),
                 review::text(&self.review, false),
                 self.digest
@@ -210,14 +313,51 @@ impl Change {
         Ok(answer == Some(true))
     }
 
-    /// Writes, renders, tells the proxies; or leaves all as it was, and says why. Gives the stack as it is then.
-    fn apply(&self, stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<Stack> {
+    /// Applies it and keeps that, or says to both sides that it failed. Nobody else decides in the meantime.
+    fn carry_out(
+        self,
+        stack: &Stack,
+        proposal: &Proposal,
+        notes: String,
+        args: &Args,
+        globals: &Globals,
+    ) -> anyhow::Result<()> {
+        let deciding = Deciding::begin(stack)?;
+        ensure!(
+            proposals::read(stack, &proposal.id)? == *proposal,
+            "{} is not what was shown; nothing was written",
+            proposal.id
+        );
+        let asked_beyond = self.beyond.iter().map(|it| format!("not asked for: {it}"));
+        let changes = self.lines.iter().cloned().chain(asked_beyond).collect();
+        let digest = self.digest.clone();
+        let decision = Decision { proposal, verdict: self.verdict, notes, changes, digest };
+        deciding.note_begin(&decision)?;
+        if let Err(error) = self.apply(stack, args, globals) {
+            let notes = format!("{error:#}").chars().take(proposals::LONGEST_NOTES).collect();
+            let failed = Decision { verdict: Verdict::Failed, notes, ..decision };
+            return Err(match deciding.end(failed) {
+                Ok(()) => error,
+                Err(untold) => error.context(format!("the agent could not be told ({untold:#})")),
+            });
+        }
+        deciding.end(decision).with_context(|| {
+            format!(
+                "{} is live and {} says it, but that could not be kept: mend this, and `bottle dashboard --once` brings it \
+                 to its end",
+                proposal.id, stack.file
+            )
+        })
+    }
+
+    /// Writes, renders, tells the proxies; or leaves all as it was, and says why.
+    fn apply(&self, stack: &Stack, args: &Args, globals: &Globals) -> anyhow::Result<()> {
         let (file, old, new) = (&self.manifest.file, self.manifest.text.as_bytes(), self.text.as_bytes());
         let runs = !stack.running()?.is_empty();
         replace_plain(file, old, new)?;
         let done =
             rendered(stack, &self.digest, args, globals).and_then(|()| told(stack, runs, args, globals));
-        let Err(error) = done else { return Stack::open(&args.stack, globals) };
+        let Err(error) = done else { return Ok(()) };
         let undone = replace_plain(file, new, old).map_err(anyhow::Error::from).and_then(|()| {
             let was = &stack.agreed.record.digest;
             if crate::consent::Agreed::load(&stack.bottle.state)?.is_some_and(|it| it.record.digest == *was) {
@@ -234,6 +374,36 @@ impl Change {
             ))),
         }
     }
+}
+
+/// What a person makes of the text with the rule, or of the manifest where there can be no such text.
+fn edited(
+    stack: &Stack,
+    proposal: &Proposal,
+    manifest: &ManifestFile,
+    proposed: Option<Proposed>,
+) -> anyhow::Result<(Proposed, Verdict)> {
+    let start = proposed.as_ref().map_or(&manifest.text, |proposed| &proposed.text);
+    let name = format!("edit-{}.yaml", proposal.id);
+    let text = editor::edited(&proposals::private_folder(stack)?, &name, start)?;
+    modified(manifest, proposed, text)
+}
+
+/// What a person wrote, or the proposal where they changed nothing of it.
+fn modified(
+    manifest: &ManifestFile,
+    proposed: Option<Proposed>,
+    text: String,
+) -> anyhow::Result<(Proposed, Verdict)> {
+    ensure!(
+        text != manifest.text,
+        "{} is as it was: nothing was written, and the proposal waits",
+        manifest.file
+    );
+    Ok(match proposed {
+        Some(proposed) if proposed.text == text => (proposed, Verdict::Approved),
+        _ => (Proposed { text, beyond: Vec::new() }, Verdict::Modified),
+    })
 }
 
 /// Whether the step from what was agreed to, to what would be agreed to, is that of the patch: the one that is shown. The

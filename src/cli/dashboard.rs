@@ -1,10 +1,16 @@
 //! `bottle dashboard`: what agents ask for, what was refused, and what was decided, of every bottle that has supervision.
 
+mod screen;
+mod session;
+mod web;
+
 use super::agreed_stack::{Stack, StackArgs};
 use super::manifest_patch::{self, ManifestFile};
 use super::proposals::{self, Decided};
-use super::{Format, Globals, Outcome, container_checks, print_as};
+use super::{Format, Globals, Outcome, container_checks, print_as, terminal};
 use crate::clock::Clock;
+use crate::consent::Bottle;
+use crate::patch::Proposed;
 use crate::printable::printable_name;
 use crate::supervise::{Proposal, ProposalId};
 use crate::telemetry::audit::{AuditReader, Entry, Series};
@@ -19,8 +25,14 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// Show what agents propose, what was refused, and what you decided
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Example: bottle dashboard --once")]
+#[derive(Clone, Debug, clap::Args)]
+///
+/// On a terminal: what waits, with what it would change; approve, modify and reject it. With --once, it is printed.
+#[command(after_help = "\
+Examples:
+  bottle dashboard
+  bottle dashboard --web
+  bottle dashboard --once")]
 pub(crate) struct Args {
     /// The manifest; without one, every bottle of yours that has `supervise: true`
     #[arg(value_name = "MANIFEST")]
@@ -28,14 +40,26 @@ pub(crate) struct Args {
     /// Print it once, and end
     #[arg(long)]
     once: bool,
+    /// Serve it as a page on 127.0.0.1, and print its address, which is good for one browser
+    #[arg(long, conflicts_with = "once")]
+    web: bool,
+    /// The port of that page; without one, a free one
+    #[arg(long, value_name = "PORT", requires = "web")]
+    port: Option<u16>,
+    /// The program for the image, where this one can't run in it
+    #[arg(long, value_name = "FILE", hide = true)]
+    image_binary: Option<Utf8PathBuf>,
 }
+
+const NONE: &str = "no bottle of yours has `supervise: true`";
 
 /// Refusals and decisions that are shown, and how old a refusal may be.
 const SHOWN: usize = 10;
 const RECENT: SignedDuration = SignedDuration::from_hours(24);
 
-/// Characters of a line that an agent chose.
-const LINE: usize = 300;
+/// Characters of a line that an agent chose, and how many of them are its end. The longest justification is whole.
+const LINE: usize = 500;
+const END: usize = 100;
 
 #[derive(Serialize)]
 struct View {
@@ -62,6 +86,8 @@ struct Pending {
     justification: String,
     /// Made under other rules than those of now; what it changes is of now.
     stale: bool,
+    /// What nobody asked for, and would be allowed with it.
+    beyond: Vec<String>,
     /// What it would let the agent do; nothing where it can't be approved as it is.
     changes: Option<Value>,
     /// Why it can't.
@@ -77,12 +103,16 @@ struct Denied {
 }
 
 pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
-    if !args.once {
-        bail!(
-            "this version shows the dashboard once: bottle dashboard --once; `watch bottle dashboard --once` goes on"
-        );
+    if args.web {
+        return web::run(args, globals);
     }
-    let views: Vec<View> = stacks(args, globals)?.iter().map(view).collect();
+    if !args.once {
+        if globals.format == Format::Text && terminal::is_one() {
+            return session::run(args, globals);
+        }
+        bail!("the dashboard needs a terminal: `bottle dashboard --once` prints it");
+    }
+    let views = views(args, globals)?;
     let text = match globals.format {
         Format::Text => as_text(&views)?,
         Format::Json => format!("{:#}\n", json!({ "version": 1, "bottles": views })),
@@ -91,15 +121,35 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The bottles that were asked for, or all that have supervision.
-fn stacks(args: &Args, globals: &Globals) -> anyhow::Result<Vec<Stack>> {
+/// The bottles that were asked for, or all that have supervision; and those of which nobody knows, with why.
+fn views(args: &Args, globals: &Globals) -> anyhow::Result<Vec<View>> {
     let one = |manifest| Stack::open(&StackArgs { manifest: Some(manifest), out: None }, globals);
     if let Some(manifest) = &args.manifest {
-        return Ok(vec![one(manifest.clone())?]);
+        return Ok(vec![view(&one(manifest.clone())?)]);
     }
     let registry = super::folders::registry()?;
-    let all = registry.bottles().filter_map(|bottle| one(Utf8PathBuf::from(&bottle.project)).ok());
-    Ok(all.filter(|stack| stack.plan.supervise).collect())
+    let all = registry.bottles().filter_map(|bottle| match one(Utf8PathBuf::from(&bottle.project)) {
+        Ok(stack) => stack.plan.supervise.then(|| view(&stack)),
+        Err(error) => Some(View::unreadable(bottle, &error)),
+    });
+    Ok(all.collect())
+}
+
+impl View {
+    /// A bottle that can't be looked at is shown as that.
+    fn unreadable(bottle: &Bottle, error: &anyhow::Error) -> Self {
+        Self {
+            name: bottle.name.clone(),
+            project: bottle.project.clone(),
+            manifest: bottle.manifest.clone(),
+            running: false,
+            pending: Vec::new(),
+            unreadable: 0,
+            denied: Vec::new(),
+            history: Vec::new(),
+            problems: vec![format!("it can't be looked at: {error:#}")],
+        }
+    }
 }
 
 fn view(stack: &Stack) -> View {
@@ -111,6 +161,8 @@ fn view(stack: &Stack) -> View {
         },
         |all| all.iter().any(container_checks::Container::is_running),
     );
+    let settled = or_problem(proposals::settle(stack), &mut problems);
+    problems.extend(settled);
     let (waiting, unreadable) = or_problem(proposals::waiting(&stack.bottle.state), &mut problems);
     let manifest = ManifestFile::read(stack.file.clone());
     let pending = waiting.iter().map(|proposal| pending(stack, proposal, manifest.as_ref())).collect();
@@ -141,13 +193,15 @@ fn or_problem<T: Default>(read: anyhow::Result<T>, problems: &mut Vec<String>) -
 fn pending(stack: &Stack, proposal: &Proposal, manifest: Result<&ManifestFile, &anyhow::Error>) -> Pending {
     let changes = manifest.map_err(|error| format!("{error:#}")).and_then(|manifest| {
         let today = Clock::system().today();
-        let text = proposals::patched(manifest, &proposal.ask, None, today);
-        let changes = text.and_then(|text| manifest_patch::changes(&manifest.review(&text)?));
+        let proposed = proposals::patched(manifest, &proposal.ask, None, today);
+        let changes = proposed.and_then(|Proposed { text, beyond }| {
+            Ok((manifest_patch::changes(&manifest.review(&text)?)?, beyond))
+        });
         changes.map_err(|error| format!("{error:#}"))
     });
-    let (changes, obstacle) = match changes {
-        Ok(changes) => (Some(changes), None),
-        Err(why) => (None, Some(why)),
+    let (changes, beyond, obstacle) = match changes {
+        Ok((changes, beyond)) => (Some(changes), beyond, None),
+        Err(why) => (None, Vec::new(), Some(why)),
     };
     Pending {
         id: proposal.id.clone(),
@@ -155,6 +209,7 @@ fn pending(stack: &Stack, proposal: &Proposal, manifest: Result<&ManifestFile, &
         asks: proposals::described(&proposal.ask),
         justification: proposal.ask.justification().to_owned(),
         stale: proposals::is_stale(stack, proposal),
+        beyond,
         changes,
         obstacle,
     }
@@ -186,7 +241,7 @@ fn denied(stack: &Stack) -> anyhow::Result<VecDeque<Denied>> {
 
 fn as_text(views: &[View]) -> Result<String, std::fmt::Error> {
     if views.is_empty() {
-        return Ok("no bottle of yours has `supervise: true`\n".to_owned());
+        return Ok(format!("{NONE}\n"));
     }
     let mut out = String::new();
     for view in views {
@@ -230,21 +285,27 @@ fn as_text(views: &[View]) -> Result<String, std::fmt::Error> {
     Ok(out)
 }
 
-/// A line of a list: what is long is cut, and `approve --check` shows it whole.
+/// A line of a list: of what is long the middle is cut, with how much that is, and `approve --check` shows it whole.
 fn line(text: &str) -> String {
-    let mut short: String = text.chars().take(LINE).collect();
-    if short.len() < text.len() {
-        short.push('…');
+    let all: Vec<char> = text.chars().collect();
+    if all.len() <= LINE {
+        return printable_name(text).into_owned();
     }
-    printable_name(&short).into_owned()
+    let (first, last) = (&all[..LINE - END], &all[all.len() - END..]);
+    let [first, last] =
+        [first, last].map(|part| printable_name(&part.iter().collect::<String>()).into_owned());
+    format!("{first} … {} characters more … {last}", all.len() - LINE)
 }
 
 fn proposal(out: &mut String, pending: &Pending) -> std::fmt::Result {
-    let Pending { id, time, asks, justification, stale, changes, obstacle } = pending;
+    let Pending { id, time, asks, justification, stale, beyond, changes, obstacle } = pending;
     let stale = if *stale { "  (made under older rules)" } else { "" };
     writeln!(out, "\n  {id}  {}{stale}", time.strftime("%Y-%m-%d %H:%M"))?;
     writeln!(out, "    asks   {}", line(asks))?;
     writeln!(out, "    says   {}", line(justification))?;
+    for more in beyond {
+        writeln!(out, "    not asked for, and allowed with it: {}", line(more))?;
+    }
     for change in changes.as_ref().and_then(Value::as_array).into_iter().flatten() {
         let risk = change["risk"]["class"].as_str().unwrap_or("less");
         let text = change["text"].as_str().unwrap_or_default();

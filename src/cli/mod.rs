@@ -21,6 +21,7 @@ mod diff;
 mod docker;
 mod docker_log;
 mod down;
+mod editor;
 mod egress_proxy;
 mod environment;
 mod exec;

@@ -18,6 +18,6 @@ pub use asked::Asked;
 pub use candidate::{Candidate, Judge};
 pub use change::{Change, changes, no_rule_refused};
 pub use learn::{Addition, Learned, NotSuggested, PatternOffer, Wanted, learn};
-pub use propose::{RouteWanted, route_for, with_route};
+pub use propose::{Proposed, RouteWanted, route_for, with_route};
 pub use tighten::{Conditions, Kept, Reduction, TightenError, Tightened, shown, tighten};
 pub use usage::{Request, Span, Unknown, Usage};

@@ -1,4 +1,4 @@
-//! One render at a time for a bottle. The lock lies in the state, where no agent can hold it.
+//! One render, and one decision, at a time for a bottle. The lock lies in the state, where no agent can hold it.
 
 use crate::tree::{Folder, TreeError};
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -16,24 +16,34 @@ pub(crate) struct Lock {
 
 impl Lock {
     pub(crate) fn take(folder: &Folder, waiting: impl FnOnce()) -> Result<Self, TreeError> {
-        let failed = |error: Errno| TreeError::Io {
-            doing: "lock",
-            path: folder.path().join(NAME),
-            source: error.into(),
-        };
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let handle =
-            rustix::fs::openat(folder.handle(), NAME, flags, Mode::from_raw_mode(0o600)).map_err(failed)?;
-        match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                waiting();
-                wait(&handle).map_err(failed)?;
-            }
-            Err(error) => return Err(failed(error)),
+        if let Some(lock) = Self::try_take(folder)? {
+            return Ok(lock);
         }
+        waiting();
+        let handle = open(folder)?;
+        wait(&handle).map_err(failed(folder))?;
         Ok(Self { _held: handle })
     }
+
+    /// Nothing where another process holds it.
+    pub(crate) fn try_take(folder: &Folder) -> Result<Option<Self>, TreeError> {
+        let handle = open(folder)?;
+        match rustix::fs::flock(&handle, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Some(Self { _held: handle })),
+            Err(Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(failed(folder)(error)),
+        }
+    }
+}
+
+fn open(folder: &Folder) -> Result<OwnedFd, TreeError> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(folder.handle(), NAME, flags, Mode::from_raw_mode(0o600)).map_err(failed(folder))
+}
+
+fn failed(folder: &Folder) -> impl FnOnce(Errno) -> TreeError {
+    let path = folder.path().join(NAME);
+    move |error| TreeError::Io { doing: "lock", path, source: error.into() }
 }
 
 fn wait(handle: &OwnedFd) -> Result<(), Errno> {

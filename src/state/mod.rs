@@ -29,7 +29,7 @@ pub use env_file::{ENV_FILE, ENV_VARIABLES, EnvFile};
 pub use image::{DOCKERFILE, ImageBinary};
 pub use location::Location;
 pub(crate) use location::{require_hidden, resolved};
-use lock::Lock;
+pub(crate) use lock::Lock;
 pub use machine::{agent_memory, agent_user};
 pub use mint::{Authority, Event, MintRequest, Minted};
 

@@ -30,6 +30,8 @@ pub enum Verdict {
     Modified,
     /// They allow nothing more than before.
     Rejected,
+    /// A person approved it, and it could not be applied: they allow nothing more than before, and it waits.
+    Failed,
 }
 
 impl Verdict {
@@ -40,6 +42,13 @@ impl Verdict {
             Self::Approved => "approved",
             Self::Modified => "modified",
             Self::Rejected => "rejected",
+            Self::Failed => "failed",
         }
+    }
+
+    /// Whether the proposal waits no more.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        self != Self::Failed
     }
 }

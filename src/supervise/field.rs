@@ -13,13 +13,13 @@ pub(super) const HOST: Length = Length { least: 1, most: 253 };
 pub(super) const PATH: Length = Length { least: 1, most: 1024 };
 pub(super) const WORD: Length = Length { least: 1, most: 128 };
 pub(super) const URL: Length = Length { least: 1, most: 2048 };
-pub(super) const JUSTIFICATION: Length = Length { least: 1, most: 1000 };
+pub(super) const JUSTIFICATION: Length = Length { least: 1, most: 500 };
 
 /// Entries of a list.
 pub(super) const ENTRIES: usize = 20;
 
-/// Refuses a text that is too short or long, or that has a character which steers a terminal, reorders what is read or
-/// can't be seen. The sentence repeats nothing of it.
+/// Refuses a text that is too short or long, that has a character which steers a terminal, reorders what is read or can't
+/// be seen, or that is padded: room on a screen that shows nothing hides what follows. The sentence repeats nothing of it.
 pub(super) fn check(name: &str, text: &str, length: Length) -> Result<(), String> {
     let Length { least, most } = length;
     if text.trim().len() < least {
@@ -28,13 +28,21 @@ pub(super) fn check(name: &str, text: &str, length: Length) -> Result<(), String
     if text.len() > most {
         return Err(format!("{name} has {} bytes, and may have {most}: say it shorter", text.len()));
     }
-    match text.chars().find(|c| is_unprintable(*c)) {
-        Some(c) => Err(format!(
+    if let Some(c) = text.chars().find(|c| is_unprintable(*c) || (is_blank(*c) && *c != ' ')) {
+        return Err(format!(
             "{name} holds the character U+{:04X}, which steers a terminal or can't be seen: write it without, on one line",
             u32::from(c)
-        )),
-        None => Ok(()),
+        ));
     }
+    if text.starts_with(' ') || text.ends_with(' ') || text.contains("  ") {
+        return Err(format!("{name} has a space at an end, or two in a row: write it without"));
+    }
+    Ok(())
+}
+
+/// Shows nothing and takes room. The empty pattern of Braille is a symbol to Unicode.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c == '\u{2800}'
 }
 
 /// The same of every entry of a list.
@@ -60,6 +68,12 @@ mod tests {
             ("a\u{202e}b", "x holds the character U+202E"),
             ("a\u{200b}b", "x holds the character U+200B"),
             ("\u{e0041}", "x holds the character U+E0041"),
+            ("a\u{a0}b", "x holds the character U+00A0"),
+            ("a\u{3000}b", "x holds the character U+3000"),
+            ("a\u{2800}b", "x holds the character U+2800"),
+            ("a  b", "x has a space at an end, or two in a row"),
+            (" a", "x has a space at an end"),
+            ("a ", "x has a space at an end"),
         ] {
             let error = check("x", text, WORD).unwrap_err();
             assert!(error.starts_with(said), "{error}");

@@ -1,6 +1,6 @@
 //! What an agent asks for.
 
-use super::{ProposalId, field};
+use super::{LARGEST, ProposalId, field};
 use crate::manifest::Manifest;
 use crate::policy::{HostRule, Method, WrittenRequest};
 use jiff::Timestamp;
@@ -76,6 +76,38 @@ pub struct FailedAsk {
     pub failed_url: String,
     /// Why it is needed, for the person who decides: one line of plain text.
     pub justification: String,
+}
+
+impl Proposal {
+    /// The proposal of this name in a file that anybody may have written, or what is wrong with it, in a sentence that
+    /// repeats nothing of it.
+    pub fn read(bytes: &[u8], id: &ProposalId) -> Result<Self, String> {
+        let proposal = Self::parse(bytes, id)?;
+        let ask = proposal.ask.checked()?;
+        Ok(Self { ask, ..proposal })
+    }
+
+    /// The same without asking the manifest's code, for whoever wrote it.
+    pub(super) fn parse(bytes: &[u8], id: &ProposalId) -> Result<Self, String> {
+        if bytes.len() as u64 > LARGEST {
+            return Err(format!("it has {} bytes, and may have {LARGEST}", bytes.len()));
+        }
+        // What serde says would repeat names and values.
+        let proposal: Self = serde_json::from_slice(bytes).map_err(|error| {
+            format!("it can't be read at line {}, column {}", error.line(), error.column())
+        })?;
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if proposal.version != 1 {
+            return Err(format!("it has version {}, and this is version 1", proposal.version));
+        }
+        if proposal.id != *id {
+            return Err(format!("it says that it is {}", proposal.id));
+        }
+        if proposal.config.len() != 64 || !proposal.config.bytes().all(is_digit) {
+            return Err("its config is no SHA-256 in hex".to_owned());
+        }
+        Ok(proposal)
+    }
 }
 
 impl Ask {
@@ -217,7 +249,7 @@ mod tests {
         assert!(refused(|ask| ask.auth = Some(auth("Basic"))).contains("username"));
         assert!(refused(|ask| ask.auth = Some(auth("Digest"))).contains("Digest"));
         route(|ask| ask.auth = Some(auth("Bearer"))).unwrap();
-        assert!(refused(|ask| ask.justification = "x".repeat(1001)).contains("may have 1000"));
+        assert!(refused(|ask| ask.justification = "x".repeat(501)).contains("may have 500"));
     }
 
     #[test]
@@ -225,6 +257,63 @@ mod tests {
         let text = r#"{"host":"a.test","path_allowlist":["/"],"justification":"x","inspect":false}"#;
         let error = serde_json::from_str::<RouteAsk>(text).unwrap_err().to_string();
         assert!(error.contains("unknown field `inspect`"), "{error}");
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_file_is_said_without_repeating_it() {
+        let id: ProposalId = "0123456789ab".parse().unwrap();
+        let ask = r#"{"pipelock-block":{"failed_url":"https://a.test/x","justification":"x"}}"#;
+        let file = |id: &str, config: &str, more: &str| {
+            format!(
+                r#"{{"version":1,"id":"{id}","time":"2026-11-28T10:00:00Z","config":"{config}","ask":{ask}{more}}}"#
+            )
+        };
+        let config = "0".repeat(64);
+        Proposal::read(file("0123456789ab", &config, "").as_bytes(), &id).unwrap();
+        let long = format!(",\"{}\":1", "e".repeat(5000));
+        for (text, said) in [
+            (file("0123456789ab", &config, ",\"\\u001b[2J\":1"), "it can't be read at line 1, column "),
+            (file("0123456789ab", &config, &long), "it can't be read at line 1, column "),
+            (file("\\u001b[2J", &config, ""), "it can't be read at line 1, column "),
+            (file("ba9876543210", &config, ""), "it says that it is ba9876543210"),
+            (file("0123456789ab", "x", ""), "its config is no SHA-256 in hex"),
+            (file("0123456789ab", &config.replace('0', "A"), ""), "its config is no SHA-256 in hex"),
+            ("x".repeat(70_000), "it has 70000 bytes, and may have 65536"),
+        ] {
+            let error = Proposal::read(text.as_bytes(), &id).unwrap_err();
+            assert!(error.starts_with(said) && error.len() < 80 && !error.contains('\u{1b}'), "{error}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_file_is_a_proposal_in_its_one_form_or_a_short_sentence(
+            cut in 0_usize..400,
+            put in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..20),
+            take in 0_usize..20,
+        ) {
+            let id: ProposalId = "0123456789ab".parse().unwrap();
+            let mut bytes = format!(
+                r#"{{"version":1,"id":"{id}","time":"2026-11-28T10:00:00Z","config":"{}","ask":{{"egress-proxy-block":{{"host":"a.test","path_allowlist":["/x"],"methods":["GET"],"justification":"x"}}}}}}"#,
+                "0".repeat(64)
+            )
+            .into_bytes();
+            let at = cut.min(bytes.len());
+            let end = (at + take).min(bytes.len());
+            bytes.splice(at..end, put);
+            match Proposal::read(&bytes, &id) {
+                Ok(proposal) => {
+                    let kept = serde_json::to_vec(&proposal).unwrap();
+                    proptest::prop_assert_eq!(Proposal::read(&kept, &id), Ok(proposal));
+                    proptest::prop_assert!(kept.iter().all(|byte| *byte >= b' '));
+                }
+                Err(why) => proptest::prop_assert!(
+                    why.len() < 2000 && !why.chars().any(crate::printable::is_unprintable),
+                    "{}",
+                    why
+                ),
+            }
+        }
     }
 
     #[test]

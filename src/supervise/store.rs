@@ -2,7 +2,7 @@
 
 use super::{Ask, Decision, LARGEST, Proposal, ProposalId};
 use crate::clock::Clock;
-use crate::tree::{Folder, TreeError};
+use crate::tree::{Folder, TreeError, is_staged};
 use camino::Utf8Path;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::VecDeque;
@@ -35,6 +35,8 @@ impl Default for Limits {
 pub enum Status {
     /// A person has not decided yet.
     Pending,
+    /// A person approved it, and that could not be applied; it waits still.
+    Failed(Decision),
     /// A person has.
     Decided(Decision),
     /// There is no such proposal any more, or never was one.
@@ -74,13 +76,15 @@ pub struct Store {
     made: Mutex<VecDeque<Timestamp>>,
 }
 
+/// More files than this service ever has there.
+const LOOKED_AT: usize = 10 * OPEN;
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 impl Store {
     /// Opens both folders below `state`. What waits there counts as asked when it was.
     pub fn open(state: &Utf8Path, limits: Limits, clock: &Clock) -> Result<Self, TreeError> {
         let proposals = Folder::open(&state.join(PROPOSALS))?;
-        proposals.sweep()?;
+        sweep(&proposals)?;
         let decisions = Folder::open(&state.join(DECISIONS))?;
         let store = Self { proposals, decisions, clock: clock.clone(), limits, made: Mutex::default() };
         let mut times: Vec<Timestamp> = store.waiting()?.into_iter().map(|it| it.time).collect();
@@ -123,6 +127,7 @@ impl Store {
         // The host writes the decision before it takes the proposal away.
         let waits = self.proposals.entry(&id.file())?.is_some();
         Ok(match (self.decision(id)?, waits) {
+            (Some(decision), true) if !decision.verdict.is_final() => Status::Failed(decision),
             (Some(decision), _) => Status::Decided(decision),
             (None, true) => Status::Pending,
             (None, false) => match self.decision(id)? {
@@ -138,19 +143,41 @@ impl Store {
         Ok(serde_json::from_slice(&bytes).ok().filter(|decision: &Decision| decision.id == *id))
     }
 
-    /// The proposals without a decision. Only this service writes there, and at most so many as wait.
+    /// The proposals without a decision. What is none, or can't be read, keeps no other from being one.
     fn waiting(&self) -> Result<Vec<Proposal>, TreeError> {
+        let is_one = |name: &str| ProposalId::of_file(name).is_some();
+        let (names, _) = self.proposals.pick_names(LOOKED_AT, is_one)?;
         let mut waiting = Vec::new();
-        for (name, _) in self.proposals.entries()? {
-            let Some(id) = ProposalId::of_file(&name) else { continue };
-            let Some(bytes) = self.proposals.read_at_most(&name, LARGEST)? else { continue };
-            let Ok(proposal) = serde_json::from_slice::<Proposal>(&bytes) else { continue };
-            if proposal.id == id && self.decision(&id)?.is_none() {
-                waiting.push(proposal);
+        for id in names.iter().filter_map(|name| ProposalId::of_file(name)) {
+            let bytes = match self.proposals.read_at_most(&id.file(), LARGEST) {
+                Ok(Some(bytes)) => bytes,
+                Ok(None) => continue,
+                Err(error) => {
+                    tracing::warn!(%id, %error, "a file among the proposals is passed over");
+                    continue;
+                }
+            };
+            match Proposal::parse(&bytes, &id) {
+                Ok(proposal) if self.decision(&id)?.is_none_or(|it| !it.verdict.is_final()) => {
+                    waiting.push(proposal);
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%id, %error, "a file among the proposals is passed over"),
             }
         }
         Ok(waiting)
     }
+}
+
+/// Removes what a killed process was writing. Nothing else is in the way of a start.
+fn sweep(proposals: &Folder) -> Result<(), TreeError> {
+    let (staged, _) = proposals.pick_names(LOOKED_AT, is_staged)?;
+    for name in staged {
+        if let Err(error) = proposals.remove(&name) {
+            tracing::warn!(%error, "what was left of a proposal stays");
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -160,6 +187,8 @@ mod tests {
     use camino::Utf8PathBuf;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicI64, Ordering};
+
+    const CONFIG: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
     struct Place {
         _dir: tempfile::TempDir,
@@ -202,16 +231,49 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_file_keeps_the_service_neither_from_starting_nor_from_taking_a_proposal() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let place = Place::new();
+        let folder = place.state.join(PROPOSALS);
+        let first = place.store(Limits::default()).take(ask(0), CONFIG).unwrap();
+        fs_err::write(folder.join("000000000001.json"), "{").unwrap();
+        fs_err::write(folder.join("000000000002.json"), "x".repeat(100_000)).unwrap();
+        fs_err::create_dir(folder.join("000000000003.json")).unwrap();
+        fs_err::create_dir(folder.join(".bottle-staged-1-x")).unwrap();
+        fs_err::write(folder.join(".bottle-staged-1-y"), "").unwrap();
+        fs_err::os::unix::fs::symlink("/etc/passwd", folder.join("000000000004.json")).unwrap();
+        let no_utf8 = folder.as_std_path().join(std::ffi::OsStr::from_bytes(b"\xff.json"));
+        fs_err::write(no_utf8, "").unwrap();
+        let store = place.store(Limits::default());
+        assert!(!folder.join(".bottle-staged-1-y").exists());
+        assert_eq!(store.take(ask(0), CONFIG).unwrap(), first);
+        store.take(ask(1), CONFIG).unwrap();
+    }
+
+    #[test]
+    fn after_an_approval_that_failed_a_proposal_waits_and_says_so() {
+        let place = Place::new();
+        let store = place.store(Limits { open: 1, hourly: 9 });
+        let id = store.take(ask(0), CONFIG).unwrap();
+        place.decide(&id, &decision(&id).replace("rejected", "failed"));
+        assert!(matches!(store.status(&id).unwrap(), Status::Failed(it) if it.verdict == Verdict::Failed));
+        assert_eq!(store.take(ask(0), CONFIG).unwrap(), id, "it is the same one still");
+        assert!(matches!(store.take(ask(1), CONFIG), Err(Refused::TooManyOpen(1))));
+        place.decide(&id, &decision(&id));
+        assert!(matches!(store.status(&id).unwrap(), Status::Decided(_)));
+    }
+
+    #[test]
     fn a_thousand_proposals_are_as_many_as_a_person_can_read_and_the_same_one_counts_once() {
         let place = Place::new();
         let store = place.store(Limits::default());
-        let first = store.take(ask(0), "c").unwrap();
+        let first = store.take(ask(0), CONFIG).unwrap();
         for _ in 0..100 {
-            assert_eq!(store.take(ask(0), "c").unwrap(), first);
+            assert_eq!(store.take(ask(0), CONFIG).unwrap(), first);
         }
-        let taken = (1..1000).filter(|n| store.take(ask(*n), "c").is_ok()).count();
+        let taken = (1..1000).filter(|n| store.take(ask(*n), CONFIG).is_ok()).count();
         assert_eq!(taken + 1, OPEN);
-        let said = store.take(ask(1000), "c").unwrap_err().to_string();
+        let said = store.take(ask(1000), CONFIG).unwrap_err().to_string();
         assert!(said.starts_with("20 proposals wait for a person, and no more are taken"), "{said}");
         assert_eq!(fs_err::read_dir(place.state.join(PROPOSALS)).unwrap().count(), OPEN);
     }
@@ -222,27 +284,27 @@ mod tests {
         let limits = Limits { open: 2, hourly: 3 };
         let mut store = place.store(limits);
         for n in 0..3 {
-            let id = store.take(ask(n), "c").unwrap();
+            let id = store.take(ask(n), CONFIG).unwrap();
             if n < 2 {
                 place.decide(&id, &decision(&id));
                 fs_err::remove_file(place.state.join(PROPOSALS).join(id.file())).unwrap();
             }
         }
-        let said = store.take(ask(9), "c").unwrap_err().to_string();
+        let said = store.take(ask(9), CONFIG).unwrap_err().to_string();
         assert!(said.starts_with("3 proposals were made in the last hour"), "{said}");
         place.seconds.fetch_add(3599, Ordering::Relaxed);
-        assert!(matches!(store.take(ask(9), "c"), Err(Refused::TooMany(3))));
+        assert!(matches!(store.take(ask(9), CONFIG), Err(Refused::TooMany(3))));
         place.seconds.fetch_add(1, Ordering::Relaxed);
-        store.take(ask(9), "c").unwrap();
+        store.take(ask(9), CONFIG).unwrap();
         store = place.store(limits);
-        assert!(matches!(store.take(ask(10), "c"), Err(Refused::TooManyOpen(2))), "both still wait");
+        assert!(matches!(store.take(ask(10), CONFIG), Err(Refused::TooManyOpen(2))), "both still wait");
     }
 
     #[test]
     fn a_decision_is_a_whole_file_of_the_host_for_this_very_proposal() {
         let place = Place::new();
         let store = place.store(Limits::default());
-        let (id, other) = (store.take(ask(0), "c").unwrap(), store.take(ask(1), "c").unwrap());
+        let (id, other) = (store.take(ask(0), CONFIG).unwrap(), store.take(ask(1), CONFIG).unwrap());
         assert_eq!(store.status(&id).unwrap(), Status::Pending);
         place.decide(&id, &decision(&other));
         assert_eq!(store.status(&id).unwrap(), Status::Pending, "of another one");

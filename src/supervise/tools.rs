@@ -25,6 +25,9 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Calls that wait for a decision at once; one more is answered at once.
 const WAITING: usize = 16;
 
+/// Characters of what is wrong with the arguments of a call.
+const LONGEST_ERROR: usize = 300;
+
 /// What every call has.
 #[derive(Clone)]
 pub(super) struct Tools {
@@ -112,7 +115,7 @@ impl Tools {
         loop {
             let status = self.store.status(&id)?;
             let now = Instant::now();
-            if status != Status::Pending || now >= until || slot.is_err() {
+            if matches!(status, Status::Decided(_) | Status::Unknown) || now >= until || slot.is_err() {
                 return Ok(answer(&id, &status));
             }
             sleep_until(until.min(now + LOOK)).await;
@@ -130,6 +133,11 @@ fn answer(id: &ProposalId, status: &Status) -> Value {
             "status": "pending",
             "id": id,
             "notes": "nobody has decided yet; go on with something else, and ask request-status later",
+        }),
+        Status::Failed(decision) => json!({
+            "status": "pending",
+            "id": id,
+            "notes": decision.notes,
         }),
         Status::Decided(decision) => json!({
             "status": decision.verdict,
@@ -161,7 +169,10 @@ impl<E: Into<anyhow::Error>> From<E> for Said {
 /// The arguments of a tool. What serde says names fields, which may be the agent's own words.
 fn read<T: DeserializeOwned>(arguments: Value) -> Result<T, Said> {
     let read = serde_path_to_error::deserialize(arguments);
-    read.map_err(|error| Said::Theirs(crate::printable::printable_name(&error.to_string()).into_owned()))
+    read.map_err(|error| {
+        let said: String = error.to_string().chars().take(LONGEST_ERROR).collect();
+        Said::Theirs(crate::printable::printable_name(&said).into_owned())
+    })
 }
 
 fn tool<T: JsonSchema>(name: &'static str, description: &'static str) -> Tool {

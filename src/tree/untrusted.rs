@@ -56,6 +56,28 @@ impl Folder {
         Ok((found, more))
     }
 
+    /// The names that are meant, sorted and at most `limit` of them, and how many entries there are beside these. A name
+    /// that is no UTF-8 is never meant, and hides none that is.
+    pub fn pick_names(
+        &self,
+        limit: usize,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Result<(Vec<String>, usize), TreeError> {
+        let reading = |error| failed("list", self.path())(error);
+        let (mut names, mut others) = (Vec::new(), 0);
+        for item in rustix::fs::Dir::read_from(self.handle()).map_err(reading)? {
+            let item = item.map_err(reading)?;
+            match item.file_name().to_str() {
+                Ok("." | "..") => {}
+                Ok(name) if names.len() < limit && is_meant(name) => names.push(name.to_owned()),
+                _ => others += 1,
+            }
+        }
+        names.sort();
+        names.dedup(); // a file that is renamed meanwhile can be listed twice
+        Ok((names, others))
+    }
+
     /// Opens the plain file `name`, or says nothing where there is none. What is put in its place in the meantime
     /// is refused: a link is not followed, and a pipe is not waited for.
     pub fn open_plain(&self, name: &str) -> Result<Option<File>, TreeError> {

@@ -388,6 +388,7 @@ const AROUND: &[(&str, &str, &str)] = &[
         ".spawn()",
         "the person's own program, which may ask for a password; its answer is a pipe",
     ),
+    ("editor.rs", ".status()", "`bottle approve --edit`: the terminal is the person's own editor's"),
     ("terminal.rs", "stdout()", "asks whether it is a terminal"),
     ("init.rs", "stderr()", "asks whether it is a terminal"),
     ("terminal.rs", "stderr()", "asks whether it is a terminal"),

@@ -144,7 +144,7 @@ async fn send(
     message: Request<Body>,
     socket: &Utf8Path,
 ) -> Result<Response<hyper::body::Incoming>, SendError> {
-    let connected = timeout(CONNECT, Socket::connect_unix(socket.as_std_path())).await;
+    let connected = timeout(CONNECT, Socket::connect_unix_itself(socket.as_std_path())).await;
     let stream = connected.map_err(|_| SendError::TooSlow)??;
     stream.tune()?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

@@ -425,7 +425,7 @@ async fn refused_proposed_approved_and_the_same_request_works_in_the_same_sessio
     exchange(&mut session, request).await.assert_refused(403, "path_not_allowed");
 
     let arguments = json!({"host": "api.test", "path_allowlist": ["/v2/items"], "justification": "the list moved <b>here</b>"});
-    let call = site.propose("egress-proxy-block", &arguments);
+    let _call = site.propose("egress-proxy-block", &arguments);
     let pending = site.pending().await;
     let id = pending["id"].as_str().unwrap().to_owned();
     assert_eq!((&pending["stale"], &pending["obstacle"]), (&false.into(), &Value::Null), "{pending:#}");
@@ -433,6 +433,10 @@ async fn refused_proposed_approved_and_the_same_request_works_in_the_same_sessio
     let shown = said(&site.person(&["dashboard", "--once"]).await);
     assert!(shown.contains(&id) && shown.contains("the list moved <b>here</b>"), "{shown}");
     assert!(shown.contains("GET, HEAD https://api.test /v2/items"), "{shown}");
+    // The host has one rule, whose methods are the usual ones: what that comes to is said.
+    let beyond = pending["beyond"][0].as_str().unwrap();
+    assert!(beyond.contains("POST") && beyond.ends_with(" on /v2/items"), "{pending:#}");
+    assert!(shown.contains(&format!("not asked for, and allowed with it: {beyond}")), "{shown}");
 
     // Nobody agrees without a terminal or a digest, nor to another one.
     let refused = site.person(&["approve", &id]).await;
@@ -443,6 +447,7 @@ async fn refused_proposed_approved_and_the_same_request_works_in_the_same_sessio
     let checked = site.person(&["approve", &id, "--check"]).await;
     assert_eq!(checked.status.code(), Some(0), "{}", said(&checked));
     assert!(said(&checked).contains("https://api.test/v2/items/**"), "{}", said(&checked));
+    assert!(said(&checked).contains(beyond), "{}", said(&checked));
     let digest = digest(&checked);
 
     // A reload that fails leaves everything as it was.
@@ -455,8 +460,9 @@ async fn refused_proposed_approved_and_the_same_request_works_in_the_same_sessio
 
     let approved = site.person(&["approve", &id, "--accept", &digest]).await;
     assert_eq!(approved.status.code(), Some(0), "{}", said(&approved));
-    let answer = tokio::time::timeout(SOON, call).await.unwrap().unwrap();
-    assert_eq!(result(&answer).unwrap()["status"], "approved");
+    // However long the person took, the agent finds out.
+    let status = site.propose("request-status", &json!({"id": id})).await.unwrap();
+    assert_eq!(result(&status).unwrap()["status"], "approved");
     let text = site.manifest();
     assert!(
         text.contains("image: debian:12 # kept") && text.contains("# What the agent works with."),
@@ -467,13 +473,76 @@ async fn refused_proposed_approved_and_the_same_request_works_in_the_same_sessio
 
     let history = fs_err::read_to_string(site.state.join("supervise/history.jsonl")).unwrap();
     let records: Vec<Value> = history.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let [first, record] = records.as_slice() else { panic!("{history}") };
+    let [first, begun, failed, again, record] = records.as_slice() else { panic!("{history}") };
     assert_eq!(first["edited"], true, "what `render` asked about first");
+    assert_eq!((&begun["begun"], &again["begun"]), (&"approved".into(), &"approved".into()));
+    assert_eq!(failed["verdict"], "failed");
     assert_eq!((&record["id"], &record["verdict"]), (&id.as_str().into(), &"approved".into()));
     assert!(record["who"].as_str().unwrap().starts_with("ada("), "{record:#}");
     assert!(record["changes"].to_string().contains("/v2/items"), "{record:#}");
     let again = site.person(&["approve", &id, "--check"]).await;
     assert!(said(&again).contains("has no proposal"), "{}", said(&again));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_agent_is_told_of_an_approval_that_failed_and_what_cannot_be_kept_is_not_done() {
+    let site = Site::start().await;
+    let supervise = site.state.join("supervise");
+    let (id, name) = ("00000000000a", "00000000000a.json");
+    fs_err::write(supervise.join(PROPOSALS).join(name), proposal(id, "new.test").to_string()).unwrap();
+    let digest = digest(&site.person(&["approve", id, "--check"]).await);
+    fs_err::write(site.root.join("refuse"), "").unwrap();
+    let failed = site.person(&["approve", id, "--accept", &digest]).await;
+    assert_eq!(failed.status.code(), Some(2), "{}", said(&failed));
+    let status = result(&site.propose("request-status", &json!({"id": id})).await.unwrap()).unwrap();
+    assert_eq!(status["status"], "pending");
+    let notes = status["notes"].as_str().unwrap();
+    assert!(notes.contains("it could not be applied; it waits") && !notes.contains('/'), "{notes}");
+    fs_err::remove_file(site.root.join("refuse")).unwrap();
+
+    let history = supervise.join("history.jsonl");
+    fs_err::rename(&history, history.with_extension("aside")).unwrap();
+    fs_err::create_dir(&history).unwrap();
+    let failed = site.person(&["approve", id, "--accept", &digest]).await;
+    assert_eq!(failed.status.code(), Some(2), "{}", said(&failed));
+    assert_eq!(site.manifest(), MANIFEST);
+    assert!(supervise.join(PROPOSALS).join(name).exists());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_a_person_makes_of_it_in_an_editor_is_shown_and_agreed_to_by_its_digest() {
+    let site = Site::start().await;
+    let supervise = site.state.join("supervise");
+    let (id, name) = ("00000000000a", "00000000000a.json");
+    fs_err::write(supervise.join(PROPOSALS).join(name), proposal(id, "new.test").to_string()).unwrap();
+    let edit = |editor: &str, more: &[&str]| {
+        let mut command = site.command(&["approve", id, "--edit"]);
+        command.args(more).arg("--image-binary").arg(site.root.join("image-binary"));
+        command.env_remove("VISUAL").env("EDITOR", editor);
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+    };
+    for (editor, why) in [
+        ("false", "failed"),
+        ("sed -i 's/routes:/routs:/'", "there is no key `routs`"),
+        ("sed -i '/new.test/,$d'", "is as it was"),
+    ] {
+        let refused = edit(editor, &["--check"]).await.unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+        assert!(said(&refused).contains(why), "{}", said(&refused));
+    }
+    let narrow = "sed -i 's/new.test/narrow.test/'";
+    let checked = edit(narrow, &["--check"]).await.unwrap();
+    assert!(said(&checked).contains("narrow.test"), "{}", said(&checked));
+    assert_eq!(site.manifest(), MANIFEST);
+    let digest = digest(&checked);
+    let other = edit("true", &["--accept", &digest]).await.unwrap();
+    assert_eq!(other.status.code(), Some(1), "{}", said(&other));
+    let done = edit(narrow, &["--accept", &digest]).await.unwrap();
+    assert!(done.status.success(), "{}", said(&done));
+    assert!(site.manifest().contains("narrow.test") && !site.manifest().contains("new.test"));
+    let decided = fs_err::read_to_string(supervise.join(DECISIONS).join(name)).unwrap();
+    assert!(decided.contains("modified"), "{decided}");
+    assert!(!supervise.join("edit-00000000000a.yaml").exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -517,16 +586,13 @@ async fn nothing_in_the_folder_of_proposals_is_believed() {
     let site = Site::start().await;
     let folder = site.state.join("supervise").join(PROPOSALS);
     let file = |id: &str, text: &str| fs_err::write(folder.join(format!("{id}.json")), text).unwrap();
-    let good = |id: &str, host: &str| {
-        json!({"version": 1, "id": id, "time": "2026-11-28T10:00:00Z", "config": "0",
-            "ask": {"egress-proxy-block": {"host": host, "path_allowlist": ["/"], "justification": "x"}}})
-        .to_string()
-    };
+    let good = |id: &str, host: &str| proposal(id, host).to_string();
     file("000000000001", &good("000000000001", "a.test"));
     file("000000000002", &good("000000000001", "b.test"));
     file("000000000003", &good("000000000003", "b.test\u{1b}[2J"));
     file("000000000004", &"x".repeat(100_000));
     file("000000000005", "{");
+    file("000000000008", &good("000000000008", "a.test").replace("version", "\\u001b[2J"));
     fs_err::write(folder.join("evil\u{1b}[2J.json"), "{}").unwrap();
     fs_err::os::unix::fs::symlink(site.state.join("agreed.json"), folder.join("000000000006.json")).unwrap();
     rustix::fs::mknodat(
@@ -543,13 +609,252 @@ async fn nothing_in_the_folder_of_proposals_is_believed() {
     assert_eq!(bottle["pending"].as_array().unwrap().len(), 1, "{bottle:#}");
     assert_eq!(
         (&bottle["pending"][0]["stale"], &bottle["unreadable"]),
-        (&true.into(), &7.into()),
+        (&true.into(), &8.into()),
         "{bottle:#}"
     );
     let text = said(&site.person(&["dashboard", "--once"]).await);
     assert!(text.contains("(made under older rules)") && !text.contains('\u{1b}'), "{text}");
-    for id in ["000000000002", "000000000003", "000000000004", "000000000006", "000000000007"] {
+    let bad =
+        ["000000000002", "000000000003", "000000000004", "000000000006", "000000000007", "000000000008"];
+    for id in bad {
         let refused = site.person(&["approve", id, "--check"]).await;
         assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+        assert!(said(&refused).len() < 500, "{}", said(&refused));
     }
+
+    // What a person saw is what they decide about.
+    file("000000000001", &good("000000000001", "other.test"));
+    for verb in [&["approve", "000000000001", "--check"][..], &["reject", "000000000001", "--reason", "no"]] {
+        let refused = site.person(verb).await;
+        let text = said(&refused);
+        assert!(text.contains("is not what it was when it was first looked at"), "{text}");
+    }
+    file("000000000001", &good("000000000001", "a.test"));
+
+    // However much lies there, what is a proposal is found, and the rest does not stay.
+    for n in 0..500 {
+        fs_err::write(folder.join(format!(".junk-{n}")), "").unwrap();
+    }
+    let no_utf8 = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"\xff");
+    fs_err::write(folder.as_std_path().join(no_utf8), "").unwrap();
+    let text = said(&site.person(&["dashboard", "--once"]).await);
+    assert!(text.contains("000000000001  ") && text.contains("files were removed from"), "{text}");
+    assert!(fs_err::read_dir(&folder).unwrap().count() < 100);
+    let rejected = site.person(&["reject", "000000000001", "--reason", "no"]).await;
+    assert!(said(&rejected).contains("https://a.test /"), "{}", said(&rejected));
+
+    // A bottle that can't be looked at does not vanish.
+    fs_err::rename(&site.state, site.state.with_extension("aside")).unwrap();
+    let text = said(&site.person(&["dashboard", "--once"]).await);
+    assert!(text.contains("dev") && text.contains("it can't be looked at"), "{text}");
+}
+
+fn proposal(id: &str, host: &str) -> Value {
+    json!({"version": 1, "id": id, "time": "2026-11-28T10:00:00Z", "config": "0".repeat(64),
+        "ask": {"egress-proxy-block": {"host": host, "path_allowlist": ["/"], "justification": "x"}}})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_decision_that_was_cut_off_is_brought_to_its_end() {
+    let site = Site::start().await;
+    let supervise = site.state.join("supervise");
+    let history = supervise.join("history.jsonl");
+    let agreed: Value = serde_json::from_str(&fs_err::read_to_string(&history).unwrap()).unwrap();
+    let record = |id: &str, key: &str, verdict: &str, digest: &str| {
+        let mut record = json!({"time": "2026-11-28T10:00:00Z", "who": "ada(1)", "id": id, "notes": "",
+            "ask": proposal(id, "a.test")["ask"], "changes": [], "digest": digest});
+        record[key] = verdict.into();
+        record.to_string()
+    };
+    let cases = [
+        ("000000000001", "begun", "approved", agreed["digest"].as_str().unwrap(), "approved"),
+        ("000000000002", "begun", "approved", "sha256:0", "failed"),
+        ("000000000003", "verdict", "rejected", "sha256:0", "rejected"),
+    ];
+    let mut lines = fs_err::read_to_string(&history).unwrap();
+    for (id, key, verdict, digest, _) in cases {
+        fs_err::write(
+            supervise.join(PROPOSALS).join(format!("{id}.json")),
+            proposal(id, "a.test").to_string(),
+        )
+        .unwrap();
+        lines += &(record(id, key, verdict, digest) + "\n");
+    }
+    // A line that was being written when the machine stopped takes no other one with it.
+    lines += "{\"time\":";
+    fs_err::write(&history, lines).unwrap();
+    let output = site.person(&["dashboard", "--once", "--format", "json"]).await;
+    let shown: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", said(&output)));
+    let pending = shown["bottles"][0]["pending"].as_array().unwrap();
+    assert_eq!(pending.len(), 1, "{shown:#}");
+    assert_eq!(pending[0]["id"], "000000000002");
+    for (id, _, _, _, told) in cases {
+        let decision = fs_err::read_to_string(supervise.join(DECISIONS).join(format!("{id}.json"))).unwrap();
+        let decision: Value = serde_json::from_str(&decision).unwrap();
+        assert_eq!(decision["verdict"], told, "{id}");
+        let decided = shown["bottles"][0]["history"].as_array().unwrap();
+        let last = decided.iter().rfind(|it| it["id"] == id).unwrap();
+        assert_eq!(last["verdict"], told, "{decided:#?}");
+    }
+}
+
+/// A page that `bottle dashboard --web` serves, and who asks for it over plain HTTP.
+struct Page {
+    child: std::process::Child,
+    authority: String,
+    token: String,
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct Got {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Page {
+    fn start(site: &Site) -> Self {
+        use std::io::BufRead as _;
+        let mut command = site.command(&["dashboard", "--web", "--image-binary"]);
+        command.arg(site.root.join("image-binary")).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let (authority, token) = line.trim().strip_prefix("http://").unwrap().split_once("/?token=").unwrap();
+        assert!(authority.starts_with("127.0.0.1:") && token.len() == 64, "{line}");
+        Self { authority: authority.to_owned(), token: token.to_owned(), child }
+    }
+
+    /// A request with these lines of its head.
+    async fn ask(&self, first: &str, fields: &[String], body: &str) -> Got {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let mut stream = TcpStream::connect(&self.authority).await.unwrap();
+        let mut head = format!("{first} HTTP/1.1\r\nContent-Length: {}\r\n", body.len());
+        for field in fields {
+            head.extend([field.as_str(), "\r\n"]);
+        }
+        stream.write_all(format!("{head}\r\n{body}").as_bytes()).await.unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Got { status, head: head.to_owned(), body: body.to_owned() }
+    }
+
+    fn host(&self) -> String {
+        format!("Host: {}", self.authority)
+    }
+
+    fn origin(&self) -> String {
+        format!("Origin: http://{}", self.authority)
+    }
+}
+
+/// The value of a hidden field.
+fn hidden(page: &str, name: &str) -> String {
+    let at = page.find(&format!("name=\"{name}\" value=\"")).unwrap_or_else(|| panic!("{name}\n{page}"));
+    page[at..].split('"').nth(3).unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_page_is_for_who_has_its_address_and_nothing_in_it_is_markup_of_an_agents() {
+    let site = Site::start().await;
+    let page = Page::start(&site);
+    let (host, origin) = (page.host(), page.origin());
+    let own = std::slice::from_ref(&host);
+    let first = format!("GET /?token={}", page.token);
+    // Another name of this machine, another origin, no token.
+    for (fields, status) in [
+        (vec!["Host: evil.test".to_owned()], 421),
+        (vec![format!("Host: localhost:{}", page.authority.rsplit_once(':').unwrap().1)], 421),
+        (vec![host.clone(), "Origin: https://evil.test".to_owned()], 403),
+        (vec![host.clone(), "Origin: null".to_owned()], 403),
+    ] {
+        assert_eq!(page.ask(&first, &fields, "").await.status, status, "{fields:?}");
+    }
+    for path in ["/", "/?token=", "/?token=0", "/style.css", "/proposal"] {
+        assert_eq!(page.ask(&format!("GET {path}"), own, "").await.status, 403, "{path}");
+    }
+    let begun = page.ask(&first, own, "").await;
+    assert_eq!(begun.status, 303, "{}", begun.head);
+    let set = begun.head.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap();
+    assert!(set.contains("; HttpOnly; SameSite=Strict;"), "{set}");
+    let cookie = format!("Cookie: {}", set.split(';').next().unwrap());
+    assert_eq!(page.ask(&first, own, "").await.status, 403, "the address is good once");
+
+    // What no field of an agent's can hold comes by way of a file, and of what was refused.
+    let html = "<img src=x onerror=alert(1)>&\"'";
+    let id = "00000000000a";
+    let mut asked = proposal(id, "html.test");
+    asked["ask"]["egress-proxy-block"]["justification"] = html.into();
+    let folder = site.state.join("supervise").join(PROPOSALS);
+    fs_err::write(folder.join(format!("{id}.json")), asked.to_string()).unwrap();
+    let other = "00000000000b";
+    let mut record = proposal(other, "x.test");
+    record["ask"] = json!({"pipelock-block": {"failed_url": "https://x.test/v1/<b>", "justification": html}});
+    fs_err::write(folder.join(format!("{other}.json")), record.to_string()).unwrap();
+    let history = site.state.join("supervise/history.jsonl");
+    let steers = format!("\u{1b}[2J\u{202e}{html}");
+    let line = json!({"time": "2026-11-28T10:00:00Z", "who": steers, "id": "00000000000c", "verdict": "rejected",
+        "notes": steers, "ask": proposal("00000000000c", "x.test")["ask"], "changes": [], "digest": steers});
+    fs_err::write(&history, fs_err::read_to_string(&history).unwrap() + &line.to_string() + "\n").unwrap();
+
+    let with = [host.clone(), cookie.clone()];
+    let shown = page.ask("GET /", &with, "").await;
+    assert_eq!(shown.status, 200, "{}", shown.body);
+    assert!(shown.head.contains("content-security-policy: default-src 'none'"), "{}", shown.head);
+    let project =
+        shown.body.split("/proposal?project=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+    let review = page.ask(&format!("GET /proposal?project={project}&id={id}"), &with, "").await;
+    for body in [&shown.body, &review.body] {
+        assert!(body.contains("&lt;img src=x onerror=alert(1)&gt;&amp;"), "{body}");
+        assert!(!body.contains("<img") && !body.contains("<script"), "{body}");
+        assert!(!body.chars().any(|c| bottle::printable::is_unprintable(c) && c != '\n'), "{body}");
+    }
+    assert!(shown.body.contains(r"\u{1b}[2J\u{202e}"), "{}", shown.body);
+
+    let (csrf, digest) = (hidden(&review.body, "csrf"), hidden(&review.body, "digest"));
+    let form = |csrf: &str, more: &str| format!("csrf={csrf}&project={project}&id={id}&{more}");
+    let approve = format!("digest={digest}");
+    let posted = [host.clone(), origin.clone(), cookie.clone()];
+    for (first, fields, csrf, status) in [
+        ("GET /approve", &posted[..], csrf.as_str(), 404),
+        ("PUT /approve", &posted[..], &csrf, 405),
+        ("POST /approve", &posted[..], "0", 403),
+        ("POST /approve", &[host.clone(), cookie.clone()][..], &csrf, 403),
+        ("POST /approve", &[host.clone(), origin.clone()][..], &csrf, 403),
+    ] {
+        assert_eq!(page.ask(first, fields, &form(csrf, &approve)).await.status, status, "{first} {fields:?}");
+    }
+    assert_eq!(site.manifest(), MANIFEST);
+    let other_digest = page.ask("POST /approve", &posted, &form(&csrf, "digest=sha256:0")).await;
+    assert!(other_digest.body.contains("nothing was written"), "{}", other_digest.body);
+    assert_eq!(site.manifest(), MANIFEST);
+
+    // Modified in the page, shown anew, agreed to by the new digest.
+    let text = MANIFEST.replace("[/v1] # only this", "[/v1, /v3] # only this");
+    let encoded =
+        percent_encoding::percent_encode(text.as_bytes(), percent_encoding::NON_ALPHANUMERIC).to_string();
+    let modified = page.ask("POST /modify", &posted, &form(&csrf, &format!("text={encoded}"))).await;
+    let new_digest = hidden(&modified.body, "digest");
+    assert!(new_digest != digest && modified.body.contains("&#x2f;v3"), "{}", modified.body);
+    let done = form(&csrf, &format!("digest={new_digest}&text={encoded}"));
+    let done = page.ask("POST /approve", &posted, &done).await;
+    assert!(done.body.contains("done: the rules say so"), "{}", done.body);
+    assert_eq!(site.manifest(), text);
+    let decided =
+        fs_err::read_to_string(site.state.join("supervise").join(DECISIONS).join(format!("{id}.json")));
+    assert!(decided.unwrap().contains("modified"));
+
+    let no = format!("csrf={csrf}&project={project}&id={other}&reason=no+more");
+    let rejected = page.ask("POST /reject", &posted, &no).await;
+    assert!(rejected.body.contains("rejected"), "{}", rejected.body);
+    assert_eq!(fs_err::read_dir(&folder).unwrap().count(), 0);
 }
