@@ -14,12 +14,12 @@ use super::token_sources::TokenArgs;
 use super::{
     Format, Globals, Outcome, editor, print_as, proposals, reload, render, say, source, terminal, up,
 };
-use crate::capability::{self, Capabilities};
+use crate::capability::{self, Change as CapabilityChange};
 use crate::clock::Clock;
 use crate::patch::Proposed;
 use crate::plan::Plan;
 use crate::printable::printable_text;
-use crate::review;
+use crate::review::{self, Line, Review, What};
 use crate::supervise::{Proposal, ProposalId, Verdict};
 use crate::tree::replace_plain;
 use anyhow::{Context as _, bail, ensure};
@@ -191,7 +191,7 @@ struct Change {
     plan: Plan,
     /// Approved, or modified by the person's own edit.
     verdict: Verdict,
-    review: review::Review,
+    review: Review,
     lines: Vec<String>,
     /// What it allows that nobody asked for.
     beyond: Vec<String>,
@@ -213,24 +213,16 @@ impl Change {
         } else {
             (proposed?, Verdict::Approved)
         };
-        let review = manifest.review(&text)?;
-        let changes = manifest_patch::changes(&review)?;
         let (loaded, _) = manifest.load_text(&text)?;
         let project = Project::resolve(&manifest.file, loaded, Some(&stack.bottle.out))?;
         let plan = project.plan.clone();
         let Candidate { capabilities, digest, context: _ } =
             Candidate::from_project(&RenderedProject::render(project, None)?)?;
-        let judged = |text: &str| -> anyhow::Result<Capabilities> {
-            Ok(manifest.judge(text).map_err(anyhow::Error::msg)?.capabilities)
-        };
-        let (old, new) = (judged(&manifest.text)?, judged(&text)?);
-        if !is_the_patch_alone([&old, &new], [&stack.agreed.record.capabilities, &capabilities]) {
-            bail!(
-                "{} or what belongs to it changed while it was read: an approval would carry that along; nothing was \
-                 written, and the proposal waits",
-                stack.file
-            );
-        }
+        let step = capability::changes(Some(&stack.agreed.record.capabilities), &capabilities);
+        let review = of_step(manifest.review(&text)?, step).with_context(|| {
+            format!("{} changed while it was read; nothing was written, and the proposal waits", stack.file)
+        })?;
+        let changes = manifest_patch::changes(&review)?;
         Ok(Self {
             verdict,
             lines: proposals::lines(&changes),
@@ -406,11 +398,30 @@ fn modified(
     })
 }
 
-/// Whether the step from what was agreed to, to what would be agreed to, is that of the patch: the one that is shown. The
-/// manifest, its lock and the build context are read more than once, and an agent can write to all of them in between.
-fn is_the_patch_alone(patch: [&Capabilities; 2], whole: [&Capabilities; 2]) -> bool {
-    let step = |[old, new]: [&Capabilities; 2]| capability::changes(Some(old), new);
-    step(patch) == step(whole)
+/// The review of a patch with the changes of a step from what was agreed to, to what an approval agrees to: that is what a
+/// person is shown. The manifest, its lock, the certificate and the build context are read more than once, and an agent can
+/// write to all of them in between, so what the patch alone does may be another step.
+fn of_step(mut review: Review, step: Vec<CapabilityChange>) -> anyhow::Result<Review> {
+    let Some(bottle) = review.bottles.first_mut() else {
+        ensure!(step.is_empty(), "the patch changes nothing, and what belongs to the manifest does");
+        return Ok(review);
+    };
+    let mut of_patch = std::mem::take(&mut bottle.lines);
+    for change in step {
+        let is_it = |line: &Line| matches!(&line.what, What::Capability(it) if **it == change);
+        let line = match of_patch.iter().position(is_it) {
+            Some(at) => of_patch.remove(at),
+            None => Line {
+                what: What::Capability(Box::new(change)),
+                details: Vec::new(),
+                place: None,
+                old_place: None,
+            },
+        };
+        bottle.lines.push(line);
+    }
+    bottle.lines.extend(of_patch.into_iter().filter(|line| !matches!(line.what, What::Capability(_))));
+    Ok(review)
 }
 
 /// Renders what a person agreed to and nothing else.
@@ -446,7 +457,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_slips_into_the_manifest_beside_the_patch_is_not_approved() {
+    fn what_slips_in_beside_the_patch_is_shown() {
         let folder = tempfile::tempdir().unwrap();
         let file = Utf8PathBuf::from_path_buf(folder.path().join("bottle.yaml")).unwrap();
         let text = |hosts: &str, mounts: &str| {
@@ -460,13 +471,28 @@ mod tests {
         let manifest = ManifestFile::read(file).unwrap();
         let of = |text: &str| manifest.judge(text).unwrap().capabilities;
         let proposed = "{host: a.test, path_allowlist: [/a, /b]}";
-        let (old, new) = (of(&agreed), of(&text(proposed, "")));
-        assert!(is_the_patch_alone([&old, &new], [&old, &new]));
-        for (hosts, mounts) in [("{host: evil.test}, ", ""), ("", ", {source: /etc, target: /etc-of-host}")] {
-            // The text that was read already holds what was never agreed to.
-            let read = of(&text(&format!("{hosts}{{host: a.test, path_allowlist: [/a]}}"), mounts));
-            let patched = of(&text(&format!("{hosts}{proposed}"), mounts));
-            assert!(!is_the_patch_alone([&read, &patched], [&old, &patched]), "{hosts}{mounts}");
+        let patch = || manifest.review(&text(proposed, "")).unwrap();
+        let shown = |candidate: &str| {
+            let step = capability::changes(Some(&of(&agreed)), &of(candidate));
+            review::text(&of_step(patch(), step).unwrap(), false)
+        };
+        let alone = review::text(&patch(), false);
+        assert_eq!(shown(&text(proposed, "")), alone);
+        for (hosts, mounts, wanted) in [
+            ("{host: evil.test}, ", "", "evil.test"),
+            ("", ", {source: /etc, target: /etc-of-host}", "/etc-of-host"),
+        ] {
+            let said = shown(&text(&format!("{hosts}{proposed}"), mounts));
+            assert!(said.contains(wanted) && !alone.contains(wanted), "{said}");
+            assert!(said.contains("/b"), "{said}");
         }
+        // What was taken out again is not promised.
+        let said = shown(&agreed);
+        assert!(!said.contains("/b"), "{said}");
+        // A patch without a change carries nothing along.
+        let none = || manifest.review(&agreed).unwrap();
+        let step = capability::changes(Some(&of(&agreed)), &of(&text(proposed, "")));
+        assert!(of_step(none(), step).is_err());
+        assert!(of_step(none(), Vec::new()).is_ok());
     }
 }
