@@ -2,8 +2,8 @@
 //! → authority → intent → decision. Each test is named after the trick, and after the public case where there is one.
 
 use bottle::policy::{
-    Authority, DenyPath, Host, Intent, MatchedRule, Method, PathPattern, Policy, Reason, Refusal, Route,
-    Scheme,
+    Authority, DenyPath, Host, Intent, MatchedRule, Method, PathPattern, Policy, PushRules, Reason,
+    RefPattern, Refusal, Route, Scheme,
 };
 use jiff::civil::{Date, date};
 use proptest::prelude::*;
@@ -377,6 +377,61 @@ fn git_push_on_every_host_whatever_its_rule_says() {
                 ask(&policy(), host, "POST", target.as_bytes()),
                 Err(Reason::GitPush),
                 "{host}{target}"
+            );
+        }
+    }
+}
+
+/// Where `git.push` lets pushes pass, the two requests of git's own client do, and no other reading of a push.
+#[test]
+fn git_push_in_disguise_on_a_host_that_allows_pushes() {
+    let push = PushRules {
+        refs: vec![RefPattern::parse("refs/*").unwrap()],
+        create: true,
+        delete: true,
+        force: true,
+        max_pack: 1 << 20,
+        rules: None,
+    };
+    let open = Route { push: Some(push.clone()), ..route("open.example.test") };
+    let listed = Route {
+        push: Some(push),
+        path_allowlist: Some(entries(&["/acme"], false)),
+        ..route("listed.example.test")
+    };
+    let policy = Policy::new(vec![open, listed]).unwrap();
+    for host in ["open.example.test:443", "listed.example.test:443"] {
+        let ask = |method: &str, target: &str| ask(&policy, host, method, target.as_bytes()).map(|_| ());
+        assert_eq!(ask("GET", "/acme/a.git/info/refs?service=git-receive-pack"), Ok(()));
+        assert_eq!(ask("POST", "/acme/a.git/git-receive-pack"), Ok(()));
+        for (method, target) in [
+            ("GET", "/acme/a.git/git-receive-pack"),
+            ("PUT", "/acme/a.git/git-receive-pack"),
+            ("post", "/acme/a.git/git-receive-pack"),
+            ("POST", "/acme/a.git/git-receive-pack?"),
+            ("POST", "/acme/a.git/git-receive-pack?x"),
+            ("POST", "/acme/a.git/git-receive-pack/"),
+            ("POST", "/acme/a.git/git-receive-pack/x"),
+            ("POST", "/acme/a.git/GIT-RECEIVE-PACK"),
+            ("POST", "/acme/a.git/git-receive-pack.git"),
+            ("POST", "/acme/a.git/info/refs?service=git-receive-pack"),
+            ("HEAD", "/acme/a.git/info/refs?service=git-receive-pack"),
+            ("GET", "/acme/a.git/info/refs?service=git-upload-pack&service=git%2dreceive-pack"),
+            ("GET", "/acme/a.git/info/refs?service=git-receive-pack&x=1"),
+            ("GET", "/acme/a.git/info/refs?service=git%2Dreceive-pack"),
+            ("GET", "/acme/a.git/info/refs?%73ervice=git-receive-pack"),
+            ("GET", "/acme/a.git/info/refs?SERVICE=git-receive-pack"),
+            ("GET", "/acme/a.git/INFO/REFS?service=git-receive-pack"),
+            ("PUT", "/acme/a.git/refs/heads/agent/x"),
+            ("PUT", "/acme/a.git/packed-refs"),
+            ("MOVE", "/acme/a.git/refs/heads/main"),
+            ("PUT", "/acme/a.git/objects/pack/pack-x.pack"),
+            ("POST", "/acme/a.git/info/lfs/locks"),
+        ] {
+            let answer = ask(method, target);
+            assert!(
+                matches!(answer, Err(Reason::GitPush | Reason::MethodNotAllowed | Reason::MalformedTarget)),
+                "{host}: {method} {target}: {answer:?}"
             );
         }
     }
