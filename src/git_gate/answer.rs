@@ -45,10 +45,10 @@ impl AnswerReader {
     pub fn new(commands: &Commands, named: usize) -> Option<Self> {
         let capabilities = &commands.capabilities;
         let refs = commands.list.iter().take(named).map(|command| command.name.to_string());
-        let names: HashMap<String, usize> = refs.zip(0..).collect();
+        let places: HashMap<String, usize> = refs.zip(0..).collect();
         capabilities.report_status.then(|| Self {
-            answer: Answer { refs: vec![None; names.len()], ..Answer::default() },
-            names,
+            answer: Answer { refs: vec![None; places.len()], ..Answer::default() },
+            names: places,
             banded: capabilities.side_band,
             read: 0,
             outer: Vec::new(),
@@ -97,7 +97,7 @@ impl AnswerReader {
             match pkt {
                 Pkt::Flush => (self.over, self.answer.whole) = (true, true),
                 Pkt::Data(line) => {
-                    self.line(&String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line)))
+                    self.line(&String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line)));
                 }
             }
             at += length;
@@ -151,7 +151,9 @@ mod tests {
 
     fn lines(lines: &[&str]) -> Vec<u8> {
         let mut out = Vec::new();
-        lines.iter().for_each(|line| pkt_line::write(line.as_bytes(), &mut out));
+        for line in lines {
+            pkt_line::write(line.as_bytes(), &mut out);
+        }
         out.extend_from_slice(pkt_line::FLUSH);
         out
     }
@@ -160,7 +162,9 @@ mod tests {
     fn banded(report: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         pkt_line::write(b"\x02ok refs/heads/2\n", &mut out);
-        report.chunks(7).for_each(|piece| pkt_line::write(&[b"\x01", piece].concat(), &mut out));
+        for piece in report.chunks(7) {
+            pkt_line::write(&[b"\x01", piece].concat(), &mut out);
+        }
         out.extend_from_slice(pkt_line::FLUSH);
         out
     }
@@ -169,7 +173,9 @@ mod tests {
         let mut whole = AnswerReader::new(&commands(capabilities), named).unwrap();
         whole.push(answer);
         let mut bytewise = AnswerReader::new(&commands(capabilities), named).unwrap();
-        answer.iter().for_each(|byte| bytewise.push(&[*byte]));
+        for byte in answer {
+            bytewise.push(&[*byte]);
+        }
         assert_eq!(whole.said(), bytewise.said());
         whole.said().clone()
     }
@@ -197,7 +203,9 @@ mod tests {
         let cut = read("report-status", 3, &lines(&REPORT)[..40]);
         assert!(!cut.whole && cut.accepted == 1, "{cut:?}");
         let mut endless = AnswerReader::new(&commands("report-status"), 3).unwrap();
-        (0..MOST / 990 + 10).for_each(|_| endless.push(&lines(&[&"x".repeat(992)])[..1000 - 4]));
+        for _ in 0..MOST / 990 + 10 {
+            endless.push(&lines(&[&"x".repeat(992)])[..1000 - 4]);
+        }
         endless.push(&lines(&REPORT));
         assert_eq!(endless.said(), &blank, "it is read to a bound");
     }

@@ -106,8 +106,8 @@ impl SecretRules {
             let bare = |rule: &SecretRule| SecretRule { allow: Vec::new(), ..rule.clone() };
             bare(new) == bare(old) && allows(&new.allow, &old.allow)
         };
-        old.rules.iter().all(|old| self.rules.iter().any(|new| same(new, old)))
-            && allows(&self.allow, &old.allow)
+        let kept = |old: &SecretRule| self.rules.iter().any(|new| same(new, old));
+        old.rules.is_empty() || old.rules.iter().all(kept) && allows(&self.allow, &old.allow)
     }
 
     fn allowlists(&self) -> impl Iterator<Item = &SecretAllow> {

@@ -5,6 +5,7 @@
 //! reaches it or not: the server stores it. Blobs are streamed. Nothing of what is refused was sent.
 
 mod delta;
+mod found;
 mod history;
 mod limits;
 mod names;
@@ -18,10 +19,11 @@ mod scan;
 mod source;
 mod special;
 
+pub use found::Found;
 pub use limits::Limits;
 pub use refused::{Refused, RefusedKind};
 pub use rules::{Candidate, SecretScan};
-pub use scan::{Effort, Exempted, Found, Reading, Scan, Scanned, Scanners};
+pub use scan::{Effort, Exempted, Reading, Scan, Scanned, Scanners};
 
 use super::object_id::ObjectId;
 use crate::printable::printable_name;

@@ -3,7 +3,7 @@
 //! A text is looked through in windows that overlap. What is found in a file may still pass by the path and the commit
 //! that it stands in, which are known once all trees were read: so a finding says on what that depends.
 
-use super::Found;
+use super::found::Found;
 use crate::policy::{
     SecretAllow, SecretRule, SecretRules, SecretRulesError, SecretTarget, secret_expression,
 };
@@ -320,7 +320,9 @@ impl<'s> RuledText<'s> {
 /// Shannon's, in bits for each byte.
 fn entropy(text: &[u8]) -> f64 {
     let mut counts = [0_u32; 256];
-    text.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+    for byte in text {
+        counts[usize::from(*byte)] += 1;
+    }
     #[expect(clippy::cast_precision_loss, reason = "a text of 2^52 bytes is none")]
     let all = text.len() as f64;
     let share = |count: &u32| f64::from(*count) / all;

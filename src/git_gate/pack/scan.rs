@@ -1,6 +1,9 @@
 //! What no object may carry: the kinds of credentials that are known, and those that bottle itself holds.
 
-use super::rules::{Candidate, RuledText, SecretScan};
+use super::{
+    found::Found,
+    rules::{Candidate, RuledText, SecretScan},
+};
 use crate::dlp::{Finding, Outgoing, OwnSecrets, Scanner, StreamScanner};
 use bytes::Bytes;
 use std::{
@@ -68,15 +71,6 @@ pub struct Scanned {
     pub exempted: Vec<Found>,
     /// What rules found, which may pass by its path.
     pub candidates: Vec<Candidate>,
-}
-
-/// Something that must not leave, without its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Which kind, or the name of a credential that bottle holds; with what was decoded to see it.
-    pub kind: Arc<str>,
-    /// Its line, from 1; approximate under an encoding.
-    pub line: u64,
 }
 
 /// A line that a comment exempts.

@@ -250,6 +250,7 @@ fn large_blobs_are_streamed() {
 
 /// What `git index-pack --strict` refuses, as a server with receive.fsckObjects asks, is refused here.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn what_git_fsck_refuses_is_refused() {
     let repository = Repository::new();
     let blob = id_of("blob", b"x");

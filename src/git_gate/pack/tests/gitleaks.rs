@@ -52,9 +52,9 @@ fn kinds(result: Result<Inspected, Refused>) -> BTreeSet<String> {
 #[test]
 fn rules_find_what_gitleaks_finds() {
     let recorded: Value = serde_json::from_str(VERDICTS).unwrap();
-    let rules = rules();
-    let ids: BTreeSet<String> = rules.rules.iter().map(|rule| rule.id.clone()).collect();
-    let ruled = Scanners { rules: Some(Arc::new(SecretScan::new(&rules).unwrap())), ..scanners() };
+    let file = rules();
+    let ids: BTreeSet<String> = file.rules.iter().map(|rule| rule.id.clone()).collect();
+    let ruled = Scanners { rules: Some(Arc::new(SecretScan::new(&file).unwrap())), ..scanners() };
     let cases = cases();
     assert!(cases.len() >= 200);
     let (mut apart, mut agreed, mut found, mut builtin) = (BTreeMap::new(), 0, 0, 0);
@@ -132,13 +132,18 @@ fn verdicts_are_recorded() {
 fn of_files(scan: &Scanners, files: &[(&str, &str)], message: &str) -> BTreeSet<String> {
     let mut forged = Forged::new();
     let mut entries = Vec::new();
-    let mut known = BTreeMap::new();
+    let mut known = BTreeSet::new();
     for (path, content) in files {
         let (folder, name) = path.split_once('/').unwrap();
-        let blob = *known.entry(*content).or_insert_with(|| forged.whole(BLOB, content.as_bytes()));
+        let blob = id_of("blob", content.as_bytes());
         let tree = tree_of(&[("100644", name.as_bytes(), blob)]);
         let id = id_of("tree", &tree);
-        known.entry(path).or_insert_with(|| forged.whole(TREE, &tree));
+        if known.insert(blob) {
+            forged.whole(BLOB, content.as_bytes());
+        }
+        if known.insert(id) {
+            forged.whole(TREE, &tree);
+        }
         entries.push(("40000", folder.as_bytes(), id));
     }
     let root = forged.whole(TREE, &tree_of(&entries));

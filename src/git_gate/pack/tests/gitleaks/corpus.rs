@@ -1,15 +1,15 @@
 //! 264 commits, each of one new file: planted credentials and what is nearly one, always the same.
 
 /// A commit.
-pub struct Case {
+pub(super) struct Case {
     /// Its file.
-    pub path: String,
+    pub(super) path: String,
     /// What stands in it.
-    pub content: Vec<u8>,
+    pub(super) content: Vec<u8>,
     /// Its message, behind `case NUMBER: `.
-    pub message: String,
+    pub(super) message: String,
     /// Where the two look at it in different ways; nothing where they don't.
-    pub apart: Option<&'static str>,
+    pub(super) apart: Option<&'static str>,
 }
 
 /// Numbers that look like chance and are not.
@@ -53,7 +53,7 @@ fn planted(family: usize, numbers: &mut Numbers, short: usize, none: bool) -> (&
 }
 
 /// The commits.
-pub fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let mut numbers = Numbers(1);
     let mut cases = Vec::new();
     for round in 0..3 {
@@ -86,7 +86,7 @@ pub fn cases() -> Vec<Case> {
                         1 => (content, message) = (format!("nothing {number}\n").into_bytes(), secret),
                         _ => {
                             content =
-                                content.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect()
+                                content.iter().flat_map(|byte| format!("{byte:02x}").into_bytes()).collect();
                         }
                     }
                 }
@@ -114,7 +114,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 /// The same for `git fast-import`.
-pub fn stream(cases: &[Case]) -> Vec<u8> {
+pub(super) fn stream(cases: &[Case]) -> Vec<u8> {
     let mut out = Vec::new();
     for (number, Case { path, content, message, apart: _ }) in cases.iter().enumerate() {
         let message = format!("case {number}: {message}\n");
