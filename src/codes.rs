@@ -138,6 +138,8 @@ pub const CODES: &[Code] = codes! {
     Lint "not-inspected"
     Lint "privileged-port"
     Lint "push-anywhere"
+    Lint "push-beyond-branches"
+    Lint "push-delete-is-force"
     Lint "push-to-default-branch"
     Lint "query-and-body"
     Lint "redact-alters-uploads"

@@ -15,6 +15,8 @@ static SCANNERS: LazyLock<Scanners> = LazyLock::new(|| Scanners {
     dlp: Scanner::new(Settings::default()).unwrap(),
     own: OwnSecrets::new([("OWN", OWN)]),
     allow_comments: true,
+    effort: std::sync::Arc::default(),
+    rules: None,
 });
 
 fn passes(count: u32, objects: &[u8]) -> bool {
@@ -24,7 +26,7 @@ fn passes(count: u32, objects: &[u8]) -> bool {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&pack).unwrap();
     let limits = Limits { inflated: 1 << 20, object: 1 << 20, resident: 1 << 16, ..Limits::default() };
-    let result = inspect(&file, &[], false, &limits, &*SCANNERS);
+    let result = inspect(&file, &[], &[], false, &limits, &*SCANNERS);
     if let Ok(inspected) = &result {
         assert_eq!(inspected.objects, count);
     }

@@ -2,7 +2,7 @@
 
 use super::folders::{absolute, folder_of, real};
 use super::project::Project;
-use super::{candidate, certificates};
+use super::{candidate, certificates, named_file};
 use crate::capability::Capabilities;
 use crate::diagnostic::{Diagnostic, Report};
 use crate::manifest::{LARGEST, Manifest};
@@ -57,6 +57,7 @@ fn compare(project: &Project, file: &Utf8Path) -> anyhow::Result<Report> {
     let around = Surroundings {
         layout: project.plan.layout.clone(),
         extra_ca: extra_ca.map(|file| certificates::read(&folder, file)).transpose()?,
+        push_rules: named_file::push_rules(manifest, |file, most| named_file::read(&folder, file, most))?,
     };
     let plan = Plan::resolve_loaded(&baseline.loaded, &around)?;
     // It bounds a manifest wherever that lies: `.` is the folder of the manifest.

@@ -1,7 +1,7 @@
 //! One manifest, resolved where it lies: what `plan`, `render` and `up` start from.
 
 use super::folders::{absolute, folder_of, real};
-use super::{certificates, lock_file, source};
+use super::{certificates, lock_file, named_file, source};
 use crate::diagnostic::Report;
 use crate::manifest::Loaded;
 use crate::plan::layout::normal;
@@ -47,6 +47,9 @@ impl Project {
         let around = Surroundings {
             layout: Layout::between(&folder, &out),
             extra_ca: extra_ca.map(|file| certificates::read(&folder, file)).transpose()?,
+            push_rules: named_file::push_rules(&loaded.manifest, |file, most| {
+                named_file::read(&folder, file, most)
+            })?,
         };
         let plan = Plan::resolve_loaded(&loaded, &around)?;
         Ok(Self { file: file.to_owned(), loaded, plan, folder, out })

@@ -1,7 +1,7 @@
 //! The rules of a bottle, read from the files that a person named.
 
 use super::folders::{absolute, real};
-use super::{certificates, source};
+use super::{certificates, named_file, source};
 use crate::explain::BottleRules;
 use crate::manifest::Loaded;
 use crate::plan::{Layout, Plan, Surroundings};
@@ -23,11 +23,14 @@ pub(crate) fn of_manifest(loaded: Loaded) -> anyhow::Result<BottleRules> {
 
 /// What a manifest comes to, with the certificates that it names.
 pub(crate) fn resolve(loaded: &Loaded) -> anyhow::Result<Plan> {
-    let read = |named: &Utf8PathBuf| {
+    let folder = || {
         let file = absolute(Utf8Path::new(loaded.source.name()))?;
-        certificates::read(&real(file.parent().unwrap_or(&file)), named)
+        anyhow::Ok(real(file.parent().unwrap_or(&file)))
     };
+    let read = |named: &Utf8PathBuf| certificates::read(&folder()?, named);
     let extra_ca = loaded.manifest.pipelock.extra_ca.as_ref().map(read).transpose()?;
+    let push_rules =
+        named_file::push_rules(&loaded.manifest, |named, most| named_file::read(&folder()?, named, most))?;
     let layout = Layout::beside(&loaded.manifest.name);
-    Ok(Plan::resolve(&loaded.manifest, &Surroundings { layout, extra_ca })?)
+    Ok(Plan::resolve(&loaded.manifest, &Surroundings { layout, extra_ca, push_rules })?)
 }

@@ -6,7 +6,7 @@ use crate::dlp::{CustomPattern, Exception};
 use crate::policy::{
     self, Below, ClientCredentials, ClientFields, ContentRules, DenyPath, GraphqlOperation, GraphqlRule,
     HostPattern, HostRule, LARGEST_MAX_PACK, Method, PathPattern, Policy, PolicyError, PushRules, QueryRule,
-    RefPattern, Route, RpcRule, size,
+    RefPattern, Route, RpcRule, SecretRules, size,
 };
 use camino::Utf8PathBuf;
 use jiff::civil::Date;
@@ -280,26 +280,28 @@ impl Rpc {
 
 impl From<&PushRules> for GitPush {
     fn from(rules: &PushRules) -> Self {
-        let PushRules { refs, create, delete, force, max_pack } = rules;
+        let PushRules { refs, create, delete, force, max_pack, rules } = rules;
         Self {
             refs: refs.iter().map(ToString::to_string).collect(),
             create: *create,
             delete: *delete,
             force: *force,
             max_pack: *max_pack,
+            rules: rules.clone(),
         }
     }
 }
 
 impl GitPush {
     fn rules(&self) -> Result<PushRules, RuleError> {
-        let Self { refs, create, delete, force, max_pack } = self;
+        let Self { refs, create, delete, force, max_pack, rules } = self;
         Ok(PushRules {
             refs: parse_all(refs, "git_push.refs", RefPattern::parse)?,
             create: *create,
             delete: *delete,
             force: *force,
             max_pack: *max_pack,
+            rules: rules.clone(),
         })
     }
 
@@ -312,6 +314,9 @@ impl GitPush {
                 "max_pack",
                 format!("from 1 to {LARGEST_MAX_PACK} bytes ({})", size(LARGEST_MAX_PACK)),
             ));
+        }
+        if let Some(rules) = &self.rules {
+            rules.check().map_err(|error| ("rules", error.to_string()))?;
         }
         Ok(())
     }
@@ -529,6 +534,9 @@ pub struct GitPush {
     pub force: bool,
     /// The most bytes of a pack.
     pub max_pack: u64,
+    /// Rules in gitleaks' format, as data; no key: there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<SecretRules>,
 }
 
 /// How a credential is put on a request: `header: prefix + secret`, or, with a user name,
@@ -626,6 +634,7 @@ mod tests {
                 delete: false,
                 force: false,
                 max_pack: 1 << 20,
+                rules: None,
             }),
             auth: Some(Auth {
                 header: "authorization".into(),

@@ -131,7 +131,8 @@ impl Proxy {
             Some(SmartPush::Advertisement) => {
                 push::advertised(response, &permit.matched.rule.as_ref().route).await?
             }
-            Some(SmartPush::Pack) | None => response,
+            Some(SmartPush::Pack) => push::answered(response, record),
+            None => response,
         };
         Ok(Answered::Response(own_secrets::scrubbed(respond::strip(response), rules.ruleset.own())))
     }

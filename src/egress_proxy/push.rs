@@ -7,9 +7,9 @@ use super::{
     rules::{LoadedRule, Rules},
 };
 use crate::content_coding::{Coding, DecodeError, DecodedReader, Decoder};
-use crate::git_gate::pack::{Limits, Scanners, Update, inspect};
+use crate::git_gate::pack::{Effort, Limits, Scanners, SecretScan, Update, inspect};
 use crate::git_gate::{
-    AdvertisementError, AdvertisementReader, Command, Intake, Received, Refused, Room, Spool,
+    AdvertisementError, AdvertisementReader, AnswerReader, Command, Intake, Received, Refused, Room, Spool,
 };
 use crate::intercept::{Body, BodyError, body};
 use crate::policy::{HostRule, PushRules, Reason, Refusal, Route, SmartPush};
@@ -20,12 +20,13 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use std::{
     convert::Infallible,
+    fs::File,
     os::unix::fs::FileExt as _,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinError};
 
 /// Packs that are looked at at the same time; others wait, as one takes up to 200 MiB of memory.
 const AT_ONCE: usize = 1;
@@ -36,6 +37,7 @@ const READ_AT_ONCE: usize = 8;
 const GIT_PROTOCOL: HeaderName = HeaderName::from_static("git-protocol");
 
 const REQUEST: &str = "application/x-git-receive-pack-request";
+const RESULT: &[u8] = b"application/x-git-receive-pack-result";
 const ADVERTISEMENT: &[u8] = b"application/x-git-receive-pack-advertisement";
 
 /// What all pushes share.
@@ -100,6 +102,8 @@ impl PushGate {
                     parts.headers.remove(name);
                 }
                 let held = Held::new(received);
+                // The answer is read, for the audit.
+                parts.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
                 parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(REQUEST));
                 parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(held.left()));
                 body::boxed(held)
@@ -132,21 +136,27 @@ impl PushGate {
             }
         }
         let Some(pack) = &received.pack else { return Ok(()) };
-        let unread = |what: &str| Refused { retry: true, ..Refused::whole("unreadable", what) };
-        let file =
-            pack.file().try_clone().map_err(|_| unread("the pack can't be opened: push again later"))?;
-        let limits = Limits { pack: allowed.max_pack, ..Limits::default() };
-        let scan = Scanners { dlp: scanner.clone(), own: own.clone(), allow_comments: false };
+        let defaults = Limits::default();
+        let searches = allowed.rules.as_ref().map_or(0, |rules| rules.rules.len() as u64);
+        let limits = Limits { pack: allowed.max_pack, work: defaults.work + searches, ..defaults };
+        let rules = allowed.rules.as_ref().map(SecretScan::new).transpose();
+        let rules = rules.map_err(|error| Refused::whole("rule", error.to_string()))?;
+        let effort = Arc::<Effort>::default();
+        let scan = Scanners {
+            dlp: scanner.clone(),
+            own: own.clone(),
+            allow_comments: false,
+            effort: Arc::clone(&effort),
+            rules: rules.map(Arc::new),
+        };
         let (commands, force) = (received.commands.clone(), allowed.force);
-        let look = Arc::clone(&self.looks).acquire_owned().await;
-        let looked_at = tokio::task::spawn_blocking(move || {
-            let _look = look;
+        let looked_at = one_at_a_time(&self.looks, Arc::clone(pack), effort, move |pack| {
             let updates: Vec<Update<'_>> = commands
                 .list
                 .iter()
                 .map(|Command { name, old, new }| Update { refname: name.as_str(), old: *old, new: *new })
                 .collect();
-            inspect(&file, &updates, force, &limits, &scan)
+            inspect(pack, &updates, &commands.shallow, force, &limits, &scan)
         });
         match looked_at.await {
             Ok(Ok(inspected)) => {
@@ -154,10 +164,41 @@ impl PushGate {
                 Ok(())
             }
             Ok(Err(refused)) => Err(Refused::of_pack(refused)),
-            Err(_) => {
-                Err(unread("looking at the pack failed: this is a fault of bottle's, please report it"))
-            }
+            Err(_) => Err(Refused {
+                retry: true,
+                ..Refused::whole(
+                    "unreadable",
+                    "looking at the pack failed: this is a fault of bottle's, please report it",
+                )
+            }),
         }
+    }
+}
+
+/// Looks at a pack in a thread for blocking work. When nobody waits for it any more the look is told so, and it holds the
+/// pack, its room and its turn until it has ended.
+async fn one_at_a_time<T: Send + 'static>(
+    looks: &Arc<Semaphore>,
+    pack: Arc<Spool>,
+    effort: Arc<Effort>,
+    look: impl FnOnce(&File) -> T + Send + 'static,
+) -> Result<T, JoinError> {
+    let _waiting = WaitsFor(effort);
+    let turn = Arc::clone(looks).acquire_owned().await;
+    let looked_at = tokio::task::spawn_blocking(move || {
+        let outcome = look(pack.file());
+        drop((pack, turn));
+        outcome
+    });
+    looked_at.await
+}
+
+/// Ends a look when it is dropped.
+struct WaitsFor(Arc<Effort>);
+
+impl Drop for WaitsFor {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 
@@ -289,6 +330,51 @@ pub(super) async fn advertised(response: Response<Body>, route: &Route) -> Resul
     Ok(Response::from_parts(parts, body::boxed(Begun { head: head.into(), inner })))
 }
 
+/// What the server says became of a push, as it came; it is read on the way, for the audit.
+pub(super) fn answered(response: Response<Body>, record: &RequestRecord) -> Response<Body> {
+    let fields = response.headers();
+    let kind = fields.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    let is_report = response.status() == StatusCode::OK
+        && kind.eq_ignore_ascii_case(RESULT)
+        && matches!(Coding::from_fields(fields), Ok(None));
+    match record.push_answer() {
+        Some(reader) if is_report => response.map(|inner| body::boxed(Read { inner, reader })),
+        _ => response,
+    }
+}
+
+/// A body that is read as it passes.
+struct Read {
+    inner: Body,
+    reader: Arc<Mutex<AnswerReader>>,
+}
+
+impl http_body::Body for Read {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            self.reader.lock().unwrap_or_else(PoisonError::into_inner).push(data);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
 /// A body of which the beginning was read.
 struct Begun {
     head: Bytes,
@@ -320,7 +406,7 @@ const PIECE: u64 = 64 << 10;
 /// A push that was looked at, as it came.
 struct Held {
     head: Bytes,
-    pack: Option<Spool>,
+    pack: Option<Arc<Spool>>,
     at: u64,
 }
 
@@ -330,7 +416,7 @@ impl Held {
     }
 
     fn left(&self) -> u64 {
-        self.head.len() as u64 + self.pack.as_ref().map_or(0, Spool::length) - self.at
+        self.head.len() as u64 + self.pack.as_ref().map_or(0, |pack| pack.length()) - self.at
     }
 
     fn piece(&mut self) -> std::io::Result<Bytes> {
@@ -367,5 +453,55 @@ impl http_body::Body for Held {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::RefPattern;
+    use std::sync::mpsc;
+
+    fn held(room: &Arc<Room>) -> (Received, Option<Refused>) {
+        let rules = PushRules {
+            refs: vec![RefPattern::parse("refs/heads/a").unwrap()],
+            create: true,
+            delete: false,
+            force: false,
+            max_pack: 8,
+            rules: None,
+        };
+        let mut intake = Intake::new(&rules, Arc::clone(room));
+        let command = format!("{} {} refs/heads/a", "0".repeat(40), "1".repeat(40));
+        intake.push(format!("{:04x}{command}000012345678", command.len() + 4).as_bytes());
+        intake.finish()
+    }
+
+    #[tokio::test]
+    async fn a_look_that_nobody_waits_for_ends_and_holds_its_room_until_then() {
+        let (room, looks) = (Arc::new(Room::of(8)), Arc::new(Semaphore::new(1)));
+        let pack = held(&room).0.pack.unwrap();
+        let (began, begins) = mpsc::channel();
+        let (end, ends) = mpsc::channel::<()>();
+        let effort = Arc::<Effort>::default();
+        let look = {
+            let (looks, effort) = (Arc::clone(&looks), Arc::clone(&effort));
+            tokio::spawn(async move {
+                one_at_a_time(&looks, pack, effort, move |_| {
+                    began.send(()).unwrap();
+                    ends.recv().unwrap_err();
+                })
+                .await
+            })
+        };
+        tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
+        assert!(!effort.is_stopped());
+        look.abort();
+        assert!(look.await.unwrap_err().is_cancelled());
+        assert!(effort.is_stopped(), "the look is told");
+        assert_eq!(held(&room).1.unwrap().kind, "room", "its pack is there still");
+        drop(end);
+        let _turn = looks.acquire().await.unwrap();
+        assert_eq!(held(&room).1, None);
     }
 }

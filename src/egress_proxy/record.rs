@@ -10,17 +10,17 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::dlp::{OwnSecrets, Scanner};
-use crate::git_gate::Commands;
 use crate::git_gate::object_id::ObjectId;
 use crate::git_gate::pack::Inspected;
+use crate::git_gate::{Answer, AnswerReader, Commands};
 use crate::intercept::{Body, BodyEnd, BodyOutcome, Exchange, Fault, Meter, body};
 use crate::policy::{Authority, HostRule, Intent, Scheme};
-use crate::telemetry::audit::{AuditSlot, Event, PushRecord, PushedRef, Record, Verdict, cut};
+use crate::telemetry::audit::{AuditSlot, Event, PushRecord, PushedRef, Record, ServerReport, Verdict, cut};
 use crate::verdict::egress_proxy::Destination;
 use http::{Request, Response};
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -62,6 +62,8 @@ pub(super) struct RequestRecord {
     started: Instant,
     /// Counts the request's body as it is read.
     pub(super) sent: Meter,
+    /// What the server says of a push.
+    answer: Option<Arc<Mutex<AnswerReader>>>,
 }
 
 impl RequestRecord {
@@ -81,6 +83,7 @@ impl RequestRecord {
             metrics: Arc::clone(metrics),
             started: Instant::now(),
             sent: Meter::default(),
+            answer: None,
         }
     }
 
@@ -139,8 +142,10 @@ impl RequestRecord {
         let id = |id: Option<ObjectId>| id.map(|id| id.to_string());
         let refs = commands.list.iter().take(PushRecord::MOST_REFS).map(|command| PushedRef {
             name: self.shown(command.name.as_str()),
-            old: id(command.old),
+            claimed_old: id(command.old),
             new: id(command.new),
+            unread: false,
+            server: None,
         });
         self.record.push = Some(Box::new(PushRecord {
             refs: refs.collect(),
@@ -148,7 +153,10 @@ impl RequestRecord {
             objects: None,
             exempted: 0,
             refused: None,
+            server: None,
         }));
+        let reader = AnswerReader::new(commands, PushRecord::MOST_REFS);
+        self.answer = reader.map(|reader| Arc::new(Mutex::new(reader)));
     }
 
     /// What was found in its pack, which may be sent on.
@@ -156,6 +164,38 @@ impl RequestRecord {
         if let Some(push) = &mut self.record.push {
             push.objects = Some(inspected.objects);
             push.exempted = inspected.exempted.len() as u64;
+            for (pushed, unread) in push.refs.iter_mut().zip(&inspected.unread) {
+                pushed.unread = *unread;
+            }
+        }
+    }
+
+    /// What reads the answer to a push as it passes.
+    pub(super) fn push_answer(&self) -> Option<Arc<Mutex<AnswerReader>>> {
+        self.answer.clone()
+    }
+
+    /// What the server said of a push, as far as its answer came.
+    fn push_answered(&mut self) {
+        let Some(reader) = self.answer.take() else { return };
+        let reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let said = reader.said();
+        if *said == (Answer { refs: vec![None; said.refs.len()], ..Answer::default() }) {
+            return;
+        }
+        let report = ServerReport {
+            unpack: said.unpack.as_deref().map(|text| self.shown(text)),
+            accepted: said.accepted,
+            refused: said.refused,
+            complete: said.whole,
+        };
+        let of_refs: Vec<_> =
+            said.refs.iter().map(|text| text.as_deref().map(|text| self.shown(text))).collect();
+        if let Some(push) = &mut self.record.push {
+            push.server = Some(report);
+            for (pushed, said) in push.refs.iter_mut().zip(of_refs) {
+                pushed.server = said;
+            }
         }
     }
 
@@ -271,6 +311,7 @@ impl RequestRecord {
 impl Drop for RequestRecord {
     fn drop(&mut self) {
         let Some(slot) = self.slot.take() else { return };
+        self.push_answered();
         self.record.time = self.clock.now();
         self.record.duration_ms = self.elapsed_ms();
         self.record.request_bytes = self.sent.bytes();

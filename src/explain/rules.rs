@@ -7,7 +7,7 @@ use crate::config::embedded::EmbeddedFile;
 use crate::config::pipelock::PipelockFile;
 use crate::config::routes::RoutesFile;
 use crate::manifest::Loaded;
-use crate::plan::{Layout, Plan, Surroundings, Topology};
+use crate::plan::{Plan, Topology};
 use crate::policy::{Authority, Policy};
 use crate::render::{
     self,
@@ -59,13 +59,6 @@ impl std::fmt::Display for FileLine {
 }
 
 impl BottleRules {
-    /// Resolves a manifest; `extra_ca` is the text of the file that it names.
-    pub fn of_manifest(loaded: Loaded, extra_ca: Option<String>) -> anyhow::Result<BottleRules> {
-        let layout = Layout::beside(&loaded.manifest.name);
-        let plan = Plan::resolve(&loaded.manifest, &Surroundings { layout, extra_ca })?;
-        BottleRules::of_plan(&plan, loaded)
-    }
-
     /// The rules of a plan, and the manifest that it was resolved from.
     pub fn of_plan(plan: &Plan, loaded: Loaded) -> anyhow::Result<BottleRules> {
         let routes = (plan.topology == Topology::Chain).then(|| render::routes_file(plan));

@@ -13,6 +13,9 @@ use std::collections::BTreeSet;
 /// Refs of one push.
 const MOST: usize = 1000;
 
+/// Commits at which the clone of a push ends.
+const MOST_SHALLOW: usize = 1000;
+
 /// Bytes of all commands.
 const LARGEST: usize = 512 << 10;
 
@@ -44,6 +47,8 @@ impl Command {
 pub struct Commands {
     /// One for each ref, in the order in which they came; none in the probe `0000` by which git asks for the credential.
     pub list: Vec<Command>,
+    /// Commits whose parents a shallow clone does not have.
+    pub shallow: Vec<ObjectId>,
     /// Of the first one.
     pub capabilities: Capabilities,
 }
@@ -53,6 +58,7 @@ impl Commands {
     pub fn texts(&self) -> impl Iterator<Item = &[u8]> {
         let names = self.list.iter().map(|command| command.name.as_str().as_bytes());
         let ids = self.list.iter().flat_map(|command| command.old.iter().chain(&command.new));
+        let ids = ids.chain(&self.shallow);
         names.chain(ids.map(ObjectId::as_bytes)).chain([self.capabilities.text.as_slice()])
     }
 
@@ -86,9 +92,9 @@ pub enum CommandsError {
     /// A capability that is not passed on.
     #[error(transparent)]
     Capability(#[from] CapabilityError),
-    /// `shallow …`.
+    /// Too many lines `shallow …`.
     #[error(
-        "a push from a shallow clone is not read here: run `git fetch --unshallow` first, then push again"
+        "the clone is shallow in more than {MOST_SHALLOW} places: run `git fetch --unshallow`, then push again"
     )]
     Shallow,
     /// `push-cert`.
@@ -134,7 +140,20 @@ impl CommandReader {
                 Pkt::Flush => return Ok(Some(self.bytes.split_off(self.read + length))),
                 Pkt::Data(line) => {
                     self.lines += 1;
-                    let (command, capabilities) = read_line(line, self.lines)?;
+                    // git says first where a clone ends.
+                    if let Some(id) = line.strip_prefix(b"shallow ")
+                        && self.commands.list.is_empty()
+                    {
+                        let id = shallow(id).ok_or(CommandsError::Malformed(self.lines))?;
+                        if self.commands.shallow.len() == MOST_SHALLOW {
+                            return Err(CommandsError::Shallow);
+                        }
+                        self.commands.shallow.push(id);
+                        self.read += length;
+                        continue;
+                    }
+                    let first = self.commands.list.is_empty();
+                    let (command, capabilities) = read_line(line, self.lines, first)?;
                     if self.commands.list.len() == MOST {
                         return Err(CommandsError::Many);
                     }
@@ -167,18 +186,15 @@ impl CommandReader {
 
 type Line = (Command, Option<Result<Capabilities, CapabilityError>>);
 
-fn read_line(line: &[u8], number: usize) -> Result<Line, CommandsError> {
+fn read_line(line: &[u8], number: usize, first: bool) -> Result<Line, CommandsError> {
     let malformed = CommandsError::Malformed(number);
-    if line.starts_with(b"shallow ") {
-        return Err(CommandsError::Shallow);
-    }
     if line.starts_with(b"push-cert") {
         return Err(CommandsError::PushCert);
     }
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let nul = line.iter().position(|byte| *byte == 0);
     let (command, capabilities) = match nul {
-        Some(at) if number == 1 => (&line[..at], Some(&line[at + 1..])),
+        Some(at) if first => (&line[..at], Some(&line[at + 1..])),
         Some(_) => return Err(malformed),
         None => (line, None),
     };
@@ -199,6 +215,10 @@ fn read_line(line: &[u8], number: usize) -> Result<Line, CommandsError> {
         return Err(CommandsError::Nothing(name));
     }
     Ok((Command { name, old, new }, capabilities.map(Capabilities::read)))
+}
+
+fn shallow(id: &[u8]) -> Option<ObjectId> {
+    ObjectId::from_hex(id.strip_suffix(b"\n").unwrap_or(id)).filter(|id| !id.is_null())
 }
 
 /// The name of no object is all zeros.

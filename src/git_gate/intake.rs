@@ -78,8 +78,8 @@ pub struct Received {
     pub commands: Commands,
     /// The same as bytes, its end included; nothing of a refused push.
     pub head: Vec<u8>,
-    /// Nothing where none follows.
-    pub pack: Option<Spool>,
+    /// Nothing where none follows. Its room is given back when the last one lets go of it.
+    pub pack: Option<Arc<Spool>>,
 }
 
 /// Takes the body of a push.
@@ -90,7 +90,7 @@ pub struct Intake<'r> {
     reader: CommandReader,
     /// The commands have ended.
     after: bool,
-    received: Received,
+    pack: Option<Spool>,
     refused: Option<Refused>,
 }
 
@@ -98,14 +98,7 @@ impl<'r> Intake<'r> {
     /// Under these rules; the pack is held in `room`.
     #[must_use]
     pub fn new(rules: &'r PushRules, room: Arc<Room>) -> Self {
-        Self {
-            rules,
-            room,
-            reader: CommandReader::default(),
-            after: false,
-            received: Received::default(),
-            refused: None,
-        }
+        Self { rules, room, reader: CommandReader::default(), after: false, pack: None, refused: None }
     }
 
     /// Takes more of the body.
@@ -113,13 +106,13 @@ impl<'r> Intake<'r> {
         if self.refused.is_some() {
             return;
         }
-        let outcome = if self.after { self.pack(data) } else { self.commands(data) };
+        let outcome = if self.after { self.hold(data) } else { self.commands(data) };
         self.refuse(outcome);
     }
 
     fn refuse(&mut self, outcome: Result<(), Refused>) {
         if let Err(refused) = outcome {
-            self.received.pack = None;
+            self.pack = None;
             self.refused = Some(refused);
         }
     }
@@ -128,18 +121,22 @@ impl<'r> Intake<'r> {
         let rest = self.reader.push(data).map_err(|error| malformed(&error))?;
         let Some(rest) = rest else { return Ok(()) };
         self.after = true;
-        decide(self.reader.so_far(), self.rules)?;
-        if rest.is_empty() { Ok(()) } else { self.pack(&rest) }
+        let commands = self.reader.so_far();
+        if commands.list.is_empty() && !commands.shallow.is_empty() {
+            return Err(Refused::whole("commands", "the push is malformed: it changes no ref"));
+        }
+        decide(commands, self.rules)?;
+        if rest.is_empty() { Ok(()) } else { self.hold(&rest) }
     }
 
-    fn pack(&mut self, data: &[u8]) -> Result<(), Refused> {
+    fn hold(&mut self, data: &[u8]) -> Result<(), Refused> {
         if !self.reader.so_far().want_a_pack() {
             return Err(Refused::whole(
                 "commands",
                 "the push is malformed: something follows where no pack is due",
             ));
         }
-        let held = self.received.pack.as_ref().map_or(0, Spool::length);
+        let held = self.pack.as_ref().map_or(0, Spool::length);
         if held + data.len() as u64 > self.rules.max_pack {
             let message = format!(
                 "the pack is larger than {}, which git.push.max_pack allows here: push fewer commits at a time, or have a \
@@ -148,10 +145,10 @@ impl<'r> Intake<'r> {
             );
             return Err(Refused::whole("size", message));
         }
-        if self.received.pack.is_none() {
-            self.received.pack = Some(Spool::new(Arc::clone(&self.room)).map_err(|error| no_room(&error))?);
+        if self.pack.is_none() {
+            self.pack = Some(Spool::new(Arc::clone(&self.room)).map_err(|error| no_room(&error))?);
         }
-        self.received.pack.as_mut().map_or(Ok(()), |pack| pack.push(data)).map_err(|error| no_room(&error))
+        self.pack.as_mut().map_or(Ok(()), |pack| pack.push(data)).map_err(|error| no_room(&error))
     }
 
     /// The body has come to its end.
@@ -160,18 +157,16 @@ impl<'r> Intake<'r> {
             let commands = self.reader.so_far();
             let outcome = if !self.after {
                 Err(malformed(&CommandsError::Unfinished))
-            } else if commands.want_a_pack() && self.received.pack.is_none() {
+            } else if commands.want_a_pack() && self.pack.is_none() {
                 Err(Refused::whole("pack", "the push is malformed: its pack is missing"))
             } else {
                 Ok(())
             };
             self.refuse(outcome);
         }
-        let mut received = std::mem::take(&mut self.received);
-        (received.commands, received.head) = std::mem::take(&mut self.reader).into_parts();
-        if self.refused.is_some() {
-            received.head = Vec::new();
-        }
+        let (commands, head) = std::mem::take(&mut self.reader).into_parts();
+        let head = if self.refused.is_some() { Vec::new() } else { head };
+        let received = Received { commands, head, pack: self.pack.take().map(Arc::new) };
         (received, self.refused.take())
     }
 }
@@ -215,6 +210,7 @@ mod tests {
             delete: true,
             force: false,
             max_pack: 8,
+            rules: None,
         }
     }
 
@@ -291,7 +287,7 @@ mod tests {
                 ("commands", "the push is malformed: something follows where no pack is due")
             );
         }
-        assert_eq!(refusal(&[format!("shallow {A}")], b"PACK").0, "commands");
+        assert_eq!(refusal(&[format!("shallow {A}")], b"").0, "commands");
         let rules = rules();
         let mut cut = Intake::new(&rules, Arc::default());
         cut.push(b"00");

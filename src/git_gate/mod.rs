@@ -4,6 +4,7 @@
 //! refused is answered as a server would, so that git prints what happened and what to do.
 
 mod advertisement;
+mod answer;
 mod capabilities;
 mod commands;
 mod intake;
@@ -14,6 +15,7 @@ mod report;
 mod spool;
 
 pub use advertisement::{AdvertisementError, AdvertisementReader};
+pub use answer::{Answer, AnswerReader};
 pub use capabilities::{Capabilities, CapabilityError};
 pub use commands::{Command, CommandReader, Commands, CommandsError};
 pub use intake::{Intake, NOTHING_SENT, Received, Refused};

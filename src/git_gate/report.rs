@@ -73,7 +73,8 @@ mod tests {
 
     fn commands(capabilities: Capabilities) -> Commands {
         let command = |name: &str| Command { name: RefName::parse(name).unwrap(), old: None, new: None };
-        Commands { list: vec![command("refs/heads/a"), command("refs/heads/b")], capabilities }
+        let list = vec![command("refs/heads/a"), command("refs/heads/b")];
+        Commands { list, capabilities, shallow: Vec::new() }
     }
 
     fn lines(mut bytes: &[u8]) -> Vec<String> {

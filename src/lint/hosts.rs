@@ -30,6 +30,8 @@ fn of_rule(rule: &HostRule, today: Date) -> Found {
     warn("", writes_to_a_forge(rule));
     warn("git.push", pushes_anywhere(rule));
     warn("git.push.refs", pushes_to_the_default_branch(rule));
+    warn("git.push.refs", pushes_beyond_branches(rule));
+    warn("git.push.delete", deletes_and_creates(rule));
     warn("until", expiry(route, today));
     for (at, method) in route.methods.iter().flatten().enumerate() {
         warn(&format!("methods[{at}]"), unregistered(route, method));
@@ -262,6 +264,44 @@ fn pushes_to_the_default_branch(rule: &HostRule) -> Option<Diagnostic> {
         )
         .hint("let it push to branches of its own, such as refs/heads/agent/*, and merge them after a look")
         .hint("whoever deploys from that branch runs what the agent wrote"),
+    )
+}
+
+/// What is neither a branch nor a tag, and what forges and git do by it.
+const BEYOND: [(&str, &str); 8] = [
+    ("refs/for/", "on Gerrit, a push there opens a change for review, and names who reviews it"),
+    ("refs/changes/", "on Gerrit, they are the changes of everybody"),
+    ("refs/meta/", "on Gerrit, refs/meta/config says who may do what"),
+    ("refs/users/", "on Gerrit, they are accounts"),
+    ("refs/pull/", "on GitHub and Gitea, they are pull requests"),
+    ("refs/merge-requests/", "on GitLab, they are merge requests"),
+    ("refs/notes/", "git shows notes beside the commits of others"),
+    ("refs/replace/", "for whoever fetches them, git reads another object in the place of each"),
+];
+
+/// A push to refs by which a forge does something.
+fn pushes_beyond_branches(rule: &HostRule) -> Option<Diagnostic> {
+    let Route { source, host, push, .. } = &rule.route;
+    let entry =
+        push.as_ref()?.refs.iter().find(|entry| !entry.stays_below(&["refs/heads/", "refs/tags/"]))?;
+    let message =
+        format!("{source}: `{entry}` lets the agent push refs of {host} that are neither branches nor tags");
+    let warning = Diagnostic::warning("push-beyond-branches", message).hint(
+        "name branches: refs/heads/agent/*; a forge may do what no rule about refs says by any other ref",
+    );
+    let known = BEYOND.iter().filter(|(folder, _)| entry.reaches(folder));
+    Some(known.fold(warning, |warning, (folder, what)| warning.hint(format!("{folder}*: {what}"))))
+}
+
+/// A ref that may be deleted and made may be made anywhere.
+fn deletes_and_creates(rule: &HostRule) -> Option<Diagnostic> {
+    let Route { source, push, .. } = &rule.route;
+    push.as_ref().filter(|push| push.create && push.delete && !push.force)?;
+    let message = format!("{source}: git.push.delete beside git.push.create is as good as git.push.force");
+    Some(
+        Diagnostic::warning("push-delete-is-force", message)
+            .hint("a branch that the agent deletes it can make again at another commit, in two pushes")
+            .hint("say `force: true` if that is meant, `create: false`, or no `delete`: a person cleans up"),
     )
 }
 

@@ -399,6 +399,10 @@ pub(super) struct GitPush {
     /// The largest pack, with `KiB` or `MiB`: up to 128MiB. Default: `50MiB`.
     #[schemars(example = &"20MiB")]
     pub(super) max_pack: Option<String>,
+    /// A file of rules in gitleaks' format, relative to the manifest: what a push may not carry beside what the built-in
+    /// patterns find. It is read when the bottle is rendered.
+    #[schemars(example = &".gitleaks.toml")]
+    pub(super) rules: Option<String>,
 }
 
 /// What becomes of the agent's own credentials.

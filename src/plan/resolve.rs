@@ -3,7 +3,8 @@
 use super::{AgentImage, ExtraCa, Layout, Plan, Problems, SeedPhrases, Sidecar, Topology, agent};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::manifest::{DlpAction, Engine, Image, Loaded, Manifest};
-use crate::policy::{HostRule, OnSecret, is_model_api};
+use crate::policy::{HostRule, OnSecret, SecretRules, is_model_api};
+use std::collections::BTreeMap;
 
 /// What a plan needs besides the manifest; read by the caller, so that resolving is pure.
 #[derive(Clone, Debug)]
@@ -12,13 +13,15 @@ pub struct Surroundings {
     pub layout: Layout,
     /// The content of the file that `pipelock.extra_ca` names.
     pub extra_ca: Option<String>,
+    /// The content of each file that a `git.push.rules` names.
+    pub push_rules: BTreeMap<String, String>,
 }
 
 impl Surroundings {
     /// OUT is `.bottle/NAME` beside the manifest, and there is no other file.
     #[must_use]
     pub fn beside(name: &str) -> Self {
-        Self { layout: Layout::beside(name), extra_ca: None }
+        Self { layout: Layout::beside(name), extra_ca: None, push_rules: BTreeMap::new() }
     }
 }
 
@@ -44,6 +47,8 @@ impl Plan {
             |said: Problems| Report(said.into_iter().map(|(pointer, it)| place(&pointer, it)).collect());
         let mut problems = Problems::new();
         let extra_ca = extra_ca(manifest, around, &mut problems);
+        let hosts = manifest.hosts().map(|rule| with_action(manifest, rule));
+        let hosts = hosts.map(|rule| with_push_rules(rule, around, &mut problems)).collect();
         let seed_phrases = seed_phrases(manifest);
         let agent = agent::resolve(manifest, &around.layout, &mut problems);
         if !problems.is_empty() {
@@ -53,7 +58,7 @@ impl Plan {
             name: manifest.name.clone(),
             layout: around.layout.clone(),
             topology: if manifest.has_routes() { Topology::Chain } else { Topology::Direct },
-            hosts: manifest.hosts().map(|rule| with_action(manifest, rule)).collect(),
+            hosts,
             egress_network: manifest.egress.network.clone(),
             engine: manifest.pipelock.engine.clone(),
             // What removes secrets does so host by host.
@@ -80,6 +85,24 @@ fn with_action(manifest: &Manifest, rule: &HostRule) -> HostRule {
             None => embedded && is_model_api(rule.route.host.as_str()),
         };
     HostRule { on_secret: rule.on_secret.or(removes.then_some(OnSecret::Redact)), ..rule.clone() }
+}
+
+/// The same with the rules of the file that `git.push.rules` names.
+fn with_push_rules(mut rule: HostRule, around: &Surroundings, problems: &mut Problems) -> HostRule {
+    let at = format!("{}.git.push.rules", rule.route.source);
+    if let Some(named) = rule.route.push.as_mut().and_then(|push| push.rules.as_mut()) {
+        let text = around.push_rules.get(&named.file).map_or("", String::as_str);
+        match SecretRules::parse(&named.file, text) {
+            Ok(rules) => *named = rules,
+            Err(error) => {
+                let problem = Diagnostic::error("git-push", format!("{}: {error}", named.file));
+                let hint =
+                    "`git.push.rules` names a file of rules in gitleaks' format, with `[[rules]]` of its own";
+                problems.push((at, problem.hint(hint)));
+            }
+        }
+    }
+    rule
 }
 
 const EXTRA_CA: &str = "pipelock.extra_ca";

@@ -38,6 +38,7 @@ mod route;
 mod rpc;
 mod rule;
 mod rules;
+mod secret_rules;
 mod smart_push;
 mod target;
 #[cfg(test)]
@@ -73,6 +74,10 @@ pub use route::Route;
 pub use rpc::{RpcFault, RpcRule};
 pub use rule::{Auth, HostRule, OnSecret};
 pub use rules::{Policy, PolicyError};
+pub use secret_rules::{
+    LARGEST_SECRET_RULES, SecretAllow, SecretRule, SecretRules, SecretRulesError, SecretTarget,
+    expression as secret_expression,
+};
 pub use smart_push::SmartPush;
 pub use target::Target;
 pub use upgrade::{Asked, upgrade};

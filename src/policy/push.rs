@@ -2,6 +2,7 @@
 //!
 //! A ref is decided on by its full name in the form that `git check-ref-format` takes, so that no name has two spellings.
 
+use super::SecretRules;
 use serde::Serialize;
 use std::fmt;
 
@@ -122,6 +123,18 @@ impl RefPattern {
         }
     }
 
+    /// Whether the entry allows a ref below a folder, which ends in a slash.
+    #[must_use]
+    pub fn reaches(&self, folder: &str) -> bool {
+        self.before.starts_with(folder) || self.after.is_some() && folder.starts_with(&self.before)
+    }
+
+    /// Whether it allows refs below one of these folders alone.
+    #[must_use]
+    pub fn stays_below(&self, folders: &[&str]) -> bool {
+        folders.iter().any(|folder| self.before.starts_with(folder))
+    }
+
     /// Whether every ref that `other` allows is allowed by `self`. It never says yes wrongly.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
@@ -168,6 +181,8 @@ pub struct PushRules {
     pub force: bool,
     /// Bytes of a pack.
     pub max_pack: u64,
+    /// What it may not carry beside what is known.
+    pub rules: Option<SecretRules>,
 }
 
 /// What becomes of a ref.
@@ -215,19 +230,21 @@ impl PushRules {
     /// Whether these allow anything that `old` do not.
     #[must_use]
     pub fn exceeds(&self, old: &Self) -> bool {
-        let Self { refs, create, delete, force, max_pack } = self;
+        let Self { refs, create, delete, force, max_pack, rules } = self;
+        let finds = |old: &SecretRules| rules.as_ref().is_some_and(|new| new.covers(old));
         !refs.iter().all(|new| old.refs.iter().any(|old| old.covers(new)))
             || *create && !old.create
             || *delete && !old.delete
             || *force && !old.force
             || *max_pack > old.max_pack
+            || !old.rules.as_ref().is_none_or(finds)
     }
 }
 
 /// `refs/heads/agent/*: create, no delete, no force, up to 50 MiB`.
 impl fmt::Display for PushRules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { refs: _, create, delete, force, max_pack } = self;
+        let Self { refs: _, create, delete, force, max_pack, rules } = self;
         let word = |is: bool| if is { "" } else { "no " };
         write!(
             f,
@@ -237,7 +254,8 @@ impl fmt::Display for PushRules {
             word(*delete),
             word(*force),
             size(*max_pack)
-        )
+        )?;
+        rules.iter().try_for_each(|rules| write!(f, ", searched by {rules}"))
     }
 }
 

@@ -2,8 +2,8 @@
 //! → authority → intent → decision. Each test is named after the trick, and after the public case where there is one.
 
 use bottle::policy::{
-    Authority, DenyPath, Host, Intent, MatchedRule, Method, PathPattern, Policy, Reason, Refusal, Route,
-    Scheme,
+    Authority, DenyPath, Host, Intent, MatchedRule, Method, PathPattern, Policy, PushRules, Reason,
+    RefPattern, Refusal, Route, Scheme,
 };
 use jiff::civil::{Date, date};
 use proptest::prelude::*;
@@ -379,6 +379,68 @@ fn git_push_on_every_host_whatever_its_rule_says() {
                 "{host}{target}"
             );
         }
+    }
+}
+
+/// Where `git.push` lets pushes pass, the two requests of git's own client do, and no other reading of a push.
+#[test]
+fn git_push_in_disguise_on_a_host_that_allows_pushes() {
+    let push = PushRules {
+        refs: vec![RefPattern::parse("refs/*").unwrap()],
+        create: true,
+        delete: true,
+        force: true,
+        max_pack: 1 << 20,
+        rules: None,
+    };
+    let policy = |push: Option<PushRules>| {
+        let open = Route { push: push.clone(), ..route("open.example.test") };
+        let path_allowlist = Some(entries(&["/acme"], false));
+        let listed = Route { push, path_allowlist, ..route("listed.example.test") };
+        Policy::new(vec![open, listed]).unwrap()
+    };
+    let (with, without) = (policy(Some(push)), policy(None));
+    for host in ["open.example.test:443", "listed.example.test:443"] {
+        let ask = |policy: &Policy, method: &str, target: &str| {
+            ask(policy, host, method, target.as_bytes()).map(|_| ())
+        };
+        let mut refused = 0;
+        for (method, target) in [
+            ("GET", "/acme/a.git/info/refs?service=git-receive-pack"),
+            ("POST", "/acme/a.git/git-receive-pack"),
+        ] {
+            assert_eq!(ask(&with, method, target), Ok(()));
+            assert_eq!(ask(&without, method, target), Err(Reason::GitPush));
+        }
+        for (method, target) in [
+            ("GET", "/acme/a.git/git-receive-pack"),
+            ("PUT", "/acme/a.git/git-receive-pack"),
+            ("post", "/acme/a.git/git-receive-pack"),
+            ("POST", "/acme/a.git/git-receive-pack?"),
+            ("POST", "/acme/a.git/git-receive-pack?x"),
+            ("POST", "/acme/a.git/git-receive-pack/"),
+            ("POST", "/acme/a.git/git-receive-pack/x"),
+            ("POST", "/acme/a.git/GIT-RECEIVE-PACK"),
+            ("POST", "/acme/a.git/git-receive-pack.git"),
+            ("POST", "/acme/a.git/info/refs?service=git-receive-pack"),
+            ("HEAD", "/acme/a.git/info/refs?service=git-receive-pack"),
+            ("GET", "/acme/a.git/info/refs?service=git-upload-pack&service=git%2dreceive-pack"),
+            ("GET", "/acme/a.git/info/refs?service=git-receive-pack&x=1"),
+            ("GET", "/acme/a.git/info/refs?service=git%2Dreceive-pack"),
+            ("GET", "/acme/a.git/info/refs?%73ervice=git-receive-pack"),
+            ("GET", "/acme/a.git/info/refs?SERVICE=git-receive-pack"),
+            ("GET", "/acme/a.git/INFO/REFS?service=git-receive-pack"),
+            ("PUT", "/acme/a.git/refs/heads/agent/x"),
+            ("PUT", "/acme/a.git/packed-refs"),
+            ("MOVE", "/acme/a.git/refs/heads/main"),
+            ("PUT", "/acme/a.git/objects/pack/pack-x.pack"),
+            ("POST", "/acme/a.git/info/lfs/locks"),
+        ] {
+            let answer = ask(&without, method, target);
+            refused += usize::from(answer == Err(Reason::GitPush));
+            assert_eq!(ask(&with, method, target), answer, "{host}: {method} {target}");
+        }
+        assert!(refused > 15, "{refused}");
     }
 }
 

@@ -28,6 +28,7 @@ fn plan(example: &str) -> Plan {
     let around = Surroundings {
         layout: Layout::beside(example),
         extra_ca: extra_ca.map(|file| fs::read_to_string(folder.join(file)).unwrap()),
+        ..Surroundings::beside(example)
     };
     Plan::resolve(&loaded.manifest, &around).unwrap()
 }

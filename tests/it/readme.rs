@@ -200,6 +200,7 @@ fn every_field_of_an_audit_record_is_in_its_table() {
             objects: None,
             exempted: 0,
             refused: None,
+            server: None,
         })),
         verdict: Verdict::Deny,
         reason: text(),

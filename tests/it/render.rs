@@ -507,7 +507,7 @@ fn what_decides_about_the_agent_is_read_only_for_it() {
 
 /// The agent's binds of the project as `target < source`, with `(ro)`.
 fn binds(manifest: &Manifest, layout: Layout) -> Vec<String> {
-    let plan = Plan::resolve(manifest, &Surroundings { layout, extra_ca: None }).unwrap();
+    let plan = Plan::resolve(manifest, &Surroundings { layout, ..Surroundings::beside("dev") }).unwrap();
     let line = |mount: &MountPlan| {
         let access = if mount.read_only { " (ro)" } else { "" };
         format!("{} < {}{access}", mount.target, mount.source)
@@ -737,7 +737,8 @@ fn an_absolute_path_of_the_machine_gets_into_no_file() {
         .map(|folder| {
             let folder = camino::Utf8Path::new(folder);
             let layout = Layout::between(folder, &folder.join(".bottle/dev"));
-            let plan = Plan::resolve(&manifest, &Surroundings { layout, extra_ca: None }).unwrap();
+            let plan =
+                Plan::resolve(&manifest, &Surroundings { layout, ..Surroundings::beside("dev") }).unwrap();
             render::tree(&plan, render::RenderTarget::Compose).unwrap()
         })
         .into();

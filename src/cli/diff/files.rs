@@ -1,6 +1,6 @@
 //! The files of one side: those of a commit, or those of the disk. Both may be an agent's.
 
-use crate::cli::{certificates, say, source};
+use crate::cli::{named_file, say, source};
 use crate::consent::Context;
 use crate::git::{self, Commit, Repository};
 use crate::lock::{self, Lock};
@@ -291,19 +291,23 @@ impl Files {
 
     /// The certificates that a manifest names: from this side, or from the machine where they lie outside of it.
     fn extra_ca(&self, folder: &Utf8Path, file: &Utf8Path) -> anyhow::Result<String> {
+        let place = || format!("`pipelock.extra_ca`: {file}");
+        let bytes = self.named_file(folder, file, LARGEST as u64).with_context(place)?;
+        String::from_utf8(bytes).with_context(place)
+    }
+
+    fn named_file(&self, folder: &Utf8Path, file: &Utf8Path, most: u64) -> anyhow::Result<Vec<u8>> {
         let path = normal(&folder.join(file));
         if path.is_absolute() || path.starts_with("..") {
             let top = match self {
                 Self::Commit { repository, .. } => repository.top(),
                 Self::Disk { top, .. } => top,
             };
-            return certificates::read(&top.join(folder), file);
+            return named_file::read(&top.join(folder), file, most);
         }
-        let bytes = self.read(&path, LARGEST as u64)?;
+        let bytes = self.read(&path, most)?;
         self.require_encoding([path.as_path()].into_iter())?;
-        let bytes =
-            bytes.with_context(|| format!("`pipelock.extra_ca`: there is no {}{path}", self.prefix()))?;
-        String::from_utf8(bytes).with_context(|| format!("`pipelock.extra_ca`: {path}"))
+        bytes.with_context(|| format!("there is no {}{path}", self.prefix()))
     }
 
     /// Reads and resolves one bottle.
@@ -355,8 +359,10 @@ impl Files {
     fn plan(&self, loaded: &Loaded, folder: &Utf8Path) -> anyhow::Result<Plan> {
         let extra_ca = loaded.manifest.pipelock.extra_ca.as_ref();
         let extra_ca = extra_ca.map(|file| self.extra_ca(folder, file)).transpose()?;
+        let read = |file: &Utf8Path, most: u64| self.named_file(folder, file, most);
+        let push_rules = named_file::push_rules(&loaded.manifest, read)?;
         let layout = Layout::beside(&loaded.manifest.name);
-        Ok(Plan::resolve_loaded(loaded, &Surroundings { layout, extra_ca })?)
+        Ok(Plan::resolve_loaded(loaded, &Surroundings { layout, extra_ca, push_rules })?)
     }
 }
 

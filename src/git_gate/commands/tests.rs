@@ -56,11 +56,13 @@ fn what_git_sends_is_read() {
 fn what_git_does_not_send_is_refused_in_words() {
     let sha256 = "3".repeat(64);
     let cases = [
+        (vec![format!("shallow {}", &A[1..])], "the push is malformed: line 1 is no command"),
+        (vec![format!("shallow {ZERO}")], "the push is malformed: line 1 is no command"),
+        (vec![format!("shallow {A}\0report-status")], "the push is malformed: line 1 is no command"),
         (
-            vec![format!("shallow {A}")],
-            "a push from a shallow clone is not read here: run `git fetch --unshallow` first",
+            vec![format!("{A} {B} refs/heads/x"), format!("shallow {A}")],
+            "the push is malformed: line 2 is no command",
         ),
-        (vec![format!("{A} {B} refs/heads/x"), format!("shallow {A}")], "a push from a shallow clone"),
         (vec!["push-cert\0report-status".to_owned()], "a signed push is not passed on"),
         (
             vec![format!("{A} {B} refs/heads/x\0push-options")],
@@ -123,7 +125,29 @@ fn what_git_does_not_send_is_refused_in_words() {
 }
 
 #[test]
+fn a_shallow_clone_says_first_where_it_ends() {
+    let lines = [
+        &*format!("shallow {A}"),
+        &format!("shallow {B}\n"),
+        &format!("{A} {B} refs/heads/x\0report-status"),
+        &format!("{A} {B} refs/heads/y"),
+    ];
+    let (commands, _) = read(&body(&lines)).unwrap();
+    let id = |text: &str| ObjectId::from_hex(text.as_bytes()).unwrap();
+    assert_eq!(commands.shallow, [id(A), id(B)]);
+    assert_eq!(commands.list.len(), 2);
+    assert!(commands.capabilities.report_status, "those of the first command");
+    assert!(commands.texts().any(|text| text == id(A).as_bytes()), "they are searched too");
+    let (only, _) = read(&body(&lines[..2])).unwrap();
+    assert!(only.list.is_empty() && !only.want_a_pack());
+}
+
+#[test]
 fn a_list_is_bounded() {
+    let shallow = vec![format!("shallow {A}"); MOST_SHALLOW + 1];
+    let lines: Vec<&str> = shallow.iter().map(String::as_str).collect();
+    assert!(read(&body(&lines[1..])).is_ok());
+    assert_eq!(read(&body(&lines)).unwrap_err(), CommandsError::Shallow);
     let many: Vec<String> = (0..=MOST).map(|n| format!("{A} {B} refs/heads/x{n}")).collect();
     let lines: Vec<&str> = many.iter().map(String::as_str).collect();
     assert!(read(&body(&lines[..MOST])).is_ok());

@@ -7,6 +7,14 @@ use std::collections::HashSet;
 /// Parents that are looked at for all updates of a push: many refs over one long history ask for them again and again.
 const STEPS: usize = 4_000_000;
 
+/// What is new comes with all of its parents: a clone that ends among it would have the server end there as well.
+pub(super) fn is_whole(shallow: &[ObjectId], objects: &Objects) -> Result<(), Refused> {
+    match shallow.iter().find(|id| objects.commits.contains_key(id)) {
+        None => Ok(()),
+        Some(id) => Err(Refused::shallow(id)),
+    }
+}
+
 /// Each ref becomes something that it can be, and without `force` what it held is an ancestor of what it shall hold.
 pub(super) fn prove(updates: &[Update<'_>], force: bool, objects: &Objects) -> Result<(), Refused> {
     let mut steps = STEPS;

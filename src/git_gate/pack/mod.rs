@@ -5,19 +5,25 @@
 //! reaches it or not: the server stores it. Blobs are streamed. Nothing of what is refused was sent.
 
 mod delta;
+mod found;
 mod history;
 mod limits;
+mod names;
 mod object;
 mod objects;
 mod read;
 mod refused;
 mod report;
+mod rules;
 mod scan;
 mod source;
+mod special;
 
+pub use found::Found;
 pub use limits::Limits;
 pub use refused::{Refused, RefusedKind};
-pub use scan::{Exempted, Found, Reading, Scan, Scanned, Scanners};
+pub use rules::{Candidate, SecretScan};
+pub use scan::{Effort, Exempted, Reading, Scan, Scanned, Scanners};
 
 use super::object_id::ObjectId;
 use crate::printable::printable_name;
@@ -41,21 +47,28 @@ pub struct Inspected {
     pub objects: u32,
     /// Lines that would have refused it and that a comment exempts, for the audit: the first hundred.
     pub exempted: Vec<Exempted>,
+    /// Of each update whether what it shall hold is not in the pack. The server has it, or refuses.
+    pub unread: Vec<bool>,
 }
 
 /// Blocking. Reads the spooled pack; nothing has reached the server yet.
 ///
-/// `force` is whether an update may drop what the ref held. Whether refs may be made and deleted is not asked here.
+/// `shallow` are the commits at which the clone of the sender ends. `force` is whether an update may drop what the ref held. Whether refs may be made and deleted is not asked here.
 pub fn inspect(
     pack: &File,
     updates: &[Update<'_>],
+    shallow: &[ObjectId],
     force: bool,
     limits: &Limits,
     scan: &dyn Scan,
 ) -> Result<Inspected, Refused> {
-    let objects = read::read(pack, limits, scan)?;
+    let length = pack.metadata().map_err(|error| Refused::unreadable(&error))?.len();
+    let look = limits::Look::new(limits, scan, length);
+    let objects = read::read(pack, length, &look)?;
+    objects.special_files()?;
+    history::is_whole(shallow, &objects)?;
     history::prove(updates, force, &objects)?;
-    report::judge(updates, objects, scan)
+    report::judge(updates, objects, &look)
 }
 
 /// A name that somebody else chose, in a line for a terminal.

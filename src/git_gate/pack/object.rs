@@ -1,7 +1,10 @@
 //! Commits, trees and tags as git writes them, read strictly (`gitformat-pack(5)`, `fsck.c`): what readers differ about is
 //! refused.
 
-use super::super::object_id::ObjectId;
+use super::{
+    super::object_id::ObjectId,
+    names::{Special, is_dot_git},
+};
 use std::collections::HashSet;
 
 /// What an object is.
@@ -82,8 +85,11 @@ struct Header<'o> {
 impl<'o> Header<'o> {
     fn new(object: &'o [u8]) -> Result<Self, &'static str> {
         // Whoever prints it stops there; whoever reads it does not.
-        if object.contains(&0) {
-            return Err("it holds a zero byte");
+        let end = memchr::memmem::find(object, b"\n\n").unwrap_or(object.len());
+        match memchr::memchr(0, object) {
+            Some(at) if at < end => return Err("it holds a zero byte in its header (nulInHeader)"),
+            Some(_) => return Err("it holds a zero byte in its message (nulInCommit)"),
+            None => {}
         }
         Ok(Self { object, at: 0 })
     }
@@ -106,7 +112,9 @@ impl<'o> Header<'o> {
         let mut first = true;
         while let Some(line) = self.object[self.at..].split_inclusive(|byte| *byte == b'\n').next() {
             self.at += line.len();
-            let Some(line) = line.strip_suffix(b"\n") else { return Err("its header has no end") };
+            let Some(line) = line.strip_suffix(b"\n") else {
+                return Err("its header has no end (unterminatedHeader)");
+            };
             match line {
                 [] => return Ok(()),
                 [b' ', ..] if !first => {}
@@ -118,6 +126,9 @@ impl<'o> Header<'o> {
                     if key.is_empty() || key.len() == line.len() || !key.iter().all(is_key) || ours {
                         return Err("its header has a line that git does not write there");
                     }
+                    if let Some(name) = line.strip_prefix(b"encoding ") {
+                        encoding(name)?;
+                    }
                 }
             }
             first = false;
@@ -126,41 +137,55 @@ impl<'o> Header<'o> {
     }
 }
 
-/// `NAME <MAIL> SECONDS ZONE`
-fn is_person(line: &[u8]) -> bool {
-    let Some(open) = memchr::memchr(b'<', line) else { return false };
-    let Some(close) = memchr::memchr(b'>', &line[open..]) else { return false };
-    let (mail, after) = (&line[open + 1..open + close], &line[open + close + 1..]);
-    let mut words = after.strip_prefix(b" ").unwrap_or_default().split(|byte| *byte == b' ');
-    let (seconds, zone) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+/// `NAME <MAIL> SECONDS ZONE`, as `git fsck` has it.
+fn person(line: &[u8]) -> Result<(), &'static str> {
+    let is = |fine: bool, wrong| if fine { Ok(()) } else { Err(wrong) };
     let digits = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    let zone = match zone {
-        [b'+' | b'-', zone @ ..] => zone.len() == 4 && digits(zone),
-        _ => false,
-    };
-    (open == 0 || line[open - 1] == b' ')
-        && !line[..open].contains(&b'>')
-        && !mail.contains(&b'<')
-        && digits(seconds)
-        && seconds.len() < 20
-        && zone
-        && words.next().is_none()
+    is(!line.starts_with(b"<"), "a person has no name before the address (missingNameBeforeEmail)")?;
+    let open = memchr::memchr2(b'<', b'>', line).ok_or("a person has no address (missingEmail)")?;
+    is(line[open] == b'<', "a person has a `>` in the name (badName)")?;
+    is(line[open - 1] == b' ', "a person has no space before the address (missingSpaceBeforeEmail)")?;
+    let rest = &line[open + 1..];
+    let close = memchr::memchr2(b'<', b'>', rest).filter(|at| rest[*at] == b'>');
+    let close = close.ok_or("the address of a person does not end in `>` (badEmail)")?;
+    let date = rest[close + 1..].strip_prefix(b" ");
+    let mut words = date
+        .ok_or("a person has no space before the date (missingSpaceBeforeDate)")?
+        .splitn(2, |it| *it == b' ');
+    let (seconds, zone) = (words.next().unwrap_or_default(), words.next());
+    is(!seconds.starts_with(b"0") || seconds.len() == 1, "a date begins with a zero (zeroPaddedDate)")?;
+    is(seconds.len() < 19, "a date is later than any (badDateOverflow)")?;
+    let zone = zone.filter(|_| digits(seconds)).ok_or("a date is no number of seconds (badDate)")?;
+    let is_zone = matches!(zone, [b'+' | b'-', zone @ ..] if zone.len() == 4 && digits(zone));
+    is(is_zone, "a time zone is not written as +HHMM (badTimezone)")
+}
+
+/// What a message is written in, where it says so.
+fn encoding(name: &[u8]) -> Result<(), &'static str> {
+    // In all of these what is ASCII is written as ASCII, so that the scanner reads it.
+    let known = ["utf-8", "utf8", "iso-8859-1", "iso8859-1", "latin1", "latin-1", "us-ascii", "ascii"];
+    if known.iter().any(|it| name.eq_ignore_ascii_case(it.as_bytes())) {
+        return Ok(());
+    }
+    Err(
+        "it says that it is written in an encoding that is not read here: UTF-8 and ISO-8859-1 are (`git config \
+         i18n.commitEncoding UTF-8`, and make the commit again)",
+    )
 }
 
 /// Reads a commit.
 pub(super) fn commit(object: &[u8]) -> Result<Commit, &'static str> {
     let mut header = Header::new(object)?;
-    let tree = header.id("tree").ok_or("it does not begin with its tree")?;
+    let tree = header.id("tree").ok_or("it does not begin with its tree (missingTree, badTreeSha1)")?;
     let mut parents = Vec::new();
     while object[header.at..].starts_with(b"parent ") {
-        parents.push(header.id("parent").ok_or("a parent is no name of an object")?);
+        parents.push(header.id("parent").ok_or("a parent is no name of an object (badParentSha1)")?);
     }
     let written = header.at;
     for key in ["author", "committer"] {
-        let person = header.next(key).ok_or("it has no author or no committer")?;
-        if !is_person(person) {
-            return Err("its author or committer is not written as NAME <MAIL> SECONDS ZONE");
-        }
+        person(
+            header.next(key).ok_or("it has no author or no committer (missingAuthor, missingCommitter)")?,
+        )?;
     }
     header.others()?;
     Ok(Commit { tree, parents, written })
@@ -169,12 +194,15 @@ pub(super) fn commit(object: &[u8]) -> Result<Commit, &'static str> {
 /// Reads a tag.
 pub(super) fn tag(object: &[u8]) -> Result<Tag, &'static str> {
     let mut header = Header::new(object)?;
-    let target = header.id("object").ok_or("it does not begin with the object that it names")?;
-    let kind = header.next("type").and_then(Kind::of_name).ok_or("its object has no type")?;
+    let target = header
+        .id("object")
+        .ok_or("it does not begin with the object that it names (missingObject, badObjectSha1)")?;
+    let kind =
+        header.next("type").and_then(Kind::of_name).ok_or("its object has no type (missingType, badType)")?;
     let written = header.at;
-    header.next("tag").filter(|name| !name.is_empty()).ok_or("it has no name")?;
-    if object[header.at..].starts_with(b"tagger ") && !header.next("tagger").is_some_and(is_person) {
-        return Err("its tagger is not written as NAME <MAIL> SECONDS ZONE");
+    header.next("tag").filter(|name| !name.is_empty()).ok_or("it has no name (missingTag)")?;
+    if object[header.at..].starts_with(b"tagger ") {
+        person(header.next("tagger").ok_or("its tagger has no end")?)?;
     }
     header.others()?;
     Ok(Tag { target, kind, written })
@@ -189,14 +217,26 @@ pub(super) fn check_tree(tree: &[u8]) -> Result<(), &'static str> {
         (entry, rest) = first_entry(rest)?;
         check_name(entry.name)?;
         if entry.id.is_null() {
-            return Err("an entry names no object");
+            return Err("an entry names no object (nullSha1)");
+        }
+        match (Special::of(entry.name), entry.mode) {
+            (Some(Special::Modules), Mode::Link) => {
+                return Err("a `.gitmodules` is a link (gitmodulesSymlink)");
+            }
+            (Some(Special::Modules), Mode::Folder | Mode::Submodule) => {
+                return Err("a `.gitmodules` is no file (gitmodulesBlob)");
+            }
+            (Some(Special::Attributes), Mode::Folder | Mode::Submodule) => {
+                return Err("a `.gitattributes` is no file (gitattributesBlob)");
+            }
+            _ => {}
         }
         // A file and a folder of one name do not stand side by side.
         if !names.insert(entry.name) {
-            return Err("two entries have one name");
+            return Err("two entries have one name (duplicateEntries)");
         }
         if last.is_some_and(|last| sort_key(&last).gt(sort_key(&entry))) {
-            return Err("its entries are not in git's order");
+            return Err("its entries are not in git's order (treeNotSorted)");
         }
         last = Some(entry);
     }
@@ -228,7 +268,7 @@ fn first_entry(tree: &[u8]) -> Result<(Entry<'_>, &[u8]), &'static str> {
         b"120000" => Mode::Link,
         b"40000" => Mode::Folder,
         b"160000" => Mode::Submodule,
-        _ => return Err("an entry has a mode that git does not write"),
+        _ => return Err("an entry has a mode that git does not write (badFilemode, zeroPaddedFilemode)"),
     };
     let (id, rest) = after.split_at_checked(20).ok_or("an entry has no object")?;
     let id = ObjectId::from_bytes(id).ok_or("an entry has no object")?;
@@ -237,23 +277,13 @@ fn first_entry(tree: &[u8]) -> Result<(Entry<'_>, &[u8]), &'static str> {
 
 fn check_name(name: &[u8]) -> Result<(), &'static str> {
     if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') {
-        return Err("an entry has a name that no file has");
+        return Err("an entry has a name that no file has (emptyName, hasDot, hasDotdot, fullPathname)");
     }
     if name.len() > 4096 {
-        return Err("an entry has a name of more than 4096 bytes");
+        return Err("an entry has a name of more than 4096 bytes (largePathname)");
     }
-    // On Windows a backslash parts folders too.
-    if name.split(|byte| *byte == b'\\').any(is_dot_git) {
-        return Err("an entry is called `.git`, or as a file system may read it so");
+    if is_dot_git(name) {
+        return Err("an entry is called `.git`, or as a file system may read it so (hasDotgit)");
     }
     Ok(())
-}
-
-/// `.git` as NTFS and HFS+ read names (CVE-2014-9390, CVE-2019-1352, CVE-2019-1353).
-fn is_dot_git(name: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(name);
-    let ignored = |c: &char| matches!(c, '\u{200c}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{206a}'..='\u{206f}' | '\u{feff}');
-    let seen: String = text.chars().filter(|c| !ignored(c)).collect();
-    let seen = seen.split(':').next().unwrap_or_default().trim_end_matches([' ', '.']);
-    [".git", "git~1"].iter().any(|it| seen.eq_ignore_ascii_case(it))
 }

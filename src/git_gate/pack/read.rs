@@ -1,8 +1,9 @@
 //! The objects of a pack: found, inflated within bounds, hashed, read and scanned.
 
 use super::{
-    Limits, Refused, Scan,
+    Refused,
     delta::Delta,
+    limits::Look,
     object::Kind,
     objects::{Intake, Objects},
     source::{Source, TRAILER},
@@ -35,8 +36,8 @@ enum Stored {
 }
 
 /// Reads all objects.
-pub(super) fn read(file: &File, limits: &Limits, scan: &dyn Scan) -> Result<Objects, Refused> {
-    let length = file.metadata().map_err(|error| Refused::unreadable(&error))?.len();
+pub(super) fn read(file: &File, length: u64, look: &Look<'_>) -> Result<Objects, Refused> {
+    let limits = look.limits;
     if length > limits.pack {
         let what = format_args!("it is {length} bytes long, and {} are allowed", limits.pack);
         return Err(Refused::too_large(what, FEWER));
@@ -52,8 +53,7 @@ pub(super) fn read(file: &File, limits: &Limits, scan: &dyn Scan) -> Result<Obje
         source,
         entries: Vec::new(),
         roots: Vec::new(),
-        scan,
-        limits,
+        look,
     };
     reader.whole(length - TRAILER)?;
     reader.deltas()?;
@@ -62,8 +62,7 @@ pub(super) fn read(file: &File, limits: &Limits, scan: &dyn Scan) -> Result<Obje
 
 struct Reader<'p> {
     source: Source<'p>,
-    limits: &'p Limits,
-    scan: &'p dyn Scan,
+    look: &'p Look<'p>,
     /// In the order of the file.
     entries: Vec<Entry>,
     /// The names of those that stand whole.
@@ -84,8 +83,9 @@ struct Base {
 
 impl Reader<'_> {
     fn charge(&mut self, size: u64) -> Result<(), Refused> {
-        if size > self.limits.object {
-            let what = format_args!("an object is {size} bytes long, and {} are allowed", self.limits.object);
+        if size > self.look.limits.object {
+            let what =
+                format_args!("an object is {size} bytes long, and {} are allowed", self.look.limits.object);
             return Err(Refused::too_large(what, FEWER));
         }
         self.left = self.left.checked_sub(size).ok_or_else(|| {
@@ -95,8 +95,9 @@ impl Reader<'_> {
     }
 
     fn resident(&self, what: &str, size: u64) -> Result<usize, Refused> {
-        if size > self.limits.resident {
-            let what = format_args!("{what} is {size} bytes long, and {} are allowed", self.limits.resident);
+        if size > self.look.limits.resident {
+            let what =
+                format_args!("{what} is {size} bytes long, and {} are allowed", self.look.limits.resident);
             return Err(Refused::too_large(what, SMALLER));
         }
         Ok(usize::try_from(size).unwrap_or(usize::MAX))
@@ -112,8 +113,8 @@ impl Reader<'_> {
             return Err(Refused::malformed(format_args!("it is of version {version}; git writes 2")));
         }
         let count = u32::from_be_bytes(self.source.bytes()?);
-        if count > self.limits.objects {
-            let what = format_args!("it holds {count} objects, and {} are allowed", self.limits.objects);
+        if count > self.look.limits.objects {
+            let what = format_args!("it holds {count} objects, and {} are allowed", self.look.limits.objects);
             return Err(Refused::too_large(what, FEWER));
         }
         for _ in 0..count {
@@ -125,17 +126,14 @@ impl Reader<'_> {
                     if kind != Kind::Blob {
                         self.resident(&format!("a {}", kind.name()), entry.size)?;
                     }
-                    let mut intake = Intake::new(kind, entry.size, self.scan, false);
-                    self.source.inflate(entry.size, |part| {
-                        intake.push(part);
-                        Ok(())
-                    })?;
-                    let (id, _) = self.objects.add(intake, self.limits.structure)?;
+                    let mut intake = Intake::new(kind, entry.size, self.look, false);
+                    self.source.inflate(entry.size, |part| intake.push(part))?;
+                    let (id, _) = self.objects.add(intake, self.look.limits.structure)?;
                     self.roots.push((id, self.entries.len()));
                 }
                 Stored::Upon(_) | Stored::UponId(_) => {
                     self.resident("a delta", entry.size)?;
-                    self.source.inflate(entry.size, |_| Ok(()))?;
+                    self.source.inflate(entry.size, |_| self.look.goes_on())?;
                 }
             }
             self.entries.push(entry);
@@ -229,8 +227,8 @@ impl Reader<'_> {
                 } else {
                     stack.push(base);
                 }
-                if depth > self.limits.depth {
-                    let most = self.limits.depth;
+                if depth > self.look.limits.depth {
+                    let most = self.look.limits.depth;
                     let what = format_args!("an object stands behind more than {most} deltas");
                     return Err(Refused::too_large(
                         what,
@@ -249,8 +247,9 @@ impl Reader<'_> {
                     continue;
                 };
                 kept += content.len() as u64;
-                if kept > self.limits.bases {
-                    let what = format_args!("bases of its deltas are more than {} bytes", self.limits.bases);
+                if kept > self.look.limits.bases {
+                    let what =
+                        format_args!("bases of its deltas are more than {} bytes", self.look.limits.bases);
                     return Err(Refused::too_large(what, SMALLER));
                 }
                 stack.push(Base { content: Rc::new(content), kind, depth, children });
@@ -296,13 +295,10 @@ impl Reader<'_> {
         if is_base {
             self.resident("the base of a delta", delta.size)?;
         }
-        let keep = is_base || may_be_base && delta.size <= self.limits.resident;
-        let mut intake = Intake::new(kind, delta.size, self.scan, keep);
-        delta.apply(base, |part| {
-            intake.push(part);
-            Ok(())
-        })?;
-        let (id, content) = self.objects.add(intake, self.limits.structure)?;
+        let keep = is_base || may_be_base && delta.size <= self.look.limits.resident;
+        let mut intake = Intake::new(kind, delta.size, self.look, keep);
+        delta.apply(base, |part| intake.push(part))?;
+        let (id, content) = self.objects.add(intake, self.look.limits.structure)?;
         Ok((id, delta.size, content))
     }
 }

@@ -29,8 +29,12 @@ pub enum RefusedKind {
     NotFastForward,
     /// It carries a credential.
     Credential,
+    /// A clone ends among what is pushed.
+    Shallow,
     /// The spooled pack can't be read.
     Unreadable,
+    /// Nobody waits for the outcome any more.
+    Stopped,
 }
 
 impl RefusedKind {
@@ -43,7 +47,9 @@ impl RefusedKind {
             Self::Thin => "pack_thin",
             Self::NotFastForward => "not_fast_forward",
             Self::Credential => "credential_in_push",
+            Self::Shallow => "shallow",
             Self::Unreadable => "pack_unreadable",
+            Self::Stopped => "stopped",
         }
     }
 }
@@ -85,6 +91,20 @@ impl Refused {
             RefusedKind::Unreadable,
             format!("the proxy can't read the pack that it stored: {error}; push again"),
         )
+    }
+
+    pub(super) fn shallow(commit: impl fmt::Display) -> Self {
+        Self::new(
+            RefusedKind::Shallow,
+            format!(
+                "the push is refused: its clone is shallow, and ends at {commit}, which the push would bring; run \
+                 `git fetch --unshallow origin` and push again"
+            ),
+        )
+    }
+
+    pub(super) fn stopped() -> Self {
+        Self::new(RefusedKind::Stopped, "its client went away before it was looked at: push again".to_owned())
     }
 
     pub(super) fn update(refname: &str, kind: RefusedKind, reason: String) -> Self {

@@ -1,7 +1,8 @@
 //! What is said of findings: which commit and file they stand in, and what to do.
 
 use super::{
-    Exempted, Inspected, Refused, RefusedKind, Scan, Update,
+    Candidate, Exempted, Inspected, Refused, RefusedKind, Update,
+    limits::Look,
     object::{self, Kind, Mode},
     objects::{Finding, Findings, Objects, Place},
     shown,
@@ -18,6 +19,9 @@ const EXEMPTED: usize = 100;
 /// Folders that lie in one another.
 const DEEPEST: u32 = 1000;
 
+/// Bytes of all paths that rules are asked about.
+const PLACES: usize = 256 << 20;
+
 /// Bytes of a path before a name that are scanned with it: what is split by a slash is seen.
 const BEFORE: usize = 200;
 
@@ -25,22 +29,25 @@ const BEFORE: usize = 200;
 pub(super) fn judge(
     updates: &[Update<'_>],
     mut objects: Objects,
-    scan: &dyn Scan,
+    look: &Look<'_>,
 ) -> Result<Inspected, Refused> {
     let findings = std::mem::take(&mut objects.findings);
     let wanted = findings.found.iter().map(|it| it.id).chain(findings.exempted.iter().map(|it| it.0));
+    let wanted = wanted.chain(findings.candidates.iter().map(|it| it.0));
     let mut walk = Walk {
         wanted: wanted.collect(),
         objects: &objects,
-        scan,
+        look,
         findings,
         folders: Vec::new(),
         trees: HashMap::new(),
         blobs: HashMap::new(),
         reached: HashSet::new(),
+        roots: Vec::new(),
     };
     walk.tips(updates)?;
     walk.unreached()?;
+    walk.ruled()?;
     if !walk.findings.found.is_empty() {
         return Err(walk.refuse());
     }
@@ -49,7 +56,12 @@ pub(super) fn judge(
         kind: found.kind.clone(),
         place: walk.place_of_content(*id, found.line),
     });
-    Ok(Inspected { objects: u32::try_from(objects.len()).unwrap_or(u32::MAX), exempted: exempted.collect() })
+    let unread = updates.iter().map(|it| it.new.is_some_and(|new| objects.kind(&new).is_none()));
+    Ok(Inspected {
+        objects: u32::try_from(objects.len()).unwrap_or(u32::MAX),
+        exempted: exempted.collect(),
+        unread: unread.collect(),
+    })
 }
 
 /// A folder on the way to a tree.
@@ -71,7 +83,7 @@ struct Met {
 
 struct Walk<'o> {
     objects: &'o Objects,
-    scan: &'o dyn Scan,
+    look: &'o Look<'o>,
     findings: Findings,
     folders: Vec<Folder>,
     /// Each tree is walked once, so that no tree of trees grows.
@@ -81,6 +93,8 @@ struct Walk<'o> {
     wanted: HashSet<ObjectId>,
     /// Commits and tags that a ref reaches.
     reached: HashSet<ObjectId>,
+    /// Trees that no other was seen above, with their commit, the oldest first.
+    roots: Vec<(Option<ObjectId>, ObjectId)>,
 }
 
 impl Walk<'_> {
@@ -140,6 +154,7 @@ impl Walk<'_> {
     }
 
     fn tree(&mut self, commit: Option<ObjectId>, root: ObjectId) -> Result<(), Refused> {
+        self.roots.push((commit, root));
         if self.trees.contains_key(&root) {
             return Ok(());
         }
@@ -148,6 +163,7 @@ impl Walk<'_> {
         while let Some((id, folder)) = stack.pop() {
             let objects = self.objects;
             let Some(tree) = objects.trees.get(&id) else { continue };
+            self.look.goes_on()?;
             let met = Met { commit, folder };
             self.names(id, tree, folder);
             for entry in object::entries(tree) {
@@ -179,15 +195,72 @@ impl Walk<'_> {
     fn names(&mut self, id: ObjectId, tree: &[u8], folder: Option<usize>) {
         let mut before = self.path(folder, BEFORE);
         before.drain(..before.len().saturating_sub(BEFORE));
-        let mut all = self.scan.begin(false);
+        let mut all = self.look.scan.begin(false);
         for entry in object::entries(tree) {
             for part in [&before, entry.name, b"\n"] {
                 all.push(part);
             }
         }
-        for found in all.finish().found {
+        let mut names = Vec::new();
+        if self.look.scan.rules().is_some() {
+            names.extend(object::entries(tree).flat_map(|entry| entry.name.iter().copied().chain([b'\n'])));
+        }
+        let ruled = self.look.scan.ruled(&names);
+        for found in all.finish().found.into_iter().chain(ruled.into_iter().map(|it| it.found)) {
             self.findings.push(Finding { id, place: Place::Name, found });
         }
+    }
+
+    /// What the rules found in files stands unless it passes by every path at which it lies, and by the commit that brought
+    /// it there. Rules about paths are asked here.
+    fn ruled(&mut self) -> Result<(), Refused> {
+        let Some(rules) = self.look.scan.rules() else { return Ok(()) };
+        let mut waiting: HashMap<ObjectId, Vec<Candidate>> = HashMap::new();
+        for (id, candidate) in std::mem::take(&mut self.findings.candidates) {
+            waiting.entry(id).or_default().push(candidate);
+        }
+        let (mut seen, mut met, mut left) = (HashSet::new(), HashSet::new(), PLACES);
+        let objects = self.objects;
+        for (commit, root) in std::mem::take(&mut self.roots) {
+            let commit = commit.map(|commit| commit.to_string());
+            let commit = commit.as_deref();
+            let mut stack = vec![(root, Vec::new())];
+            while let Some((id, above)) = stack.pop() {
+                let Some(tree) = objects.trees.get(&id) else { continue };
+                if seen.contains(&(id, above.clone())) {
+                    continue;
+                }
+                self.look.goes_on()?;
+                for entry in object::entries(tree).filter(|entry| objects.kind(&entry.id).is_some()) {
+                    let path = [&above, entry.name].concat();
+                    left = usize::checked_sub(left, path.len() + 1).ok_or_else(|| {
+                        let what = "its files lie at more paths than rules about paths can be asked for";
+                        Refused::too_large(what, "push fewer commits at a time")
+                    })?;
+                    if entry.mode == Mode::Folder {
+                        stack.push((entry.id, [&path[..], b"/"].concat()));
+                        continue;
+                    }
+                    met.insert(entry.id);
+                    if let Some(Candidate { found, .. }) = rules.path(&path, commit) {
+                        self.findings.push(Finding { id, place: Place::Name, found });
+                    }
+                    let Some(candidates) = waiting.get_mut(&entry.id) else { continue };
+                    for it in candidates.extract_if(.., |it| rules.stands(it, Some(&path), commit)) {
+                        self.findings.push(Finding { id: entry.id, place: Place::Content, found: it.found });
+                    }
+                }
+                seen.insert((id, above));
+            }
+        }
+        let mut waiting: Vec<_> = waiting.into_iter().filter(|(id, _)| !met.contains(id)).collect();
+        waiting.sort_unstable_by_key(|(id, _)| *id);
+        for (id, candidates) in waiting {
+            for it in candidates.into_iter().filter(|it| rules.stands(it, None, None)) {
+                self.findings.push(Finding { id, place: Place::Content, found: it.found });
+            }
+        }
+        Ok(())
     }
 
     /// A path with a slash at its end, or so many bytes of its end and a name more.
@@ -227,7 +300,7 @@ impl Walk<'_> {
             return format!("line {line} of `git cat-file -p {id}`, a file that no commit of this push has");
         };
         let path = [&self.path(met.folder, usize::MAX), *name].concat();
-        let mut reading = self.scan.begin(false);
+        let mut reading = self.look.scan.begin(false);
         reading.push(&path);
         let path = if reading.finish().found.is_empty() {
             shown(&path)
@@ -267,7 +340,7 @@ impl Walk<'_> {
         );
         remote.push("If it is in use, have it replaced: it stays in the history of this clone.".to_owned());
         remote.push(
-            if self.scan.comments() {
+            if self.look.scan.comments() {
                 "If it is a false alarm in a file, write the comment `gitleaks:allow` at the end of its line."
             } else {
                 "If it is a false alarm, ask a person to push it from outside of this cage."

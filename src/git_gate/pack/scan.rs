@@ -1,8 +1,21 @@
 //! What no object may carry: the kinds of credentials that are known, and those that bottle itself holds.
 
+use super::{
+    found::Found,
+    rules::{Candidate, RuledText, SecretScan},
+};
 use crate::dlp::{Finding, Outgoing, OwnSecrets, Scanner, StreamScanner};
 use bytes::Bytes;
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+/// What it costs to begin with a text, in bytes that are read: many small ones cost more than what is in them.
+const BEGIN: u64 = 1 << 10;
 
 /// So much is looked at at once.
 const BLOCK: usize = 32 << 10;
@@ -21,11 +34,23 @@ const ALLOW: &[u8] = b"gitleaks:allow";
 
 /// Looks for what must not leave.
 pub trait Scan {
-    /// Begins a text. `comments` is whether it is a file's, in which a comment may exempt a line.
-    fn begin(&self, comments: bool) -> Box<dyn Reading + '_>;
+    /// Begins a text. `file` is whether it is a file's, in which a comment may exempt a line, and which rules are for.
+    fn begin(&self, file: bool) -> Box<dyn Reading + '_>;
 
     /// Whether a comment in a file exempts its line.
     fn comments(&self) -> bool;
+
+    /// Bytes that were read until now, those that were decoded included.
+    fn work(&self) -> u64;
+
+    /// Whether nobody waits for the outcome any more.
+    fn stopped(&self) -> bool;
+
+    /// Rules whose findings depend on the path.
+    fn rules(&self) -> Option<&SecretScan>;
+
+    /// What these rules find in a text that is no file.
+    fn ruled(&self, text: &[u8]) -> Vec<Candidate>;
 }
 
 /// A text that is looked through.
@@ -44,15 +69,8 @@ pub struct Scanned {
     pub found: Vec<Found>,
     /// What a comment exempts: the first twenty.
     pub exempted: Vec<Found>,
-}
-
-/// Something that must not leave, without its value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Which kind, or the name of a credential that bottle holds; with what was decoded to see it.
-    pub kind: Arc<str>,
-    /// Its line, from 1; approximate under an encoding.
-    pub line: u64,
+    /// What rules found, which may pass by its path.
+    pub candidates: Vec<Candidate>,
 }
 
 /// A line that a comment exempts.
@@ -62,6 +80,30 @@ pub struct Exempted {
     pub kind: Arc<str>,
     /// Where: file, line and commit, safe to print.
     pub place: String,
+}
+
+/// What looks have cost, and whether they go on.
+#[derive(Debug, Default)]
+pub struct Effort {
+    work: AtomicU64,
+    stopped: AtomicBool,
+}
+
+impl Effort {
+    /// Nobody waits any more: the look ends soon.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was told to.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: u64) {
+        self.work.fetch_add(bytes, Ordering::Relaxed);
+    }
 }
 
 /// The scanners of egress-proxy.
@@ -74,14 +116,21 @@ pub struct Scanners {
     /// Whether `gitleaks:allow` in a line exempts it. Whoever can write the file can write the comment: with this, an
     /// agent switches the scan off where it likes.
     pub allow_comments: bool,
+    /// Of these scanners and all clones of them.
+    pub effort: Arc<Effort>,
+    /// Finds what the rules of a file describe.
+    pub rules: Option<Arc<SecretScan>>,
 }
 
 impl Scan for Scanners {
-    fn begin(&self, comments: bool) -> Box<dyn Reading + '_> {
-        let comments = comments && self.allow_comments;
+    fn begin(&self, file: bool) -> Box<dyn Reading + '_> {
+        let comments = file && self.allow_comments;
+        self.effort.add(BEGIN);
         Box::new(Text {
+            effort: &self.effort,
             dlp: &self.dlp,
             comments: comments.then(Comments::default),
+            ruled: self.rules.as_deref().filter(|_| file).map(RuledText::new),
             stream: self.dlp.stream(),
             began: 0,
             fed: 0,
@@ -95,11 +144,34 @@ impl Scan for Scanners {
     fn comments(&self) -> bool {
         self.allow_comments
     }
+
+    fn work(&self) -> u64 {
+        self.effort.work.load(Ordering::Relaxed)
+    }
+
+    fn stopped(&self) -> bool {
+        self.effort.is_stopped()
+    }
+
+    fn rules(&self) -> Option<&SecretScan> {
+        self.rules.as_deref()
+    }
+
+    fn ruled(&self, text: &[u8]) -> Vec<Candidate> {
+        let Some(rules) = &self.rules else { return Vec::new() };
+        let mut reading = RuledText::new(rules);
+        let read = reading.push(text);
+        let (candidates, last) = reading.finish();
+        self.effort.add(read + last);
+        candidates.into_iter().filter(|it| rules.is_general(it) && rules.stands(it, None, None)).collect()
+    }
 }
 
 struct Text<'s> {
+    effort: &'s Effort,
     dlp: &'s Scanner,
     comments: Option<Comments>,
+    ruled: Option<RuledText<'s>>,
     stream: StreamScanner,
     /// Where in the text `stream` began.
     began: u64,
@@ -128,11 +200,19 @@ impl Reading for Text<'_> {
             let last = comments.finish(self.dlp);
             self.feed(&last);
         }
-        if let Err(finding) = self.stream.finish() {
+        let before = self.stream.work();
+        let last = self.stream.finish();
+        self.effort.add(self.stream.work() - before);
+        if let Err(finding) = last {
             self.found(&finding);
         }
         let mut scanned = std::mem::take(&mut self.scanned);
         scanned.found.extend(self.own.found.take());
+        if let Some(mut ruled) = self.ruled.take() {
+            let (candidates, work) = ruled.finish();
+            self.effort.add(work);
+            scanned.candidates = candidates;
+        }
         scanned.exempted = self.comments.take().map(|it| it.exempted).unwrap_or_default();
         scanned
     }
@@ -141,6 +221,7 @@ impl Reading for Text<'_> {
 impl Text<'_> {
     fn look(&mut self) {
         let block = std::mem::take(&mut self.block);
+        self.effort.add(block.len() as u64);
         self.own.look(&block);
         match &mut self.comments {
             Some(comments) => {
@@ -154,9 +235,14 @@ impl Text<'_> {
     }
 
     fn feed(&mut self, mut bytes: &[u8]) {
+        if let Some(ruled) = &mut self.ruled {
+            self.effort.add(ruled.push(bytes));
+        }
         self.lines.note(bytes, self.fed);
         while !bytes.is_empty() && self.scanned.found.len() < MOST {
+            let before = self.stream.work();
             let result = self.stream.push(bytes);
+            self.effort.add(self.stream.work() - before);
             let end = self.fed + bytes.len() as u64;
             let Err(finding) = result else {
                 self.fed = end;

@@ -3,8 +3,10 @@
 use super::super::findings::{Findings, quoted};
 use super::super::item::Item;
 use super::super::raw;
+use super::file_path::project_path;
 use crate::policy::{
-    DEFAULT_MAX_PACK, HostPattern, LARGEST_MAX_PACK, PushRules, RefPattern, RefPatternError, size,
+    DEFAULT_MAX_PACK, HostPattern, LARGEST_MAX_PACK, PushRules, RefPattern, RefPatternError, SecretRules,
+    size,
 };
 
 /// Entries of `refs`: a person has to read them.
@@ -17,7 +19,7 @@ pub(super) fn rules(
     pointer: &str,
     findings: &mut Findings<'_>,
 ) -> Option<PushRules> {
-    let raw::GitPush { refs, create, delete, force, max_pack } = git?.push?;
+    let raw::GitPush { refs, create, delete, force, max_pack, rules } = git?.push?;
     let at = &format!("{pointer}.git.push");
     if let Some(host) = host.filter(|host| host.exact().is_none()) {
         let problem = findings.key("git-push", at, format!("a push goes to one host, and `{host}` is many"));
@@ -31,6 +33,9 @@ pub(super) fn rules(
         max_pack: max_pack
             .and_then(|text| self::max_pack(&text, &format!("{at}.max_pack"), findings))
             .unwrap_or(DEFAULT_MAX_PACK),
+        rules: rules
+            .and_then(|file| project_path(&file, &format!("{at}.rules"), findings))
+            .map(SecretRules::named),
     })
 }
 

@@ -124,6 +124,7 @@ fn rules() -> PushRules {
         delete: false,
         force: false,
         max_pack: DEFAULT_MAX_PACK,
+        rules: None,
     }
 }
 
@@ -166,6 +167,18 @@ fn each_part_that_grows_is_more() {
         assert!(new.exceeds(&old) && !old.exceeds(&new), "{new}");
     }
     assert!(!old.exceeds(&old));
+    let rules = |more: &str| {
+        let text = format!("{more}\n[[rules]]\nid = 'a'\nregex = 'a'");
+        Some(SecretRules::parse("x.toml", &text).unwrap())
+    };
+    let searched = PushRules { rules: rules(""), ..old.clone() };
+    let passing = PushRules { rules: rules("[allowlist]\npaths = ['^docs/']"), ..old.clone() };
+    assert!(old.exceeds(&searched) && !searched.exceeds(&old), "a file of rules that is gone is more");
+    assert!(passing.exceeds(&searched) && !searched.exceeds(&passing), "so is an allowlist");
+    assert!(
+        passing.to_string().ends_with(", searched by x.toml (a), passing over paths `^docs/`"),
+        "{passing}"
+    );
     let narrow = PushRules {
         refs: vec![pattern("refs/heads/agent/a*"), pattern("refs/heads/agent/b")],
         ..old.clone()

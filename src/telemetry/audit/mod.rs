@@ -44,7 +44,9 @@ pub use flood::Suppressed;
 pub use folder::Folder;
 pub use log::{AuditSlot, Log};
 pub use reader::{AuditReader, ReadError, Skipped};
-pub use record::{Event, Facts, PushRecord, PushedRef, Record, Recorded, Verdict, common_method, outcome};
+pub use record::{
+    Event, Facts, PushRecord, PushedRef, Record, Recorded, ServerReport, Verdict, common_method, outcome,
+};
 pub use rotation::{FILE_BYTES, FILES_KEPT, RETENTION};
 pub use series::Series;
 pub use sink::Sink;

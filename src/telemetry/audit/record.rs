@@ -205,6 +205,23 @@ pub struct PushRecord {
     /// Why it was refused, in a word; absent where egress-proxy let it pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// What the server reported; absent where it was not asked, or said nothing that is a report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ServerReport>,
+}
+
+/// What a server said became of a push.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServerReport {
+    /// Why it did not take the pack; absent where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "cut::option")]
+    pub unpack: Option<String>,
+    /// Refs that it changed.
+    pub accepted: u64,
+    /// Refs that it did not change.
+    pub refused: u64,
+    /// Its report came to its end.
+    pub complete: bool,
 }
 
 impl PushRecord {
@@ -218,12 +235,18 @@ pub struct PushedRef {
     /// Its full name.
     #[serde(serialize_with = "cut::text")]
     pub name: String,
-    /// What the client says it was; absent for a new one.
+    /// What the client says it was; absent for a new one. The server compares it before it changes the ref.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub old: Option<String>,
+    pub claimed_old: Option<String>,
     /// What it shall be; absent where it is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<String>,
+    /// What it shall be is not in the pack: something that the server has already, of which nothing was read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unread: bool,
+    /// What the server said: `ok`, or why not.
+    #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "cut::option")]
+    pub server: Option<String>,
 }
 
 impl Record {

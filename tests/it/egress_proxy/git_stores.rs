@@ -2,7 +2,7 @@
 //! write there (or to open a push) without the proxy; through the proxy nothing of it leaves.
 
 use super::harness::{Stack, names, route};
-use bottle::config::routes::RouteEntry;
+use bottle::config::routes::{GitPush, RouteEntry};
 use fs_err as fs;
 use std::{
     io::{Read as _, Write as _},
@@ -43,6 +43,16 @@ fn write(method: &'static str, path: impl Into<String>, body: impl Into<Vec<u8>>
 }
 
 impl Write {
+    /// Whether it is one of the two requests of a push as git writes them, which the rule decides on by their refs.
+    fn is_plain(&self) -> bool {
+        let as_git = self.fields.contains("application/x-git-receive-pack-request");
+        match self.method {
+            "GET" => self.path == "/smart/app/info/refs?service=git-receive-pack",
+            "POST" => self.path == "/smart/app/git-receive-pack" && as_git,
+            _ => false,
+        }
+    }
+
     fn head(&self, host: &str) -> String {
         let Self { method, path, fields, body } = self;
         format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{fields}Content-Length: {}", body.len())
@@ -176,28 +186,44 @@ fn commit(folder: &Path) -> (String, Vec<(String, Vec<u8>)>) {
     (git(&work, &["rev-parse", "HEAD"]), files.collect())
 }
 
-/// A route to a host that stands for the store, with every method.
-async fn proxy() -> Stack {
-    Stack::with(|config| config.routes = vec![RouteEntry { methods: names(METHODS), ..route("store.test") }])
-        .await
+/// Two proxies before a host that stands for the store, with every method: one refuses pushes, one lets some pass.
+struct Proxies([Stack; 2]);
+
+async fn proxies() -> Proxies {
+    let open = GitPush {
+        refs: names(&["refs/*"]),
+        create: true,
+        delete: true,
+        force: true,
+        max_pack: 1 << 20,
+        rules: None,
+    };
+    let with = async |git_push| {
+        let route = RouteEntry { methods: names(METHODS), git_push, ..route("store.test") };
+        Stack::with(|config| config.routes = vec![route]).await
+    };
+    Proxies([with(None).await, with(Some(open)).await])
 }
 
-/// That the proxy refuses the request, and that nothing of it leaves.
-async fn refused(proxy: &Stack, write: &Write) {
-    let body = String::from_utf8_lossy(&write.body).into_owned();
+/// That the proxies refuse the request, and that nothing of it leaves. Where `git.push` lets pushes pass every disguise
+/// of one is refused still.
+async fn refused(Proxies(proxies): &Proxies, write: &Write) {
     // The body's length does not matter to a decision that is made on the head.
+    let body = String::from_utf8_lossy(&write.body).into_owned();
     let head =
         write.head("store.test").replace(&format!(": {}", write.body.len()), &format!(": {}", body.len()));
-    let answer = proxy.request("store.test:443", &head, &body).await;
-    let reason = answer.header("x-bottle-reason");
-    assert_eq!((answer.status, reason), (403, Some("git_push")), "{} {}", write.method, write.path);
-    proxy.pipelock.assert_untouched();
+    for proxy in proxies.iter().take(if write.is_plain() { 1 } else { 2 }) {
+        let answer = proxy.request("store.test:443", &head, &body).await;
+        let reason = answer.header("x-bottle-reason");
+        assert_eq!((answer.status, reason), (403, Some("git_push")), "{} {}", write.method, write.path);
+        proxy.pipelock.assert_untouched();
+    }
 }
 
 #[tokio::test]
 async fn a_push_by_webdav_lands_on_apache_and_never_through_the_proxy() {
     let Some(store) = Store::start() else { return };
-    let proxy = proxy().await;
+    let proxies = proxies().await;
     let folder = tempfile::tempdir().unwrap();
     let (name, objects) = commit(folder.path());
     // The whole push of faults.md P1: three objects and a branch.
@@ -205,14 +231,14 @@ async fn a_push_by_webdav_lands_on_apache_and_never_through_the_proxy() {
         let byte = file.split('/').next().unwrap();
         let made = write("MKCOL", format!("/app/objects/{byte}"), "");
         assert_eq!(store.ask(&made).0, 201);
-        refused(&proxy, &made).await;
+        refused(&proxies, &made).await;
         let put = write("PUT", format!("/app/objects/{file}"), content.clone());
         assert_eq!(store.ask(&put).0, 201, "{file}");
-        refused(&proxy, &put).await;
+        refused(&proxies, &put).await;
     }
     let refs = |branch: &str| write("PUT", format!("/app/refs/heads/{branch}"), format!("{name}\n"));
     assert_eq!(store.ask(&refs("main")).0, 201);
-    refused(&proxy, &refs("main")).await;
+    refused(&proxies, &refs("main")).await;
     assert_eq!(git(&store.repository(), &["log", "-1", "--format=%s", "main"]), "pushed", "the push landed");
 
     // Spellings of the same that Apache takes.
@@ -239,14 +265,19 @@ async fn a_push_by_webdav_lands_on_apache_and_never_through_the_proxy() {
             assert_eq!(template, "/app/refs%2Fheads%2FB", "{answer}");
         }
         if put {
-            refused(&proxy, &spelled).await;
+            refused(&proxies, &spelled).await;
         } else {
             // No dot segment leaves this proxy at all, or the path is read as git's.
-            let answer =
-                proxy.request("store.test:443", &spelled.head("store.test"), &format!("{name}\n")).await;
-            let reason = answer.header("x-bottle-reason").unwrap_or_default().to_owned();
-            assert!(["git_push", "malformed_target"].contains(&reason.as_str()), "{template}: {answer:?}");
-            proxy.pipelock.assert_untouched();
+            for proxy in &proxies.0 {
+                let answer =
+                    proxy.request("store.test:443", &spelled.head("store.test"), &format!("{name}\n")).await;
+                let reason = answer.header("x-bottle-reason").unwrap_or_default().to_owned();
+                assert!(
+                    ["git_push", "malformed_target"].contains(&reason.as_str()),
+                    "{template}: {answer:?}"
+                );
+                proxy.pipelock.assert_untouched();
+            }
         }
     }
     // Every other way to write: a reference that is moved, deleted, kept elsewhere; packs; what a dumb client reads first.
@@ -273,7 +304,7 @@ async fn a_push_by_webdav_lands_on_apache_and_never_through_the_proxy() {
     for write in writes {
         let (status, answer) = store.ask(&write);
         assert!((200..300).contains(&status), "{} {}: {answer}", write.method, write.path);
-        refused(&proxy, &write).await;
+        refused(&proxies, &write).await;
     }
     let branches = git(&store.repository(), &["for-each-ref", "--format=%(refname)"]);
     assert!(branches.contains("refs/heads/moved") && branches.contains("refs/heads/packed"), "{branches}");
@@ -281,6 +312,7 @@ async fn a_push_by_webdav_lands_on_apache_and_never_through_the_proxy() {
     // A file of another name is no push, and where it is moved to is never sent on.
     let aside = write("PUT", "/app/aside", format!("{name}\n"));
     assert_eq!(store.ask(&aside).0, 201);
+    let [proxy, _] = &proxies.0;
     let answer = proxy.request("store.test:443", &aside.head("store.test"), &format!("{name}\n")).await;
     assert_eq!(answer.status, 200);
     let moved = Write {
@@ -297,7 +329,7 @@ async fn a_push_by_webdav_lands_on_apache_and_never_through_the_proxy() {
 #[tokio::test]
 async fn a_push_opens_at_gits_backend_and_never_through_the_proxy() {
     let Some(store) = Store::start() else { return };
-    let proxy = proxy().await;
+    let proxies = proxies().await;
     for path in [
         "/smart/app/info/refs?service=git-receive-pack",
         "/smart/app/info/refs?service=git%2Dreceive-pack",
@@ -309,7 +341,7 @@ async fn a_push_opens_at_gits_backend_and_never_through_the_proxy() {
         let opened = write("GET", path, "");
         let (status, answer) = store.ask(&opened);
         assert!(status == 200 && answer.contains("# service=git-receive-pack"), "{path}: {answer}");
-        refused(&proxy, &opened).await;
+        refused(&proxies, &opened).await;
     }
     for path in
         ["/smart/app/git-receive-pack", "/smart/app/git%2Dreceive-pack", "/smart/app//git-receive-pack"]
@@ -321,11 +353,12 @@ async fn a_push_opens_at_gits_backend_and_never_through_the_proxy() {
             status == 200 && answer.contains("application/x-git-receive-pack-result"),
             "{path}: {answer}"
         );
-        refused(&proxy, &sent).await;
-        refused(&proxy, &Write { fields: "Content-Type: text/plain\r\n".into(), ..sent }).await;
+        refused(&proxies, &sent).await;
+        refused(&proxies, &Write { fields: "Content-Type: text/plain\r\n".into(), ..sent }).await;
     }
     // A fetch works there, and passes.
     let fetch = write("GET", "/smart/app/info/refs?service=git-upload-pack", "");
     assert_eq!(store.ask(&fetch).0, 200);
+    let [proxy, _] = &proxies.0;
     assert_eq!(proxy.request("store.test:443", &fetch.head("store.test"), "").await.status, 200);
 }

@@ -7,6 +7,7 @@ use super::pipelock::{Answer, Seen};
 use crate::origin::Origin;
 use bottle::config::routes::{Auth, GitPush, RouteEntry};
 use bottle::intercept::Protocol;
+use bottle::telemetry::audit::{Event, Record, ServerReport};
 use bytes::Bytes;
 use fs_err as fs;
 use http::Response;
@@ -34,6 +35,7 @@ fn git_push() -> GitPush {
         delete: false,
         force: false,
         max_pack: 1 << 20,
+        rules: None,
     }
 }
 
@@ -188,6 +190,38 @@ impl Forge {
         printed
     }
 
+    /// The records of so many pushes that were sent on.
+    async fn recorded(&self, count: usize) -> Vec<Record> {
+        let records = self.stack.audit.wait("the pushes", |text| {
+            let records = text.lines().map(|line| serde_json::from_str::<Record>(line).unwrap());
+            let pushes: Vec<_> = records
+                .filter(|it| {
+                    it.event == Event::End && it.push.as_ref().is_some_and(|push| !push.refs.is_empty())
+                })
+                .collect();
+            (pushes.len() >= count).then_some(pushes)
+        });
+        records.await
+    }
+
+    /// A clone of the last commit alone.
+    async fn shallow_clone(&self, name: &str) -> PathBuf {
+        let from = format!("file://{}", self.repository().display());
+        self.git(self.folder.path(), &["clone", "-q", "--depth", "1", &from, name]).await;
+        let clone = self.folder.path().join(name);
+        self.git(&clone, &["remote", "set-url", "origin", URL]).await;
+        clone
+    }
+
+    /// A commit there, and a push of it.
+    async fn push_from(&self, clone: &Path, file: &str, to: &str) -> (bool, String) {
+        fs::write(clone.join(file), file).unwrap();
+        self.git(clone, &["add", "-A"]).await;
+        self.git(clone, &["commit", "-q", "-m", file]).await;
+        let done = run(&self.stack, "git", &["push", "origin", &format!("HEAD:{to}")], clone).await;
+        (done.status.success(), text(&done.stderr))
+    }
+
     /// A request of raw bytes.
     async fn post(&self, fields: &str, body: &[u8]) -> super::harness::Answer {
         let mut wire = self.stack.tunnel("forge.test:443").await;
@@ -222,23 +256,18 @@ async fn allowed_refs_are_pushed_with_the_injected_credential() {
     assert!(pushes.iter().all(|seen| seen.header("git-protocol").is_empty()));
     let offered = seen.iter().find(|seen| seen.uri.ends_with("service=git-receive-pack")).unwrap();
     assert_eq!(offered.method, "GET");
-    let records = forge.stack.audit.wait("two pushes", |text| {
-        let records =
-            text.lines().map(|line| serde_json::from_str::<bottle::telemetry::audit::Record>(line).unwrap());
-        let pushes: Vec<_> = records
-            .filter(|it| it.push.is_some() && it.event == bottle::telemetry::audit::Event::End)
-            .collect();
-        (pushes.len() >= 2).then_some(pushes)
-    });
-    let records = records.await;
+    let records = forge.recorded(2).await;
     let push = records[1].push.as_ref().unwrap();
     assert_eq!(records[1].verdict, bottle::telemetry::audit::Verdict::Allow);
     assert_eq!(records[1].rule.as_deref(), Some("forge.test"));
     let updated = push.refs.iter().find(|it| it.name == "refs/heads/agent/x").unwrap();
     assert_eq!(
-        (updated.old.as_deref(), updated.new.as_deref()),
+        (updated.claimed_old.as_deref(), updated.new.as_deref()),
         (Some(first.as_str()), Some(second.as_str()))
     );
+    assert_eq!((updated.server.as_deref(), updated.unread), (Some("ok"), false));
+    let report = ServerReport { unpack: None, accepted: 3, refused: 0, complete: true };
+    assert_eq!(push.server, Some(report));
     assert_eq!((push.refs.len(), push.refused.as_deref()), (3, None));
     assert!(push.objects.unwrap() >= 4, "{push:?}");
 }
@@ -396,11 +425,8 @@ async fn a_push_that_git_would_not_write_is_refused_whole() {
             &pack,
             "two commands for refs/heads/agent/x",
         ),
-        (
-            vec![create.clone(), format!("shallow {id}")],
-            &pack,
-            "a push from a shallow clone is not read here",
-        ),
+        (vec![format!("shallow {id}"), create.clone()], &pack, "its clone is shallow, and ends at"),
+        (vec![create.clone(), format!("shallow {id}")], &pack, "line 2 is no command"),
         (
             vec![create.clone(), format!("{zero} {id} refs/heads/agent/../main")],
             &pack,
@@ -493,6 +519,75 @@ async fn every_disguise_stays_refused_where_pushes_are_allowed() {
     let head = "GET /acme/app.git/info/refs?service=git-receive-pack HTTP/1.1\r\nHost: forge.test\r\nContent-Length: 1";
     assert_eq!(forge.stack.request("forge.test:443", head, "x").await.status, 403);
     assert_eq!(forge.stack.pipelock.seen().len(), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_says_is_in_the_audit_trail() {
+    let forge = Forge::start(git_push()).await;
+    let hook = forge.repository().join("hooks/update");
+    fs::create_dir_all(hook.parent().unwrap()).unwrap();
+    fs::write(&hook, "#!/bin/sh\n[ \"$1\" != refs/heads/agent/no ]\n").unwrap();
+    fs::set_permissions(&hook, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let id = forge.commit("a", "one\n", "a").await;
+    let done = run(
+        &forge.stack,
+        "git",
+        &[
+            "push",
+            "origin",
+            "HEAD:refs/heads/agent/yes",
+            "HEAD:refs/heads/agent/no",
+            "origin/main:refs/heads/agent/at",
+        ],
+        &forge.work(),
+    )
+    .await;
+    assert!(text(&done.stderr).contains("agent/no (hook declined)"), "{}", text(&done.stderr));
+    // The server compares what the client claims.
+    let pack = run(&forge.stack, "sh", &["-c", "git pack-objects -q --stdout </dev/null"], &forge.work())
+        .await
+        .stdout;
+    let line = format!("{} {id} refs/heads/agent/at\0report-status", "0".repeat(40));
+    let answer = forge.post(TYPE, &body(&[&line], &pack)).await;
+    assert!(answer.body.contains("ng refs/heads/agent/at "), "{answer:#?}");
+    let records = forge.recorded(2).await;
+    let (first, second) = (records[0].push.as_ref().unwrap(), records[1].push.as_ref().unwrap());
+    let of = |name: &str| first.refs.iter().find(|it| it.name == format!("refs/heads/agent/{name}")).unwrap();
+    assert_eq!((of("yes").server.as_deref(), of("yes").unread), (Some("ok"), false));
+    assert_eq!((of("no").server.as_deref(), of("no").unread), (Some("hook declined"), false));
+    assert_eq!((of("at").server.as_deref(), of("at").unread), (Some("ok"), true), "the server had it");
+    let report = first.server.as_ref().unwrap();
+    assert_eq!((report.accepted, report.refused, report.complete), (2, 1, true));
+    assert_eq!(second.refs[0].claimed_old, None);
+    assert_ne!(second.refs[0].server.as_deref(), Some("ok"));
+    assert_eq!(second.server.as_ref().unwrap().refused, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shallow_clone_pushes_what_it_made() {
+    let forge = Forge::start(git_push()).await;
+    forge.commit("a", "one\n", "a").await;
+    let bare = forge.repository();
+    forge.git(&forge.work(), &["push", "-q", bare.to_str().unwrap(), "main"]).await;
+    let clone = forge.shallow_clone("shallow").await;
+    assert!(fs::exists(clone.join(".git/shallow")).unwrap());
+    for file in ["b", "c"] {
+        let (passed, printed) = forge.push_from(&clone, file, "refs/heads/agent/x").await;
+        assert!(passed, "{printed}");
+    }
+    let head = forge.git(&clone, &["rev-parse", "HEAD"]).await;
+    assert!(forge.refs().await.contains(&format!("{head} refs/heads/agent/x")));
+    assert!(!fs::exists(bare.join("shallow")).unwrap(), "the server's history has no end");
+    forge.git(&bare, &["fsck", "--strict"]).await;
+    // What it ends at is no longer on a branch, so that git sends it as if it were new.
+    let late = forge.shallow_clone("late").await;
+    forge.git(&bare, &["update-ref", "refs/heads/main", "main~1"]).await;
+    forge.git(&bare, &["update-ref", "-d", "refs/heads/agent/x"]).await;
+    let refs = forge.refs().await;
+    let (passed, printed) = forge.push_from(&late, "d", "refs/heads/agent/y").await;
+    assert!(!passed && printed.contains("its clone is shallow, and ends at"), "{printed}");
+    assert!(printed.contains("run `git fetch --unshallow origin` and push again"), "{printed}");
+    assert_eq!(forge.refs().await, refs);
 }
 
 /// The engine behind the proxy looks into the push as well, and lets pass what the gate let pass.

@@ -77,8 +77,9 @@ fn rewound(content: &[u8]) -> File {
 
 /// Looks for nothing, and counts.
 #[derive(Default)]
-struct Counted {
-    bytes: Cell<u64>,
+pub(super) struct Counted {
+    pub(super) parts: Cell<u64>,
+    pub(super) bytes: Cell<u64>,
     largest: Cell<usize>,
 }
 
@@ -90,10 +91,27 @@ impl Scan for Counted {
     fn comments(&self) -> bool {
         false
     }
+
+    fn work(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    fn stopped(&self) -> bool {
+        false
+    }
+
+    fn rules(&self) -> Option<&SecretScan> {
+        None
+    }
+
+    fn ruled(&self, _: &[u8]) -> Vec<Candidate> {
+        Vec::new()
+    }
 }
 
 impl Reading for &Counted {
     fn push(&mut self, bytes: &[u8]) {
+        self.parts.set(self.parts.get() + 1);
         self.bytes.set(self.bytes.get() + bytes.len() as u64);
         self.largest.set(self.largest.get().max(bytes.len()));
     }
@@ -225,7 +243,126 @@ fn large_blobs_are_streamed() {
     let head = repository.commit("large");
     let pack = repository.pack("main", &["--delta-base-offset", "--compression=1"]);
     let (limits, counted) = (Limits { resident: 1 << 20, ..Limits::default() }, Counted::default());
-    let inspected = inspect(&spooled(&pack), &creates(head), false, &limits, &counted).unwrap();
+    let inspected = inspect(&spooled(&pack), &creates(head), &[], false, &limits, &counted).unwrap();
     assert_eq!(inspected.objects, 4);
     assert!(counted.bytes.get() > 20 << 20 && counted.largest.get() <= 64 << 10);
+}
+
+/// What `git index-pack --strict` refuses, as a server with receive.fsckObjects asks, is refused here.
+#[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+fn what_git_fsck_refuses_is_refused() {
+    let repository = Repository::new();
+    let blob = id_of("blob", b"x");
+    let tree = |mode: &str, name: &str| {
+        let mut forged = Forged::new();
+        let blob = forged.whole(BLOB, b"x");
+        let id = if mode == "40000" { forged.whole(TREE, b"") } else { blob };
+        forged.whole(TREE, &tree_of(&[(mode, name.as_bytes(), id)]));
+        forged.pack()
+    };
+    let file = |name: &str, content: &str| one_file(name, content.as_bytes()).0.pack();
+    let submodule = |line: &str| file(".gitmodules", &format!("[submodule \"x\"]\n\tpath = x\n\t{line}\n"));
+    let person = "A <a@example.com> 1700000000 +0000";
+    let commit = |from: &str, to: &str| {
+        let mut forged = Forged::new();
+        let tree = forged.whole(TREE, b"");
+        let good = String::from_utf8(commit_of(tree, &[], "one")).unwrap();
+        forged.whole(COMMIT, good.replacen(from, to, 1).as_bytes());
+        forged.pack()
+    };
+    let mut packs = vec![
+        ("a good one", file("a", "x")),
+        ("modules", submodule("url = ../x")),
+        ("url", submodule("url = -x")),
+        ("url", submodule("url = ../x%0ay")),
+        ("url", submodule("url = ../../:x")),
+        ("url", submodule("url = https:///x")),
+        ("url", submodule("url = https://")),
+        ("url", submodule("url = http::http:host/x")),
+        ("path", submodule("path = -x")),
+        ("update", submodule("update = !x")),
+        ("name", file(".gitmodules", "[submodule \"../x\"]\n\turl = x\n")),
+        ("name", file(".gitmodules", "[submodule \"a/../x\"]\n\turl = x\n")),
+        ("attributes", file(".gitattributes", &"x".repeat(3000))),
+        ("nul", commit("one", "o\0ne")),
+        ("nul", commit("A <", "A\0 <")),
+        ("order", {
+            let mut forged = Forged::new();
+            forged.whole(BLOB, b"x");
+            forged.whole(TREE, &tree_of(&[("100644", b"b", blob), ("100644", b"a", blob)]));
+            forged.pack()
+        }),
+    ];
+    for name in [
+        ".git",
+        ".GIT",
+        ".git ",
+        ".git...",
+        ".git::$X",
+        "git~1",
+        "GIT~1",
+        ".g\u{200c}it",
+        "a\\.git",
+        ".",
+        "..",
+    ] {
+        packs.push((name, tree("40000", name)));
+    }
+    for name in [
+        ".gitmodules",
+        ".GITMODULES",
+        ".gitmodules. ",
+        "gitmod~1",
+        "gitmod~4",
+        "gi7eba~1",
+        "GI7EBA~9",
+        "gi7e~123",
+        "g~100000",
+        ".git\u{feff}modules",
+        "a\\.gitmodules",
+        "~1000000",
+    ] {
+        packs.extend([(name, tree("120000", name)), (name, tree("40000", name))]);
+    }
+    for to in [
+        "<a@b> 1 +0000",
+        "A a 1 +0000",
+        "A<a> 1 +0000",
+        "A <a<b> 1 +0000",
+        "A> <a> 1 +0000",
+        "A <a>1 +0000",
+        "A <a> x +0000",
+        "A <a> 01 +0000",
+        "A <a> 99999999999999999999 +0000",
+        "A <a> 1 0000",
+        "A <a> 1 +000",
+        "A <a> 1 +0000 x",
+        "A <a> 1",
+    ] {
+        packs.push((to, commit(person, to)));
+    }
+    let mut refused = 0;
+    for (what, pack) in packs {
+        let path = repository.path().join("one.pack");
+        fs_err::write(&path, &pack).unwrap();
+        let arguments = ["index-pack", "--strict", path.to_str().unwrap()];
+        let by_git = Command::new("git").args(arguments).current_dir(repository.path()).output().unwrap();
+        let said = String::from_utf8_lossy(&by_git.stderr);
+        let ours = check(&pack, &[]);
+        if by_git.status.success() {
+            continue;
+        }
+        refused += 1;
+        let reason = ours.map(|_| ()).expect_err(&format!("{what}: git says {said}")).reason;
+        // git names what is wrong as `error: object …: hasDotgit: …`.
+        let id = said.split(": ").find(|word| {
+            word.bytes().all(|it| it.is_ascii_alphanumeric())
+                && word.bytes().any(|it| it.is_ascii_uppercase())
+        });
+        if let Some(id) = id {
+            assert!(reason.contains(id), "{what}: git says {said}, and we {reason}");
+        }
+    }
+    assert!(refused > 40, "{refused}");
 }

@@ -6,10 +6,14 @@ use proptest::prelude::*;
 #[test]
 fn a_whole_pack_passes() {
     let (forged, commit) = one_file("a.txt", b"hello\n");
-    assert_eq!(check(&forged.pack(), &creates(commit)).unwrap(), Inspected { objects: 3, exempted: vec![] });
+    assert_eq!(
+        check(&forged.pack(), &creates(commit)).unwrap(),
+        Inspected { objects: 3, exempted: vec![], unread: vec![false] }
+    );
     // A branch is made at a commit that the server has.
     let known = id_of("commit", b"x");
-    assert_eq!(check(&Forged::new().pack(), &creates(known)).unwrap().objects, 0);
+    let made = check(&Forged::new().pack(), &creates(known)).unwrap();
+    assert_eq!((made.objects, made.unread), (0, vec![true]));
 }
 
 /// What is wrong, with the pack that has it.
@@ -187,7 +191,7 @@ fn a_base_outside_of_the_pack_and_a_circle_are_refused() {
 }
 
 fn limited(pack: &[u8], limits: Limits) -> String {
-    let refused = inspect(&spooled(pack), &[], false, &limits, &scanners()).unwrap_err();
+    let refused = inspect(&spooled(pack), &[], &[], false, &limits, &scanners()).unwrap_err();
     assert_eq!(refused.kind, RefusedKind::TooLarge, "{refused:?}");
     refused.reason
 }
@@ -212,13 +216,20 @@ fn each_limit_is_said() {
     assert!(few.contains("its commits, trees and tags are more than 100 bytes"), "{few}");
     let tree = limited(&pack, Limits { resident: 20, ..limits });
     assert!(tree.contains("a tree is 33 bytes long, and 20 are allowed"), "{tree}");
+    let work = limited(&pack, Limits { work: 0, ..limits });
+    assert!(
+        work.contains(
+            "to look into what is encoded in it takes more than is allowed for a pack of this size"
+        ),
+        "{work}"
+    );
     // A count that nothing stands behind costs nothing.
     let lie = limited(&forged.pack_of(2, u32::MAX), limits);
     assert!(lie.contains("it holds 4294967295 objects"), "{lie}");
     // A blob that is larger than what may be in memory is read as a stream, until a delta needs it.
     let streamed = Limits { resident: 1000, ..limits };
     let pack = one_file("a.txt", &[b'a'; 5000]).0.pack();
-    assert!(inspect(&spooled(&pack), &[], false, &streamed, &scanners()).is_ok());
+    assert!(inspect(&spooled(&pack), &[], &[], false, &streamed, &scanners()).is_ok());
     let mut forged = Forged::new();
     let base = forged.raw(BLOB, 5000, &[], &zlib(&[b'a'; 5000]));
     forged.upon(base, &delta(5000, 4, &copy(4)));
@@ -246,7 +257,7 @@ fn a_bomb_is_refused_before_it_is_inflated() {
         let orders = [vec![0x80; 16], insert(&[extra; 1])].concat();
         forged.upon(base, &delta(0x1_0000, 0x1_0000 * 16 + 1, &orders));
     }
-    let reason = limited(&forged.pack(), Limits { inflated: 4 << 20, ..limits });
+    let reason = limited(&forged.pack(), Limits { inflated: 4 << 20, work: 100, ..limits });
     assert!(reason.contains("grow beyond what is allowed"), "{reason}");
     assert_eq!(limits.inflated_of(1 << 20), (64 + 200) << 20);
     assert_eq!(limits.inflated_of(50 << 20), 2 << 30);
@@ -290,7 +301,7 @@ fn a_chain_keeps_one_base_and_a_tree_of_deltas_few() {
     }
     let pack = forged.pack();
     let limits = Limits { bases: 3 * 4096, ..Limits::default() };
-    assert_eq!(inspect(&spooled(&pack), &[], false, &limits, &scanners()).unwrap().objects, 401);
+    assert_eq!(inspect(&spooled(&pack), &[], &[], false, &limits, &scanners()).unwrap().objects, 401);
 }
 
 #[test]
@@ -412,7 +423,7 @@ fn what_bottle_holds_is_found_across_blocks_and_slashes() {
     let inner = forged.whole(TREE, &tree_of(&[("100644", b"ghijkl", blob)]));
     let tree = forged.whole(TREE, &tree_of(&[("40000", b"abcdef", inner)]));
     let commit = forged.whole(COMMIT, &commit_of(tree, &[], "one"));
-    let refused = inspect(&spooled(&forged.pack()), &creates(commit), false, &Limits::default(), &scan);
+    let refused = inspect(&spooled(&forged.pack()), &creates(commit), &[], false, &Limits::default(), &scan);
     assert!(refused.unwrap_err().reason.contains("PATHLIKE"));
 }
 
@@ -426,8 +437,9 @@ fn a_comment_exempts_a_line_where_the_policy_says_so() {
     assert!(refused.remote.last().unwrap().contains("ask a person"), "{refused:?}");
 
     let scan = Scanners { allow_comments: true, ..scanners() };
-    let ask =
-        |pack: &[u8], commit| inspect(&spooled(pack), &creates(commit), false, &Limits::default(), &scan);
+    let ask = |pack: &[u8], commit| {
+        inspect(&spooled(pack), &creates(commit), &[], false, &Limits::default(), &scan)
+    };
     let exempted = Exempted { kind: "GitLab PAT".into(), place: format!("line 2 of a in commit {commit}") };
     assert_eq!(ask(&pack, commit).unwrap().exempted, [exempted]);
 
@@ -538,7 +550,7 @@ fn a_fast_forward_is_proven_from_the_pack() {
         elsewhere.contains(&format!("{other} is not in the pack; run `git fetch origin`")),
         "{elsewhere}"
     );
-    let with_force = inspect(&spooled(&pack), &moves(old, side), true, &Limits::default(), &scanners());
+    let with_force = inspect(&spooled(&pack), &moves(old, side), &[], true, &Limits::default(), &scanners());
     assert!(with_force.is_ok());
     let tag = [Update { refname: "refs/tags/v1", old: Some(old), new: Some(first) }];
     let moved = reason(check(&pack, &tag));
@@ -584,4 +596,52 @@ proptest! {
         forged.body.extend_from_slice(&body);
         let _ = check(&forged.pack_of(2, count), &[]);
     }
+}
+
+#[test]
+fn a_look_that_is_not_waited_for_ends() {
+    let (forged, commit) = one_file("a.txt", b"hello\n");
+    let scan = scanners();
+    scan.effort.stop();
+    let refused = inspect(&spooled(&forged.pack()), &creates(commit), &[], false, &Limits::default(), &scan);
+    assert_eq!(refused.unwrap_err().kind, RefusedKind::Stopped);
+}
+
+#[test]
+fn what_is_encoded_many_times_over_is_counted() {
+    use data_encoding::{BASE64, HEXLOWER};
+    let text = "the quick brown fox jumps over the lazy dog\n".repeat(3000);
+    let (mut nested, mut ratios) = (text.clone(), Vec::new());
+    for depth in 0..4 {
+        let scan = scanners();
+        let (forged, commit) = one_file("a.txt", nested.as_bytes());
+        inspect(&spooled(&forged.pack()), &creates(commit), &[], false, &Limits::default(), &scan).unwrap();
+        ratios.push(scan.work() * 100 / nested.len() as u64);
+        nested = if depth % 2 == 0 {
+            BASE64.encode(nested.as_bytes())
+        } else {
+            HEXLOWER.encode(nested.as_bytes())
+        };
+    }
+    assert!(ratios[0] < 300 && ratios.iter().all(|it| *it < 1200), "{ratios:?}");
+    // Four bytes are read for each that may be inflated: more is refused, and not read to its end.
+    let bombs = zlib(&zlib(&vec![b' '; 4 << 20])).repeat(50);
+    let (scan, limits) = (scanners(), Limits { inflated: 1 << 20, ..Limits::default() });
+    let (forged, commit) = one_file("a", &bombs);
+    let refused =
+        inspect(&spooled(&forged.pack()), &creates(commit), &[], false, &limits, &scan).unwrap_err();
+    assert_eq!(refused.kind, RefusedKind::TooLarge, "{refused:?}");
+    assert!(scan.work() < 64 << 20, "{}", scan.work());
+}
+
+#[test]
+fn a_delta_of_single_bytes_is_read_in_blocks() {
+    let mut forged = Forged::new();
+    let base = forged.raw(BLOB, 1, &[], &zlib(b"a"));
+    let orders = b"\x01b".repeat(100_000);
+    forged.upon(base, &delta(1, 100_000, &orders));
+    let counted = by_git::Counted::default();
+    inspect(&spooled(&forged.pack()), &[], &[], false, &Limits::default(), &counted).unwrap();
+    assert_eq!(counted.bytes.get(), 100_001);
+    assert!(counted.parts.get() < 10, "{}", counted.parts.get());
 }

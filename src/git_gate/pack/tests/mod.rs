@@ -1,5 +1,6 @@
 mod by_git;
 mod by_hand;
+mod gitleaks;
 mod objects;
 
 use super::*;
@@ -21,6 +22,8 @@ fn scanners() -> Scanners {
         dlp: Scanner::new(Settings::default()).unwrap(),
         own: OwnSecrets::new([("DEPLOY_KEY", OWN.as_bytes())]),
         allow_comments: false,
+        effort: std::sync::Arc::default(),
+        rules: None,
     }
 }
 
@@ -39,7 +42,7 @@ fn moves(old: ObjectId, new: ObjectId) -> [Update<'static>; 1] {
 }
 
 fn check(pack: &[u8], updates: &[Update<'_>]) -> Result<Inspected, Refused> {
-    inspect(&spooled(pack), updates, false, &Limits::default(), &scanners())
+    inspect(&spooled(pack), updates, &[], false, &Limits::default(), &scanners())
 }
 
 fn reason(result: Result<Inspected, Refused>) -> String {

@@ -65,6 +65,36 @@ fn trees_are_read_strictly() {
         let reason = tree(&[("40000", name.as_bytes(), id)]).unwrap_or_else(|| panic!("{name}"));
         assert!(reason.contains("is called `.git`"), "{reason}");
     }
+    for (name, mode, what) in [
+        (".gitmodules", "120000", "a `.gitmodules` is a link (gitmodulesSymlink)"),
+        (".GitModules . ", "120000", "gitmodulesSymlink"),
+        (".gitmodules::$DATA", "120000", "gitmodulesSymlink"),
+        ("gitmod~1", "120000", "gitmodulesSymlink"),
+        ("GI7EBA~9", "120000", "gitmodulesSymlink"),
+        ("gi7e~123", "120000", "gitmodulesSymlink"),
+        ("a\\.gitmodules", "120000", "gitmodulesSymlink"),
+        (".git\u{200d}modules", "120000", "gitmodulesSymlink"),
+        (".gitmodules", "40000", "(gitmodulesBlob)"),
+        (".gitmodules", "160000", "(gitmodulesBlob)"),
+        (".gitattributes", "160000", "a `.gitattributes` is no file (gitattributesBlob)"),
+        ("gi7d29~1", "40000", "(gitattributesBlob)"),
+    ] {
+        let reason = tree(&[(mode, name.as_bytes(), id)]).unwrap_or_else(|| panic!("{name}"));
+        assert!(reason.contains(what), "{name}: {reason}");
+    }
+    for name in [
+        "gitmod~5",
+        "gi7eba~0",
+        "gi7eb~1",
+        "gi7ebax1",
+        "gitmodules",
+        ".gitmodule",
+        ".gitmodules.txt",
+        "gi7f~123",
+    ] {
+        assert_eq!(tree(&[("120000", name.as_bytes(), id)]), None, "{name}");
+    }
+    assert_eq!(tree(&[("120000", b".gitattributes", id)]), None, "as git");
     for (what, bytes) in [
         ("has no end", &b"100644 a"[..]),
         ("has no mode", b"100644\0"),
@@ -88,8 +118,8 @@ fn commits_are_read_strictly() {
         good.replace("\n\none", "\nencoding ISO-8859-1\n\none"),
         good.replace("\n\none", "\ngpgsig -----BEGIN\n abc\n \n -----END\n\none"),
         good.replace("\n\none", "\nmergetag object x\n type commit\n\none"),
+        good.replace("\n\none", "\nencoding utf8\n\none"),
         good.replacen(person, " <> 0 -1200", 1),
-        good.replacen(person, "<a@b> 1 +0000", 1),
         good.replacen(person, "A, B & C. <a b> 1 +0000", 1),
     ] {
         assert_eq!(commit(&fine), None, "{fine}");
@@ -108,16 +138,28 @@ fn commits_are_read_strictly() {
         ("it has no author", good.replace("author ", "other ")),
         ("it has no author", good.replace("committer ", "other ")),
         ("it has no author", good.replace("committer ", "parent ")),
-        ("not written as NAME", good.replacen(person, "A a@example.com 1 +0000", 1)),
-        ("not written as NAME", good.replacen(person, "A <a> 1", 1)),
-        ("not written as NAME", good.replacen(person, "A <a> x +0000", 1)),
-        ("not written as NAME", good.replacen(person, "A <a> 1 0000", 1)),
-        ("not written as NAME", good.replacen(person, "A <a> 1 +00000", 1)),
-        ("not written as NAME", good.replacen(person, "A <a> 1 +0000 x", 1)),
-        ("not written as NAME", good.replacen(person, "A<a> 1 +0000", 1)),
-        ("not written as NAME", good.replacen(person, "A <a<b> 1 +0000", 1)),
-        ("not written as NAME", good.replacen(person, "A> <a> 1 +0000", 1)),
-        ("not written as NAME", good.replacen(person, "A <a> 99999999999999999999 +0000", 1)),
+        ("(missingEmail)", good.replacen(person, "A a@example.com 1 +0000", 1)),
+        ("(missingNameBeforeEmail)", good.replacen(person, "<a@b> 1 +0000", 1)),
+        ("(missingSpaceBeforeDate)", good.replacen(person, "A <a>1 +0000", 1)),
+        ("(badDate)", good.replacen(person, "A <a> 1", 1)),
+        ("(badDate)", good.replacen(person, "A <a> x +0000", 1)),
+        ("(badDate)", good.replacen(person, "A <a>  1 +0000", 1)),
+        ("(zeroPaddedDate)", good.replacen(person, "A <a> 01 +0000", 1)),
+        ("(badTimezone)", good.replacen(person, "A <a> 1 0000", 1)),
+        ("(badTimezone)", good.replacen(person, "A <a> 1 +00000", 1)),
+        ("(badTimezone)", good.replacen(person, "A <a> 1 +0000 x", 1)),
+        ("(missingSpaceBeforeEmail)", good.replacen(person, "A<a> 1 +0000", 1)),
+        ("(badEmail)", good.replacen(person, "A <a<b> 1 +0000", 1)),
+        ("(badName)", good.replacen(person, "A> <a> 1 +0000", 1)),
+        ("(badDateOverflow)", good.replacen(person, "A <a> 99999999999999999999 +0000", 1)),
+        ("an encoding that is not read here: UTF-8", good.replace("\n\none", "\nencoding UTF-7\n\none")),
+        ("an encoding that is not read here", good.replace("\n\none", "\nencoding IBM037\n\none")),
+        ("an encoding that is not read here", good.replace("\n\none", "\nencoding \n\none")),
+        (
+            "an encoding that is not read here",
+            good.replace("\n\none", "\nencoding UTF-8\nencoding UTF-16\n\none"),
+        ),
+        ("in its header (nulInHeader)", good.replace("A <a", "A\0 <a")),
         ("a line that git does not write", good.replace("\n\none", "\n gpgsig\n\none")),
         ("a line that git does not write", good.replace("\n\none", "\nx\n\none")),
         ("a line that git does not write", good.replace("\n\none", "\na\u{1b} x\n\none")),
@@ -144,11 +186,69 @@ fn tags_are_read_strictly() {
         ("its object has no type", good.replace("type commit", "type other")),
         ("its object has no type", good.replace("type commit\n", "")),
         ("it has no name", good.replace("tag v1", "tag ")),
-        ("its tagger is not written", good.replace("A <a>", "A a")),
+        ("(missingEmail)", good.replace("A <a>", "A a")),
+        ("an encoding that is not read here", good.replace("\n\n", "\nencoding UTF-7\n\n")),
         ("a line that git does not write", good.replace("\n\n", "\ntype x\n\n")),
         ("it holds a zero byte", good.replace("one", "\0")),
     ] {
         let reason = tag(&bad).unwrap_or_else(|| panic!("{what}: {bad}"));
         assert!(reason.contains(what) && reason.contains("the tag "), "{what}: {reason}");
     }
+}
+
+/// What is said of a file of this name and content.
+fn refused_file(name: &str, content: &[u8]) -> Option<String> {
+    let (forged, commit) = one_file(name, content);
+    check(&forged.pack(), &creates(commit)).err().map(|it| it.reason)
+}
+
+#[test]
+fn what_git_acts_on_is_read() {
+    let good = "# a comment\n[submodule \"a/b\"]\n\tpath = a/b\n\turl = ../x\n\tbranch = .\n\tupdate = rebase\n\
+                [other]\n\turl = -x\n[SUBMODULE \"c \\\"d\"]\r\n\tpath = \"c d\" \r\n\tshallow\n\turl = https://host/x ; why\n";
+    let fine = ["", good, "[submodule \"x\"]\n\turl = git@host:x.git", "[submodule \"x\"]\n\turl = ../../x"];
+    for content in fine {
+        assert_eq!(refused_file(".gitmodules", content.as_bytes()), None, "{content}");
+    }
+    let of = |setting: &str| format!("[submodule \"x\"]\n\t{setting}\n");
+    let large = format!("{good}#{}\n", "x".repeat(70_000));
+    let cases = [
+        ("(gitmodulesName)", "[submodule \"../x\"]".to_owned()),
+        ("(gitmodulesName)", "[submodule \"a\\\\..\\\\x\"]".to_owned()),
+        ("(gitmodulesName)", "[submodule \"\"]".to_owned()),
+        ("(gitmodulesUrl)", of("url = -x")),
+        ("(gitmodulesUrl)", of("URL=\"-x\"")),
+        ("(gitmodulesUrl)", of("url = https://host/%0ahost=other")),
+        ("(gitmodulesUrl)", of("url = ../x%0Ay")),
+        ("(gitmodulesUrl)", of("url = ../../:x")),
+        ("(gitmodulesUrl)", of("url = .././/x")),
+        ("(gitmodulesUrl)", of("url = https:///x")),
+        ("(gitmodulesUrl)", of("url = http::http:host/x")),
+        ("(gitmodulesPath)", of("path = --upload-pack=x")),
+        ("(gitmodulesUpdate)", of("update = !touch x")),
+        ("(gitmodulesLarge)", large),
+        ("(gitmodulesParse)", of("url = \\\n -x")),
+        ("(gitmodulesParse)", "[submodule \"x\"] url = -x".to_owned()),
+        ("(gitmodulesParse)", "[submodule.x]\nurl = -x".to_owned()),
+        ("(gitmodulesParse)", "url = x".to_owned()),
+        ("(gitmodulesParse)", "[submodule \"x\"]\n\turl = \"a\"b".to_owned()),
+    ];
+    for (what, content) in &cases {
+        let reason = refused_file(".gitmodules", content.as_bytes()).unwrap_or_else(|| panic!("{content}"));
+        assert!(reason.contains(what), "{content}: {reason}");
+        assert_eq!(refused_file("gitmodules", content.as_bytes()), None, "it is a file as any other");
+    }
+    assert!(refused_file("GITMOD~1", cases[3].1.as_bytes()).unwrap().contains("(gitmodulesUrl)"));
+    let long = format!("a\n{} text\nb", "x".repeat(2043));
+    assert!(refused_file(".gitattributes", long.as_bytes()).unwrap().contains("(gitattributesLineLength)"));
+    let shorter = format!("a\n{} text\nb", "x".repeat(2042));
+    assert_eq!(refused_file(".gitattributes", shorter.as_bytes()), None);
+    assert_eq!(refused_file("x", long.as_bytes()), None);
+    // Before its tree or behind it, and where the server has it.
+    let mut forged = Forged::new();
+    let blob = id_of("blob", cases[3].1.as_bytes());
+    forged.whole(TREE, &tree_of(&[("100644", b".gitmodules", blob)]));
+    assert!(check(&forged.clone().pack(), &[]).is_ok());
+    forged.whole(BLOB, cases[3].1.as_bytes());
+    assert!(reason(check(&forged.pack(), &[])).contains("(gitmodulesUrl)"));
 }
