@@ -17,11 +17,7 @@ use crate::intercept::{
 use crate::policy::{HostRule, Reason, Refusal, Route};
 use crate::verdict::egress_proxy::{Handshake, Permit};
 use http::{Request, Response, header};
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric as _},
-    metrics::counter::ConstCounter,
-};
+use prometheus_client::collector::Collector;
 use std::sync::Arc;
 
 /// Bytes of responses that far origins may send ahead of what is read of them (routes with `inspect: false`). The rendered
@@ -42,7 +38,7 @@ impl Forward {
 
     /// What the connections did, for the metrics.
     pub(super) fn collector(&self) -> Box<dyn Collector> {
-        Box::new(PoolCollector(self.pool.clone()))
+        self.pool.collector()
     }
 
     /// Connections of older generations are not used again.
@@ -127,32 +123,6 @@ impl Forward {
                 }
             },
         }
-    }
-}
-
-/// Reads the pool's own counts whenever somebody asks.
-struct PoolCollector(Pool<ThroughPipelock>);
-
-impl std::fmt::Debug for PoolCollector {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("PoolCollector").field(&self.0.stats()).finish()
-    }
-}
-
-impl Collector for PoolCollector {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let stats = self.0.stats();
-        let counters = [
-            ("upstream_connections", "Connections through pipelock that were made", stats.opened),
-            ("upstream_reused", "Requests on a connection that was used before", stats.reused),
-            ("upstream_retried", "Requests that were sent again since nothing was processed", stats.retried),
-        ];
-        for (name, help, value) in counters {
-            let counter = ConstCounter::new(value);
-            let metric = encoder.encode_descriptor(name, help, None, counter.metric_type())?;
-            counter.encode(metric)?;
-        }
-        Ok(())
     }
 }
 

@@ -206,6 +206,12 @@ fn search(rules: &Rules, rule: &LoadedRule) -> websocket::Search {
 fn refuse_fault(exchange: &Exchange<TunnelState>) -> Result<(), Failure> {
     match (&exchange.fault, &exchange.tunnel) {
         (None, _) => Ok(()),
+        (Some(Fault::TooManyRequests { limit }), _) => {
+            let message = format!(
+                "there are {limit} requests in flight, which is the limit; nothing is wrong with the request: send it again later"
+            );
+            Err(Refusal::new(Reason::LimitReached, message).retryable().into())
+        }
         (Some(Fault::Head(fault)), _) => Err(Failure::malformed(fault)),
         (Some(Fault::Sni), Some(tunnel)) => {
             Err(server_name_differs(&tunnel.state.authority, tunnel.sni.as_deref()).into())

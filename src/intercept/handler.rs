@@ -199,6 +199,11 @@ pub enum Fault {
     Head(HeadFault),
     /// TLS asked for another name than CONNECT, or for none: see [`Tunnel::sni`].
     Sni,
+    /// As many requests of HTTP/2 are in flight as there may be.
+    TooManyRequests {
+        /// So many.
+        limit: usize,
+    },
 }
 
 /// Why no request came of a granted CONNECT.

@@ -214,6 +214,7 @@ impl Engine {
             Some(Fault::Head(fault)) => {
                 return Err(End::Malformed(fault.kind.status(), fault.kind.to_string()));
             }
+            Some(Fault::TooManyRequests { limit }) => return Err(Block::TooManyRequests(*limit).into()),
             Some(Fault::Sni) => {
                 let sni = exchange.tunnel.as_ref().and_then(|t| t.sni.as_deref()).unwrap_or("no server name");
                 let tunnel = exchange.tunnel.as_ref().map(|t| t.host.to_string()).unwrap_or_default();

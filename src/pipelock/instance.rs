@@ -34,6 +34,7 @@ impl Pipelock {
             let metrics = Arc::new(Metrics::register(registry));
             let rules = Arc::new(ArcSwap::from_pointee(rules));
             let pool = Pool::new(Dialer { rules: Arc::clone(&rules), network }, PoolLimits::default());
+            registry.register_collector(pool.collector());
             Engine { rules, pool, events, metrics, budget: Budget::new(BudgetLimits::default()) }
         })
     }

@@ -27,6 +27,7 @@ mod json;
 mod listed;
 mod method;
 mod model_apis;
+mod near_names;
 mod nearest;
 mod path;
 mod pattern;

@@ -57,9 +57,9 @@ impl<R: AsRef<HostRule>> Policy<R> {
     }
 
     fn nearest_host(&self, host: &Host) -> Option<Nearest<'_>> {
-        let routes = self.rules().iter().map(|rule| &rule.as_ref().route);
-        let near = routes.filter_map(|route| Some((distance(host, &route.host)?, route)));
-        let (_, route) = near.min_by_key(|(distance, _)| *distance)?;
+        let routes = self.near.of(host).map(|index| (index, &self.rules()[index].as_ref().route));
+        let near = routes.filter_map(|(index, route)| Some((distance(host, &route.host)?, index, route)));
+        let (_, _, route) = near.min_by_key(|(distance, index, _)| (*distance, *index))?;
         Some(Nearest { route, differs: Difference::Host(&route.host) })
     }
 }
@@ -118,7 +118,7 @@ fn distance(asked: &Host, known: &HostPattern) -> Option<usize> {
     let (asked, known) = (asked.as_str(), known.as_str());
     let below = |name: &str, parent: &str| name.strip_suffix(parent).is_some_and(|head| head.ends_with('.'));
     let related = |a: &str, b: &str| below(a, b) && b.contains('.');
-    let slips = 2.max(known.len() / 8);
+    let slips = slips(known.len());
     if related(asked, known) || related(known, asked) {
         return Some(asked.len().abs_diff(known.len()));
     }
@@ -127,6 +127,11 @@ fn distance(asked: &Host, known: &HostPattern) -> Option<usize> {
         return None;
     }
     Some(strsim::damerau_levenshtein(asked, known)).filter(|letters| *letters <= slips)
+}
+
+/// Letters by which two names may differ that mean the same.
+pub(super) fn slips(length: usize) -> usize {
+    2.max(length / 8)
 }
 
 impl fmt::Display for Nearest<'_> {

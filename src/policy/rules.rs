@@ -7,6 +7,7 @@ use super::{
     route::{PLAIN_HTTP, Route},
     rule::HostRule,
 };
+use super::near_names::NearNames;
 use std::collections::HashMap;
 
 /// Why a set of rules is none.
@@ -86,11 +87,12 @@ pub struct Policy<R = HostRule> {
     by_host: HashMap<Host, usize>,
     /// Wildcards, by what stands behind `*.`.
     below: HashMap<Host, usize>,
+    pub(super) near: NearNames,
 }
 
 impl<R> Default for Policy<R> {
     fn default() -> Self {
-        Self { rules: Vec::new(), by_host: HashMap::new(), below: HashMap::new() }
+        Self { rules: Vec::new(), by_host: HashMap::new(), below: HashMap::new(), near: NearNames::default() }
     }
 }
 
@@ -121,6 +123,7 @@ impl<R: AsRef<HostRule>> Policy<R> {
                     second: route.source.clone(),
                 });
             }
+            policy.near.add(&route.host, index);
             policy.rules.push(rule);
         }
         Ok(policy)

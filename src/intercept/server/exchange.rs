@@ -30,6 +30,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+/// Of so many requests on one connection that are refused since others are in flight, the handler is told. A client that goes
+/// on has the same answer from here, which takes no memory that others need, and fills no trail.
+const REFUSALS_TOLD: u64 = 8;
+
 /// The requests of one connection.
 pub(super) struct Conversation<H: Handler> {
     pub(super) server: Arc<Server<H>>,
@@ -40,6 +44,8 @@ pub(super) struct Conversation<H: Handler> {
     /// Told when as many requests have come as there may be on one connection.
     pub(super) spent: Notify,
     count: AtomicU64,
+    /// Requests that were refused since others are in flight.
+    refused: AtomicU64,
 }
 
 /// What is sent, and what the connection goes on as after it if that is not HTTP.
@@ -86,8 +92,8 @@ impl<H: Handler> Conversation<H> {
     ) -> Arc<Self> {
         let activity = Activity::new();
         let verdicts = Verdicts::new(activity.clone());
-        let (spent, count) = (Notify::new(), AtomicU64::new(0));
-        Arc::new(Self { server, client, tunnel, activity, verdicts, spent, count })
+        let (spent, [count, refused]) = (Notify::new(), [const { AtomicU64::new(0) }; 2]);
+        Arc::new(Self { server, client, tunnel, activity, verdicts, spent, count, refused })
     }
 
     pub(super) async fn http1(self: Arc<Self>, request: Request<Incoming>) -> Result<Answered<H>, Abandoned> {
@@ -120,6 +126,12 @@ impl<H: Handler> Conversation<H> {
         let target = request.uri().path_and_query().map_or("", |target| target.as_str()).to_owned().into();
         let Ok(permit) = Arc::clone(&self.server.exchanges).try_acquire_owned() else {
             self.server.handler.observe(Event::StreamRefused);
+            if self.refused.fetch_add(1, Ordering::Relaxed) < REFUSALS_TOLD {
+                let fault = Some(Fault::TooManyRequests { limit: self.server.limits.exchanges });
+                let in_flight = self.activity.begin();
+                let arrival = Arrival { target, fault, protocol: Protocol::Http2, in_flight };
+                return self.exchange(request, arrival).await.map(|(response, _)| response);
+            }
             return Ok(plain(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "bottle: too many requests at the same time; try again\n",

@@ -4,6 +4,7 @@ use super::{
     MAX_HEAD_BYTES, Stream,
     error::{Failure, SendError},
     message::{CONTRADICTION, Message, Outgoing, end_to_end, one_length},
+    open::Open,
     read_on::ReadOn,
 };
 use crate::intercept::{Body, BodyError, BoxError, body};
@@ -29,6 +30,7 @@ pub(super) struct Http1 {
     sender: http1::SendRequest<Outgoing>,
     absolute_form: bool,
     driver: AbortHandle,
+    _open: Open,
 }
 
 impl Drop for Http1 {
@@ -39,7 +41,7 @@ impl Drop for Http1 {
 
 impl Http1 {
     /// Begins HTTP/1 on a connection.
-    pub(super) async fn open(stream: Stream, absolute_form: bool) -> Result<Self, hyper::Error> {
+    pub(super) async fn open(stream: Stream, absolute_form: bool, open: Open) -> Result<Self, hyper::Error> {
         let mut builder = http1::Builder::new();
         // As much is read ahead of a body, and waits to be written.
         builder.max_headers(MAX_FIELDS).max_buf_size(MAX_HEAD_BYTES as usize);
@@ -49,7 +51,7 @@ impl Http1 {
                 tracing::debug!(%error, "an upstream connection ended");
             }
         });
-        Ok(Self { sender, absolute_form, driver: driver.abort_handle() })
+        Ok(Self { sender, absolute_form, driver: driver.abort_handle(), _open: open })
     }
 
     /// Whether the connection has ended.

@@ -9,6 +9,7 @@ use super::{
     ends::{Ends, Watched},
     error::Failure,
     message::{Message, Outgoing, end_to_end},
+    open::Open,
 };
 use crate::intercept::{Body, BodyError, body, limits::connection_window, stream::Io};
 use bytes::Bytes;
@@ -46,8 +47,14 @@ const LINGER: Duration = Duration::from_secs(5);
 pub(super) struct Http2 {
     sender: SendRequest<Bytes>,
     driver: AbortHandle,
-    streams: Arc<AtomicUsize>,
+    streams: Arc<Streams>,
     ends: Ends,
+}
+
+/// The requests in flight on a connection, which is open for as long as anything refers to this.
+struct Streams {
+    count: AtomicUsize,
+    _open: Open,
 }
 
 impl Http2 {
@@ -56,6 +63,7 @@ impl Http2 {
         stream: impl Io,
         stream_window: u32,
         limits: &PoolLimits,
+        open: Open,
     ) -> Result<Self, h2::Error> {
         let streams = u32::try_from(limits.streams_per_connection).unwrap_or(u32::MAX);
         let (stream, ends) = Watched::new(stream);
@@ -70,7 +78,8 @@ impl Http2 {
             .await?;
         let pings = connection.ping_pong();
         let driver = tokio::spawn(drive(connection, pings)).abort_handle();
-        Ok(Self { sender, driver, streams: Arc::default(), ends })
+        let streams = Arc::new(Streams { count: AtomicUsize::new(0), _open: open });
+        Ok(Self { sender, driver, streams, ends })
     }
 
     /// Whether the connection has ended.
@@ -85,12 +94,12 @@ impl Http2 {
 
     /// Requests that are in flight.
     pub(super) fn streams(&self) -> usize {
-        self.streams.load(Ordering::Relaxed)
+        self.streams.count.load(Ordering::Relaxed)
     }
 
     /// Counts a request that is about to be sent.
     pub(super) fn count(&self) -> StreamCount {
-        self.streams.fetch_add(1, Ordering::Relaxed);
+        self.streams.count.fetch_add(1, Ordering::Relaxed);
         StreamCount(Arc::clone(&self.streams))
     }
 
@@ -144,11 +153,11 @@ impl Http2 {
 }
 
 /// One request on a connection.
-pub(super) struct StreamCount(Arc<AtomicUsize>);
+pub(super) struct StreamCount(Arc<Streams>);
 
 impl Drop for StreamCount {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

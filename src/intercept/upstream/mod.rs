@@ -1,10 +1,12 @@
 //! The way out: connections to upstreams, kept and shared.
 
+mod collector;
 mod ends;
 mod error;
 mod http1;
 mod http2;
 mod message;
+mod open;
 mod pool;
 mod pool_settings;
 mod read_on;

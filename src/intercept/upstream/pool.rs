@@ -6,12 +6,14 @@ use super::{
     http1::Http1,
     http2::{Http2, StreamCount},
     message::Message,
+    open::{Open, OpenCount},
     upgrade::{self, Switched},
 };
 use crate::intercept::{Body, Protocol};
 use http::{Request, Response};
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -35,9 +37,11 @@ pub(super) struct Inner<C: Connector> {
     connector: C,
     limits: PoolLimits,
     connections: Mutex<Connections<C::Key>>,
+    open: OpenCount,
     opened: AtomicU64,
     reused: AtomicU64,
     retried: AtomicU64,
+    evicted: AtomicU64,
 }
 
 struct Connections<K> {
@@ -78,8 +82,9 @@ impl<C: Connector> Pool<C> {
     /// A pool without connections.
     pub fn new(connector: C, limits: PoolLimits) -> Self {
         let connections = Mutex::new(Connections { by_key: HashMap::new(), generation: 0, reaper: false });
-        let (opened, reused, retried) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self(Arc::new(Inner { connector, limits, connections, opened, reused, retried }))
+        let [opened, reused, retried, evicted] = [const { AtomicU64::new(0) }; 4];
+        let open = OpenCount::default();
+        Self(Arc::new(Inner { connector, limits, connections, open, opened, reused, retried, evicted }))
     }
 
     /// What makes the pool's connections.
@@ -117,7 +122,8 @@ impl<C: Connector> Pool<C> {
         protocol: &'static str,
         request: Request<Body>,
     ) -> Result<Switched, SendError<C::Error>> {
-        upgrade::upgrade(&self.0.connector, key, protocol, request).await
+        let open = self.0.make_room();
+        upgrade::upgrade(&self.0.connector, key, protocol, request, open).await
     }
 
     /// Lets go of every connection: those in use finish what they do and are not used again.
@@ -135,6 +141,9 @@ impl<C: Connector> Pool<C> {
             opened: self.0.opened.load(Ordering::Relaxed),
             reused: self.0.reused.load(Ordering::Relaxed),
             retried: self.0.retried.load(Ordering::Relaxed),
+            evicted: self.0.evicted.load(Ordering::Relaxed),
+            open: self.0.open.get(),
+            keys: connections.by_key.len(),
             idle: connections.by_key.values().map(|pooled| pooled.idle.len()).sum(),
             shared: connections.by_key.values().map(|pooled| pooled.shared.len()).sum(),
         }
@@ -199,18 +208,19 @@ impl<C: Connector> Pool<C> {
     }
 
     async fn connect(&self, key: &C::Key, turn: Option<Turn<C>>) -> Result<Ready, SendError<C::Error>> {
+        let open = self.0.make_room();
         let connected = self.0.connector.connect(key).await.map_err(SendError::Connect)?;
         let id = self.0.opened.fetch_add(1, Ordering::Relaxed);
         let Connected { stream, protocol, absolute_form, stream_window } = connected;
         let ready = match protocol {
             Protocol::Http1 => {
-                let opened = Http1::open(stream, absolute_form).await;
+                let opened = Http1::open(stream, absolute_form, open).await;
                 let connection = opened.map_err(|error| SendError::Handshake(error.into()))?;
-                self.0.connections().by_key.entry(key.clone()).or_default().protocol = Some(Protocol::Http1);
+                self.0.speaks_http1(key);
                 Ready::Http1 { connection, reused: false }
             }
             Protocol::Http2 => {
-                let opened = Http2::open(stream, stream_window, &self.0.limits).await;
+                let opened = Http2::open(stream, stream_window, &self.0.limits, open).await;
                 let connection = opened.map_err(|error| SendError::Handshake(error.into()))?;
                 let count = connection.count();
                 self.0.share(key, Shared { id, connection: connection.clone(), used: Instant::now() });
@@ -281,6 +291,26 @@ impl<C: Connector> Inner<C> {
         Taken::Connect(Some(Turn { inner: Arc::clone(self), key: key.clone(), made }))
     }
 
+    fn speaks_http1(self: &Arc<Self>, key: &C::Key) {
+        let mut connections = self.connections();
+        connections.by_key.entry(key.clone()).or_default().protocol = Some(Protocol::Http1);
+        self.start_reaper(&mut connections);
+    }
+
+    /// Counts a connection that is about to be made, in whose place idle ones are closed.
+    fn make_room(&self) -> Open {
+        let mut connections = self.connections();
+        self.shrink(&mut connections, self.limits.connections.saturating_sub(1));
+        self.open.begin()
+    }
+
+    /// Closes what has been idle for longest, until no more than `most` are open or all that are open are in use.
+    fn shrink(&self, connections: &mut Connections<C::Key>, most: usize) {
+        while self.open.get() > most && connections.close_oldest() {
+            self.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     fn share(self: &Arc<Self>, key: &C::Key, shared: Shared) {
         let mut connections = self.connections();
         let pooled = connections.by_key.entry(key.clone()).or_default();
@@ -301,8 +331,10 @@ impl<C: Connector> Inner<C> {
             return;
         }
         let pooled = connections.by_key.entry(key).or_default();
+        pooled.protocol = Some(Protocol::Http1);
         if pooled.idle.len() < self.limits.idle_per_key {
             pooled.idle.push(Idle { connection, since: Instant::now() });
+            self.shrink(&mut connections, self.limits.connections);
             self.start_reaper(&mut connections);
         }
     }
@@ -332,7 +364,46 @@ impl<C: Connector> Inner<C> {
     }
 }
 
+impl<K: Clone + Eq + Hash> Connections<K> {
+    /// Closes the connection that has been idle for longest, of any key. Says whether there was one.
+    fn close_oldest(&mut self) -> bool {
+        let idle = self.by_key.iter().filter_map(|(key, pooled)| Some((pooled.oldest()?.since(), key)));
+        let Some(key) = idle.min_by_key(|(since, _)| *since).map(|(_, key)| key.clone()) else { return false };
+        if let Some(pooled) = self.by_key.get_mut(&key) {
+            match pooled.oldest() {
+                Some(Oldest::Idle(at, _)) => drop(pooled.idle.remove(at)),
+                Some(Oldest::Shared(at, _)) => drop(pooled.shared.remove(at)),
+                None => return false,
+            }
+            if pooled.is_empty() {
+                self.by_key.remove(&key);
+            }
+        }
+        true
+    }
+}
+
+/// The connection of a key that has been idle for longest: its place, and since when.
+enum Oldest {
+    Idle(usize, Instant),
+    Shared(usize, Instant),
+}
+
+impl Oldest {
+    fn since(&self) -> Instant {
+        let (Self::Idle(_, since) | Self::Shared(_, since)) = self;
+        *since
+    }
+}
+
 impl KeyConnections {
+    fn oldest(&self) -> Option<Oldest> {
+        let idle = self.idle.iter().enumerate().map(|(at, idle)| Oldest::Idle(at, idle.since));
+        let unused = self.shared.iter().enumerate().filter(|(_, shared)| shared.connection.streams() == 0);
+        let shared = unused.map(|(at, shared)| Oldest::Shared(at, shared.used));
+        idle.chain(shared).min_by_key(Oldest::since)
+    }
+
     fn discard(&mut self, now: Instant, limits: &PoolLimits) {
         self.idle.retain(|idle| !idle.connection.is_closed() && now - idle.since < limits.idle);
         self.shared.retain_mut(|shared| {

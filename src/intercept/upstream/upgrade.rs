@@ -4,6 +4,7 @@ use super::{
     Connected, Connector, MAX_HEAD_BYTES, SendError,
     http1::{MAX_FIELDS, head_bytes},
     message::{CONTRADICTION, Message, end_to_end, one_length},
+    open::Open,
 };
 use crate::intercept::{Body, BodyError, Protocol, Stream, body};
 use http::{
@@ -33,6 +34,7 @@ pub(super) async fn upgrade<C: Connector>(
     key: &C::Key,
     protocol: &'static str,
     request: Request<Body>,
+    open: Open,
 ) -> Result<Switched, SendError<C::Error>> {
     let message = Message::new(request)?;
     let connected = connector.connect(key).await.map_err(SendError::Connect)?;
@@ -45,7 +47,10 @@ pub(super) async fn upgrade<C: Connector>(
     let opened = builder.handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = opened.map_err(|error| SendError::Handshake(error.into()))?;
     // It ends with what is asked of it: when the answer's body, or the stream that it became, is over.
-    tokio::spawn(connection.with_upgrades());
+    tokio::spawn(async move {
+        let _open = open;
+        connection.with_upgrades().await
+    });
     let mut request = message.http1(absolute_form);
     request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
     request.headers_mut().insert(UPGRADE, HeaderValue::from_static(protocol));

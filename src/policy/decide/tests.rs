@@ -1,6 +1,8 @@
+use super::super::host_pattern::HostPattern;
 use super::super::testing::{route, route_with_paths};
 use super::*;
 use jiff::civil::date;
+use std::{cell::Cell, rc::Rc};
 
 const TODAY: Date = date(2026, 11, 24);
 
@@ -292,4 +294,80 @@ fn nearest_names_the_one_thing_that_differs() {
     }
     assert_eq!(near("GET", "somewhere-else.invalid/"), None);
     assert_eq!(near("POST", "api.example.test/a.git/git-receive-pack"), None);
+}
+
+/// A rule that counts how often it is looked at.
+struct Looked(HostRule, Rc<Cell<usize>>);
+
+impl AsRef<HostRule> for Looked {
+    fn as_ref(&self) -> &HostRule {
+        self.1.set(self.1.get() + 1);
+        &self.0
+    }
+}
+
+/// How many looks at rules each of some decisions takes, beside `more` rules that have nothing to do with them.
+fn looks_at_rules(more: usize) -> Vec<usize> {
+    let looks = Rc::new(Cell::new(0));
+    let others = (0..more).map(|n| route(&format!("api.service-{n:06}.of-many.test")));
+    let wildcard = Route::open(HostPattern::parse("*.cdn.test").unwrap(), "wide");
+    let mut rules: Vec<Route> = others.collect();
+    rules.insert(more / 2, route_with_paths("paths.test", &["/a"]));
+    rules.push(wildcard);
+    let looked = rules.into_iter().map(|route| Looked(route.into(), Rc::clone(&looks)));
+    let policy = Policy::from_rules(looked).unwrap();
+    let asked = [
+        "paths.test/a",
+        "paths.test/b",
+        "x.cdn.test/",
+        "x.y.cdn.test/",
+        "patsh.test/a",
+        "www.paths.test/",
+        "nothing-like-any-of-them.invalid/",
+        "api.service-x.of-many.test/",
+        "of-many.test/",
+        "api.service-1.of-many.test:22/",
+    ];
+    let count = |url: &&str| {
+        let (host, path) = url.split_once('/').unwrap();
+        let authority = Authority::parse(host, Some(443)).unwrap();
+        looks.set(0);
+        let route = policy.route(&authority.host);
+        let target = format!("/{path}");
+        let intent =
+            Intent::read(Scheme::Https, &authority, &Method::GET, target.as_bytes(), None, route).unwrap();
+        let _ = policy.decide(&intent, date(2026, 1, 1));
+        let _ = policy.decide_connect(&authority);
+        looks.get()
+    };
+    asked.iter().map(count).collect()
+}
+
+#[test]
+fn a_decision_takes_as_long_with_few_rules_as_with_many() {
+    let few = looks_at_rules(200);
+    assert_eq!(few, looks_at_rules(20_000));
+    assert!(few.iter().all(|looks| *looks <= 120), "{few:?}");
+}
+
+#[test]
+fn a_similar_name_is_found_among_many() {
+    // Of names about as long as the one that is asked for some are compared, which these are not.
+    let others = (0..5_000).map(|n| route(&format!("one-of-very-many-services-{n:05}.test")));
+    let policy = Policy::new(others.chain([route("api.example.test"), route("*.cdn.example.org")])).unwrap();
+    let near = |host: &str| {
+        let authority = Authority::parse(host, Some(443)).unwrap();
+        let intent = Intent::read(Scheme::Https, &authority, &Method::GET, b"/", None, None).unwrap();
+        policy.nearest(&intent).map(|nearest| nearest.route.host.to_string())
+    };
+    for (host, expected) in [
+        ("www.api.example.test", "api.example.test"),
+        ("a.b.c.api.example.test", "api.example.test"),
+        ("example.test", "api.example.test"),
+        ("apj.example.test", "api.example.test"),
+        ("cdn.example.org", "*.cdn.example.org"),
+    ] {
+        assert_eq!(near(host).as_deref(), Some(expected), "{host}");
+    }
+    assert_eq!(near("somewhere-else.invalid"), None);
 }

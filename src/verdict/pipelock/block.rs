@@ -129,6 +129,9 @@ pub enum Block {
     /// A body that grows out of proportion.
     #[error("request body expands more than {0} times, so it cannot be scanned")]
     Expansion(u64),
+    /// As many requests are in flight as there may be.
+    #[error("there are {0} requests in flight, which is the limit; try again later")]
+    TooManyRequests(usize),
     /// Bodies of other requests take all the memory that there is for them.
     #[error("other requests take all memory for bodies in flight; try again later")]
     NoMemory,
@@ -198,6 +201,7 @@ impl Block {
             Block::Encoding(_) => "unsupported_encoding",
             Block::Malformed(_) => "malformed_encoding",
             Block::Expansion(_) => "expansion_limit",
+            Block::TooManyRequests(_) => "request_limit",
             Block::NoMemory => "body_memory",
             Block::Stalled => "body_stalled",
             Block::Upgrade => "upgrade_not_supported",
@@ -220,6 +224,7 @@ impl Block {
             Block::UrlLength { .. } => "url_length",
             Block::Entropy { .. } => "entropy",
             Block::Rate { .. } => "rate_limit",
+            Block::TooManyRequests(_) => "request_limit",
             Block::Dlp { part: Part::Body, .. }
             | Block::Signed
             | Block::Encoding(_)
@@ -240,6 +245,7 @@ impl Block {
             Block::Upstream(_)
             | Block::Timeout { .. }
             | Block::Rate { .. }
+            | Block::TooManyRequests(_)
             | Block::NoMemory
             | Block::Stalled => Severity::Low,
             Block::Host { .. } | Block::Port { .. } | Block::PlainHttp { .. } => Severity::Medium,
@@ -254,6 +260,7 @@ impl Block {
             Block::Rate { .. }
             | Block::Upstream(_)
             | Block::Timeout { .. }
+            | Block::TooManyRequests(_)
             | Block::NoMemory
             | Block::Stalled => "transient",
             Block::Host { .. } | Block::Port { .. } | Block::PlainHttp { .. } | Block::Address { .. } => {
@@ -269,7 +276,7 @@ impl Block {
         match self {
             Block::Rate { .. } => StatusCode::TOO_MANY_REQUESTS,
             Block::Upstream(_) => StatusCode::BAD_GATEWAY,
-            Block::NoMemory | Block::Stalled => StatusCode::SERVICE_UNAVAILABLE,
+            Block::TooManyRequests(_) | Block::NoMemory | Block::Stalled => StatusCode::SERVICE_UNAVAILABLE,
             Block::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Block::Target(_) | Block::Request(_) => StatusCode::BAD_REQUEST,
             _ => StatusCode::FORBIDDEN,

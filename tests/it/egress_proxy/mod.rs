@@ -15,6 +15,7 @@ mod harness;
 mod hosts;
 mod http2;
 mod life;
+mod many;
 mod pipelock;
 mod push;
 mod replay;

@@ -160,6 +160,9 @@ impl Relay {
     fn refuse(&self, fault: &Fault) -> Response<Body> {
         let (text, code, status) = match fault {
             Fault::Sni => ("sni".to_owned(), "sni", StatusCode::FORBIDDEN),
+            Fault::TooManyRequests { .. } => {
+                ("too many".to_owned(), "too_many", StatusCode::SERVICE_UNAVAILABLE)
+            }
             Fault::Head(head) => {
                 let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
                 let text = format!("{} {} {}", shown(&head.method), shown(&head.target), head.kind.code());

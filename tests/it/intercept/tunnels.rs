@@ -219,6 +219,12 @@ async fn requests_in_flight_over_http2_are_bounded_on_all_connections_together()
     let ask = || Request::get("https://a.test/").body(body::empty()).unwrap();
     assert_eq!(other.send_request(ask()).await.unwrap().status(), 503);
     assert_eq!(proxy.log.count(Event::StreamRefused), 1);
+    for _ in 0..20 {
+        assert_eq!(other.send_request(ask()).await.unwrap().status(), 503);
+    }
+    // The handler is told of some only: a client that goes on fills no trail.
+    let told = proxy.log.exchanges().iter().filter(|it| *it == "too many").count();
+    assert_eq!((proxy.log.count(Event::StreamRefused), told), (21, 8));
     drop(open);
     let answer = held.await.unwrap().unwrap();
     assert_eq!(answer.status(), 200);
