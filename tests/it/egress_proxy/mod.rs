@@ -6,6 +6,7 @@
 mod audit;
 mod both;
 mod clients;
+mod coded;
 mod content;
 mod credentials;
 mod denials;
