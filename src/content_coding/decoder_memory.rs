@@ -1,15 +1,28 @@
 //! How much memory an encoded body will make its decoder take, read from its headers before the decoder sees them.
 
+use super::Coding;
+
 /// zstd's window may be no larger (RFC 8878 §3.1.1.1.2 recommends that decoders support 8 MiB).
 pub(super) const ZSTD_LOG: u32 = 23;
 /// Beside the window: blocks that come in and go out, tables, and the writer's buffer.
 const ZSTD_BESIDE: usize = 640 << 10;
 /// Beside the window: up to 256 prefix codes each for literals, commands and distances (RFC 7932 §7).
 const BROTLI_BESIDE: usize = 4 << 20;
+/// The largest window that is not one of its extensions (RFC 7932 §9.1).
+const BROTLI_WINDOW: usize = 16 << 20;
 /// Before its first byte.
 const BROTLI_EMPTY: usize = 64 << 10;
 /// The window of 32 KiB (RFC 1951 §2), tables, and the writer's buffer.
 const DEFLATE: usize = 160 << 10;
+
+/// What a decoder takes at most, before anything is known of a body.
+pub(super) const fn most(coding: Coding) -> usize {
+    match coding {
+        Coding::Gzip | Coding::Deflate => DEFLATE,
+        Coding::Brotli => BROTLI_WINDOW + BROTLI_BESIDE,
+        Coding::Zstd => (1 << ZSTD_LOG) + ZSTD_BESIDE,
+    }
+}
 
 /// What is known of a body's decoder so far.
 pub(super) enum MemoryForecast {

@@ -45,6 +45,19 @@ impl Coding {
         }))
     }
 
+    /// Bytes of memory that decoding one body takes at most.
+    #[must_use]
+    pub const fn most_memory(self) -> usize {
+        decoder_memory::most(self)
+    }
+
+    /// Whether a list of codings names one that is known here.
+    #[must_use]
+    pub fn is_in(list: &str) -> bool {
+        let known = ["gzip", "x-gzip", "deflate", "br", "zstd"];
+        list.split(',').any(|coding| known.iter().any(|own| coding.trim().eq_ignore_ascii_case(own)))
+    }
+
     /// Its name in the registry of content codings.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -1,7 +1,8 @@
 //! Credentials that bottle itself holds: they leave only as the credential of their route, and never come back.
 //!
 //! The bytes are known, so they are looked for as such and in the forms in which a text carries them: letters of one case,
-//! reversed, hexadecimal, base64 in its three alignments and both alphabets, percent-encoded, escaped as in JSON. A
+//! reversed, hexadecimal, base64 in its three alignments and both alphabets, percent-encoded, escaped as in JSON, each of
+//! them also with line breaks and other white space inside, as MIME and PEM wrap base64. A
 //! stream is searched across the borders of its chunks, and no more of it is held back than what begins such a form.
 
 use aho_corasick::AhoCorasick;
@@ -17,6 +18,9 @@ const SHORTEST: usize = 8;
 
 /// What stands in the place of a secret, byte by byte.
 const PLACEHOLDER: u8 = b'X';
+
+/// No more of a stream is held back for what may go on behind white space: a text with a longer gap is not searched across it.
+const MOST_HELD: usize = 64 * 1024;
 
 /// How often a text may be percent-encoded over.
 const DEPTH: usize = 4;
@@ -87,11 +91,14 @@ impl OwnSecrets {
             if let Some(found) = search.folded.find(&view) {
                 return Some(search.named(found.pattern().as_usize()));
             }
-            let decoded = unescaped(&view).bytes;
-            if decoded == view {
+            let decoded = unescaped(&view);
+            if let Some(found) = search.folded.find(&unwrapped(&decoded).bytes) {
+                return Some(search.named(found.pattern().as_usize()));
+            }
+            if decoded.bytes == view {
                 return None;
             }
-            view = decoded;
+            view = decoded.bytes;
         }
         None
     }
@@ -250,6 +257,25 @@ fn unescaped(text: &[u8]) -> Unescaped {
     view
 }
 
+/// The same without white space, and without the escapes of JSON for it.
+fn unwrapped(view: &Unescaped) -> Unescaped {
+    let mut flat = Unescaped { bytes: Vec::with_capacity(view.bytes.len()), at: Vec::new(), cut: view.cut };
+    let mut at = 0;
+    while let Some(&byte) = view.bytes.get(at) {
+        let gap = match (byte, view.bytes.get(at + 1)) {
+            (b'\n' | b'\r' | b'\t' | b' ', _) => 1,
+            (b'\\', Some(b'n' | b'r' | b't')) => 2,
+            _ => 0,
+        };
+        if gap == 0 {
+            flat.bytes.push(byte);
+            flat.at.push(view.at[at]);
+        }
+        at += gap.max(1);
+    }
+    flat
+}
+
 fn hex(digits: &[u8]) -> Option<u8> {
     let value = |digit: u8| char::from(digit).to_digit(16);
     u8::try_from(digits.iter().try_fold(0, |sum, digit| Some(sum * 16 + value(*digit)?))?).ok()
@@ -281,15 +307,26 @@ impl Outgoing {
             return Err(own);
         }
         let mut begun = search.begun(&window);
-        if memchr::memchr2(b'%', b'\\', &window).is_some() {
+        let escaped = memchr::memchr2(b'%', b'\\', &window).is_some();
+        if escaped || memchr::memchr3(b'\n', b'\r', b'\t', &window).is_some() {
             let view = unescaped(&window);
-            if let Some(own) = found(&view.bytes) {
-                return Err(own);
+            let flat = unwrapped(&view);
+            for view in [&view, &flat] {
+                if let Some(own) = found(&view.bytes) {
+                    return Err(own);
+                }
             }
             // An escape that is cut off may become any byte.
-            let whole = view.at.partition_point(|at| *at < view.cut);
-            let of_view = search.begun(&view.bytes[..whole]);
-            begun = begun.min(view.at.get(of_view).copied().unwrap_or(view.cut)).min(view.cut);
+            let begins = |view: &Unescaped| {
+                let whole = view.at.partition_point(|at| *at < view.cut);
+                let begins = search.begun(&view.bytes[..whole]);
+                view.at.get(begins).copied().unwrap_or(view.cut).min(view.cut)
+            };
+            let behind_gaps = begins(&flat);
+            begun = begun.min(begins(&view));
+            if window.len() - behind_gaps <= MOST_HELD {
+                begun = begun.min(behind_gaps);
+            }
         }
         self.held.extend_from_slice(&window.split_off(begun));
         Ok(window)
@@ -446,6 +483,36 @@ mod tests {
             own.masked(&format!("/a/{}", SECRET.to_uppercase())),
             format!("/a/{}", "X".repeat(SECRET.len()))
         );
+    }
+
+    #[test]
+    fn what_is_wrapped_over_lines_is_found() {
+        let encoded = STANDARD_NO_PAD.encode(format!("user:{SECRET}:and more of it"));
+        let wrap = |width: usize, gap: &str| {
+            encoded
+                .as_bytes()
+                .chunks(width)
+                .map(|line| String::from_utf8_lossy(line))
+                .collect::<Vec<_>>()
+                .join(gap)
+        };
+        for gap in ["\n", "\r\n", "\n    ", "\\n", "\\r\\n", "%0D%0A", "\\u000a", "\t\n"] {
+            for width in [1, 7, 16] {
+                let text = format!("{{\"a\": \"{}\"}}\n", wrap(width, gap));
+                assert!(own().in_text(text.as_bytes()).is_some(), "{gap:?} {width}");
+                for size in [1, 5, 1000] {
+                    assert!(passed(&own(), text.as_bytes(), size).is_err(), "{gap:?} {width} {size}");
+                }
+            }
+        }
+        // What is held for it is bounded.
+        let mut stream = own().outgoing();
+        let gaps = Bytes::from(vec![b'\n'; 4096]);
+        stream.push(Bytes::copy_from_slice(&SECRET.as_bytes()[..4])).unwrap();
+        for _ in 0..100 {
+            stream.push(gaps.clone()).unwrap();
+            assert!(stream.held() <= MOST_HELD, "{}", stream.held());
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::{
     forward::Forward,
     internal::McpCarrier,
     metrics::Metrics,
+    own_secrets::Decoders,
     push::PushGate,
     record::RequestNames,
     rules::{Rules, RulesError},
@@ -37,6 +38,7 @@ impl EgressProxy {
                 names,
                 metrics,
                 push_gate: PushGate::new(),
+                decoders: Decoders::new(),
                 mcp: McpCarrier::default(),
             }
         })

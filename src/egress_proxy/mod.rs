@@ -67,6 +67,7 @@ pub struct Proxy {
     names: RequestNames,
     metrics: Arc<Metrics>,
     push_gate: PushGate,
+    decoders: own_secrets::Decoders,
     mcp: internal::McpCarrier,
 }
 
@@ -106,7 +107,7 @@ impl Proxy {
             }
             None => read_body::checked(request, &permit).await?,
         };
-        let request = outgoing(request, rules, &permit)?;
+        let request = outgoing(request, rules, &permit, &self.decoders)?;
         let request = with_credential(request, permit.matched.rule).await?;
         let response = match &permit.handshake {
             None => self.forward.send(rules, &permit, request, record).await?,
@@ -256,6 +257,7 @@ fn outgoing(
     mut request: Request<Body>,
     rules: &Rules,
     permit: &Permit<'_, LoadedRule>,
+    decoders: &own_secrets::Decoders,
 ) -> Result<Request<Body>, Failure> {
     *request.uri_mut() = permit.uri.clone();
     let fields = Arc::clone(rules.ruleset.credential_fields());
@@ -263,8 +265,9 @@ fn outgoing(
     let guarded = rule.guards_fields();
     let request = request
         .map(|inner| body::on_trailers(inner, move |trailers| strip_trailers(trailers, &fields, guarded)));
-    let request = request.map(|inner| own_secrets::searched(inner, rules.ruleset.own()));
     let HostRule { route, inspect, auth: _, client: _, on_secret: _, addresses: _ } = rule;
+    let request = own_secrets::searched(request, rules.ruleset.own(), decoders)
+        .map_err(|refusal| refusal.under(route))?;
     if rules.file.upstream.identity_only && *inspect {
         identity::request(request, route)
     } else {

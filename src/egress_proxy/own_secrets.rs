@@ -1,22 +1,160 @@
 //! The credentials that this proxy holds: none leaves in what the agent sends, and none comes back. Bodies are searched as
 //! they pass, and no more of them is held than what begins a credential.
 
-use crate::dlp::{Incoming, Outgoing, OwnSecrets};
+use crate::content_coding::{Coding, DecodeError, DecodedReader, Decoder};
+use crate::dlp::{Incoming, Outgoing, OwnSecret, OwnSecrets};
 use crate::intercept::{Body, BodyError, body};
-use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response};
+use crate::policy::{Reason, Refusal};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Frame, SizeHint};
 use std::{
+    collections::VecDeque,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// A body of the agent's, which fails before a credential leaves in it.
-pub(super) fn searched(inner: Body, own: &OwnSecrets) -> Body {
-    if own.is_empty() || http_body::Body::is_end_stream(&inner) {
-        return inner;
+/// KiB of memory for decoders of bodies: a thousand of gzip at the same time, or eight of br.
+const DECODERS: usize = 160 * 1024;
+/// Bytes of a coded body that wait for what they decode to; no known encoder makes a larger block.
+const MOST_QUEUED: usize = 256 * 1024;
+
+/// Memory for decoding the bodies that are searched.
+pub(super) struct Decoders(Arc<Semaphore>);
+
+impl Decoders {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Semaphore::new(DECODERS)))
     }
-    body::boxed(Passed { inner, stream: Way::Out(own.outgoing(), own.clone()), trailers: None, ended: false })
+
+    fn room(&self, coding: Coding) -> Result<OwnedSemaphorePermit, Refusal> {
+        let kib = u32::try_from(coding.most_memory().div_ceil(1024)).unwrap_or(u32::MAX);
+        Arc::clone(&self.0).try_acquire_many_owned(kib).map_err(|_| {
+            let message = format!(
+                "too many bodies in {} are in flight for the memory of egress-proxy; nothing is wrong with the request: \
+                 send it again later, or plain",
+                coding.name()
+            );
+            Refusal::new(Reason::LimitReached, message).retryable()
+        })
+    }
+}
+
+/// A request of the agent's whose body fails before a credential leaves in it, as it stands or as it is decoded.
+pub(super) fn searched(
+    request: Request<Body>,
+    own: &OwnSecrets,
+    decoders: &Decoders,
+) -> Result<Request<Body>, Refusal> {
+    if own.is_empty() || http_body::Body::is_end_stream(request.body()) {
+        return Ok(request);
+    }
+    let coded = match Coding::from_fields(request.headers()) {
+        Ok(None) => None,
+        Ok(Some(coding)) => Some(Coded::new(coding, own, decoders.room(coding)?)?),
+        // What is not known, `aws-chunked` for one, is searched as it stands.
+        Err(several) if !Coding::is_in(&several.0) => None,
+        Err(several) => {
+            let message = format!(
+                "a body with the content codings {} can't be searched for credentials; send it in one of them, or plain; \
+                 retrying does not help",
+                several.0.escape_debug()
+            );
+            return Err(Refusal::new(Reason::MalformedRequest, message));
+        }
+    };
+    let way = Way::Out { stream: own.outgoing(), coded: coded.map(Box::new), own: own.clone() };
+    Ok(request.map(|inner| body::boxed(Passed { inner, stream: way, trailers: None, ended: false })))
+}
+
+/// What a coded body decodes to.
+struct DecodedText {
+    stream: Outgoing,
+    bytes: u64,
+}
+
+impl DecodedReader for DecodedText {
+    type Stop = OwnSecret;
+
+    fn read(&mut self, text: &[u8]) -> Result<(), OwnSecret> {
+        self.bytes += text.len() as u64;
+        self.stream.push(Bytes::copy_from_slice(text)).map(drop)
+    }
+}
+
+/// A coded body: each piece of it leaves when all that it decodes to was searched.
+struct Coded {
+    coding: Coding,
+    decoder: Decoder<DecodedText>,
+    /// Pieces, and what was decoded when the whole of each had been; not known of the last where blocks are decoded as one.
+    queue: VecDeque<(Bytes, Option<u64>)>,
+    queued: usize,
+    _memory: OwnedSemaphorePermit,
+}
+
+impl Coded {
+    fn new(coding: Coding, own: &OwnSecrets, memory: OwnedSemaphorePermit) -> Result<Self, Refusal> {
+        let decoder = Decoder::new(coding, DecodedText { stream: own.outgoing(), bytes: 0 });
+        let decoder = decoder.map_err(|_| Refusal::new(Reason::MalformedRequest, not_valid(coding)))?;
+        Ok(Self { coding, decoder, queue: VecDeque::new(), queued: 0, _memory: memory })
+    }
+
+    fn push(&mut self, piece: Bytes) -> Result<Bytes, BodyError> {
+        if piece.is_empty() {
+            return Ok(piece);
+        }
+        let coding = self.coding;
+        self.decoder.foresee(&piece).map_err(|error| refused(coding, error))?;
+        if self.decoder.memory() > coding.most_memory() {
+            return Err(BodyError::Refused(not_valid(coding).into()));
+        }
+        let before = self.decoder.reader().bytes;
+        self.decoder.push(&piece).map_err(|error| refused(coding, error))?;
+        let now = self.decoder.reader().bytes;
+        if now > before {
+            // Blocks come out in their order: what was pushed before the end of one has been decoded.
+            self.queue.iter_mut().for_each(|(_, done)| *done = done.or(Some(now)));
+        }
+        let symbol_by_symbol = matches!(coding, Coding::Gzip | Coding::Deflate);
+        self.queued += piece.len();
+        self.queue.push_back((piece, symbol_by_symbol.then_some(now)));
+        let searched = now - self.decoder.reader().stream.held() as u64;
+        let mut passed = BytesMut::new();
+        while let Some((piece, _)) =
+            self.queue.pop_front_if(|(_, done)| done.is_some_and(|at| at <= searched))
+        {
+            self.queued -= piece.len();
+            passed.extend_from_slice(&piece);
+        }
+        if self.queued > MOST_QUEUED {
+            let why = format!("{MOST_QUEUED} bytes of the body decode to nothing, so it can't be searched");
+            return Err(BodyError::Refused(why.into()));
+        }
+        Ok(passed.freeze())
+    }
+
+    fn finish(&mut self) -> Result<Bytes, BodyError> {
+        self.decoder.finish().map_err(|error| refused(self.coding, error))?;
+        self.queued = 0;
+        let passed: Vec<Bytes> = self.queue.drain(..).map(|(piece, _)| piece).collect();
+        Ok(passed.concat().into())
+    }
+}
+
+fn not_valid(coding: Coding) -> String {
+    format!("the body is not valid {}, so it can't be searched; retrying does not help", coding.name())
+}
+
+fn refused(coding: Coding, error: DecodeError<OwnSecret>) -> BodyError {
+    BodyError::Refused(match error {
+        DecodeError::Reader(own) => own.into(),
+        DecodeError::Malformed(_) => not_valid(coding).into(),
+        DecodeError::Expansion(most) => {
+            format!("decoded, the body grows more than {most} times, so it can't be searched").into()
+        }
+    })
 }
 
 /// A response with a placeholder of the same length in the place of each.
@@ -48,35 +186,47 @@ fn scrub_fields(fields: &mut HeaderMap, own: &OwnSecrets) {
 }
 
 enum Way {
-    Out(Outgoing, OwnSecrets),
+    Out { stream: Outgoing, coded: Option<Box<Coded>>, own: OwnSecrets },
     Back(Incoming, OwnSecrets),
 }
 
 impl Way {
     fn push(&mut self, chunk: Bytes) -> Result<Bytes, BodyError> {
         match self {
-            Self::Out(stream, _) => stream.push(chunk).map_err(|own| BodyError::Refused(own.into())),
+            Self::Out { stream, coded, own: _ } => {
+                let passed = stream.push(chunk).map_err(|own| BodyError::Refused(own.into()))?;
+                match coded {
+                    Some(coded) => coded.push(passed),
+                    None => Ok(passed),
+                }
+            }
             Self::Back(stream, _) => Ok(stream.push(chunk)),
         }
     }
 
-    fn finish(&mut self) -> Bytes {
+    fn finish(&mut self) -> Result<Bytes, BodyError> {
         match self {
-            Self::Out(stream, _) => stream.finish(),
-            Self::Back(stream, _) => stream.finish(),
+            Self::Out { stream, coded: None, own: _ } => Ok(stream.finish()),
+            Self::Out { stream, coded: Some(coded), own: _ } => {
+                let passed = coded.push(stream.finish())?;
+                Ok([passed, coded.finish()?].concat().into())
+            }
+            Self::Back(stream, _) => Ok(stream.finish()),
         }
     }
 
     fn held(&self) -> u64 {
         match self {
-            Self::Out(stream, _) => stream.held() as u64,
+            Self::Out { stream, coded, own: _ } => {
+                (stream.held() + coded.as_ref().map_or(0, |coded| coded.queued)) as u64
+            }
             Self::Back(stream, _) => stream.held() as u64,
         }
     }
 
     fn trailers(&self, trailers: &mut HeaderMap) -> Result<(), BodyError> {
         match self {
-            Self::Out(_, own) => {
+            Self::Out { own, .. } => {
                 let mut texts =
                     trailers.iter().flat_map(|(name, value)| [name.as_str().as_bytes(), value.as_bytes()]);
                 match texts.find_map(|text| own.in_text(text)) {
@@ -116,7 +266,7 @@ impl http_body::Body for Passed {
             let passed = match ready!(Pin::new(&mut this.inner).poll_frame(cx)).transpose()? {
                 None => {
                     this.ended = true;
-                    this.stream.finish()
+                    this.stream.finish()?
                 }
                 Some(frame) => match frame.into_data() {
                     Ok(data) => this.stream.push(data)?,
@@ -124,14 +274,14 @@ impl http_body::Body for Passed {
                         let mut trailers = frame.into_trailers().unwrap_or_default();
                         this.stream.trailers(&mut trailers)?;
                         (this.trailers, this.ended) = (Some(trailers), true);
-                        this.stream.finish()
+                        this.stream.finish()?
                     }
                 },
             };
             // The last chunk of a body of known length is the last that is asked for.
             let passed = if !this.ended && http_body::Body::is_end_stream(&this.inner) {
                 this.ended = true;
-                [passed, this.stream.finish()].concat().into()
+                [passed, this.stream.finish()?].concat().into()
             } else {
                 passed
             };

@@ -1,5 +1,6 @@
 //! The rules of a bottle, one for each host.
 
+use super::near_names::NearNames;
 use super::{
     host::{Host, INTERNAL_HOST},
     host_pattern::HostPattern,
@@ -7,7 +8,6 @@ use super::{
     route::{PLAIN_HTTP, Route},
     rule::HostRule,
 };
-use super::near_names::NearNames;
 use std::collections::HashMap;
 
 /// Why a set of rules is none.

@@ -1,7 +1,7 @@
 //! What an agent may do, with names of credentials and no values.
 
 use super::Page;
-use crate::config::routes::AnyOr;
+use crate::config::routes::{AnyOr, GitPush, Graphql, RouteEntry, Rpc};
 use crate::policy::{DenyPath, HostRule, Method, Policy, Route};
 use serde::Serialize;
 use std::{collections::BTreeMap, fmt::Write as _};
@@ -21,6 +21,11 @@ struct Entry<'r> {
     path_allowlist: AnyOr,
     deny_paths: Vec<&'r str>,
     query: BTreeMap<&'r str, &'r [String]>,
+    graphql: Option<Graphql>,
+    rpc: Option<Rpc>,
+    git_push: Option<GitPush>,
+    websocket: bool,
+    encoded_slash: bool,
     credential: Option<&'r str>,
     reason: Option<&'r str>,
     /// For the text.
@@ -45,14 +50,20 @@ impl<'r, R: AsRef<HostRule>> From<&'r R> for Entry<'r> {
             path_allowlist,
             deny_paths,
             query,
-            content: _, // these two in words
-            websocket: _,
+            content: _, // as a config says them, and in words
+            websocket,
             push: _,
-            encoded_slash: _,
+            encoded_slash,
             until: _,
             reason,
         } = route;
+        let RouteEntry { graphql, rpc, git_push, .. } = RouteEntry::from(rule.as_ref());
         Self {
+            graphql,
+            rpc,
+            git_push,
+            websocket: *websocket,
+            encoded_slash: *encoded_slash,
             host: host.as_str(),
             ports,
             methods: route.methods(),

@@ -368,7 +368,9 @@ impl<K: Clone + Eq + Hash> Connections<K> {
     /// Closes the connection that has been idle for longest, of any key. Says whether there was one.
     fn close_oldest(&mut self) -> bool {
         let idle = self.by_key.iter().filter_map(|(key, pooled)| Some((pooled.oldest()?.since(), key)));
-        let Some(key) = idle.min_by_key(|(since, _)| *since).map(|(_, key)| key.clone()) else { return false };
+        let Some(key) = idle.min_by_key(|(since, _)| *since).map(|(_, key)| key.clone()) else {
+            return false;
+        };
         if let Some(pooled) = self.by_key.get_mut(&key) {
             match pooled.oldest() {
                 Some(Oldest::Idle(at, _)) => drop(pooled.idle.remove(at)),

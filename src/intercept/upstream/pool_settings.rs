@@ -22,7 +22,12 @@ const CONNECTIONS: usize = 512;
 
 impl Default for PoolLimits {
     fn default() -> Self {
-        Self { connections: CONNECTIONS, idle_per_key: 32, idle: Duration::from_secs(90), streams_per_connection: 100 }
+        Self {
+            connections: CONNECTIONS,
+            idle_per_key: 32,
+            idle: Duration::from_secs(90),
+            streams_per_connection: 100,
+        }
     }
 }
 

@@ -378,6 +378,7 @@ async fn the_agent_may_ask_what_it_is_allowed_and_sees_names_only() {
     assert_eq!(
         json["hosts"][0],
         serde_json::json!({"host": "api.test", "ports": [443], "methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"], "path_allowlist": "any", "deny_paths": [], "query": {},
+            "graphql": null, "rpc": null, "git_push": null, "websocket": false, "encoded_slash": false,
             "credential": "TOKEN", "reason": null})
     );
     assert_eq!(json["hosts"][1]["path_allowlist"], serde_json::json!(["/v1/messages", "/repos/*/app"]));

@@ -133,8 +133,7 @@ async fn a_request_that_is_refused_since_others_are_in_flight_is_recorded() {
     let mut pipelock = pipelock_for(&routes);
     pipelock.file.logging.include_blocked = true;
     let both = Both::with(&origin, routes, pipelock).await;
-    let tunnel =
-        || tunnel_speaking(&both.address, &both.files.agent_ca, "open.test:443", Protocol::Http2);
+    let tunnel = || tunnel_speaking(&both.address, &both.files.agent_ca, "open.test:443", Protocol::Http2);
     let mut held = Vec::new();
     for _ in 0..2 {
         held.extend(filled(over_http2(tunnel().await).await).await);

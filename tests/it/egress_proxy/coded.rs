@@ -1,0 +1,106 @@
+//! Credentials of the proxy's in bodies with a content coding, and in lines.
+
+use super::harness::{PLANTED, Stack, exchange};
+use std::io::Write as _;
+
+fn zlib(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(text: &[u8]) -> Vec<u8> {
+    zstd::encode_all(text, 3).unwrap()
+}
+
+/// An uncompressed metablock, one that is empty and last (RFC 7932 §9.2).
+fn brotli(text: &[u8]) -> Vec<u8> {
+    assert!(text.len() <= 1 << 16);
+    // A window of 16 bits, not the last, 16 bits of length, uncompressed.
+    let head = (u32::try_from(text.len()).unwrap() - 1) << 4 | 1 << 20;
+    [&head.to_le_bytes()[..3], text, &[0x03]].concat()
+}
+
+type Encode = fn(&[u8]) -> Vec<u8>;
+
+fn all() -> [(&'static str, Encode); 4] {
+    [("gzip", gzip), ("deflate", zlib), ("zstd", zstd), ("br", brotli)]
+}
+
+/// A POST with a coding, in chunks of so many bytes.
+async fn post(stack: &Stack, coding: &str, body: &[u8], chunk: usize) -> super::harness::Answer {
+    let mut tunnel = stack.tunnel("open.test:443").await;
+    let mut request = format!(
+        "POST /a HTTP/1.1\r\nHost: open.test\r\nContent-Encoding: {coding}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    .into_bytes();
+    for piece in body.chunks(chunk) {
+        request.extend(format!("{:x}\r\n", piece.len()).bytes());
+        request.extend(piece);
+        request.extend(b"\r\n");
+    }
+    request.extend(b"0\r\n\r\n");
+    exchange(&mut tunnel, request).await
+}
+
+#[tokio::test]
+async fn a_credential_of_ours_leaves_in_no_coding() {
+    let stack = Stack::start().await;
+    let base64 = {
+        use base64::{Engine as _, engine::general_purpose::STANDARD};
+        let encoded = STANDARD.encode(format!("user:{PLANTED}:and more"));
+        encoded.as_bytes().chunks(16).map(String::from_utf8_lossy).collect::<Vec<_>>().join("\r\n")
+    };
+    for text in [format!("{{\"a\": \"{PLANTED}\"}}"), base64] {
+        for (coding, encode) in all() {
+            let body = encode(text.as_bytes());
+            for chunk in [1, 20, body.len()] {
+                let answer = post(&stack, coding, &body, chunk).await;
+                answer.assert_refused(403, "own_secret");
+                assert!(answer.message().contains("it carries the credential TOKEN"), "{coding}: {answer:?}");
+            }
+        }
+        post(&stack, "identity", text.as_bytes(), 20).await.assert_refused(403, "own_secret");
+    }
+    assert!(stack.pipelock.seen().is_empty(), "{:?}", stack.pipelock.seen());
+}
+
+#[tokio::test]
+async fn what_carries_none_passes_as_it_came() {
+    let stack = Stack::start().await;
+    let text = (0..5000).map(|n| format!("line {n}\n")).collect::<Vec<_>>().concat();
+    let mut sent = Vec::new();
+    for (coding, encode) in all() {
+        for chunk in [97, usize::MAX] {
+            let body = encode(text.as_bytes());
+            assert_eq!(post(&stack, coding, &body, chunk).await.status, 200, "{coding}");
+            sent.push(body);
+        }
+    }
+    // An encoding of S3's own, which is no coding of text.
+    assert_eq!(post(&stack, "aws-chunked", text.as_bytes(), 97).await.status, 200);
+    sent.push(text.into_bytes());
+    let seen: Vec<_> = stack.pipelock.seen().into_iter().map(|seen| seen.body.to_vec()).collect();
+    assert!(seen == sent, "{:?}", seen.iter().map(Vec::len).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_can_not_be_decoded_does_not_pass() {
+    let stack = Stack::start().await;
+    for (coding, body, said) in [
+        ("gzip", b"no gzip, but long enough for one".to_vec(), "is not valid gzip"),
+        ("zstd", b"no zstd, but long enough for one".to_vec(), "is not valid zstd"),
+        ("gzip, gzip", gzip(&gzip(b"a")), "content codings gzip, gzip can't be searched"),
+        ("gzip", gzip(&vec![0; 40 << 20]), "grows more than 100 times"),
+    ] {
+        let answer = post(&stack, coding, &body, 4096).await;
+        answer.assert_refused(400, "malformed_request");
+        assert!(answer.message().contains(said), "{coding}: {answer:?}");
+    }
+}
