@@ -470,7 +470,7 @@ mod tests {
         fs_err::write(&file, &agreed).unwrap();
         let manifest = ManifestFile::read(file).unwrap();
         let of = |text: &str| manifest.judge(text).unwrap().capabilities;
-        let proposed = "{host: a.test, path_allowlist: [/a, /b]}";
+        let proposed = "{host: a.test, path_allowlist: [/a, /second]}";
         let patch = || manifest.review(&text(proposed, "")).unwrap();
         let shown = |candidate: &str| {
             let step = capability::changes(Some(&of(&agreed)), &of(candidate));
@@ -484,11 +484,11 @@ mod tests {
         ] {
             let said = shown(&text(&format!("{hosts}{proposed}"), mounts));
             assert!(said.contains(wanted) && !alone.contains(wanted), "{said}");
-            assert!(said.contains("/b"), "{said}");
+            assert!(said.contains("/second"), "{said}");
         }
         // What was taken out again is not promised.
         let said = shown(&agreed);
-        assert!(!said.contains("/b"), "{said}");
+        assert!(!said.contains("/second"), "{said}");
         // A patch without a change carries nothing along.
         let none = || manifest.review(&agreed).unwrap();
         let step = capability::changes(Some(&of(&agreed)), &of(&text(proposed, "")));

@@ -118,6 +118,9 @@ struct Mounted {
     source: Option<Utf8PathBuf>,
 }
 
+/// What is at a place of an image, or of a volume; nothing where nothing is.
+type Ask<'a> = dyn FnMut(&Utf8Path) -> anyhow::Result<Option<Entry>> + 'a;
+
 /// A look at what the runtime finds in a container before its first process: the image, and what is mounted into it. Each
 /// place is asked for once.
 struct Look<'a> {
@@ -126,7 +129,7 @@ struct Look<'a> {
     /// What is mounted by now, at its real place.
     mounted: Vec<Mounted>,
     /// What is at a place of the image, or of a volume.
-    ask: Box<dyn FnMut(&Utf8Path) -> anyhow::Result<Option<Entry>> + 'a>,
+    ask: Box<Ask<'a>>,
     seen: BTreeMap<Utf8PathBuf, Option<Entry>>,
 }
 
@@ -383,6 +386,7 @@ const HEADERS: u64 = 1 << 20;
 /// one, or of one that is not understood.
 fn first_entry(mut archive: impl Read) -> std::io::Result<Option<Entry>> {
     const BLOCK: u64 = 512;
+    const KEY: &[u8] = b" linkpath=";
     let text = |bytes: &[u8]| {
         let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
         String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
@@ -408,7 +412,6 @@ fn first_entry(mut archive: impl Read) -> std::io::Result<Option<Entry>> {
             b'x' => {
                 // A size that does not fit into the entry's own field.
                 is_huge |= memchr::memmem::find(&records, b" size=").is_some();
-                const KEY: &[u8] = b" linkpath=";
                 if let Some(at) = memchr::memmem::find(&records, KEY) {
                     let value = records.get(at + KEY.len()..).unwrap_or_default();
                     let end = memchr::memchr(b'\n', value).unwrap_or(value.len());
@@ -538,7 +541,7 @@ mod tests {
             match why {
                 None => assert_eq!(said, None, "{entries:?}"),
                 Some(why) => {
-                    assert!(said.as_ref().is_some_and(|it| it.contains(why)), "{entries:?}: {said:?}")
+                    assert!(said.as_ref().is_some_and(|it| it.contains(why)), "{entries:?}: {said:?}");
                 }
             }
         }

@@ -81,13 +81,15 @@ fn is_same(one: &Utf8Path, other: &Utf8Path) -> bool {
 }
 
 /// Writes the lock of one folder, when all is known that goes into it. A folder that is named names none of its files.
-fn lock(folder: &Utf8Path, named: &[Utf8PathBuf], upgrade: bool) -> anyhow::Result<Vec<Locked>> {
+fn lock(folder: &Utf8Path, asked_for: &[Utf8PathBuf], upgrade: bool) -> anyhow::Result<Vec<Locked>> {
     let registry = registry();
     let mut files = Vec::new();
     for file in source::find(&[folder.to_owned()])? {
         // Names of images go to registries: those of a manifest that an agent put here would carry out what it knows.
         match registry.as_ref().map_or(Ok(()), |registry| source::require_own(registry, &file)) {
-            Err(why) if !named.iter().any(|named| is_same(named, &file)) => say(&format!("note: {why:#}\n")),
+            Err(why) if !asked_for.iter().any(|asked| is_same(asked, &file)) => {
+                say(&format!("note: {why:#}\n"));
+            }
             _ => files.push(file),
         }
     }

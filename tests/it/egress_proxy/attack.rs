@@ -55,6 +55,7 @@ fn routes() -> Vec<RouteEntry> {
                 delete: false,
                 force: false,
                 max_pack: 1 << 20,
+                rules: None,
             }),
             ..route("forge.test")
         },
