@@ -208,6 +208,7 @@ pub const CODES: &[Code] = codes! {
     Refusal "plain_http"
     Refusal "query_entropy"
     Refusal "rate_limit"
+    Refusal "request_limit"
     Refusal "ssrf_private_ip"
     Refusal "subdomain_entropy"
     Refusal "unsupported_encoding"

@@ -1,6 +1,6 @@
 //! Which rules can have a name like another, found without a look at all of them.
 
-use super::{host::Host, host_pattern::HostPattern, nearest::slips};
+use super::{host::Host, host_pattern::HostPattern};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Names that are compared letter by letter, at the most: each comparison is slow, and the agent chooses the other name.
@@ -54,4 +54,9 @@ fn domains(name: &str) -> impl Iterator<Item = &str> {
 
 fn domain(name: &str) -> Option<&str> {
     name.split_once('.').map(|(_, rest)| rest).filter(|rest| rest.contains('.'))
+}
+
+/// Letters by which two names may differ that mean the same.
+pub(super) fn slips(length: usize) -> usize {
+    2.max(length / 8)
 }

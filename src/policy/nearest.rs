@@ -6,6 +6,7 @@ use super::{
     host_pattern::HostPattern,
     intent::{Intent, Scheme},
     method::Method,
+    near_names::slips,
     pattern::{PathPattern, segment_matches},
     route::{PLAIN_HTTP, Route},
     rule::HostRule,
@@ -127,11 +128,6 @@ fn distance(asked: &Host, known: &HostPattern) -> Option<usize> {
         return None;
     }
     Some(strsim::damerau_levenshtein(asked, known)).filter(|letters| *letters <= slips)
-}
-
-/// Letters by which two names may differ that mean the same.
-pub(super) fn slips(length: usize) -> usize {
-    2.max(length / 8)
 }
 
 impl fmt::Display for Nearest<'_> {
