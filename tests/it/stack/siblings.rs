@@ -53,6 +53,33 @@ fn is_untouched(treasure: &Path) -> bool {
     fs::read_dir(treasure).unwrap().count() == 1
 }
 
+/// The runtime follows links inside the container: what is mounted there would be at another place of it, such as where the
+/// engine reads.
+#[test]
+fn a_link_where_a_mount_lies_in_another_starts_nothing() {
+    if !harness::available() {
+        return;
+    }
+    let project =
+        project("nested", "[sleep, infinity]", &format!("{WORK}, {{source: ./data, target: /work/a/sub}}"));
+    let folder = project.folder().to_owned();
+    fs::create_dir(folder.join("data")).unwrap();
+    let stack = project.render();
+    let project = &stack.project;
+    fs::create_dir(folder.join("a")).unwrap();
+    symlink("/etc", folder.join("a/sub")).unwrap();
+    for verb in [&["up"][..], &["run"]] {
+        let said = refused(&project.bottle(verb));
+        let wanted = "/work/a/sub in the agent's container is a link to /etc, and the manifest mounts at /work/a/sub: what it \
+                      mounts would be at /etc; find out who made the link, and remove it";
+        assert!(said.contains(wanted), "{said}");
+    }
+    assert_eq!(fs::read_dir(folder.join("data")).unwrap().count(), 0);
+    fs::remove_file(folder.join("a/sub")).unwrap();
+    project.bottle(&["up"]).ok();
+    project.bottle(&["down"]).ok();
+}
+
 /// A hostile checkout: the payload runs as soon as the agent starts, and ends before anybody looks.
 #[test]
 fn a_checkout_that_puts_a_link_where_a_sibling_mounts_starts_nothing() {
