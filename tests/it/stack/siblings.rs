@@ -62,7 +62,7 @@ fn a_link_where_a_mount_lies_in_another_starts_nothing() {
     }
     let project =
         project("nested", "[sleep, infinity]", &format!("{WORK}, {{source: ./data, target: /work/a/sub}}"));
-    let folder = project.folder().to_owned();
+    let folder = project.folder();
     fs::create_dir(folder.join("data")).unwrap();
     let stack = project.render();
     let project = &stack.project;
