@@ -1,6 +1,5 @@
 //! A client that writes the bytes it is told to: HTTP libraries correct what an attacker would not.
 
-use super::Outcome;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, pki_types::ServerName};
 use std::{
     io::{self, Read, Write},
@@ -86,15 +85,15 @@ pub(super) fn dial(proxy: &str) -> io::Result<TcpStream> {
 }
 
 /// Writes `request` to the proxy as it is and reads the answer.
-pub(super) fn plain(proxy: &str, request: &[u8]) -> io::Result<ProxyAnswer> {
+pub(super) fn plain(proxy: &str, request: &str) -> io::Result<ProxyAnswer> {
     let mut stream = dial(proxy)?;
-    stream.write_all(request)?;
+    stream.write_all(request.as_bytes())?;
     read_answer(&mut stream)
 }
 
 /// Sends the CONNECT request `head` and reads its answer; what follows a 200 stays in the stream.
-pub(super) fn connect(stream: &mut TcpStream, head: &[u8]) -> io::Result<ProxyAnswer> {
-    stream.write_all(head)?;
+pub(super) fn connect(stream: &mut TcpStream, head: &str) -> io::Result<ProxyAnswer> {
+    stream.write_all(head.as_bytes())?;
     read_head(stream)
 }
 
@@ -103,10 +102,8 @@ pub(super) fn connect(stream: &mut TcpStream, head: &[u8]) -> io::Result<ProxyAn
 pub(super) enum Tunnelled {
     /// CONNECT itself was refused.
     Refused(ProxyAnswer),
-    /// The tunnel opened and TLS failed in it, or it was closed without an answer.
+    /// The tunnel opened and TLS failed in it.
     NoTls(String),
-    /// No answer came in time.
-    Silent(String),
     /// The request was answered.
     Answered(ProxyAnswer),
 }
@@ -117,140 +114,36 @@ pub(super) fn tunnelled(
     authority: &str,
     sni: &str,
     config: Arc<ClientConfig>,
-    request: &[u8],
+    request: &str,
 ) -> io::Result<Tunnelled> {
     let mut stream = dial(proxy)?;
-    let head = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n");
-    let answer = connect(&mut stream, head.as_bytes())?;
+    let answer = connect(&mut stream, &format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n"))?;
     if answer.status != 200 {
         return Ok(Tunnelled::Refused(answer));
     }
     let name = ServerName::try_from(sni.to_owned()).map_err(io::Error::other)?;
     let connection = ClientConnection::new(config, name).map_err(io::Error::other)?;
     let mut tls = StreamOwned::new(connection, stream);
-    // A peer that closes while a long request is written may have answered before.
-    let sent = tls.write_all(request).and_then(|()| tls.flush());
+    if let Err(error) = tls.write_all(request.as_bytes()).and_then(|()| tls.flush()) {
+        return Ok(Tunnelled::NoTls(error.to_string()));
+    }
     match read_answer(&mut tls) {
         Ok(answer) if answer.status == 0 => Ok(Tunnelled::NoTls("the tunnel was closed".to_owned())),
         Ok(answer) => Ok(Tunnelled::Answered(answer)),
-        Err(error) if sent.is_ok() && is_silence(&error) => Ok(Tunnelled::Silent(error.to_string())),
-        Err(error) => Ok(Tunnelled::NoTls(sent.err().unwrap_or(error).to_string())),
+        Err(error) => Ok(Tunnelled::NoTls(error.to_string())),
     }
 }
 
-/// Whether nothing came for as long as an answer may take.
-fn is_silence(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
-}
-
-/// TLS in a tunnel, for what is not one request and its answer.
-pub(super) struct TlsStream {
-    tls: StreamOwned<ClientConnection, TcpStream>,
-    silent: bool,
-}
-
-/// CONNECT to a host's port 443, and TLS with these protocols offered.
-pub(super) fn secure(
-    proxy: &str,
-    host: &str,
-    config: Arc<ClientConfig>,
-    alpn: &[&[u8]],
-) -> Result<TlsStream, Outcome> {
-    let opened = (|| {
-        let mut stream = dial(proxy)?;
-        let answer = connect(
-            &mut stream,
-            format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n").as_bytes(),
-        )?;
-        if answer.status != 200 {
-            return Err(io::Error::other(format!("the tunnel was refused: {}", answer.status)));
-        }
-        let mut config = Arc::unwrap_or_clone(config);
-        config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let mut connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-        connection.complete_io(&mut stream)?;
-        Ok(TlsStream { tls: StreamOwned::new(connection, stream), silent: false })
-    })();
-    opened.map_err(|error| Outcome::NotTried(format!("the tunnel to {host}: {error}")))
-}
-
-impl TlsStream {
-    pub(super) fn agreed_on(&self, protocol: &[u8]) -> bool {
-        self.tls.conn.alpn_protocol() == Some(protocol)
-    }
-
-    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.tls.write_all(bytes)?;
-        self.tls.flush()
-    }
-
-    /// So many bytes, or nothing when the connection ends before, or nothing comes for long.
-    pub(super) fn read(&mut self, length: usize) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; length];
-        match self.tls.read_exact(&mut bytes) {
-            Ok(()) => Some(bytes),
-            Err(error) => {
-                self.silent = is_silence(&error);
-                None
-            }
-        }
-    }
-
-    /// Whether the last bytes did not come although the connection is open.
-    pub(super) fn is_silent(&self) -> bool {
-        self.silent
-    }
-
-    /// The head of an answer, up to its empty line.
-    pub(super) fn head(&mut self) -> Option<ProxyAnswer> {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") && head.len() < 16 * 1024 {
-            head.extend(self.read(1)?);
-        }
-        Some(ProxyAnswer::parse(&head))
-    }
-
-    /// Sends bytes, and gives back all that comes until the connection ends.
-    pub(super) fn say_and_hear(&mut self, bytes: &[u8]) -> Result<String, Outcome> {
-        let untried = |error: io::Error| Outcome::NotTried(error.to_string());
-        self.write(bytes).map_err(untried)?;
-        let mut heard = Vec::new();
-        match (&mut self.tls).take(ENOUGH).read_to_end(&mut heard) {
-            Err(error) if is_silence(&error) => Err(untried(error)),
-            // A peer that closes without TLS's farewell has closed all the same.
-            _ => Ok(String::from_utf8_lossy(&heard).into_owned()),
-        }
-    }
-}
-
-/// Reads until the answer is whole or the peer closes, at most [`ENOUGH`].
+/// Reads until the peer closes (every request here says `Connection: close`), at most [`ENOUGH`].
 fn read_answer(stream: &mut impl Read) -> io::Result<ProxyAnswer> {
     let mut bytes = Vec::new();
-    let mut piece = vec![0; 16 * 1024];
-    while (bytes.len() as u64) < ENOUGH && !is_whole(&bytes) {
-        match stream.read(&mut piece) {
-            Ok(0) => break,
-            Ok(read) => bytes.extend_from_slice(&piece[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // Some of an answer is an answer: a peer may reset after a refusal, or omit TLS's close_notify.
-            Err(_) if !bytes.is_empty() => break,
-            Err(error) => return Err(error),
-        }
+    match stream.take(ENOUGH).read_to_end(&mut bytes) {
+        Ok(_) => {}
+        // Some of an answer is an answer: a peer may reset after a refusal, or omit TLS's close_notify.
+        Err(_) if !bytes.is_empty() => {}
+        Err(error) => return Err(error),
     }
     Ok(ProxyAnswer::parse(&bytes))
-}
-
-/// Whether an answer is there to the end that its head says.
-fn is_whole(bytes: &[u8]) -> bool {
-    let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4) else {
-        return false;
-    };
-    let answer = ProxyAnswer::parse(&bytes[..end]);
-    match answer.field("content-length").and_then(|length| length.parse().ok()) {
-        Some(length) => bytes.len() - end >= length,
-        None => answer.field("transfer-encoding").is_some() && bytes.ends_with(b"\r\n0\r\n\r\n"),
-    }
 }
 
 /// Reads a head, byte by byte so that nothing of the tunnel behind it is taken. A refusal's body follows.
@@ -284,20 +177,6 @@ mod tests {
             (answer.status, answer.field("x-bottle-reason"), &*answer.body),
             (403, Some("git_push"), "no")
         );
-    }
-
-    #[test]
-    fn an_answer_ends_where_its_head_says() {
-        for (bytes, whole) in [
-            (&b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nn"[..], false),
-            (b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", true),
-            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n", false),
-            (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n", true),
-            (b"HTTP/1.1 200 OK\r\n\r\nno", false),
-            (b"HTTP/1.1 200 OK\r\n", false),
-        ] {
-            assert_eq!(is_whole(bytes), whole, "{}", bytes.escape_ascii());
-        }
     }
 
     #[test]
