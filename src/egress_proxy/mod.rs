@@ -266,7 +266,7 @@ fn outgoing(
     let request = request
         .map(|inner| body::on_trailers(inner, move |trailers| strip_trailers(trailers, &fields, guarded)));
     let HostRule { route, inspect, auth: _, client: _, on_secret: _, addresses: _ } = rule;
-    let request = own_secrets::searched(request, rules.ruleset.own(), decoders)
+    let request = own_secrets::searched(request, rules.ruleset.own(), *inspect, decoders)
         .map_err(|refusal| refusal.under(route))?;
     if rules.file.upstream.identity_only && *inspect {
         identity::request(request, route)

@@ -42,10 +42,12 @@ impl Decoders {
     }
 }
 
-/// A request of the agent's whose body fails before a credential leaves in it, as it stands or as it is decoded.
+/// A request of the agent's whose body fails before a credential leaves in it, as it stands or as it is decoded. What can't be
+/// decoded is refused here or, where it looks into the host, by pipelock, which decodes in the same way.
 pub(super) fn searched(
     request: Request<Body>,
     own: &OwnSecrets,
+    inspected: bool,
     decoders: &Decoders,
 ) -> Result<Request<Body>, Refusal> {
     if own.is_empty() || http_body::Body::is_end_stream(request.body()) {
@@ -53,9 +55,9 @@ pub(super) fn searched(
     }
     let coded = match Coding::from_fields(request.headers()) {
         Ok(None) => None,
-        Ok(Some(coding)) => Some(Coded::new(coding, own, decoders.room(coding)?)?),
+        Ok(Some(coding)) => Some(Coded::new(coding, own, inspected, decoders.room(coding)?)?),
         // What is not known, `aws-chunked` for one, is searched as it stands.
-        Err(several) if !Coding::is_in(&several.0) => None,
+        Err(several) if inspected || !Coding::is_in(&several.0) => None,
         Err(several) => {
             let message = format!(
                 "a body with the content codings {} can't be searched for credentials; send it in one of them, or plain; \
@@ -91,35 +93,43 @@ struct Coded {
     /// Pieces, and what was decoded when the whole of each had been; not known of the last where blocks are decoded as one.
     queue: VecDeque<(Bytes, Option<u64>)>,
     queued: usize,
+    /// Whether pipelock refuses what can't be decoded.
+    inspected: bool,
+    /// It can't be decoded any further.
+    lost: bool,
     _memory: OwnedSemaphorePermit,
 }
 
 impl Coded {
-    fn new(coding: Coding, own: &OwnSecrets, memory: OwnedSemaphorePermit) -> Result<Self, Refusal> {
+    fn new(
+        coding: Coding,
+        own: &OwnSecrets,
+        inspected: bool,
+        memory: OwnedSemaphorePermit,
+    ) -> Result<Self, Refusal> {
         let decoder = Decoder::new(coding, DecodedText { stream: own.outgoing(), bytes: 0 });
         let decoder = decoder.map_err(|_| Refusal::new(Reason::MalformedRequest, not_valid(coding)))?;
-        Ok(Self { coding, decoder, queue: VecDeque::new(), queued: 0, _memory: memory })
+        let queue = VecDeque::new();
+        Ok(Self { coding, decoder, queue, queued: 0, inspected, lost: false, _memory: memory })
     }
 
     fn push(&mut self, piece: Bytes) -> Result<Bytes, BodyError> {
-        if piece.is_empty() {
+        if piece.is_empty() || self.lost {
             return Ok(piece);
         }
-        let coding = self.coding;
-        self.decoder.foresee(&piece).map_err(|error| refused(coding, error))?;
-        if self.decoder.memory() > coding.most_memory() {
-            return Err(BodyError::Refused(not_valid(coding).into()));
-        }
         let before = self.decoder.reader().bytes;
-        self.decoder.push(&piece).map_err(|error| refused(coding, error))?;
+        let decoded = self.decode(&piece);
         let now = self.decoder.reader().bytes;
         if now > before {
             // Blocks come out in their order: what was pushed before the end of one has been decoded.
             self.queue.iter_mut().for_each(|(_, done)| *done = done.or(Some(now)));
         }
-        let symbol_by_symbol = matches!(coding, Coding::Gzip | Coding::Deflate);
+        let symbol_by_symbol = matches!(self.coding, Coding::Gzip | Coding::Deflate);
         self.queued += piece.len();
         self.queue.push_back((piece, symbol_by_symbol.then_some(now)));
+        if let Err(error) = decoded {
+            return self.give_up(error);
+        }
         let searched = now - self.decoder.reader().stream.held() as u64;
         let mut passed = BytesMut::new();
         while let Some((piece, _)) =
@@ -135,11 +145,37 @@ impl Coded {
         Ok(passed.freeze())
     }
 
+    fn decode(&mut self, piece: &[u8]) -> Result<(), DecodeError<OwnSecret>> {
+        self.decoder.foresee(piece)?;
+        if self.decoder.memory() > self.coding.most_memory() {
+            return Err(DecodeError::Malformed(self.coding));
+        }
+        self.decoder.push(piece)
+    }
+
     fn finish(&mut self) -> Result<Bytes, BodyError> {
-        self.decoder.finish().map_err(|error| refused(self.coding, error))?;
+        if self.lost {
+            return Ok(Bytes::new());
+        }
+        match self.decoder.finish() {
+            Ok(()) => Ok(self.rest()),
+            Err(error) => self.give_up(error),
+        }
+    }
+
+    /// Pipelock refuses the body at the same place, where it reads it.
+    fn give_up(&mut self, error: DecodeError<OwnSecret>) -> Result<Bytes, BodyError> {
+        self.lost = true;
+        match error {
+            DecodeError::Malformed(_) | DecodeError::Expansion(_) if self.inspected => Ok(self.rest()),
+            error => Err(refused(self.coding, error)),
+        }
+    }
+
+    fn rest(&mut self) -> Bytes {
         self.queued = 0;
-        let passed: Vec<Bytes> = self.queue.drain(..).map(|(piece, _)| piece).collect();
-        Ok(passed.concat().into())
+        let rest: Vec<Bytes> = self.queue.drain(..).map(|(piece, _)| piece).collect();
+        rest.concat().into()
     }
 }
 

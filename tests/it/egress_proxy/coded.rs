@@ -1,6 +1,11 @@
 //! Credentials of the proxy's in bodies with a content coding, and in lines.
 
-use super::harness::{PLANTED, Stack, exchange};
+use super::both::Both;
+use super::harness::{PLANTED, Stack, auth, exchange, route};
+use crate::origin::Origin;
+use bottle::config::routes::RouteEntry;
+use bottle::intercept::{Protocol, body};
+use http::{Request, Response};
 use std::io::Write as _;
 
 fn zlib(text: &[u8]) -> Vec<u8> {
@@ -90,17 +95,32 @@ async fn what_carries_none_passes_as_it_came() {
     assert!(seen == sent, "{:?}", seen.iter().map(Vec::len).collect::<Vec<_>>());
 }
 
+/// Where pipelock looks into a host, it refuses such a body itself.
 #[tokio::test]
 async fn what_can_not_be_decoded_does_not_pass() {
-    let stack = Stack::start().await;
+    let origin =
+        Origin::serving(&[Protocol::Http1], |_: Request<_>| async { Response::new(body::empty()) }).await;
+    let guarded = RouteEntry { auth: Some(auth("authorization", "Bearer ", None)), ..route("key.test") };
+    let routes = vec![RouteEntry { inspect: false, ..route("far.test") }, route("near.test"), guarded];
+    let both = Both::start(&origin, routes).await;
     for (coding, body, said) in [
         ("gzip", b"no gzip, but long enough for one".to_vec(), "is not valid gzip"),
         ("zstd", b"no zstd, but long enough for one".to_vec(), "is not valid zstd"),
         ("gzip, gzip", gzip(&gzip(b"a")), "content codings gzip, gzip can't be searched"),
         ("gzip", gzip(&vec![0; 40 << 20]), "grows more than 100 times"),
     ] {
-        let answer = post(&stack, coding, &body, 4096).await;
+        let head = |host: &str| {
+            format!(
+                "POST /a HTTP/1.1\r\nHost: {host}\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n",
+                body.len()
+            )
+        };
+        let mut wire = both.tunnel("far.test").await;
+        let answer = exchange(&mut wire, [head("far.test").as_bytes(), &body].concat()).await;
         answer.assert_refused(400, "malformed_request");
         assert!(answer.message().contains(said), "{coding}: {answer:?}");
+        let mut wire = both.tunnel("near.test").await;
+        let answer = exchange(&mut wire, [head("near.test").as_bytes(), &body].concat()).await;
+        answer.assert_refused(403, "blocked_by_pipelock");
     }
 }
