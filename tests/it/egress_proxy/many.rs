@@ -32,7 +32,7 @@ fn metric(registry: &prometheus_client::registry::Registry, name: &str) -> u64 {
 /// What is kept for hosts that may be asked again must not keep others out.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_more_hosts_are_reached_than_connections_are_kept() {
-    const HOSTS: usize = 2_500;
+    const HOSTS: usize = 1_200;
     const KEPT: u64 = 512;
     let origin = Origin::serving(&[Protocol::Http2, Protocol::Http1], |request: Request<_>| async move {
         Response::new(body::full(request.uri().host().unwrap_or_default().to_owned()))
