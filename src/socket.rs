@@ -119,7 +119,7 @@ impl Socket {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = rustix::fs::open(path, flags, Mode::empty())?;
         if FileType::from_raw_mode(rustix::fs::fstat(&handle)?.st_mode) != FileType::Socket {
-            return Err(io::Error::other("it is no socket, and a link is not followed"));
+            return Err(io::Error::other("it is not a socket, and a link is not followed"));
         }
         // The very file that was looked at, whatever has its name by now.
         Self::connect_unix(&Path::new("/proc/self/fd").join(handle.as_raw_fd().to_string())).await
@@ -313,7 +313,7 @@ mod tests {
         Socket::connect_unix_itself(&socket).await.unwrap();
         for other in [link, file] {
             let error = Socket::connect_unix_itself(&other).await.unwrap_err().to_string();
-            assert!(error.contains("no socket, and a link is not followed"), "{error}");
+            assert!(error.contains("not a socket, and a link is not followed"), "{error}");
         }
     }
 

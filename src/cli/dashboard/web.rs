@@ -2,7 +2,7 @@
 //!
 //! Any page in the same browser, and any process of this machine, can send requests here. So a request counts if it names
 //! this very host and port, comes from no other origin, and has the cookie that the one-time token was changed for; what
-//! changes something is a POST with a token of this session in its body. There is no script, and no other asset.
+//! changes something is a POST with the token of its dashboard in the body. There is no script, and no other asset.
 
 use super::{Args, View, views};
 use crate::cli::{Format, Globals, Outcome, approve, print, proposals, reject};
@@ -203,7 +203,7 @@ impl Site {
             );
         }
         if *method == Method::POST && !form.get("csrf").is_some_and(|it| same(it, &self.csrf)) {
-            return plain(StatusCode::FORBIDDEN, "this form is not of this session: open the page again");
+            return plain(StatusCode::FORBIDDEN, "this form is of another dashboard: open the page again");
         }
         match (method.as_str(), path) {
             ("GET", "/") => self.page(None, None),

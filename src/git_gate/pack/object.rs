@@ -224,10 +224,10 @@ pub(super) fn check_tree(tree: &[u8]) -> Result<(), &'static str> {
                 return Err("a `.gitmodules` is a link (gitmodulesSymlink)");
             }
             (Some(Special::Modules), Mode::Folder | Mode::Submodule) => {
-                return Err("a `.gitmodules` is no file (gitmodulesBlob)");
+                return Err("a `.gitmodules` is not a file (gitmodulesBlob)");
             }
             (Some(Special::Attributes), Mode::Folder | Mode::Submodule) => {
-                return Err("a `.gitattributes` is no file (gitattributesBlob)");
+                return Err("a `.gitattributes` is not a file (gitattributesBlob)");
             }
             _ => {}
         }

@@ -83,12 +83,12 @@ impl SecretScan {
         })
     }
 
-    /// Whether it is about every text, so that it holds for one that is no file.
+    /// Whether it is about every text, so that it holds for one that is not a file.
     pub(super) fn is_general(&self, candidate: &Candidate) -> bool {
         self.rules.get(candidate.rule).is_none_or(|rule| rule.path.is_none())
     }
 
-    /// Whether a finding stands in a file of this path, which this commit brought; nothing for a text that is no file, and
+    /// Whether a finding stands in a file of this path, which this commit brought; nothing for a text that is not a file, and
     /// for a file that no commit has.
     pub(super) fn stands(&self, candidate: &Candidate, path: Option<&[u8]>, commit: Option<&str>) -> bool {
         let Some(rule) = self.rules.get(candidate.rule) else { return true };

@@ -49,7 +49,7 @@ pub trait Scan {
     /// Rules whose findings depend on the path.
     fn rules(&self) -> Option<&SecretScan>;
 
-    /// What these rules find in a text that is no file.
+    /// What these rules find in a text that is not a file.
     fn ruled(&self, text: &[u8]) -> Vec<Candidate>;
 }
 

@@ -76,7 +76,7 @@ fn trees_are_read_strictly() {
         (".git\u{200d}modules", "120000", "gitmodulesSymlink"),
         (".gitmodules", "40000", "(gitmodulesBlob)"),
         (".gitmodules", "160000", "(gitmodulesBlob)"),
-        (".gitattributes", "160000", "a `.gitattributes` is no file (gitattributesBlob)"),
+        (".gitattributes", "160000", "a `.gitattributes` is not a file (gitattributesBlob)"),
         ("gi7d29~1", "40000", "(gitattributesBlob)"),
     ] {
         let reason = tree(&[(mode, name.as_bytes(), id)]).unwrap_or_else(|| panic!("{name}"));
