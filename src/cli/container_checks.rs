@@ -110,8 +110,10 @@ fn with_label(label: &str) -> anyhow::Result<Vec<Container>> {
     let (lines, said) =
         (String::from_utf8_lossy(&inspected.stdout), String::from_utf8_lossy(&inspected.stderr));
     let read = |line: &str| container(line).with_context(|| format!("docker inspect answers {line:?}"));
-    let found: Vec<Container> = lines.lines().map(read).collect::<anyhow::Result<_>>()?;
-    // One that was removed in between is not there any more; of every other one there is a line.
+    // One that was removed in between is not there any more, and leaves an empty line when it was the only one; of every
+    // other one there is a line.
+    let found: Vec<Container> =
+        lines.lines().filter(|line| !line.is_empty()).map(read).collect::<anyhow::Result<_>>()?;
     let gone = said.matches("No such object").count();
     if found.len() + gone < ids.len() {
         fail!("docker-failed", "docker inspect failed: {}", said.trim());

@@ -1,7 +1,8 @@
 //! Why a request is not served, and by whose decision.
 
+use super::own_secrets;
 use crate::dlp::OwnSecret;
-use crate::intercept::{BodyError, FaultKind, HeadFault};
+use crate::intercept::{BodyError, FaultKind, HeadFault, budget::NoRoom};
 use crate::policy::{Reason, Refusal};
 use crate::telemetry::audit::Verdict;
 use crate::verdict::egress_proxy::malformed;
@@ -72,7 +73,10 @@ impl Failure {
                 );
                 Refusal::new(Reason::OwnSecret, message).into()
             }
-            BodyError::Refused(_) => Refusal::new(Reason::MalformedRequest, error.to_string()).into(),
+            BodyError::Refused(cause) => match cause.downcast_ref::<NoRoom>() {
+                Some(why) => own_secrets::no_room(*why).into(),
+                None => Refusal::new(Reason::MalformedRequest, error.to_string()).into(),
+            },
         }
     }
 

@@ -107,7 +107,7 @@ impl Proxy {
             }
             None => read_body::checked(request, &permit).await?,
         };
-        let request = outgoing(request, rules, &permit, &self.decoders)?;
+        let request = outgoing(request, rules, &permit, &self.decoders).await?;
         let request = with_credential(request, permit.matched.rule).await?;
         let response = match &permit.handshake {
             None => self.forward.send(rules, &permit, request, record).await?,
@@ -253,7 +253,7 @@ async fn bound_body(
 }
 
 /// The request as it leaves but for its credential: with no field in its trailers that was taken off its head.
-fn outgoing(
+async fn outgoing(
     mut request: Request<Body>,
     rules: &Rules,
     permit: &Permit<'_, LoadedRule>,
@@ -267,6 +267,7 @@ fn outgoing(
         .map(|inner| body::on_trailers(inner, move |trailers| strip_trailers(trailers, &fields, guarded)));
     let HostRule { route, inspect, auth: _, client: _, on_secret: _, addresses: _ } = rule;
     let request = own_secrets::searched(request, rules.ruleset.own(), *inspect, decoders)
+        .await
         .map_err(|refusal| refusal.under(route))?;
     if rules.file.upstream.identity_only && *inspect {
         identity::request(request, route)

@@ -3,7 +3,10 @@
 
 use crate::content_coding::{Coding, DecodeError, DecodedReader, Decoder};
 use crate::dlp::{Incoming, Outgoing, OwnSecret, OwnSecrets};
-use crate::intercept::{Body, BodyError, body};
+use crate::intercept::{
+    Body, BodyError, body,
+    budget::{BodyMemory, Budget, BudgetLimits, NoRoom, Revocable, Share},
+};
 use crate::policy::{Reason, Refusal};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -14,37 +17,36 @@ use std::{
     sync::Arc,
     task::{Context, Poll, ready},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// KiB of memory for decoders of bodies: a thousand of gzip at the same time, or eight of br.
-const DECODERS: usize = 160 * 1024;
+/// Bytes of memory for decoders of bodies: a thousand of gzip at the same time, and of the larger ones 14 of zstd or 6 of br.
+const DECODERS: usize = 160 << 20;
 /// Bytes of a coded body that wait for what they decode to; no known encoder makes a larger block.
 const MOST_QUEUED: usize = 256 * 1024;
 
-/// Memory for decoding the bodies that are searched.
-pub(super) struct Decoders(Arc<Semaphore>);
+/// Memory for decoding the bodies that are searched; those that do not move make room for others.
+pub(super) struct Decoders(Arc<Budget>);
 
 impl Decoders {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(DECODERS)))
+        Self(Budget::new(BudgetLimits { total: DECODERS, decoders: DECODERS, ..BudgetLimits::default() }))
     }
 
-    fn room(&self, coding: Coding) -> Result<OwnedSemaphorePermit, Refusal> {
-        let kib = u32::try_from(coding.most_memory().div_ceil(1024)).unwrap_or(u32::MAX);
-        Arc::clone(&self.0).try_acquire_many_owned(kib).map_err(|_| {
-            let message = format!(
-                "too many bodies in {} are in flight for the memory of egress-proxy; nothing is wrong with the request: \
-                 send it again later, or plain",
-                coding.name()
-            );
-            Refusal::new(Reason::LimitReached, message).retryable()
-        })
+    async fn room(&self, coding: Coding) -> Result<Share, Refusal> {
+        let share = self.0.share();
+        let obtained = share.obtain(BodyMemory { text: 0, decoder: coding.most_memory() }).await;
+        obtained.map(|()| share).map_err(no_room)
     }
+}
+
+/// Nothing is wrong with the request.
+pub(super) fn no_room(why: NoRoom) -> Refusal {
+    Refusal::new(Reason::LimitReached, format!("{why}; send it again, the whole body without a pause"))
+        .retryable()
 }
 
 /// A request of the agent's whose body fails before a credential leaves in it, as it stands or as it is decoded. What can't be
 /// decoded is refused here or, where it looks into the host, by pipelock, which decodes in the same way.
-pub(super) fn searched(
+pub(super) async fn searched(
     request: Request<Body>,
     own: &OwnSecrets,
     inspected: bool,
@@ -55,7 +57,9 @@ pub(super) fn searched(
     }
     let coded = match Coding::from_fields(request.headers()) {
         Ok(None) => None,
-        Ok(Some(coding)) => Some(Coded::new(coding, own, inspected, decoders.room(coding)?)?),
+        Ok(Some(coding)) => {
+            Some(SharedCoded::new(Coded::new(coding, own, inspected)?, decoders.room(coding).await?))
+        }
         // What is not known, `aws-chunked` for one, is searched as it stands.
         Err(several) if inspected || !Coding::is_in(&several.0) => None,
         Err(several) => {
@@ -67,7 +71,7 @@ pub(super) fn searched(
             return Err(Refusal::new(Reason::MalformedRequest, message));
         }
     };
-    let way = Way::Out { stream: own.outgoing(), coded: coded.map(Box::new), own: own.clone() };
+    let way = Way::Out { stream: own.outgoing(), coded, own: own.clone() };
     Ok(request.map(|inner| body::boxed(Passed { inner, stream: way, trailers: None, ended: false })))
 }
 
@@ -97,20 +101,31 @@ struct Coded {
     inspected: bool,
     /// It can't be decoded any further.
     lost: bool,
-    _memory: OwnedSemaphorePermit,
+}
+
+/// One that is dropped where it does not move while others need its memory.
+struct SharedCoded {
+    held: Arc<Revocable<Coded>>,
+    share: Share,
+}
+
+impl SharedCoded {
+    fn new(coded: Coded, share: Share) -> Self {
+        Self { held: Revocable::new(coded, &share), share }
+    }
+
+    fn push(&self, piece: Bytes) -> Result<Bytes, BodyError> {
+        self.share.moved(piece.len());
+        self.held.with(|coded| coded.push(piece))
+    }
 }
 
 impl Coded {
-    fn new(
-        coding: Coding,
-        own: &OwnSecrets,
-        inspected: bool,
-        memory: OwnedSemaphorePermit,
-    ) -> Result<Self, Refusal> {
+    fn new(coding: Coding, own: &OwnSecrets, inspected: bool) -> Result<Self, Refusal> {
         let decoder = Decoder::new(coding, DecodedText { stream: own.outgoing(), bytes: 0 });
         let decoder = decoder.map_err(|_| Refusal::new(Reason::MalformedRequest, not_valid(coding)))?;
         let queue = VecDeque::new();
-        Ok(Self { coding, decoder, queue, queued: 0, inspected, lost: false, _memory: memory })
+        Ok(Self { coding, decoder, queue, queued: 0, inspected, lost: false })
     }
 
     fn push(&mut self, piece: Bytes) -> Result<Bytes, BodyError> {
@@ -222,7 +237,7 @@ fn scrub_fields(fields: &mut HeaderMap, own: &OwnSecrets) {
 }
 
 enum Way {
-    Out { stream: Outgoing, coded: Option<Box<Coded>>, own: OwnSecrets },
+    Out { stream: Outgoing, coded: Option<SharedCoded>, own: OwnSecrets },
     Back(Incoming, OwnSecrets),
 }
 
@@ -245,7 +260,7 @@ impl Way {
             Self::Out { stream, coded: None, own: _ } => Ok(stream.finish()),
             Self::Out { stream, coded: Some(coded), own: _ } => {
                 let passed = coded.push(stream.finish())?;
-                Ok([passed, coded.finish()?].concat().into())
+                Ok([passed, coded.held.with(Coded::finish)?].concat().into())
             }
             Self::Back(stream, _) => Ok(stream.finish()),
         }
@@ -254,10 +269,18 @@ impl Way {
     fn held(&self) -> u64 {
         match self {
             Self::Out { stream, coded, own: _ } => {
-                (stream.held() + coded.as_ref().map_or(0, |coded| coded.queued)) as u64
+                let queued = coded.as_ref().and_then(|coded| coded.held.look(|coded| coded.queued));
+                (stream.held() + queued.unwrap_or(0)) as u64
             }
             Self::Back(stream, _) => stream.held() as u64,
         }
+    }
+
+    /// Fails when what it needs was taken from it, and wakes whoever asks when it is.
+    fn poll_memory(&self, cx: &Context<'_>) -> Result<(), BodyError> {
+        let Self::Out { coded: Some(coded), .. } = self else { return Ok(()) };
+        coded.held.wakes(cx);
+        coded.held.with(|_| Ok(()))
     }
 
     fn trailers(&self, trailers: &mut HeaderMap) -> Result<(), BodyError> {
@@ -299,6 +322,7 @@ impl http_body::Body for Passed {
             if this.ended {
                 return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
             }
+            this.stream.poll_memory(cx)?;
             let passed = match ready!(Pin::new(&mut this.inner).poll_frame(cx)).transpose()? {
                 None => {
                     this.ended = true;

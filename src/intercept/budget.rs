@@ -6,9 +6,13 @@
 //! What comes new waits for that, up to [`BudgetLimits::wait`]. Decoders leave a part of the budget to bodies that need none,
 //! and large decoders a part of theirs to small ones, so that a small body is served whatever the others hold.
 
+use super::body::BodyError;
+use futures_util::task::AtomicWaker;
 use std::{
     collections::HashMap,
+    future::poll_fn,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
@@ -82,12 +86,20 @@ impl BodyMemory {
 }
 
 /// There is no room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoRoom {
     /// Others hold it, and they move.
+    #[error("other requests take all memory for bodies in flight")]
     Short,
     /// What this body held was taken from it, since it did not move.
+    #[error("the body made no progress while other requests needed its memory")]
     Taken,
+}
+
+impl From<NoRoom> for BodyError {
+    fn from(why: NoRoom) -> Self {
+        Self::Refused(Box::new(why))
+    }
 }
 
 /// Something that holds memory and can release it.
@@ -310,6 +322,62 @@ impl Drop for Share {
         state.shares.remove(&self.id);
         drop(state);
         self.budget.freed.notify_waiters();
+    }
+}
+
+/// What holds a share's memory and is dropped when the share is taken back, also when nobody asks for the body any more.
+pub(crate) struct Revocable<T> {
+    held: Mutex<Option<T>>,
+    waker: AtomicWaker,
+}
+
+impl<T: Send + 'static> Revocable<T> {
+    pub(crate) fn new(held: T, share: &Share) -> Arc<Self> {
+        let this = Arc::new(Self { held: Mutex::new(Some(held)), waker: AtomicWaker::new() });
+        let holder: Weak<Self> = Arc::downgrade(&this);
+        share.held_by(holder);
+        this
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<T>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Uses what is held, or fails with [`NoRoom::Taken`].
+    pub(crate) fn with<R, E: From<NoRoom>>(
+        &self,
+        use_it: impl FnOnce(&mut T) -> Result<R, E>,
+    ) -> Result<R, E> {
+        self.held().as_mut().map_or(Err(NoRoom::Taken.into()), use_it)
+    }
+
+    /// Looks at what is held, if it is.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&T) -> R) -> Option<R> {
+        self.held().as_ref().map(look)
+    }
+
+    /// Who is woken when it is gone.
+    pub(crate) fn wakes(&self, cx: &Context<'_>) {
+        self.waker.register(cx.waker());
+    }
+
+    /// Until it is gone.
+    pub(crate) async fn taken(&self) {
+        poll_fn(|cx| {
+            self.wakes(cx);
+            if self.held().is_none() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+impl<T: Send> Holder for Revocable<T> {
+    fn release(&self) -> bool {
+        let Ok(mut held) = self.held.try_lock() else { return false };
+        *held = None;
+        drop(held);
+        self.waker.wake();
+        true
     }
 }
 

@@ -12,18 +12,16 @@ use crate::content_coding::Coding;
 use crate::dlp::Removed;
 use crate::intercept::{
     Body, BodyError, body,
-    budget::{Budget, Holder, NoRoom, Share},
+    budget::{Budget, NoRoom, Revocable, Share},
 };
 use crate::verdict::pipelock::{Block, Ruleset};
 use bytes::Bytes;
-use futures_util::task::AtomicWaker;
 use http::{HeaderMap, header};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use std::{
-    future::poll_fn,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
 };
@@ -70,7 +68,7 @@ pub(super) async fn inspect(
     share.obtain(Scan::least()).await.map_err(no_room)?;
     let scan = Scan::new(Arc::clone(&rules.ruleset), host, coding, request, told).map_err(Stop::Block)?;
     let rewrites = scan.rewrites();
-    let held = SharedScan::new(scan, &share);
+    let held = Revocable::new(scan, &share);
     let (mut finished, mut trailers) = (false, None);
     let patience = if is_grpc(request) { PAUSE } else { HOLD_PAUSE };
     while held.with(|scan| Ok(scan.waiting())).map_err(Stop::Block)? < rules.hold {
@@ -148,52 +146,9 @@ fn is_grpc(request: &HeaderMap) -> bool {
     request.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
-/// A body's scan, which the budget may take away from it. Dropped when the body does not move and others need the
-/// memory, also when nobody asks for the body any more.
-struct SharedScan {
-    scan: Mutex<Option<Scan>>,
-    waker: AtomicWaker,
-}
-
-impl Holder for SharedScan {
-    fn release(&self) -> bool {
-        let Ok(mut scan) = self.scan.try_lock() else { return false };
-        *scan = None;
-        drop(scan);
-        self.waker.wake();
-        true
-    }
-}
-
-impl SharedScan {
-    fn new(scan: Scan, share: &Share) -> Arc<Self> {
-        let held = Arc::new(Self { scan: Mutex::new(Some(scan)), waker: AtomicWaker::new() });
-        let holder: Weak<Self> = Arc::downgrade(&held);
-        share.held_by(holder);
-        held
-    }
-
-    fn scan(&self) -> MutexGuard<'_, Option<Scan>> {
-        self.scan.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn with<T>(&self, use_it: impl FnOnce(&mut Scan) -> Result<T, Block>) -> Result<T, Block> {
-        self.scan().as_mut().map_or(Err(Block::Stalled), use_it)
-    }
-
-    /// Until the scan is gone.
-    async fn taken(&self) {
-        poll_fn(|cx| {
-            self.waker.register(cx.waker());
-            if self.scan().is_none() { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
-    }
-}
-
 struct Scanned {
     inner: Body,
-    held: Arc<SharedScan>,
+    held: Arc<Revocable<Scan>>,
     share: Arc<Share>,
     /// Bytes that were announced and did not go on yet.
     left: Option<u64>,
@@ -239,7 +194,7 @@ impl http_body::Body for Scanned {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
         let refused = |block| Poll::Ready(Some(Err(BodyError::Refused(Box::new(block)))));
-        this.held.waker.register(cx.waker());
+        this.held.wakes(cx);
         loop {
             let part = match this.held.with(|scan| Ok(scan.pop(this.finished))) {
                 Ok(part) => part,
@@ -274,9 +229,7 @@ impl http_body::Body for Scanned {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.finished
-            && self.trailers.is_none()
-            && self.held.scan().as_ref().is_some_and(|scan| scan.waiting() == 0)
+        self.finished && self.trailers.is_none() && self.held.look(|scan| scan.waiting() == 0) == Some(true)
     }
 
     fn size_hint(&self) -> SizeHint {

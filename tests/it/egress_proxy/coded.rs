@@ -1,12 +1,12 @@
 //! Credentials of the proxy's in bodies with a content coding, and in lines.
 
 use super::both::Both;
-use super::harness::{PLANTED, Stack, auth, exchange, route};
+use super::harness::{PLANTED, Stack, auth, exchange, read_answer, route};
 use crate::origin::Origin;
 use bottle::config::routes::RouteEntry;
 use bottle::intercept::{Protocol, body};
 use http::{Request, Response};
-use std::io::Write as _;
+use std::{io::Write as _, time::Duration};
 
 fn zlib(text: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
@@ -123,4 +123,29 @@ async fn what_can_not_be_decoded_does_not_pass() {
         let answer = exchange(&mut wire, [head("near.test").as_bytes(), &body].concat()).await;
         answer.assert_refused(403, "blocked_by_pipelock");
     }
+}
+
+/// A few bytes of zstd stand for a window of 8 MiB. Who holds many such bodies open takes no memory from others.
+#[tokio::test]
+async fn a_coded_body_that_does_not_move_makes_room() {
+    let stack = Stack::start().await;
+    let head =
+        b"POST /a HTTP/1.1\r\nHost: open.test\r\nContent-Encoding: zstd\r\nContent-Length: 99999\r\n\r\n";
+    let begun = [&head[..], b"\x28\xb5\x2f\xfd\x00\x68", b"\x02\x00\x10\x61"].concat();
+    let mut held = Vec::new();
+    for _ in 0..40 {
+        let mut tunnel = stack.tunnel("open.test:443").await;
+        tunnel.send(&begun).await;
+        held.push(tunnel);
+    }
+    assert_eq!(post(&stack, "zstd", &zstd(b"hello"), 3).await.status, 200);
+    let mut refused = 0;
+    for mut tunnel in held {
+        let answer = tokio::time::timeout(Duration::from_millis(200), read_answer(&mut tunnel)).await;
+        let Ok(answer) = answer else { continue };
+        answer.assert_refused(503, "limit_reached");
+        assert!(answer.message().contains("send it again, the whole body without a pause"), "{answer:?}");
+        refused += 1;
+    }
+    assert!(refused > 0, "those who hold are told");
 }
