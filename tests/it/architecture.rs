@@ -3,7 +3,10 @@
 mod circles;
 
 use fs_err as fs;
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 /// Module → the modules that it may reach. A module that is missing here fails the test.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -195,4 +198,32 @@ fn the_graph_holds_one_tls_stack_and_one_http_client() {
     for name in banned {
         assert!(!lock.contains(&format!("name = \"{name}\"\n")), "{name} is in Cargo.lock");
     }
+}
+
+fn table<'a>(manifest: &'a toml::Table, name: &str) -> impl Iterator<Item = (String, toml::Value)> + 'a {
+    manifest[name].as_table().unwrap().iter().map(|(key, value)| (key.clone(), value.clone()))
+}
+
+/// The fuzz targets are built of what the tests have built already, which is so only while all features are the same.
+#[test]
+fn the_fuzz_crate_has_the_dependencies_of_this_one() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let parsed = |path: &str| read(path).parse::<toml::Table>().unwrap();
+    let (ours, fuzz) = (parsed("Cargo.toml"), parsed("fuzz/Cargo.toml"));
+    let theirs: BTreeMap<_, _> = table(&fuzz, "dependencies").collect();
+    for name in ["dependencies", "dev-dependencies"] {
+        for (key, value) in table(&ours, name).filter(|(key, _)| key != "tokio") {
+            assert_eq!(theirs.get(&key), Some(&value), "{key} in fuzz/Cargo.toml: copy it from Cargo.toml");
+        }
+    }
+    assert_eq!(ours["profile"]["dev"], fuzz["profile"]["dev"]);
+    let versions = |path: &str| {
+        let packages = parsed(path)["package"].as_array().unwrap().clone();
+        let of = |it: &toml::Value| format!("{:?} {:?}", it["name"], it["version"]);
+        packages.iter().map(of).filter(|it| !it.contains("\"bottle")).collect::<BTreeSet<_>>()
+    };
+    let (ours, fuzz) = (versions("Cargo.lock"), versions("fuzz/Cargo.lock"));
+    let missing: Vec<_> = ours.difference(&fuzz).collect();
+    assert!(missing.is_empty(), "fuzz/Cargo.lock lacks {missing:?}: see fuzz/README.md");
 }
