@@ -1,9 +1,10 @@
 //! What can only be a secret, and asterisks in its place: nothing that is said about a file repeats one.
 
+use crate::dlp;
 use regex::Regex;
 use std::{ops::Range, sync::LazyLock};
 
-/// Tokens with a prefix of their own.
+/// Tokens with a prefix of their own, also where the scanner would not be sure: a name that looks like one has no place in a manifest.
 static TOKENS: LazyLock<Regex> = LazyLock::new(|| {
     compiled(concat!(
         r"\b(?:gh[pousr]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{40,}|sk-[A-Za-z0-9_-]{30,}",
@@ -24,11 +25,19 @@ fn compiled(pattern: &str) -> Regex {
     Regex::new(pattern).expect("a pattern of this file is not a regular expression")
 }
 
-/// The places of tokens and private keys.
+/// The places of tokens and private keys, in their order; none lies in another.
 #[must_use]
 pub fn find(text: &str) -> Vec<Range<usize>> {
     let is_secret = |token: &str| is_random(token) && !SAMPLES.iter().any(|sample| token.ends_with(sample));
-    TOKENS.find_iter(text).filter(|found| is_secret(found.as_str())).map(|found| found.range()).collect()
+    let tokens = TOKENS.find_iter(text).filter(|found| is_secret(found.as_str())).map(|found| found.range());
+    let mut places: Vec<Range<usize>> = tokens.chain(dlp::places(text)).collect();
+    places.sort_by_key(|place| (place.start, place.end));
+    places.dedup_by(|next, before| {
+        let touches = next.start < before.end;
+        before.end = if touches { before.end.max(next.end) } else { before.end };
+        touches
+    });
+    places
 }
 
 /// Whether a URL in the text has a password for another place than the agent's own loopback.
@@ -94,6 +103,12 @@ mod tests {
         ] {
             assert_eq!(masked(text), text);
         }
+    }
+
+    #[test]
+    fn what_the_scanner_knows_is_found_once() {
+        let text = format!("a: xai-{} ghp_{}", "aB3dE5gH".repeat(10), "a1B2".repeat(9));
+        assert_eq!(find(&text), [3..87, 88..128]);
     }
 
     /// Made up here, so that no scanner takes this file for a leak.

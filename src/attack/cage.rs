@@ -6,10 +6,10 @@ use fs_err as fs;
 use std::path::{Path, PathBuf};
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { name: "cage/capabilities", tried: "hold or gain privileges", attempt: |_| capabilities() },
-    Check { name: "cage/engine", tried: "talk to the container engine", attempt: |_| engine() },
-    Check { name: "cage/rendered", tried: "change the rendered files", attempt: |_| rendered() },
-    Check { name: "cage/trust", tried: "change the trust bundle or the binary", attempt: |_| trust() },
+    Check { name: "cage/capabilities", tried: "hold or gain privileges", attempt: || capabilities() },
+    Check { name: "cage/engine", tried: "talk to the container engine", attempt: || engine() },
+    Check { name: "cage/rendered", tried: "change the rendered files", attempt: || rendered() },
+    Check { name: "cage/trust", tried: "change the trust bundle or the binary", attempt: || trust() },
 ];
 
 /// `/proc/self/status` (proc(5)): an empty effective and bounding set, and no new privileges by exec.

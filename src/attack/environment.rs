@@ -8,7 +8,7 @@ pub(super) const CHECKS: &[Check] =
     &[Check {
         name: "environment/proxies",
         tried: "find another proxy, or its password, in the environment",
-        attempt: |_| {
+        attempt: || {
             proxies(std::env::vars_os().map(|(name, value)| {
                 (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
             }))

@@ -16,31 +16,27 @@ use std::{
 };
 
 pub(super) const CHECKS: &[Check] = &[
-    Check { name: "kernel/filter", tried: "run without a filter of system calls", attempt: |_| filter() },
+    Check { name: "kernel/filter", tried: "run without a filter of system calls", attempt: || filter() },
     Check {
         name: "kernel/sockets",
         tried: "open a socket of a family that no namespace confines",
-        attempt: |_| sockets(),
+        attempt: || sockets(),
     },
-    Check { name: "kernel/io-uring", tried: "queue requests past the filter", attempt: |_| io_uring() },
-    Check {
-        name: "kernel/namespaces",
-        tried: "be root in a namespace of its own",
-        attempt: |_| namespaces(),
-    },
-    Check { name: "kernel/mounts", tried: "mount and unmount", attempt: |_| mounts() },
+    Check { name: "kernel/io-uring", tried: "queue requests past the filter", attempt: || io_uring() },
+    Check { name: "kernel/namespaces", tried: "be root in a namespace of its own", attempt: || namespaces() },
+    Check { name: "kernel/mounts", tried: "mount and unmount", attempt: || mounts() },
     Check {
         name: "kernel/calls",
         tried: "use bpf, perf, keyrings, userfaultfd",
-        attempt: |_| syscalls::attempt(),
+        attempt: || syscalls::attempt(),
     },
-    Check { name: "kernel/core", tried: "leave memory in a core file", attempt: |_| core() },
+    Check { name: "kernel/core", tried: "leave memory in a core file", attempt: || core() },
     Check {
         name: "kernel/resources",
         tried: "use all memory and processes of the host",
-        attempt: |_| resources(Path::new("/sys/fs/cgroup")),
+        attempt: || resources(Path::new("/sys/fs/cgroup")),
     },
-    Check { name: "kernel/devices", tried: "find a device of the host", attempt: |_| devices() },
+    Check { name: "kernel/devices", tried: "find a device of the host", attempt: || devices() },
 ];
 
 /// `/proc/self/status` (proc(5)): mode 2 is a filter. Containers of Docker run without one on a kernel that lacks

@@ -12,8 +12,9 @@ mod kernel;
 mod network;
 mod proxy;
 mod secrets;
-mod spellings;
 mod syscalls;
+
+pub use proxy::Witness;
 
 use crate::junit::{self, Case, Ending};
 use serde::Serialize;
@@ -92,25 +93,30 @@ impl AgentEnvironment {
 struct Check {
     name: &'static str,
     tried: &'static str,
-    attempt: fn(&mut proxy::Proxy) -> Outcome,
+    attempt: fn() -> Outcome,
 }
 
-/// Every check, in the order in which they run and are shown.
-const AREAS: [&[Check]; 6] =
-    [network::CHECKS, environment::CHECKS, secrets::CHECKS, cage::CHECKS, kernel::CHECKS, proxy::CHECKS];
+/// Every check of the place itself, in the order in which they run and are shown.
+const AREAS: [&[Check]; 5] =
+    [network::CHECKS, environment::CHECKS, secrets::CHECKS, cage::CHECKS, kernel::CHECKS];
 
 /// Runs every check in order and returns what was found.
 #[must_use]
 pub fn run(environment: &AgentEnvironment) -> Vec<Finding> {
-    let mut proxy = proxy::Proxy::meet(environment);
     let checks = AREAS.into_iter().flatten().map(|check| Finding {
         name: check.name.into(),
         tried: check.tried,
-        outcome: (check.attempt)(&mut proxy),
+        outcome: (check.attempt)(),
     });
     let mut findings: Vec<Finding> = checks.collect();
-    findings.extend(spellings::run(&proxy));
+    findings.extend(through_the_proxy(environment, None));
     findings
+}
+
+/// Runs what goes through the proxy only. With a witness it is judged by what an origin received as well.
+#[must_use]
+pub fn through_the_proxy(environment: &AgentEnvironment, witness: Option<Witness<'_>>) -> Vec<Finding> {
+    proxy::run(environment, witness)
 }
 
 /// An error's text without the number that Rust adds.

@@ -15,35 +15,35 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "network/interfaces",
         tried: "find a network interface besides loopback",
-        attempt: |_| interfaces(),
+        attempt: || interfaces(),
     },
     Check {
         name: "network/tcp",
         tried: "connect to public, private and bridge addresses",
-        attempt: |_| tcp(),
+        attempt: || tcp(),
     },
     Check {
         name: "network/ipv6",
         tried: "connect over IPv6",
-        attempt: |_| connect_all(&["[2001:db8::1]:443", "[fd00::1]:443"]),
+        attempt: || connect_all(&["[2001:db8::1]:443", "[fd00::1]:443"]),
     },
     Check {
         name: "network/metadata",
         tried: "ask the cloud metadata address",
-        attempt: |_| connect_all(&["169.254.169.254:80", "100.100.100.200:80"]),
+        attempt: || connect_all(&["169.254.169.254:80", "100.100.100.200:80"]),
     },
     Check {
         name: "network/broadcast",
         tried: "send broadcast and multicast datagrams",
-        attempt: |_| broadcast(),
+        attempt: || broadcast(),
     },
     Check {
         name: "network/bind-device",
         tried: "send through a named network device",
-        attempt: |_| bind_device(),
+        attempt: || bind_device(),
     },
-    Check { name: "network/raw", tried: "open raw and packet sockets", attempt: |_| raw_sockets() },
-    Check { name: "network/dns", tried: "resolve a name", attempt: |_| dns() },
+    Check { name: "network/raw", tried: "open raw and packet sockets", attempt: || raw_sockets() },
+    Check { name: "network/dns", tried: "resolve a name", attempt: || dns() },
 ];
 
 fn interfaces() -> Outcome {

@@ -19,19 +19,19 @@ pub(super) const CHECKS: &[Check] = &[
     Check {
         name: "secrets/environment",
         tried: "read a credential from the environment",
-        attempt: |_| scanning(environment),
+        attempt: || scanning(environment),
     },
     Check {
         name: "secrets/proc",
         tried: "read a credential from another process in /proc",
-        attempt: |_| scanning(processes),
+        attempt: || scanning(processes),
     },
-    Check { name: "secrets/run", tried: "read token files under /run/secrets", attempt: |_| run_secrets() },
-    Check { name: "secrets/keys", tried: "read a private key of the proxies", attempt: |_| keys() },
+    Check { name: "secrets/run", tried: "read token files under /run/secrets", attempt: || run_secrets() },
+    Check { name: "secrets/keys", tried: "read a private key of the proxies", attempt: || keys() },
     Check {
         name: "secrets/files",
         tried: "find a credential in the rendered files",
-        attempt: |_| scanning(rendered_files),
+        attempt: || scanning(rendered_files),
     },
 ];
 

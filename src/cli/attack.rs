@@ -48,10 +48,16 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
 }
 
-/// A line for each finding, and one for those that are alike and held.
+/// Whether a finding needs no line of its own beside another one that tried the same.
+fn is_quiet(finding: &Finding) -> bool {
+    matches!(finding.outcome, attack::Outcome::Held(_) | attack::Outcome::NotApplicable(_))
+}
+
+/// A line for each finding, and one for those that are alike and not broken.
 fn table(findings: &[Finding]) -> String {
-    let alike =
-        |a: &Finding, b: &Finding| a.tried == b.tried && [a, b].iter().all(|it| it.outcome.word() == "held");
+    let alike = |a: &Finding, b: &Finding| {
+        a.tried == b.tried && [a, b].iter().all(|it| is_quiet(it)) && a.outcome.word() == b.outcome.word()
+    };
     let rows: Vec<(&Finding, String)> = findings
         .chunk_by(alike)
         .filter_map(|group| match group {
@@ -69,7 +75,9 @@ fn table(findings: &[Finding]) -> String {
     let broken = findings.iter().filter(|f| f.outcome.word() == "BROKEN").count();
     let held = findings.iter().filter(|f| f.outcome.word() == "held").count();
     let other = findings.len() - held - broken;
-    let _ = writeln!(text, "\n{held} held, {broken} broken, {other} not tried or not applicable");
+    let all = findings.len();
+    let _ =
+        writeln!(text, "\n{all} cases: {held} held, {broken} broken, {other} not tried or not applicable");
     text
 }
 
@@ -84,12 +92,12 @@ mod tests {
         let text = table(&[finding(Attempt::Held("yes".into())), finding(Attempt::Broken("no".into()))]);
         assert_eq!(
             text,
-            "held       a/b  try  yes\nBROKEN     a/b  try  no\n\n1 held, 1 broken, 0 not tried or not applicable\n"
+            "held       a/b  try  yes\nBROKEN     a/b  try  no\n\n2 cases: 1 held, 1 broken, 0 not tried or not applicable\n"
         );
         let text = table(&vec![finding(Attempt::Held("yes".into())); 240]);
         assert_eq!(
             text,
-            "held       a/b  try  and 239 more like it\n\n240 held, 0 broken, 0 not tried or not applicable\n"
+            "held       a/b  try  and 239 more like it\n\n240 cases: 240 held, 0 broken, 0 not tried or not applicable\n"
         );
     }
 }

@@ -2,8 +2,8 @@
 //! cage.
 
 use super::agreed_stack::Stack;
-use super::docker::{answer_of, docker, output_of};
-use super::failure::fail;
+use super::docker::{answer_of, answer_within, docker, output_of, quoted};
+use super::failure::{Failure, fail};
 use super::places::Places;
 use crate::kernel_view::{self, Bind, Expected, Fault, Mismatch, Source, Volume};
 use crate::manifest::Published;
@@ -14,7 +14,7 @@ use crate::yaml;
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 /// One container of a stack, as the engine has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,9 @@ const TEMPLATE: &str = "{{json .Id}} {{json (index .Config.Labels \"com.docker.c
     {{json .NetworkSettings.Networks}} {{json (index .Config.Labels \"com.docker.compose.config-hash\")}} \
     {{json .Name}} {{json .Mounts}} {{json (index .Config.Labels \"bottle.config\")}}";
 
+/// How long the engine may take to say something of one container, where it did not of many.
+const ONE_ANSWER: Duration = Duration::from_secs(5);
+
 /// Every container of a Compose project.
 pub(crate) fn of_project(project: &str) -> anyhow::Result<Vec<Container>> {
     with_label(&format!("label=com.docker.compose.project={project}"))
@@ -106,7 +109,8 @@ fn with_label(label: &str) -> anyhow::Result<Vec<Container>> {
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let inspected = answer_of(docker().args(["inspect", "--format", TEMPLATE]).args(&ids))?;
+    let inspected = answer_of(docker().args(["inspect", "--format", TEMPLATE]).args(&ids))
+        .or_else(|error| Err(silent(&ids)?.unwrap_or(error)))?;
     let (lines, said) =
         (String::from_utf8_lossy(&inspected.stdout), String::from_utf8_lossy(&inspected.stderr));
     let read = |line: &str| container(line).with_context(|| format!("docker inspect answers {line:?}"));
@@ -120,6 +124,28 @@ fn with_label(label: &str) -> anyhow::Result<Vec<Container>> {
     }
     // A look at an image makes a container of no project.
     Ok(found.into_iter().filter(|it| !it.project.is_empty()).collect())
+}
+
+/// Which of the containers the engine says nothing of, where one keeps the others from being looked at.
+fn silent(ids: &[&str]) -> anyhow::Result<Option<anyhow::Error>> {
+    let names = output_of(docker().args(["ps", "--all", "--no-trunc", "--format", "{{.ID}} {{.Names}}"]))?;
+    let mut silent = Vec::new();
+    for id in ids {
+        let asked = answer_within(docker().args(["inspect", "--format", "{{.Id}}", id]), ONE_ANSWER)?;
+        if asked.is_none() {
+            let name = names.lines().find_map(|line| line.strip_prefix(id)).map(str::trim);
+            silent.push(quoted(name.unwrap_or(id)));
+        }
+    }
+    if silent.is_empty() {
+        return Ok(None);
+    }
+    let names = silent.join(" ");
+    let text = format!(
+        "Docker says nothing of {names}, which it seems to start or stop without an end; remove what hangs: \
+         docker rm --force {names}, or start Docker again"
+    );
+    Ok(Some(Failure::new("docker-failed", text).into()))
 }
 
 fn container(line: &str) -> Option<Container> {

@@ -53,22 +53,30 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// What a command of Docker's that only asks gives back. An engine that waits for a container answers nobody who asks
 /// about that.
 pub(crate) fn answer_of(command: &mut Command) -> anyhow::Result<Output> {
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.spawn().context(NO_DOCKER)?;
-    let pid = rustix::process::Pid::from_child(&child);
-    let (sender, answer) = mpsc::channel();
-    thread::spawn(move || sender.send(child.wait_with_output()));
-    if let Ok(output) = answer.recv_timeout(PATIENCE) {
-        return Ok(output?);
+    if let Some(output) = answer_within(command, PATIENCE)? {
+        return Ok(output);
     }
-    // It has not ended, since its output is open.
-    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     fail!(
         "docker-failed",
         "Docker did not answer `{}` within {} seconds; see whether `docker ps` answers, and start Docker again if it does not",
         shown(command),
         PATIENCE.as_secs()
     )
+}
+
+/// The same; `None` when nothing came in time.
+pub(crate) fn answer_within(command: &mut Command, patience: Duration) -> anyhow::Result<Option<Output>> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().context(NO_DOCKER)?;
+    let pid = rustix::process::Pid::from_child(&child);
+    let (sender, answer) = mpsc::channel();
+    thread::spawn(move || sender.send(child.wait_with_output()));
+    if let Ok(output) = answer.recv_timeout(patience) {
+        return Ok(Some(output?));
+    }
+    // It has not ended, since its output is open.
+    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    Ok(None)
 }
 
 /// What a command of Docker's prints, if it succeeds.

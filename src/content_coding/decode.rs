@@ -5,6 +5,7 @@
 
 use super::{
     Coding,
+    aws_chunked::AwsChunked,
     decoder_memory::{Frames, MemoryForecast, ZSTD_LOG},
 };
 use std::io::{self, Write};
@@ -48,6 +49,7 @@ enum Inner<R: DecodedReader> {
     Deflate(flate2::write::ZlibDecoder<Out<R>>),
     Brotli(Box<brotli_decompressor::DecompressorWriter<Out<R>>>),
     Zstd(Box<zstd::stream::write::Decoder<'static, Out<R>>>),
+    AwsChunked(AwsChunked<Out<R>>),
 }
 
 impl<R: DecodedReader> Decoder<R> {
@@ -71,6 +73,7 @@ impl<R: DecodedReader> Decoder<R> {
                 let decoder = decoder.map_err(|_| DecodeError::Malformed(coding))?;
                 (MemoryForecast::Zstd(Frames::new()), Inner::Zstd(Box::new(decoder)))
             }
+            Coding::AwsChunked => (MemoryForecast::AwsChunked, Inner::AwsChunked(AwsChunked::new(out))),
         };
         Ok(Self { inner, coding, forecast })
     }
@@ -157,6 +160,7 @@ impl<R: DecodedReader> Inner<R> {
                 // reference decoder refuses.
                 Inner::Brotli(decoder) => decoder.write(&piece[..1])?,
                 Inner::Zstd(decoder) => decoder.write(piece)?,
+                Inner::AwsChunked(decoder) => decoder.write(piece)?,
             };
             if taken == 0 {
                 return Err(io::ErrorKind::InvalidData.into());
@@ -168,6 +172,7 @@ impl<R: DecodedReader> Inner<R> {
             Inner::Deflate(decoder) => decoder.flush(),
             Inner::Brotli(decoder) => decoder.flush(),
             Inner::Zstd(decoder) => decoder.flush(),
+            Inner::AwsChunked(decoder) => decoder.flush(),
         }
     }
 
@@ -177,6 +182,7 @@ impl<R: DecodedReader> Inner<R> {
             Inner::Deflate(decoder) => decoder.try_finish(),
             Inner::Brotli(decoder) => decoder.close(),
             Inner::Zstd(decoder) => decoder.flush(),
+            Inner::AwsChunked(decoder) => decoder.finish(),
         }
     }
 
@@ -186,6 +192,7 @@ impl<R: DecodedReader> Inner<R> {
             Inner::Deflate(decoder) => decoder.get_mut(),
             Inner::Brotli(decoder) => decoder.get_mut(),
             Inner::Zstd(decoder) => decoder.get_mut(),
+            Inner::AwsChunked(decoder) => decoder.get_mut(),
         }
     }
 }
@@ -256,12 +263,15 @@ mod tests {
             let two = [gzip(b"one "), gzip(b"two")].concat();
             assert_eq!(decoded("x-gzip", &two, split).unwrap(), b"one two");
             assert_eq!(decoded("br", &brotli, split).unwrap(), b"hello world\n");
+            for coding in ["aws-chunked", "gzip,aws-chunked", "AWS-Chunked, gzip"] {
+                assert_eq!(decoded(coding, b"3\r\none\r\n0\r\n\r\n", split).unwrap(), b"one");
+            }
         }
     }
 
     #[test]
     fn what_cannot_be_looked_through_is_refused() {
-        for coding in ["compress", "gzip, br", "aws-chunked"] {
+        for coding in ["compress", "gzip, br", "aws-chunked, br", "aws-chunked, aws-chunked"] {
             assert_eq!(of(coding), Err(Unsupported(coding.to_owned())));
         }
         assert_eq!(

@@ -1,6 +1,6 @@
 //! How much memory an encoded body will make its decoder take, read from its headers before the decoder sees them.
 
-use super::Coding;
+use super::{Coding, aws_chunked};
 
 /// zstd's window may be no larger (RFC 8878 §3.1.1.1.2 recommends that decoders support 8 MiB).
 pub(super) const ZSTD_LOG: u32 = 23;
@@ -21,6 +21,7 @@ pub(super) const fn most(coding: Coding) -> usize {
         Coding::Gzip | Coding::Deflate => DEFLATE,
         Coding::Brotli => BROTLI_WINDOW + BROTLI_BESIDE,
         Coding::Zstd => (1 << ZSTD_LOG) + ZSTD_BESIDE,
+        Coding::AwsChunked => aws_chunked::MEMORY,
     }
 }
 
@@ -32,6 +33,8 @@ pub(super) enum MemoryForecast {
     Brotli(Option<u8>),
     /// zstd.
     Zstd(Frames),
+    /// aws-chunked.
+    AwsChunked,
 }
 
 /// What is no sound encoding.
@@ -42,7 +45,7 @@ impl MemoryForecast {
     /// Takes note of encoded bytes that the decoder will get next.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<(), Unsound> {
         match self {
-            MemoryForecast::Deflate => Ok(()),
+            MemoryForecast::Deflate | MemoryForecast::AwsChunked => Ok(()),
             MemoryForecast::Brotli(first) => {
                 *first = first.or(bytes.first().copied());
                 // "Large window brotli", which is no part of `br`: windows up to 1 GiB.
@@ -56,6 +59,7 @@ impl MemoryForecast {
     pub(super) fn memory(&self) -> usize {
         match self {
             MemoryForecast::Deflate => DEFLATE,
+            MemoryForecast::AwsChunked => aws_chunked::MEMORY,
             MemoryForecast::Brotli(None) => BROTLI_EMPTY,
             MemoryForecast::Brotli(Some(first)) => (1 << brotli_log(*first)) + BROTLI_BESIDE,
             MemoryForecast::Zstd(frames) => ZSTD_BESIDE + frames.largest,

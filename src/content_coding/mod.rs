@@ -1,5 +1,6 @@
 //! `Content-Encoding` (RFC 9110 §8.4): what a body is encoded with, and decoding it on the fly within bounds.
 
+mod aws_chunked;
 mod decode;
 mod decoder_memory;
 
@@ -18,6 +19,8 @@ pub enum Coding {
     Brotli,
     /// RFC 8878.
     Zstd,
+    /// What SDKs of AWS put around an upload to S3; no coding of the registry's.
+    AwsChunked,
 }
 
 /// The fields ask for a coding that is not known here, or for several; they say this.
@@ -26,21 +29,21 @@ pub enum Coding {
 pub struct Unsupported(pub String);
 
 impl Coding {
-    /// What the fields ask for; `None` for a body that stands as it is.
+    /// What the fields ask for; `None` for a body that stands as it is. gzip inside of `aws-chunked` is what the upload is, and no
+    /// coding of the request: the scanner knows gzip where it meets it.
     pub fn from_fields(fields: &HeaderMap) -> Result<Option<Self>, Unsupported> {
         let values = fields.get_all(header::CONTENT_ENCODING).iter();
         let text = values.map(|v| String::from_utf8_lossy(v.as_bytes())).collect::<Vec<_>>().join(",");
         let codings = text.split(',').map(|c| c.trim().to_ascii_lowercase());
-        let mut codings = codings.filter(|c| !c.is_empty() && c != "identity");
-        let Some(coding) = codings.next() else { return Ok(None) };
-        if codings.next().is_some() {
-            return Err(Unsupported(text));
-        }
-        Ok(Some(match coding.as_str() {
-            "gzip" | "x-gzip" => Coding::Gzip,
-            "deflate" => Coding::Deflate,
-            "br" => Coding::Brotli,
-            "zstd" => Coding::Zstd,
+        let codings: Vec<_> = codings.filter(|c| !c.is_empty() && c != "identity").collect();
+        let codings: Vec<_> = codings.iter().map(String::as_str).collect();
+        Ok(Some(match codings[..] {
+            [] => return Ok(None),
+            ["gzip" | "x-gzip"] => Coding::Gzip,
+            ["deflate"] => Coding::Deflate,
+            ["br"] => Coding::Brotli,
+            ["zstd"] => Coding::Zstd,
+            ["aws-chunked"] | ["aws-chunked", "gzip"] | ["gzip", "aws-chunked"] => Coding::AwsChunked,
             _ => return Err(Unsupported(text)),
         }))
     }
@@ -66,6 +69,7 @@ impl Coding {
             Self::Deflate => "deflate",
             Self::Brotli => "br",
             Self::Zstd => "zstd",
+            Self::AwsChunked => "aws-chunked",
         }
     }
 }

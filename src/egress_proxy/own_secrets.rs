@@ -60,7 +60,7 @@ pub(super) async fn searched(
         Ok(Some(coding)) => {
             Some(SharedCoded::new(Coded::new(coding, own, inspected)?, decoders.room(coding).await?))
         }
-        // What is not known, `aws-chunked` for one, is searched as it stands.
+        // What is not known is searched as it stands.
         Err(several) if inspected || !Coding::is_in(&several.0) => None,
         Err(several) => {
             let message = format!(
@@ -139,7 +139,7 @@ impl Coded {
             // Blocks come out in their order: what was pushed before the end of one has been decoded.
             self.queue.iter_mut().for_each(|(_, done)| *done = done.or(Some(now)));
         }
-        let symbol_by_symbol = matches!(self.coding, Coding::Gzip | Coding::Deflate);
+        let symbol_by_symbol = matches!(self.coding, Coding::Gzip | Coding::Deflate | Coding::AwsChunked);
         self.queued += piece.len();
         self.queue.push_back((piece, symbol_by_symbol.then_some(now)));
         if let Err(error) = decoded {

@@ -10,7 +10,7 @@ use super::{
 use crate::dlp::{Finding, Incoming, Outgoing, OwnSecret, OwnSecrets, Scanner, StreamScanner};
 use crate::intercept::{
     Meter, Stream,
-    websocket::{FrameFault, Head, Kind, Piece, Pieces, Sender, mask},
+    websocket::{FrameFault, Head, Kind, Piece, Pieces, Sender, Text, check_close, mask},
 };
 use crate::policy::{Reason, Refusal, Route};
 use arc_swap::ArcSwap;
@@ -29,6 +29,7 @@ const CHUNK: usize = 16 * 1024;
 const GOODBYE: Duration = Duration::from_secs(10);
 /// RFC 6455 §7.4.1.
 const PROTOCOL_ERROR: u16 = 1002;
+const NOT_TEXT: u16 = 1007;
 const POLICY: u16 = 1008;
 const GOING_AWAY: u16 = 1001;
 /// Service restart, in IANA's registry of close codes.
@@ -166,6 +167,7 @@ impl Stop {
 /// A close frame to the agent that says why.
 fn close_frame(stop: &Stop) -> Vec<u8> {
     let code = match stop {
+        Stop::Agent(FrameFault::Text) => NOT_TEXT,
         Stop::Agent(_) | Stop::Origin(_) => PROTOCOL_ERROR,
         Stop::Closed => GOING_AWAY,
         Stop::Rules => RESTART,
@@ -205,6 +207,8 @@ struct Outward<'s> {
 struct OutMessage {
     /// What its next frame is: its own kind, then more of it.
     next: Kind,
+    /// A message of text is read as text by its receiver, and by the searches: it must be that.
+    text: Option<Text>,
     own: Outgoing,
     scan: StreamScanner,
     /// Passed by the first search, and held by the second.
@@ -233,6 +237,9 @@ impl<'s> Outward<'s> {
                 _ if self.closed => {}
                 Piece::Control { kind, payload } => {
                     self.passed.bytes += payload.len() as u64;
+                    if kind == Kind::Close {
+                        check_close(&payload).map_err(Stop::Agent)?;
+                    }
                     self.check(&payload)?;
                     frame(&mut out, kind, true, &payload, Some(new_mask()));
                     self.closed = kind == Kind::Close;
@@ -242,6 +249,7 @@ impl<'s> Outward<'s> {
                     if let Some(kind) = begins {
                         self.message = Some(OutMessage {
                             next: kind,
+                            text: (kind == Kind::Text).then(Text::default),
                             own: self.search.own.outgoing(),
                             scan: self.search.scanner.stream_of_coded(),
                             waiting: BytesMut::new(),
@@ -276,6 +284,12 @@ impl OutMessage {
         self.bytes += payload.len() as u64;
         if most != 0 && self.bytes > most {
             return Err(Stop::TooLarge);
+        }
+        if let Some(text) = &mut self.text {
+            text.push(&payload).map_err(Stop::Agent)?;
+            if ends {
+                text.finish().map_err(Stop::Agent)?;
+            }
         }
         let mut passed = self.own.push(payload).map_err(Stop::Own)?;
         let mut cleared = self.search(&passed)?;

@@ -253,9 +253,9 @@ pub(super) struct Route {
     #[schemars(length(min = 1), example = ["/repos/acme/app", "/user"])]
     pub(super) path_allowlist: Option<Vec<Item<String>>>,
     /// Paths below the `path_allowlist` that stay refused, each with what lies below it; written as its entries are.
-    /// One refuses more spellings than it names: letters in any case, every escape, and with and without `.git` at the
-    /// end of a name. A server may still serve the same under another path, so what the `path_allowlist` does not name
-    /// is safer. Only beside a `path_allowlist`, and not beside `encoded_slash`.
+    /// One refuses more spellings than it names: letters in any case, every escape, and a name with and without `.git` or
+    /// with a format such as `.json` behind it. A server may still serve the same under another path, so what the
+    /// `path_allowlist` does not name is safer. Only beside a `path_allowlist`, and not beside `encoded_slash`.
     #[schemars(length(min = 1), example = ["/repos/acme/app/actions/secrets"])]
     pub(super) deny_paths: Option<Vec<Item<String>>>,
     /// Parameters that the query of every request must have, each exactly once and with one of the values, decoded. A

@@ -4,7 +4,8 @@
 //! an allowlist that misses one refuses too much, and here a miss would let through what a person closed. So escapes
 //! are decoded, letters are compared without case, spaces and dots at the end of a segment are dropped, as some file
 //! systems do, and so are an escaped `;`, `?` or `#` with what follows, where a server reads a decoded path again, characters
-//! that nobody sees, and `.git`, since forges serve a repository under its name with and without it.
+//! that nobody sees, and `.git`, since forges serve a repository under its name with and without it. A segment also matches with a format
+//! behind it (`/hooks.json` for `/hooks`), since frameworks serve it so (Rails and Grape: `(.:format)`).
 
 use super::{
     decoding::{bare_segment, decode_once, folded},
@@ -63,7 +64,7 @@ impl DenyPath {
                 (None, None) => break,
                 (Some(own), None | Some("*")) => own,
                 (None | Some("*"), Some(theirs)) => theirs,
-                (Some(own), Some(theirs)) if spelling(own) == spelling(theirs) => theirs,
+                (Some(own), Some(theirs)) if is_served_as(&spelling(theirs), &spelling(own)) => theirs,
                 (Some(_), Some(_)) => return None,
             };
             text = text + "/" + segment;
@@ -76,8 +77,20 @@ impl DenyPath {
     fn begins(&self, mut segments: impl Iterator<Item = Option<Option<String>>>) -> bool {
         self.segments.iter().all(|own| match (own, segments.next().flatten()) {
             (None, segment) => segment.is_some(),
-            (Some(own), segment) => segment.flatten().is_some_and(|segment| segment == *own),
+            (Some(own), segment) => segment.flatten().is_some_and(|segment| is_served_as(&segment, own)),
         })
+    }
+}
+
+/// Whether a spelling is `own`, or that with formats behind it. A format begins with a letter: `/v1.1` is no `/v1`.
+fn is_served_as(spelled: &str, own: &str) -> bool {
+    let is_format = |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_alphabetic()) && word.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    match spelled.strip_prefix(own) {
+        Some("") => true,
+        Some(rest) => rest.strip_prefix('.').is_some_and(|formats| formats.split('.').all(is_format)),
+        None => false,
     }
 }
 

@@ -13,7 +13,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("agent_home", &[]),
     ("programs", &[]),
     ("policy", &[]),
-    ("masking", &[]),
+    ("masking", &["dlp"]),
     ("yaml", &["masking"]),
     ("fields", &["policy"]),
     ("clock", &[]),

@@ -171,6 +171,56 @@ fn what_only_looks_like_a_token_is_none() {
     }
 }
 
+/// The beginning that says what kind it is.
+fn head(token: &str) -> usize {
+    let first = &token[..token.len().min(24)];
+    first.rfind(['_', '-', ':', '=', '.']).map_or(4, |at| at + 1)
+}
+
+/// Kinds of which the near miss is another kind, or that have no one length, or begin with what is random.
+const NEAR: &[(&str, &str)] = &[
+    ("Slack Token", "short"),
+    ("Slack Token", "other"),
+    ("Cerebras", "other"),
+    ("GitLab Token", "stand-in"),
+    ("Azure DevOps PAT", "other"),
+    ("Google OAuth Client ID", "other"),
+    ("Azure Client Secret", "other"),
+    ("Azure Key", "other"),
+    ("Azure Container Registry", "other"),
+    ("Mailchimp", "other"),
+    ("Stripe Key", "other"),
+    ("Shippo", "other"),
+    ("Extended Private Key", "other"),
+    ("New Relic License", "other"),
+    ("Terraform Cloud", "other"),
+    ("MaxMind", "other"),
+];
+
+/// What is nearly a credential: too short, with another beginning, or what documentation writes in its place.
+#[test]
+fn a_near_miss_of_each_kind_is_none() {
+    let scanner = scanner();
+    let mut found = Vec::new();
+    // What a name gives away is a secret by that name as well, whatever its length.
+    let by_shape = |(_, token): &(&str, String)| !token.contains(['=', ':']);
+    for (kind, token) in kinds::shapes().into_iter().filter(by_shape) {
+        let (begins, rest) = token.split_at(head(&token));
+        let first = char::from(token.as_bytes()[0] + 1);
+        for (how, near) in [
+            ("short", format!("{begins}{}", &rest[..rest.len() / 2])),
+            ("other", format!("{first}{}", &token[1..])),
+            ("stand-in", format!("{begins}{}", rest.replace(|c: char| c.is_ascii_alphanumeric(), "x"))),
+        ] {
+            let seen = name(scanner.text(format!("see {near} there")));
+            if seen.is_some() && !NEAR.contains(&(kind, how)) {
+                found.push(format!("(\"{kind}\", \"{how}\"), // {seen:?}: {near}"));
+            }
+        }
+    }
+    assert!(found.is_empty(), "{} found:\n{}", found.len(), found.join("\n"));
+}
+
 /// Patterns without a left boundary refuse every image that a chat request carries.
 #[test]
 fn random_base64_is_no_credential() {

@@ -166,6 +166,16 @@ fn what_is_malformed_or_too_large_is_refused() {
         Inward::new(&search).take(&sent(&[(Kind::Text, true, b"a")])),
         Err(Stop::Origin(FrameFault::Mask))
     ));
+    for (kind, payload, fault) in [
+        (Kind::Text, &b"caf\xe9"[..], FrameFault::Text),
+        (Kind::Close, b"\x03", FrameFault::Close),
+        (Kind::Close, b"\x03\xed", FrameFault::Close),
+    ] {
+        let refused = out(&sent(&[(kind, true, payload)]), 1000);
+        assert!(matches!(refused, Err(Stop::Agent(it)) if it == fault), "{kind:?}");
+    }
+    assert!(out(&sent(&[(Kind::Binary, true, b"caf\xe9")]), 1000).is_ok());
+    assert_eq!(close_frame(&Stop::Agent(FrameFault::Text))[2..4], NOT_TEXT.to_be_bytes());
     let large = vec![b' '; 1 << 16];
     let frames: Vec<(Kind, bool, &[u8])> = (0..17)
         .map(|n| (if n == 0 { Kind::Binary } else { Kind::Continuation }, n == 16, &large[..]))

@@ -100,6 +100,12 @@ pub enum FrameFault {
     /// More of a message that has not begun, or a message within another.
     #[error("a frame does not fit into its message")]
     Message,
+    /// A message of text that is not UTF-8.
+    #[error("a message of text is not UTF-8")]
+    Text,
+    /// A code that no one may send, or a reason that is not UTF-8.
+    #[error("a close has no code that may be sent, or a reason that is not UTF-8")]
+    Close,
 }
 
 impl Head {

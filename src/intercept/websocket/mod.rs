@@ -2,6 +2,8 @@
 
 mod frame;
 mod pieces;
+mod text;
 
 pub use frame::{FrameFault, Head, Kind, Sender, mask};
 pub use pieces::{Piece, Pieces};
+pub use text::{Text, check_close};

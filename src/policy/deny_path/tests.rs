@@ -43,6 +43,9 @@ fn an_entry_refuses_every_spelling_of_what_it_names() {
     {
         assert!(!entry.matches(&path(other)), "{other}");
     }
+    assert!(deny("/hooks").matches(&path("/hooks.json")) && deny("/hooks").matches(&path("/hooks%2Exml/1")));
+    assert!(deny("/hooks").matches(&path("/hooks.JSON.gz")) && !deny("/hooks.json").matches(&path("/hooks")));
+    assert!(!deny("/v1").matches(&path("/v1.1")) && !deny("/v1").matches(&path("/v1.x-y")));
     assert!(deny("/caf%C3%89").matches(&path("/caf%C3%A9")), "letters beyond ASCII have a case too");
     assert!(deny("/a/b.git").matches(&path("/A/B/info/refs")), "the other way round as well");
     assert!(deny("/").matches(&path("/")));
@@ -83,10 +86,10 @@ fn texts(segments: &[&str], depth: usize) -> Vec<String> {
 /// `covers` and `within` are what `matches` says of every path of a small world; no pattern of it names `new`.
 #[test]
 fn covers_and_within_are_what_matches_says_of_every_path() {
-    let mut paths = texts(&["a", "A", "a.git", "%21", "!", "*", "%2A", "new"], 3);
+    let mut paths = texts(&["a", "A", "a.git", "a.js", "%21", "!", "*", "%2A", "new"], 3);
     paths.extend(paths.clone().iter().filter(|path| *path != "/").map(|path| format!("{path}/")));
     let paths: Vec<CanonicalPath> = paths.iter().map(|text| path(text)).collect();
-    let written = texts(&["a", "A", "!", "%2A", "*"], 2);
+    let written = texts(&["a", "A", "a.js", "!", "%2A", "*"], 2);
     let denied: Vec<DenyPath> = written.iter().map(|text| deny(text)).collect();
     for allowed in written.iter().chain(&texts(&["a.git", "%21"], 2)).map(|text| allow(text)) {
         for entry in &denied {

@@ -3,6 +3,7 @@
 //! `hosts`, `framing` and `credentials` are the rows of the table of ways around a policy proxy; `denials` shows
 //! each reason code with the whole of what the client gets.
 
+mod attack;
 mod audit;
 mod both;
 mod clients;

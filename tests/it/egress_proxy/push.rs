@@ -5,7 +5,7 @@ use super::clients::{run, run_behind, text};
 use super::harness::{Stack, auth, names, only, route};
 use super::pipelock::{Answer, Seen};
 use crate::origin::Origin;
-use bottle::config::routes::{Auth, GitPush, RouteEntry};
+use bottle::config::routes::{Auth, GitPush, RouteEntry, RoutesFile};
 use bottle::intercept::Protocol;
 use bottle::telemetry::audit::{Event, Record, ServerReport};
 use bytes::Bytes;
@@ -368,6 +368,63 @@ async fn a_planted_key_is_found_wherever_it_stands() {
         .await;
     forge.pushes(to).await;
     assert!(!forge.stack.audit.text().contains(&key));
+}
+
+/// What `bottle render` makes of the `git.push` of a manifest, with a file of rules beside it, and what it says of it.
+fn rendered(rules: &str) -> (GitPush, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let project = folder.path().join("project");
+    fs::create_dir(&project).unwrap();
+    fs::write(project.join(".gitleaks.toml"), rules).unwrap();
+    let manifest = "version: 1
+name: dev
+agent: {image: \"debian:12\"}
+egress_proxy:
+  routes:
+    - host: forge.test
+      path_allowlist: [/acme/app.git]
+      auth: {scheme: Basic, username: x-access-token, token_ref: FORGE_TOKEN}
+      git: {push: {refs: [refs/heads/agent/*], rules: .gitleaks.toml}}
+";
+    fs::write(project.join("bottle.yaml"), manifest).unwrap();
+    let binary = folder.path().join("image-binary");
+    fs::write(&binary, "").unwrap();
+    let done = Command::new(env!("CARGO_BIN_EXE_bottle"))
+        .args(["render", "--accept-widening", "--image-binary"])
+        .arg(&binary)
+        .current_dir(&project)
+        .env("XDG_STATE_HOME", folder.path().join("state"))
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", text(&done.stderr));
+    let routes = fs::read(project.join(".bottle/dev/egress-proxy/routes.yaml")).unwrap();
+    let mut routes = RoutesFile::read(routes).unwrap().routes;
+    (routes.remove(0).git_push.unwrap(), text(&done.stdout))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_of_a_file_beside_the_manifest_refuse_a_push() {
+    let rule = "[[rules]]
+id = \"acme-token\"
+description = \"A token of Acme\"
+regex = 'acme_([a-z0-9]{20})\\b'
+keywords = [\"acme_\"]
+[[rules.allowlists]]
+paths = ['^docs/']
+";
+    let (push, said) = rendered(rule);
+    assert!(said.contains("refs/heads/agent/*"), "{said}");
+    let forge = Forge::start(push).await;
+    fs::create_dir(forge.work().join("docs")).unwrap();
+    let (token, to) = (format!("acme_{}", "a1b2c3d4e5".repeat(2)), &["HEAD:refs/heads/agent/x"][..]);
+    forge.commit("docs/sample", &format!("{token}\n"), "exempt").await;
+    forge.pushes(to).await;
+    forge.commit("config", &format!("x\n{token}\n"), "planted").await;
+    let printed = forge.refused(to, &["remote: bottle: ", "config", "acme-token"]).await;
+    assert!(!printed.contains(&token), "{printed}");
+    forge.git(&forge.work(), &["reset", "-q", "--hard", "HEAD~"]).await;
+    forge.commit("config", &format!("{}\n", planted()), "built in").await;
+    forge.refused(to, &["GitHub Token"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -193,6 +193,46 @@ async fn a_credential_in_an_encoded_body_is_found() {
     assert!(origin.seen().is_empty());
 }
 
+/// As SDKs of AWS send a body to S3, with so many bytes in each chunk and a checksum behind.
+fn aws_chunked(text: &[u8], chunk: usize) -> Vec<u8> {
+    let chunks =
+        text.chunks(chunk).map(|data| [format!("{:x}\r\n", data.len()).as_bytes(), data, b"\r\n"].concat());
+    let end = b"0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n".to_vec();
+    chunks.chain([end]).collect::<Vec<_>>().concat()
+}
+
+#[tokio::test]
+async fn an_upload_to_s3_is_looked_through_and_passes_as_it_came() {
+    let (origin, ends) = reading(Protocol::Http1).await;
+    let running = setup().before(&origin).await;
+    let ordinary = aws_chunked(&b"an ordinary line\n".repeat(20_000), 65536);
+    let zipped = aws_chunked(&gzip(b"an ordinary line"), 9);
+    for (coding, body) in [("aws-chunked", &ordinary), ("gzip,aws-chunked", &zipped)] {
+        let fields = format!("Content-Encoding: {coding}\r\n");
+        let answer = running.ask([head(body.len(), &fields).as_bytes(), body].concat()).await;
+        assert!(answer.0.starts_with("HTTP/1.1 200"), "{coding}: {} {}", answer.0, answer.1);
+        assert!(ends.0.lock().unwrap().pop() == Some(Ok(body.clone())), "{coding}");
+    }
+    // A token that no chunk holds as a whole, and one that is compressed in the chunks.
+    let text = format!("{{\"k\": \"{}\"}}", token());
+    for (coding, body) in [
+        ("aws-chunked", aws_chunked(text.as_bytes(), 13)),
+        ("aws-chunked,gzip", aws_chunked(&gzip(text.as_bytes()), 13)),
+    ] {
+        let fields = format!("Content-Encoding: {coding}\r\n");
+        let answer = running.ask([head(body.len(), &fields).into_bytes(), body].concat()).await;
+        assert_eq!(
+            answer.1, "blocked: request body contains secret: GitHub Token\n",
+            "{coding}: {}",
+            answer.0
+        );
+    }
+    let broken = b"5\nhello\n0\n\n";
+    let request = [head(broken.len(), "Content-Encoding: aws-chunked\r\n").as_bytes(), broken].concat();
+    let answer = running.ask(request).await;
+    assert_eq!(answer.1, "blocked: request body is not valid aws-chunked, so it cannot be scanned\n");
+}
+
 /// A coding has room for text that decoding passes over.
 #[tokio::test]
 async fn a_credential_beside_the_encoded_text_is_found() {

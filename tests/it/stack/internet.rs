@@ -72,7 +72,7 @@ pub(super) fn start() {
             &HOSTS,
         ];
         docker(start.concat()).ok();
-        until("the origin is ready", Duration::from_secs(120), || log().contains("\"ready\"").then_some(()));
+        until("the origin is ready", Duration::from_mins(2), || log().contains("\"ready\"").then_some(()));
     });
 }
 
@@ -102,7 +102,7 @@ impl Another {
         let what = [harness::IMAGES[0], "/origin"];
         let all = run.into_iter().chain(aliases).chain(mounts).chain(what).chain(options.iter().copied());
         docker(all.chain(hosts.iter().copied())).ok();
-        until("the other origin is ready", Duration::from_secs(120), || {
+        until("the other origin is ready", Duration::from_mins(2), || {
             docker(["logs", container]).out.contains("\"ready\"").then_some(())
         });
         Self { container: container.to_owned() }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// A host that answers only while its origin lives.
 const FRAGILE: &str = "fragile.quickstart.test";
-const SOON: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_mins(2);
 
 fn manifest() -> String {
     let subnet = subnet();

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-const SOON: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_mins(2);
 
 /// A port of this machine that nothing listens on.
 fn free_port() -> u16 {

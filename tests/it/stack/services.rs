@@ -36,7 +36,7 @@ fn sql(stack: &Stack, statement: &str) -> Option<String> {
 
 #[track_caller]
 fn answers(stack: &Stack, statement: &str) -> String {
-    until("the database answers", Duration::from_secs(120), || sql(stack, statement))
+    until("the database answers", Duration::from_mins(2), || sql(stack, statement))
 }
 
 fn in_service(stack: &Stack, script: &str) -> harness::Ran {
@@ -147,7 +147,7 @@ egress: {allowlist: [api.example]}
     in_service(&stack, &format!("{PIPE} && touch /tmp/go")).ok();
     docker(["kill", &stack.container("agent")]).ok();
     let ended = |service: &str| {
-        until("it ends", Duration::from_secs(120), || {
+        until("it ends", Duration::from_mins(2), || {
             (stack.inspect("{{.State.Status}}").get(service)? == "exited").then_some(())
         });
     };

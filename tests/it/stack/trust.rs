@@ -10,7 +10,7 @@ use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
 use std::{os::unix::fs::MetadataExt as _, process::Stdio, time::Duration};
 
-const SOON: Duration = Duration::from_secs(120);
+const SOON: Duration = Duration::from_mins(2);
 
 /// `{agent}` stands for what else the agent has.
 fn manifest(agent: &str) -> String {
@@ -508,7 +508,7 @@ fn a_client_that_holds_decoded_bodies_open_takes_no_memory_from_others() {
     let stack = project("memory", IMAGE).up();
     fs::write(stack.project.folder().join("hold.py"), HOLD).unwrap();
     stack.agent("python3 /work/hold.py > /tmp/held 2>&1 &").ok();
-    until("all bodies are held", Duration::from_secs(240), || {
+    until("all bodies are held", Duration::from_mins(4), || {
         let said = stack.agent("cat /tmp/held").ok().out;
         assert!(!said.contains("Error"), "{said}");
         said.contains("held").then_some(())

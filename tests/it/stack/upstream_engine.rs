@@ -107,7 +107,7 @@ fn a_request_goes_through_a_program_in_an_image_of_its_own() {
 /// It joins the namespace that its relay holds, so the agent's way out is the same.
 fn a_killed_program_comes_back(stack: &Stack) {
     crash(&stack.container("pipelock"));
-    until("the program is back", Duration::from_secs(120), || {
+    until("the program is back", Duration::from_mins(2), || {
         (stack.agent(&format!("{THINGS}again")).out == "200").then_some(())
     });
     stack.project.bottle(&["up"]).ok();

@@ -1,8 +1,7 @@
 //! Spellings of `/..` behind an allowed path: whatever the proxy or an origin decodes, folds or drops, none may lead out
 //! of the allowlist.
 
-use super::proxy::Proxy;
-use super::{Finding, Outcome};
+use super::{Finding, Proxy, must_refuse};
 
 /// What some reader takes for `..`, and its name.
 const DOTS: [(&str, &str); 24] = [
@@ -48,20 +47,24 @@ const SEPARATORS: [(&str, &str); 10] = [
 
 const TRIED: &str = "leave an allowed path by another spelling of `/../`";
 
-/// One request for each pair.
-pub(super) fn run(proxy: &Proxy) -> Vec<Finding> {
-    let pairs = DOTS.iter().flat_map(|dots| SEPARATORS.iter().map(move |separator| (dots, separator)));
-    let finding = |((dots, spelled), (separator, between)): (&(&str, &str), &(&str, &str))| Finding {
-        name: format!("spelling/{dots}/{separator}").into(),
-        tried: TRIED,
-        outcome: attempt(proxy, &format!("{between}{spelled}").repeat(DEPTH), between),
-    };
-    pairs.map(finding).collect()
-}
-
 /// So many levels up: the allowed path has fewer.
 const DEPTH: usize = 8;
 
-fn attempt(proxy: &Proxy, up: &str, between: &str) -> Outcome {
-    proxy.get_behind_an_allowed_path(&format!("{up}{between}bottle-attack")).unwrap_or_else(|outcome| outcome)
+/// One request for each pair.
+pub(super) fn run(proxy: &Proxy<'_>, findings: &mut Vec<Finding>) {
+    let subject = proxy.with_paths();
+    for (dots, spelled) in DOTS {
+        for (separator, between) in SEPARATORS {
+            findings.push(proxy.finding(format!("spelling/{dots}/{separator}"), TRIED, |mark| {
+                let allowed = subject.as_ref().map_err(Clone::clone)?;
+                let (method, path, host) = (&allowed.method, &allowed.path, &allowed.host);
+                let up = format!("{between}{spelled}").repeat(DEPTH);
+                let request = format!(
+                    "{method} {path}{up}{between}{mark} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\
+                     Connection: close\r\n\r\n"
+                );
+                Ok(must_refuse(&proxy.ask(host, request.as_bytes())?))
+            }));
+        }
+    }
 }
