@@ -55,24 +55,28 @@ pub(super) type Check<'a> = &'a dyn Fn(&Candidate, &[&Group]) -> Result<(), Stri
 /// The text with every group of edits whose result passes `check`, and the groups that were left out, with why.
 ///
 /// The groups are tried together first, and by halves only if that fails. Each has to hold whatever became of those
-/// before it.
+/// before it. `requests` is how many of them `check` decides on.
 pub(super) fn apply<'g>(
     text: &str,
     groups: &'g [Group],
     judge: Judge<'_>,
     check: Check<'_>,
+    requests: usize,
 ) -> (String, Vec<(&'g Group, String)>) {
     /// Bytes of all texts that are tried: thousands of a usual size, dozens of the largest.
-    const MOST_TRIED: usize = 64 << 20;
+    const MOST_TRIED: usize = 32 << 20;
+    /// Bytes of a text that take as long as a request.
+    const REQUEST: usize = 32;
     let mut left_out = Vec::new();
     let spent = Cell::new(0);
     let edited = halves(text, groups, &mut left_out, &|text, groups| {
         if spent.get() > MOST_TRIED {
             return Err("it was not tried, since too many others were refused; take those that are offered, then ask again".to_owned());
         }
+        // What is not even an edited text has been read, too.
+        spent.set(spent.get() + text.len() + requests * REQUEST);
         let edits: Vec<Edit> = groups.iter().flat_map(|group| group.edits.clone()).collect();
         let edited = yaml::edit(text, &edits, yaml::Limits::default()).map_err(|error| error.to_string())?;
-        spent.set(spent.get() + edited.len());
         check(&judge(&edited)?, &groups.iter().collect::<Vec<_>>()).map(|()| edited)
     });
     (edited, left_out)
@@ -117,18 +121,25 @@ mod tests {
     #[test]
     fn what_is_tried_in_vain_is_bounded() {
         let text = format!("# {}\nname: dev\n", "x".repeat(900_000));
-        let groups: Vec<Group> =
-            (0..2000).map(|n| Group { name: format!("host{n}"), edits: Vec::new() }).collect();
+        let group = |n: usize| Group { name: format!("host{n}"), edits: Vec::new() };
+        let groups: Vec<Group> = (0..2000).map(group).collect();
         let tried = Cell::new(0);
         let judge = |_: &str| {
             tried.set(tried.get() + 1);
             Err("it is too large".to_owned())
         };
-        let (edited, left_out) = apply(&text, &groups, &judge, &|_, _| Ok(()));
+        let (edited, left_out) = apply(&text, &groups, &judge, &|_, _| Ok(()), 0);
         assert_eq!(edited, text);
         assert_eq!(left_out.len(), 2000);
         assert!(tried.get() < 80, "{}", tried.get());
         assert_eq!(left_out[0].1, "it is too large");
+        assert!(left_out[1999].1.starts_with("it was not tried"), "{}", left_out[1999].1);
+        // A text that can't be edited, and a small one with very many requests.
+        let edits = vec![Edit::add("/nowhere/-", serde_json::json!("x"))];
+        let groups: Vec<Group> = (0..2000).map(|n| Group { edits: edits.clone(), ..group(n) }).collect();
+        let (_, left_out) = apply(&text, &groups, &judge, &|_, _| Ok(()), 0);
+        assert!(left_out[1999].1.starts_with("it was not tried"), "{}", left_out[1999].1);
+        let (_, left_out) = apply("name: dev\n", &groups, &judge, &|_, _| Ok(()), 100_000);
         assert!(left_out[1999].1.starts_with("it was not tried"), "{}", left_out[1999].1);
     }
 }

@@ -154,7 +154,7 @@ pub fn learn(
             Some(refused) => Err(format!("{} would still be refused", refused.request.url())),
         }
     };
-    let (edited, left_out) = candidate::apply(text, &groups, judge, &check);
+    let (edited, left_out) = candidate::apply(text, &groups, judge, &check, 0);
     let left_out: BTreeMap<&str, String> =
         left_out.into_iter().map(|(group, why)| (group.name.as_str(), why)).collect();
     learned.patterns.retain(|offer| !left_out.contains_key(offer.host.as_str()));

@@ -193,7 +193,7 @@ pub fn tighten(
             .widens(&before)
             .map_or(Ok(()), |more| Err(format!("without it the agent could do more: {more}")))
     };
-    let (text, left_out) = candidate::apply(text, &groups, judge, &check);
+    let (text, left_out) = candidate::apply(text, &groups, judge, &check, allowed.len());
     for (group, why) in left_out {
         if let Some(at) = reductions.iter().position(|reduction| reduction.source == group.name) {
             let Reduction { host, source, .. } = reductions.remove(at);

@@ -3,7 +3,7 @@
 use super::{AgentImage, ExtraCa, Layout, Plan, Problems, SeedPhrases, Sidecar, Topology, agent};
 use crate::diagnostic::{Diagnostic, Report};
 use crate::manifest::{DlpAction, Engine, Image, Loaded, Manifest};
-use crate::policy::{HostRule, OnSecret, SecretRules, is_model_api};
+use crate::policy::{HostRule, OnSecret, SecretRules, SecretRulesError, is_model_api};
 use std::collections::BTreeMap;
 
 /// What a plan needs besides the manifest; read by the caller, so that resolving is pure.
@@ -48,7 +48,8 @@ impl Plan {
         let mut problems = Problems::new();
         let extra_ca = extra_ca(manifest, around, &mut problems);
         let hosts = manifest.hosts().map(|rule| with_action(manifest, rule));
-        let hosts = hosts.map(|rule| with_push_rules(rule, around, &mut problems)).collect();
+        let mut files = PushFiles::default();
+        let hosts = hosts.map(|rule| files.read_for(rule, around, &mut problems)).collect();
         let seed_phrases = seed_phrases(manifest);
         let agent = agent::resolve(manifest, &around.layout, &mut problems);
         if !problems.is_empty() {
@@ -87,22 +88,45 @@ fn with_action(manifest: &Manifest, rule: &HostRule) -> HostRule {
     HostRule { on_secret: rule.on_secret.or(removes.then_some(OnSecret::Redact)), ..rule.clone() }
 }
 
-/// The same with the rules of the file that `git.push.rules` names.
-fn with_push_rules(mut rule: HostRule, around: &Surroundings, problems: &mut Problems) -> HostRule {
-    let at = format!("{}.git.push.rules", rule.route.source);
-    if let Some(named) = rule.route.push.as_mut().and_then(|push| push.rules.as_mut()) {
+/// Bytes of files of rules, each as often as a rule names it: every route is written and compiled with its own.
+const MOST_PUSH_RULES: usize = 1 << 20;
+
+/// The files of rules that `git.push.rules` name, each read once.
+#[derive(Default)]
+struct PushFiles {
+    read: BTreeMap<String, Result<SecretRules, SecretRulesError>>,
+    bytes: usize,
+}
+
+impl PushFiles {
+    /// The same rule with those of its file.
+    fn read_for(&mut self, mut rule: HostRule, around: &Surroundings, problems: &mut Problems) -> HostRule {
+        let at = format!("{}.git.push.rules", rule.route.source);
+        let Some(named) = rule.route.push.as_mut().and_then(|push| push.rules.as_mut()) else { return rule };
         let text = around.push_rules.get(&named.file).map_or("", String::as_str);
-        match SecretRules::parse(&named.file, text) {
-            Ok(rules) => *named = rules,
+        let within = self.bytes <= MOST_PUSH_RULES;
+        self.bytes += text.len();
+        if self.bytes > MOST_PUSH_RULES {
+            if within {
+                let most = MOST_PUSH_RULES >> 10;
+                let message = format!("the files of rules of all routes have more than {most} KiB together");
+                let hint = "each route searches with its own: name shorter files, or fewer routes that push";
+                problems.push((at, Diagnostic::error("git-push", message).hint(hint)));
+            }
+            return rule;
+        }
+        let file = named.file.clone();
+        match self.read.entry(file.clone()).or_insert_with(|| SecretRules::parse(&file, text)) {
+            Ok(rules) => *named = rules.clone(),
             Err(error) => {
-                let problem = Diagnostic::error("git-push", format!("{}: {error}", named.file));
+                let problem = Diagnostic::error("git-push", format!("{file}: {error}"));
                 let hint =
                     "`git.push.rules` names a file of rules in gitleaks' format, with `[[rules]]` of its own";
                 problems.push((at, problem.hint(hint)));
             }
         }
+        rule
     }
-    rule
 }
 
 const EXTRA_CA: &str = "pipelock.extra_ca";

@@ -25,12 +25,16 @@ use crate::capability::{self, Capabilities, Capability, Change, GitPart, Machine
 use crate::consent::Context;
 use crate::manifest::Loaded;
 use crate::plan::Plan;
+use crate::policy::SecretRules;
 use crate::render::{self, RenderError, RenderTarget, Tree, paths};
 use crate::tree::unified_diff;
 use camino::{Utf8Path, Utf8PathBuf};
 
 /// The top of the repository, in the paths of a [`Machine`].
 pub const ROOT: &str = "/<repository>";
+
+/// A byte of an expression takes as long as so many of a manifest: it is compiled.
+const COMPILED: usize = 16;
 
 /// One bottle on one side.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub struct BottleSide {
     /// The manifest with its text; nothing for a rendered tree.
     loaded: Option<Loaded>,
     name: String,
+    /// Bytes of the rules of `git.push.rules`, of all routes.
+    rules_bytes: usize,
     capabilities: Capabilities,
     /// What it renders to.
     rendered: Tree,
@@ -85,8 +91,10 @@ impl BottleSide {
         };
         let files = context.as_ref().map(|(context, _)| context);
         let machine = machine(&plan, &Utf8Path::new(ROOT).join(folder), files);
+        let rules = plan.hosts.iter().filter_map(|rule| rule.route.push.as_ref()?.rules.as_ref());
         Ok(Self {
             name: plan.name.clone(),
+            rules_bytes: rules.map(SecretRules::bytes).sum(),
             capabilities: Capabilities::from_plan(&plan, &machine),
             rendered: render::tree(
                 &plan,
@@ -106,10 +114,10 @@ impl BottleSide {
         &self.name
     }
 
-    /// The length of its manifest, in bytes; nothing for a rendered tree.
+    /// What reading it took, in bytes of a manifest; nothing for a rendered tree.
     #[must_use]
-    pub fn manifest_bytes(&self) -> usize {
-        self.loaded.as_ref().map_or(0, |loaded| loaded.source.text().len())
+    pub fn cost(&self) -> usize {
+        self.loaded.as_ref().map_or(0, |loaded| loaded.source.text().len() + self.rules_bytes * COMPILED)
     }
 
     /// The folder of the committed tree, from the top of its side.

@@ -30,6 +30,9 @@ struct Reading {
 /// manifest takes some microseconds. A thousand bottles have less.
 const MOST_BYTES: usize = 16 << 20;
 
+/// What one with a mistake counts, in bytes: it was read up to there, wherever that is.
+const WRONG: usize = 64 << 10;
+
 /// Everything that differs, at or below `only` where that names anything.
 pub(super) fn compare(old: &Side, new: &Side, only: &[Utf8PathBuf], quiet: bool) -> anyhow::Result<Review> {
     let mut olds: BTreeMap<Utf8PathBuf, BottleSource> =
@@ -110,16 +113,17 @@ impl Reading {
         source: BottleSource,
         is_old: bool,
     ) -> anyhow::Result<Option<BottleSide>> {
-        match side.files.load(source) {
+        let loaded = side.files.load(source);
+        self.bytes += loaded.as_ref().map_or(WRONG, BottleSide::cost);
+        ensure!(
+            self.bytes <= MOST_BYTES,
+            "the manifests, with what they name, come to more than {} MiB; name a folder of them: bottle diff OLD NEW -- FOLDER",
+            MOST_BYTES >> 20
+        );
+        match loaded {
             Ok(bottle) => {
                 let outs = if is_old { &mut self.old_outs } else { &mut self.new_outs };
                 outs.insert(bottle.out());
-                self.bytes += bottle.manifest_bytes();
-                ensure!(
-                    self.bytes <= MOST_BYTES,
-                    "the manifests have more than {} MiB; name a folder of them: bottle diff OLD NEW -- FOLDER",
-                    MOST_BYTES >> 20
-                );
                 Ok(Some(bottle))
             }
             Err(error) => {

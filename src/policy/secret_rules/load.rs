@@ -12,6 +12,8 @@ const MOST: usize = 500;
 const LONGEST: usize = 16 << 10;
 /// What one expression may take once it is compiled.
 const LARGEST: usize = 4 << 20;
+/// Bytes of all rules with the allowlists of each: one that names many rules stands at each of them.
+const MOST_BYTES: usize = 1 << 20;
 
 /// Why a file can't be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -146,11 +148,21 @@ impl SecretRules {
             return Err(SecretRulesError::Extend);
         }
         let mut rules = raw_rules.into_iter().map(rule).collect::<Result<Vec<_>, _>>()?;
-        let mut allow = Vec::new();
+        let (mut allow, mut bytes) = (Vec::new(), text.len());
         for (raw, place) in one_or_more(allowlist, allowlists, "allowlists")? {
             let targets = raw.target_rules.clone();
             let entry = self::allow(raw, &place)?;
-            for target in &targets {
+            for (at, target) in targets.iter().enumerate() {
+                if targets[..at].contains(target) {
+                    return Err(other(&place, format!("`targetRules` names `{target}` twice")));
+                }
+                bytes += entry.bytes();
+                if bytes > MOST_BYTES {
+                    let problem = format!(
+                        "with an allowlist at each rule that it is for, the file has more than {MOST_BYTES} bytes"
+                    );
+                    return Err(other(&place, problem));
+                }
                 let rule = rules.iter_mut().find(|rule| rule.id == *target);
                 let rule = rule.ok_or_else(|| {
                     other(&place, format!("`targetRules` names `{target}`, which is no rule of this file"))
@@ -164,6 +176,17 @@ impl SecretRules {
         let read = Self { file: file.to_owned(), rules, allow };
         read.check()?;
         Ok(read)
+    }
+
+    /// What the texts of it take, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let of_rule = |rule: &SecretRule| {
+            let SecretRule { id, regex, path, keywords, entropy: _, group: _, allow } = rule;
+            let texts = [Some(id), regex.as_ref(), path.as_ref()].into_iter().flatten().chain(keywords);
+            texts.map(String::len).sum::<usize>() + allow.iter().map(SecretAllow::bytes).sum::<usize>()
+        };
+        self.rules.iter().map(of_rule).chain(self.allow.iter().map(SecretAllow::bytes)).sum()
     }
 
     /// Whether every expression can be searched for.
@@ -210,6 +233,12 @@ impl SecretRules {
 }
 
 impl SecretAllow {
+    fn bytes(&self) -> usize {
+        let Self { all: _, commits, paths, regexes, target: _, stopwords } = self;
+        let texts = [commits, paths, regexes, stopwords].into_iter().flatten();
+        texts.map(|text| size_of::<String>() + text.len()).sum::<usize>() + size_of::<Self>()
+    }
+
     fn check(&self, place: &str) -> Result<(), SecretRulesError> {
         let Self { all: _, commits, paths, regexes, target: _, stopwords } = self;
         if [commits, paths, regexes, stopwords].iter().all(|it| it.is_empty()) {

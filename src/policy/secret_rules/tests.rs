@@ -152,3 +152,21 @@ fn fewer_rules_and_more_that_passes_are_less() {
     ];
     assert!(more.iter().all(|it| it.covers(&whole)));
 }
+
+/// An allowlist stands at each rule that it is for: a small file may not come to gigabytes.
+#[test]
+fn what_an_allowlist_comes_to_is_bounded() {
+    let rule = |n: usize| format!("[[rules]]\nid = \"r{n}\"\nregex = \"x{n}\"\n");
+    let rules: String = (0..100).map(rule).collect::<Vec<_>>().concat();
+    let names = (0..100).map(|n| format!("\"r{n}\"")).collect::<Vec<_>>().join(", ");
+    let with = |targets: &str, word: usize| {
+        let word = "a".repeat(word);
+        format!("{rules}[[allowlists]]\ntargetRules = [{targets}]\nstopwords = [\"{word}\"]\n")
+    };
+    assert_eq!(read(&with(&names, 100)).rules[99].allow.len(), 1);
+    assert_eq!(
+        error(&with(&names, 20_000)),
+        "allowlists[0]: with an allowlist at each rule that it is for, the file has more than 1048576 bytes"
+    );
+    assert_eq!(error(&with("\"r1\", \"r1\"", 9)), "allowlists[0]: `targetRules` names `r1` twice");
+}

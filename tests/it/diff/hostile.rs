@@ -458,6 +458,30 @@ fn a_small_commit_with_thousands_of_manifests_is_refused() {
     assert_eq!(repository.diff(&[&commit, &commit, "--", "d1"]).code, 0);
 }
 
+/// A file of rules is compiled for each manifest that names it.
+#[test]
+fn a_file_of_rules_counts_for_each_manifest_that_names_it() {
+    let repository = Repository::with(MANIFEST);
+    let rules: Vec<String> =
+        (0..400).map(|n| format!("[[rules]]\nid = \"r{n}\"\nregex = \"acme_{n}\"\n")).collect();
+    repository.write("rules.toml", &rules.concat());
+    let manifest = "version: 1\nname: dev\nagent: {image: x}\negress_proxy:\n  routes:\n    - host: a.example\n      \
+                    path_allowlist: [/a.git]\n      git: {push: {refs: [refs/heads/a], rules: rules.toml}}\n";
+    repository.write("manifest", manifest);
+    let blob = |name: &str| repository.git(&["hash-object", "-w", name]);
+    let (rules, manifest) = (blob("rules.toml"), blob("manifest"));
+    let names = (0..200).map(|n| format!("100644 blob {manifest}\tx{n:03}.bottle.yaml\n"));
+    let names = names.chain([format!("100644 blob {rules}\trules.toml\n")]).collect::<Vec<_>>().concat();
+    let commit = repository.git(&["commit-tree", "-m", "x", &repository.tree(&names)]);
+    let said = repository.diff(&["HEAD", &commit]);
+    assert_eq!((said.code, said.out.as_str()), (2, ""));
+    assert!(
+        said.err.contains("the manifests, with what they name, come to more than 16 MiB"),
+        "{}",
+        said.err
+    );
+}
+
 /// One blob of 700 kB under two dozen names.
 #[test]
 fn a_small_commit_with_megabytes_of_manifests_is_refused() {
@@ -469,7 +493,7 @@ fn a_small_commit_with_megabytes_of_manifests_is_refused() {
     let commit = repository.git(&["commit-tree", "-m", "x", &repository.tree(&names)]);
     let said = repository.diff(&["HEAD", &commit]);
     assert_eq!((said.code, said.out.as_str()), (2, ""));
-    let why = "the manifests have more than 16 MiB; name a folder of them: bottle diff OLD NEW -- FOLDER";
+    let why = "the manifests, with what they name, come to more than 16 MiB; name a folder of them: bottle diff OLD NEW -- FOLDER";
     assert!(said.err.contains(why), "{}", said.err);
     // One that moved.
     let said = repository.diff(&["HEAD", &commit, "--", "x01.bottle.yaml", "bottle.yaml"]);
