@@ -1,4 +1,5 @@
-//! Where the programs that bottle runs on this machine, docker and git, are looked for.
+//! Where the programs that bottle runs on this machine are looked for: docker, git, the person's editor and their source of
+//! tokens.
 //!
 //! `PATH` often names folders of a project (`node_modules/.bin`, a relative one), where an agent can put a program of
 //! any name. Those are left out, for the programs that these run in turn as well. What is looked at is what is handed
@@ -11,6 +12,7 @@ use std::fs::Metadata;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -51,6 +53,14 @@ const NOWHERE: &str = "/dev/null";
 pub fn path() -> OsString {
     let left_out = LEFT_OUT.get().unwrap_or(&NONE);
     KEPT.get_or_init(|| trusted(&env::var_os("PATH").unwrap_or_default(), left_out)).clone()
+}
+
+/// A program of this machine, looked for in [`path`], which is also what it finds others by.
+#[must_use]
+pub fn command(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.env("PATH", path());
+    command
 }
 
 /// The folder of `PATH` that alone has a program, where that folder is left out.

@@ -2,7 +2,7 @@
 
 use super::agreed_stack::{Stack, StackArgs};
 use super::docker::{NO_DOCKER, docker};
-use super::{Globals, Outcome, agents, container_checks, say, source};
+use super::{Globals, Outcome, agents, container_checks, say, source, terminal};
 use anyhow::Context as _;
 
 /// Go back to the terminal of an agent that runs
@@ -31,6 +31,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let status = command.status().context(NO_DOCKER)?;
     let all = container_checks::of_project(&stack.bottle.project)?;
     if all.iter().any(|it| it.id == agent.id && it.is_running()) {
+        terminal::leave();
         if !globals.quiet {
             say(&format!(
                 "{} runs on; {} goes back to it\n",

@@ -20,7 +20,7 @@ pub(crate) fn docker() -> Command {
 
 /// The same, with tokens for Compose: none of them is a setting, also where an older version agreed to one.
 pub(crate) fn docker_with<'t>(tokens: impl Iterator<Item = (&'t str, &'t str)>) -> Command {
-    let mut command = Command::new("docker");
+    let mut command = programs::command("docker");
     command.envs(tokens.filter(|(name, _)| !is_a_setting(name)));
     for (name, _) in std::env::vars_os() {
         // What loads a library into a program (ld.so(8)) finds it where somebody else may have put it.
@@ -96,9 +96,7 @@ pub(crate) fn output_of(command: &mut Command) -> anyhow::Result<String> {
 fn out_of_reach(said: &str) -> Option<&'static str> {
     let said = said.to_ascii_lowercase();
     if said.contains("permission denied") && (said.contains("docker daemon") || said.contains("docker api")) {
-        return Some(
-            "Docker does not let this user in: `sudo usermod -aG docker $USER`, then log in again; or use rootless Docker",
-        );
+        return Some("Docker does not let this user in: `sudo usermod -aG docker $USER`, then log in again");
     }
     [
         "cannot connect to the docker daemon",

@@ -142,6 +142,17 @@ fn stop(project: &str, args: &Args, globals: &Globals) -> anyhow::Result<()> {
     down.current_dir("/").args(["compose", "--project-name", project, "--profile", "*"]);
     down.args(["down", "--remove-orphans"]).args(args.volumes.then_some("--volumes"));
     say_and_run(&mut down, globals)?;
+    if args.forget && !args.volumes {
+        let label = format!("label=com.docker.compose.project={project}");
+        let volumes = output_of(docker().args(["volume", "ls", "--quiet", "--filter", &label]))?;
+        let names: Vec<&str> = volumes.split_whitespace().collect();
+        if !names.is_empty() {
+            say(&format!(
+                "note: its volumes stay, the agent's home among them, and bottle forgets them; to remove them: docker volume rm {}\n",
+                names.join(" ")
+            ));
+        }
+    }
     if args.forget && own_image::id(project)?.is_some() {
         say_and_run(docker().args(["image", "rm", &own_image::name(project)]), globals)?;
     }

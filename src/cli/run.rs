@@ -5,9 +5,10 @@
 use super::agreed_stack::{Stack, StackArgs};
 use super::docker::{NO_DOCKER, docker};
 use super::places::Places;
-use super::start::{Purpose, prepare_agent, require_ready, start};
+use super::start::{Purpose, prepare_agent, require_ready, start, take_turn};
 use super::token_sources::TokenArgs;
 use super::{Globals, Outcome, agents, container_checks, movers, say, source, terminal};
+use crate::state::Lock;
 use anyhow::{Context as _, bail};
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
@@ -44,6 +45,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let mut stack = Stack::open_current(&args.stack, globals)?;
     stack.unchecked = args.unchecked;
     stack.token_args = args.tokens.clone();
+    let turn = take_turn(&stack)?;
     require_ready(&stack)?;
     let built = start(&mut stack, Purpose::Session)?;
     let name = container_name(&stack);
@@ -63,10 +65,11 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     stack.announce(&command);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let session = Session { stack: &stack, places: &places, name: &name };
-    let mut looked = false;
-    let outcome = runtime.block_on(session.attend(command.into(), &mut looked));
+    // Until it runs, and was looked at.
+    let mut turn = Some(turn);
+    let outcome = runtime.block_on(session.attend(command.into(), &mut turn));
     runtime.shutdown_background();
-    if !looked {
+    if turn.is_some() {
         places.require_same()?;
     }
     outcome
@@ -83,11 +86,11 @@ struct Session<'a> {
 
 impl Session<'_> {
     /// Waits for the agent's end, looks at its container once it runs, and removes it when this command is told to end.
-    /// `looked` says whether the agent was still there to be looked at.
+    /// `turn` is taken once the agent was looked at, and is left where it was not there to be looked at.
     async fn attend(
         &self,
         mut command: tokio::process::Command,
-        looked: &mut bool,
+        turn: &mut Option<Lock>,
     ) -> anyhow::Result<Outcome> {
         let name = self.name;
         let on = |kind| signal(kind).context("can't wait for signals");
@@ -102,6 +105,7 @@ impl Session<'_> {
                     let code = status?.code().unwrap_or(1);
                     if code == 0 && self.runs_on()? {
                         let attach = source::command("attach", &self.stack.file);
+                        terminal::leave();
                         say(&format!("{} runs on; {attach} goes back to it\n", self.name));
                         return Ok(Outcome::Done);
                     }
@@ -113,10 +117,10 @@ impl Session<'_> {
                 _ = terminate.recv() => return end(&mut child, name, 15).await,
                 _ = hangup.recv() => return end(&mut child, name, 1).await,
                 _ = interrupt.recv() => {}
-                _ = look.tick(), if !*looked => {
+                _ = look.tick(), if turn.is_some() => {
                     match self.look() {
                         Ok(None) => {}
-                        Ok(Some(problems)) if problems.is_empty() => *looked = true,
+                        Ok(Some(problems)) if problems.is_empty() => *turn = None,
                         Ok(Some(problems)) => {
                             end(&mut child, name, 15).await?;
                             bail!("{}", problems.join("\n"));

@@ -9,8 +9,10 @@ use super::{image_places, movers, own_image, published_ports, reload, say, setti
 use crate::consent::{Context, Running};
 use crate::plan::AgentImage;
 use crate::stack::service;
+use crate::state::Lock;
 use crate::tree::Folder;
 use anyhow::{Context as _, bail};
+use camino::Utf8Path;
 use std::collections::BTreeMap;
 
 /// What a start is for.
@@ -20,6 +22,16 @@ pub(crate) enum Purpose {
     Stack,
     /// One more agent beside those that run.
     Session,
+}
+
+/// The folder of the lock, in the state.
+const STARTING: &str = "starting";
+
+/// Waits until no other command starts anything of this stack: Compose takes turns with nobody.
+pub(crate) fn take_turn(stack: &Stack) -> anyhow::Result<Lock> {
+    let folder = Folder::open(&stack.bottle.state)?.make(Utf8Path::new(STARTING))?;
+    let waiting = || say("another bottle command starts something of this stack; waiting for its end\n");
+    Ok(Lock::take(&folder, waiting)?)
 }
 
 /// What must hold before anything starts, and of everything that runs already.

@@ -2,11 +2,22 @@
 
 use super::agreed_stack::Stack;
 use super::say;
-use std::io::{BufRead as _, IsTerminal as _};
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 /// Whether this command is on a terminal: what it is told, and what it says.
 pub(super) fn is_one() -> bool {
     std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// Puts a terminal right that an agent still draws on: its screen, its cursor, and what it asked to be told of.
+pub(super) fn leave() {
+    /// Saves the cursor (DECSC), since leaving the other screen restores it (1049), then shows it, and asks for no mouse, no
+    /// focus and no marks around what is pasted (xterm's control sequences, DEC private modes), with no colours.
+    const RIGHT: &[u8] = b"\x1b7\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1004l\x1b[?1006l\x1b[?2004l\x1b[0m\r\n";
+    if is_one() && std::io::stderr().is_terminal() {
+        // A terminal that is gone needs nothing.
+        let _ = std::io::stderr().write_all(RIGHT);
+    }
 }
 
 /// Whether a person says yes to what was shown; nothing where nobody can be asked.

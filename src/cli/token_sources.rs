@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use zeroize::Zeroizing;
 
 /// How the configuration is called in messages.
@@ -135,8 +135,8 @@ impl Source {
                     is_bare || Utf8Path::new(program).is_absolute(),
                     "{program} is relative, and the current folder is often a project; write a path that begins with /"
                 );
-                let mut command = Command::new(program);
-                command.args(arguments).env("PATH", crate::programs::path()).stdout(Stdio::piped());
+                let mut command = crate::programs::command(program);
+                command.args(arguments).stdout(Stdio::piped());
                 // Its questions and complaints are the person's to see.
                 let mut child = command.spawn().with_context(|| format!("{program} can't be run"))?;
                 let mut text = TokenValue::from(String::new());

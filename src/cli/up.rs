@@ -1,7 +1,7 @@
 //! `bottle up`: the infrastructure first, then the agent, then a look at what the agent really has.
 
 use super::agreed_stack::{Stack, StackArgs};
-use super::start::{Purpose, last_words, require_ready, start};
+use super::start::{Purpose, last_words, require_ready, start, take_turn};
 use super::token_sources::TokenArgs;
 use super::{Globals, Outcome, container_checks, movers, own_image, say, source, tokens};
 use crate::stack::service;
@@ -27,6 +27,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let mut stack = Stack::open_current(&args.stack, globals)?;
     stack.unchecked = args.unchecked;
     stack.token_args = args.tokens.clone();
+    let _turn = take_turn(&stack)?;
     require_ready(&stack)?;
     let infrastructure = stack.infrastructure();
     if args.rotate {
@@ -36,6 +37,12 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         rotate(&mut stack)?;
     }
     start(&mut stack, Purpose::Stack)?;
+    if args.rotate && serves_sessions_alone(&stack)? {
+        if !globals.quiet {
+            say("egress-proxy has the tokens of now; the agents of `bottle run` go on\n");
+        }
+        return Ok(Outcome::Done);
+    }
     let places = movers::require_none(&mut stack, true)?;
     // A start that failed may have been one.
     let started = stack.compose(&["up", "-d", "--no-build", service::AGENT]);
@@ -51,6 +58,13 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         say(&format!("{what}\n  its agent's terminal:  {agent}\n  a new one:             {new}\n"));
     }
     Ok(Outcome::Done)
+}
+
+/// Whether agents run, and none that `bottle up` started: then nobody asks for that one.
+fn serves_sessions_alone(stack: &Stack) -> anyhow::Result<bool> {
+    let all = container_checks::of_project(&stack.bottle.project)?;
+    let mut agents = all.iter().filter(|it| it.service == service::AGENT && it.goes_on()).peekable();
+    Ok(agents.peek().is_some() && agents.all(|it| it.one_off))
 }
 
 /// Makes egress-proxy again with the tokens of now.

@@ -25,7 +25,7 @@ const MOST: u64 = 16 << 20;
 /// git with nothing of the environment, of the person's configuration and of what a repository's own configuration
 /// could make it do: programs that it runs (hooks, the file system monitor), objects that it fetches or replaces.
 fn git(folder: &Utf8Path) -> Command {
-    let mut command = Command::new("git");
+    let mut command = crate::programs::command("git");
     command.env_clear().current_dir("/").stderr(Stdio::piped());
     command.env("PATH", crate::programs::path());
     // A list of the transports that are allowed, whatever the repository's own configuration allows: one that no

@@ -34,7 +34,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 pub const ROOT: &str = "/<repository>";
 
 /// A byte of an expression takes as long as so many of a manifest: it is compiled.
-const COMPILED: usize = 16;
+const COMPILED: usize = 4;
 
 /// One bottle on one side.
 #[derive(Debug)]

@@ -200,6 +200,27 @@ fn the_graph_holds_one_tls_stack_and_one_http_client() {
     }
 }
 
+/// A program that is started by its name is looked for where no agent can write: `programs::command` alone does that.
+#[test]
+fn no_program_is_looked_for_by_the_path_as_it_is() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&src, &mut files);
+    let is_test = |file: &Path| file.iter().any(|part| part == "tests" || part == "tests.rs");
+    let mut found = Vec::new();
+    for file in files.iter().filter(|file| !is_test(file)) {
+        let name = file.strip_prefix(&src).unwrap().to_str().unwrap();
+        // In the cage the attack suite runs what is there.
+        if ["programs.rs", "attack/syscalls.rs"].contains(&name) {
+            continue;
+        }
+        let text = fs::read_to_string(file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        found.extend(code.contains("Command::new(").then(|| name.to_owned()));
+    }
+    assert!(found.is_empty(), "use `programs::command` in {found:?}");
+}
+
 fn table<'a>(manifest: &'a toml::Table, name: &str) -> impl Iterator<Item = (String, toml::Value)> + 'a {
     manifest[name].as_table().unwrap().iter().map(|(key, value)| (key.clone(), value.clone()))
 }

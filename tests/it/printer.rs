@@ -391,7 +391,7 @@ const AROUND: &[(&str, &str, &str)] = &[
     ("editor.rs", ".status()", "`bottle approve --edit`: the terminal is the person's own editor's"),
     ("terminal.rs", "stdout()", "asks whether it is a terminal"),
     ("init.rs", "stderr()", "asks whether it is a terminal"),
-    ("terminal.rs", "stderr()", "asks whether it is a terminal"),
+    ("terminal.rs", "stderr()", "asks whether it is a terminal, and puts it right behind an agent"),
     ("mod.rs", "stderr()", "asks whether it is a terminal"),
     ("pipelock.rs", "stdout()", "events of a service, JSON lines for machines; `bottle logs` escapes them"),
 ];

@@ -271,6 +271,43 @@ fn up_with_new_tokens_recreates_egress_proxy_first() {
     );
 }
 
+/// Nobody asks for the agent of `bottle up` where only those of `bottle run` are there.
+#[test]
+fn new_tokens_start_no_agent_beside_the_sessions() {
+    let stack = rendered();
+    let session = ended("agent", 0, "x").replace("\"False\" \"exited\"", "\"True\" \"running\"");
+    fs_err::write(stack.root.join("containers"), session + "\n").unwrap();
+    let rotated =
+        stack.command(&["up", "--rotate"]).env("CONTAINERS", "id").env("API_TOKEN", "new").output().unwrap();
+    assert!(rotated.status.success(), "{}", err(&rotated));
+    let said = "egress-proxy has the tokens of now; the agents of `bottle run` go on\n";
+    assert!(err(&rotated).ends_with(said), "{}", err(&rotated));
+    let asked = stack.asked();
+    assert!(asked.iter().any(|it| it.ends_with("--no-deps egress-proxy")), "{asked:?}");
+    assert!(!asked.iter().any(|it| it == "up -d --no-build agent"), "{asked:?}");
+}
+
+/// Compose takes turns with nobody: two at once would remove each other's containers.
+#[test]
+fn a_start_waits_for_the_one_before_it() {
+    let stack = rendered();
+    let folder = Utf8PathBuf::from(stack.state()).join("starting");
+    fs_err::create_dir(&folder).unwrap();
+    let lock = fs_err::File::create(folder.join("lock")).unwrap();
+    lock.file().lock().unwrap();
+    let mut up = stack.command(&["up"]);
+    let mut up = up.env("API_TOKEN", "x").stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = std::io::BufReader::new(up.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut said, &mut line).unwrap();
+    assert_eq!(line, "another bottle command starts something of this stack; waiting for its end\n");
+    assert!(!stack.asked().iter().any(|it| it.starts_with("up ")), "{:?}", stack.asked());
+    drop(lock);
+    std::io::copy(&mut said, &mut std::io::sink()).unwrap();
+    assert!(up.wait().unwrap().success());
+    assert!(stack.asked().iter().any(|it| it == "up -d --no-build agent"), "{:?}", stack.asked());
+}
+
 #[test]
 fn a_bottle_without_routes_has_no_egress_proxy_to_wait_for() {
     let stack = stack("version: 1\nname: dev\nagent: {image: x}\negress: {allowlist: [a.example]}\n");

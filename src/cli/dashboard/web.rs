@@ -26,6 +26,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 const TEMPLATE: &str = include_str!("../../../templates/dashboard.html.j2");
 const STYLE: &str = "\
@@ -97,9 +98,11 @@ async fn answer(site: Arc<Site>, request: Request<Incoming>) -> Response<Full<By
     if let Err((status, why)) = site.admits(&parts.method, &parts.headers) {
         return plain(status, why);
     }
-    let body = match Limited::new(body, LARGEST_FORM).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(_) => return plain(StatusCode::PAYLOAD_TOO_LARGE, "the form is too long"),
+    // Anybody on this machine may connect: who sends slowly keeps no place.
+    let body = match timeout(HEAD_TIME, Limited::new(body, LARGEST_FORM).collect()).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(_)) => return plain(StatusCode::PAYLOAD_TOO_LARGE, "the form is too long"),
+        Err(_) => return plain(StatusCode::REQUEST_TIMEOUT, "the form did not come in time"),
     };
     let asked = tokio::task::spawn_blocking(move || {
         let query = form(parts.uri.query().unwrap_or_default().as_bytes());

@@ -142,14 +142,13 @@ impl Question {
         // On a long list what matters has scrolled away.
         if rows(&text) > SCREEN {
             let grave = || self.changes.iter().filter(|change| change.risk().is_some_and(Risk::is_grave));
-            text.extend([
-                format!(
-                    "That is long. Of its {} changes {} are marked `!`:\n",
-                    self.changes.len(),
-                    grave().count()
-                ),
-                listed(grave()),
-            ]);
+            let (all, marked) = (self.changes.len(), grave().count());
+            if marked == 0 {
+                text += "That is long. Nothing of it is marked `!`.\n";
+            } else {
+                let heading = format!("That is long. Of its {all} changes {marked} are marked `!`:\n");
+                text.extend([heading, listed(grave())]);
+            }
         }
         text
     }

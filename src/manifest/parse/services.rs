@@ -77,6 +77,12 @@ fn volumes(
                 format!("another volume has the name of the one at {}", quoted(place.as_str())),
                 "keep one of the two",
             )
+        } else if let Some(other) =
+            out.iter().find(|other| place.starts_with(other) || other.starts_with(&place))
+        {
+            // What runs in the service could put a link on the way to the inner one, which stays for the next start.
+            let (place, other) = (quoted(place.as_str()), quoted(other.as_str()));
+            (format!("the volumes at {place} and {other} lie one in the other"), "keep the outer one")
         } else {
             out.push(place);
             continue;

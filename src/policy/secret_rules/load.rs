@@ -184,7 +184,8 @@ impl SecretRules {
         let of_rule = |rule: &SecretRule| {
             let SecretRule { id, regex, path, keywords, entropy: _, group: _, allow } = rule;
             let texts = [Some(id), regex.as_ref(), path.as_ref()].into_iter().flatten().chain(keywords);
-            texts.map(String::len).sum::<usize>() + allow.iter().map(SecretAllow::bytes).sum::<usize>()
+            texts.map(|text| size_of::<String>() + text.len()).sum::<usize>()
+                + allow.iter().map(SecretAllow::bytes).sum::<usize>()
         };
         self.rules.iter().map(of_rule).chain(self.allow.iter().map(SecretAllow::bytes)).sum()
     }

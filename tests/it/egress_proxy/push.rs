@@ -388,7 +388,10 @@ egress_proxy:
 ";
     fs::write(project.join("bottle.yaml"), manifest).unwrap();
     let binary = folder.path().join("image-binary");
-    fs::write(&binary, "").unwrap();
+    let mut elf = vec![0_u8; 64];
+    elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    (elf[18], elf[32], elf[54]) = (0x3e, 64, 56);
+    fs::write(&binary, elf).unwrap();
     let done = Command::new(env!("CARGO_BIN_EXE_bottle"))
         .args(["render", "--accept-widening", "--image-binary"])
         .arg(&binary)
