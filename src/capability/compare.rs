@@ -364,6 +364,17 @@ pub(super) fn seen(target: &Utf8Path, mounts: &Mounts) -> Option<(Utf8PathBuf, b
     shown_at(target, mounts, nearest(target, mounts, |_| true)?)
 }
 
+/// The real place that a mount at `target` lies on, where that is in another mount that counts, and the target of that.
+pub(super) fn under<'a>(
+    target: &Utf8Path,
+    mounts: &'a Mounts,
+    counts: impl Fn(&Utf8Path) -> bool,
+) -> Option<(Utf8PathBuf, &'a Utf8Path)> {
+    let around = nearest(target, mounts, |other| other != target && counts(other))?;
+    let (place, _) = shown_at(target, mounts, around)?;
+    Some((place, around))
+}
+
 /// The target of the mount that is seen at `target`: the deepest one around it.
 fn nearest<'a>(
     target: &Utf8Path,

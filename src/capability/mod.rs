@@ -26,7 +26,7 @@ use crate::policy::HostRule;
 use crate::render::checksum;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a plan does not know: the machine that it is run on.
 #[derive(Clone, Debug, Default)]
@@ -275,10 +275,43 @@ impl Capabilities {
         self.mounts.iter().filter(|(_, mount)| mount.git).map(|(target, _)| target.as_path())
     }
 
+    /// Where a mount's target is in another mount: whoever could put a link there, or in place of a folder on the way, would
+    /// decide where in the container that is mounted. Pins lie on themselves, and need none. By target.
+    pub fn mount_points(&self) -> impl Iterator<Item = MountPoint<'_>> {
+        let is_pin = |target: &Utf8Path| {
+            let real = self.mounts.get(target).map(|mount| &mount.real);
+            compare::under(target, &self.mounts, |_| true).map(|(place, _)| place).as_ref() == real
+        };
+        self.mounts.iter().filter(move |(target, _)| !is_pin(target)).filter_map(move |(target, mount)| {
+            let (place, around) = compare::under(target, &self.mounts, |other| !is_pin(other))?;
+            Some(MountPoint { target, place, around: &self.mounts.get(around)?.real, source: &mount.real })
+        })
+    }
+
+    /// All that must stay what it is between a look at it and a start: the sources, and what their mounts lie on. Sorted.
+    #[must_use]
+    pub fn places(&self) -> BTreeSet<Utf8PathBuf> {
+        let sources = self.sources().map(|(_, source)| source.to_owned());
+        sources.chain(self.mount_points().map(|point| point.place)).collect()
+    }
+
     /// The real place of each mount's source, by the mount's target.
     pub fn sources(&self) -> impl Iterator<Item = (&Utf8Path, &Utf8Path)> {
         self.mounts.iter().map(|(target, mount)| (target.as_path(), mount.real.as_path()))
     }
+}
+
+/// Where a mount's target is in another mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MountPoint<'a> {
+    /// The target, in the container.
+    pub target: &'a Utf8Path,
+    /// The real place of this machine that is mounted over there.
+    pub place: Utf8PathBuf,
+    /// The real source of the mount that the place is in.
+    pub around: &'a Utf8Path,
+    /// The real source of what is mounted there.
+    pub source: &'a Utf8Path,
 }
 
 /// Where the agent sees the folder whose owner it is, as `render` decides it.

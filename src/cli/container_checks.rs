@@ -76,6 +76,12 @@ impl Container {
         self.is_running() || self.status == "restarting"
     }
 
+    /// Where a volume is mounted in it.
+    pub(crate) fn place_of_volume(&self, name: &str) -> Option<&Utf8Path> {
+        let found = self.mounts.iter().find(|mount| mount.kind == "volume" && mount.name == name)?;
+        Some(&found.destination)
+    }
+
     /// Whether there is a process in it, be it a paused one.
     pub(crate) fn is_alive(&self) -> bool {
         self.pid != 0
@@ -418,7 +424,7 @@ pub(crate) fn agreed_mounts(
 }
 
 /// As Compose names it on the engine.
-fn volume_name(project: &str, name: &str) -> String {
+pub(crate) fn volume_name(project: &str, name: &str) -> String {
     format!("{project}_{name}")
 }
 

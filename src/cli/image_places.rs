@@ -29,7 +29,8 @@ pub(super) fn require_agent(stack: &Stack) -> anyhow::Result<()> {
         }
         // What bottle mounts itself is in its own state, and read-only.
         if !source.starts_with(&stack.bottle.state) {
-            mounts.push(Mounted { target, source: (!is_volume).then_some(source) });
+            let content = if is_volume { Content::Volume } else { Content::Source(source) };
+            mounts.push(Mounted { target, content });
         }
     }
     let image = of_agent(stack);
@@ -55,7 +56,10 @@ pub(super) fn require_others(stack: &Stack, all: &[Container]) -> anyhow::Result
         stack.plan.sidecars.iter().map(|it| (it.name.as_str(), it.image.as_str(), it.volumes.as_slice()));
     let engine = stack.plan.engine.image().map(|image| (service::PIPELOCK, image, &[][..]));
     for (_, image, volumes) in sidecars.chain(engine).filter(|(service, ..)| !runs(service)) {
-        let mounts = volumes.iter().map(|target| Mounted { target: target.clone(), source: None }).collect();
+        let mounts = volumes
+            .iter()
+            .map(|target| Mounted { target: target.clone(), content: Content::Volume })
+            .collect();
         refuse(in_container_of(image, None, |look| read_by_the_engine(look, mounts))?, image)?;
     }
     Ok(())
@@ -114,8 +118,17 @@ fn volumes_of(container: &str) -> anyhow::Result<Vec<Utf8PathBuf>> {
 /// What is mounted into a container.
 struct Mounted {
     target: Utf8PathBuf,
-    /// What is mounted, on this machine; `None`: a volume, which is asked for with the image.
-    source: Option<Utf8PathBuf>,
+    content: Content,
+}
+
+/// What is mounted.
+enum Content {
+    /// A place of this machine.
+    Source(Utf8PathBuf),
+    /// A volume that the manifest names, which is asked for with the image.
+    Volume,
+    /// A volume that a line VOLUME of the image names.
+    VolumeOfImage,
 }
 
 /// What is at a place of an image, or of a volume; nothing where nothing is.
@@ -158,9 +171,15 @@ impl<'a> Look<'a> {
         around.max_by_key(|it| it.target.as_str().len())
     }
 
+    /// What is mounted in a place that lies in it, or that it lies in.
+    fn nested(&self, place: &Utf8Path, counts: impl Fn(&Content) -> bool) -> Option<&Mounted> {
+        let nested = |it: &&Mounted| it.target != place && overlap(&it.target, place) && counts(&it.content);
+        self.mounted.iter().find(nested)
+    }
+
     /// What is at a place; the folders that it lies in are real ones.
     fn at(&mut self, place: &Utf8Path) -> anyhow::Result<Option<Entry>> {
-        if let Some(Mounted { target, source: Some(source) }) = self.around(place)
+        if let Some(Mounted { target, content: Content::Source(source) }) = self.around(place)
             && let Ok(rest) = place.strip_prefix(target)
         {
             return on_this_machine(&source.join(rest));
@@ -268,6 +287,10 @@ fn in_our_way(look: &mut Look) -> anyhow::Result<Option<Problem>> {
 /// Files that the engine reads before each start. It waits for a pipe until somebody writes to it.
 const READ_BY_THE_ENGINE: [&str; 2] = ["/etc/passwd", "/etc/group"];
 
+/// Why nothing is mounted in a volume of an image, nor such a volume in what is mounted.
+const STAYS: &str = "one lies in the other, what was written there stays for the next container, and a link would decide \
+                     where the inner one is; remove the line VOLUME, or choose another target in the manifest";
+
 /// What the engine would wait for, now or after somebody wrote to what is mounted.
 fn read_by_the_engine(look: &mut Look, mounts: Vec<Mounted>) -> anyhow::Result<Option<Problem>> {
     /// Of a machine with thousands of users, in bytes.
@@ -284,10 +307,15 @@ fn read_by_the_engine(look: &mut Look, mounts: Vec<Mounted>) -> anyhow::Result<O
             );
             return problem(volume.as_str(), why);
         }
-        look.mounted.push(Mounted { target: real, source: None });
+        if let Some(other) = look.nested(&real, |_| true) {
+            let why =
+                format!("is a volume{}, and {} is one too: {STAYS}", leads(&place, &real), other.target);
+            return problem(volume.as_str(), why);
+        }
+        look.mounted.push(Mounted { target: real, content: Content::VolumeOfImage });
     }
     // Sorted by target: what lies in a mount comes after it.
-    for Mounted { target, source } in mounts {
+    for Mounted { target, content } in mounts {
         let Real { place: real, found: _, foreign } = look.real(&target)?;
         if let Some((link, to)) = foreign {
             return Ok(Some(Problem::Mount(format!(
@@ -305,7 +333,13 @@ fn read_by_the_engine(look: &mut Look, mounts: Vec<Mounted>) -> anyhow::Result<O
             );
             return problem(target.as_str(), why);
         }
-        look.mounted.push(Mounted { target: real, source });
+        let of_image = |content: &Content| matches!(content, Content::VolumeOfImage);
+        if let Some(volume) = look.nested(&real, of_image) {
+            let why =
+                format!("is a volume, and the manifest mounts at {target}{}: {STAYS}", leads(&target, &real));
+            return problem(volume.target.as_str(), why);
+        }
+        look.mounted.push(Mounted { target: real, content });
     }
     for file in READ_BY_THE_ENGINE {
         let Real { place: real, found, foreign: _ } = look.real(Utf8Path::new(file))?;
@@ -484,8 +518,10 @@ mod tests {
         let mut look =
             Look::new(volumes.iter().map(|it| (*it).into()).collect(), |it| Ok(image.get(it).cloned()));
         let mounts = mounted.iter().map(|it| match it.split_once('=') {
-            Some((target, source)) => Mounted { target: target.into(), source: Some(source.into()) },
-            None => Mounted { target: (*it).into(), source: None },
+            Some((target, source)) => {
+                Mounted { target: target.into(), content: Content::Source(source.into()) }
+            }
+            None => Mounted { target: (*it).into(), content: Content::Volume },
         });
         match read_by_the_engine(&mut look, mounts.collect()) {
             Ok(problem) => problem.map(|it| match it {
@@ -536,6 +572,32 @@ mod tests {
                 Some("/data/etc is where the manifest mounts at /etc, where links"),
             ),
             (&["/data>/run"], &[], &["/data/bottle"], Some("which would cover /run/bottle")),
+            // A volume of the image with another mount in it, or in another mount.
+            (&[], &["/data", "/data2"], &["/work", "/data"], None),
+            (
+                &[],
+                &["/data", "/data/a/b"],
+                &[],
+                Some("/data/a/b is a volume, and /data is one too: one lies in"),
+            ),
+            (
+                &["/link>data/a", "/data/", "/data/a/"],
+                &["/data", "/link"],
+                &[],
+                Some("/link is a volume at /data/a, where links of the image lead, and /data is one too"),
+            ),
+            (
+                &[],
+                &["/data/a"],
+                &["/data"],
+                Some("/data/a is a volume, and the manifest mounts at /data: one"),
+            ),
+            (
+                &[],
+                &["/data"],
+                &["/data/a"],
+                Some("/data is a volume, and the manifest mounts at /data/a: one"),
+            ),
         ] {
             let said = judged(entries, volumes, mounted);
             match why {

@@ -47,6 +47,7 @@ mod logs;
 mod man;
 mod manifest_patch;
 mod migrate;
+mod mount_points;
 mod movers;
 mod named_file;
 mod nested;

@@ -2,50 +2,133 @@
 //! about to see, between the look at it and the start.
 
 use super::agreed_stack::Stack;
-use super::container_checks::{Container, all, has_ended};
+use super::container_checks::{self, Container, all, has_ended};
+use super::docker::{docker, output_of};
 use super::folders::real;
 use super::places::{Places, changing};
+use super::{image_places, settings_hash};
 use crate::kernel_view::{self, Fault, Mount, MountTable, Source, Way};
 use crate::printable::printable_name;
-use crate::stack::service;
+use crate::stack::{HOME_VOLUME, service};
 use anyhow::{Context as _, bail};
+use camino::{Utf8Path, Utf8PathBuf};
 
 /// A pin or a folder that is new each time is the work of a program on the host that never rests.
 const LOOKS: usize = 5;
 
+/// What an agent starts from: it was looked at, and nothing that an agent controls changes it until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Still {
+    /// What it will see of this machine.
+    pub(crate) places: Places,
+    /// Agents that wait meanwhile.
+    pub(crate) held: Held,
+    /// The stack's own agent runs as it was agreed to, and is not started: it may end at any time, with a link on the way
+    /// to what is mounted in its home.
+    pub(crate) own_goes_on: bool,
+}
+
+/// Agents that are paused while another one of the same home starts: nothing pins what is in a volume.
+#[derive(Debug, Default)]
+pub(crate) struct Held(Vec<String>);
+
+impl Held {
+    fn hold(&mut self, agent: &Container) -> anyhow::Result<()> {
+        if self.0.contains(&agent.id) {
+            return Ok(());
+        }
+        output_of(docker().args(["pause", &agent.id])).with_context(|| {
+            format!(
+                "{} can change the way to a mount in its home, and can't be paused for the start of another agent; end it \
+                 first, or mount that outside of the home",
+                agent.name
+            )
+        })?;
+        self.0.push(agent.id.clone());
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        for id in &self.0 {
+            let _ = docker().args(["unpause", id]).output(); // one that was removed needs nothing
+        }
+    }
+}
+
+/// Lets agents go on that a start held which was cut off. Only who has the turn may.
+pub(crate) fn let_go_on(stack: &Stack) -> anyhow::Result<()> {
+    let all = container_checks::of_project(&stack.bottle.project)?;
+    drop(Held(all.into_iter().filter(|it| it.status == "paused").map(|it| it.id).collect()));
+    Ok(())
+}
+
 /// Makes sure that nothing which an agent controls can change what the agent of this stack will see, from the last
 /// look at it, which this gives back, to the start. This stack's own agent ends here when it could, since it would be
-/// made again; any other one is a person's to end.
-pub(crate) fn require_none(stack: &mut Stack, replaces_own: bool) -> anyhow::Result<Places> {
+/// made again; any other one is a person's to end, and waits where only the home is concerned.
+pub(crate) fn require_none(stack: &mut Stack, replaces_own: bool) -> anyhow::Result<Still> {
     stack.pin()?;
-    let mut places = Places::open(stack)?;
+    let in_the_home = in_the_home(stack)?;
+    let mut still = Still { places: Places::open(stack)?, held: Held::default(), own_goes_on: false };
     for _ in 0..LOOKS {
-        let ended = end_movers(stack, &places, replaces_own)?;
+        let ended = end_movers(stack, &mut still, &in_the_home, replaces_own)?;
         // One that chose the moment of its own end may have changed something before.
         stack.pin()?;
         let now = Places::open(stack)?;
-        if !ended && now == places {
-            return Ok(now);
+        if !ended && now == still.places {
+            if !in_the_home.is_empty() && !still.own_goes_on {
+                image_places::require_agent(stack)?;
+            }
+            return Ok(still);
         }
-        places = now;
+        still.places = now;
     }
     bail!("{}", changing(&stack.bottle.manifest.with_file_name("")))
 }
 
+/// What is mounted in the agent's home, seen from there.
+fn in_the_home(stack: &Stack) -> anyhow::Result<Vec<Utf8PathBuf>> {
+    let Some(home) = &stack.plan.agent.home else { return Ok(Vec::new()) };
+    let mounts = container_checks::agreed_mounts(stack, service::AGENT)?;
+    let below = mounts.keys().filter_map(|target| target.strip_prefix(home).ok());
+    Ok(below.filter(|rest| !rest.as_str().is_empty()).map(Utf8Path::to_owned).collect())
+}
+
 /// Whether one was ended.
-fn end_movers(stack: &Stack, places: &Places, replaces_own: bool) -> anyhow::Result<bool> {
+fn end_movers(
+    stack: &Stack,
+    still: &mut Still,
+    in_the_home: &[Utf8PathBuf],
+    replaces_own: bool,
+) -> anyhow::Result<bool> {
     let mut ended = false;
     for agent in agents()? {
-        let Some(why) = why_not(stack, &agent, places)? else { continue };
-        let project = &agent.project;
-        let is_own = *project == stack.bottle.project;
-        if is_own && !agent.one_off && replaces_own {
-            if !ended {
+        let is_own = agent.project == stack.bottle.project;
+        let is_replaced = is_own && !agent.one_off && replaces_own;
+        let mut end = || {
+            if !std::mem::replace(&mut ended, true) {
                 stack.compose(&["rm", "--stop", "--force", service::AGENT])?;
             }
-            ended = true;
+            anyhow::Ok(())
+        };
+        let Some(why) = why_not(stack, &agent, &still.places)? else {
+            if is_own && could_move_in_the_home(stack, &agent, in_the_home)? {
+                if !is_replaced {
+                    still.held.hold(&agent)?;
+                } else if settings_hash::is_current(stack, &agent)? {
+                    still.own_goes_on = true;
+                } else {
+                    end()?;
+                }
+            }
+            continue;
+        };
+        if is_replaced {
+            end()?;
             continue;
         }
+        let project = &agent.project;
         let how = match (agent.one_off, is_own) {
             (true, _) => String::new(),
             (false, true) => {
@@ -56,6 +139,26 @@ fn end_movers(stack: &Stack, places: &Places, replaces_own: bool) -> anyhow::Res
         bail!("{} runs and {why}; end it first{how}", agent.name);
     }
     Ok(ended)
+}
+
+/// Whether an agent of the same home could put a link on the way to what is mounted in it.
+fn could_move_in_the_home(
+    stack: &Stack,
+    agent: &Container,
+    in_the_home: &[Utf8PathBuf],
+) -> anyhow::Result<bool> {
+    if in_the_home.is_empty() {
+        return Ok(false);
+    }
+    let Some(home) =
+        agent.place_of_volume(&container_checks::volume_name(&stack.bottle.project, HOME_VOLUME))
+    else {
+        return Ok(false);
+    };
+    let Some(seen) = seen(stack, agent)? else { return Ok(false) };
+    let volume = seen.table.at(home.as_std_path()).filter(|_| !seen.by_name);
+    Ok(volume
+        .is_none_or(|volume| in_the_home.iter().any(|rest| seen.table.could_move(&Way::below(volume, rest)))))
 }
 
 /// Refuses to start anything from a state that an agent sees which runs: its mounts may be older than what is agreed to

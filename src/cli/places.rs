@@ -8,6 +8,7 @@ use super::agreed_stack::Stack;
 use super::failure::fail;
 use super::folders::{real, registry};
 use super::hidden;
+use crate::capability::MountPoint;
 use crate::diagnostic::Report;
 use crate::kernel_view::{Source, SourceError};
 use crate::plan::layout;
@@ -34,6 +35,10 @@ impl Places {
                 }
                 Err(error) => return Err(error).context(format!("what {} mounts at {target}", stack.file)),
             }
+        }
+        for MountPoint { target, place, .. } in stack.agreed.record.capabilities.mount_points() {
+            let what = || format!("{place}, where {} mounts at {target}", stack.file);
+            sources.push(Source::at(&place).with_context(what)?);
         }
         for (_, source) in stack.pins.iter() {
             sources.push(Source::at(source).with_context(|| changing(source))?);

@@ -515,7 +515,7 @@ fn bottle(
         state: location.state().to_owned(),
         writable: writable.into_iter().collect(),
         writable_folders,
-        mounted: Some(agreed.record.capabilities.sources().map(|(_, real)| real.to_owned()).collect()),
+        mounted: Some(agreed.record.capabilities.places().into_iter().collect()),
         seal: Seal::of(location.state())?,
     })
 }

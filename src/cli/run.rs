@@ -4,6 +4,7 @@
 
 use super::agreed_stack::{Stack, StackArgs};
 use super::docker::{NO_DOCKER, docker};
+use super::movers::{Held, Still};
 use super::places::Places;
 use super::start::{Purpose, prepare_agent, require_ready, start, take_turn};
 use super::token_sources::TokenArgs;
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     }
     arguments.extend((!terminal::is_one()).then_some("-T"));
     prepare_agent(&stack)?;
-    let places = movers::require_none(&mut stack, false)?;
+    let Still { places, held, .. } = movers::require_none(&mut stack, false)?;
     arguments.push("agent");
     arguments.extend(args.command.iter().map(String::as_str));
     let command = stack.command(&arguments);
@@ -66,7 +67,7 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let session = Session { stack: &stack, places: &places, name: &name };
     // Until it runs, and was looked at.
-    let mut turn = Some(turn);
+    let mut turn = Some((turn, held));
     let outcome = runtime.block_on(session.attend(command.into(), &mut turn));
     runtime.shutdown_background();
     if turn.is_some() {
@@ -90,7 +91,7 @@ impl Session<'_> {
     async fn attend(
         &self,
         mut command: tokio::process::Command,
-        turn: &mut Option<Lock>,
+        turn: &mut Option<(Lock, Held)>,
     ) -> anyhow::Result<Outcome> {
         let name = self.name;
         let on = |kind| signal(kind).context("can't wait for signals");

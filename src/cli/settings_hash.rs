@@ -1,12 +1,18 @@
 //! Compose's own hash of what each service would be made of, which tells whether it would make a container again.
 
 use super::agreed_stack::Stack;
-use super::container_checks::Container;
+use super::container_checks::{Container, of_project};
 use crate::stack::service;
 use anyhow::ensure;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::Stdio;
+
+/// Whether Compose would leave a container as it is.
+pub(super) fn is_current(stack: &Stack, container: &Container) -> anyhow::Result<bool> {
+    let hashes = of_services(stack, &of_project(&stack.bottle.project)?)?;
+    Ok(hashes.get(&container.service) == Some(&container.config_hash))
+}
 
 /// Of every service, as Compose would make it now beside these containers. It hashes a joined namespace by the id of the
 /// container that holds it, which it does not ask for here: so it is told.

@@ -4,8 +4,10 @@
 use super::agreed_stack::Stack;
 use super::container_checks::{self, Container};
 use super::docker::{NO_DOCKER, docker, output_of};
-use super::places::Places;
-use super::{image_places, movers, own_image, published_ports, reload, say, settings_hash, tokens};
+use super::places::{self, Places};
+use super::{
+    image_places, mount_points, movers, own_image, published_ports, reload, say, settings_hash, tokens,
+};
 use crate::consent::{Context, Running};
 use crate::plan::AgentImage;
 use crate::stack::service;
@@ -31,12 +33,16 @@ const STARTING: &str = "starting";
 pub(crate) fn take_turn(stack: &Stack) -> anyhow::Result<Lock> {
     let folder = Folder::open(&stack.bottle.state)?.make(Utf8Path::new(STARTING))?;
     let waiting = || say("another bottle command starts something of this stack; waiting for its end\n");
-    Ok(Lock::take(&folder, waiting)?)
+    let turn = Lock::take(&folder, waiting)?;
+    movers::let_go_on(stack)?;
+    Ok(turn)
 }
 
 /// What must hold before anything starts, and of everything that runs already.
 pub(crate) fn require_ready(stack: &Stack) -> anyhow::Result<()> {
     stack.require_valid_authorities()?;
+    places::require_agreed(stack)?;
+    mount_points::make(stack)?;
     Places::open(stack)?;
     stack.require_runtime()?;
     stack.require_network()?;

@@ -43,12 +43,14 @@ pub(crate) fn run(args: &Args, globals: &Globals) -> anyhow::Result<Outcome> {
         }
         return Ok(Outcome::Done);
     }
-    let places = movers::require_none(&mut stack, true)?;
+    let still = movers::require_none(&mut stack, true)?;
     // A start that failed may have been one.
-    let started = stack.compose(&["up", "-d", "--no-build", service::AGENT]);
-    container_checks::require_or_stop(&stack, &places, |container| {
+    let started =
+        if still.own_goes_on { Ok(()) } else { stack.compose(&["up", "-d", "--no-build", service::AGENT]) };
+    container_checks::require_or_stop(&stack, &still.places, |container| {
         container.service == service::AGENT && !container.one_off
     })?;
+    drop(still);
     started?;
     let ended = say_if_ended(&stack)?;
     let unwell = say_if_unwell(&stack)?;

@@ -112,7 +112,7 @@ impl Bottle {
     pub fn agreed_mounts(&self) -> Option<Vec<Utf8PathBuf>> {
         self.mounted.clone().or_else(|| {
             let record = Record::load(&self.state).ok().flatten()?;
-            Some(record.capabilities.sources().map(|(_, real)| real.to_owned()).collect())
+            Some(record.capabilities.places().into_iter().collect())
         })
     }
 

@@ -24,6 +24,13 @@ impl Way {
         Ok(Self(entries.collect::<Result<_, SourceError>>()?))
     }
 
+    /// The entries that lead to a place below the folder that a mount shows.
+    #[must_use]
+    pub fn below(mount: &Mount, rest: &Utf8Path) -> Self {
+        let steps = rest.ancestors().filter(|step| !step.as_str().is_empty());
+        Self(steps.map(|step| (mount.device, mount.root.join(step))).collect())
+    }
+
     /// The same by the names of paths alone, for a [`MountTable::of_binds`].
     #[must_use]
     pub fn by_name(path: &Utf8Path) -> Self {

@@ -37,7 +37,8 @@ pub(super) struct Guard {
 }
 
 /// The binds that `mount`, one of the manifest's `mounts`, needs inside it, parents before children, each place once;
-/// none for a read-only mount, in which nothing can be renamed. `guards` and the sources of the other mounts are what is protected.
+/// none for a read-only mount, in which nothing can be renamed. `guards`, the sources of the other mounts and what their targets lie on
+/// are what is protected.
 pub(super) fn inside(mount: &Mount, mounts: &[Mount], guards: &[Guard]) -> Vec<MountPlan> {
     if mount.read_only {
         return Vec::new();
@@ -45,8 +46,10 @@ pub(super) fn inside(mount: &Mount, mounts: &[Mount], guards: &[Guard]) -> Vec<M
     let guards: BTreeMap<Utf8PathBuf, &Guard> =
         guards.iter().filter_map(|guard| Some((strictly_below(&guard.folder, mount)?, guard))).collect();
     let sources = sources(mount, mounts);
+    let points: BTreeSet<Utf8PathBuf> =
+        mount_points(mounts).filter_map(|place| strictly_below(&place, mount)).collect();
     let steps: BTreeSet<&Utf8Path> =
-        guards.keys().chain(sources.keys()).flat_map(|place| ways(place)).collect();
+        guards.keys().chain(sources.keys()).chain(&points).flat_map(|place| ways(place)).collect();
     let pin = |step: &&Utf8Path| {
         let target = mount.target.join(step);
         // What is in a read-only mount can't be renamed, and no way may open what a guard closes.
@@ -78,6 +81,17 @@ fn sources(mount: &Mount, mounts: &[Mount]) -> BTreeMap<Utf8PathBuf, bool> {
         }
     }
     sources
+}
+
+/// What lies where the target of another mount is: the runtime would follow a link there, or on the way. In the mount that
+/// the target is in that is a mount point already.
+fn mount_points(mounts: &[Mount]) -> impl Iterator<Item = Utf8PathBuf> {
+    mounts.iter().filter_map(|inner| {
+        let around =
+            mounts.iter().filter(|it| it.target != inner.target && inner.target.starts_with(&it.target));
+        let around = around.max_by_key(|it| it.target.components().count())?;
+        Some(normal(&around.source.join(inner.target.strip_prefix(&around.target).ok()?)))
+    })
 }
 
 fn strictly_below(place: &Utf8Path, mount: &Mount) -> Option<Utf8PathBuf> {

@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 /// How the name of a file that was not yet renamed begins. A crash leaves it behind; the next write removes it.
 const STAGED: &str = ".bottle-staged-";
@@ -69,6 +69,46 @@ impl Folder {
             }
         }
         Ok(folder)
+    }
+
+    /// The same, where each that is made belongs to the owner of the folder that it is in.
+    pub fn make_alike(&self, relative: &Utf8Path) -> Result<Self, TreeError> {
+        let mut folder = self.again()?;
+        for name in names(relative) {
+            if folder.entry(name)?.is_some() {
+                folder = folder.child(name)?;
+                continue;
+            }
+            let made = folder.make(Utf8Path::new(name))?;
+            // Whoever may write here can have put another folder in its place.
+            if made.entries()?.is_empty() {
+                folder.give_owner_to(&made.handle, &made.path)?;
+            }
+            folder = made;
+        }
+        Ok(folder)
+    }
+
+    /// Makes the file `name` where there is nothing, empty; it belongs to the folder's owner.
+    pub fn make_file_alike(&self, name: &str) -> Result<(), TreeError> {
+        if self.entry(name)?.is_none() {
+            let file = self.make_file(name, false)?;
+            self.give_owner_to(&file, &self.path.join(name))?;
+        }
+        Ok(())
+    }
+
+    fn give_owner_to(&self, made: impl AsFd, path: &Utf8Path) -> Result<(), TreeError> {
+        let give = || {
+            let (own, its) = (rustix::fs::fstat(&self.handle)?, rustix::fs::fstat(&made)?);
+            if (own.st_uid, own.st_gid) == (its.st_uid, its.st_gid) {
+                return Ok(());
+            }
+            let (user, group) =
+                (rustix::fs::Uid::from_raw(own.st_uid), rustix::fs::Gid::from_raw(own.st_gid));
+            rustix::fs::fchown(&made, Some(user), Some(group))
+        };
+        give().map_err(failed("set the owner of", path))
     }
 
     /// Opens the folder at `relative` below this one, or nothing where there is none.

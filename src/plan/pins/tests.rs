@@ -100,6 +100,22 @@ fn nothing_is_pinned_below_what_another_mount_hides() {
     assert_eq!(pins(&mounts, &["docker/agent"]), [""; 0], "nothing in a read-only mount can be renamed");
 }
 
+/// The runtime follows a link where a mount's target is, and on the way to it.
+#[test]
+fn the_way_to_a_target_in_another_mount_is_pinned_wherever_it_is_seen() {
+    let deep = mount("/srv", "/work/a/b/c");
+    assert_eq!(pins(&[mount(".", "/work"), deep.clone()], &[]), ["/work/a < a", "/work/a/b < a/b"]);
+    assert_eq!(
+        pins(&[read_only(".", "/work"), deep.clone(), mount("a", "/again")], &[]),
+        ["/again/b < a/b", "/again/b/c < a/b/c"]
+    );
+    assert_eq!(
+        pins(&[mount(".", "/work"), deep, mount("/var/x", "/work/a/b")], &[]),
+        ["/work/a < a"],
+        "in a mount that lies on the way it is that one's own"
+    );
+}
+
 fn any_mount() -> impl Strategy<Value = Mount> {
     let source = select(&[".", "a", "./a/b", "a/b/c", "a/b/d", "b", "../x", "../x/y", "/s", "/s/a"][..]);
     let target = select(&["/w", "/w/a", "/w/a/b", "/w/b", "/v", "/v/b/c", "/x", "/y"][..]);
@@ -146,8 +162,9 @@ proptest! {
             }
         }
         for mount in mounts.iter().filter(|mount| !mount.read_only) {
+            let points: Vec<_> = mount_points(&mounts).collect();
             let places = guards.iter().map(|guard| &guard.folder).chain(mounts.iter().map(|other| &other.source));
-            for rest in places.filter_map(|place| strictly_below(place, mount)) {
+            for rest in places.chain(&points).filter_map(|place| strictly_below(place, mount)) {
                 let seen_at = mount.target.join(&rest);
                 if innermost(&manifest, &seen_at).target != mount.target {
                     continue; // another mount of the manifest lies over it

@@ -8,6 +8,7 @@ use super::{
 };
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 fn project(claim: &str, command: &str, mounts: &str) -> Project {
@@ -70,12 +71,95 @@ fn a_link_where_a_mount_lies_in_another_starts_nothing() {
     symlink("/etc", folder.join("a/sub")).unwrap();
     for verb in [&["up"][..], &["run"]] {
         let said = refused(&project.bottle(verb));
-        let wanted = "/work/a/sub in the agent's container is a link to /etc, and the manifest mounts at /work/a/sub: what it \
-                      mounts would be at /etc; find out who made the link, and remove it";
-        assert!(said.contains(wanted), "{said}");
+        let wanted = "/a/sub, where bottle.yaml mounts at /work/a/sub: ";
+        let why = "/a/sub is a symbolic link, which bottle does not follow: an agent could have put it there; remove it";
+        assert!(said.contains(wanted) && said.contains(why), "{said}");
     }
     assert_eq!(fs::read_dir(folder.join("data")).unwrap().count(), 0);
     fs::remove_file(folder.join("a/sub")).unwrap();
+    project.bottle(&["up"]).ok();
+    project.bottle(&["down"]).ok();
+}
+
+/// What a mount lies on and the way there: made for the owner of the folder where it is missing, and nobody's to move.
+#[test]
+fn the_way_to_a_target_in_another_mount_is_moved_by_no_agent() {
+    if !harness::available() {
+        return;
+    }
+    let project =
+        project("way", "[sleep, infinity]", &format!("{WORK}, {{source: ./data, target: /work/a/b/sub}}"));
+    let folder = project.folder();
+    fs::create_dir(folder.join("data")).unwrap();
+    let stack = with_sibling(project);
+    let project = &stack.project;
+    let text = fs::read_to_string(folder.join("b.bottle.yaml")).unwrap();
+    let sibling =
+        text.replace("./cache, target: /cache}", "., target: /w}").replace("mounts:", "user: '0', mounts:");
+    fs::write(folder.join("b.bottle.yaml"), sibling).unwrap();
+    project.bottle(&["render", "--accept-widening", "b.bottle.yaml"]).ok();
+    project.bottle(&["up"]).ok();
+    assert_eq!(fs::metadata(folder.join("a/b/sub")).unwrap().uid(), fs::metadata(&folder).unwrap().uid());
+    let ways = || ["a", "a/b", "a/b/sub"].map(|way| fs::symlink_metadata(folder.join(way)).unwrap().ino());
+    let before = ways();
+    stack.agent("touch /work/a/b/sub/file").ok();
+    assert!(folder.join("data/file").exists());
+    stack.agent("for it in a/b/sub a/b a; do mv -T /work/$it /work/moved; done; true").ok();
+    assert_eq!(ways(), before);
+    // The other bottle's agent sees the same folder.
+    project.bottle(&["up", "b.bottle.yaml"]).ok();
+    let moves = "touch /w/a/file; for it in a/b/sub a/b a; do mv -T /w/$it /w/moved; done; true";
+    project.bottle(&["exec", "b.bottle.yaml", "--", "sh", "-c", moves]).ok();
+    assert_eq!(ways(), before);
+    // One that was started without the pin is a person's to end.
+    project.bottle(&["down"]).ok();
+    project.bottle(&["down", "b.bottle.yaml"]).ok();
+    fs::remove_dir_all(folder.join("a")).unwrap();
+    project.bottle(&["down", "--forget"]).ok();
+    project.bottle(&["up", "b.bottle.yaml"]).ok();
+    project.bottle(&["render", "--accept-widening", "bottle.yaml"]).ok();
+    let said = refused(&project.bottle(&["up"]));
+    let wanted = format!("can put something else in the place of {}", folder.join("a").display());
+    assert!(said.contains(&wanted), "{said}");
+    project.bottle(&["down", "b.bottle.yaml"]).ok();
+    project.bottle(&["up"]).ok();
+    project.bottle(&["down"]).ok();
+}
+
+/// Nothing pins what is in a volume: who could move the way waits, or has ended before the last look.
+#[test]
+fn the_way_to_a_target_in_the_home_is_still_while_an_agent_starts() {
+    if !harness::available() {
+        return;
+    }
+    // At its end it puts a link where the next agent's mount goes through.
+    let trap = "[sh, -c, \"trap 'mv ~/.config ~/old; ln -s /etc ~/.config; exit 0' TERM; while :; do sleep 0.1; done\"]";
+    let deep = format!("{WORK}, {{source: ./data, target: /home/agent/.config/gh/hosts}}");
+    let project = project("home-way", trap, &deep);
+    fs::create_dir(project.folder().join("data")).unwrap();
+    let stack = project.render();
+    let project = &stack.project;
+    project.bottle(&["up"]).ok();
+    // As it was agreed to, it goes on.
+    let before = docker(["inspect", "--format", "{{.State.StartedAt}}", &stack.container("agent")]).ok().out;
+    project.bottle(&["up"]).ok();
+    // One that runs waits for the start of another one, and goes on.
+    let ran = project.bottle(&["run", "-q", "--", "sh", "-c", "ls -d ~/.config/gh/hosts"]).ok();
+    assert_eq!(ran.out, "/home/agent/.config/gh/hosts\n", "{}", ran.text());
+    let after = docker(["inspect", "--format", "{{.State.StartedAt}}", &stack.container("agent")]).ok().out;
+    assert_eq!(before, after);
+    let status = docker(["inspect", "--format", "{{.State.Status}}", &stack.container("agent")]).ok().out;
+    assert_eq!(status.trim(), "running");
+    // With other settings it is made again.
+    let text = fs::read_to_string(project.folder().join("bottle.yaml")).unwrap();
+    fs::write(project.folder().join("bottle.yaml"), text.replace("user: \"0\"", "user: \"0\", env: {A: b}"))
+        .unwrap();
+    project.bottle(&["render", "--accept-widening"]).ok();
+    let said = refused(&project.bottle(&["up"]));
+    let wanted = "/home/agent/.config in the agent's container is a link to /etc, and the manifest mounts at \
+                  /home/agent/.config/gh/hosts";
+    assert!(said.contains(wanted), "{said}");
+    project.bottle(&["down", "--volumes"]).ok();
     project.bottle(&["up"]).ok();
     project.bottle(&["down"]).ok();
 }
