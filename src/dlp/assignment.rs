@@ -208,8 +208,21 @@ fn judge(site: &Site<'_>, name: &[u8], value: &[u8]) -> Option<PatternId> {
     }
     let generic = GENERIC.iter().any(|word| said.ends_with(word));
     let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
-    (generic && value.len() >= 20 && digits >= 2 && is_random(value) && !is_path(value) && !is_uuid(value))
-        .then_some(ids.generic)
+    (generic
+        && value.len() >= 20
+        && digits >= 2
+        && is_random(value)
+        && !is_path(value)
+        && !is_uuid(value)
+        && !names_itself(&said, value))
+    .then_some(ids.generic)
+}
+
+/// Whether a value is a name of the program's own: `private_key: ed25519.Ed25519PrivateKey`.
+fn names_itself(said: &str, value: &[u8]) -> bool {
+    let folded: Vec<u8> =
+        value.iter().filter(|b| b.is_ascii_alphanumeric()).map(u8::to_ascii_lowercase).collect();
+    said.len() >= 6 && memchr::memmem::find(&folded, said.as_bytes()).is_some()
 }
 
 const GENERIC: [&str; 21] = [

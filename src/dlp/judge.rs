@@ -119,6 +119,20 @@ const STAND_INS: &[&[u8]] = &[
     b"_key_here",
     b"-token-here",
     b"_token_here",
+    // RFC 6749 §1.5, §2.3.1, §4.1.2, §5.1
+    b"tgzv3jokf0xg5qx2tlkwia",
+    b"7fjfp0zbr1ktdrbnfvdmiw",
+    b"splxlobezqqybys6wxsbia",
+    b"2yotnfzfejr1zcsicmwpaa",
+    // Examples of OAuth's bearer tokens in its draft, which libraries quote.
+    b"h480djs93hd8",
+    b"kjfch2345sdf",
+    // Google's command-line programs, as they are published: an installed application keeps no secret (RFC 8252 §8.5).
+    b"764086051850-6qr4p6gpi6hn506pt8ejuq83di341hur",
+    b"32555940559.apps.googleusercontent.com",
+    b"d-fl95q19q7mqmfpd7hhd0ty",
+    b"zmsslnjjy2998hd4ctg2ejr2",
+    b"wber7576mc_1yoii0dgk7jee",
 ];
 
 /// Whether a text holds a word that documentation prints in the place of a credential.

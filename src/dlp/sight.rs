@@ -7,7 +7,7 @@ use super::{
     patterns::BUILTIN,
     row::When,
     set::PatternId,
-    site::{Look, Site},
+    site::{Look, Site, run},
 };
 
 /// A kind that chance makes less often than this, in bits, is found inside of data, too.
@@ -57,6 +57,9 @@ pub(super) fn look(candidate: Candidate, site: &Site<'_>) -> Sight {
     }
 }
 
+/// How much longer than an exact shape a stand-in of it is, at most.
+const LONGER: usize = 7;
+
 fn row(pattern: PatternId, is_word: bool, site: &Site<'_>) -> Sight {
     let (kind, row) = (&TABLE[usize::from(pattern)], &BUILTIN.rows[usize::from(pattern)]);
     let start = site.at;
@@ -95,6 +98,17 @@ fn row(pattern: PatternId, is_word: bool, site: &Site<'_>) -> Sight {
     let body = shape.prefix(matched);
     let has_crc = kind.crc && has_crc(matched);
     if !clear && !has_crc {
+        if kind.exact {
+            // A stand-in can be longer than the shape: `AROADBQP57FF2AEXAMPLE`.
+            let after = run(&text[length..], LONGER, |b| b.is_ascii_alphanumeric());
+            if after < LONGER && length + after == text.len() && !site.complete {
+                return Sight::More;
+            }
+            if judge::is_stand_in_word(&text[..length + after]) {
+                return Sight::No;
+            }
+            certain = certain.max(usize::min(length + after + usize::from(after < LONGER), text.len()));
+        }
         let most = if kind.exact { 0 } else { FURTHER };
         let further = shape.goes_on(&text[length..], most);
         if further < most && length + further == text.len() && !site.complete {

@@ -14,6 +14,11 @@ fn has(text: &[u8], word: &str) -> bool {
     memchr::memmem::find(text, word.as_bytes()).is_some()
 }
 
+/// Whether a match of a shape that begins like a hash is one: no generator of letters and digits makes that.
+pub(super) fn is_hex(site: &Site<'_>, end: usize) -> Option<(bool, usize)> {
+    Some((site.text[site.at..end].iter().all(u8::is_ascii_hexdigit), 0))
+}
+
 /// Whether a key's id names who signed, in the envelope of a signature or of a signed URL: `AKIA…/20260101/…`,
 /// `AWSAccessKeyId=…`, `Key-Pair-Id=…`; and how many bytes after it say so.
 pub(super) fn is_signature(site: &Site<'_>, end: usize) -> Option<(bool, usize)> {
@@ -44,18 +49,34 @@ pub(super) fn is_signature(site: &Site<'_>, end: usize) -> Option<(bool, usize)>
     Some((is_day, ENVELOPE.min(after.len())))
 }
 
-/// `"type": "service_account"`, as the key's file has it.
+/// `"type": "service_account"`, as the key's file has it, beside another member; programs that ask for it have it alone.
 pub(super) fn service_account(site: &Site<'_>) -> Look {
     const WORD: &[u8] = b"service_account";
     let quote = |text: &[u8]| text.iter().find(|b| **b != b'\\').copied();
-    let left = site.left(24);
-    if !(has(left, "type") && left.iter().rev().find(|b| **b != b'\\') == Some(&b'"')) {
+    /// Line breaks and what a string in a string has of them.
+    const GAP: usize = 24;
+    let left = site.left(40);
+    let mut before = left.iter().rev().copied().filter(|b| *b != b'\\' && !b.is_ascii_whitespace());
+    if !(before.next() == Some(b'"') && before.next() == Some(b':') && before.next() == Some(b'"'))
+        || !before.by_ref().take(4).eq(b"epyt".iter().copied())
+    {
         return Look::No;
     }
+    let follows = before.nth(1) == Some(b',');
     let text = site.right();
     match text.strip_prefix(WORD) {
         Some(rest) => match quote(rest) {
-            Some(b'"') => matched(WORD.len() + 1 + rest.iter().take_while(|b| **b == b'\\').count()),
+            Some(b'"') => {
+                let end = WORD.len() + 1 + rest.iter().take_while(|b| **b == b'\\').count();
+                let after = &text[end.min(text.len())..];
+                let gap = run(after, GAP, |b| b.is_ascii_whitespace() || matches!(b, b'\\' | b'n'));
+                match after.get(gap) {
+                    Some(b',') => matched(end),
+                    _ if follows => matched(end),
+                    None if gap < GAP => site.short(),
+                    _ => Look::No,
+                }
+            }
             Some(_) => Look::No,
             None => site.short(),
         },
@@ -181,8 +202,13 @@ pub(super) fn netrc(site: &Site<'_>) -> Look {
         }
     }
     let password = window[..at].rsplit(u8::is_ascii_whitespace).next().unwrap_or_default();
+    let password = password.strip_prefix(b"\"").and_then(|it| it.strip_suffix(b"\"")).unwrap_or(password);
     let lower = password.to_ascii_lowercase();
-    if password.len() < 6 || is_stand_in(password) || validate::is_stand_in(&lower) {
+    if password.len() < 6
+        || is_stand_in(password)
+        || validate::is_stand_in(&lower)
+        || validate::is_variable(password)
+    {
         return Look::No;
     }
     Look::Match { length: at, certain: usize::min(at + 1, text.len()) }
@@ -428,7 +454,9 @@ pub(super) fn iban(site: &Site<'_>) -> Look {
         letters == length
     });
     let Some(end) = end.map(|at| at + 1) else { return Look::No };
-    if !validate::iban(&compact[..length]) || !is_random_number(&compact[4..length]) {
+    let digits = compact[..length].iter().filter(|b| b.is_ascii_digit()).count();
+    let is_number = compact[2..4].iter().all(u8::is_ascii_digit) && digits >= 8;
+    if !is_number || !validate::iban(&compact[..length]) || !is_random_number(&compact[4..length]) {
         return Look::No;
     }
     ended(site, end)

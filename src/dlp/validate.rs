@@ -156,7 +156,10 @@ pub(super) fn ssn(matched: &[u8]) -> bool {
 }
 
 /// Passwords that stand in examples and on developers' machines.
-const STAND_INS: [&str; 24] = [
+const STAND_INS: [&str; 26] = [
+    // RFC 7617 §2
+    "open sesame",
+    "opensesame",
     "password",
     "passwd",
     "pass",
@@ -186,6 +189,18 @@ const STAND_INS: [&str; 24] = [
 /// Whether a password, in lower case, stands in examples.
 pub(super) fn is_stand_in(lower: &[u8]) -> bool {
     STAND_INS.iter().any(|it| it.as_bytes() == lower)
+}
+
+/// Whether a program puts a value there: `$NAME`, `${NAME}`, `{name}`, `<name>`.
+pub(super) fn is_variable(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"$").unwrap_or(text);
+    let name = |inside: &[u8]| inside.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.'));
+    match text {
+        [b'{', inside @ .., b'}' | b'\''] | [b'<', inside @ .., b'>'] => {
+            name(inside.strip_suffix(b"}").unwrap_or(inside))
+        }
+        _ => false,
+    }
 }
 
 /// The password of a URL's userinfo is no stand-in.

@@ -119,7 +119,8 @@ fn wrapped(text: &str) -> String {
 }
 
 /// Kinds without a prefix of their own, whose shape is too common in the middle of a word. The documentation lists them.
-const BOUNDED: [&str; 8] = [
+const BOUNDED: [&str; 9] = [
+    "Square Access Token",
     "Alibaba Access Key",
     "Facebook",
     "New Relic License",
@@ -166,6 +167,18 @@ fn what_only_looks_like_a_token_is_none() {
         "postgres://postgres:postgres@localhost/app postgres://app:${PASSWORD}@db/app".to_owned(),
         "123e4567-e89b-12d3-a456-426614174000 2026-11-24 10.0.0.1 1700000000000000".to_owned(),
         "https://api.test/v1?page=2&token=abcdefghijklmnop".to_owned(),
+        // A hash, with the beginning of a kind in it.
+        join(&["checksum = \"74d", "4b1db5ca40636726f1f73daff0d626accbd49bcd8136fcade87d7cf1e6bbb\""]),
+        "return f'machine {host}{path} login {self.username} password {self.password}'".to_owned(),
+        "machine HOSTNAME login USERID password \"PASSWORD\"".to_owned(),
+        "def load(self, private_key: ed25519.Ed25519PrivateKey, f_priv: _FragList)".to_owned(),
+        "if info.get(\"type\") == \"service_account\": # {\"type\": \"service_account\"}".to_owned(),
+        "{\"access_token\":\"2YotnFZFEjr1zCsicMWpAA\",\"refresh_token\":\"tGzv3JOkF0XG5Qx2TlKWIA\"}"
+            .to_owned(),
+        "DEFAULT_CREDENTIALS_DEFAULT_CLIENT_SECRET = 'd-FL95Q19q7MQmFpd7hHD0Ty'".to_owned(),
+        "<RoleId>AROADBQP57FF2AEXAMPLE</RoleId>".to_owned(),
+        "AQAAAAAAAAAAEAAABBBQ2hAAEgAAAAEAAAAAJAAAAKQAAAAA".repeat(9),
+        "SMALL LETTER UKRAINIAN GHE WITH UPTURN AND LATVIAN SMALL LETTER".to_owned(),
     ] {
         assert_eq!(scanner.text(&text), None, "{text}");
     }
