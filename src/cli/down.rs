@@ -8,7 +8,10 @@ use super::bottles;
 use super::docker::{NO_DOCKER, docker, output_of, shown};
 use super::failure::fail;
 use super::folders::{absolute, home, real, registry};
-use super::{Format, Globals, Outcome, container_checks, held_back_output, own_image, print_as, say, source};
+use super::{
+    Format, Globals, Outcome, container_checks, held_back_output, image_places, own_image, print_as, say,
+    source,
+};
 use crate::consent::{Bottle, Registry, Running};
 use crate::printable::printable_name;
 use crate::state::State;
@@ -138,6 +141,9 @@ fn of_here() -> anyhow::Result<Vec<Bottle>> {
 
 /// Away from any project, where Compose would look for files: by what the engine noted at the start.
 fn stop(project: &str, args: &Args, globals: &Globals) -> anyhow::Result<()> {
+    if args.volumes {
+        image_places::remove_looks_at(project)?;
+    }
     let mut down = docker();
     down.current_dir("/").args(["compose", "--project-name", project, "--profile", "*"]);
     down.args(["down", "--remove-orphans"]).args(args.volumes.then_some("--volumes"));

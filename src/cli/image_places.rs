@@ -10,7 +10,7 @@ use super::failure::fail;
 use crate::manifest;
 use crate::plan::{AgentImage, layout::normal};
 use crate::printable::printable_name;
-use crate::stack::{AGENT_BINARY, service};
+use crate::stack::{AGENT_BINARY, HOME_VOLUME, service};
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use std::collections::BTreeMap;
@@ -88,6 +88,20 @@ fn refuse(problem: Option<Problem>, image: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Of a container that is only looked at.
+const LOOK: &str = "bottle.look";
+
+/// Removes what a look that was cut off left behind: it would keep the home of the project's agents.
+pub(super) fn remove_looks_at(project: &str) -> anyhow::Result<()> {
+    let (label, volume) =
+        (format!("label={LOOK}"), format!("volume={}", container_checks::volume_name(project, HOME_VOLUME)));
+    let left = output_of(docker().args(["ps", "--all", "--quiet", "--filter", &label, "--filter", &volume]))?;
+    for id in left.split_whitespace() {
+        output_of(docker().args(["rm", id]))?;
+    }
+    Ok(())
+}
+
 /// Nothing of the image is run: the engine is asked about a container that is made and never started, and that no label of
 /// the image makes a part of a stack.
 fn in_container_of(
@@ -97,7 +111,7 @@ fn in_container_of(
 ) -> anyhow::Result<Option<Problem>> {
     let mut create = docker();
     create.args(["create", "--network", "none", "--entrypoint", "/"]);
-    create.args(["--label", "com.docker.compose.project=", "--label", "bottle.name="]);
+    create.args(["--label", "com.docker.compose.project=", "--label", "bottle.name=", "--label", LOOK]);
     if let Some(volume) = volume {
         create.args(["--volume", volume]);
     }
@@ -215,8 +229,18 @@ impl<'a> Look<'a> {
         let mut links = 0;
         while let Some(name) = rest.pop() {
             if name == ".." {
+                // By the names alone, as the runtime takes it, also back from what is not there.
                 real.place.pop();
+                let is_root = real.place.parent().is_none();
+                real.found = if is_root { root().found } else { self.at(&real.place)? };
                 continue;
+            }
+            if real.found.as_ref().is_some_and(|found| found.kind != FOLDER) {
+                bail!(
+                    "{} in the container is no folder, and {place} lies in it; remove it, from the image or from what is \
+                     mounted there",
+                    printable_name(real.place.as_str())
+                );
             }
             let next = real.place.join(name);
             // Nothing lies below what is not there, except what is mounted.
@@ -320,9 +344,10 @@ fn read_by_the_engine(look: &mut Look, mounts: Vec<Mounted>) -> anyhow::Result<O
         if let Some((link, to)) = foreign {
             return Ok(Some(Problem::Mount(format!(
                 "{} in the agent's container is a link to {}, and the manifest mounts at {target}: what it mounts would be \
-                 at {real}; find out who made the link, and remove it",
+                 at {}; find out who made the link, and remove it",
                 printable_name(link.as_str()),
-                printable_name(&to)
+                printable_name(&to),
+                printable_name(real.as_str())
             ))));
         }
         if let Some(taken) = manifest::taken_target(&real) {
@@ -409,6 +434,12 @@ fn first_of(container: &str, place: &Utf8Path) -> anyhow::Result<Option<Entry>> 
     match found {
         Some(found) => Ok(Some(found)),
         None if MISSING.iter().any(|words| said.contains(words)) => Ok(None),
+        None if said.trim().is_empty() => fail!(
+            "docker-failed",
+            "docker cp gives nothing of {} in a container, which may be a socket; remove it, from the image or from what is \
+             mounted there",
+            printable_name(place.as_str())
+        ),
         None => fail!("docker-failed", "docker cp failed: {}", said.trim()),
     }
 }
@@ -420,7 +451,6 @@ const HEADERS: u64 = 1 << 20;
 /// one, or of one that is not understood.
 fn first_entry(mut archive: impl Read) -> std::io::Result<Option<Entry>> {
     const BLOCK: u64 = 512;
-    const KEY: &[u8] = b" linkpath=";
     let text = |bytes: &[u8]| {
         let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
         String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
@@ -444,18 +474,33 @@ fn first_entry(mut archive: impl Read) -> std::io::Result<Option<Entry>> {
         archive.by_ref().take(size.div_ceil(BLOCK).saturating_mul(BLOCK)).read_to_end(&mut records)?;
         match kind {
             b'x' => {
-                // A size that does not fit into the entry's own field.
-                is_huge |= memchr::memmem::find(&records, b" size=").is_some();
-                if let Some(at) = memchr::memmem::find(&records, KEY) {
-                    let value = records.get(at + KEY.len()..).unwrap_or_default();
-                    let end = memchr::memchr(b'\n', value).unwrap_or(value.len());
-                    long_link = Some(text(value.get(..end).unwrap_or_default()));
+                for (key, value) in pax_records(&records) {
+                    // A size that does not fit into the entry's own field.
+                    is_huge |= key == b"size";
+                    if key == b"linkpath" {
+                        long_link = Some(text(value));
+                    }
                 }
             }
             b'K' => long_link = Some(text(&records)),
             _ => {}
         }
     }
+}
+
+/// The records of an extended header: `LENGTH KEY=VALUE\n`, where the length counts all of the record, so that a value can
+/// hold a line break (pax(1), "pax Extended Header"). What is not understood ends it.
+fn pax_records(mut records: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let mut found = Vec::new();
+    while let Some(space) = records.iter().position(|byte| *byte == b' ') {
+        let length = std::str::from_utf8(&records[..space]).ok().and_then(|digits| digits.parse().ok());
+        let Some((record, rest)) = length.and_then(|length| records.split_at_checked(length)) else { break };
+        let Some(record) = record.get(space + 1..).and_then(|it| it.strip_suffix(b"\n")) else { break };
+        let Some(equals) = record.iter().position(|byte| *byte == b'=') else { break };
+        found.push((&record[..equals], &record[equals + 1..]));
+        records = rest;
+    }
+    found
 }
 
 #[cfg(test)]
@@ -477,12 +522,12 @@ mod tests {
         let folder = || Some(Entry { kind: FOLDER, size: 0, link: String::new() });
         assert_eq!(first_entry(plain.as_slice()).unwrap(), folder());
         assert_eq!(first_entry(entry(FILE, &[0; 700]).as_slice()).unwrap().unwrap().size, 700);
-        let huge = [entry(b'x', b"21 size=99999999999\n"), entry(FILE, b"")].concat();
+        let huge = [entry(b'x', b"20 size=99999999999\n"), entry(FILE, b"")].concat();
         assert_eq!(
             first_entry(huge.as_slice()).unwrap(),
             Some(Entry { kind: FILE, size: u64::MAX, link: String::new() })
         );
-        let extended = [entry(b'x', b"19 uid=3000000\n"), entry(b'L', &[b'a'; 1000]), plain].concat();
+        let extended = [entry(b'x', b"15 uid=3000000\n"), entry(b'L', &[b'a'; 1000]), plain].concat();
         assert_eq!(first_entry(extended.as_slice()).unwrap(), folder());
         for short in [&extended[..100], &extended[..600], &[]] {
             assert_eq!(first_entry(short).unwrap(), None);
@@ -500,6 +545,12 @@ mod tests {
             let archive = [header, link.clone()].concat();
             assert_eq!(first_entry(archive.as_slice()).unwrap().unwrap().link, long);
         }
+        // A link's name can hold a line break, and what looks like another record.
+        let long = format!("{}\n30 linkpath=/etc/passwd\n{}", "/a".repeat(60), "/b".repeat(60));
+        let record = format!("{} linkpath={long}\n", long.len() + 14);
+        let archive = [entry(b'x', record.as_bytes()), link.clone()].concat();
+        assert_eq!(first_entry(archive.as_slice()).unwrap().unwrap().link, long);
+        assert_eq!(pax_records(b"9 a=1\n"), [(&b""[..], &b""[..]); 0]);
     }
 
     /// An image with these entries (`/a/` a folder, `/a>b` a link, `/a|` a pipe, `/a` a file), its volumes and what is
@@ -572,6 +623,20 @@ mod tests {
                 Some("/data/etc is where the manifest mounts at /etc, where links"),
             ),
             (&["/data>/run"], &[], &["/data/bottle"], Some("which would cover /run/bottle")),
+            // By the names alone, whatever is there.
+            (&["/data>/gone/../run"], &[], &["/data/bottle"], Some("which would cover /run/bottle")),
+            (
+                &["/data>/gone/../etc2", "/etc2>/run"],
+                &[],
+                &["/data/bottle"],
+                Some("which would cover /run/bottle"),
+            ),
+            (
+                &["/data/", "/data/x"],
+                &[],
+                &["/data/x/y"],
+                Some("/data/x in the container is no folder, and /data/x/y lies"),
+            ),
             // A volume of the image with another mount in it, or in another mount.
             (&[], &["/data", "/data2"], &["/work", "/data"], None),
             (

@@ -9,9 +9,13 @@ use super::places::{Places, changing};
 use super::{image_places, settings_hash};
 use crate::kernel_view::{self, Fault, Mount, MountTable, Source, Way};
 use crate::printable::printable_name;
+use crate::programs;
 use crate::stack::{HOME_VOLUME, service};
 use anyhow::{Context as _, bail};
 use camino::{Utf8Path, Utf8PathBuf};
+use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Stdio};
 
 /// A pin or a folder that is new each time is the work of a program on the host that never rests.
 const LOOKS: usize = 5;
@@ -30,38 +34,54 @@ pub(crate) struct Still {
 
 /// Agents that are paused while another one of the same home starts: nothing pins what is in a volume.
 #[derive(Debug, Default)]
-pub(crate) struct Held(Vec<String>);
+pub(crate) struct Held(Vec<Hold>);
+
+/// Told to, or when bottle has ended: then the engine may not have paused it yet.
+const RELEASE: &str = r#"read -r _ && exec "$@"; "$@"; sleep 2; exec "$@""#;
+
+/// One that is paused until the end of this, also the end of this process.
+#[derive(Debug)]
+struct Hold {
+    id: String,
+    /// A shell that waits for the end of its input, and then lets the agent go on.
+    release: Child,
+}
 
 impl Held {
     fn hold(&mut self, agent: &Container) -> anyhow::Result<()> {
-        if self.0.contains(&agent.id) {
+        if self.0.iter().any(|hold| hold.id == agent.id) {
             return Ok(());
         }
-        output_of(docker().args(["pause", &agent.id])).with_context(|| {
+        let unpause = docker();
+        let mut waits = programs::command("sh");
+        waits.args(["-c", RELEASE, "sh"]).arg(unpause.get_program()).args(["unpause", &agent.id]);
+        for (name, value) in unpause.get_envs() {
+            match value {
+                Some(value) => waits.env(name, value),
+                None => waits.env_remove(name),
+            };
+        }
+        // Ctrl-C is for this process, and its end lets them go on.
+        waits.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let how = || {
             format!(
                 "{} can change the way to a mount in its home, and can't be paused for the start of another agent; end it \
                  first, or mount that outside of the home",
                 agent.name
             )
-        })?;
-        self.0.push(agent.id.clone());
-        Ok(())
+        };
+        self.0.push(Hold { id: agent.id.clone(), release: waits.spawn().with_context(how)? });
+        output_of(docker().args(["pause", &agent.id])).map(drop).with_context(how)
     }
 }
 
-impl Drop for Held {
+impl Drop for Hold {
     fn drop(&mut self) {
-        for id in &self.0 {
-            let _ = docker().args(["unpause", id]).output(); // one that was removed needs nothing
+        if let Some(mut told) = self.release.stdin.take() {
+            let _ = told.write_all(b"\n");
         }
+        let _ = self.release.wait(); // one that was removed meanwhile needs nothing
     }
-}
-
-/// Lets agents go on that a start held which was cut off. Only who has the turn may.
-pub(crate) fn let_go_on(stack: &Stack) -> anyhow::Result<()> {
-    let all = container_checks::of_project(&stack.bottle.project)?;
-    drop(Held(all.into_iter().filter(|it| it.status == "paused").map(|it| it.id).collect()));
-    Ok(())
 }
 
 /// Makes sure that nothing which an agent controls can change what the agent of this stack will see, from the last

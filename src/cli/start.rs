@@ -33,9 +33,7 @@ const STARTING: &str = "starting";
 pub(crate) fn take_turn(stack: &Stack) -> anyhow::Result<Lock> {
     let folder = Folder::open(&stack.bottle.state)?.make(Utf8Path::new(STARTING))?;
     let waiting = || say("another bottle command starts something of this stack; waiting for its end\n");
-    let turn = Lock::take(&folder, waiting)?;
-    movers::let_go_on(stack)?;
-    Ok(turn)
+    Ok(Lock::take(&folder, waiting)?)
 }
 
 /// What must hold before anything starts, and of everything that runs already.

@@ -6,8 +6,9 @@ use super::{
     kinds::TABLE,
     row::When,
     set::PatternId,
-    site::{Site, run},
+    site::{Look, Site, run},
     validate,
+    words::is_unlike_words,
 };
 use std::sync::LazyLock;
 
@@ -72,17 +73,29 @@ pub(super) fn look(site: &Site<'_>) -> Named {
         return Named::No;
     }
     let name = name_before(site);
-    if name.len() < 3 || !may_be_secret(name) {
+    let name = if name == b"value" { name_beside(site) } else { name };
+    let is_login = text[0] == b':' && follows_login_flag(site, name);
+    if !is_login && (name.len() < 3 || !may_be_secret(name)) {
         return Named::No;
     }
     let gap = run(&text[1..], LONGEST_GAP, |b| {
         matches!(b, b'"' | b'\'' | b'\\' | b' ' | b'\t' | b'=' | b'>' | b':' | b'(' | b'`' | b'[')
     });
-    let begins = 1 + gap;
+    let mut begins = 1 + gap;
+    // `Authorization: Bearer …`, and Laravel's `APP_KEY=base64:…`.
+    let is_authorization = name.len() >= 13 && name[name.len() - 13..].eq_ignore_ascii_case(b"authorization");
+    let before: &[&[u8]] = if is_authorization {
+        &[b"Basic ", b"Bearer ", b"bearer ", b"token ", b"Token "]
+    } else {
+        &[b"base64:"]
+    };
+    let short = |it: &&&[u8]| text.len() - begins < it.len() && it.starts_with(&text[begins..]);
+    if before.iter().any(|it| short(&it)) && !site.complete {
+        return Named::More;
+    }
+    begins += before.iter().find(|it| text[begins..].starts_with(it)).map_or(0, |it| it.len());
     let rest = &text[begins..];
-    let is_value =
-        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'/' | b'=' | b'.' | b'~' | b'-');
-    let length = run(rest, LONGEST_VALUE, is_value);
+    let length = run(rest, LONGEST_VALUE, is_part_of_value);
     if length == rest.len() && length < LONGEST_VALUE && gap < LONGEST_GAP && !site.complete {
         return Named::More;
     }
@@ -91,10 +104,21 @@ pub(super) fn look(site: &Site<'_>) -> Named {
         return Named::No;
     }
     let certain = usize::min(begins + length + usize::from(length < LONGEST_VALUE), text.len());
-    match judge(site, name, value) {
+    let judged = if is_login {
+        is_value(value, 12).then_some(IDS.generic)
+    } else if is_authorization {
+        (is_user_and_password(value) || is_value(value, 20)).then_some(IDS.generic)
+    } else {
+        judge(site, name, begins - 1, value)
+    };
+    match judged {
         Some(pattern) => Named::Match { pattern, from: begins, length: begins + length, certain },
         None => Named::No,
     }
+}
+
+fn is_part_of_value(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'+' | b'/' | b'=' | b'.' | b'~' | b'-')
 }
 
 fn name_before<'t>(site: &Site<'t>) -> &'t [u8] {
@@ -112,7 +136,70 @@ fn name_before<'t>(site: &Site<'t>) -> &'t [u8] {
         .take(LONGEST_NAME)
         .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
         .count();
-    &left[left.len() - length..]
+    let (before, name) = left.split_at(left.len() - length);
+    // The letter of an escape is none of the name: `\\tACME_KEY`.
+    let digits = name.iter().take(3).take_while(|b| b.is_ascii_digit()).count();
+    match name {
+        [b'n' | b't' | b'r', name @ ..] if before.ends_with(b"\\") => name,
+        // Nor is a colour's end (ECMA-48, SGR): `ESC [ 32 m`.
+        _ if digits > 0 && name.get(digits) == Some(&b'm') && matches!(before, [.., b'[' | b';']) => {
+            &name[digits + 1..]
+        }
+        name => name,
+    }
+}
+
+/// `--password VALUE`, from the dashes on; with an `=` between them it is a name like any other.
+pub(super) fn flag(site: &Site<'_>) -> Look {
+    const LONGEST_FLAG: usize = 32;
+    let text = site.right();
+    let length = 2 + run(&text[2..], LONGEST_FLAG, |b| b.is_ascii_alphanumeric() || b == b'-');
+    if length == text.len() {
+        return site.short();
+    }
+    let name = &text[2..length];
+    if text[length] != b' ' || !may_be_secret(name) || matches!(site.left(1), [b'-']) {
+        return Look::No;
+    }
+    let gap = run(&text[length..], 3, |b| matches!(b, b' ' | b'"' | b'\''));
+    let begins = length + gap;
+    let rest = &text[begins..];
+    let value = run(rest, LONGEST_VALUE, is_part_of_value);
+    if value == rest.len() && value < LONGEST_VALUE && !site.complete {
+        return Look::More;
+    }
+    let said: String =
+        name.iter().filter(|b| **b != b'-').map(|b| char::from(b.to_ascii_lowercase())).collect();
+    let is_named = GENERIC.iter().chain(&SHORT).any(|word| said.ends_with(word));
+    if !is_named || is_stand_in(&rest[..value]) || !is_value(&rest[..value], least_of(&said)) {
+        return Look::No;
+    }
+    let end = begins + value;
+    Look::Match { length: end, certain: usize::min(end + 1, text.len()) }
+}
+
+/// The name that a member or a line beside a `value` has: `name: API_TOKEN`, then `value: …`.
+fn name_beside<'t>(site: &Site<'t>) -> &'t [u8] {
+    const WINDOW: usize = 120;
+    let left = site.left(WINDOW);
+    let Some(at) = memchr::memmem::rfind(left, b"name") else { return b"" };
+    let is_between = |b: &u8| matches!(b, b'"' | b'\'' | b':' | b'=' | b' ' | b'\\');
+    let rest = &left[at + 4..];
+    let gap = rest.iter().take_while(|b| is_between(b)).count();
+    let length = rest[gap..]
+        .iter()
+        .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'))
+        .count();
+    if gap == 0 { b"" } else { &rest[gap..gap + length] }
+}
+
+/// Whether a colon stands in what `-u` or `--user` of curl and others is given: `-u name:password`.
+fn follows_login_flag(site: &Site<'_>, name: &[u8]) -> bool {
+    let left = site.left(LONGEST_NAME + 16);
+    let left = left.strip_suffix(name).unwrap_or_default();
+    let left = left.strip_suffix(b"\"").or_else(|| left.strip_suffix(b"'")).unwrap_or(left);
+    !name.is_empty()
+        && [&b" -u "[..], b" --user ", b" -u", b" --user="].iter().any(|flag| left.ends_with(flag))
 }
 
 /// Words of which a name has at least one, by their first letter.
@@ -141,7 +228,13 @@ fn may_be_secret(name: &[u8]) -> bool {
 }
 
 /// Names of which each says that it is no secret.
-const PUBLIC_WORDS: [&str; 21] = [
+const PUBLIC_WORDS: [&str; 27] = [
+    "authenticity",
+    "nonce",
+    "etag",
+    "captcha",
+    "scroll",
+    "design",
     "public",
     "publishable",
     "csrf",
@@ -165,7 +258,7 @@ const PUBLIC_WORDS: [&str; 21] = [
     "integrity",
 ];
 
-fn judge(site: &Site<'_>, name: &[u8], value: &[u8]) -> Option<PatternId> {
+fn judge(site: &Site<'_>, name: &[u8], gap: usize, value: &[u8]) -> Option<PatternId> {
     let ids = &*IDS;
     if is_stand_in(value) {
         return None;
@@ -197,7 +290,13 @@ fn judge(site: &Site<'_>, name: &[u8], value: &[u8]) -> Option<PatternId> {
     if public {
         return None;
     }
-    if is_environment(name) && value.len() >= 16 && is_random(value) && !is_path(value) {
+    let is_call = matches!(site.right().get(1 + gap + value.len()), Some(b'(' | b'['));
+    let is_secret = |least: usize| is_value(value, least) && !is_call && !names_itself(&said, value);
+    let is_environment_secret = is_environment(name, &ENVIRONMENT);
+    let is_sure = is_environment_secret && name.contains(&b'_') && value.len() >= 16;
+    if is_sure && is_random(value) && !is_path(value)
+        || (is_environment_secret || is_environment(name, &ENVIRONMENT_SHORT)) && is_secret(least_of(&said))
+    {
         return Some(ids.environment);
     }
     if said.ends_with("privatekey") && value.len() == 44 && value.ends_with(b"=") && is_random(value) {
@@ -208,14 +307,48 @@ fn judge(site: &Site<'_>, name: &[u8], value: &[u8]) -> Option<PatternId> {
     }
     let generic = GENERIC.iter().any(|word| said.ends_with(word));
     let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
-    (generic
+    let is_long = generic
         && value.len() >= 20
         && digits >= 2
         && is_random(value)
         && !is_path(value)
         && !is_uuid(value)
-        && !names_itself(&said, value))
-    .then_some(ids.generic)
+        && !names_itself(&said, value);
+    // Of a URL's parameters those are known that hold credentials; the others are signatures, cursors and the like.
+    let is_named = generic || !is_parameter(site, name) && SHORT.iter().any(|word| said.ends_with(word));
+    (is_long || is_named && is_secret(least_of(&said))).then_some(ids.generic)
+}
+
+/// Other last words of names of secrets, whose values must look like nothing else.
+const SHORT: [&str; 6] = ["token", "secret", "pass", "pwd", "secretkeybase", "credentials"];
+
+/// How long a value is at least under a name: people make up passwords, programs all else.
+fn least_of(said: &str) -> usize {
+    if ["password", "passwd", "pass", "pwd", "passphrase"].iter().any(|word| said.ends_with(word)) {
+        12
+    } else {
+        16
+    }
+}
+
+/// Whether a value can only be a secret: of different characters, some of them digits or of another case, in an order that
+/// words do not have.
+fn is_value(value: &[u8], least: usize) -> bool {
+    let count = |is: fn(&u8) -> bool| value.iter().filter(|b| is(b)).count();
+    let (digits, upper, lower) =
+        (count(u8::is_ascii_digit), count(u8::is_ascii_uppercase), count(u8::is_ascii_lowercase));
+    let mut seen = [false; 256];
+    for byte in value {
+        seen[usize::from(*byte)] = true;
+    }
+    let different = seen.iter().filter(|seen| **seen).count();
+    let is_mixed = digits >= 2 && upper + lower >= 3 || digits >= 1 && upper >= 2 && lower >= 2;
+    value.len() >= least
+        && different >= 8
+        && is_mixed
+        && is_unlike_words(value)
+        && !is_path(value)
+        && !is_uuid(value)
 }
 
 /// Whether a value is a name of the program's own: `private_key: ed25519.Ed25519PrivateKey`.
@@ -263,10 +396,11 @@ const ENVIRONMENT: [&[u8]; 10] = [
     b"_PAT",
 ];
 
-fn is_environment(name: &[u8]) -> bool {
-    !name.iter().any(u8::is_ascii_lowercase)
-        && name.contains(&b'_')
-        && ENVIRONMENT.iter().any(|end| name.ends_with(end))
+/// Others, whose values must look like nothing else.
+const ENVIRONMENT_SHORT: [&[u8]; 5] = [b"_KEY", b"_PASS", b"_PWD", b"SECRET_KEY_BASE", b"_CREDENTIALS"];
+
+fn is_environment(name: &[u8], ends: &[&[u8]]) -> bool {
+    !name.iter().any(u8::is_ascii_lowercase) && ends.iter().any(|end| name.ends_with(end))
 }
 
 /// Whether a name is a parameter of a URL: `?name=`, `&name=`, or these as JSON or HTML escape them.

@@ -43,6 +43,7 @@ mod special;
 mod stream;
 mod validate;
 mod view;
+mod words;
 
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;

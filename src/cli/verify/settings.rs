@@ -3,7 +3,7 @@
 //! themselves.
 
 use crate::cli::agreed_stack::Stack;
-use crate::cli::container_checks::Container;
+use crate::cli::container_checks::{Container, of_project};
 use crate::cli::docker::{docker, output_of};
 use crate::render::paths;
 use crate::stack::service;
@@ -41,7 +41,7 @@ pub(super) fn drift(stack: &Stack, running: &[Container]) -> anyhow::Result<Vec<
             problems.extend(image(container, &found, agreed, &stack.bottle.project)?);
         }
     }
-    problems.extend(strangers(stack, running)?);
+    problems.extend(strangers(stack)?);
     Ok(problems)
 }
 
@@ -261,9 +261,11 @@ fn image(
 }
 
 /// Containers of others that share a network, a network namespace or a volume with the stack.
-fn strangers(stack: &Stack, running: &[Container]) -> anyhow::Result<Vec<String>> {
+fn strangers(stack: &Stack) -> anyhow::Result<Vec<String>> {
     let project = &stack.bottle.project;
-    let own: BTreeSet<&str> = running.iter().map(|it| it.id.as_str()).collect();
+    // An agent that waits for the start of another one is paused.
+    let of_project = of_project(project)?;
+    let own: BTreeSet<&str> = of_project.iter().filter(|it| it.is_alive()).map(|it| it.id.as_str()).collect();
     let template = "{{json .Id}} {{json .Name}} {{json .HostConfig}} {{json .NetworkSettings.Networks}} {{json .Mounts}}";
     let ids = output_of(docker().args(["ps", "--quiet", "--no-trunc"]))?;
     let others: Vec<&str> = ids.split_whitespace().filter(|id| !own.contains(id)).collect();

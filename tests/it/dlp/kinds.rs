@@ -96,6 +96,15 @@ fn special() -> Vec<(&'static str, String)> {
             join(&["{\"ACME_", "SECRET\": \"", "7", &r("A-Za-z0-9", 61, 30), "\"}"]),
         ),
         ("Generic Secret", join(&["client_", "secret: ", "7x3", &r("A-Za-z0-9", 62, 30)])),
+        ("Generic Secret", join(&["db_pass", "word: ", "7x3", &r("A-Za-z0-9", 63, 13)])),
+        ("Generic Secret", join(&["curl -u deploy", ":", "7x3", &r("A-Za-z0-9", 64, 13)])),
+        ("Generic Secret", join(&["Author", "ization: Bearer ", "7x3", &r("A-Za-z0-9", 65, 24)])),
+        ("Secret in a Flag", join(&["tool --pass", "word ", "7x3", &r("A-Za-z0-9", 66, 13)])),
+        ("Environment Variable Secret", join(&["ACME_", "KEY=", "7x3", &r("A-Za-z0-9", 67, 20)])),
+        (
+            "Environment Variable Secret",
+            join(&["- name: ACME_TOK", "EN\n  value: ", "7x3", &r("A-Za-z0-9", 68, 20)]),
+        ),
     ]
 }
 

@@ -10,6 +10,7 @@ use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::{process::Stdio, time::Duration};
 
 fn project(claim: &str, command: &str, mounts: &str) -> Project {
     let subnet = subnet();
@@ -150,6 +151,20 @@ fn the_way_to_a_target_in_the_home_is_still_while_an_agent_starts() {
     assert_eq!(before, after);
     let status = docker(["inspect", "--format", "{{.State.Status}}", &stack.container("agent")]).ok().out;
     assert_eq!(status.trim(), "running");
+    // It goes on as well where the start is cut off.
+    let status = || {
+        let asked = ["inspect", "--format", "{{.State.Status}}", &stack.container("agent")];
+        docker(asked).ok().out.trim().to_owned()
+    };
+    let is = |what: &str, wanted: &str| {
+        harness::until(what, Duration::from_mins(1), || (status() == wanted).then_some(()));
+    };
+    let mut start = project.command(env!("CARGO_BIN_EXE_bottle"));
+    let mut start = start.args(["run", "-q", "--", "true"]).stdin(Stdio::null()).spawn().unwrap();
+    is("the agent is held", "paused");
+    start.kill().unwrap();
+    start.wait().unwrap();
+    is("the agent goes on", "running");
     // With other settings it is made again.
     let text = fs::read_to_string(project.folder().join("bottle.yaml")).unwrap();
     fs::write(project.folder().join("bottle.yaml"), text.replace("user: \"0\"", "user: \"0\", env: {A: b}"))
