@@ -119,11 +119,15 @@ const STAND_INS: &[&[u8]] = &[
     b"_key_here",
     b"-token-here",
     b"_token_here",
-    // RFC 6749 §1.5, §2.3.1, §4.1.2, §5.1
+    // RFC 6749 §1.5, §2.3.1, §4.1.2, §5.1, §6
     b"tgzv3jokf0xg5qx2tlkwia",
     b"7fjfp0zbr1ktdrbnfvdmiw",
     b"splxlobezqqybys6wxsbia",
     b"2yotnfzfejr1zcsicmwpaa",
+    b"czzcagrsa3f0mzpnwdfmqmf0m2jw",
+    // RFC 6750 §2.1, RFC 7009 §2.1
+    b"mf_9.b5f-4.1jqm",
+    b"45ghiukldjahdnhzdauz",
     // Examples of OAuth's bearer tokens in its draft, which libraries quote.
     b"h480djs93hd8",
     b"kjfch2345sdf",
