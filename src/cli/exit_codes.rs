@@ -101,6 +101,10 @@ pub(super) const ALL: &[ExitCodes] = &[
     container("attack", "everything held", Some("something got through")),
     container("home", "the home is the user's", None),
     container("gate", "told to stop", None),
+    ExitCodes {
+        other: Some("the agent's own code"),
+        ..container("jail", "the agent ended with 0", Some("the agent ended with 1"))
+    },
     container("egress-proxy", "told to stop; with check, the configuration is good", None),
     container(
         "pipelock",

@@ -4,6 +4,7 @@ use super::{Globals, Outcome, process};
 use crate::gate::{self, Lend, Relay};
 use crate::telemetry::log;
 use anyhow::Context as _;
+use std::net::IpAddr;
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -65,9 +66,18 @@ async fn start(args: Args, serving: &mut JoinSet<()>) -> anyhow::Result<()> {
         tracing::info!("holding the network namespace; nothing is relayed");
     }
     let only_from = if args.from_gateway { Some(gate::gateway()?) } else { None };
+    relay(args.relays, only_from, serving).await
+}
+
+/// Binds every relay, and serves it until `serving` is dropped.
+pub(super) async fn relay(
+    relays: Vec<Relay>,
+    only_from: Option<IpAddr>,
+    serving: &mut JoinSet<()>,
+) -> anyhow::Result<()> {
     // One process carries no more than fits its memory, however many relays share it.
-    let share = gate::MAX_CONNECTIONS / args.relays.len().max(1);
-    for relay in args.relays {
+    let share = gate::MAX_CONNECTIONS / relays.len().max(1);
+    for relay in relays {
         let connect = relay.connect.clone();
         let mut bound = relay.bind().await?.with_max_connections(share);
         if let Some(address) = only_from {

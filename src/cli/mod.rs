@@ -38,6 +38,7 @@ mod hidden;
 mod home;
 mod image_places;
 mod init;
+mod jail;
 mod junit_file;
 mod learn;
 mod lints;
@@ -234,6 +235,7 @@ enum Verb {
     Attack(attack::Args),
     Home(home::Args),
     Gate(gate::Args),
+    Jail(jail::Args),
     EgressProxy(egress_proxy::Args),
     Pipelock(pipelock::Args),
     Supervise(supervise::Args),
@@ -312,6 +314,7 @@ impl Verb {
                 | Self::Completions(_)
                 | Self::Man(_)
                 | Self::Gate(_)
+                | Self::Jail(_)
                 | Self::EgressProxy(_)
                 | Self::Pipelock(_)
                 | Self::Supervise(_)
@@ -349,6 +352,7 @@ fn run(cli: Cli, globals: &Globals) -> anyhow::Result<Outcome> {
         Verb::Test(args) => test::run(&args, globals),
         Verb::Home(args) => home::run(&args, globals),
         Verb::Gate(args) => gate::run(args, globals),
+        Verb::Jail(args) => jail::run(args, globals),
         Verb::Healthcheck(args) => healthcheck::run(&args, globals),
         Verb::Init(args) => init::run(&args, globals),
         Verb::Lock(args) => lock::run(&args, globals),

@@ -23,6 +23,7 @@ mod gitops;
 mod golden;
 mod init;
 mod intercept;
+mod jail;
 mod lock;
 mod manifest;
 mod masking;

@@ -57,7 +57,7 @@ fn its_question_is_the_one_that_is_asked() {
 }
 
 /// The pages and files that people copy commands from.
-const PAGES: [(&str, &str); 34] = [
+const PAGES: [(&str, &str); 35] = [
     ("README.md", README),
     ("docs/gitops.md", include_str!("../../docs/gitops.md")),
     ("docs/getting-started.md", include_str!("../../docs/getting-started.md")),
@@ -79,6 +79,7 @@ const PAGES: [(&str, &str); 34] = [
     ("docs/baseline.md", include_str!("../../docs/baseline.md")),
     ("docs/services-and-ports.md", include_str!("../../docs/services-and-ports.md")),
     ("docs/devcontainer.md", include_str!("../../docs/devcontainer.md")),
+    ("docs/kubernetes.md", include_str!("../../docs/kubernetes.md")),
     ("docs/pipelock.md", include_str!("../../docs/pipelock.md")),
     ("docs/learn-and-tighten.md", include_str!("../../docs/learn-and-tighten.md")),
     ("docs/supervision.md", include_str!("../../docs/supervision.md")),

@@ -257,3 +257,79 @@ fn the_attack_suite_sees_the_profile_and_the_lack_of_it() {
     assert_eq!(broken, expected, "{findings:?}");
     assert!(!format!("{findings:?}").contains("hunter2"));
 }
+
+/// A container that has no profile, as a pod of the level `baseline` has, and `bottle jail` in it.
+fn jailed(command: &[&str]) -> Ran {
+    let binary = format!("{}:/run/bottle/bottle:ro", env!("CARGO_BIN_EXE_bottle"));
+    let words = [&["/run/bottle/bottle", "jail", "--"][..], command].concat();
+    confined("unconfined", "1000", &["--volume", &binary], &words)
+}
+
+/// The same as the profile, but for how the kernel's own filters see two calls.
+#[test]
+fn the_jail_filters_what_the_profile_does() {
+    if !harness::available() {
+        return;
+    }
+    let ran = jailed(&["python3", "-c", PROBE]).ok();
+    let ends: Map<String, Value> = serde_json::from_str(&ran.out).unwrap();
+    for (what, end) in &ends {
+        let expected = match what.as_str() {
+            "family 1" | "family 2" | "family 10" | "family 16" | "clone" | "personality" => 0,
+            "a family in the high half" => 0, // which the kernel does not look at: this is AF_INET
+            "clone3" => 38,                   // ENOSYS
+            "32 bits" => -31,                 // SIGSYS
+            _ => 1,                           // EPERM
+        };
+        assert_eq!(end, expected, "{what}");
+    }
+    assert!(ends.len() > 90, "{}", ends.len());
+}
+
+#[test]
+fn what_agents_run_runs_in_the_jail() {
+    if !harness::available() {
+        return;
+    }
+    let ran = jailed(&["sh", "-c", TOOLS]).ok();
+    assert!(ran.out.contains("all of it"), "{}", ran.text());
+}
+
+#[test]
+fn the_jail_says_that_the_profile_is_in_the_way() {
+    if !harness::available() {
+        return;
+    }
+    // The stack's own profile allows no `unshare`, as those of the engines.
+    let binary = format!("{}:/run/bottle/bottle:ro", env!("CARGO_BIN_EXE_bottle"));
+    let command = ["/run/bottle/bottle", "jail", "--", "echo", "started"];
+    let ran = confined(profile(), "1000", &["--volume", &binary], &command);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{}", ran.err);
+    let begins = "error: the seccomp profile of this container forbids `unshare`, as `RuntimeDefault` does";
+    assert!(ran.err.starts_with(begins), "{}", ran.err);
+}
+
+/// What `kubectl exec` does on a node with runc: it joins the network that process 1 is in now, not the container's.
+#[test]
+fn what_is_executed_in_the_container_is_in_the_jails_network() {
+    if !harness::available() {
+        return;
+    }
+    let binary = format!("{}:/run/bottle/bottle:ro", env!("CARGO_BIN_EXE_bottle"));
+    let label = format!("{PROJECT}=bottle-test-kernel");
+    let options = ["run", "--detach", "--rm", "--label", &label, "--user", "1000", "--cap-drop", "ALL"];
+    let more = ["--security-opt", "seccomp=unconfined", "--volume", &binary, harness::IMAGES[0]];
+    let command = ["/run/bottle/bottle", "jail", "--", "sh", "-c", "echo up; exec sleep 300"];
+    let id = docker([&options[..], &more, &command].concat()).ok().out;
+    let id = id.trim();
+    harness::until("the agent runs", std::time::Duration::from_secs(20), || {
+        docker(["logs", id]).out.contains("up").then_some(())
+    });
+    let inside = docker(["exec", id, "tail", "-n", "+3", "/proc/net/dev"]);
+    let stopped = docker(["rm", "--force", id]);
+    let inside = inside.ok();
+    let names: Vec<&str> =
+        inside.out.lines().filter_map(|line| line.split(':').next()).map(str::trim).collect();
+    assert_eq!(names, ["lo"]);
+    stopped.ok();
+}
