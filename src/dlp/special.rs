@@ -15,6 +15,7 @@ fn has(text: &[u8], word: &str) -> bool {
 }
 
 /// Whether a match of a shape that begins like a hash is one: no generator of letters and digits makes that.
+#[expect(clippy::unnecessary_wraps, reason = "the signature of every exemption")]
 pub(super) fn is_hex(site: &Site<'_>, end: usize) -> Option<(bool, usize)> {
     Some((site.text[site.at..end].iter().all(u8::is_ascii_hexdigit), 0))
 }
@@ -52,14 +53,12 @@ pub(super) fn is_signature(site: &Site<'_>, end: usize) -> Option<(bool, usize)>
 /// `"type": "service_account"`, as the key's file has it, beside another member; programs that ask for it have it alone.
 pub(super) fn service_account(site: &Site<'_>) -> Look {
     const WORD: &[u8] = b"service_account";
-    let quote = |text: &[u8]| text.iter().find(|b| **b != b'\\').copied();
     /// Line breaks and what a string in a string has of them.
     const GAP: usize = 24;
+    let quote = |text: &[u8]| text.iter().find(|b| **b != b'\\').copied();
     let left = site.left(40);
     let mut before = left.iter().rev().copied().filter(|b| *b != b'\\' && !b.is_ascii_whitespace());
-    if !(before.next() == Some(b'"') && before.next() == Some(b':') && before.next() == Some(b'"'))
-        || !before.by_ref().take(4).eq(b"epyt".iter().copied())
-    {
+    if !before.by_ref().take(7).eq(b"\":\"epyt".iter().copied()) {
         return Look::No;
     }
     let follows = before.nth(1) == Some(b',');
