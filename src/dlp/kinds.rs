@@ -4,7 +4,7 @@
 //! [`super::shape::Shape`] reads. Names of kinds that the program knows whose place this engine can take are its names.
 
 use super::{
-    assignment,
+    names,
     row::{Pattern, When, assigned, special, token},
     special,
 };
@@ -380,7 +380,7 @@ pub(super) const TABLE: &[Pattern] = &[
     special("Environment Variable Secret", "POSIX: environment", &[], special::by_name).high(),
     special("Decompression Bomb", "RFC 1951", &[], special::by_name).high(),
     special("Generic Secret", "by its name", &[], special::by_name).high(),
-    special("Secret in a Flag", "by its name", &["--[a-z]"], assignment::flag).high(),
+    special("Secret in a Flag", "by its name", &["--[a-z]"], names::flag).high(),
 ];
 
 /// What a row is looked for by, for the tests of the table.

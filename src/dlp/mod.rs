@@ -28,6 +28,7 @@ mod judge;
 mod kinds;
 mod lookalike;
 mod mask;
+mod names;
 mod own;
 mod patterns;
 mod places;
