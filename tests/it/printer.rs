@@ -383,6 +383,7 @@ const AROUND: &[(&str, &str, &str)] = &[
     ("docker.rs", ".spawn()", "with both streams as pipes"),
     ("image_places.rs", ".spawn()", "with both streams as pipes"),
     ("settings_hash.rs", ".spawn()", "with both streams as pipes"),
+    ("movers.rs", ".spawn()", "with no stream at all"),
     (
         "token_sources.rs",
         ".spawn()",
