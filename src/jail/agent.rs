@@ -55,7 +55,7 @@ impl Agent {
         let program = || program.display().to_string();
         let child = started.map_err(|error| StartError::Program { program: program(), error })?;
         let process = Pid::from_child(&child);
-        // Without a terminal, or with one that is not this session's, there is nothing to give.
+        // Without a terminal, or with one that is not the controlling one, there is nothing to give.
         let _ = tcsetpgrp(io::stdin(), process);
         let mut forwarding = JoinSet::new();
         for (number, mut signal) in heard {
